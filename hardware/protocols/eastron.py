@@ -123,20 +123,12 @@ def encode_block(values: Mapping[Quantity, float], *, start: int, count: int) ->
 
 
 def decode_block(registers: Sequence[int], *, start: int) -> dict[Quantity, float]:
-    """Read every quantity that lies wholly within the registers from `start` on.
-
-    Raises DeviceNoiseError for a number that is not finite.
-    """
+    """Read every quantity that lies wholly within the registers from `start` on, NaN and infinity included."""
     values: dict[Quantity, float] = {}
     for quantity in Quantity:
         offset = quantity - start
-        if not 0 <= offset <= len(registers) - 2:
-            continue
-        high, low = registers[offset], registers[offset + 1]
-        value = decode_float(high, low)
-        if not math.isfinite(value):
-            raise DeviceNoiseError(f"{quantity.name.lower()} is no number: 0x{high:04X}{low:04X}")
-        values[quantity] = value
+        if 0 <= offset <= len(registers) - 2:
+            values[quantity] = decode_float(registers[offset], registers[offset + 1])
     return values
 
 

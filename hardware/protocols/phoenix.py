@@ -101,6 +101,10 @@ class Output(IntFlag):
     CON = 1 << 3
 
 
+NO_INPUT = Input(0)
+NO_OUTPUT = Output(0)
+
+
 class BoardError(IntEnum):
     """Numbers of the error list, manual page 62; bit n-1 of `Live.ERRORS` is number n.
 
@@ -278,8 +282,8 @@ class StatusBlock:
     cable_a: int
     duty_percent: int
     current_a: int
-    inputs: Input = Input(0)
-    outputs: Output = Output(0)
+    inputs: Input = NO_INPUT
+    outputs: Output = NO_OUTPUT
     charging_s: int = 0
     connected_s: int = 0
     errors: frozenset[BoardError] = frozenset()

@@ -100,10 +100,11 @@ class Command:
     def decode(cls, line: bytes) -> Self:
         """Read a command from a line; DeviceNoiseError when it is none this station uses."""
         data = decode_line(line)
-        number = int.from_bytes(data[:2], "big")
-        if len(data) < 2 or number not in Function:
-            raise DeviceNoiseError(f"unknown command: {line[:40]!r}")
-        return cls(function=Function(number), parameters=data[2:])
+        try:
+            function = Function(int.from_bytes(data[:2], "big"))
+        except ValueError as error:
+            raise DeviceNoiseError(f"unknown command: {line[:40]!r}") from error
+        return cls(function=function, parameters=data[2:])
 
 
 @dataclass(frozen=True, kw_only=True)
