@@ -1,0 +1,208 @@
+"""What the control loop asks of hardware. Drivers implement these; the simulator answers the drivers, never the loop.
+
+Every method is a coroutine that ends within the driver's own time-out and raises a `DeviceError` subclass, never
+anything else, when the device does not do what was asked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from station.domain.faults import FaultCode
+from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
+
+
+class DeviceError(Exception):
+    """The device did not do what was asked; the message is for the event log."""
+
+
+class DeviceSilentError(DeviceError):
+    """No answer within the time-out, or the port is gone."""
+
+
+class DeviceNoiseError(DeviceError):
+    """An answer that fails its checksum or makes no sense."""
+
+
+class DeviceRefusedError(DeviceError):
+    """A well-formed refusal: Modbus exception, error status, wrong commissioning."""
+
+
+class Pilot(StrEnum):
+    """State of the control pilot, IEC 61851-1 table A.4."""
+
+    A = "A"  # no vehicle
+    B = "B"  # vehicle connected, wants no energy
+    C = "C"  # vehicle wants energy
+    D = "D"  # vehicle wants energy and ventilation
+    E = "E"  # no pilot: cable short, power loss
+    F = "F"  # station not available
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerIdentity:
+    """What an EVSE controller says about itself; `hardware_id` as the Connectors page shows it."""
+
+    model: str
+    serial: str
+    hardware_id: str
+    firmware: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerStatus:
+    """One poll of an EVSE controller. `None`: this controller cannot say.
+
+    `read_at_s`: monotonic seconds of the moment the answer arrived; a reader of the value judges its age itself.
+    `pwm_on`: the pilot signals a permitted current (suffix 2 of IEC states). `cable`: rating of the plugged cable,
+    0 when none is plugged, None when unknown. `button_pressed`: the stop button at the charging point.
+    """
+
+    read_at_s: float
+    pilot: Pilot
+    pwm_on: bool
+    offered: MilliAmpere
+    cable: MilliAmpere | None
+    locked: bool | None
+    contactor_closed: bool | None
+    enabled: bool
+    button_pressed: bool = False
+    faults: frozenset[FaultCode] = frozenset()
+    vendor_detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerCapabilities:
+    """What a controller type can do beyond the minimum; `resolution`: smallest step of `set_current`."""
+
+    lock: bool
+    contactor_feedback: bool
+    resolution: MilliAmpere
+    watchdog: bool
+
+
+class EvseController(Protocol):
+    """The controller board of one charging point: pilot, lock, contactor."""
+
+    capabilities: ControllerCapabilities
+
+    async def open(self) -> None:
+        """Take the line; succeeds also while the device is silent."""
+
+    async def close(self) -> None: ...
+    async def identify(self) -> ControllerIdentity:
+        """Read identity and check commissioning; DeviceRefusedError says which setting of the board is wrong."""
+
+    async def read_status(self) -> ControllerStatus: ...
+    async def set_current(self, limit: MilliAmpere) -> None:
+        """Signal this current: 0 pauses (pwm off), else 6000..80000 mA rounded *down* to the resolution."""
+
+    async def set_enabled(self, enabled: bool) -> None:
+        """Release (or end) energy; the controller closes the contactor only when released and the car is in C."""
+
+    async def set_available(self, available: bool) -> None:
+        """False: pilot state F."""
+
+    async def lock(self) -> None:
+        """Drive the lock; returns when commanded. Success shows in `ControllerStatus.locked` or a lock fault."""
+
+    async def unlock(self) -> None: ...
+    async def restart(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterIdentity:
+    """`public_key`: upper-case hex of the DER key as printed on the meter; empty for a meter that does not sign."""
+
+    vendor: str
+    model: str
+    serial: str
+    firmware: str = ""
+    public_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterReading:
+    """One poll of a meter; a value the meter does not deliver is None, never 0. Tuples are (L1, L2, L3)."""
+
+    read_at_s: float
+    import_energy: WattHour
+    power: Watt | None = None
+    voltages: tuple[MilliVolt | None, MilliVolt | None, MilliVolt | None] = (None, None, None)
+    currents: tuple[MilliAmpere | None, MilliAmpere | None, MilliAmpere | None] = (None, None, None)
+    phase_powers: tuple[Watt | None, Watt | None, Watt | None] = (None, None, None)
+    frequency: MilliHertz | None = None
+    export_energy: WattHour | None = None
+
+
+class Meter(Protocol):
+    """The energy meter of one charging point."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def identify(self) -> MeterIdentity: ...
+    async def read(self) -> MeterReading: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """A card at the reader: `uid` as text of up to 20 characters, already normalised per reader settings."""
+
+    uid: str
+    technology: str = ""
+
+
+class ReaderSignal(StrEnum):
+    """Feedback for the driver at the reader: light and beep."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    WAIT = "wait"
+
+
+class TagReader(Protocol):
+    """A card reader; `poll` answers the tags now in the field and raises DeviceError when the reader is unwell."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def poll(self) -> Sequence[Tag]: ...
+    async def signal(self, signal: ReaderSignal) -> None: ...
+
+
+class LampColour(StrEnum):
+    """Colour of the topper lamp of one charging point."""
+
+    OFF = "off"
+    GREEN = "green"
+    BLUE = "blue"
+    RED = "red"
+    YELLOW = "yellow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LampPattern:
+    """What the lamp shows: steady (`blinks` 0) or n blinks and a pause, repeated."""
+
+    colour: LampColour
+    blinks: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationInputs:
+    """One poll of the station's digital inputs, already translated by the hardware configuration.
+
+    `faults` maps a connector number (0: station) to the faults whose auxiliary contacts are active.
+    """
+
+    read_at_s: float
+    faults: dict[int, frozenset[FaultCode]] = field(default_factory=dict)
+
+
+class StationIo(Protocol):
+    """Digital inputs (auxiliary contacts) and lamp outputs of the station."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def read(self) -> StationInputs: ...
+    async def show(self, connector_id: int, pattern: LampPattern) -> None: ...

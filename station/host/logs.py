@@ -1,0 +1,48 @@
+"""How log lines look, and the one filter that keeps secrets out of them."""
+
+import logging
+import re
+import time
+from typing_extensions import override
+
+MASK = "***"
+# Names whose value is a secret wherever they appear: OCPP keys, JSON members, form fields.
+_SECRET_NAME = r"[\w/.-]*(?:password|passwd|authorizationkey|token|secret|cluster/key|activationcode|\bpin\b)[\w/.-]*"
+_PATTERNS = (
+    # "key": "AuthorizationKey", "value": "…" as ChangeConfiguration carries it
+    re.compile(rf'("key"\s*:\s*"{_SECRET_NAME}"\s*,\s*"value"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
+    re.compile(rf'("{_SECRET_NAME}"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
+    re.compile(rf"({_SECRET_NAME}\s*[=:]\s*)([^\s,;}}\]]+)()", re.IGNORECASE),
+    re.compile(r"(Authorization:\s*Basic\s+)(\S+)()", re.IGNORECASE),
+    re.compile(r"(\w+://[^/\s:@]+:)([^@/\s]+)(@)"),
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def mask_secrets(text: str) -> str:
+    """Replace every value that stands behind a secret's name by `***`."""
+    for pattern in _PATTERNS:
+        text = pattern.sub(rf"\g<1>{MASK}\g<3>", text)
+    return text
+
+
+class MaskSecrets(logging.Filter):
+    """Masks secrets in every line before any handler writes it."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = mask_secrets(record.getMessage()), ()
+        return True
+
+
+class UtcFormatter(logging.Formatter):
+    """Stamps lines in UTC and keeps a hostile text from forging a second line."""
+
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    @override
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", record.message)
+        return super().formatMessage(record)

@@ -1,0 +1,88 @@
+"""What is owed to the backend and what it has told us."""
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class OutboxStatus(models.TextChoices):
+    """Where a message stands on its way to the backend."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    PARKED = "parked"
+
+
+class OutboxMessage(models.Model):
+    """One transaction message (StartTransaction, StopTransaction, MeterValues), sent strictly in the order of `id`.
+
+    `payload` is the OCPP payload; a transactionId is filled in from `session` when it is sent. `message_id` is the
+    OCPP-J unique id; it stays the same after a time-out and changes after a CALLERROR. Parked messages are set aside
+    by the operator and kept for ever.
+    """
+
+    message_id = models.CharField(max_length=36, unique=True)
+    action = models.CharField(max_length=40)
+    payload = models.JSONField()
+    session = models.ForeignKey("station.ChargingSession", null=True, on_delete=models.PROTECT, related_name="messages")
+    created_at = models.DateTimeField()
+    status = models.CharField(max_length=10, choices=OutboxStatus, default=OutboxStatus.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=200, default="", blank=True)
+
+    class Meta:
+        verbose_name = "outbox message"
+        indexes: ClassVar = [models.Index(fields=["status", "id"])]
+
+    def __str__(self) -> str:
+        return f"{self.action} #{self.pk} ({self.status})"
+
+
+class SecurityEvent(models.Model):
+    """An entry of the security log; critical ones are owed to the backend (security whitepaper, A04)."""
+
+    type = models.CharField(max_length=50)
+    at = models.DateTimeField()
+    tech_info = models.CharField(max_length=255, default="", blank=True)
+    critical = models.BooleanField(default=False)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "security event"
+        indexes: ClassVar = [models.Index(fields=["critical", "delivered_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.type} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class BackendState(models.Model):
+    """The one row of what the backend link remembers over restarts (primary key 1).
+
+    `accepted_by` holds "<url> <identity>" of the backend that has accepted this station before; transactions of
+    unknown cards are refused until then (OCPP 1.6 section 4.2.1). `registration` is the last BootNotification answer.
+    `list_version` is the version of the local authorization list the backend has sent.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    accepted_by = models.CharField(max_length=700, default="", blank=True)
+    registration = models.CharField(max_length=10, default="", blank=True)
+    heartbeat_interval_s = models.PositiveIntegerField(null=True, blank=True)
+    list_version = models.IntegerField(default=0)
+    connected = models.BooleanField(default=False)
+    changed_at = models.DateTimeField(null=True, blank=True)
+    memory = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="one_backend_state")]
+
+    def __str__(self) -> str:
+        return f"backend: {self.registration or 'never registered'}"
+
+    @classmethod
+    def load(cls) -> "BackendState":
+        """Read the row, making it on first use."""
+        state, _ = cls.objects.get_or_create(id=1)
+        return state

@@ -1,0 +1,17 @@
+"""Configuration values that deviate from their default."""
+
+from django.db import models
+
+
+class ConfigurationValue(models.Model):
+    """One configuration key whose value is not the default; a missing row means the default of the registry."""
+
+    key = models.CharField(max_length=120, primary_key=True)
+    value = models.TextField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "configuration value"
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,44 @@
+"""What happened and who wanted it."""
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class LogEntry(models.Model):
+    """An event of the station: a code and its data, never a sentence (words are made when someone reads).
+
+    `code` like `connector.fault.began`; `cleared_at` is set when a lasting condition has ended.
+    """
+
+    code = models.CharField(max_length=80)
+    connector_id = models.PositiveSmallIntegerField(null=True, blank=True)
+    data = models.JSONField(default=dict)
+    at = models.DateTimeField()
+    cleared_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "log entries"
+        indexes: ClassVar = [models.Index(fields=["at"]), models.Index(fields=["code", "cleared_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.code}"
+
+
+class AuditEntry(models.Model):
+    """A command somebody gave: from where, by whom and what became of it."""
+
+    at = models.DateTimeField()
+    origin = models.CharField(max_length=20)
+    actor = models.CharField(max_length=150, default="", blank=True)
+    command = models.CharField(max_length=40)
+    data = models.JSONField(default=dict)
+    outcome = models.CharField(max_length=20, default="", blank=True)
+    reason = models.CharField(max_length=80, default="", blank=True)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes: ClassVar = [models.Index(fields=["at"])]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.command} by {self.actor or self.origin}: {self.outcome}"

@@ -1,0 +1,207 @@
+"""Django settings of the station, read once from the environment.
+
+Whatever people may change while the station runs is a configuration key (`station.domain.configuration`), not a
+setting. The environment carries only what the processes of one station share:
+
+STATION_DATA_DIR     the data directory (default: ./data)
+STATION_SIMULATE     1: simulated hardware and host
+STATION_HTTP_ORIGINS comma-separated host:port list the web interface is reached at
+STATION_HTTPS        1: the web interface is served over HTTPS, cookies are marked Secure
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from station.paths import DataDirectory
+
+
+def _flag(name: str) -> bool:
+    value = os.environ.get(name, "0")
+    if value not in {"0", "1"}:
+        message = f"{name} must be 0 or 1, not {value!r}"
+        raise ImproperlyConfigured(message)
+    return value == "1"
+
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA = DataDirectory(Path(os.environ.get("STATION_DATA_DIR", BASE_DIR / "data")).absolute())
+DATA.create()
+SIMULATE = _flag("STATION_SIMULATE")
+SERVES_HTTPS = _flag("STATION_HTTPS")
+
+
+def _secret_key() -> str:
+    """Read the signing key of sessions, made on the device at first use and never shipped."""
+    path = DATA.secret_key
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        return path.read_text()
+
+
+SECRET_KEY = _secret_key()
+DEBUG = False
+# Host names are checked by station.web.middleware against the addresses the station really has.
+ALLOWED_HOSTS = ["*"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "station",
+    "ocpp_client",
+    "whitelist",
+    "loadmgmt",
+    "hardware.runtime",
+]
+
+MIDDLEWARE = [
+    "station.web.middleware.AllowedHosts",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "station.web.middleware.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "station.web.middleware.SessionRules",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "station.urls"
+ASGI_APPLICATION = "station.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "station.web.context.navigation",
+            ],
+            "builtins": ["station.web.templatetags.station"],
+        },
+    },
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DATA.database,
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 10,
+            # FULL: a committed row survives a power cut in WAL mode, too.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-2000;",
+        },
+        "CONN_MAX_AGE": None,
+        "TEST": {"NAME": os.environ.get("STATION_TEST_DATABASE")},
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_SOCKET = DATA.socket("redis.sock")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {
+            # redis-py 8 sets a socket time-out by default, which breaks the layer's blocking reads.
+            "hosts": [{"address": f"unix://{REDIS_SOCKET}", "socket_timeout": None}],
+            "expiry": 30,
+            "capacity": 1000,
+        },
+    },
+}
+
+CELERY_BROKER_URL = f"redis+socket://{REDIS_SOCKET}"
+
+PASSWORD_HASHERS = [
+    "station.services.passwords.StationArgon2Hasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "station.services.passwords.MaximumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "station.services.passwords.StationNamesValidator"},
+]
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("de", _("German")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA.run / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+WHITENOISE_MAX_AGE = 3600
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_SECURE = SERVES_HTTPS
+SESSION_COOKIE_NAME = "__Host-station" if SERVES_HTTPS else "station"
+CSRF_COOKIE_SAMESITE = "Strict"
+CSRF_COOKIE_SECURE = SERVES_HTTPS
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_NAME = "__Host-csrf" if SERVES_HTTPS else "csrf"
+LANGUAGE_COOKIE_SAMESITE = "Strict"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_500_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 12_000
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"secrets": {"()": "station.host.logs.MaskSecrets"}},
+    "formatters": {
+        "line": {
+            "()": "station.host.logs.UtcFormatter",
+            "format": "{asctime} {levelname:<7} {name}: {message}",
+            "style": "{",
+        },
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["secrets"]},
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "pymodbus": {"level": "CRITICAL"},
+        "ocpp": {"level": "WARNING"},
+        "websockets": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+        "django.channels.server": {"level": "WARNING"},
+        "twisted": {"level": "WARNING"},
+    },
+}
