@@ -48,8 +48,11 @@ class Quantity(IntEnum):
 
 
 class Holding(IntEnum):
-    """Holding registers (FC3). `PUBLIC_KEY` is an extension of ours, answered by the simulated signing meter only:
-    one register with the length in bytes, then the DER key, two bytes to a register."""
+    """Holding registers (FC3).
+
+    `PUBLIC_KEY` is an extension of ours, answered by the simulated signing meter only: one register with the length
+    in bytes, then the DER key, two bytes to a register.
+    """
 
     WIRING = 0x0A
     SERIAL_FORMAT = 0x12

@@ -143,6 +143,8 @@ COMMISSIONED: dict[Setting, int] = {
 FACTORY_RESET_KEY = 17281
 MINIMUM_CURRENT_A = 6
 MAXIMUM_CURRENT_A = 63
+# IEC 61851-1, table A.7: the most a pilot signal can say.
+PILOT_MAXIMUM_A = 80
 CABLE_RATINGS_A = (13, 20, 32, 63)
 CABLE_ABSENT = 0
 # The proximity contact is shorted to protective earth.
@@ -163,7 +165,7 @@ def encode_text(text: str, registers: int) -> list[int]:
 def decode_text(registers: Sequence[int]) -> str:
     """Unpack ASCII from registers; padding and what is no printable character is dropped."""
     raw = b"".join(register.to_bytes(2, "big") for register in registers)
-    return "".join(chr(byte) for byte in raw if 0x20 <= byte < 0x7F).strip()
+    return "".join(character for character in raw.decode("ascii", errors="ignore") if character.isprintable()).strip()
 
 
 def encode_state(pilot: Pilot, *, pwm_on: bool) -> int:
@@ -313,7 +315,7 @@ class StatusBlock:
         cable_a, duty_percent, current_a = registers[1:4]
         if cable_a not in (CABLE_ABSENT, CABLE_SHORTED, *CABLE_RATINGS_A):
             raise DeviceNoiseError(f"cable rating {cable_a} A does not exist in IEC 61851")
-        if pwm_on and not MINIMUM_CURRENT_A <= current_a <= 80:
+        if pwm_on and not MINIMUM_CURRENT_A <= current_a <= PILOT_MAXIMUM_A:
             raise DeviceNoiseError(f"state {pilot}2 with an advertised current of {current_a} A")
         return cls(
             pilot=pilot,

@@ -125,6 +125,11 @@ class Reply:
         return cls(status=data[0], result=data[1:])
 
 
+NO_TAG = b"\x00"
+# Found, type, bits and bytes stand before the id.
+_FOUND_HEADER = 4
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoundTag:
     """Result of SearchTag: `01 type bits bytes id…`, or a single `00` without a tag."""
@@ -142,12 +147,9 @@ class FoundTag:
         """Read the result of a search; None without a tag, DeviceNoiseError when it is cut or overlong."""
         if result == NO_TAG:
             return None
-        if len(result) < 5 or result[0] != 1 or len(result) != 4 + result[3]:
+        if len(result) <= _FOUND_HEADER or result[0] != 1 or len(result) != _FOUND_HEADER + result[3]:
             raise DeviceNoiseError(f"search result makes no sense: {result[:40].hex()}")
-        return cls(type=result[1], bits=result[2], id=result[4:])
-
-
-NO_TAG = b"\x00"
+        return cls(type=result[1], bits=result[2], id=result[_FOUND_HEADER:])
 
 
 def search_tag(max_bytes: int) -> Command:
@@ -170,6 +172,9 @@ def configure_led_outputs() -> Command:
     return Command(function=Function.GPIO_CONFIGURE_OUTPUTS, parameters=bytes([Led.RED | Led.GREEN | Led.YELLOW, 0, 1]))
 
 
+_BEEP = struct.Struct("<BHHH")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Beep:
     """Parameters of a beep: `volume` in per cent, then frequency, sounding time and silence after it."""
@@ -181,13 +186,13 @@ class Beep:
 
     def encode(self) -> Command:
         """Build the beep command."""
-        parameters = struct.pack("<BHHH", self.volume_percent, self.frequency_hz, self.on_ms, self.off_ms)
+        parameters = _BEEP.pack(self.volume_percent, self.frequency_hz, self.on_ms, self.off_ms)
         return Command(function=Function.BEEP, parameters=parameters)
 
     @classmethod
     def decode(cls, command: Command) -> Self:
         """Read the parameters of a beep command; DeviceNoiseError when they are cut or overlong."""
-        if len(command.parameters) != 7:
+        if len(command.parameters) != _BEEP.size:
             raise DeviceNoiseError(f"beep with {len(command.parameters)} bytes of parameters")
-        volume, frequency, on_ms, off_ms = struct.unpack("<BHHH", command.parameters)
+        volume, frequency, on_ms, off_ms = _BEEP.unpack(command.parameters)
         return cls(volume_percent=volume, frequency_hz=frequency, on_ms=on_ms, off_ms=off_ms)

@@ -1,0 +1,1 @@
+"""Drivers: the ports of `station.domain.ports` put into practice for real devices."""

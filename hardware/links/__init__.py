@@ -1,0 +1,1 @@
+"""Serial ports: sending bytes to devices and getting their answers, with time-outs and reconnection."""
