@@ -1,0 +1,5 @@
+"""Template tags of the station's pages."""
+
+from django import template
+
+register = template.Library()
