@@ -24,9 +24,14 @@ class SerialLine:
         self._serial: serial.Serial | None = None
         self._lock = asyncio.Lock()
         self._backoff = Backoff()
-        self._trouble = ""
+        self._trouble = "the port was closed"
+        self._is_open = False
         self._buffer = b""
         self._answer: asyncio.Future[bytes] | None = None
+
+    def open(self) -> None:
+        """Allow questions; the first one opens the port."""
+        self._is_open = True
 
     async def ask(self, request: bytes, *, timeout_s: float) -> bytes:
         """Send bytes and wait for the next line, its terminator included.
@@ -55,14 +60,15 @@ class SerialLine:
                 self._answer = None
 
     def close(self) -> None:
-        """Close the port and end a pending wait."""
+        """Close the port, end a pending wait and allow no more questions."""
+        self._is_open = False
         self._drop("the port was closed")
 
     def _opened(self) -> serial.Serial:
         if self._serial is not None:
             return self._serial
         loop = asyncio.get_running_loop()
-        if not self._backoff.allows(loop.time()):
+        if not self._is_open or not self._backoff.allows(loop.time()):
             raise LineLostError(f"{self._port}: {self._trouble}")
         try:
             port = serial.Serial(self._port, self._baudrate, timeout=0, write_timeout=0, exclusive=True)

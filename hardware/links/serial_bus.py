@@ -78,6 +78,7 @@ class SerialBus:
         self._users = 0
         self._received = b""
         self._busy_until_s = 0.0
+        self._silent: set[int] = set()
 
     def acquire(self) -> None:
         """Count one more device; the port is opened by the first request."""
@@ -144,14 +145,20 @@ class SerialBus:
         send: Callable[[AsyncModbusSerialClient], Awaitable[ModbusPDU]],
     ) -> ModbusPDU:
         async with self._lock:
-            for remaining in reversed(range(patience.attempts)):
+            # A device known to be silent is asked once per request, so that it does not take the bus from the others.
+            attempts = 1 if device in self._silent else patience.attempts
+            for remaining in reversed(range(attempts)):
                 try:
-                    return await self._ask_once(device, function, patience, send)
+                    reply = await self._ask_once(device, function, patience, send)
                 except (PortLostError, DeviceRefusedError):
                     raise
                 except DeviceError:
                     if not remaining:
+                        self._silent.add(device)
                         raise
+                else:
+                    self._silent.discard(device)
+                    return reply
         raise DeviceSilentError(f"device {device} was never asked")
 
     async def _ask_once(
@@ -168,6 +175,9 @@ class SerialBus:
         client.ctx.comm_params.timeout_connect = patience.timeout_s
         try:
             reply = await send(client)
+        except asyncio.CancelledError:
+            self._busy_until_s = loop.time() + SETTLE_S
+            raise
         except ModbusException as error:
             if self._client is not client:
                 raise PortLostError(f"{self.settings.port}: {self._trouble}") from error
@@ -223,7 +233,8 @@ class SerialBus:
         needed_s = max(silence_s, 3.5 * self.settings.character_s)
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + LONGEST_BUSY_S + SETTLE_S + needed_s
-        while (wait_s := self._busy_until_s + needed_s - loop.time()) > 0 and loop.time() < give_up_s:
+        # Silence has no event to wait for: every byte moves its end.
+        while (wait_s := self._busy_until_s + needed_s - loop.time()) > 0 and loop.time() < give_up_s:  # noqa: ASYNC110
             await asyncio.sleep(wait_s)
 
     def _on_bytes(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - called by pymodbus

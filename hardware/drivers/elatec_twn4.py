@@ -1,0 +1,142 @@
+"""Driver of ELATEC TWN4 card readers with the Simple Protocol application."""
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+
+from hardware.links.line import LineLostError, SerialLine
+from hardware.protocols.twn4 import (
+    ALL_TAG_TYPES,
+    MAXIMUM_LINE_LENGTH,
+    TERMINATOR,
+    Beep,
+    Command,
+    FoundTag,
+    Function,
+    Led,
+    Reply,
+    Status,
+    TagType,
+    configure_led_outputs,
+    leds,
+    search_tag,
+    set_tag_types,
+)
+from station.domain.ports import DeviceError, DeviceNoiseError, DeviceRefusedError, ReaderSignal, Tag
+
+# A search takes the reader up to a few hundred milliseconds when every tag type is switched on; the fact sheet calls
+# a reader ill after 2 s of silence, which are two unanswered attempts.
+TIMEOUT_S = 0.5
+ATTEMPTS = 2
+# OCPP 1.6 limits an idTag to 20 characters (CiString20Type): ten bytes as hexadecimal text.
+MAX_ID_TAG_LENGTH = 20
+# Bytes asked for: enough to see that an id is too long, instead of getting it cut (usual request 10h, rfid.md).
+_SEARCH_BYTES = 0x14
+
+_LIGHT: dict[ReaderSignal, Led] = {
+    ReaderSignal.ACCEPTED: Led.GREEN,
+    ReaderSignal.REFUSED: Led.RED,
+    ReaderSignal.WAIT: Led.YELLOW,
+}
+# Pitch and rhythm tell yes from no without looking. The reader is busy while it beeps and must answer in time.
+_SOUND: dict[ReaderSignal, tuple[Beep, ...]] = {
+    ReaderSignal.ACCEPTED: (Beep(volume_percent=80, frequency_hz=2600, on_ms=150, off_ms=0),),
+    ReaderSignal.REFUSED: (
+        Beep(volume_percent=80, frequency_hz=1200, on_ms=120, off_ms=80),
+        Beep(volume_percent=80, frequency_hz=1200, on_ms=120, off_ms=0),
+    ),
+    ReaderSignal.WAIT: (),
+}
+_LIGHT_S = 2.0
+
+
+class LetterCase(StrEnum):
+    """How hexadecimal ids are written."""
+
+    LOWER = "lower"
+    UPPER = "upper"
+
+
+class ElatecTwn4:
+    """A TagReader. The reader is set up anew whenever it answers again after a failure."""
+
+    def __init__(
+        self,
+        port: str,
+        *,
+        baudrate: int = 9600,
+        reverse: bool = False,
+        case: LetterCase = LetterCase.LOWER,
+        max_bytes: int = MAX_ID_TAG_LENGTH // 2,
+    ) -> None:
+        self._line = SerialLine(port, baudrate=baudrate, terminator=TERMINATOR, maximum_length=MAXIMUM_LINE_LENGTH)
+        self._reverse = reverse
+        self._case = case
+        self._max_bytes = max_bytes
+        self._is_set_up = False
+        self._light_until_s: float | None = None
+
+    async def open(self) -> None:
+        """Take the line; the first poll sets the reader up, so a silent reader does not keep the station."""
+        self._line.open()
+
+    async def close(self) -> None:
+        self._line.close()
+        self._is_set_up = False
+
+    async def poll(self) -> Sequence[Tag]:
+        if not self._is_set_up:
+            await self._set_up()
+        now_s = asyncio.get_running_loop().time()
+        if self._light_until_s is not None and now_s >= self._light_until_s:
+            await self._command(leds(Function.GPIO_CLEAR, Led.RED | Led.GREEN | Led.YELLOW))
+            self._light_until_s = None
+        found = FoundTag.decode(await self._command(search_tag(_SEARCH_BYTES)))
+        return () if found is None else (self._tag(found),)
+
+    async def signal(self, signal: ReaderSignal) -> None:
+        light = _LIGHT[signal]
+        await self._command(leds(Function.GPIO_CLEAR, (Led.RED | Led.GREEN | Led.YELLOW) & ~light))
+        await self._command(leds(Function.GPIO_SET, light))
+        # The poll puts the light out; waiting is shown until the answer replaces it.
+        self._light_until_s = None if signal is ReaderSignal.WAIT else asyncio.get_running_loop().time() + _LIGHT_S
+        for beep in _SOUND[signal]:
+            await self._command(beep.encode())
+
+    async def _set_up(self) -> None:
+        await self._command(set_tag_types(ALL_TAG_TYPES, ALL_TAG_TYPES))
+        await self._command(configure_led_outputs())
+        self._is_set_up = True
+
+    async def _command(self, command: Command) -> bytes:
+        for remaining in reversed(range(ATTEMPTS)):
+            try:
+                reply = Reply.decode(await self._line.ask(command.encode(), timeout_s=TIMEOUT_S))
+            except LineLostError:
+                self._is_set_up = False
+                raise
+            except DeviceError:
+                if not remaining:
+                    self._is_set_up = False
+                    raise
+            else:
+                if reply.status != Status.OK:
+                    raise DeviceRefusedError(
+                        f"reader refuses {command.function.name.lower()} with status {reply.status}"
+                    )
+                return reply.result
+        raise DeviceNoiseError("reader was never asked")
+
+    def _tag(self, found: FoundTag) -> Tag:
+        if found.type == TagType.TEXT:
+            try:
+                uid = found.id.decode("ascii")
+            except UnicodeDecodeError as error:
+                raise DeviceNoiseError(f"text id with other than ASCII characters: {found.id.hex()}") from error
+            if len(uid) > MAX_ID_TAG_LENGTH or not uid.isprintable():
+                raise DeviceNoiseError(f"text id {uid[:40]!r} cannot be an idTag")
+            return Tag(uid=uid, technology="text")
+        if len(found.id) > self._max_bytes:
+            raise DeviceNoiseError(f"id of {len(found.id)} bytes is longer than {self._max_bytes}")
+        uid = (found.id[::-1] if self._reverse else found.id).hex()
+        return Tag(uid=uid.upper() if self._case is LetterCase.UPPER else uid, technology=f"{found.type:02X}")

@@ -1,0 +1,251 @@
+"""Driver of the Phoenix Contact EV-CC-AC1-M3 charge controller (EV Charge Control Basic)."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from hardware.links.serial_bus import ModbusRefusedError, Patience, SerialBus
+from hardware.protocols.phoenix import (
+    CABLE_SHORTED,
+    COMMISSIONED,
+    IDENTIFICATION_COUNT,
+    IDENTIFICATION_START,
+    MAXIMUM_CURRENT_A,
+    STATUS_COUNT,
+    STATUS_START,
+    BoardError,
+    Command,
+    CommandRegister,
+    IdentificationBlock,
+    Input,
+    Setting,
+    StatusBlock,
+)
+from station.domain.faults import FaultCode
+from station.domain.ports import (
+    ControllerCapabilities,
+    ControllerIdentity,
+    ControllerStatus,
+    DeviceError,
+    DeviceRefusedError,
+)
+from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
+
+log = logging.getLogger(__name__)
+
+# The manual names no response time. The longest answer (34 registers) takes 76 ms at 9600 baud; turn-around of
+# comparable boards is 3-13 ms (ABL specification), and lost first requests are known from evcc issue 32436.
+PATIENCE = Patience(timeout_s=0.25, attempts=3)
+
+# Meaning of each error for the station: fact sheet evse_controllers.md, section 7. A rejected or invalid cable is a
+# matter between vehicle side and station, like an invalid pilot. NOT_AVAILABLE is a state, RESERVED_14 undocumented.
+_FAULTS: dict[BoardError, FaultCode] = {
+    BoardError.CABLE_13_A_AND_20_A_REJECTED: FaultCode.EV_COMMUNICATION_ERROR,
+    BoardError.CABLE_13_A_REJECTED: FaultCode.EV_COMMUNICATION_ERROR,
+    BoardError.PROXIMITY_INVALID: FaultCode.EV_COMMUNICATION_ERROR,
+    BoardError.PILOT_INVALID: FaultCode.EV_COMMUNICATION_ERROR,
+    BoardError.LOCKING_FAILED: FaultCode.CONNECTOR_LOCK_FAILURE,
+    BoardError.UNLOCKING_FAILED: FaultCode.CONNECTOR_LOCK_FAILURE,
+    BoardError.LOCK_FEEDBACK_LOST: FaultCode.CONNECTOR_LOCK_FAILURE,
+    BoardError.OVERLOAD: FaultCode.OVER_CURRENT_FAILURE,
+    BoardError.METER_COMMUNICATION: FaultCode.POWER_METER_FAILURE,
+    BoardError.STATE_D_REJECTED: FaultCode.EV_COMMUNICATION_ERROR,
+    BoardError.CONTACTOR: FaultCode.POWER_SWITCH_FAILURE,
+    BoardError.DIODE_MISSING: FaultCode.EV_COMMUNICATION_ERROR,
+    BoardError.RESIDUAL_CURRENT: FaultCode.GROUND_FAILURE,
+    BoardError.RESIDUAL_CURRENT_TEST_FAILED: FaultCode.GROUND_FAILURE,
+}
+_NOT_LOCKED = frozenset({BoardError.LOCKING_FAILED, BoardError.LOCK_FEEDBACK_LOST})
+
+
+class PhoenixEvCc:
+    """An EvseController for one board.
+
+    The board has no watchdog and forgets its commands when it restarts: every poll compares what it holds with what
+    was last commanded and commands it again. Nothing is repeated that was not confirmed before, so a command that
+    failed cannot release energy later. A driver that has commanded nothing yet leaves the board as it is.
+    """
+
+    def __init__(self, bus: SerialBus, *, address: int, commission: bool = False, surge_contact: bool = False) -> None:
+        # 22000 takes whole amperes (manual page 57); no watchdog register is documented; feedback of the contactor
+        # exists only where a mirror contact is wired and 4006 is set, which `identify` finds out.
+        self.capabilities = ControllerCapabilities(
+            lock=True, contactor_feedback=False, resolution=MilliAmpere(1_000), watchdog=False
+        )
+        self._bus = bus
+        self._address = address
+        self._commission = commission
+        self._surge_contact = surge_contact
+        self._live_by_fc4 = False
+        self._commands_given = 0
+        self._excess_seen = False
+        self._released: bool | None = None
+        self._limit: MilliAmpere | None = None
+        self._available: bool | None = None
+        self._locked: bool | None = None
+
+    async def open(self) -> None:
+        self._bus.acquire()
+
+    async def close(self) -> None:
+        self._bus.release()
+
+    async def identify(self) -> ControllerIdentity:
+        block = IdentificationBlock.decode(
+            await self._bus.read_input(self._address, IDENTIFICATION_START, IDENTIFICATION_COUNT, PATIENCE)
+        )
+        await self._check_commissioning()
+        monitoring = await self._read_setting(Setting.CONTACTOR_MONITORING)
+        self.capabilities = replace(self.capabilities, contactor_feedback=monitoring == 1)
+        return ControllerIdentity(
+            model=block.order_designation or "EV-CC-AC1-M3",
+            serial=block.serial_number,
+            hardware_id=f"{block.hardware_id:04X}.{block.hardware_version}",
+            firmware=block.firmware,
+        )
+
+    async def read_status(self) -> ControllerStatus:
+        commands_before = self._commands_given
+        block = StatusBlock.decode(await self._read_live())
+        read_at_s = asyncio.get_running_loop().time()
+        released, available, lock_commanded = await self._bus.read_coils(self._address, Command.RELEASE, 3, PATIENCE)
+        status = self._status(block, read_at_s, released=released, lock_commanded=lock_commanded)
+        # A command given between the two requests makes them differ without any restart.
+        if commands_before == self._commands_given:
+            await self._repeat_commands(block, released=released, available=available, lock_commanded=lock_commanded)
+        return status
+
+    async def set_current(self, limit: MilliAmpere) -> None:
+        amperes = min(limit // 1000, MAXIMUM_CURRENT_A)
+        rounded = MilliAmpere(amperes * 1000) if limit >= MINIMUM_CURRENT else PAUSE
+        was_paused = self._limit == PAUSE
+        self._commands_given += 1
+        if self._limit is not None and rounded < self._limit:
+            self._limit = rounded
+        # 22000 knows no pause: the pilot stops signalling a current when the release is taken back.
+        if rounded == PAUSE:
+            await self._write_coil(Command.RELEASE, on=False)
+        else:
+            await self._write_current(rounded)
+            if was_paused and self._released:
+                await self._write_coil(Command.RELEASE, on=True)
+        self._limit = rounded
+
+    async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the port's signature
+        self._commands_given += 1
+        if not enabled:
+            self._released = False
+        on = enabled and self._limit != PAUSE
+        if on and self._limit is not None:
+            # The board may have restarted since the last poll, and its own default is the DIP limit.
+            await self._write_current(self._limit)
+        await self._write_coil(Command.RELEASE, on=on)
+        self._released = enabled
+
+    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the port's signature
+        self._commands_given += 1
+        if not available:
+            self._available = False
+        await self._write_coil(Command.AVAILABLE, on=available)
+        self._available = available
+
+    async def lock(self) -> None:
+        self._commands_given += 1
+        await self._write_coil(Command.LOCK, on=True)
+        self._locked = True
+
+    async def unlock(self) -> None:
+        self._commands_given += 1
+        await self._write_coil(Command.LOCK, on=False)
+        self._locked = False
+
+    async def restart(self) -> None:
+        self._commands_given += 1
+        await self._write_coil(Command.RESTART, on=True)
+
+    async def _check_commissioning(self) -> None:
+        for setting, expected in COMMISSIONED.items():
+            found = await self._read_setting(setting)
+            if found == expected:
+                continue
+            if not self._commission:
+                raise DeviceRefusedError(
+                    f"controller {self._address} is not configured for bus control: "
+                    f"register {setting.value} ({setting.name.lower()}) holds {found} instead of {expected}"
+                )
+            await self._bus.write_register(self._address, setting, expected, PATIENCE)
+            log.warning("controller %d: register %d changed from %d to %d", self._address, setting, found, expected)
+
+    async def _read_setting(self, setting: Setting) -> int:
+        return (await self._bus.read_holding(self._address, setting, 1, PATIENCE))[0]
+
+    async def _read_live(self) -> list[int]:
+        if not self._live_by_fc4:
+            try:
+                return await self._bus.read_holding(self._address, STATUS_START, STATUS_COUNT, PATIENCE)
+            except ModbusRefusedError:
+                # The manual calls these registers holding registers; evcc reads them as input registers.
+                registers = await self._bus.read_input(self._address, STATUS_START, STATUS_COUNT, PATIENCE)
+                self._live_by_fc4 = True
+                return registers
+        return await self._bus.read_input(self._address, STATUS_START, STATUS_COUNT, PATIENCE)
+
+    async def _write_coil(self, coil: Command, *, on: bool) -> None:
+        await self._bus.write_coil(self._address, coil, PATIENCE, on=on)
+
+    async def _write_current(self, limit: MilliAmpere) -> None:
+        await self._bus.write_register(self._address, CommandRegister.MAXIMUM_CURRENT_A, limit // 1000, PATIENCE)
+
+    def _status(
+        self, block: StatusBlock, read_at_s: float, *, released: bool, lock_commanded: bool
+    ) -> ControllerStatus:
+        faults = {_FAULTS[error] for error in block.errors if error in _FAULTS}
+        if block.cable_a == CABLE_SHORTED:
+            faults.add(FaultCode.EV_COMMUNICATION_ERROR)
+        if self._surge_contact and Input.IN in block.inputs:
+            faults.add(FaultCode.OVER_VOLTAGE_PROTECTION_FAILURE)
+        # The bolt is where it was commanded unless the board complains; a failed unlocking leaves it shut.
+        locked = (lock_commanded and not block.errors & _NOT_LOCKED) or BoardError.UNLOCKING_FAILED in block.errors
+        return ControllerStatus(
+            read_at_s=read_at_s,
+            pilot=block.pilot,
+            pwm_on=block.pwm_on,
+            offered=MilliAmpere(block.current_a * 1000) if block.pwm_on else PAUSE,
+            cable=None if block.cable_a == CABLE_SHORTED else MilliAmpere(block.cable_a * 1000),
+            locked=locked,
+            contactor_closed=Input.CCR not in block.inputs if self.capabilities.contactor_feedback else None,
+            # A pause takes the coil back, but not the permission.
+            enabled=released or (self._released is True and self._limit == PAUSE),
+            button_pressed=Input.EN in block.inputs,
+            faults=frozenset(faults),
+            vendor_detail=", ".join(error.name.lower() for error in sorted(block.errors)),
+        )
+
+    async def _repeat_commands(
+        self, block: StatusBlock, *, released: bool, available: bool, lock_commanded: bool
+    ) -> None:
+        wanted_release = False if self._limit == PAUSE else self._released
+        excess = bool(self._limit) and block.pwm_on and block.current_a * 1000 > (self._limit or PAUSE)
+        lost = [
+            (coil, wanted)
+            for coil, wanted, found in (
+                (Command.AVAILABLE, self._available, available),
+                (Command.LOCK, self._locked, lock_commanded),
+                (Command.RELEASE, wanted_release, released),
+            )
+            if wanted is not None and wanted != found
+        ]
+        # A new limit may take the board a moment; still there in the next poll, it was forgotten.
+        forgotten, self._excess_seen = excess and self._excess_seen, excess
+        if not lost and not forgotten:
+            return
+        try:
+            # The current comes before the release, so that the board never offers its own default.
+            if self._limit:
+                await self._write_current(self._limit)
+            for coil, wanted in lost:
+                await self._write_coil(coil, on=wanted)
+        except DeviceError as error:
+            log.warning("controller %d: commands could not be repeated: %s", self._address, error)
+        else:
+            log.warning("controller %d lost its commands; repeated them", self._address)
