@@ -1,0 +1,43 @@
+"""The one registry of configuration keys: what exists, what a value may be, what is in force, what a change does."""
+
+from station.domain.configuration.backend import authorization_key_bytes, endpoint
+from station.domain.configuration.keys import (
+    Access,
+    ConfigurationKey,
+    Context,
+    Effect,
+    Facts,
+    Origin,
+    Source,
+    Storage,
+    Surroundings,
+)
+from station.domain.configuration.plan import Change, Plan, changes_between, plan_change
+from station.domain.configuration.problems import ConfigurationRefused, InvalidValue, Problem, UnknownKey
+from station.domain.configuration.registry import ROWS, Registry
+from station.domain.configuration.snapshot import Snapshot
+
+__all__ = [
+    "ROWS",
+    "Access",
+    "Change",
+    "ConfigurationKey",
+    "ConfigurationRefused",
+    "Context",
+    "Effect",
+    "Facts",
+    "InvalidValue",
+    "Origin",
+    "Plan",
+    "Problem",
+    "Registry",
+    "Snapshot",
+    "Source",
+    "Storage",
+    "Surroundings",
+    "UnknownKey",
+    "authorization_key_bytes",
+    "changes_between",
+    "endpoint",
+    "plan_change",
+]

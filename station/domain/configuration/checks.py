@@ -1,0 +1,141 @@
+"""Rules that need more than the value itself: other keys, the station, who asks."""
+
+from collections.abc import Mapping
+
+from station.domain.configuration.backend import resulting_identity
+from station.domain.configuration.keys import Check, Context, Facts, Origin
+from station.domain.configuration.problems import InvalidValue
+from station.domain.configuration.values import items_of
+
+# Manual 1.6 "Power": 32 A with one charging point, 63 A with two (22 kW each).
+_MAINS_MAXIMUM_MA = {1: 32_000, 2: 63_000}
+MAINS_MINIMUM_MA = 6_000
+
+
+def mains_maximum_ma(facts: Facts) -> int:
+    """Answer the most that a station of this size may draw from the grid."""
+    return _MAINS_MAXIMUM_MA[facts.connectors]
+
+
+def mains_current(value: str, context: Context) -> None:
+    """Refuse more than a station of this size may draw."""
+    high = mains_maximum_ma(context.facts)
+    if int(value) > high:
+        raise InvalidValue("range", low=MAINS_MINIMUM_MA, high=high)
+
+
+def list_length(limit_key: str) -> Check:
+    """Answer a check that a list has no more items than its …MaxLength key says."""
+
+    def check(value: str, context: Context) -> None:
+        limit = int(context.proposed[limit_key])
+        if len(items_of(value)) > limit:
+            raise InvalidValue("too_many_items", limit=limit)
+
+    return check
+
+
+def measurand_list(limit_key: str) -> Check:
+    """Answer a check that each item is measured by this station, and that there are not too many."""
+    too_long = list_length(limit_key)
+
+    def check(value: str, context: Context) -> None:
+        from station.domain.meter_values import UnsupportedMeasurandError, parse_measurands
+
+        too_long(value, context)
+        try:
+            parse_measurands(value, int(context.proposed[limit_key]))
+        except UnsupportedMeasurandError as error:
+            raise InvalidValue("measurand", item=str(error.item)) from None
+
+    return check
+
+
+def phase_rotation(value: str, context: Context) -> None:
+    """Refuse charging points that are not there, and too many items."""
+    list_length("ConnectorPhaseRotationMaxLength")(value, context)
+    for item in items_of(value):
+        if int(item.partition(".")[0]) > context.facts.connectors:
+            raise InvalidValue("no_such_connector", item=item)
+
+
+def charge_box_identity(value: str, context: Context) -> None:
+    """Refuse a template whose result would be empty or too long."""
+    resulting_identity(value, context.proposed["/identity/serial"])
+
+
+def serial(value: str, context: Context) -> None:
+    """Refuse a serial number with which the chargebox ID would become too long."""
+    if value:
+        resulting_identity(context.proposed["/ocpp/chargeBoxIdentity"], "")
+
+
+def first_delay(value: str, context: Context) -> None:
+    """Refuse a first reconnect delay above the longest one."""
+    if int(value) > int(context.proposed["/ocpp/reconnectMaxS"]):
+        raise InvalidValue("above_maximum_delay", limit=context.proposed["/ocpp/reconnectMaxS"])
+
+
+def longest_delay(value: str, context: Context) -> None:
+    """Refuse a longest reconnect delay below the first one."""
+    if int(context.proposed["/ocpp/reconnectMinS"]) > int(value):
+        raise InvalidValue("above_maximum_delay", limit=value)
+
+
+def security_profile(value: str, context: Context) -> None:
+    """Let the backend only raise the profile, and only when its prerequisites are there (whitepaper A05)."""
+    if context.origin is not Origin.BACKEND:
+        return
+    present, wanted = int(context.present["SecurityProfile"]), int(value)
+    if wanted <= present:
+        raise InvalidValue("security_profile_upwards", present=present)
+    if wanted in {1, 2} and not context.proposed["AuthorizationKey"]:
+        raise InvalidValue("needs_authorization_key", profile=wanted)
+    if wanted in {2, 3} and not context.surroundings.has_backend_ca():
+        raise InvalidValue("needs_backend_ca", profile=wanted)
+    if wanted == 3 and not context.surroundings.has_own_certificate():
+        raise InvalidValue("needs_own_certificate", profile=wanted)
+
+
+def authorization_key(value: str, context: Context) -> None:
+    """Never let the backend take the key away: the station could not come back to it."""
+    if not value and context.origin is Origin.BACKEND:
+        raise InvalidValue("empty")
+
+
+def time_zone(value: str, context: Context) -> None:
+    """Refuse a name that is not in the time zone database."""
+    if not context.surroundings.knows_time_zone(value):
+        raise InvalidValue("time_zone")
+
+
+def signature_required(value: str, context: Context) -> None:
+    """Refuse to switch the signature check off on real hardware."""
+    if value == "false" and not context.surroundings.may_be_simulated():
+        raise InvalidValue("simulated_only")
+
+
+def read_mains_current(values: Mapping[str, str]) -> str:
+    """Answer the limit in force: a station that lost a charging point also loses that point's share."""
+    maximum = mains_maximum_ma(Facts(connectors=int(values["/identity/connectors"])))
+    return str(min(int(values["/power/station/mainsMaxCurrent"]), maximum))
+
+
+def read_charge_box_identity(values: Mapping[str, str]) -> str:
+    """Answer the resulting chargebox ID, cut nowhere: what is stored was checked."""
+    return values["/ocpp/chargeBoxIdentity"].replace("${serial}", values["/identity/serial"])
+
+
+def read_identification(values: Mapping[str, str]) -> str:
+    """Answer the web page's identification mode from the two keys that it stands for."""
+    if values["/hw/auth/device/Dummy/enabled"] == "true":
+        return "none"
+    return "any" if values["AllowOfflineTxForUnknownId"] == "true" else "whitelisted"
+
+
+def write_identification(mode: str) -> Mapping[str, str]:
+    """Answer the keys that an identification mode sets."""
+    if mode == "none":
+        return {"/hw/auth/device/Dummy/enabled": "true"}
+    offline_unknown = "true" if mode == "any" else "false"
+    return {"/hw/auth/device/Dummy/enabled": "false", "AllowOfflineTxForUnknownId": offline_unknown}

@@ -1,0 +1,149 @@
+"""What a configuration key is: one row of the registry, with everything that reads and writes need to know of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from station.domain.configuration.problems import InvalidValue
+
+CONNECTOR_PLACEHOLDER = "<connector-id>"
+FEATURE_PLACEHOLDER = "<feature>"
+
+
+class Access(StrEnum):
+    """Who may do what with a key over OCPP and in the web interface; the command line may write all but live keys."""
+
+    READ_ONLY = "r"
+    READ_WRITE = "rw"
+    WRITE_ONLY = "w"
+    LOCAL = "local"
+
+
+class Source(StrEnum):
+    """Where a key comes from: the manuals, this project, OCPP 1.6 or its security whitepaper."""
+
+    MANUAL = "manual"
+    PROJECT = "project"
+    OCPP = "ocpp"
+    SECURITY = "security"
+
+
+class Origin(StrEnum):
+    """Who asks: the backend over OCPP, a person at the web interface, or the command line and provisioning."""
+
+    BACKEND = "backend"
+    WEB = "web"
+    LOCAL = "local"
+
+
+class Effect(StrEnum):
+    """What has to happen after a change; NONE: the next use reads the new value by itself."""
+
+    NONE = "none"
+    OCPP_CONNECTION = "ocpp_connection"
+    OCPP_BOOT = "ocpp_boot"
+    OCPP_TIMERS = "ocpp_timers"
+    CLOCK = "clock"
+    LIMITS = "limits"
+    MODBUS = "modbus"
+    CLUSTER = "cluster"
+    DISPLAY = "display"
+    AUTHORIZATION = "authorization"
+    METERING = "metering"
+    VENDOR_ACCESS = "vendor_access"
+    RESTART = "restart"
+
+
+class Storage(StrEnum):
+    """Where a value lives: a database row, the identity file, another key, a running process, or nowhere (handed on)."""
+
+    DATABASE = "database"
+    IDENTITY = "identity"
+    DERIVED = "derived"
+    LIVE = "live"
+    HANDED_ON = "handed_on"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What of the station decides which keys exist and what their defaults are."""
+
+    connectors: int = 2
+
+
+def _yes() -> bool:
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What checks must ask outside the configuration; each member is a question."""
+
+    has_backend_ca: Callable[[], bool] = _yes
+    has_own_certificate: Callable[[], bool] = _yes
+    knows_time_zone: Callable[[str], bool] = field(default=lambda _name: True)
+    may_be_simulated: Callable[[], bool] = _yes
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Context:
+    """What a check may look at: who asks, the values in force now and those that would be in force afterwards."""
+
+    origin: Origin
+    facts: Facts
+    present: Mapping[str, str]
+    proposed: Mapping[str, str]
+    surroundings: Surroundings = Surroundings()
+
+
+Parse: TypeAlias = Callable[[str], str]
+Check: TypeAlias = Callable[[str, Context], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurationKey:
+    """One key. `parse` brings a text into normal form or raises `InvalidValue`; `check` judges it among the others.
+
+    `read` computes the value in force from the stored ones (missing: the stored value itself); `write` says, for a
+    derived key, which stored keys a new value sets. `row` is the registry's name with placeholders.
+    """
+
+    name: str
+    access: Access
+    source: Source
+    type: str
+    parse: Parse
+    default: str = ""
+    allowed: str = ""
+    description: str = ""
+    effect: Effect = Effect.NONE
+    storage: Storage = Storage.DATABASE
+    secret: bool = False
+    default_for: Callable[[Facts], str] | None = None
+    check: Check | None = None
+    read: Callable[[Mapping[str, str]], str] | None = None
+    write: Callable[[str], Mapping[str, str]] | None = None
+    aliases: tuple[str, ...] = ()
+    row: str = ""
+    connector_id: int | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether its value may be shown to anyone at all."""
+        return not self.secret and self.access is not Access.WRITE_ONLY
+
+    def default_with(self, facts: Facts) -> str:
+        """Answer the value that holds on such a station until somebody changes it."""
+        return self.default if self.default_for is None else self.default_for(facts)
+
+    def visible_to(self, origin: Origin) -> bool:
+        """Tell whether the key exists for this origin; local keys do not exist over OCPP."""
+        return origin is not Origin.BACKEND or self.access is not Access.LOCAL
+
+    def refuse_write(self, origin: Origin) -> None:
+        """Raise `InvalidValue` when this origin may not set the key, whatever the value."""
+        if self.storage is Storage.LIVE:
+            raise InvalidValue("read_only" if origin is not Origin.LOCAL else "live_value")
+        if origin is not Origin.LOCAL and self.access in {Access.READ_ONLY, Access.LOCAL}:
+            raise InvalidValue("read_only")

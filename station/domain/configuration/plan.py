@@ -1,0 +1,144 @@
+"""Deciding on a change of configuration: many keys at once, all or nothing, nothing stored here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from station.domain.configuration.keys import (
+    ConfigurationKey,
+    Context,
+    Effect,
+    Facts,
+    Origin,
+    Storage,
+    Surroundings,
+)
+from station.domain.configuration.problems import ConfigurationRefused, InvalidValue, Problem, UnknownKey
+from station.domain.configuration.registry import Registry
+from station.domain.configuration.snapshot import Snapshot
+
+# These two may be overruled by the key itself in the same change; all other disagreements are contradictions.
+_YIELDING = frozenset({"AllowOfflineTxForUnknownId"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One key's new value; `old` and `new` are None where the value is not for anyone's eyes."""
+
+    key: str
+    effect: Effect
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Plan:
+    """What a permitted change does: values to store per place, values to hand on, and what changes by it."""
+
+    database: Mapping[str, str]
+    identity: Mapping[str, str]
+    handed_on: Mapping[str, str]
+    changes: tuple[Change, ...]
+
+
+def plan_change(items: Mapping[str, str], *, origin: Origin, present: Snapshot, surroundings: Surroundings) -> Plan:
+    """Answer what setting these keys does; raise `ConfigurationRefused` with every reason against it."""
+    problems: list[Problem] = []
+    registry = Registry(_facts_after(items, present.registry.facts), _features(present))
+    wanted = _normal_forms(items, registry, origin, problems)
+    targets = _targets(wanted, registry, problems)
+    proposed = Snapshot(registry, {**present.stored, **targets})
+    context = Context(
+        origin=origin, facts=registry.facts, present=present, proposed=proposed, surroundings=surroundings
+    )
+    for name in {**wanted, **targets}:
+        key = registry.find(name)
+        value = targets.get(name, wanted.get(name, ""))
+        if key.check is None:
+            continue
+        try:
+            key.check(value, context)
+        except InvalidValue as refusal:
+            problems.append(Problem(key=name, code=refusal.code, data=refusal.data))
+    if problems:
+        raise ConfigurationRefused(tuple(problems))
+    handed_on = {name: value for name, value in wanted.items() if registry.find(name).storage is Storage.HANDED_ON}
+    return Plan(
+        database={name: value for name, value in targets.items() if registry.find(name).storage is Storage.DATABASE},
+        identity={name: value for name, value in targets.items() if registry.find(name).storage is Storage.IDENTITY},
+        handed_on=handed_on,
+        changes=changes_between(present, proposed) + _handed_on_changes(handed_on, registry),
+    )
+
+
+def changes_between(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
+    """Answer every key whose value in force differs, derived keys included."""
+    return tuple(
+        Change(
+            key=key.name,
+            effect=key.effect,
+            old=before[key.name] if key.readable and key.name in before else None,
+            new=after[key.name] if key.readable else None,
+        )
+        for key in after.registry.keys
+        if key.name not in before or before[key.name] != after[key.name]
+    )
+
+
+def _handed_on_changes(handed_on: Mapping[str, str], registry: Registry) -> tuple[Change, ...]:
+    return tuple(Change(key=name, effect=registry.find(name).effect, old=None, new=None) for name in handed_on)
+
+
+def _features(snapshot: Snapshot) -> tuple[str, ...]:
+    return tuple(key.name.rpartition("/")[2] for key in snapshot.registry.keys if key.row.endswith("/<feature>"))
+
+
+def _facts_after(items: Mapping[str, str], present: Facts) -> Facts:
+    """A change of the number of charging points decides which other keys the same change may name."""
+    for name, value in items.items():
+        if name.lower() in {"/identity/connectors", "numberofconnectors"} and value in {"1", "2"}:
+            return Facts(connectors=int(value))
+    return present
+
+
+def _normal_forms(
+    items: Mapping[str, str], registry: Registry, origin: Origin, problems: list[Problem]
+) -> dict[str, str]:
+    wanted: dict[str, str] = {}
+    for name, text in items.items():
+        try:
+            key = _find(name, registry, origin)
+            key.refuse_write(origin)
+            value = key.parse(text)
+        except InvalidValue as refusal:
+            problems.append(Problem(key=name, code=refusal.code, data=refusal.data))
+            continue
+        if wanted.setdefault(key.name, value) != value:
+            problems.append(Problem(key=key.name, code="contradiction", data={"other": name}))
+    return wanted
+
+
+def _find(name: str, registry: Registry, origin: Origin) -> ConfigurationKey:
+    try:
+        key = registry.find(name)
+        if not key.visible_to(origin):
+            raise UnknownKey(name, ())
+    except UnknownKey as unknown:
+        raise InvalidValue("unknown_key", nearest=", ".join(unknown.nearest) or "–") from None
+    return key
+
+
+def _targets(wanted: Mapping[str, str], registry: Registry, problems: list[Problem]) -> dict[str, str]:
+    """Answer the stored keys that a change sets, what derived keys stand for included."""
+    targets = {
+        name: value
+        for name, value in wanted.items()
+        if registry.find(name).storage in {Storage.DATABASE, Storage.IDENTITY}
+    }
+    for name, value in wanted.items():
+        write = registry.find(name).write
+        if write is None:
+            continue
+        for target, meant in write(value).items():
+            if targets.setdefault(target, meant) != meant and target not in _YIELDING:
+                problems.append(Problem(key=name, code="contradiction", data={"other": target}))
+    return targets

@@ -1,0 +1,95 @@
+"""Why a value is refused: a code with data here, an English template per code; words in other languages are made above."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Plain gettext sources: `station.ui.words` marks and translates them, the command line prints them as they are.
+TEMPLATES: Mapping[str, str] = {
+    "unknown_key": "There is no such key. Similar keys: %(nearest)s",
+    "read_only": "This key can only be read.",
+    "live_value": "This value is measured by the station and cannot be set.",
+    "not_applicable": "This running program cannot apply the key.",
+    "contradiction": "This contradicts %(other)s in the same change.",
+    "boolean": "Only true and false are allowed.",
+    "true_only": "Only true is allowed (calibration law).",
+    "integer": "A whole number in digits without a sign is expected.",
+    "range": "The number must be from %(low)s to %(high)s.",
+    "not_one_of": "The value must be one of: %(allowed)s.",
+    "item_not_one_of": "“%(item)s” is not one of: %(allowed)s.",
+    "item_twice": "“%(item)s” is given twice.",
+    "empty_item": "The list has an empty item.",
+    "too_many_items": "At most %(limit)s items are allowed.",
+    "too_long": "At most %(limit)s characters are allowed.",
+    "too_short": "At least %(limit)s characters are needed.",
+    "not_printable": "Only printable characters of ASCII are allowed.",
+    "control_character": "Control characters are not allowed.",
+    "empty": "A value is needed.",
+    "url": "An address like wss://host:port/path is expected.",
+    "url_scheme": "The address must begin with %(allowed)s.",
+    "url_host": "The address has no host name.",
+    "url_port": "The port must be from 1 to 65535.",
+    "url_credentials": "The address must not contain a user name or password.",
+    "url_query": "A query needs ${chargeBoxIdentity} in the address, to say where the chargebox ID belongs.",
+    "url_fragment": "The address must not contain #.",
+    "placeholder": "Only the placeholder ${%(allowed)s} is known.",
+    "host_port": "host:port is expected.",
+    "json": "This is not valid JSON.",
+    "json_object": "A JSON object is expected.",
+    "json_member": "The member “%(member)s” has no usable value.",
+    "date": "A date like 2025-08 is expected.",
+    "evse_id": "An EVSE ID like DE*ABC*E12345 is expected.",
+    "phone": "A phone number may contain digits, blanks and + ( ) / - . only.",
+    "phase_rotation": "“%(item)s” is not like 1.RST; allowed rotations: %(allowed)s.",
+    "no_such_connector": "“%(item)s” names a charging point that this station does not have.",
+    "measurand": "The station does not measure “%(item)s”.",
+    "time_zone": "This time zone is not known.",
+    "security_profile_upwards": "The backend can only raise the security profile above %(present)s.",
+    "needs_authorization_key": "Security profile %(profile)s needs an authorization key first.",
+    "needs_backend_ca": "Security profile %(profile)s needs a CA certificate of the backend first.",
+    "needs_own_certificate": "Security profile %(profile)s needs a certificate of the station first.",
+    "needs_no_profile": "Without a key the security profile cannot stay at %(profile)s.",
+    "simulated_only": "Only allowed on simulated hardware.",
+    "above_maximum_delay": "The first delay must not be longer than the longest one (%(limit)s s).",
+    "file_missing": "The file %(path)s cannot be read.",
+    "no_certificate": "The file contains no PEM certificate.",
+    "broken_certificate": "A certificate in the file is damaged.",
+    "password_policy": "The password is refused: %(reasons)s",
+}
+
+
+class InvalidValue(Exception):
+    """A value that a key does not take; the code is one of `TEMPLATES`. Never carries the refused value itself."""
+
+    def __init__(self, code: str, **data: str | int) -> None:
+        super().__init__(code, data)
+        self.code = code
+        self.data: Mapping[str, str | int] = data
+
+
+class UnknownKey(Exception):
+    """No row of the registry answers to this name; `nearest` are names that look alike."""
+
+    def __init__(self, name: str, nearest: tuple[str, ...]) -> None:
+        super().__init__(name, nearest)
+        self.name = name
+        self.nearest = nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One reason why a change was refused."""
+
+    key: str
+    code: str
+    data: Mapping[str, str | int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.key}: {TEMPLATES[self.code] % self.data}"
+
+
+class ConfigurationRefused(Exception):
+    """Nothing of a change was stored; `problems` says why, one entry per reason."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
