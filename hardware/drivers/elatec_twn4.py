@@ -1,6 +1,7 @@
 """Driver of ELATEC TWN4 card readers with the Simple Protocol application."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -23,6 +24,8 @@ from hardware.protocols.twn4 import (
     set_tag_types,
 )
 from station.domain.ports import DeviceError, DeviceNoiseError, DeviceRefusedError, ReaderSignal, Tag
+
+log = logging.getLogger(__name__)
 
 # A search takes the reader up to a few hundred milliseconds when every tag type is switched on; the fact sheet calls
 # a reader ill after 2 s of silence, which are two unanswered attempts.
@@ -75,6 +78,7 @@ class ElatecTwn4:
         self._max_bytes = max_bytes
         self._is_set_up = False
         self._light_until_s: float | None = None
+        self._unusable: FoundTag | None = None
 
     async def open(self) -> None:
         """Take the line; the first poll sets the reader up, so a silent reader does not keep the station."""
@@ -92,7 +96,14 @@ class ElatecTwn4:
             await self._command(leds(Function.GPIO_CLEAR, Led.RED | Led.GREEN | Led.YELLOW))
             self._light_until_s = None
         found = FoundTag.decode(await self._command(search_tag(_SEARCH_BYTES)))
-        return () if found is None else (self._tag(found),)
+        uid = None if found is None else self._uid(found)
+        if found is None or uid is None:
+            # The reader is well: a card that cannot be an idTag is no card to the station, and told of once.
+            if found is not None and found != self._unusable:
+                log.info("card with an id that cannot be an idTag: type %02X, %s", found.type, found.id.hex())
+            self._unusable = found
+            return ()
+        return (Tag(uid=uid, technology="text" if found.type == TagType.TEXT else f"{found.type:02X}"),)
 
     async def signal(self, signal: ReaderSignal) -> None:
         light = _LIGHT[signal]
@@ -127,16 +138,11 @@ class ElatecTwn4:
                 return reply.result
         raise DeviceNoiseError("reader was never asked")
 
-    def _tag(self, found: FoundTag) -> Tag:
+    def _uid(self, found: FoundTag) -> str | None:
         if found.type == TagType.TEXT:
-            try:
-                uid = found.id.decode("ascii")
-            except UnicodeDecodeError as error:
-                raise DeviceNoiseError(f"text id with other than ASCII characters: {found.id.hex()}") from error
-            if len(uid) > MAX_ID_TAG_LENGTH or not uid.isprintable():
-                raise DeviceNoiseError(f"text id {uid[:40]!r} cannot be an idTag")
-            return Tag(uid=uid, technology="text")
+            text = found.id.decode("ascii", errors="replace")
+            return text if len(text) <= MAX_ID_TAG_LENGTH and text.isascii() and text.isprintable() else None
         if len(found.id) > self._max_bytes:
-            raise DeviceNoiseError(f"id of {len(found.id)} bytes is longer than {self._max_bytes}")
+            return None
         uid = (found.id[::-1] if self._reverse else found.id).hex()
-        return Tag(uid=uid.upper() if self._case is LetterCase.UPPER else uid, technology=f"{found.type:02X}")
+        return uid.upper() if self._case is LetterCase.UPPER else uid

@@ -100,7 +100,7 @@ class PhoenixEvCc:
         return ControllerIdentity(
             model=block.order_designation or "EV-CC-AC1-M3",
             serial=block.serial_number,
-            hardware_id=f"{block.hardware_id:04X}.{block.hardware_version}",
+            hardware_id=f"{block.hardware_id}/{block.hardware_version}",
             firmware=block.firmware,
         )
 

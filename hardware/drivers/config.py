@@ -1,0 +1,82 @@
+"""The hardware configuration: read it, check it, make the devices it names."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware.drivers.config_check import Parser
+from hardware.drivers.config_data import (
+    ConnectorConfig,
+    DeviceConfig,
+    HardwareConfig,
+    HardwareConfigError,
+    Problem,
+    ProblemCode,
+    Role,
+)
+from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS, Buses
+from station.domain.ports import EvseController, Meter, StationIo, TagReader
+
+__all__ = [
+    "ConnectorConfig",
+    "DeviceConfig",
+    "Devices",
+    "HardwareConfig",
+    "HardwareConfigError",
+    "Problem",
+    "ProblemCode",
+    "Role",
+    "build",
+    "load",
+    "parse",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Devices:
+    """The devices of the station, not opened yet. Readers come with their charging point, None for all of them."""
+
+    controllers: dict[int, EvseController]
+    meters: dict[int, Meter]
+    readers: list[tuple[int | None, TagReader]]
+    io: StationIo | None
+
+
+def load(path: Path) -> HardwareConfig:
+    """Read and check a configuration file; HardwareConfigError when it is missing, no JSON, or wrong."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        text = f"the file cannot be read: {error.strerror}"
+        raise HardwareConfigError((Problem(code=ProblemCode.FILE_UNREADABLE, where=str(path), text=text),)) from error
+    except ValueError as error:
+        text = f"the file is no JSON: {error}"
+        raise HardwareConfigError((Problem(code=ProblemCode.NOT_JSON, where=str(path), text=text),)) from error
+    return parse(data)
+
+
+def parse(data: object) -> HardwareConfig:
+    """Check a configuration; HardwareConfigError with every mistake when there is one."""
+    return Parser().parse(data)
+
+
+def build(config: HardwareConfig) -> Devices:
+    """Make the devices; those on one port share one bus."""
+    buses = Buses()
+    numbered = list(enumerate(config.connectors, start=1))
+    return Devices(
+        controllers={
+            number: CONTROLLERS[item.controller.driver].make(item.controller.options, buses, number)
+            for number, item in numbered
+        },
+        meters={
+            number: METERS[item.meter.driver].make(item.meter.options, buses, number)
+            for number, item in numbered
+            if item.meter is not None
+        },
+        readers=[
+            (connector := reader.options["connector"], READERS[reader.driver].make(reader.options, buses, connector))
+            for reader in config.readers
+        ],
+        io=None if config.io is None else IO_MODULES[config.io.driver].make(config.io.options, buses, None),
+    )

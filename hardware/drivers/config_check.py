@@ -1,0 +1,232 @@
+"""Checking of a hardware configuration: collects every mistake, so that an installer mends them in one go."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hardware.drivers.config_data import (
+    ConnectorConfig,
+    DeviceConfig,
+    HardwareConfig,
+    HardwareConfigError,
+    Problem,
+    ProblemCode,
+    Role,
+)
+from hardware.drivers.fields import FieldKind
+from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS
+from hardware.protocols.digital_io import MAXIMUM_INPUTS
+from station.domain.faults import FaultCode
+
+FIELDS: Mapping[Role, Mapping[str, Mapping[str, FieldKind]]] = {
+    Role.CONTROLLER: {name: driver.fields for name, driver in CONTROLLERS.items()},
+    Role.METER: {name: driver.fields for name, driver in METERS.items()},
+    Role.READER: {name: driver.fields for name, driver in READERS.items()},
+    Role.IO: {name: driver.fields for name, driver in IO_MODULES.items()},
+}
+
+
+class Parser:
+    """Walks through the configuration once and collects mistakes instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._connectors = 0
+
+    def parse(self, data: object) -> HardwareConfig:
+        connectors: list[ConnectorConfig] = []
+        readers: list[DeviceConfig] = []
+        io: DeviceConfig | None = None
+        top = self._mapping(data, "configuration")
+        if top is not None:
+            self._only(top, {"connectors", "readers", "io"}, "configuration")
+            listed = self._list(top.get("connectors", []), "connectors")
+            self._connectors = len(listed)
+            if not listed:
+                self._add(ProblemCode.NO_CONNECTOR, "connectors", "there is no charging point")
+            connectors = self._parse_connectors(listed)
+            for number, item in enumerate(self._list(top.get("readers", []), "readers")):
+                reader = self._device(item, Role.READER, f"readers[{number}]")
+                readers += [reader] if reader is not None else []
+            io = self._device(top["io"], Role.IO, "io") if top.get("io") is not None else None
+        config = HardwareConfig(connectors=tuple(connectors), readers=tuple(readers), io=io)
+        self._check_ports(config)
+        self._check_readers(config)
+        if self._problems:
+            raise HardwareConfigError(tuple(self._problems))
+        return config
+
+    def _parse_connectors(self, listed: list[Any]) -> list[ConnectorConfig]:
+        connectors = []
+        for number, item in enumerate(listed):
+            where = f"connectors[{number}]"
+            fields = self._mapping(item, where)
+            if fields is None:
+                continue
+            self._only(fields, {"controller", "meter"}, where)
+            if fields.get("controller") is None:
+                self._add(ProblemCode.MISSING, f"{where}.controller", "every charging point needs a controller")
+                controller = None
+            else:
+                controller = self._device(fields["controller"], Role.CONTROLLER, f"{where}.controller")
+            meter = None
+            if fields.get("meter") is not None:
+                meter = self._device(fields["meter"], Role.METER, f"{where}.meter")
+            if controller is not None:
+                connectors.append(ConnectorConfig(controller=controller, meter=meter))
+        return connectors
+
+    def _device(self, data: object, role: Role, where: str) -> DeviceConfig | None:
+        fields = self._mapping(data, where)
+        if fields is None:
+            return None
+        driver = fields.get("driver")
+        known = FIELDS[role]
+        if not isinstance(driver, str) or driver not in known:
+            names = ", ".join(sorted(known))
+            self._add(
+                ProblemCode.UNKNOWN_DRIVER,
+                f"{where}.driver",
+                f"there is no {role.value} driver {driver!r}; there is {names}",
+                driver=str(driver),
+                known=names,
+            )
+            return None
+        self._only(fields, {"driver", *known[driver]}, where)
+        options: dict[str, Any] = {}
+        for name, kind in known[driver].items():
+            if name in fields:
+                options[name] = self._value(fields[name], kind, f"{where}.{name}")
+            elif kind.required:
+                self._add(ProblemCode.MISSING, f"{where}.{name}", "is missing")
+            else:
+                options[name] = kind.default
+        if "inputs" in options:
+            options["inputs"] = self._inputs(options["inputs"], f"{where}.inputs")
+        return DeviceConfig(role=role, driver=driver, where=where, options=options)
+
+    def _inputs(self, listed: object, where: str) -> list[dict[str, Any]]:
+        inputs: list[dict[str, Any]] = []
+        for number, item in enumerate(self._list(listed, where)):
+            place = f"{where}[{number}]"
+            fields = self._mapping(item, place)
+            if fields is None:
+                continue
+            self._only(fields, {"input", "code", "connector", "active_low"}, place)
+            for name in ("input", "code"):
+                if name not in fields:
+                    self._add(ProblemCode.MISSING, f"{place}.{name}", "is missing")
+            checked = {
+                name: self._value(value, _INPUT_FIELDS[name], f"{place}.{name}")
+                for name, value in fields.items()
+                if name in _INPUT_FIELDS
+            }
+            if isinstance(checked.get("code"), str) and checked["code"] not in {code.value for code in FaultCode}:
+                text = f"{checked['code']!r} is no fault"
+                self._add(ProblemCode.UNKNOWN_CODE, f"{place}.code", text, fault=checked["code"])
+            inputs.append(checked)
+        # One contact may mean the same fault at several points, but two entries alike are a slip.
+        entries = [(item.get("input"), item.get("code"), item.get("connector", 0)) for item in inputs]
+        for number, entry in enumerate(entries):
+            if entry in entries[:number]:
+                text = "stands twice in the list"
+                self._add(ProblemCode.DUPLICATE_INPUT, f"{where}[{number}]", text, input=str(entry[0]))
+        return inputs
+
+    def _value(self, value: Any, kind: FieldKind, where: str) -> Any:
+        if value is None and kind.nullable:
+            return None
+        # bool is an int to Python, but not to a person who writes JSON.
+        if not isinstance(value, kind.type) or (isinstance(value, bool) and kind.type is not bool):
+            self._add(
+                ProblemCode.WRONG_TYPE,
+                where,
+                f"must be {_TYPE_NAMES[kind.type]}, not {value!r}",
+                expected=kind.type.__name__,
+                found=repr(value),
+            )
+        elif not kind.accepts(value):
+            self._add(
+                ProblemCode.OUT_OF_RANGE,
+                where,
+                f"must be {kind.describe()}, not {value!r}",
+                allowed=kind.describe(),
+                found=repr(value),
+            )
+        elif kind.connector and not 0 <= value <= self._connectors:
+            text = f"there is no charging point {value}"
+            self._add(ProblemCode.NO_SUCH_CONNECTOR, where, text, connector=str(value))
+        return value
+
+    def _check_ports(self, config: HardwareConfig) -> None:
+        first_on_port: dict[str, DeviceConfig] = {}
+        addresses: dict[tuple[str, int], DeviceConfig] = {}
+        for device in config.devices():
+            if not isinstance(device.options.get("port"), str):
+                continue
+            first = first_on_port.setdefault(device.port, device)
+            if first is not device:
+                self._check_pair(first, device)
+            if isinstance(address := device.options.get("address"), int):
+                other = addresses.setdefault((device.port, address), device)
+                if other is not device:
+                    self._add(
+                        ProblemCode.DUPLICATE_ADDRESS,
+                        f"{device.where}.address",
+                        f"{other.where} has address {address} on {device.port} too",
+                        other=other.where,
+                        address=str(address),
+                        port=device.port,
+                    )
+
+    def _check_pair(self, first: DeviceConfig, device: DeviceConfig) -> None:
+        if Role.READER in (first.role, device.role):
+            text = f"{first.where} uses {device.port} too, and a reader needs a port of its own"
+            self._add(ProblemCode.PORT_SHARED, f"{device.where}.port", text, other=first.where, port=device.port)
+            return
+        for name in ("baudrate", "parity", "stopbits", "echo"):
+            if first.options.get(name) != device.options.get(name):
+                self._add(
+                    ProblemCode.DIFFERENT_SETTINGS,
+                    f"{device.where}.{name}",
+                    f"is {device.options.get(name)!r}, but {first.where} on the same port has "
+                    f"{first.options.get(name)!r}",
+                    other=first.where,
+                    port=device.port,
+                )
+
+    def _check_readers(self, config: HardwareConfig) -> None:
+        places = [reader.options.get("connector") for reader in config.readers]
+        for number, place in enumerate(places):
+            if place in places[:number]:
+                whom = "the whole station" if place is None else f"charging point {place}"
+                text = f"{whom} has a reader already"
+                self._add(ProblemCode.DUPLICATE_READER, f"readers[{number}]", text, connector=str(place))
+
+    def _mapping(self, data: object, where: str) -> dict[str, Any] | None:
+        if isinstance(data, dict):
+            return data
+        self._add(ProblemCode.WRONG_TYPE, where, f"must be an object, not {data!r}", expected="dict", found=repr(data))
+        return None
+
+    def _list(self, data: object, where: str) -> list[Any]:
+        if isinstance(data, list):
+            return data
+        self._add(ProblemCode.WRONG_TYPE, where, f"must be a list, not {data!r}", expected="list", found=repr(data))
+        return []
+
+    def _only(self, fields: dict[str, Any], known: set[str], where: str) -> None:
+        for name in fields:
+            if name not in known:
+                self._add(ProblemCode.UNKNOWN_FIELD, f"{where}.{name}", "is not known here", field=str(name))
+
+    def _add(self, code: ProblemCode, where: str, text: str, **data: str) -> None:
+        self._problems.append(Problem(code=code, where=where, text=text, data=data))
+
+
+_TYPE_NAMES: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
+_INPUT_FIELDS: dict[str, FieldKind] = {
+    "input": FieldKind(type=int, minimum=0, maximum=MAXIMUM_INPUTS - 1),
+    "code": FieldKind(type=str),
+    "connector": FieldKind(type=int, connector=True, minimum=0),
+    "active_low": FieldKind(type=bool),
+}

@@ -1,0 +1,92 @@
+"""What a hardware configuration says, and what can be wrong with it, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Role(StrEnum):
+    """What a device is for."""
+
+    CONTROLLER = "controller"
+    METER = "meter"
+    READER = "reader"
+    IO = "io"
+
+
+class ProblemCode(StrEnum):
+    """What is wrong with a configuration."""
+
+    FILE_UNREADABLE = "file-unreadable"
+    NOT_JSON = "not-json"
+    WRONG_TYPE = "wrong-type"
+    MISSING = "missing"
+    UNKNOWN_FIELD = "unknown-field"
+    UNKNOWN_DRIVER = "unknown-driver"
+    OUT_OF_RANGE = "out-of-range"
+    UNKNOWN_CODE = "unknown-code"
+    NO_SUCH_CONNECTOR = "no-such-connector"
+    NO_CONNECTOR = "no-connector"
+    DUPLICATE_ADDRESS = "duplicate-address"
+    DIFFERENT_SETTINGS = "different-settings"
+    PORT_SHARED = "port-shared"
+    DUPLICATE_INPUT = "duplicate-input"
+    DUPLICATE_READER = "duplicate-reader"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One mistake: a code and data for translation, the place in the file, and the same as an English sentence."""
+
+    code: ProblemCode
+    where: str
+    text: str
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+class HardwareConfigError(Exception):
+    """The hardware configuration cannot be used; `problems` names every mistake."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(f"{problem.where}: {problem.text}" for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceConfig:
+    """One device: its driver, its port and every option of the driver, defaults filled in."""
+
+    role: Role
+    driver: str
+    where: str
+    options: Mapping[str, Any]
+
+    @property
+    def port(self) -> str:
+        """The serial port."""
+        return str(self.options["port"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectorConfig:
+    """The devices of one charging point."""
+
+    controller: DeviceConfig
+    meter: DeviceConfig | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareConfig:
+    """The devices of the station; the charging point with number n is `connectors[n - 1]`."""
+
+    connectors: tuple[ConnectorConfig, ...]
+    readers: tuple[DeviceConfig, ...] = ()
+    io: DeviceConfig | None = None
+
+    def devices(self) -> tuple[DeviceConfig, ...]:
+        """List every device."""
+        of_connectors = [
+            device for item in self.connectors for device in (item.controller, item.meter) if device is not None
+        ]
+        return (*of_connectors, *self.readers, *([self.io] if self.io is not None else []))

@@ -1,0 +1,49 @@
+"""What the configuration of each driver may and must say."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldKind:
+    """One field: its JSON type, and what values it takes. `connector`: a charging point that must exist."""
+
+    type: type
+    required: bool = False
+    default: Any = None
+    nullable: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[Any, ...] = ()
+    connector: bool = False
+
+    def accepts(self, value: Any) -> bool:
+        """Say whether a value of the right type is in range."""
+        if self.choices:
+            return value in self.choices
+        if self.type is str:
+            return bool(value.strip())
+        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+
+    def describe(self) -> str:
+        """Write the range for people."""
+        if self.choices:
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        if self.type is str:
+            return "a text that is not empty"
+        if self.maximum is None:
+            return f"{self.minimum} or more"
+        return f"from {self.minimum} to {self.maximum}"
+
+
+def modbus_fields(baudrates: tuple[int, ...]) -> dict[str, FieldKind]:
+    """List the fields of every device on a Modbus RTU bus."""
+    return {
+        "port": FieldKind(type=str, required=True),
+        # MODBUS over serial line V1.02, section 2.2: addresses of slaves.
+        "address": FieldKind(type=int, required=True, minimum=1, maximum=247),
+        "baudrate": FieldKind(type=int, default=9600, choices=baudrates),
+        "parity": FieldKind(type=str, default="N", choices=("N", "E", "O")),
+        "stopbits": FieldKind(type=int, default=1, choices=(1, 2)),
+        "echo": FieldKind(type=bool, default=False),
+    }

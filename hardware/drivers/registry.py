@@ -1,0 +1,122 @@
+"""Every driver by the name the hardware configuration calls it: its fields and how to make one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from hardware.drivers.eastron_sdm import EastronSdm
+from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
+from hardware.drivers.fields import FieldKind, modbus_fields
+from hardware.drivers.modbus_io import InputAssignment, ModbusIo
+from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
+from hardware.links.serial_bus import BusSettings, SerialBus
+from hardware.protocols.eastron import Model
+from station.domain.faults import FaultCode
+from station.domain.ports import EvseController, Meter, StationIo, TagReader
+
+Device_co = TypeVar("Device_co", covariant=True)
+
+
+class Buses:
+    """The Modbus buses of the station, one to a port, made when the first device asks for it."""
+
+    def __init__(self) -> None:
+        self._by_port: dict[str, SerialBus] = {}
+
+    def bus(self, options: Mapping[str, Any]) -> SerialBus:
+        """Find the bus of a device; the configuration check has seen to equal settings."""
+        settings = BusSettings(
+            port=options["port"],
+            baudrate=options["baudrate"],
+            parity=options["parity"],
+            stopbits=options["stopbits"],
+            echo=options["echo"],
+        )
+        return self._by_port.setdefault(settings.port, SerialBus(settings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver(Generic[Device_co]):
+    """A driver. `make` gets the options, the buses, and the charging point (None: the station's device)."""
+
+    fields: Mapping[str, FieldKind]
+    make: Callable[[Mapping[str, Any], Buses, int | None], Device_co]
+
+
+def _phoenix(options: Mapping[str, Any], buses: Buses, connector_id: int | None) -> PhoenixEvCc:
+    surge_contact = options["surge_contact"]
+    return PhoenixEvCc(
+        buses.bus(options),
+        address=options["address"],
+        commission=options["commission"],
+        # The contact of the surge arrester is wired to the first board of a station.
+        surge_contact=connector_id == 1 if surge_contact is None else surge_contact,
+    )
+
+
+def _sdm(model: Model) -> Callable[[Mapping[str, Any], Buses, int | None], EastronSdm]:
+    def make(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> EastronSdm:
+        return EastronSdm(
+            buses.bus(options),
+            address=options["address"],
+            model=model,
+            public_key_registers=options["public_key_registers"],
+        )
+
+    return make
+
+
+def _twn4(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) -> ElatecTwn4:
+    return ElatecTwn4(
+        options["port"],
+        baudrate=options["baudrate"],
+        reverse=options["reverse"],
+        case=LetterCase(options["case"]),
+        max_bytes=options["max_bytes"],
+    )
+
+
+def _modbus_io(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> ModbusIo:
+    inputs = [InputAssignment(**item | {"code": FaultCode(item["code"])}) for item in options["inputs"]]
+    return ModbusIo(buses.bus(options), address=options["address"], inputs=inputs)
+
+
+_PHOENIX_FIELDS = {
+    # DIP switch S2/1 of the board.
+    **modbus_fields((9600, 19200)),
+    "commission": FieldKind(type=bool, default=False),
+    # None: at the first charging point only.
+    "surge_contact": FieldKind(type=bool, nullable=True),
+}
+_SDM_FIELDS = {
+    # Eastron protocol documents: baud rates of the SDM630 and SDM72D-M.
+    **modbus_fields((1200, 2400, 4800, 9600, 19200, 38400)),
+    "public_key_registers": FieldKind(type=bool, default=False),
+}
+_TWN4_FIELDS = {
+    "port": FieldKind(type=str, required=True),
+    "baudrate": FieldKind(type=int, default=9600, choices=(9600, 19200, 38400, 57600, 115200)),
+    "connector": FieldKind(type=int, nullable=True, minimum=1, connector=True),
+    "reverse": FieldKind(type=bool, default=False),
+    "case": FieldKind(type=str, default="lower", choices=tuple(case.value for case in LetterCase)),
+    "max_bytes": FieldKind(type=int, default=10, minimum=4, maximum=10),
+}
+_IO_FIELDS = {
+    **modbus_fields((1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)),
+    "inputs": FieldKind(type=list, default=[]),
+}
+
+CONTROLLERS: Mapping[str, Driver[EvseController]] = {
+    "phoenix_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix),
+}
+METERS: Mapping[str, Driver[Meter]] = {
+    "eastron_sdm630": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM630)),
+    "eastron_sdm72": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM72)),
+    "eastron_sdm72_v1": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM72_V1)),
+}
+READERS: Mapping[str, Driver[TagReader]] = {
+    "elatec_twn4": Driver(fields=_TWN4_FIELDS, make=_twn4),
+}
+IO_MODULES: Mapping[str, Driver[StationIo]] = {
+    "modbus_io": Driver(fields=_IO_FIELDS, make=_modbus_io),
+}
