@@ -1,0 +1,49 @@
+"""From the letters of the control pilot to events: debounced, so that the machine never sees electrical noise."""
+
+from dataclasses import dataclass, replace
+
+from station.domain.connector import CarPaused, CarWantsEnergy, Event, PlugInserted, PlugRemoved, SocketFreed
+from station.domain.ports import Pilot
+from station.domain.units import MilliAmpere
+
+# A pilot that chatters between B and C faster than this is noise, not a wish (F18 of the fault catalogue: 5 Hz).
+DEBOUNCE_S = 0.08
+_WANTING = frozenset({Pilot.C, Pilot.D})
+_CONNECTED = frozenset({Pilot.B, Pilot.C, Pilot.D})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PilotFilter:
+    """What was last believed of the pilot, and what is being doubted since when (monotonic seconds)."""
+
+    connected: bool = False
+    wants: bool = False
+    cable_present: bool = False
+    doubt: tuple[bool, bool, bool] | None = None
+    doubt_since_s: float = 0.0
+
+    def observe(self, pilot: Pilot, cable: MilliAmpere | None, *, at_s: float) -> tuple["PilotFilter", tuple[Event, ...]]:
+        """Take one observation; answers the new belief and the events it means.
+
+        E and F say nothing about the car (no pilot, or station not available): the belief stays. A cable rating of
+        None (unknown, tethered) counts as "no loose cable".
+        """
+        connected = self.connected if pilot in {Pilot.E, Pilot.F} else pilot in _CONNECTED
+        wants = self.wants if pilot in {Pilot.E, Pilot.F} else pilot in _WANTING
+        seen = (connected, wants, bool(cable))
+        if seen == (self.connected, self.wants, self.cable_present):
+            return replace(self, doubt=None), ()
+        if self.doubt != seen:
+            return replace(self, doubt=seen, doubt_since_s=at_s), ()
+        if at_s - self.doubt_since_s < DEBOUNCE_S:
+            return self, ()
+        events: list[Event] = []
+        if connected and not self.connected:
+            events.append(PlugInserted())
+        if self.connected and not connected:
+            events.append(PlugRemoved())
+        if not connected and not cable and (self.connected or self.cable_present):
+            events.append(SocketFreed())
+        if connected and wants != (self.wants and self.connected):
+            events.append(CarWantsEnergy() if wants else CarPaused())
+        return PilotFilter(connected=connected, wants=wants, cable_present=bool(cable)), tuple(events)

@@ -1,0 +1,159 @@
+"""The verbs of charging sessions. Each writes the record and the message it causes in one transaction."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from station.domain.connector import Permission
+from station.domain.moments import to_wire
+from station.domain.units import WattHour
+from station.models import ChargingProfileRow, ChargingSession, Connector, MeterSample, OutboxMessage, ReservationRow
+from station.services import outbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Sampled values of one moment in OCPP wire form."""
+
+    at: datetime
+    context: str
+    values: list[dict[str, Any]]
+
+    def meter_value(self) -> dict[str, Any]:
+        """Make the meterValue element of MeterValues.req and transactionData."""
+        return {"timestamp": to_wire(self.at), "sampledValue": self.values}
+
+
+@transaction.atomic
+def begin_session(
+    *, connector_id: int, permission: Permission, meter: WattHour, at: datetime, begin_values: list[dict[str, Any]]
+) -> ChargingSession:
+    """Write a session, its StartTransaction, its TxProfile and the end of its reservation, durably.
+
+    `begin_values` are kept for StopTransaction.transactionData (Transaction.Begin). Raises IntegrityError when a
+    session runs on this connector already, and DatabaseError when nothing can be written.
+    """
+    session = ChargingSession.objects.create(
+        connector_id=connector_id,
+        id_tag=permission.id_tag,
+        parent_id_tag=permission.parent_id_tag,
+        authorized_by=permission.reason,
+        origin=permission.origin,
+        reservation_id=permission.reservation_id,
+        started_at=at,
+        meter_start_wh=meter,
+        meter_last_wh=meter,
+        meter_last_at=at,
+    )
+    payload: dict[str, Any] = {
+        "connectorId": connector_id,
+        "idTag": permission.id_tag,
+        "meterStart": meter,
+        "timestamp": to_wire(at),
+    }
+    if permission.reservation_id is not None:
+        payload["reservationId"] = permission.reservation_id
+        ReservationRow.objects.filter(reservation_id=permission.reservation_id).delete()
+    outbox.enqueue("StartTransaction", payload, session=session, at=at)
+    if begin_values:
+        MeterSample.objects.create(session=session, at=at, context="Transaction.Begin", values=begin_values)
+    if permission.profile:
+        _bind_profile(session, permission.profile, at)
+    return session
+
+
+def _bind_profile(session: ChargingSession, profile: dict[str, Any], at: datetime) -> None:
+    ChargingProfileRow.objects.filter(
+        connector_id=session.connector_id, purpose="TxProfile", stack_level=profile["stackLevel"]
+    ).delete()
+    ChargingProfileRow.objects.create(
+        connector_id=session.connector_id,
+        profile_id=profile["chargingProfileId"],
+        purpose="TxProfile",
+        stack_level=profile["stackLevel"],
+        profile=profile,
+        session=session,
+        installed_at=at,
+    )
+
+
+@transaction.atomic
+def end_session(  # noqa: PLR0913 - a stop has this many facts
+    session_id: int,
+    *,
+    reason: str,
+    meter: WattHour,
+    at: datetime,
+    id_tag: str = "",
+    transaction_data: list[dict[str, Any]] | None = None,
+) -> ChargingSession | None:
+    """Close a session and queue its StopTransaction; a session that is closed already is left as it is (None).
+
+    A register below the start is never written: the start value stands, as the law forbids negative energy and the
+    event log tells of the meter.
+    """
+    session = ChargingSession.objects.running().filter(pk=session_id).first()
+    if session is None:
+        return None
+    register = max(meter, session.meter_start_wh)
+    session.end(wh=register, at=at, reason=reason, id_tag=id_tag)
+    payload: dict[str, Any] = {"meterStop": register, "timestamp": to_wire(at), "reason": reason}
+    if id_tag:
+        payload["idTag"] = id_tag
+    if transaction_data:
+        payload["transactionData"] = transaction_data
+    outbox.enqueue("StopTransaction", payload, session=session, at=at)
+    session.profiles.all().delete()
+    MeterSample.objects.filter(session=session).delete()
+    return session
+
+
+@transaction.atomic
+def record_meter_values(
+    *, connector_id: int, session_id: int | None, sample: Sample, keep_for_stop: list[dict[str, Any]], register: int
+) -> None:
+    """Queue a MeterValues message; inside a session also remember the register and what StopTransaction will carry."""
+    session = ChargingSession.objects.running().filter(pk=session_id).first() if session_id else None
+    if sample.values:
+        outbox.enqueue(
+            "MeterValues",
+            {"connectorId": connector_id, "meterValue": [sample.meter_value()]},
+            session=session,
+            at=sample.at,
+        )
+    if session is not None:
+        if keep_for_stop:
+            MeterSample.objects.create(session=session, at=sample.at, context=sample.context, values=keep_for_stop)
+        if register >= session.meter_last_wh:
+            session.note_meter(wh=register, at=sample.at)
+
+
+def note_meter(session_id: int, *, register: int, at: datetime) -> None:
+    """Remember the newest register of a running session."""
+    session = ChargingSession.objects.running().filter(pk=session_id, meter_last_wh__lte=register).first()
+    if session is not None:
+        session.note_meter(wh=register, at=at)
+
+
+def kept_samples(session_id: int) -> list[Sample]:
+    """Read what was kept for StopTransaction, oldest first."""
+    rows = MeterSample.objects.filter(session_id=session_id).order_by("at", "id")
+    return [Sample(at=row.at, context=row.context, values=row.values) for row in rows]
+
+
+def by_transaction(transaction_id: int) -> ChargingSession | None:
+    """Find the running session of a backend's transaction number."""
+    return ChargingSession.objects.running().filter(transaction_id=transaction_id).order_by("-id").first()
+
+
+def stop_is_queued(session_id: int) -> bool:
+    """Whether a StopTransaction of this session has been written before."""
+    return OutboxMessage.objects.filter(session_id=session_id, action="StopTransaction").exists()
+
+
+def connector(number: int) -> Connector:
+    """Read the row of a connector, making it on first use."""
+    row, _ = Connector.objects.get_or_create(number=number)
+    return row

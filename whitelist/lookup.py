@@ -1,0 +1,17 @@
+"""Asking the whitelist about one card."""
+
+from station.domain.authorization import AuthorizationStatus, Entry, EntrySource
+from whitelist.models import Card
+
+
+def find(id_tag: str) -> Entry | None:
+    """Answer the entry of a card, None when it is not listed (or deleted)."""
+    card = Card.objects.present().filter(key=id_tag.casefold()).first()
+    if card is None:
+        return None
+    return Entry(
+        status=AuthorizationStatus(card.authorization),
+        expires_at=card.expires_at,
+        parent_id_tag=card.group or None,
+        source=EntrySource(card.source),
+    )
