@@ -1,0 +1,58 @@
+"""What the station knows about people who sign in, beyond Django's user row."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+
+class UserProfile(models.Model):
+    """Settings of one user. `password_changed_at` None: the password is still the one of the factory.
+
+    `must_change_password` locks every page but the user profile. `expert` shows the advanced settings.
+    """
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="profile")
+    expert = models.BooleanField(default=False)
+    must_change_password = models.BooleanField(default=False)
+    password_changed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "user profile"
+
+    def __str__(self) -> str:
+        return f"profile of {self.user}"
+
+    def note_password(self, *, at: datetime | None, must_change: bool) -> None:
+        """Remember when a person last set the password (None: the factory's is back)."""
+        self.password_changed_at, self.must_change_password = at, must_change
+        self.save(update_fields=["password_changed_at", "must_change_password"])
+
+    def show_expert(self, expert: bool) -> None:  # noqa: FBT001 - the setting itself
+        """Turn the advanced settings on or off."""
+        self.expert = expert
+        self.save(update_fields=["expert"])
+
+
+class SignInDelay(models.Model):
+    """Failed attempts to sign in, per account and address; they survive a restart and are forgotten after a day.
+
+    The row with an empty account and address counts all attempts from afar within the present minute.
+    """
+
+    account = models.CharField(max_length=150)
+    address = models.CharField(max_length=45)
+    failures = models.PositiveIntegerField(default=0)
+    failed_at = models.DateTimeField()
+    blocked_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "sign-in delay"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "address"], name="one_delay_per_account_and_address"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["failed_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.failures} failures of {self.account or 'all'} from {self.address or 'afar'}"

@@ -1,0 +1,102 @@
+"""Who may sign in, and with which password.
+
+The factory's password holds until a person has set another one: the factory password where the identity has one, else
+the serial number – for a first sign-in that forces a change.
+"""
+
+import threading
+from datetime import datetime
+
+from django.contrib.auth import authenticate, password_validation
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from station.domain.commands import Origin
+from station.models import SecurityEvent, UserProfile
+from station.services import identity, sign_in_delays
+
+ADMIN = "admin"
+# A password hash takes 19 MiB and a good part of a second on the station's board.
+_hashing = threading.BoundedSemaphore(2)
+
+
+class SignInRefused(Exception):
+    """Account and password do not fit; which of them stays open."""
+
+
+def ensure_admin(*, at: datetime) -> User:
+    """Make the user `admin` at the first start and keep the factory's password until a person changes it."""
+    with transaction.atomic():
+        user, _ = User.objects.get_or_create(username=ADMIN, defaults={"date_joined": at})
+        profile = profile_of(user)
+        if not (user.is_staff and user.is_superuser and user.is_active):
+            user.is_staff = user.is_superuser = user.is_active = True
+            user.save(update_fields=["is_staff", "is_superuser", "is_active"])
+        if profile.password_changed_at is None:
+            _take_factory_password(user, profile)
+    return user
+
+
+def restore_factory_password(*, at: datetime) -> None:
+    """Forget the password a person has set; every session ends with it."""
+    profile_of(User.objects.get(username=ADMIN)).note_password(at=None, must_change=True)
+    ensure_admin(at=at)
+
+
+def profile_of(user: User) -> UserProfile:
+    """Find the settings of a user, making them on first use."""
+    profile, _ = UserProfile.objects.get_or_create(user=user)
+    return profile
+
+
+def sign_in(*, account: str, password: str, address: str, at: datetime) -> User:
+    """Check account and password; raises SignInDelayed or SignInRefused.
+
+    An unknown account costs the same time and gets the same answer as a wrong password.
+    """
+    account = account.strip()[:150]
+    sign_in_delays.claim_attempt(account=account, address=address, at=at)
+    with _hashing:
+        user = authenticate(username=account, password=password)
+    if not isinstance(user, User):
+        SecurityEvent.objects.create(type="LocalSignInFailed", at=at, tech_info=f"address {address}"[:255])
+        raise SignInRefused
+    sign_in_delays.forget(account=account, address=address)
+    SecurityEvent.objects.create(type="LocalSignIn", at=at, tech_info=f"address {address}"[:255])
+    return user
+
+
+def verify_password(user: User, password: str) -> bool:
+    """Check the password of somebody who is signed in already."""
+    with _hashing:
+        return user.check_password(password)
+
+
+def set_password(user: User, new: str, *, origin: Origin, at: datetime) -> None:
+    """Change a password, which ends the user's other sessions; raises ValidationError with every reason.
+
+    Somebody else's choice (the backend's) has to be changed at the next sign-in.
+    """
+    password_validation.validate_password(new, user)
+    with _hashing:
+        user.set_password(new)
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        profile_of(user).note_password(at=at, must_change=origin is Origin.BACKEND)
+        SecurityEvent.objects.create(type="LocalPasswordChanged", at=at, tech_info=f"origin {origin.value}")
+
+
+def _take_factory_password(user: User, profile: UserProfile) -> None:
+    known = identity.load()
+    if known.factory_password_hash:
+        if user.password != known.factory_password_hash:
+            user.password = known.factory_password_hash
+            user.save(update_fields=["password"])
+    elif not known.accepts_first_password(known.serial):
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+    elif not user.check_password(known.serial):
+        user.set_password(known.serial)
+        user.save(update_fields=["password"])
+    if not profile.must_change_password:
+        profile.note_password(at=None, must_change=True)
