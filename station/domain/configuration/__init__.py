@@ -1,5 +1,6 @@
 """The one registry of configuration keys: what exists, what a value may be, what is in force, what a change does."""
 
+from station.domain.commands import Origin
 from station.domain.configuration.backend import authorization_key_bytes, endpoint
 from station.domain.configuration.keys import (
     Access,
@@ -7,7 +8,6 @@ from station.domain.configuration.keys import (
     Context,
     Effect,
     Facts,
-    Origin,
     Source,
     Storage,
     Surroundings,

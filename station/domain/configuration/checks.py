@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 
+from station.domain.commands import Origin
 from station.domain.configuration.backend import resulting_identity
-from station.domain.configuration.keys import Check, Context, Facts, Origin
+from station.domain.configuration.keys import Check, Context, Facts
 from station.domain.configuration.problems import InvalidValue
-from station.domain.configuration.values import items_of
+from station.domain.configuration.values import MAX_PORT, items_of
 
 # Manual 1.6 "Power": 32 A with one charging point, 63 A with two (22 kW each).
 _MAINS_MAXIMUM_MA = {1: 32_000, 2: 63_000}
 MAINS_MINIMUM_MA = 6_000
+_CLIENT_CERTIFICATE_PROFILE = 3
 
 
 def mains_maximum_ma(facts: Facts) -> int:
@@ -70,6 +72,13 @@ def serial(value: str, context: Context) -> None:
         resulting_identity(context.proposed["/ocpp/chargeBoxIdentity"], "")
 
 
+def modbus_port(value: str, context: Context) -> None:
+    """Refuse a first port after which the other charging points would have none."""
+    high = MAX_PORT + 1 - context.facts.connectors
+    if int(value) > high:
+        raise InvalidValue("range", low=1, high=high)
+
+
 def first_delay(value: str, context: Context) -> None:
     """Refuse a first reconnect delay above the longest one."""
     if int(value) > int(context.proposed["/ocpp/reconnectMaxS"]):
@@ -93,7 +102,7 @@ def security_profile(value: str, context: Context) -> None:
         raise InvalidValue("needs_authorization_key", profile=wanted)
     if wanted in {2, 3} and not context.surroundings.has_backend_ca():
         raise InvalidValue("needs_backend_ca", profile=wanted)
-    if wanted == 3 and not context.surroundings.has_own_certificate():
+    if wanted == _CLIENT_CERTIFICATE_PROFILE and not context.surroundings.has_own_certificate():
         raise InvalidValue("needs_own_certificate", profile=wanted)
 
 

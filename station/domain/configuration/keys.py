@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from station.domain.commands import Origin
 from station.domain.configuration.problems import InvalidValue
 
 CONNECTOR_PLACEHOLDER = "<connector-id>"
@@ -29,14 +30,6 @@ class Source(StrEnum):
     SECURITY = "security"
 
 
-class Origin(StrEnum):
-    """Who asks: the backend over OCPP, a person at the web interface, or the command line and provisioning."""
-
-    BACKEND = "backend"
-    WEB = "web"
-    LOCAL = "local"
-
-
 class Effect(StrEnum):
     """What has to happen after a change; NONE: the next use reads the new value by itself."""
 
@@ -56,7 +49,7 @@ class Effect(StrEnum):
 
 
 class Storage(StrEnum):
-    """Where a value lives: a database row, the identity file, another key, a running process, or nowhere (handed on)."""
+    """Where a value lives: a database row, the identity file, other keys, a running process; or it is handed on."""
 
     DATABASE = "database"
     IDENTITY = "identity"

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from station.domain.commands import Origin
 from station.domain.configuration.keys import (
     ConfigurationKey,
     Context,
     Effect,
     Facts,
-    Origin,
     Storage,
     Surroundings,
 )
@@ -16,7 +16,7 @@ from station.domain.configuration.problems import ConfigurationRefused, InvalidV
 from station.domain.configuration.registry import Registry
 from station.domain.configuration.snapshot import Snapshot
 
-# These two may be overruled by the key itself in the same change; all other disagreements are contradictions.
+# May be given beside /auth/identification and then wins; all other disagreements are contradictions.
 _YIELDING = frozenset({"AllowOfflineTxForUnknownId"})
 
 
@@ -32,9 +32,12 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
-    """What a permitted change does: values to store per place, values to hand on, and what changes by it."""
+    """What a permitted change does: values to store per place, values to hand on, and what changes by it.
 
-    database: Mapping[str, str]
+    In `database` None means: back to the default, because only deviations are stored.
+    """
+
+    database: Mapping[str, str | None]
     identity: Mapping[str, str]
     handed_on: Mapping[str, str]
     changes: tuple[Change, ...]
@@ -63,11 +66,20 @@ def plan_change(items: Mapping[str, str], *, origin: Origin, present: Snapshot, 
         raise ConfigurationRefused(tuple(problems))
     handed_on = {name: value for name, value in wanted.items() if registry.find(name).storage is Storage.HANDED_ON}
     return Plan(
-        database={name: value for name, value in targets.items() if registry.find(name).storage is Storage.DATABASE},
+        database={
+            name: None if _is_default(registry.find(name), value) else value
+            for name, value in targets.items()
+            if registry.find(name).storage is Storage.DATABASE
+        },
         identity={name: value for name, value in targets.items() if registry.find(name).storage is Storage.IDENTITY},
         handed_on=handed_on,
         changes=changes_between(present, proposed) + _handed_on_changes(handed_on, registry),
     )
+
+
+def _is_default(key: ConfigurationKey, value: str) -> bool:
+    """A default that depends on the station may move later, so a value somebody chose is kept even if it equals it."""
+    return key.default_for is None and value == key.default
 
 
 def changes_between(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
@@ -120,10 +132,10 @@ def _normal_forms(
 def _find(name: str, registry: Registry, origin: Origin) -> ConfigurationKey:
     try:
         key = registry.find(name)
-        if not key.visible_to(origin):
-            raise UnknownKey(name, ())
     except UnknownKey as unknown:
         raise InvalidValue("unknown_key", nearest=", ".join(unknown.nearest) or "–") from None
+    if not key.visible_to(origin):
+        raise InvalidValue("unknown_key", nearest="–")
     return key
 
 

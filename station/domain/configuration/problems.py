@@ -1,4 +1,4 @@
-"""Why a value is refused: a code with data here, an English template per code; words in other languages are made above."""
+"""Why a value is refused: a code with its data, and an English template per code (other languages: station.ui)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ TEMPLATES: Mapping[str, str] = {
 
 
 class InvalidValue(Exception):
-    """A value that a key does not take; the code is one of `TEMPLATES`. Never carries the refused value itself."""
+    """A value that a key does not take; the code is one of `TEMPLATES`. Never carries a secret."""
 
     def __init__(self, code: str, **data: str | int) -> None:
         super().__init__(code, data)

@@ -1,7 +1,5 @@
 """Keys of OCPP 1.6 and its security whitepaper, and the manuals' keys that stand among them without a slash."""
 
-from collections.abc import Callable, Mapping
-
 from station.domain.configuration import backend, checks, values
 from station.domain.configuration.keys import Access, Check, ConfigurationKey, Effect, Parse, Source, Storage
 
@@ -135,7 +133,6 @@ def _text(
 
 
 def _connectors() -> ConfigurationKey:
-    read: Callable[[Mapping[str, str]], str] = lambda stored: stored["/identity/connectors"]  # noqa: E731
     return ConfigurationKey(
         name="NumberOfConnectors",
         access=_READ_ONLY,
@@ -146,7 +143,7 @@ def _connectors() -> ConfigurationKey:
         parse=values.integer(1, 2),
         allowed="1, 2",
         storage=Storage.DERIVED,
-        read=read,
+        read=lambda stored: stored["/identity/connectors"],
         write=lambda value: {"/identity/connectors": value},
         effect=Effect.RESTART,
         description="Number of charging points; follows /identity/connectors.",

@@ -194,7 +194,7 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         read=checks.read_identification,
         write=checks.write_identification,
         effect=Effect.AUTHORIZATION,
-        description="What a driver presents; reads and sets /hw/auth/device/Dummy/enabled and AllowOfflineTxForUnknownId.",
+        description="What a driver presents; stands for /hw/auth/device/Dummy/enabled and AllowOfflineTxForUnknownId.",
     ),
     ConfigurationKey(
         name="/auth/authenticator",
@@ -224,7 +224,8 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         source=_PROJECT,
         type="int",
         default="502",
-        parse=values.integer(1, 65535),
+        parse=values.integer(1, values.MAX_PORT),
+        check=checks.modbus_port,
         allowed="1 to 65535",
         effect=Effect.MODBUS,
         description="TCP port of the first charging point's Modbus server; the next point has the next port.",

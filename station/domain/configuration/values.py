@@ -12,6 +12,7 @@ MAX_VALUE_LENGTH = 500
 # OCPP 1.6 section 4.2 (idToken): CiString20Type. A longer number is refused, not cut.
 MAX_ID_TAG_LENGTH = 20
 MAX_INTEGER = 2**31 - 1
+MAX_PORT = 65_535
 IDENTITY_PLACEHOLDER = "${chargeBoxIdentity}"
 SERIAL_PLACEHOLDER = "${serial}"
 
@@ -142,7 +143,7 @@ def list_of(*allowed: str, low: int = 0) -> Parse:
 
 
 def measurands(value: str) -> str:
-    """Accept a list of measurands in OCPP's spelling, blanks around items dropped; what is measured is checked later."""
+    """Accept a list of measurands, blanks around items dropped; whether they are measured is checked later."""
     items = items_of(value)
     if not all(items):
         raise InvalidValue("empty_item")
@@ -174,30 +175,22 @@ def url(value: str) -> str:
     if not value:
         return ""
     check_placeholders(value, IDENTITY_PLACEHOLDER)
-    if " " in value:
-        raise InvalidValue("url")
     try:
         parts = urlsplit(value.replace(IDENTITY_PLACEHOLDER, "identity"))
-    except ValueError:
-        raise InvalidValue("url") from None
-    if parts.scheme not in {"ws", "wss"} or "://" not in value:
-        raise InvalidValue("url_scheme", allowed="ws://, wss://")
-    if "@" in parts.netloc:
-        raise InvalidValue("url_credentials")
-    if not parts.hostname:
-        raise InvalidValue("url_host")
-    try:
         port = parts.port
     except ValueError:
-        raise InvalidValue("url_port") from None
-    if port == 0:
-        raise InvalidValue("url_port")
-    if not _HOST.fullmatch(parts.hostname) and not _HOST.fullmatch(f"[{parts.hostname}]"):
-        raise InvalidValue("url_host")
-    if "#" in value:
-        raise InvalidValue("url_fragment")
-    if parts.query and IDENTITY_PLACEHOLDER not in value:
-        raise InvalidValue("url_query")
+        raise InvalidValue("url") from None
+    for code, wrong in (
+        ("url", " " in value),
+        ("url_scheme", not value.lower().startswith(("ws://", "wss://"))),
+        ("url_credentials", "@" in parts.netloc),
+        ("url_port", port == 0),
+        ("url_host", not _HOST.fullmatch(parts.hostname or "") and not _HOST.fullmatch(f"[{parts.hostname}]")),
+        ("url_fragment", "#" in value),
+        ("url_query", "?" in value and IDENTITY_PLACEHOLDER not in value),
+    ):
+        if wrong:
+            raise InvalidValue(code, **({"allowed": "ws://, wss://"} if code == "url_scheme" else {}))
     return value
 
 
@@ -221,7 +214,7 @@ def host_port(value: str) -> str:
     if not value:
         return ""
     host, colon, port = value.rpartition(":")
-    if not colon or not _HOST.fullmatch(host) or not _DIGITS.fullmatch(port) or not 1 <= int(port) <= 65535:
+    if not colon or not _HOST.fullmatch(host) or not _DIGITS.fullmatch(port) or not 1 <= int(port) <= MAX_PORT:
         raise InvalidValue("host_port")
     return f"{host}:{int(port)}"
 

@@ -1,0 +1,68 @@
+"""The certificates that the backend's own must descend from, installed from a PEM file."""
+
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from station.domain.configuration import InvalidValue
+from station.models import TrustedCertificate
+
+BACKEND_ROOT = "backend_root"
+OWN = "own"
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+
+
+def install_file(path: str, at: datetime) -> None:
+    """Install every certificate of a PEM file; raise `InvalidValue` when it holds none or a damaged one."""
+    try:
+        pem = Path(path).expanduser().read_bytes()
+    except OSError:
+        raise InvalidValue("file_missing", path=path) from None
+    install(pem, at=at)
+
+
+def install(pem: bytes, *, at: datetime) -> tuple[TrustedCertificate, ...]:
+    """Install the certificates of a PEM text, each once; raise `InvalidValue` when it holds none or a damaged one."""
+    if _BEGIN not in pem:
+        raise InvalidValue("no_certificate")
+    try:
+        certificates = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise InvalidValue("broken_certificate") from None
+    return tuple(_install(certificate, at) for certificate in certificates)
+
+
+def _install(certificate: x509.Certificate, at: datetime) -> TrustedCertificate:
+    row, _ = TrustedCertificate.objects.get_or_create(
+        kind=BACKEND_ROOT,
+        fingerprint=certificate.fingerprint(SHA256()).hex(),
+        defaults={
+            "pem": certificate.public_bytes(Encoding.PEM).decode("ascii"),
+            "subject": certificate.subject.rfc4514_string()[:300],
+            "issuer": certificate.issuer.rfc4514_string()[:300],
+            "serial_number": f"{certificate.serial_number:x}",
+            "not_before": certificate.not_valid_before_utc,
+            "not_after": certificate.not_valid_after_utc,
+            "added_at": at,
+        },
+    )
+    return row
+
+
+def bundle() -> str:
+    """Answer the installed backend CA certificates as one PEM text; empty: none."""
+    rows = TrustedCertificate.objects.filter(kind=BACKEND_ROOT).order_by("id")
+    return "".join(rows.values_list("pem", flat=True))
+
+
+def is_installed() -> bool:
+    """Tell whether there is a CA to check the backend against."""
+    return TrustedCertificate.objects.filter(kind=BACKEND_ROOT).exists()
+
+
+def has_own_certificate() -> bool:
+    """Tell whether the station has a certificate to show."""
+    return TrustedCertificate.objects.filter(kind=OWN).exists()

@@ -1,0 +1,351 @@
+"""Reading and changing the station's configuration. Every process of a station sees a change at its next reading."""
+
+import logging
+import threading
+import zoneinfo
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from station.domain.commands import Origin, Status
+from station.domain.configuration import (
+    Access,
+    Change,
+    ConfigurationKey,
+    ConfigurationRefused,
+    Effect,
+    Facts,
+    InvalidValue,
+    Plan,
+    Problem,
+    Registry,
+    Snapshot,
+    Storage,
+    Surroundings,
+    UnknownKey,
+    changes_between,
+    plan_change,
+)
+from station.domain.configuration.values import MAX_VALUE_LENGTH
+from station.models import AuditEntry, ConfigurationValue
+from station.services import backend_ca, identity
+from station.services.identity import MASK
+
+logger = logging.getLogger(__name__)
+
+LiveProvider = Callable[[ConfigurationKey], str | None]
+WriteHandler = Callable[[str, datetime], None]
+FeatureProvider = Callable[[], Iterable[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One key as somebody outside sees it; `value` is None where it is not shown, `***` for a secret that is set."""
+
+    key: ConfigurationKey
+    value: str | None
+
+    @property
+    def read_only(self) -> bool:
+        """What OCPP calls readonly."""
+        return self.key.access is Access.READ_ONLY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """An answer to the question for keys: those that exist for the one who asks, and the names that do not."""
+
+    known: tuple[Listed, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass
+class _Wiring:
+    """What this process contributes to the configuration; filled once while it starts."""
+
+    live: dict[str, LiveProvider] = field(default_factory=dict)
+    write: dict[str, WriteHandler] = field(default_factory=lambda: {"/ocpp/caFile": backend_ca.install_file})
+    features: FeatureProvider = tuple
+
+
+@dataclass
+class _Cached:
+    """The snapshot last made on one database connection, with what would show that it is out of date."""
+
+    database: object
+    data_version: int
+    identity_stamp: object
+    features: tuple[str, ...]
+    snapshot: Snapshot
+
+
+_wiring = _Wiring()
+_cache = threading.local()
+
+
+def register_live(key_pattern: str, provider: LiveProvider) -> None:
+    """Let `provider` answer a live key, named as in the registry (with its placeholder); None means: not known."""
+    _wiring.live[key_pattern] = provider
+
+
+def register_features(provider: FeatureProvider) -> None:
+    """Let `provider` name the product features, whose values the live provider of `/Product/Features/<feature>` has."""
+    _wiring.features = provider
+
+
+def register_write_handler(key: str, handler: WriteHandler) -> None:
+    """Let `handler` take the values of a key that is handed on instead of stored.
+
+    It runs inside the change's transaction, raises `InvalidValue` to refuse, and does what cannot be rolled back in
+    `transaction.on_commit`.
+    """
+    _wiring.write[key] = handler
+
+
+def snapshot() -> Snapshot:
+    """Answer the values in force now (not those of live keys); the same object as long as nothing has changed."""
+    if connection.vendor != "sqlite":
+        return _build()
+    connection.ensure_connection()
+    database: Any = connection.connection
+    # SQLite counts up when another connection has committed; own changes drop the cache in `change`.
+    data_version = database.execute("PRAGMA data_version").fetchone()[0]
+    known: _Cached | None = getattr(_cache, "entry", None)
+    identity_stamp, features = identity.stamp(), tuple(_wiring.features())
+    if (
+        known is not None
+        and known.database is database
+        and known.data_version == data_version
+        and known.identity_stamp == identity_stamp
+        and known.features == features
+    ):
+        return known.snapshot
+    fresh = _build()
+    if known is not None and known.snapshot.stored == fresh.stored and known.features == features:
+        # Some other table has changed: whoever compares snapshots by identity need not look again.
+        fresh = known.snapshot
+    # Inside a transaction a value may still be rolled back, so nothing read there outlives it.
+    if not connection.in_atomic_block:
+        _cache.entry = _Cached(
+            database=database,
+            data_version=data_version,
+            identity_stamp=identity_stamp,
+            features=features,
+            snapshot=fresh,
+        )
+    return fresh
+
+
+@cache
+def _registry(facts: Facts, features: tuple[str, ...]) -> Registry:
+    return Registry(facts, features)
+
+
+def _build() -> Snapshot:
+    stored = dict(ConfigurationValue.objects.values_list("key", "value")) | identity.as_values(identity.load())
+    facts = Facts(connectors=int(stored["/identity/connectors"]))
+    return Snapshot(_registry(facts, tuple(_wiring.features())), stored)
+
+
+def get(name: str) -> str:
+    """Answer a key's value in force, live keys included; raise `UnknownKey`."""
+    present = snapshot()
+    key = present.registry.find(name)
+    return _live_value(key) if key.storage is Storage.LIVE else present[key.name]
+
+
+def get_int(name: str) -> int:
+    """Answer a number; raise ValueError where none is set."""
+    return int(get(name))
+
+
+def get_optional_int(name: str) -> int | None:
+    """Answer a number, or None where none is set."""
+    value = get(name)
+    return int(value) if value else None
+
+
+def get_bool(name: str) -> bool:
+    """Answer a truth value."""
+    return get(name) == "true"
+
+
+def get_list(name: str) -> tuple[str, ...]:
+    """Answer a list's items."""
+    return snapshot().items_in(name)
+
+
+def charge_box_identity_template() -> str:
+    """Answer the chargebox ID as it was written, for the form that edits it."""
+    present = snapshot()
+    default = present.registry.defaults["/ocpp/chargeBoxIdentity"]
+    return present.stored.get("/ocpp/chargeBoxIdentity", default)
+
+
+def _live_value(key: ConfigurationKey) -> str:
+    provider = _wiring.live.get(key.row)
+    value = provider(key) if provider is not None else None
+    return key.default if value is None else value
+
+
+def listing(origin: Origin, names: Iterable[str] = ()) -> Listing:
+    """Answer the named keys, or all of them, as `origin` may see them; names in any case, each answered once."""
+    present = snapshot()
+    if not (names := tuple(names)):
+        visible = (key for key in present.registry.keys if key.visible_to(origin))
+        return Listing(known=tuple(_listed(key, present, origin) for key in visible), unknown=())
+    known: dict[str, Listed] = {}
+    unknown: list[str] = []
+    for name in names:
+        try:
+            key = present.registry.find(name)
+        except UnknownKey:
+            unknown.append(name)
+            continue
+        if key.visible_to(origin):
+            known[key.name] = _listed(key, present, origin)
+        else:
+            unknown.append(name)
+    return Listing(known=tuple(known.values()), unknown=tuple(unknown))
+
+
+def _listed(key: ConfigurationKey, present: Snapshot, origin: Origin) -> Listed:
+    if not key.readable:
+        shown = MASK if present[key.name] and origin is not Origin.BACKEND else None
+        return Listed(key=key, value=shown)
+    value = _live_value(key) if key.storage is Storage.LIVE else present[key.name]
+    # OCPP 1.6 section 7.29: what does not fit into CiString500Type is not sent; a cut value would be a wrong one.
+    return Listed(key=key, value=value if origin is not Origin.BACKEND or len(value) <= MAX_VALUE_LENGTH else None)
+
+
+def change(items: Mapping[str, str], *, origin: Origin, actor: str, at: datetime) -> tuple[Change, ...]:
+    """Set many keys, all or none, durably; answer what changed, with the effects to apply.
+
+    Raises `ConfigurationRefused` with every reason. The identity file is replaced last, so that a failure of the
+    database leaves it alone; if the commit itself fails it gets its old content back.
+    """
+    _cache.entry = None
+    before: identity.Identity | None = None
+    try:
+        with transaction.atomic():
+            plan = plan_change(items, origin=origin, present=snapshot(), surroundings=_surroundings())
+            _store(plan.database, at)
+            _hand_on(plan, at)
+            _record(plan, origin, actor, at)
+            if plan.identity:
+                before = identity.load()
+                identity.save(identity.with_values(before, plan.identity))
+    except BaseException:
+        if before is not None:
+            identity.save(before)
+        raise
+    finally:
+        _cache.entry = None
+    for changed in plan.changes:
+        logger.info("Configuration: %s = %s (%s %s)", changed.key, _shown(changed), origin.value, actor)
+    return plan.changes
+
+
+def _store(values: Mapping[str, str | None], at: datetime) -> None:
+    for name, value in values.items():
+        if value is None:
+            ConfigurationValue.objects.filter(key=name).delete()
+        else:
+            ConfigurationValue.objects.update_or_create(key=name, defaults={"value": value, "changed_at": at})
+
+
+def _hand_on(plan: Plan, at: datetime) -> None:
+    problems = []
+    for name, value in plan.handed_on.items():
+        try:
+            _wiring.write.get(name, _refuse)(value, at)
+        except InvalidValue as refusal:
+            problems.append(Problem(key=name, code=refusal.code, data=refusal.data))
+    if problems:
+        raise ConfigurationRefused(tuple(problems))
+
+
+def _refuse(_value: str, _at: datetime) -> None:
+    raise InvalidValue("not_applicable")
+
+
+def _record(plan: Plan, origin: Origin, actor: str, at: datetime) -> None:
+    if not plan.changes:
+        return
+    AuditEntry.objects.create(
+        at=at,
+        origin=origin.value,
+        actor=actor,
+        command="ChangeConfiguration",
+        data={changed.key: _shown(changed) for changed in plan.changes},
+        outcome=Status.ACCEPTED.value,
+    )
+
+
+def _shown(changed: Change) -> str:
+    return MASK if changed.new is None else changed.new
+
+
+def _surroundings() -> Surroundings:
+    return Surroundings(
+        has_backend_ca=backend_ca.is_installed,
+        has_own_certificate=backend_ca.has_own_certificate,
+        knows_time_zone=_knows_time_zone,
+        may_be_simulated=_may_be_simulated,
+    )
+
+
+def _knows_time_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _may_be_simulated() -> bool:
+    """A station that never started has no hardware yet; whoever uses the value asks `settings.SIMULATE` again."""
+    data = settings.DATA
+    return settings.SIMULATE or data.simulation.exists() or not data.hardware.exists()
+
+
+def reset_to_factory(*, origin: Origin, actor: str, at: datetime) -> tuple[Change, ...]:
+    """Forget every stored value; the identity stays. Answers what changed by it."""
+    _cache.entry = None
+    try:
+        with transaction.atomic():
+            before = snapshot()
+            ConfigurationValue.objects.all().delete()
+            changes = changes_between(before, _build())
+            AuditEntry.objects.create(
+                at=at, origin=origin.value, actor=actor, command="ResetConfiguration", outcome=Status.ACCEPTED.value
+            )
+    finally:
+        _cache.entry = None
+    return changes
+
+
+class Watch:
+    """Tells a process what has changed since it last asked, whoever changed it; for loops that apply effects."""
+
+    def __init__(self) -> None:
+        self._seen = snapshot()
+
+    def changes(self) -> tuple[Change, ...]:
+        """Answer the keys that differ since the last call; costs next to nothing when none does."""
+        present = snapshot()
+        if present is self._seen:
+            return ()
+        changes = changes_between(self._seen, present)
+        self._seen = present
+        return changes
+
+
+def effects_of(changes: Iterable[Change]) -> frozenset[Effect]:
+    """Answer what has to be applied after these changes."""
+    return frozenset(changed.effect for changed in changes) - {Effect.NONE}

@@ -1,0 +1,175 @@
+"""The station's identity: what production wrote into it and what no factory reset takes away."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.hashers import check_password, make_password
+from django.utils.crypto import constant_time_compare
+
+from station.domain.configuration import ROWS, InvalidValue, Storage
+
+# 32 symbols, none of which looks like another: twelve of them are 60 bits (reference/security.md section 2.1).
+STICKER_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+STICKER_LENGTH = 12
+# Stations made from this month on carry a factory password; until then the serial number was the first password.
+FIRST_MONTH_WITH_STICKER = "2025-08"
+# What a key reads as when its value exists but is nobody's business.
+MASK = "***"
+
+_FIELDS: Mapping[str, str] = {
+    "/identity/serial": "serial",
+    "/identity/vendor": "vendor",
+    "/identity/model": "model",
+    "/identity/productionDate": "production_date",
+    "/identity/connectors": "connectors",
+    "/identity/socketLock": "socket_lock",
+    "/identity/ratedCurrentA": "rated_current_a",
+}
+_ROWS = {row.name: row for row in ROWS if row.storage is Storage.IDENTITY}
+
+
+class IdentityFileBrokenError(Exception):
+    """The provisioning file cannot be used; the message says what to do."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"The identity file {path} cannot be used: {reason}. Restore it from the production record, or move it "
+            "away and set the /identity/… keys again with “manage.py config set”."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What the provisioning file holds. The hash is the only trace of the factory password."""
+
+    serial: str = ""
+    vendor: str = _ROWS["/identity/vendor"].default
+    model: str = _ROWS["/identity/model"].default
+    production_date: str = ""
+    connectors: int = int(_ROWS["/identity/connectors"].default)
+    socket_lock: bool = _ROWS["/identity/socketLock"].default == "true"
+    rated_current_a: int = int(_ROWS["/identity/ratedCurrentA"].default)
+    factory_password_hash: str = field(default="", repr=False)
+
+    @property
+    def has_factory_password(self) -> bool:
+        """Whether the sticker names a password, so that the serial number opens nothing."""
+        return bool(self.factory_password_hash)
+
+    def accepts_first_password(self, password: str) -> bool:
+        """Tell whether this is the password of the first login: the sticker's, or the serial number where none is."""
+        if self.has_factory_password:
+            return check_password(password, self.factory_password_hash)
+        if self.production_date >= FIRST_MONTH_WITH_STICKER or not self.serial:
+            return False
+        return constant_time_compare(password, self.serial)
+
+
+def load() -> Identity:
+    """Read the identity; a station without a file has the defaults. Raises `IdentityFileBrokenError`."""
+    path = settings.DATA.identity
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Identity()
+    except (ValueError, OSError) as error:
+        raise IdentityFileBrokenError(path, str(error)) from error
+    if not isinstance(content, dict):
+        raise IdentityFileBrokenError(path, "it holds no JSON object")
+    password_hash = content.pop("factory_password_hash", "")
+    if not isinstance(password_hash, str):
+        raise IdentityFileBrokenError(path, "factory_password_hash is no text")
+    known = {name: key for key, name in _FIELDS.items()}
+    values: dict[str, str] = {}
+    for name, value in content.items():
+        if name not in known:
+            raise IdentityFileBrokenError(path, f"it holds the unknown entry “{name}”")
+        try:
+            values[known[name]] = _ROWS[known[name]].parse(_as_text(value))
+        except InvalidValue as refusal:
+            raise IdentityFileBrokenError(path, f"the entry “{name}” is not allowed ({refusal.code})") from refusal
+    return replace(with_values(Identity(), values), factory_password_hash=password_hash)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | str) else json.dumps(value)
+
+
+def stamp() -> tuple[int, int, int] | None:
+    """Answer something that changes with the file; None while there is none."""
+    try:
+        status = settings.DATA.identity.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def with_values(identity: Identity, values: Mapping[str, str]) -> Identity:
+    """Answer the identity with configuration keys in normal form put in; a factory password is hashed here."""
+    converted: dict[str, str | int | bool] = {}
+    for key, value in values.items():
+        match key:
+            case "/identity/factoryPassword":
+                converted["factory_password_hash"] = make_password(value) if value else ""
+            case "/identity/connectors" | "/identity/ratedCurrentA":
+                converted[_FIELDS[key]] = int(value)
+            case "/identity/socketLock":
+                converted[_FIELDS[key]] = value == "true"
+            case _:
+                converted[_FIELDS[key]] = value
+    return replace(identity, **converted)  # type: ignore[arg-type]
+
+
+def as_values(identity: Identity) -> dict[str, str]:
+    """Answer the identity as configuration keys, the password as a mask."""
+    values = {key: _as_text(getattr(identity, name)) for key, name in _FIELDS.items()}
+    return values | {"/identity/factoryPassword": MASK if identity.has_factory_password else ""}
+
+
+def save(identity: Identity) -> None:
+    """Replace the file at once and for good: after a power cut it is either the old one or the new one."""
+    path = settings.DATA.identity
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(asdict(identity), file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def ensure(*, at: datetime) -> str | None:
+    """Complete the identity on a first start; answer the factory password in clear if one was made just now.
+
+    A serial number that production gave is kept, and such a station gets a password only if its production date says
+    that it has one.
+    """
+    identity = load()
+    if not identity.serial:
+        identity = replace(
+            identity,
+            serial=f"1{secrets.randbelow(10**8):08d}",
+            production_date=identity.production_date or f"{at:%Y-%m}",
+        )
+    password = None
+    if not identity.has_factory_password and identity.production_date >= FIRST_MONTH_WITH_STICKER:
+        password = "".join(secrets.choice(STICKER_ALPHABET) for _ in range(STICKER_LENGTH))
+        identity = replace(identity, factory_password_hash=make_password(password))
+    if identity != load() or stamp() is None:
+        save(identity)
+    return password
