@@ -350,9 +350,7 @@ class Backend:
 
         return await self._wait(found, timeout, action)
 
-    async def wait_until(
-        self, condition: Callable[["Backend"], T | None], *, timeout: float = DEFAULT_TIMEOUT_S
-    ) -> T:
+    async def wait_until(self, condition: Callable[["Backend"], T | None], *, timeout: float = DEFAULT_TIMEOUT_S) -> T:
         """Wait until the condition gives something true; it is asked after every frame and every connection change."""
         return await self._wait(lambda: condition(self), timeout, "the condition")
 

@@ -231,9 +231,7 @@ class Books:
         books._answered = {identity: OrderedDict(pairs) for identity, pairs in stored["answered"].items()}
         return books
 
-    def _start(
-        self, identity: str, message_id: str, payload: Mapping[str, Any], answer: Payload, at: datetime
-    ) -> None:
+    def _start(self, identity: str, message_id: str, payload: Mapping[str, Any], answer: Payload, at: datetime) -> None:
         transaction_id = _whole(answer.get("transactionId"))
         started = Transaction(
             station=identity,
