@@ -1,0 +1,59 @@
+"""The hardware configuration that fits the simulated station: which driver at which port."""
+
+from pathlib import Path
+from typing import Any
+
+from hardware.simulator.faults import contacts
+
+CONTROLLER_ADDRESS, METER_ADDRESS, IO_ADDRESS = 1, 1, 10
+_LINE = {"baudrate": 9600, "parity": "N", "stopbits": 1}
+
+
+def controller_port(number: int) -> str:
+    """Name the port of a charging point's controller."""
+    return f"controller-{number}"
+
+
+def meter_port(number: int) -> str:
+    """Name the port of a charging point's meter."""
+    return f"meter-{number}"
+
+
+READER_PORT = "reader"
+IO_PORT = "io"
+
+
+def hardware_config(directory: Path, connectors: int) -> dict[str, Any]:
+    """Describe the simulated hardware of a data directory as the content of its hardware.json."""
+    folder = directory.absolute() / "sim"
+    return {
+        "connectors": [
+            {
+                "controller": {
+                    "driver": "phoenix_ev_cc",
+                    "port": str(folder / controller_port(number)),
+                    "address": CONTROLLER_ADDRESS,
+                    **_LINE,
+                },
+                "meter": {
+                    "driver": "eastron_sdm630",
+                    "port": str(folder / meter_port(number)),
+                    "address": METER_ADDRESS,
+                    "public_key_registers": True,
+                    **_LINE,
+                },
+            }
+            for number in range(1, connectors + 1)
+        ],
+        "readers": [{"driver": "elatec_twn4", "port": str(folder / READER_PORT), "connector": None, "reverse": False}],
+        "io": {
+            "driver": "modbus_io",
+            "port": str(folder / IO_PORT),
+            "address": IO_ADDRESS,
+            **_LINE,
+            "inputs": [
+                {"input": contact.input, "code": contact.code.value, "connector": contact.connector}
+                for contact in contacts(connectors)
+            ],
+        },
+    }

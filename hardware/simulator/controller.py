@@ -1,0 +1,198 @@
+"""Register map of the simulated Phoenix Contact EV-CC-AC1-M3 at one charging point.
+
+Inputs: EN is the stop button, XR 'available', CCR the mirror contact of the contactor (closed while it is open), IN
+the surge arrester (controller 1 only). Outputs: ERR, CHG (contactor), CON (car connected).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from hardware.protocols.phoenix import (
+    FACTORY_RESET_KEY,
+    IDENTIFICATION_START,
+    NO_INPUT,
+    NO_OUTPUT,
+    STATUS_START,
+    Command,
+    CommandRegister,
+    IdentificationBlock,
+    Input,
+    Output,
+    Setting,
+    StatusBlock,
+)
+from hardware.simulator.board import DIP_LIMIT_A
+from hardware.simulator.point import ChargingPoint
+from hardware.simulator.rtu import Function, IllegalAddressError, IllegalFunctionError, IllegalValueError
+from hardware.simulator.world import World
+
+# Switches of bank S1 by number: 2 'available' over the bus, 3 lock over the bus, 5 tethered cable.
+_SWITCH_AVAILABLE, _SWITCH_LOCK, _SWITCH_TETHERED = 1 << 1, 1 << 2, 1 << 4
+# Largest value of an output register: 0 off, 1 on, 2 flashing.
+OUTPUT_FLASHING = 2
+# Largest value of each commissioning register.
+_LARGEST: dict[Setting, int] = {
+    Setting.RELEASE_SOURCE: 3,
+    Setting.AVAILABILITY_SOURCE: 2,
+    Setting.LOCK_SOURCE: 3,
+    Setting.CONTACTOR_MONITORING: 1,
+    Setting.CONTACTOR_DELAY_MS: 0xFFFF,
+    Setting.PERMIT_STATE_D: 1,
+    Setting.RESIDUAL_CURRENT_MONITOR: 4,
+    Setting.CCR_ANALOGUE: 1,
+    Setting.CCR_THRESHOLD_MV: 0xFFFF,
+}
+
+
+class PhoenixRegisters:
+    """What the controller answers to and what it does when written to."""
+
+    def __init__(self, *, world: World, point: ChargingPoint, serial_number: str) -> None:
+        self._world = world
+        self._point = point
+        self._outputs = [0, 0, 0, 0]
+        self._identification = IdentificationBlock(
+            order_designation="EV-CC-AC1-M3-CBC-RCM",
+            order_number="1622459",
+            serial_number=serial_number,
+            hardware_id=0x0A00 + point.number,
+            hardware_version=3,
+            firmware_letter="V",
+            firmware_major=1,
+            firmware_minor=25,
+        ).encode()
+
+    def read_bits(self, function: Function, start: int, count: int) -> Sequence[bool]:
+        """Read back command coils."""
+        if function is not Function.READ_COILS:
+            raise IllegalFunctionError
+        board = self._point.board
+        coils = {
+            Command.RELEASE: board.release_coil,
+            Command.AVAILABLE: board.available_coil,
+            Command.LOCK: board.lock_coil,
+            # The test ends within the request, so the coil always reads as done.
+            Command.RESIDUAL_CURRENT_TEST: False,
+        }
+        return [coils[coil] for coil in _coils(range(start, start + count), among=coils)]
+
+    def read_registers(self, _function: Function, start: int, count: int) -> Sequence[int]:
+        """Read any register by FC3 or FC4, as real units answer both."""
+        identification = _slice(self._identification, IDENTIFICATION_START, start, count)
+        if identification is not None:
+            return identification
+        live = _slice(self._live(), STATUS_START, start, count) if start >= STATUS_START else None
+        if live is not None:
+            return live
+        values = {**self._settings(), **self._commands()}
+        try:
+            return [values[address] for address in range(start, start + count)]
+        except KeyError as error:
+            raise IllegalAddressError from error
+
+    def write_bits(self, start: int, values: Sequence[bool]) -> None:
+        """Command the board."""
+        coils = _coils(range(start, start + len(values)), among=Command)
+        board = self._point.board
+        for coil, on in zip(coils, values, strict=True):
+            match coil:
+                case Command.RELEASE:
+                    board.release_coil = on
+                case Command.AVAILABLE:
+                    board.available_coil = on
+                case Command.LOCK:
+                    board.lock_coil = on
+                case Command.RESTART if on:
+                    board.restart(now_s=self._point.now_s)
+                case _:
+                    pass
+        self._point.settle()
+
+    def write_registers(self, start: int, values: Sequence[int]) -> None:
+        """Commission the board, set its limit or its outputs."""
+        for address, value in enumerate(values, start):
+            self._write(address, value)
+        self._point.settle()
+
+    def _write(self, address: int, value: int) -> None:
+        board = self._point.board
+        if CommandRegister.OUTPUT_OUT <= address <= CommandRegister.OUTPUT_CON:
+            if value > OUTPUT_FLASHING:
+                raise IllegalValueError
+            self._outputs[address - CommandRegister.OUTPUT_OUT] = value
+        elif address == CommandRegister.MAXIMUM_CURRENT_A:
+            if not board.set_limit(value):
+                raise IllegalValueError
+        elif address == CommandRegister.FACTORY_RESET:
+            if value != FACTORY_RESET_KEY:
+                raise IllegalValueError
+            board.reset_to_factory()
+        elif address in board.settings:
+            setting = Setting(address)
+            if value > _LARGEST[setting]:
+                raise IllegalValueError
+            board.settings[setting] = value
+        else:
+            raise IllegalAddressError
+
+    def _settings(self) -> dict[int, int]:
+        tethered = self._point.cable_is_fixed
+        switches = _SWITCH_AVAILABLE | (_SWITCH_TETHERED if tethered else _SWITCH_LOCK)
+        return {
+            **{int(setting): value for setting, value in self._point.board.settings.items()},
+            Setting.DIP_S1: switches,
+            Setting.DIP_S2: 0,
+            Setting.REJECT_13_A_CABLE: 0,
+            Setting.TETHERED_CABLE: int(tethered),
+        }
+
+    def _commands(self) -> dict[int, int]:
+        outputs = {CommandRegister.OUTPUT_OUT + index: value for index, value in enumerate(self._outputs)}
+        return {CommandRegister.MAXIMUM_CURRENT_A: self._point.board.limit_a, **outputs}
+
+    def _live(self) -> list[int]:
+        point = self._point
+        offered = point.offered_a
+        status = StatusBlock(
+            pilot=point.pilot,
+            pwm_on=offered > 0,
+            cable_a=point.cable_a,
+            # IEC 61851-1: one per cent of duty is 0.6 A up to 51 A; these charging points end at 32 A.
+            duty_percent=round(offered / 0.6),
+            current_a=offered,
+            inputs=self._inputs(),
+            outputs=self._lit_outputs(),
+            charging_s=int(point.charging_s),
+            connected_s=int(point.connected_s),
+            errors=point.errors,
+        )
+        # 24026 is not documented, 24027 the limit of the switches.
+        return [*status.encode(), 0, DIP_LIMIT_A]
+
+    def _inputs(self) -> Input:
+        inputs = Input.XR
+        if self._point.button.is_pressed(now_s=self._point.now_s):
+            self._point.button.was_seen = True
+            inputs |= Input.EN
+        inputs |= NO_INPUT if self._point.contactor_closed else Input.CCR
+        inputs |= Input.IN if self._point.number == 1 and self._world.arrester_failed else NO_INPUT
+        return inputs
+
+    def _lit_outputs(self) -> Output:
+        point = self._point
+        outputs = Output.CHG if point.contactor_closed else NO_OUTPUT
+        outputs |= Output.ERR if point.errors else NO_OUTPUT
+        outputs |= Output.CON if point.vehicle is not None else NO_OUTPUT
+        return outputs
+
+
+def _slice(block: Sequence[int], block_start: int, start: int, count: int) -> Sequence[int] | None:
+    offset = start - block_start
+    return block[offset : offset + count] if offset >= 0 and offset + count <= len(block) else None
+
+
+def _coils(addresses: Iterable[int], *, among: Iterable[Command]) -> list[Command]:
+    by_address = {int(coil): coil for coil in among}
+    try:
+        return [by_address[address] for address in addresses]
+    except KeyError as error:
+        raise IllegalAddressError from error

@@ -1,0 +1,96 @@
+"""The devices of the simulated station on their lines."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from hardware.protocols.eastron import SILENCE_S
+from hardware.simulator.config import (
+    CONTROLLER_ADDRESS,
+    IO_ADDRESS,
+    IO_PORT,
+    METER_ADDRESS,
+    READER_PORT,
+    controller_port,
+    meter_port,
+)
+from hardware.simulator.controller import PhoenixRegisters
+from hardware.simulator.faults import contacts
+from hardware.simulator.files import MeterRecord
+from hardware.simulator.io_module import IoRegisters
+from hardware.simulator.meter import EastronRegisters
+from hardware.simulator.point import ChargingPoint
+from hardware.simulator.pty_line import PtyLine
+from hardware.simulator.reader import Twn4Reader
+from hardware.simulator.rtu import RtuSlave
+from hardware.simulator.settings import SimulatorSettings
+from hardware.simulator.world import LineDevice, LineMode, World
+
+
+class Device(Protocol):
+    """Takes bytes from its line and answers the bytes to send."""
+
+    def receive(self, data: bytes, *, now_s: float) -> bytes: ...
+
+
+def lines(
+    settings: SimulatorSettings,
+    world: World,
+    meters: dict[int, MeterRecord],
+    *,
+    keep: Callable[[], None],
+    clock: Callable[[], float],
+) -> list[PtyLine]:
+    """Put every device of the station on a line of its own. `keep` saves the meters' counts before they are told."""
+
+    def line(name: str, device: Device, mode: Callable[[], LineMode]) -> PtyLine:
+        def receive(data: bytes) -> bytes:
+            now_s = clock()
+            world.advance(now_s=now_s)
+            match mode():
+                case LineMode.SILENT:
+                    return b""
+                case LineMode.GARBAGE:
+                    return garbled(data)
+                case LineMode.OK:
+                    return device.receive(data, now_s=now_s)
+
+        return PtyLine(settings.folder / name, receive)
+
+    def controller_mode(point: ChargingPoint) -> LineMode:
+        if point.board.is_restarting(now_s=point.now_s):
+            return LineMode.SILENT
+        return world.line_mode(point.number, LineDevice.CONTROLLER)
+
+    made: list[PtyLine] = []
+    for number, point in world.points.items():
+        meter = meters[number]
+        controller = RtuSlave(
+            address=CONTROLLER_ADDRESS,
+            registers=PhoenixRegisters(world=world, point=point, serial_number=f"1{meter.serial_number:09d}"),
+            on_valid_request=lambda now_s, board=point.board: board.hear(now_s=now_s),  # type: ignore[misc]
+        )
+        made.append(line(controller_port(number), controller, lambda point=point: controller_mode(point)))  # type: ignore[misc]
+        registers = EastronRegisters(
+            point=point, serial_number=meter.serial_number, public_key=meter.public_key, keep=keep
+        )
+        slave = RtuSlave(
+            address=METER_ADDRESS, registers=registers, silence_s=SILENCE_S if settings.strict_timing else 0.0
+        )
+        made.append(
+            line(meter_port(number), slave, lambda number=number: world.line_mode(number, LineDevice.METER))  # type: ignore[misc]
+        )
+    made.append(
+        line(
+            READER_PORT,
+            Twn4Reader(world=world),
+            lambda: LineMode.SILENT if world.reader_is_silent else LineMode.OK,
+        )
+    )
+    io_registers = IoRegisters(world=world, contacts=contacts(settings.connectors))
+    made.append(line(IO_PORT, RtuSlave(address=IO_ADDRESS, registers=io_registers), lambda: LineMode.OK))
+    return made
+
+
+def garbled(data: bytes) -> bytes:
+    """Make noise of what was on the line: as long, and with no right checksum in it."""
+    return bytes((byte ^ 0xA5 ^ index) & 0xFF for index, byte in enumerate(data))

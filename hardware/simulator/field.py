@@ -1,0 +1,70 @@
+"""The field of the card reader: which tag lies in it, for how long, and what the reader was told to show."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from hardware.protocols.twn4 import Led
+
+# A swiped card stays in the field this long, and until the reader was asked once, but not longer than the second value.
+HELD_S = 0.300
+HELD_AT_MOST_S = 2.0
+# OCPP 1.6 limits an idTag to 20 characters (CiString20Type).
+MAXIMUM_UID_LENGTH = 20
+
+
+NO_LED = Led(0)
+
+
+class TagUnusableError(Exception):
+    """The text cannot be the id of a tag."""
+
+    def __init__(self, uid: str) -> None:
+        super().__init__(
+            f"a uid has 1 to {MAXIMUM_UID_LENGTH} printable ASCII characters, this one has {len(uid)}: {uid[:40]!r}"
+        )
+
+
+@dataclass(kw_only=True)
+class ReaderField:
+    """Tags in the order they were swiped, and light and sound of the reader."""
+
+    present: str | None = None
+    waiting: deque[str] = field(default_factory=deque)
+    since_s: float = 0.0
+    was_seen: bool = True
+    leds: Led = NO_LED
+    beeps: int = 0
+
+    def swipe(self, uid: str, *, now_s: float) -> None:
+        """Hold a tag before the reader, after those that are already there; raises TagUnusableError."""
+        if not 1 <= len(uid) <= MAXIMUM_UID_LENGTH or not uid.isascii() or not uid.isprintable():
+            raise TagUnusableError(uid)
+        self.waiting.append(uid)
+        self.advance(now_s=now_s)
+
+    def advance(self, *, now_s: float) -> None:
+        """Take the tag away when its time is over; the next one comes once the field was empty."""
+        if self.present is not None:
+            held_s = now_s - self.since_s
+            if self.was_seen and (held_s >= HELD_S or self.waiting):
+                self.present, self.was_seen, self.since_s = None, False, now_s
+            elif held_s >= HELD_AT_MOST_S:
+                self.present, self.was_seen, self.since_s = None, True, now_s
+        elif self.waiting and self._may_follow(now_s=now_s):
+            self.present, self.was_seen, self.since_s = self.waiting.popleft(), False, now_s
+
+    def search(self, *, now_s: float) -> str | None:
+        """Answer the tag in the field, as the reader does when it is asked."""
+        self.advance(now_s=now_s)
+        self.was_seen = True
+        return self.present
+
+    def clear(self) -> None:
+        """Take all tags away."""
+        self.present = None
+        self.waiting.clear()
+        self.was_seen = True
+
+    def _may_follow(self, *, now_s: float) -> bool:
+        # `was_seen` of an empty field: the reader has noticed that the previous tag is gone.
+        return self.was_seen or now_s - self.since_s >= HELD_AT_MOST_S

@@ -1,0 +1,153 @@
+"""A small HTTP/1.1 server for the control API: requests with a JSON body, answers in JSON, connections kept alive.
+
+It reads what an HTTP client sends that means well, and answers everything else with a reason: bodies need a
+Content-Length, transfer codings are not taken.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from hardware.simulator.actions import Answer
+
+MAXIMUM_HEAD_BYTES = 16 * 1024
+MAXIMUM_BODY_BYTES = 64 * 1024
+# A connection without a request for this long is closed; a request once begun must be complete in the second time.
+IDLE_S = 300.0
+REQUEST_S = 10.0
+
+Handler = Callable[[str, str, Any], Answer]
+
+
+class RequestRefusedError(Exception):
+    """The request is answered with this status, and the connection closed where its end is not known."""
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Request line and the headers that matter."""
+
+    method: str
+    path: str
+    content_length: int
+    keep_alive: bool
+    expects_continue: bool
+
+
+def parse_head(raw: bytes) -> Head:
+    """Read the head of a request; raises RequestRefusedError."""
+    try:
+        request_line, *header_lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
+        method, target, version = request_line.split(" ")
+    except ValueError as error:
+        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, "this is no HTTP request") from error
+    if version not in ("HTTP/1.0", "HTTP/1.1"):
+        raise RequestRefusedError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
+    headers: dict[str, str] = {}
+    for line in header_lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"broken header line {line[:60]!r}")
+        headers[name.lower()] = value.strip()
+    if "transfer-encoding" in headers:
+        raise RequestRefusedError(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Content-Length {length[:20]!r} is no number")
+    if int(length) > MAXIMUM_BODY_BYTES:
+        reason = f"a body has at most {MAXIMUM_BODY_BYTES} bytes"
+        raise RequestRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
+    connection = headers.get("connection", "").lower()
+    return Head(
+        method=method,
+        path=target.partition("?")[0],
+        content_length=int(length),
+        keep_alive="close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection),
+        expects_continue=headers.get("expect", "").lower() == "100-continue",
+    )
+
+
+def encode_answer(answer: Answer, *, keep_alive: bool) -> bytes:
+    """Write an answer with its headers."""
+    body = json.dumps(answer.body).encode()
+    lines = [
+        f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        f"Connection: {'keep-alive' if keep_alive else 'close'}",
+    ]
+    if answer.allow is not None:
+        lines.append(f"Allow: {answer.allow}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+class HttpServer:
+    """Serves connections with one handler, which answers at once."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until it ends; the callback for asyncio's stream servers."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.add(task)
+        try:
+            while await self._serve_one(reader, writer):
+                pass
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+            pass  # The client went away or fell asleep; nobody is left to be told.
+        except asyncio.CancelledError:
+            pass  # The server stops; ending quietly here keeps asyncio from reporting it as a failure.
+        finally:
+            if task is not None:
+                self._connections.discard(task)
+            writer.close()
+
+    async def end_connections(self) -> None:
+        """End the connections that are still open."""
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one request; answers whether the connection goes on."""
+        keep_alive = False
+        try:
+            async with asyncio.timeout(IDLE_S):
+                raw = await reader.readuntil(b"\r\n\r\n")
+            # Some clients end a body with a line break that does not count (RFC 9112, section 2.2).
+            head = parse_head(raw.lstrip(b"\r\n"))
+            if head.expects_continue:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            async with asyncio.timeout(REQUEST_S):
+                raw_body = await reader.readexactly(head.content_length)
+            keep_alive = head.keep_alive
+            answer = self._handler(head.method, head.path, _fields(raw_body))
+        except RequestRefusedError as refusal:
+            answer = Answer(status=refusal.status, body={"error": str(refusal)})
+        except asyncio.LimitOverrunError:
+            reason = f"a request head has at most {MAXIMUM_HEAD_BYTES} bytes"
+            answer = Answer(status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, body={"error": reason})
+        writer.write(encode_answer(answer, keep_alive=keep_alive))
+        async with asyncio.timeout(REQUEST_S):
+            await writer.drain()
+        return keep_alive
+
+
+def _fields(raw: bytes) -> Any:
+    if not raw.strip():
+        return {}
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from error

@@ -1,0 +1,61 @@
+"""A serial line played by a pseudo-terminal under a stable name."""
+
+import asyncio
+import errno
+import os
+import tty
+from collections.abc import Callable
+from pathlib import Path
+
+_READ_SIZE = 4096
+
+
+class PtyLine:
+    """One end of a serial line; the station opens the other one by the name `path`."""
+
+    def __init__(self, path: Path, receive: Callable[[bytes], bytes]) -> None:
+        """`receive` takes the bytes that came and answers the bytes to send."""
+        self._path = path
+        self._receive = receive
+        self._master = -1
+        self._slave = -1
+
+    def open(self) -> None:
+        """Make the pseudo-terminal and put its name in place, instead of one a killed process left."""
+        self._master, self._slave = os.openpty()
+        # The slave's end stays open here as well: without any client, reading the master would fail (EIO).
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        fresh = self._path.with_name(self._path.name + ".new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(os.ttyname(self._slave))
+        fresh.replace(self._path)
+        asyncio.get_running_loop().add_reader(self._master, self._on_readable)
+
+    def close(self) -> None:
+        """Take the line away; a client that holds it sees the adapter unplugged."""
+        if self._master < 0:
+            return
+        asyncio.get_running_loop().remove_reader(self._master)
+        if self._path.is_symlink() and str(self._path.readlink()) == os.ttyname(self._slave):
+            self._path.unlink()
+        os.close(self._master)
+        os.close(self._slave)
+        self._master = self._slave = -1
+
+    def _on_readable(self) -> None:
+        try:
+            data = os.read(self._master, _READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return
+        answer = self._receive(data)
+        if answer:
+            try:
+                os.write(self._master, answer)
+            except BlockingIOError:
+                # Nobody reads the line and its buffer is full: on a real line these bytes would be lost as well.
+                return
