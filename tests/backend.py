@@ -3,6 +3,7 @@
 In asynchronous tests `async with Backend.start() as backend`, in synchronous ones `with Backend.threaded() as backend`.
 """
 
+# ruff: noqa: ASYNC109 – a test says how long it is ready to wait in the call, not around it.
 import asyncio
 import base64
 import binascii
@@ -487,17 +488,8 @@ class Backend:
             script = script(call.payload)
         match script:
             case Delay():
-                key = (self._number(link), call.message_id)
-                self._under_way[key] = frame
-
-                async def later() -> None:
-                    try:
-                        await asyncio.sleep(script.seconds)
-                    finally:
-                        self._under_way.pop(key, None)
-                    await self._perform(link, call, script.answer, frame)
-
-                link.spawn(later())
+                self._under_way[self._number(link), call.message_id] = frame
+                link.spawn(self._perform_later(link, call, script, frame))
             case CallError():
                 refusal = wire.CallError(
                     message_id=call.message_id,
@@ -506,28 +498,33 @@ class Backend:
                     details=script.details,
                 )
                 await link.send(refusal, action=call.action)
-            case Silence():
+            case Silence() | Drop():
                 if script.booked:
                     self._booked_answer(link, call, None)
-            case Drop():
-                if script.booked:
-                    self._booked_answer(link, call, None)
-                link.socket.transport.abort()
-            case Garbage():
-                if isinstance(script.text, bytes):
-                    await link.send_raw(script.text)
-                else:
-                    await link.send_raw(script.text.replace("{id}", call.message_id))
+                if isinstance(script, Drop):
+                    link.socket.transport.abort()
+            case Garbage(text=bytes(text)):
+                await link.send_raw(text)
+            case Garbage(text=str(text)):
+                await link.send_raw(text.replace("{id}", call.message_id))
             case _:
-                payload = script if isinstance(script, dict) else None
-                try:
-                    answer: Message = wire.CallResult(
-                        message_id=call.message_id, payload=self._booked_answer(link, call, payload)
-                    )
-                except ActionIsUnknown:
-                    answer = wire.CallError(message_id=call.message_id, code="NotImplemented")
+                answer = self._friendly(link, call, script if isinstance(script, dict) else None)
                 for _ in range(2 if isinstance(script, Twice) else 1):
                     await link.send(answer, action=call.action)
+
+    async def _perform_later(self, link: StationLink, call: wire.Call, delay: Delay, frame: Frame) -> None:
+        key = (self._number(link), call.message_id)
+        try:
+            await asyncio.sleep(delay.seconds)
+        finally:
+            self._under_way.pop(key, None)
+        await self._perform(link, call, delay.answer, frame)
+
+    def _friendly(self, link: StationLink, call: wire.Call, scripted: Payload | None) -> Message:
+        try:
+            return wire.CallResult(message_id=call.message_id, payload=self._booked_answer(link, call, scripted))
+        except ActionIsUnknown:
+            return wire.CallError(message_id=call.message_id, code="NotImplemented")
 
     def _booked_answer(self, link: StationLink, call: wire.Call, scripted: Payload | None) -> Payload:
         remembered = self.books.remembered_answer(link.station, call.message_id)

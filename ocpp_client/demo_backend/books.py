@@ -28,6 +28,7 @@ _ANSWERED_EMPTY = frozenset(
         "SecurityEventNotification",
         "SignedFirmwareStatusNotification",
         "StatusNotification",
+        "StopTransaction",
     }
 )
 
@@ -51,6 +52,8 @@ class IrregularityKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Irregularity:
+    """One thing a station should not have done, and in which message."""
+
     kind: IrregularityKind
     station: str
     message_id: str
@@ -158,28 +161,26 @@ class Books:
         Raises:
             ActionIsUnknown: no station may send this.
         """
-        if action in _ANSWERED_EMPTY:
-            return {}
+        answer: Payload = {}
         match action:
             case "Authorize":
-                return {"idTagInfo": {"status": card_status(payload)}}
+                answer = {"idTagInfo": {"status": card_status(payload)}}
             case "BootNotification":
-                return {"currentTime": moment_text(at), "interval": self.interval_s, "status": "Accepted"}
+                answer = {"currentTime": moment_text(at), "interval": self.interval_s, "status": "Accepted"}
             case "DataTransfer":
-                return {"status": "Accepted"}
+                answer = {"status": "Accepted"}
             case "Heartbeat":
-                return {"currentTime": moment_text(at)}
+                answer = {"currentTime": moment_text(at)}
             case "SignCertificate":
                 # There is no certificate authority behind these books.
-                return {"status": "Rejected"}
+                answer = {"status": "Rejected"}
             case "StartTransaction":
-                taken = {one.transaction_id for one in self.transactions}
-                while self._next_transaction_id in taken:
-                    self._next_transaction_id += 1
-                return {"transactionId": self._next_transaction_id, "idTagInfo": {"status": card_status(payload)}}
-            case "StopTransaction":
-                return {"idTagInfo": {"status": card_status(payload)}} if "idTag" in payload else {}
-        raise ActionIsUnknown(action)
+                answer = {"transactionId": self._free_number(), "idTagInfo": {"status": card_status(payload)}}
+            case "StopTransaction" if "idTag" in payload:
+                answer = {"idTagInfo": {"status": card_status(payload)}}
+            case _ if action not in _ANSWERED_EMPTY:
+                raise ActionIsUnknown(action)
+        return answer
 
     def book(
         self, identity: str, message_id: str, action: str, payload: Mapping[str, Any], answer: Payload, *, at: datetime
@@ -230,6 +231,12 @@ class Books:
         ]
         books._answered = {identity: OrderedDict(pairs) for identity, pairs in stored["answered"].items()}
         return books
+
+    def _free_number(self) -> int:
+        taken = {one.transaction_id for one in self.transactions}
+        while self._next_transaction_id in taken:
+            self._next_transaction_id += 1
+        return self._next_transaction_id
 
     def _start(self, identity: str, message_id: str, payload: Mapping[str, Any], answer: Payload, at: datetime) -> None:
         transaction_id = _whole(answer.get("transactionId"))

@@ -25,7 +25,7 @@ from websockets.typing import Subprotocol
 from ocpp_client.demo_backend import page, state_file
 from ocpp_client.demo_backend.books import ActionIsUnknown, Books, moment_text
 from ocpp_client.demo_backend.link import CallRefused, Direction, NoAnswer, StationAway, StationLink
-from ocpp_client.demo_backend.wire import FROM_BACKEND, Call, CallError, CallResult, Message, call_violations
+from ocpp_client.demo_backend.wire import FROM_BACKEND, Call, CallError, CallResult, Message, Payload, call_violations
 from ocpp_client.demo_backend.words import language_of
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,10 @@ _ASSETS = {"/app.js": "text/javascript", "/style.css": "text/css"}
 
 class HostIsNotLoopback(Exception):
     """The demo backend knows no passwords and therefore never listens where others can reach it."""
+
+
+class CommandIsBroken(Exception):
+    """What came over /control is no command."""
 
 
 class DemoBackend:
@@ -114,7 +118,7 @@ class DemoBackend:
 
     # --- HTTP ------------------------------------------------------------------------------------------------
 
-    def _process_request(self, socket: ServerConnection, request: Request) -> Response | None:
+    def _process_request(self, _: ServerConnection, request: Request) -> Response | None:
         if not _is_local_name(request.headers.get("Host", "")):
             # Another site's name pointed at this address: somebody else's page would be reading this one.
             return _response(HTTPStatus.FORBIDDEN, "text/plain", "wrong host")
@@ -182,26 +186,18 @@ class DemoBackend:
 
     async def _command(self, text: str | bytes) -> dict[str, Any]:
         try:
-            match json.loads(text):
-                case {"station": str(station), "action": str(action), "payload": dict(payload)}:
-                    pass
-                case _:
-                    return _failure("BadRequest", "station, action and payload are needed")
-        except ValueError as error:
-            return _failure("BadRequest", str(error))
-        if action not in FROM_BACKEND:
-            return _failure("BadRequest", f"no backend sends {action}")
-        link = self._links.get(station)
-        if link is None:
-            return _failure("StationAway", f"{station} is not connected")
-        try:
-            return {"payload": await link.call(action, payload, timeout_s=CALL_TIMEOUT_S)}
+            station, action, payload = _read_command(text)
+            return {"payload": await self._link(station).call(action, payload, timeout_s=CALL_TIMEOUT_S)}
         except CallRefused as refusal:
             return _failure(refusal.code, refusal.description)
-        except NoAnswer as error:
-            return _failure("NoAnswer", str(error))
-        except StationAway:
-            return _failure("StationAway", f"{station} has gone")
+        except (CommandIsBroken, NoAnswer, StationAway) as error:
+            return _failure(type(error).__name__, str(error))
+
+    def _link(self, station: str) -> StationLink:
+        link = self._links.get(station)
+        if link is None:
+            raise StationAway(station)
+        return link
 
     async def _respond(self, link: StationLink, call: Call) -> None:
         answer = self.books.remembered_answer(link.station, call.message_id)
@@ -297,6 +293,20 @@ def _is_local_name(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _read_command(text: str | bytes) -> tuple[str, str, Payload]:
+    try:
+        match json.loads(text):
+            case {"station": str(station), "action": str(action), "payload": dict(payload)}:
+                pass
+            case _:
+                raise CommandIsBroken("station, action and payload are needed")
+    except ValueError as error:
+        raise CommandIsBroken(str(error)) from error
+    if action not in FROM_BACKEND:
+        raise CommandIsBroken(f"no backend sends {action}")
+    return station, action, payload
 
 
 def _failure(code: str, description: str) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from enum import StrEnum
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from ocpp_client.demo_backend.wire import Call, CallError, CallResult, FrameIsBroken, Message, Payload, decode
+from ocpp_client.demo_backend.wire import CALL, Call, CallError, CallResult, FrameIsBroken, Message, Payload, decode
 
 log = logging.getLogger(__name__)
 
 
 class Direction(StrEnum):
+    """Which way a frame went."""
+
     FROM_STATION = "from_station"
     TO_STATION = "to_station"
 
@@ -160,4 +162,4 @@ class StationLink:
 
 
 def _is_call(text: str | bytes) -> bool:
-    return bool(json.loads(text)[0] == 2)
+    return bool(json.loads(text)[0] == CALL)

@@ -21,7 +21,9 @@ def render(
     def say(text: str) -> str:
         return escape(words(text, language))
 
-    stations = "".join(_station(books, one, one.identity in present, language) for one in books.stations.values())
+    stations = "".join(
+        _station(books, one, language, is_connected=one.identity in present) for one in books.stations.values()
+    )
     if not stations:
         sentence = words("No station has called yet. Its endpoint is {url}", language).format(url=endpoint)
         stations = f'<section><p class="quiet">{escape(sentence)}</p></section>'
@@ -54,7 +56,7 @@ def render(
 """
 
 
-def _station(books: Books, station: Station, is_connected: bool, language: str) -> str:  # noqa: FBT001
+def _station(books: Books, station: Station, language: str, *, is_connected: bool) -> str:
     state, word = ("connected", "connected") if is_connected else ("away", "not connected")
     facts = [
         station.boot.get("chargePointVendor"),
@@ -102,7 +104,7 @@ def _connector(station: Station, connector: str, running: Transaction | None, la
     )
 
 
-def _command(  # noqa: PLR0913
+def _command(
     station: str, action: str, payload: Mapping[str, Any], label: str, language: str, *, field: str = ""
 ) -> str:
     return (

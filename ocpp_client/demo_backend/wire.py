@@ -21,6 +21,8 @@ from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped
 
 Payload = dict[str, Any]
 
+CALL, CALL_RESULT, CALL_ERROR = 2, 3, 4
+
 # OCPP-J 1.6, 4.1.4: a message id has 36 characters at most, so that a UUID fits.
 MAX_MESSAGE_ID_LENGTH = 36
 
@@ -103,27 +105,33 @@ class FrameIsBroken(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
+    """A question, in either direction."""
+
     message_id: str
     action: str
     payload: Payload
 
     def encode(self) -> str:
         """Write the CALL as text."""
-        return _text([2, self.message_id, self.action, self.payload])
+        return _text([CALL, self.message_id, self.action, self.payload])
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallResult:
+    """The answer to a question."""
+
     message_id: str
     payload: Payload
 
     def encode(self) -> str:
         """Write the CALLRESULT as text."""
-        return _text([3, self.message_id, self.payload])
+        return _text([CALL_RESULT, self.message_id, self.payload])
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallError:
+    """The refusal of a question."""
+
     message_id: str
     code: str
     description: str = ""
@@ -131,7 +139,7 @@ class CallError:
 
     def encode(self) -> str:
         """Write the CALLERROR as text."""
-        return _text([4, self.message_id, self.code, self.description, self.details])
+        return _text([CALL_ERROR, self.message_id, self.code, self.description, self.details])
 
 
 Message = Call | CallResult | CallError

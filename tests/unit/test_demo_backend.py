@@ -2,17 +2,23 @@
 
 import asyncio
 import json
+import ssl
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from ocpp_client.demo_backend.books import IrregularityKind
+from ocpp_client.demo_backend.central import DemoBackend, HostIsNotLoopback
 from tests.backend import (
     Backend,
     BackendCallError,
@@ -25,6 +31,7 @@ from tests.backend import (
     StationAway,
     Twice,
 )
+from tests.certificates import CertificateAuthority, client_context, server_context
 
 OCPP = [Subprotocol("ocpp1.6")]
 START = {"connectorId": 1, "idTag": "04A2B3C4", "meterStart": 100, "timestamp": "2026-03-01T10:00:00Z"}
@@ -57,7 +64,6 @@ def energy(value_wh: int, at: str) -> list[dict[str, Any]]:
     return [{"timestamp": at, "sampledValue": [{"value": str(value_wh), "unit": "Wh"}]}]
 
 
-@pytest.mark.asyncio
 async def test_a_whole_transaction_is_booked_with_its_energy() -> None:
     async with Backend.start() as backend, station_at(backend.url) as station:
         boot = await station.ask("m1", "BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"})
@@ -75,7 +81,6 @@ async def test_a_whole_transaction_is_booked_with_its_energy() -> None:
         assert backend.schema_errors == []
 
 
-@pytest.mark.asyncio
 async def test_a_repeated_message_id_has_the_same_answer_and_one_booking() -> None:
     async with Backend.start() as backend, station_at(backend.url) as station:
         first = await station.ask("m1", "StartTransaction", START)
@@ -86,7 +91,6 @@ async def test_a_repeated_message_id_has_the_same_answer_and_one_booking() -> No
         assert backend.books.repeats == 1
 
 
-@pytest.mark.asyncio
 async def test_the_books_name_what_a_good_station_never_does() -> None:
     async with Backend.start() as backend, station_at(backend.url) as station:
         number = (await station.ask("m1", "StartTransaction", START))[2]["transactionId"]
@@ -108,7 +112,6 @@ async def test_the_books_name_what_a_good_station_never_does() -> None:
         ]
 
 
-@pytest.mark.asyncio
 async def test_answers_follow_the_script_and_then_the_rule() -> None:
     async with Backend.start() as backend, station_at(backend.url) as station:
         backend.answers["Authorize"] = lambda payload: {"idTagInfo": {"status": f"Got{payload['idTag']}"}}
@@ -128,7 +131,6 @@ async def test_answers_follow_the_script_and_then_the_rule() -> None:
         assert "currentTime" in normal[2]
 
 
-@pytest.mark.asyncio
 async def test_a_delayed_answer_lets_others_pass_and_a_call_in_between_is_noted() -> None:
     async with Backend.start() as backend, station_at(backend.url) as station:
         backend.script_next("Authorize", Delay(seconds=0.05))
@@ -141,7 +143,6 @@ async def test_a_delayed_answer_lets_others_pass_and_a_call_in_between_is_noted(
         assert [(one.action, two.action) for one, two in backend.overlapping_calls] == [("Authorize", "Heartbeat")]
 
 
-@pytest.mark.asyncio
 async def test_a_lost_answer_may_or_may_not_have_been_booked() -> None:
     async with Backend.start() as backend:
         backend.script_next("StartTransaction", Silence(), Drop(booked=True))
@@ -160,7 +161,6 @@ async def test_a_lost_answer_may_or_may_not_have_been_booked() -> None:
         assert backend.connects == 2
 
 
-@pytest.mark.asyncio
 async def test_calls_to_the_station_end_in_a_payload_a_refusal_or_a_reason() -> None:
     async with Backend.start() as backend:
         with pytest.raises(StationAway):
@@ -189,7 +189,6 @@ async def test_calls_to_the_station_end_in_a_payload_a_refusal_or_a_reason() -> 
                 await unanswered
 
 
-@pytest.mark.asyncio
 async def test_every_frame_against_the_schema_is_reported() -> None:
     async with Backend.start() as backend, station_at(backend.url) as station:
         await station.ask("m1", "Authorize", {"idTag": "X" * 21})
@@ -204,7 +203,6 @@ async def test_every_frame_against_the_schema_is_reported() -> None:
         assert {error.frame.message_id for error in backend.schema_errors} == {"m1", "m2", "m3", "m4", "m5", "m7", None}
 
 
-@pytest.mark.asyncio
 async def test_an_outage_ends_on_the_same_port() -> None:
     async with Backend.start() as backend:
         async with station_at(backend.url) as station, backend.outage():
@@ -218,7 +216,6 @@ async def test_an_outage_ends_on_the_same_port() -> None:
         assert backend.connects == 2
 
 
-@pytest.mark.asyncio
 async def test_the_handshake_knows_passwords_of_any_bytes_and_other_subprotocols() -> None:
     async with Backend.start(basic_auth=("CS-1", b"\xff\x00:secret")) as backend:
         with pytest.raises(InvalidStatus, match="401"):
@@ -239,9 +236,8 @@ async def test_the_handshake_knows_passwords_of_any_bytes_and_other_subprotocols
         assert backend.refused_handshakes == [("/CS-1", 401), ("/CS-1", 404)]
 
 
-@pytest.mark.asyncio
 async def test_a_frozen_backend_leaves_pings_unanswered() -> None:
-    impatient = {"ping_interval": 0.02, "ping_timeout": 0.05, "close_timeout": 0.05}
+    impatient: dict[str, Any] = {"ping_interval": 0.02, "ping_timeout": 0.05, "close_timeout": 0.05}
     async with Backend.start() as backend, station_at(backend.url, **impatient) as station:
         await backend.wait_connected()
         backend.freeze()
@@ -250,7 +246,6 @@ async def test_a_frozen_backend_leaves_pings_unanswered() -> None:
             await station.receive()
 
 
-@pytest.mark.asyncio
 async def test_a_stalled_handshake_does_not_hold_up_the_end() -> None:
     async with Backend.start() as backend:
         backend.stall_handshake = True
@@ -279,3 +274,145 @@ def test_the_backend_serves_tests_without_an_event_loop() -> None:
         backend.send_raw('[3,"m1",{}]')
         station.join(5)
         assert backend.wait_until(lambda one: not one.connections[0].is_open)
+
+
+async def test_tls_lets_in_only_whom_the_authority_knows(tmp_path: Path) -> None:
+    authority, other = CertificateAuthority.make(tmp_path, "ours"), CertificateAuthority.make(tmp_path, "other")
+    tls = server_context(authority.server(), client_authority=authority)
+    async with Backend.start(tls=tls) as backend:
+        mine = client_context(authority, client=authority.client("CS-1"))
+        async with station_at(backend.url, ssl=mine) as station:
+            assert (await station.ask("m1", "Heartbeat", {}))[0] == 3
+        with pytest.raises((ssl.SSLError, ConnectionError, InvalidMessage)):
+            await connect(f"{backend.url}/CS-1", subprotocols=OCPP, ssl=client_context(authority))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await connect(f"{backend.url}/CS-1", subprotocols=OCPP, ssl=client_context(other))
+
+        assert backend.connections[0].client_certificate["subject"] == ((("commonName", "CS-1"),),)
+
+
+@pytest.mark.parametrize(("which", "reason"), [("expired", "expired"), ("wrong_name", "mismatch")])
+async def test_a_bad_server_certificate_is_noticed_by_a_careful_client(tmp_path: Path, which: str, reason: str) -> None:
+    authority = CertificateAuthority.make(tmp_path)
+    server = authority.expired_server() if which == "expired" else authority.wrong_name_server()
+    async with Backend.start(tls=server_context(server)) as backend:
+        with pytest.raises(ssl.SSLCertVerificationError, match=reason):
+            await connect(f"{backend.url}/CS-1", subprotocols=OCPP, ssl=client_context(authority))
+
+
+def http(url: str, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
+    address = urlsplit(url)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=5)
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read().decode()
+    finally:
+        connection.close()
+
+
+async def test_transaction_numbers_and_retries_survive_a_restart_of_the_demo_backend(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    async with DemoBackend(host="127.0.0.1", port=0, state_file=file) as demo, station_at(demo.endpoint) as station:
+        first = await station.ask("m1", "StartTransaction", START)
+        on_disk = json.loads(file.read_text())["books"]["transactions"]
+    async with DemoBackend(host="127.0.0.1", port=0, state_file=file) as demo, station_at(demo.endpoint) as station:
+        again = await station.ask("m1", "StartTransaction", START)
+        second = await station.ask("m2", "StartTransaction", START | {"connectorId": 2, "idTag": "BLOCKED1"})
+
+        assert [one["start_message_id"] for one in on_disk] == ["m1"]
+        assert again == first
+        assert second[2] == {"transactionId": 2, "idTagInfo": {"status": "Blocked"}}
+        assert len(demo.books.transactions) == 2
+
+
+async def test_a_state_file_that_makes_no_sense_is_put_aside(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    file.write_text('{"books": 7}')
+
+    async with DemoBackend(host="127.0.0.1", port=0, state_file=file) as demo:
+        assert demo.books.transactions == []
+
+    assert (tmp_path / "state.json.broken").read_text() == '{"books": 7}'
+
+
+async def test_the_demo_backend_refuses_what_the_schema_refuses_and_what_it_does_not_know(tmp_path: Path) -> None:
+    demo_backend = DemoBackend(host="127.0.0.1", port=0, state_file=tmp_path / "state.json")
+    async with demo_backend as demo, station_at(demo.endpoint) as station:
+        assert (await station.ask("m1", "Authorize", {}))[2] == "OccurenceConstraintViolation"
+        assert (await station.ask("m2", "Authorize", {"idTag": 7}))[2] == "TypeConstraintViolation"
+        assert (await station.ask("m3", "Authorize", {"idTag": "x" * 21}))[2] == "PropertyConstraintViolation"
+        assert (await station.ask("m4", "Authorize", {"idTag": "x", "y": 1}))[2] == "FormationViolation"
+        assert (await station.ask("m5", "Reset", {}))[2] == "NotImplemented"
+        await station.send(2, "m6")
+        assert (await station.receive())[2] == "FormationViolation"
+
+
+async def test_the_page_speaks_both_languages_and_trusts_no_station(tmp_path: Path) -> None:
+    demo_backend = DemoBackend(host="127.0.0.1", port=0, state_file=tmp_path / "state.json")
+    async with demo_backend as demo:
+        empty = await asyncio.to_thread(http, demo.endpoint, "/", **{"Accept-Language": "fr, de;q=0.8, en;q=0.3"})
+        async with station_at(demo.endpoint, "%3Cscript%3E") as station:
+            evil = "<img src=x onerror='1'>"
+            await station.ask("m1", "BootNotification", {"chargePointVendor": "<b>&", "chargePointModel": evil[:20]})
+            status = {"connectorId": 1, "status": "Charging", "errorCode": "NoError", "info": evil}
+            await station.ask("m2", "StatusNotification", status)
+            await station.ask("m3", "StartTransaction", START | {"idTag": "<i>\"'"})
+            code, headers, english = await asyncio.to_thread(http, demo.endpoint, "/?lang=en")
+            state = json.loads((await asyncio.to_thread(http, demo.endpoint, "/api/state"))[2])
+        wrong_host = await asyncio.to_thread(http, demo.endpoint, "/", Host="evil.example")
+        missing = await asyncio.to_thread(http, demo.endpoint, "/nothing")
+
+    assert "Noch hat sich keine Station gemeldet" in empty[2]
+    assert (code, "No transaction yet." in english) == (200, False)
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert not [tag for tag in ("<script>", "<img", "<b>", "<i>") if tag in english]
+    assert "&lt;script&gt;" in english
+    assert state["stations"][0]["connected"] is True
+    assert state["transactions"][0]["id_tag"] == "<i>\"'"
+    assert (wrong_host[0], missing[0]) == (403, 404)
+
+
+async def test_commands_over_control_reach_the_station_and_no_stranger_gives_them(tmp_path: Path) -> None:
+    demo_backend = DemoBackend(host="127.0.0.1", port=0, state_file=tmp_path / "state.json")
+    async with demo_backend as demo:
+        control = f"{demo.endpoint}/control"
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(control, origin=Origin("http://evil.example"))
+        async with station_at(demo.endpoint) as station, connect(control) as page:
+            request = {"station": "CS-1", "action": "UnlockConnector", "payload": {"connectorId": 1}}
+            await page.send(json.dumps(request))
+            call = await station.receive()
+            await station.send(3, call[1], {"status": "Unlocked"})
+            answer = json.loads(await page.recv())
+            await page.send(json.dumps(request | {"station": "CS-2"}))
+            away = json.loads(await page.recv())
+            await page.send("{")
+            broken = json.loads(await page.recv())
+
+    assert (call[2:], answer) == (["UnlockConnector", {"connectorId": 1}], {"payload": {"status": "Unlocked"}})
+    assert away["error"]["code"] == "StationAway"
+    assert broken["error"]["code"] == "CommandIsBroken"
+
+
+def test_the_demo_backend_never_listens_where_others_reach_it(tmp_path: Path) -> None:
+    with pytest.raises(HostIsNotLoopback):
+        DemoBackend(host="0.0.0.0", port=0, state_file=tmp_path / "state.json")
+
+
+async def test_the_process_ends_in_order_on_sigterm(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    arguments = ["-m", "ocpp_client.demo_backend", "--listen", "127.0.0.1:0", "--state-file", str(file)]
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    line = (await asyncio.wait_for(process.stderr.readline(), 10)).decode()
+    async with station_at(line.split()[-1]) as station:
+        await station.ask("m1", "Heartbeat", {})
+        process.terminate()
+        with pytest.raises(ConnectionClosed) as closed:
+            await station.receive()
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+    assert await asyncio.wait_for(process.wait(), 5) == 0
+    assert [one["action"] for one in json.loads(file.read_text())["messages"]] == ["Heartbeat", "Heartbeat"]
