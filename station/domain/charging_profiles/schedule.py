@@ -1,0 +1,173 @@
+"""The limit the installed profiles set at a moment, and the moment it can next change."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from station.domain.charging_profiles.profile import Kind, Period, Purpose, RateUnit
+from station.domain.charging_profiles.store import Installed
+from station.domain.units import NOMINAL_VOLTAGE_V, MilliAmpere
+
+# Errata 3.69: three phases are assumed where a period does not name a number.
+DEFAULT_PHASES = 3
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileLimit:
+    """The limit one period of one profile sets, still in the profile's own unit."""
+
+    limit_tenths: int
+    unit: RateUnit
+    phases: int | None
+    profile_id: int
+
+    @property
+    def current(self) -> MilliAmpere:
+        """Milliamperes per phase; watts are converted at the nominal voltage (errata 3.69), rounded down."""
+        return MilliAmpere(self.in_unit_hundredths(RateUnit.A) * 10)
+
+    def in_unit_hundredths(self, unit: RateUnit) -> int:
+        """Hundredths of the wanted unit, rounded down."""
+        if unit is self.unit:
+            return self.limit_tenths * 10
+        volts = NOMINAL_VOLTAGE_V * (self.phases or DEFAULT_PHASES)
+        return self.limit_tenths * 10 // volts if unit is RateUnit.A else self.limit_tenths * 10 * volts
+
+
+def limit_at(
+    t: datetime, connector_id: int, profiles: Iterable[Installed], transaction_start: datetime | None
+) -> ProfileLimit | None:
+    """Find the limit of a charging point: TxProfile if one applies, else TxDefaultProfile (sections 3.13.2 and 3.13.3).
+
+    None: no profile limits it now. Without a transaction (`transaction_start` None) no TxProfile applies, nor any
+    schedule that is relative to the start of charging. The ChargePointMaxProfile is `station_limit_at`.
+    """
+    profiles = tuple(profiles)
+    if transaction_start is not None:
+        limit = _highest(t, _tx_profiles(profiles, connector_id), transaction_start)
+        if limit is not None:
+            return limit
+    return _highest(t, _default_profiles(profiles, connector_id), transaction_start)
+
+
+def station_limit_at(t: datetime, profiles: Iterable[Installed]) -> ProfileLimit | None:
+    """Find the limit of the ChargePointMaxProfiles: amperes per phase (or watts) for the sum of all connectors."""
+    return _highest(t, _station_profiles(profiles), None)
+
+
+def next_change_after(
+    t: datetime,
+    profiles: Iterable[Installed],
+    *,
+    connector_id: int | None = None,
+    transaction_start: datetime | None = None,
+) -> datetime | None:
+    """Find the first moment after `t` at which a limit may change by itself; None: never.
+
+    With a connector only its own profiles and the station's count; without one, all of them, each as far as it does not
+    depend on the start of a transaction unless that is given.
+    """
+    profiles = tuple(profiles)
+    if connector_id is None:
+        relevant = profiles
+    else:
+        relevant = (
+            *_tx_profiles(profiles, connector_id),
+            *_default_profiles(profiles, connector_id),
+            *_station_profiles(profiles),
+        )
+    changes = (moment for each in relevant for moment in _changes(each, t, transaction_start) if moment > t)
+    return min(changes, default=None)
+
+
+def _tx_profiles(profiles: Iterable[Installed], connector_id: int) -> tuple[Installed, ...]:
+    return tuple(each for each in profiles if each.profile.purpose is Purpose.TX and each.connector_id == connector_id)
+
+
+def _default_profiles(profiles: Iterable[Installed], connector_id: int) -> tuple[Installed, ...]:
+    defaults = [each for each in profiles if each.profile.purpose is Purpose.TX_DEFAULT]
+    own = [each for each in defaults if each.connector_id == connector_id]
+    # Section 3.13.1: for its connector, a connector's default stands in the place of the station's one of that level.
+    replaced = {each.profile.stack_level for each in own}
+    station = [each for each in defaults if each.connector_id == 0 and each.profile.stack_level not in replaced]
+    return (*own, *(station if connector_id != 0 else ()))
+
+
+def _station_profiles(profiles: Iterable[Installed]) -> tuple[Installed, ...]:
+    return tuple(each for each in profiles if each.profile.purpose is Purpose.CHARGE_POINT_MAX)
+
+
+def _highest(t: datetime, profiles: Sequence[Installed], transaction_start: datetime | None) -> ProfileLimit | None:
+    for each in sorted(profiles, key=lambda each: each.profile.stack_level, reverse=True):
+        period = _period_at(each, t, transaction_start)
+        if period is not None:
+            return ProfileLimit(
+                limit_tenths=period.limit_tenths,
+                unit=each.profile.schedule.unit,
+                phases=period.phases,
+                profile_id=each.profile.profile_id,
+            )
+    return None
+
+
+def _start_before(each: Installed, t: datetime, transaction_start: datetime | None) -> datetime | None:
+    profile, start = each.profile, each.profile.schedule.start
+    if profile.kind is Kind.RELATIVE or start is None:
+        # A limit for the whole station is not relative to any one charging: it runs since it was set.
+        return each.installed_at if profile.purpose is Purpose.CHARGE_POINT_MAX else transaction_start
+    if profile.kind is Kind.RECURRING and profile.recurrency is not None and t >= start:
+        return start + (t - start) // profile.recurrency.period * profile.recurrency.period
+    return start
+
+
+def _length(each: Installed) -> timedelta | None:
+    profile = each.profile
+    lengths = []
+    if profile.schedule.duration_s is not None:
+        lengths.append(timedelta(seconds=profile.schedule.duration_s))
+    if profile.kind is Kind.RECURRING and profile.recurrency is not None:
+        lengths.append(profile.recurrency.period)
+    return min(lengths, default=None)
+
+
+def _period_at(each: Installed, t: datetime, transaction_start: datetime | None) -> Period | None:
+    profile = each.profile
+    if (profile.valid_from is not None and t < profile.valid_from) or (
+        profile.valid_to is not None and t >= profile.valid_to
+    ):
+        return None
+    start = _start_before(each, t, transaction_start)
+    if start is None or t < start:
+        return None
+    length = _length(each)
+    if length is not None and t - start >= length:
+        return None
+    elapsed_s = (t - start) // _SECOND
+    periods = profile.schedule.periods
+    index = bisect_right(periods, elapsed_s, key=lambda period: period.start_s) - 1
+    return periods[index] if index >= 0 else None
+
+
+def _changes(each: Installed, t: datetime, transaction_start: datetime | None) -> Iterator[datetime]:
+    profile = each.profile
+    if profile.valid_from is not None:
+        yield profile.valid_from
+    if profile.valid_to is not None:
+        yield profile.valid_to
+    start = _start_before(each, t, transaction_start)
+    if start is None:
+        return
+    if t < start:
+        yield start
+        return
+    length = _length(each)
+    periods = profile.schedule.periods
+    index = bisect_right(periods, (t - start) // _SECOND, key=lambda period: period.start_s)
+    if index < len(periods) and (length is None or periods[index].start_s * _SECOND < length):
+        yield start + periods[index].start_s * _SECOND
+    if length is not None:
+        yield start + length
+    if profile.kind is Kind.RECURRING and profile.recurrency is not None:
+        yield start + profile.recurrency.period
