@@ -166,7 +166,8 @@ class Parser:
             first = first_on_port.setdefault(device.port, device)
             if first is not device:
                 self._check_pair(first, device)
-            if isinstance(address := device.options.get("address"), int):
+            address = device.options.get("address")
+            if isinstance(address, int) and not isinstance(address, bool):
                 other = addresses.setdefault((device.port, address), device)
                 if other is not device:
                     self._add(
@@ -223,7 +224,7 @@ class Parser:
         self._problems.append(Problem(code=code, where=where, text=text, data=data))
 
 
-_TYPE_NAMES: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
+_TYPE_NAMES: dict[type[Any], str] = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
 _INPUT_FIELDS: dict[str, FieldKind] = {
     "input": FieldKind(type=int, minimum=0, maximum=MAXIMUM_INPUTS - 1),
     "code": FieldKind(type=str),

@@ -8,7 +8,7 @@ from typing import Any
 class FieldKind:
     """One field: its JSON type, and what values it takes. `connector`: a charging point that must exist."""
 
-    type: type
+    type: type[Any]
     required: bool = False
     default: Any = None
     nullable: bool = False

@@ -120,7 +120,7 @@ class PhoenixEvCc:
         rounded = MilliAmpere(amperes * 1000) if limit >= MINIMUM_CURRENT else PAUSE
         was_paused = self._limit == PAUSE
         self._commands_given += 1
-        if self._limit is not None and rounded < self._limit:
+        if rounded == PAUSE or (self._limit is not None and rounded < self._limit):
             self._limit = rounded
         # 22000 knows no pause: the pilot stops signalling a current when the release is taken back.
         if rounded == PAUSE:
