@@ -5,7 +5,7 @@ Nothing here reads a clock or a file: moments are arguments, and `to_json`/`from
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -97,7 +97,7 @@ class Transaction:
 
     def to_json(self) -> dict[str, Any]:
         """Give all fields, with the energy worked out."""
-        return asdict(self) | {"energy_wh": self.energy_wh}
+        return dict(vars(self), energy_wh=self.energy_wh)
 
 
 @dataclass(kw_only=True)
@@ -209,9 +209,9 @@ class Books:
         """Give everything that must survive a restart."""
         return {
             "next_transaction_id": self._next_transaction_id,
-            "stations": [asdict(station) for station in self.stations.values()],
-            "transactions": [asdict(transaction) for transaction in self.transactions],
-            "irregularities": [asdict(one) for one in self.irregularities],
+            "stations": [dict(vars(station)) for station in self.stations.values()],
+            "transactions": [dict(vars(transaction)) for transaction in self.transactions],
+            "irregularities": [dict(vars(one)) for one in self.irregularities],
             "answered": {identity: list(answers.items()) for identity, answers in self._answered.items()},
         }
 
