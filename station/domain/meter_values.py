@@ -92,7 +92,8 @@ def parse_measurands(
 ) -> tuple[MeasurandSelection, ...]:
     """Read a measurand list; the empty text is an empty list, repetitions count once.
 
-    `supported` narrows the list for a station whose meters deliver less. Raises UnsupportedMeasurandError or TooManyMeasurandsError: then the whole change is refused (section 3.16.4).
+    `supported` narrows the list for a station whose meters deliver less. Raises UnsupportedMeasurandError or
+    TooManyMeasurandsError: then the whole change is refused (section 3.16.4).
     """
     if not csl.strip():
         return ()
