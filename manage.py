@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from station.processes.plan import set_environment
+
 
 def _take_data_dir(arguments: list[str]) -> str | None:
     """Find --data-dir before Django loads its settings, because every path and the database depend on it."""
@@ -21,6 +23,7 @@ def main() -> None:
     data_dir = _take_data_dir(sys.argv)
     if data_dir:
         os.environ["STATION_DATA_DIR"] = str(Path(data_dir).expanduser().absolute())
+    set_environment(sys.argv[1:], os.environ)
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -1,0 +1,44 @@
+"""The computer the station runs on: network, modem, clock, power – one interface each, see `station.host.ports`."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from station.host.ports import ClockPort, ModemPort, NetworkPort, PowerPort
+
+__all__ = ["ClockPort", "Host", "ModemPort", "NetworkPort", "PowerPort", "for_settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """All of the computer."""
+
+    network: NetworkPort
+    modem: ModemPort
+    clock: ClockPort
+    power: PowerPort
+    is_simulated: bool
+
+
+@cache
+def for_settings() -> Host:
+    """Answer the computer the settings name: the real one, or the simulator's."""
+    from django.conf import settings
+
+    from station.host import modem, network, power, simulated, wall_clock
+
+    if settings.SIMULATE:
+        file = simulated.HostFile(settings.DATA.simulation / "host.json")
+        return Host(
+            network=network.SimulatedNetwork(file),
+            modem=simulated.SimulatedModem(file),
+            clock=wall_clock.SimulatedClock(),
+            power=power.EmbeddedPower(settings.DATA),
+            is_simulated=True,
+        )
+    return Host(
+        network=network.KernelNetwork(),
+        modem=modem.NoModem(),
+        clock=wall_clock.SystemClock(),
+        power=power.SystemPower(settings.DATA),
+        is_simulated=False,
+    )

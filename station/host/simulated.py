@@ -1,0 +1,57 @@
+"""The computer of a simulated station: the simulator writes down what it is like."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from station.host.ports import ModemStatus
+
+_DEFAULT_SIGNAL = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostState:
+    """What the simulator wrote."""
+
+    backend_link: bool = True
+    signal: int = _DEFAULT_SIGNAL
+
+
+@dataclass
+class HostFile:
+    """`sim/host.json`, read again only when it has changed."""
+
+    path: Path
+    _stamp: tuple[int, int, int] | None = field(default=None, init=False)
+    _state: HostState = field(default_factory=HostState, init=False)
+
+    def read(self) -> HostState:
+        """Answer the latest state; the basic state while the file is absent or broken."""
+        try:
+            status = self.path.stat()
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if stamp != self._stamp:
+                content = json.loads(self.path.read_text())
+                self._state = HostState(
+                    backend_link=bool(content.get("backend_link", True)),
+                    signal=int(content.get("modem", {}).get("signal", _DEFAULT_SIGNAL)),
+                )
+                self._stamp = stamp
+        except (OSError, ValueError, AttributeError, TypeError):
+            self._stamp, self._state = None, HostState()
+        return self._state
+
+
+@dataclass(frozen=True)
+class SimulatedModem:
+    """A modem whose signal the simulator sets; its numbers are from ranges that are never issued."""
+
+    file: HostFile
+
+    def status(self) -> ModemStatus:
+        return ModemStatus(
+            signal=self.file.read().signal,
+            iccid="8949000000000000000",
+            imsi="001010000000001",
+            operator="Simulation",
+        )

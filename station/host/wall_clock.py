@@ -1,0 +1,60 @@
+"""Whether the computer's wall clock can be trusted, and setting it from the backend's time."""
+
+import ctypes
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from station import clock
+
+# adjtimex(2): the clock is not synchronised.
+_TIME_ERROR = 5
+_TIMEX_BYTES = 256
+# Below this a correction would cost more order (stamps running backwards) than it brings accuracy.
+_TOLERATED_S = 2.0
+_EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class SystemClock:
+    """The clock of a real station: the kernel knows whether a time service keeps it."""
+
+    _was_set: bool = field(default=False, init=False)
+
+    def is_trustworthy(self) -> bool:
+        return clock.now() >= _EARLIEST_PLAUSIBLE and (self._was_set or _kernel_says_synchronised())
+
+    def set_from_backend(self, at: datetime) -> bool:
+        # A time service is better than a message of unknown delay.
+        if at < _EARLIEST_PLAUSIBLE or _kernel_says_synchronised():
+            return False
+        if abs((at - clock.now()).total_seconds()) <= _TOLERATED_S:
+            self._was_set = True
+            return False
+        try:
+            time.clock_settime(time.CLOCK_REALTIME, at.timestamp())
+        except OSError as problem:
+            logger.warning("the wall clock cannot be set from the backend: %s", problem)
+            return False
+        self._was_set = True
+        return True
+
+
+@dataclass
+class SimulatedClock:
+    """The clock of somebody's computer, which is not ours to set."""
+
+    def is_trustworthy(self) -> bool:
+        return clock.now() >= _EARLIEST_PLAUSIBLE
+
+    def set_from_backend(self, at: datetime) -> bool:
+        return False
+
+
+def _kernel_says_synchronised() -> bool:
+    # `modes` 0, the first field, asks without changing anything; struct timex is smaller than this buffer.
+    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
+    state: int = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    return state not in (-1, _TIME_ERROR)

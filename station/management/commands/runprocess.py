@@ -1,0 +1,39 @@
+"""`manage.py runprocess NAME`: one process of the station in the foreground, for systemd."""
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from typing_extensions import override
+
+from station import clock
+from station.processes import child
+from station.processes.plan import add_arguments, plan_from, publish_origins
+
+_PREPARE = "prepare"
+
+
+class Command(BaseCommand):
+    """Runs one process; `prepare` brings the data directory up to date and ends."""
+
+    help = "Run one process of a station in the foreground, or prepare its data directory."
+    requires_system_checks = ()
+
+    @override
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", choices=[_PREPARE, *child.PROGRAMS])
+        add_arguments(parser)
+
+    @override
+    def handle(self, *args: Any, **options: Any) -> None:
+        plan = plan_from(options, settings.DATA.root)
+        publish_origins(plan)
+        if options["name"] == _PREPARE:
+            from station.processes import preparation
+
+            prepared = preparation.prepare(plan, at=clock.now())
+            if prepared.factory_password:
+                self.stdout.write(prepared.factory_password)
+            return
+        sys.exit(child.run(options["name"], plan))

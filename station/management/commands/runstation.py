@@ -1,0 +1,69 @@
+"""`manage.py runstation`: a whole station in the foreground."""
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+from typing_extensions import override
+
+from station import clock
+from station.processes.console import say
+from station.processes.lock import AlreadyRunning, OrphanSurvives, StationLock, end_orphans
+from station.processes.plan import Plan, add_arguments, plan_from, publish_origins
+
+
+class Command(BaseCommand):
+    """Starts all processes as one group; SIGTERM ends them in order."""
+
+    help = "Run all processes of a station in the foreground."
+    requires_system_checks = ()
+
+    @override
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_arguments(parser)
+
+    @override
+    def handle(self, *args: Any, **options: Any) -> None:
+        from station.processes import preparation, preload, supervision
+
+        lock = StationLock(settings.DATA)
+        try:
+            lock.acquire()
+            ended = end_orphans(settings.DATA)
+            plan = plan_from(options, settings.DATA.root)
+            preparation.check_addresses(plan)
+            publish_origins(plan)
+            prepared = preparation.prepare(plan, at=clock.now())
+        except (
+            AlreadyRunning,
+            OrphanSurvives,
+            preparation.AddressIsTaken,
+            preparation.RealHardwareIsConfigured,
+        ) as refusal:
+            raise CommandError(str(refusal)) from refusal
+        if ended:
+            say(_("ended what an earlier run left behind: %(names)s") % {"names": ", ".join(ended)})
+        self._greet(plan, prepared)
+        preload.preload()
+        sys.exit(supervision.supervise(plan, lock, lambda: say(_("station ready"))))
+
+    def _greet(self, plan: Plan, prepared: Any) -> None:
+        lines = [
+            (_("data directory"), str(plan.data)),
+            (_("web interface"), plan.login_url),
+            (_("plain HTTP"), f"http://{plan.http.reachable}/" if plan.https else ""),
+            (_("simulator"), f"http://{plan.sim_control}/state" if plan.sim_control else ""),
+            (_("demo backend"), f"http://{plan.demo_backend}/" if plan.demo_backend else ""),
+            (_("serial number"), prepared.serial),
+            (_("login"), "admin"),
+            (_("factory password"), prepared.factory_password or ""),
+        ]
+        for name, value in lines:
+            if value:
+                say(f"{name + ':':<20} {value}")
+        if prepared.factory_password:
+            say(_("Note the factory password: it is shown this once, and the first login asks for a new one."))
+        if not prepared.has_hardware:
+            say(_("There is no hardware.json yet: the station cannot charge. Use --simulate to try it out."))

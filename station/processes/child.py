@@ -1,0 +1,91 @@
+"""How one process of the station begins: the same for a fork of the supervisor and for a systemd service."""
+
+import ctypes
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+from station.host.power import process_start_ticks
+from station.paths import DataDirectory
+from station.processes.plan import Plan
+
+PROGRAMS = {
+    "redis": "station.processes.programs.redis",
+    "simulator": "station.processes.programs.simulator",
+    "demo-backend": "station.processes.programs.demo_backend",
+    "hardware": "station.processes.programs.hardware",
+    "worker": "station.processes.programs.system_worker",
+    "ocpp": "station.processes.programs.ocpp",
+    "web": "station.processes.programs.web",
+}
+# prctl(2)
+_PR_SET_PDEATHSIG = 1
+_DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+logger = logging.getLogger(__name__)
+
+
+def names(plan: Plan) -> list[str]:
+    """List the processes of this run, in the order they start."""
+    left_out = {"simulator"} if not plan.simulate else set()
+    if plan.demo_backend is None:
+        left_out.add("demo-backend")
+    return [name for name in PROGRAMS if name not in left_out]
+
+
+def run(name: str, plan: Plan) -> int:
+    """Run one process to its end in this very process; answers the exit code."""
+    import setproctitle
+
+    setproctitle.setproctitle(f"station: {name} {plan.data}")
+    faulthandler.enable()
+    main: Callable[[Plan], int] = import_module(PROGRAMS[name]).main
+    return main(plan)
+
+
+def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int) -> int:
+    """Run one process in a fresh fork of the supervisor, shed of everything that is the supervisor's."""
+    signal.set_wakeup_fd(-1)
+    for number in _DEFAULT_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    # A Ctrl-C reaches the whole group; the main process ends the children in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.setpgid(0, main_group)
+    die_with_parent(main_pid)
+    _record(name, DataDirectory(plan.data))
+    try:
+        return run(name, plan)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        logger.exception("%s ends unexpectedly", name)
+        return 1
+    finally:
+        _close_databases()
+        logging.shutdown()
+        sys.stdout.flush()
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to end this process when its parent dies, however that happens."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        raise SystemExit(1)
+
+
+def _record(name: str, data: DataDirectory) -> None:
+    """Leave a note by which the next start recognises an orphan of this run."""
+    pid = os.getpid()
+    (data.run / f"{name}.pid").write_text(f"{pid} {process_start_ticks(pid)}\n")
+
+
+def _close_databases() -> None:
+    from django.db import connections
+
+    connections.close_all()

@@ -1,0 +1,54 @@
+"""What the main process says on its terminal: a little, and never at the price of waiting for the reader."""
+
+import os
+import re
+import select
+import sys
+from collections.abc import Iterator
+
+# The level stands behind the stamp, see LOGGING in station.settings; a traceback's lines have neither.
+_LEVEL = re.compile(r"^\S+ (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+_SHOWN = {"WARNING", "ERROR", "CRITICAL"}
+_NAME_WIDTH = 12
+# Writes of up to this size to a pipe are all or nothing (pipe(7)).
+_ATOMIC_BYTES = 4096
+
+
+def say(text: str) -> None:
+    """Write one line to standard output, or drop it when nobody takes it."""
+    _put(sys.stdout.fileno(), text)
+
+
+class Excerpt:
+    """Picks the lines worth showing from one process's output, which arrives in pieces."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rest = ""
+        self._shows = True
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece."""
+        for line in self.lines(data.decode(errors="replace")):
+            _put(sys.stderr.fileno(), f"{self._name:<{_NAME_WIDTH}} {line}")
+
+    def lines(self, text: str) -> Iterator[str]:
+        """Give the whole lines that are a warning or worse, and what belongs to them."""
+        *whole, self._rest = (self._rest + text).split("\n")
+        for line in whole:
+            found = _LEVEL.match(line)
+            if found:
+                self._shows = found["level"] in _SHOWN
+            if self._shows and line:
+                yield line
+
+
+def _put(descriptor: int, text: str) -> None:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    # The supervisor must not hang because a pager or a test stopped reading.
+    if any(events & select.POLLOUT for _, events in poller.poll(0)):
+        try:
+            os.write(descriptor, f"{text}\n".encode()[:_ATOMIC_BYTES])
+        except OSError:
+            return

@@ -1,0 +1,37 @@
+"""The periodic jobs of the queue `system`."""
+
+from datetime import timedelta
+
+from station import clock
+from station.celery import app
+
+app.conf.beat_schedule |= {
+    "web certificate": {"task": "system.renew_certificate", "schedule": timedelta(hours=12)},
+    "web sessions": {"task": "system.forget_sessions", "schedule": timedelta(hours=6)},
+}
+
+
+@app.task(name="system.renew_certificate")  # type: ignore[untyped-decorator]
+def renew_certificate() -> None:
+    """Renew the self-made certificate when it is due; the web process reads it at its next start."""
+    from django.conf import settings
+
+    from station.host.addresses import outside_addresses
+    from station.processes import certificate
+    from station.services import configuration
+
+    if settings.SERVES_HTTPS:
+        certificate.ensure(
+            settings.DATA,
+            identity=configuration.get("/ocpp/chargeBoxIdentity"),
+            addresses=outside_addresses(),
+            at=clock.now(),
+        )
+
+
+@app.task(name="system.forget_sessions")  # type: ignore[untyped-decorator]
+def forget_sessions() -> None:
+    """Delete expired sessions of the web interface."""
+    from django.contrib.sessions.models import Session
+
+    Session.objects.filter(expire_date__lt=clock.now()).delete()

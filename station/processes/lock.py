@@ -1,0 +1,112 @@
+"""One main process per data directory, and no orphan of an earlier one in its way."""
+
+import fcntl
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from station.host.power import LOCK_FILE, process_start_ticks
+from station.paths import DataDirectory
+
+_DYING_MAIN_S = 10.0
+# Children notice the death of their parent at once; whoever takes longer hangs.
+_DYING_CHILD_S = 5.0
+_KILLED_S = 5.0
+_STEP_S = 0.02
+
+
+class AlreadyRunning(RuntimeError):
+    """A living main process holds the data directory; `pid` is 0 when it cannot be told."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(f"the station is already running (process {pid})")
+        self.pid = pid
+
+
+class OrphanSurvives(RuntimeError):
+    """A process of an earlier run does not end, not even killed."""
+
+
+@dataclass
+class StationLock:
+    """The lock of a data directory; held as long as the main process lives, whichever way it ends."""
+
+    data: DataDirectory
+    _descriptor: int = field(default=-1, init=False)
+
+    @property
+    def path(self) -> Path:
+        """Where the lock is."""
+        return self.data.run / LOCK_FILE
+
+    def acquire(self) -> None:
+        """Take the lock, waiting for a predecessor that is on its way out. Raises AlreadyRunning."""
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline_s = time.monotonic() + _DYING_MAIN_S
+        while not self._try():
+            pid, is_stopping = self._holder()
+            if not is_stopping or time.monotonic() > deadline_s:
+                os.close(self._descriptor)
+                raise AlreadyRunning(pid)
+            time.sleep(_STEP_S)
+        self._write(is_stopping=False)
+
+    def announce_stop(self) -> None:
+        """Let a successor know that waiting is worth while."""
+        self._write(is_stopping=True)
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _holder(self) -> tuple[int, bool]:
+        try:
+            holder = json.loads(self.path.read_text())
+            pid, is_stopping = int(holder["pid"]), bool(holder["stopping"])
+            # A lock without its process is in the hands of the kernel's cleaning up.
+            return pid, is_stopping or process_start_ticks(pid) != int(holder["started"])
+        except (OSError, ValueError, KeyError, TypeError):
+            # The holder is between taking the lock and writing its name.
+            return 0, True
+
+    def _write(self, *, is_stopping: bool) -> None:
+        pid = os.getpid()
+        content = json.dumps({"pid": pid, "started": process_start_ticks(pid), "stopping": is_stopping})
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, content.encode(), 0)
+
+
+def end_orphans(data: DataDirectory) -> list[str]:
+    """End what is left of an earlier run in this directory; answers the names. Raises OrphanSurvives."""
+    orphans = {note: pid for note in sorted(data.run.glob("*.pid")) if (pid := _living(note))}
+    if not _gone(orphans, _DYING_CHILD_S, signal.SIGTERM) and not _gone(orphans, _KILLED_S, signal.SIGKILL):
+        raise OrphanSurvives(", ".join(note.stem for note in orphans if _living(note)))
+    for note in data.run.glob("*.pid"):
+        note.unlink(missing_ok=True)
+    return [note.stem for note in orphans]
+
+
+def _living(note: Path) -> int | None:
+    try:
+        pid, _, started = note.read_text().partition(" ")
+        return int(pid) if process_start_ticks(int(pid)) == int(started) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _gone(orphans: dict[Path, int], patience_s: float, number: signal.Signals) -> bool:
+    for note, pid in orphans.items():
+        if _living(note) == pid:
+            os.kill(pid, number)
+    deadline_s = time.monotonic() + patience_s
+    while any(_living(note) for note in orphans):
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(_STEP_S)
+    return True

@@ -1,0 +1,116 @@
+"""Everything a run needs before its processes start: directory, database, identity, certificate, free ports."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.core.management import call_command
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from station.domain.commands import Origin
+from station.paths import DataDirectory
+from station.processes import certificate
+from station.processes.plan import Plan
+
+_DEMO_URL_NOTE = "demo_backend.url"
+
+
+class AddressIsTaken(RuntimeError):
+    """Another program listens where the station was told to."""
+
+
+class RealHardwareIsConfigured(RuntimeError):
+    """The data directory belongs to a station with real hardware; simulating would overwrite its description."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What the preparation found out; `factory_password` only when it was made just now."""
+
+    serial: str
+    factory_password: str | None
+    has_hardware: bool
+
+
+def check_addresses(plan: Plan) -> None:
+    """Refuse addresses nobody can listen at. Raises AddressIsTaken naming flag, address and reason."""
+    seen: dict[object, str] = {}
+    for flag, address in plan.listeners.items():
+        if address in seen:
+            raise AddressIsTaken(f"{flag} {address}: already given by {seen[address]}")
+        seen[address] = flag
+        problem = address.occupied_by_another()
+        if problem:
+            raise AddressIsTaken(f"{flag} {address}: {problem.strerror or problem}")
+
+
+def prepare(plan: Plan, *, at: datetime) -> Prepared:
+    """Bring the data directory into the state the processes expect; harmless when repeated."""
+    from station.host.addresses import outside_addresses
+    from station.services import accounts, configuration, identity
+
+    data = DataDirectory(plan.data)
+    migrate()
+    password = identity.ensure(at=at)
+    made = identity.load()
+    if plan.simulate:
+        _describe_simulated_hardware(data, made.connectors)
+    accounts.ensure_admin(at=at)
+    if plan.https:
+        box_identity = configuration.get("/ocpp/chargeBoxIdentity")
+        certificate.ensure(data, identity=box_identity, addresses=outside_addresses(), at=at)
+    if plan.demo_backend:
+        _point_at_demo_backend(data, f"ws://{plan.demo_backend}/", at)
+    connections.close_all()
+    return Prepared(serial=made.serial, factory_password=password, has_hardware=data.hardware.exists())
+
+
+def migrate() -> None:
+    """Bring the tables up to date; quick when they are."""
+    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", verbosity=0, interactive=False)
+
+
+def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:
+    from hardware.simulator.config import hardware_config
+
+    wanted = hardware_config(data.root, connectors)
+    try:
+        present = json.loads(data.hardware.read_text())
+    except FileNotFoundError:
+        present = None
+    except ValueError as problem:
+        raise RealHardwareIsConfigured(f"{data.hardware} is not JSON; mend it or move it away") from problem
+    if present is not None and not _is_simulated(present):
+        raise RealHardwareIsConfigured(f"{data.hardware} describes real hardware; move it away to simulate")
+    if present != wanted:
+        draft = data.hardware.with_suffix(".new")
+        draft.write_text(json.dumps(wanted, indent=2) + "\n")
+        draft.replace(data.hardware)
+
+
+def _is_simulated(description: dict[str, object]) -> bool:
+    connectors = description.get("connectors")
+    ports = [
+        device.get("port", "")
+        for connector in (connectors if isinstance(connectors, list) else [])
+        for device in connector.values()
+        if isinstance(device, dict)
+    ]
+    # Also after the whole directory has been moved elsewhere.
+    return all(Path(port).parent.name == "sim" for port in ports)
+
+
+def _point_at_demo_backend(data: DataDirectory, url: str, at: datetime) -> None:
+    """Point a station without a backend at the demo backend, and follow it to another port."""
+    from station.services import configuration
+
+    data.simulation.mkdir(mode=0o700, exist_ok=True)
+    note = data.simulation / _DEMO_URL_NOTE
+    earlier = note.read_text() if note.exists() else ""
+    if configuration.get("/ocpp/url") in {"", earlier}:
+        configuration.change({"/ocpp/url": url}, origin=Origin.LOCAL, actor="runstation", at=at)
+        note.write_text(url)

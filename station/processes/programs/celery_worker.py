@@ -1,0 +1,96 @@
+"""What both Celery workers have in common, and beat without a schedule file."""
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from celery import bootsteps
+from celery.apps.worker import Worker
+from celery.beat import Service
+
+from station.celery import app
+from station.processes import redis_socket
+from station.processes.plan import Plan
+
+# How long one blocking read of the queue waits in Redis: only a bound for a silent Redis, tasks arrive at once.
+_BLOCKING_READ_S = 30
+_LONGEST_BEAT_SLEEP_S = 60
+
+
+class StationWorker(Worker):  # type: ignore[misc]
+    """A worker whose signals, log and title belong to the station."""
+
+    def install_platform_tweaks(self, worker: Worker) -> None:
+        """Install no handlers: `run` has its own."""
+
+    def setup_logging(self, colorize: bool | None = None) -> bool:
+        """Leave logging as Django has set it up."""
+        return True
+
+    def set_process_status(self, info: str) -> None:
+        """Keep the title the station gave."""
+
+
+class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Runs the periodic jobs' clock in a thread; its schedule is code, so nothing needs to be stored."""
+
+    def __init__(self, worker: Worker, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._service: Service | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, worker: Worker) -> None:
+        """Start the thread."""
+        self._service = Service(worker.app, max_interval=_LONGEST_BEAT_SLEEP_S, scheduler_cls="celery.beat:Scheduler")
+        self._thread = threading.Thread(
+            target=self._service.start, kwargs={"embedded_process": True}, name="beat", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, worker: Worker) -> None:
+        """Let the thread end when it wakes up next; it holds nothing that must be saved."""
+        if self._service:
+            self._service.stop(wait=False)
+
+
+class WakeOnSignal(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Ends the event loop's sleep when a signal arrives; Python resumes it otherwise (PEP 475)."""
+
+    requires = ("celery.worker.components:Hub",)
+
+    def start(self, worker: Worker) -> None:
+        """Connect the signal to the loop."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        worker.hub.add_reader(reader, os.read, reader, 64)
+
+
+def run(plan: Plan, *, queue: str, tasks: list[str]) -> int:
+    """Run one worker in this process until SIGTERM; answers the exit code."""
+    from celery.worker import state
+
+    redis_socket.wait(plan.data)
+    app.conf.broker_transport_options |= {"polling_interval": _BLOCKING_READ_S}
+    app.steps["worker"].add(WakeOnSignal)
+    worker = StationWorker(
+        app=app,
+        hostname=f"{queue}@station",
+        queues=[queue],
+        include=tasks,
+        pool="solo",
+        concurrency=1,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+
+    def end(number: int, frame: FrameType | None) -> None:
+        state.should_stop = 0
+
+    signal.signal(signal.SIGTERM, end)
+    worker.start()
+    return int(worker.exitcode or 0)

@@ -1,0 +1,11 @@
+"""The Celery worker of the queue `hardware`; the control loop runs in it as a bootstep."""
+
+from station.celery import HARDWARE_QUEUE, app
+from station.processes.plan import Plan
+from station.processes.programs import celery_worker
+
+
+def main(plan: Plan) -> int:
+    """Control the hardware until SIGTERM."""
+    app.steps["worker"].add("hardware.runtime.bootstep:ControlLoop")
+    return celery_worker.run(plan, queue=HARDWARE_QUEUE, tasks=["hardware.runtime.tasks"])

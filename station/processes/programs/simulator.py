@@ -1,0 +1,26 @@
+"""The simulated hardware: pseudo-terminals, cars and the control API."""
+
+import asyncio
+
+from station.processes.plan import Plan
+
+
+def main(plan: Plan) -> int:
+    """Play the hardware until SIGTERM."""
+    from hardware.simulator.main import SimulatorSettings, run
+
+    from station.services import identity
+
+    control = (plan.sim_control.host, plan.sim_control.port) if plan.sim_control else None
+    made = identity.load()
+    asyncio.run(
+        run(
+            SimulatorSettings(
+                directory=plan.data,
+                control=control,
+                connectors=made.connectors,
+                socket_lock=made.socket_lock,
+            )
+        )
+    )
+    return 0

@@ -1,0 +1,51 @@
+"""The web interface: Daphne in this process, plain and encrypted."""
+
+import os
+
+from station.paths import DataDirectory
+from station.processes import certificate
+from station.processes.plan import Address, Plan
+
+# Pages are short; a station has a handful of readers.
+_THREADS = 4
+_HTTP_TIMEOUT_S = 30
+_WEBSOCKET_TIMEOUT_S = 24 * 3600
+_CLOSE_TIMEOUT_S = 1
+
+
+def _escaped(text: str) -> str:
+    """Quote a value for Twisted's endpoint descriptions, where a colon ends it."""
+    return text.replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=")
+
+
+def endpoints(plan: Plan) -> list[str]:
+    """Describe the listeners in Twisted's endpoint language."""
+
+    def place(address: Address) -> str:
+        return f"{address.port}:interface={_escaped(address.host)}"
+
+    found = [f"tcp:{place(plan.http)}"]
+    if plan.https:
+        pair = certificate.Pair.of(DataDirectory(plan.data))
+        key, chain = _escaped(str(pair.key)), _escaped(str(pair.certificate))
+        found.append(f"ssl:{place(plan.https)}:privateKey={key}:certKey={chain}")
+    return found
+
+
+def main(plan: Plan) -> int:
+    """Serve until SIGTERM."""
+    os.environ.setdefault("ASGI_THREADS", str(_THREADS))
+    from daphne.server import Server
+
+    from station.asgi import application
+
+    Server(
+        application=application,
+        endpoints=endpoints(plan),
+        http_timeout=_HTTP_TIMEOUT_S,
+        websocket_timeout=_WEBSOCKET_TIMEOUT_S,
+        application_close_timeout=_CLOSE_TIMEOUT_S,
+        server_name="station",
+        verbosity=1,
+    ).run()
+    return 0

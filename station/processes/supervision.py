@@ -1,0 +1,321 @@
+"""The main process as supervisor: PyPI supervisor, with children that are forked instead of executed.
+
+A fork shares the memory of everything the main process has loaded and runs within milliseconds. What differs from a
+plain supervisord: it wakes up at once when a child ends, restarts after tenths of a second instead of seconds, keeps
+the children in its own process group, and takes the requests of `station.host.power`.
+"""
+
+import gc
+import json
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from django.conf import settings
+from supervisor import events
+from supervisor.medusa.asyncore_25 import ExitNow
+from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
+from supervisor.poller import PollPoller
+from supervisor.process import ProcessGroup, Subprocess
+from supervisor.states import ProcessStates, SupervisorStates
+from supervisor.supervisord import Supervisor
+
+from station.host.power import PowerVerb, take_request
+from station.paths import DataDirectory
+from station.processes import child
+from station.processes.console import Excerpt
+from station.processes.lock import StationLock
+from station.processes.plan import Plan
+from station.processes.programs.redis import SOCKET_NAME
+
+CONFIG_FILE = "supervisord.conf"
+COMMAND = "station-process"
+# Seconds a process has for an orderly end; together they stay below the ten seconds a stop may take.
+STOP_PATIENCE_S = {"web": 2, "ocpp": 2, "worker": 1, "hardware": 2, "simulator": 1, "demo-backend": 1, "redis": 1}
+# What a restart of the software leaves alone.
+_KEPT_ON_RESTART = {"redis", "simulator", "demo-backend"}
+_FIRST_BACKOFF_S = 0.1
+_LONGEST_BACKOFF_S = 30.0
+_IDLE_S = 60.0
+_READY_STEP_S = 0.1
+_READY_TIMEOUT_S = 1.0
+_FIRST_INHERITED = 3
+
+
+def configuration(names: list[str]) -> str:
+    """Write the supervisor's configuration; paths are relative to `run`, so no path needs quoting."""
+    lines = [
+        "[supervisord]",
+        "nodaemon=true",
+        "silent=true",
+        "logfile=../logs/process-main.log",
+        "logfile_maxbytes=500KB",
+        "logfile_backups=1",
+        "pidfile=supervisord.pid",
+        "childlogdir=../logs",
+        "nocleanup=true",
+        "minfds=256",
+        "minprocs=64",
+    ]
+    for priority, name in enumerate(names, start=1):
+        lines += [
+            f"[program:{name}]",
+            f"command={COMMAND} {name}",
+            f"priority={priority}",
+            "autorestart=true",
+            "startsecs=1",
+            "startretries=1000000000",
+            f"stopwaitsecs={STOP_PATIENCE_S[name]}",
+            "redirect_stderr=true",
+            f"stdout_logfile=../logs/process-{name}.log",
+            "stdout_logfile_maxbytes=1MB",
+            "stdout_logfile_backups=3",
+            "stdout_events_enabled=true",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+class StationProcess(Subprocess):  # type: ignore[misc]
+    """A child that comes back at once after an accident, and ever more slowly when it cannot live."""
+
+    def change_state(self, new_state: int, expected: bool = True) -> bool | None:  # noqa: FBT001, FBT002
+        """Replace the supervisor's whole seconds of delay by tenths, doubling."""
+        result: bool | None = super().change_state(new_state, expected)
+        if new_state == ProcessStates.BACKOFF:
+            doubled_s: float = _FIRST_BACKOFF_S * 2 ** min(self.backoff - 1, 16)
+            self.delay = time.time() + min(doubled_s, _LONGEST_BACKOFF_S)
+        return result
+
+    def waits_s(self, now: float, *, is_running: bool) -> float:
+        """Answer how long nothing needs to be done about this process."""
+        match self.state:
+            case ProcessStates.STOPPED if is_running and not self.laststart:
+                return 0.0
+            case ProcessStates.EXITED if is_running:
+                return 0.0
+            case ProcessStates.BACKOFF | ProcessStates.STOPPING:
+                return max(0.0, float(self.delay) - now)
+            case ProcessStates.STARTING:
+                return max(0.0, float(self.laststart + self.config.startsecs) - now)
+        return _IDLE_S
+
+
+class StationProcessConfig(ProcessConfig):  # type: ignore[misc]
+    """Makes StationProcess instances."""
+
+    def make_process(self, group: ProcessGroup | None = None) -> StationProcess:
+        """Make the process of this configuration."""
+        process = StationProcess(self)
+        process.group = group
+        return process
+
+
+class PromptPoller(PollPoller):  # type: ignore[misc]
+    """Waits as long as nothing is due, and wakes up for signals (PEP 475 resumes a plain poll)."""
+
+    def __init__(self, options: "StationOptions") -> None:
+        super().__init__(options)
+        self.bell, self._rope = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._rope, warn_on_full_buffer=False)
+        self.register_readable(self.bell)
+        self.patience_s: Callable[[], float] = lambda: 1.0
+
+    def poll(self, timeout: float) -> tuple[list[int], list[int]]:
+        """Wait; the caller's fixed second is ignored."""
+        # A millisecond more than due, because the supervisor compares with "later than".
+        readable, writable = super().poll(self.patience_s() + 0.001)
+        if self.bell in readable:
+            os.read(self.bell, 1024)
+            readable.remove(self.bell)
+        return readable, writable
+
+    def close(self) -> None:
+        """Let go of the bell."""
+        signal.set_wakeup_fd(-1)
+        os.close(self.bell)
+        os.close(self._rope)
+
+
+class SignalInbox(SignalReceiver):  # type: ignore[misc]
+    """Keeps received signals in order, and lets one look at the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._signals_recvd: deque[int] = deque()
+
+    @property
+    def first(self) -> int | None:
+        """The signal that is handled next."""
+        return self._signals_recvd[0] if self._signals_recvd else None
+
+    def get_signal(self) -> int | None:
+        """Take the first signal."""
+        return self._signals_recvd.popleft() if self._signals_recvd else None
+
+
+class StationOptions(ServerOptions):  # type: ignore[misc]
+    """Supervisor's view of the system: `execve` of one of our processes runs it in the fork."""
+
+    # Supervisor's loop looks at this in every round and leaves after the first when it is set.
+    test = False
+
+    def __init__(self, plan: Plan, kept: set[int]) -> None:
+        super().__init__()
+        self.poller.close()
+        self.poller = PromptPoller(self)
+        self.signal_receiver = SignalInbox()
+        self._plan = plan
+        self._kept = kept
+        self._main_pid, self._main_group = os.getpid(), os.getpgrp()
+        self.on_open: Callable[[], None] = lambda: None
+
+    def _processes_from_section(self, parser: Any, section: str, group_name: str, klass: Any = None) -> Any:
+        return super()._processes_from_section(parser, section, group_name, StationProcessConfig)
+
+    def check_execv_args(self, filename: str, argv: list[str], st: Any) -> None:
+        """Accept our own command, which is no file."""
+
+    def close_fd(self, fd: int) -> None:
+        """Close a descriptor unless every process of the station needs it."""
+        if fd not in self._kept:
+            super().close_fd(fd)
+
+    def setsignals(self) -> None:
+        """Listen to requests for a restart, too."""
+        super().setsignals()
+        signal.signal(signal.SIGUSR1, self.signal_receiver.receive)
+
+    def openhttpservers(self, supervisord: Supervisor) -> None:
+        """Open none: nobody but the main process's signals controls this supervisor."""
+        self.on_open()
+
+    def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
+        """Become the child here and now."""
+        code = child.run_forked(argv[1], self._plan, main_pid=self._main_pid, main_group=self._main_group)
+        os._exit(code)
+
+
+class StationSupervisor(Supervisor):  # type: ignore[misc]
+    """Supervisor's loop with the station's requests and its readiness."""
+
+    def __init__(self, options: StationOptions, plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> None:
+        super().__init__(options)
+        self._plan = plan
+        self._lock = lock
+        self._on_ready: Callable[[], None] | None = on_ready
+        self._next_look_s = 0.0
+        self._to_stop: list[ProcessGroup] = []
+        self._to_start: list[ProcessGroup] = []
+        self._excerpts = {name: Excerpt(name) for name in child.names(plan)}
+        options.on_open = lambda: events.subscribe(events.ProcessLogEvent, self._show)
+        options.poller.patience_s = self._patience_s
+
+    def handle_signal(self) -> None:
+        """Treat a lost terminal as the end, and SIGUSR1 as a request."""
+        receiver = self.options.signal_receiver
+        if receiver.first == signal.SIGUSR1:
+            receiver.get_signal()
+            self._take_request()
+        elif receiver.first == signal.SIGHUP:
+            receiver.get_signal()
+            self.options.mood = SupervisorStates.SHUTDOWN
+        else:
+            super().handle_signal()
+        if self.options.mood == SupervisorStates.SHUTDOWN and not self.stopping:
+            self._lock.announce_stop()
+
+    def tick(self, now: float | None = None) -> None:
+        """Do what is due in every round."""
+        self._continue_restart()
+        if self._on_ready and self.options.mood == SupervisorStates.RUNNING and time.monotonic() >= self._next_look_s:
+            if _is_healthy(self._plan):
+                self._on_ready()
+                self._on_ready = None
+            self._next_look_s = time.monotonic() + _READY_STEP_S
+
+    def _patience_s(self) -> float:
+        is_running = self.options.mood == SupervisorStates.RUNNING
+        if self.options.signal_receiver.first is not None:
+            return 0.0
+        if not is_running and not (self.stop_groups and self.stop_groups[-1].get_unstopped_processes()):
+            return 0.0
+        now = time.time()
+        processes = [process for group in self.process_groups.values() for process in group.processes.values()]
+        waits = [process.waits_s(now, is_running=is_running) for process in processes]
+        if self._on_ready and is_running:
+            waits.append(max(0.0, self._next_look_s - time.monotonic()))
+        return min(waits, default=_IDLE_S)
+
+    def _take_request(self) -> None:
+        if self.options.mood != SupervisorStates.RUNNING:
+            return
+        match take_request(DataDirectory(self._plan.data)):
+            case PowerVerb.REBOOT:
+                self.options.logger.warn("restarting everything, as asked")
+                self.options.mood = SupervisorStates.RESTARTING
+            case PowerVerb.RESTART_SOFTWARE if not self._to_start:
+                self.options.logger.warn("restarting the software, as asked")
+                ours = [group for group in self.process_groups.values() if group.config.name not in _KEPT_ON_RESTART]
+                self._to_start = sorted(ours)
+                self._to_stop = sorted(ours)
+
+    def _continue_restart(self) -> None:
+        while self._to_stop and self.options.mood == SupervisorStates.RUNNING:
+            group = self._to_stop[-1]
+            if group.get_unstopped_processes():
+                group.stop_all()
+                return
+            self._to_stop.pop()
+        for group in self._to_start:
+            for process in group.processes.values():
+                process.spawn()
+        self._to_start = []
+
+    def _show(self, event: Any) -> None:
+        excerpt = self._excerpts[event.process.config.name]
+        excerpt.feed(event.data if isinstance(event.data, bytes) else event.data.encode())
+
+
+def supervise(plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> int:
+    """Run all processes until SIGTERM or SIGINT; answers the exit code."""
+    data = DataDirectory(plan.data)
+    os.chdir(data.run)
+    names = child.names(plan)
+    (data.run / CONFIG_FILE).write_text(configuration(names))
+    kept = _descriptors_of_redis()
+    # What exists now is the same in every child: never looked at again, its pages stay shared.
+    gc.collect()
+    gc.freeze()
+    while True:
+        options = StationOptions(plan, kept)
+        options.realize(["-c", CONFIG_FILE, "-n"], doc=__doc__, progname="station")
+        options.first = True
+        try:
+            StationSupervisor(options, plan, lock, on_ready).main()
+        except ExitNow:
+            options.close_logger()
+        if options.mood < SupervisorStates.RESTARTING:
+            return 0
+
+
+def _descriptors_of_redis() -> set[int]:
+    """Name the descriptor through which every process reaches the sockets in `run`, see `DataDirectory.socket`."""
+    parts = settings.REDIS_SOCKET.removesuffix(f"/{SOCKET_NAME}").rsplit("/", 1)
+    return {int(parts[1])}
+
+
+def _is_healthy(plan: Plan) -> bool:
+    address = plan.http.reachable
+    connection = HTTPConnection(address.host, address.port, timeout=_READY_TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthz", headers={"Host": str(address)})
+        answer = connection.getresponse()
+        return answer.status == 200 and bool(json.loads(answer.read()).get("ready"))  # noqa: PLR2004
+    except (OSError, HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
