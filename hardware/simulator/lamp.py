@@ -6,9 +6,9 @@ from hardware.protocols.digital_io import COILS_PER_LAMP, LampElement
 from station.domain.ports import LampColour
 
 # Blinks follow one another within this time; a longer darkness ends a group of blinks.
-GROUP_GAP_S = 0.9
+GROUP_GAP_S = 1.5
 # A lamp that has not changed for this long is steady.
-STEADY_AFTER_S = 2.5
+STEADY_AFTER_S = 4.0
 
 
 @dataclass(kw_only=True)

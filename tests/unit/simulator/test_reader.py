@@ -112,7 +112,7 @@ def test_a_lamp_counts_blinks_between_pauses_and_forgets_them_when_steady() -> N
             lamp.switch(2, on=True, now_s=now_s)
             lamp.switch(2, on=False, now_s=now_s + 0.3)
             now_s += 0.6
-        now_s += 1.5
+        now_s += 2.0
     lamp.switch(2, on=True, now_s=now_s)
 
     assert (lamp.colour, lamp.blinks(now_s=now_s)) == (LampColour.RED, 4)
