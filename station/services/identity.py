@@ -90,6 +90,8 @@ def load() -> Identity:
     for name, value in content.items():
         if name not in known:
             raise IdentityFileBrokenError(path, f"it holds the unknown entry “{name}”")
+        if not isinstance(value, str | int):
+            raise IdentityFileBrokenError(path, f"the entry “{name}” is neither text nor number nor truth value")
         try:
             values[known[name]] = _ROWS[known[name]].parse(_as_text(value))
         except InvalidValue as refusal:
@@ -97,10 +99,10 @@ def load() -> Identity:
     return replace(with_values(Identity(), values), factory_password_hash=password_hash)
 
 
-def _as_text(value: object) -> str:
+def _as_text(value: str | int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | str) else json.dumps(value)
+    return str(value)
 
 
 def stamp() -> tuple[int, int, int] | None:

@@ -37,22 +37,6 @@ def list_length(limit_key: str) -> Check:
     return check
 
 
-def measurand_list(limit_key: str) -> Check:
-    """Answer a check that each item is measured by this station, and that there are not too many."""
-    too_long = list_length(limit_key)
-
-    def check(value: str, context: Context) -> None:
-        from station.domain.meter_values import UnsupportedMeasurandError, parse_measurands
-
-        too_long(value, context)
-        try:
-            parse_measurands(value, int(context.proposed[limit_key]))
-        except UnsupportedMeasurandError as error:
-            raise InvalidValue("measurand", item=str(error.item)) from None
-
-    return check
-
-
 def phase_rotation(value: str, context: Context) -> None:
     """Refuse charging points that are not there, and too many items."""
     list_length("ConnectorPhaseRotationMaxLength")(value, context)

@@ -97,7 +97,7 @@ def _measurands(name: str, default: str, description: str, source: Source) -> Co
         allowed=f"measurands, at most {name}MaxLength",
         source=source,
         effect=Effect.METERING,
-        check=checks.measurand_list(f"{name}MaxLength"),
+        check=checks.list_length(f"{name}MaxLength"),
     )
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from station.domain.configuration.keys import Parse
 from station.domain.configuration.problems import InvalidValue
+from station.domain.meter_values import UnsupportedMeasurandError, normal_form, parse_measurands
 
 # OCPP 1.6 section 7.29 (KeyValue): a value is a CiString500Type.
 MAX_VALUE_LENGTH = 500
@@ -143,13 +144,14 @@ def list_of(*allowed: str, low: int = 0) -> Parse:
 
 
 def measurands(value: str) -> str:
-    """Accept a list of measurands, blanks around items dropped; whether they are measured is checked later."""
-    items = items_of(value)
+    """Accept a list of what the station can measure; repetitions stay, so that they count for the list's length."""
+    items = items_of(text()(value))
     if not all(items):
         raise InvalidValue("empty_item")
-    if sum(map(len, items)) + len(items) > MAX_VALUE_LENGTH:
-        raise InvalidValue("too_long", limit=MAX_VALUE_LENGTH)
-    return ",".join(items)
+    try:
+        return ",".join(normal_form(parse_measurands(item, 1)) for item in items)
+    except UnsupportedMeasurandError as refusal:
+        raise InvalidValue("measurand", item=refusal.item) from None
 
 
 def phase_rotation(value: str) -> str:

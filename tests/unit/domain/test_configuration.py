@@ -321,6 +321,11 @@ def test_a_list_longer_than_its_maximum_is_refused() -> None:
     ) == [("MeterValuesSampledData", "too_many_items")]
 
 
+def test_a_measurand_given_too_often_makes_the_list_too_long_all_the_same() -> None:
+    assert codes({"StopTxnSampledData": ",".join(["Voltage"] * 17)}) == [("StopTxnSampledData", "too_many_items")]
+    assert plan({"StopTxnSampledData": ",".join(["Voltage"] * 16)})
+
+
 def test_a_phase_rotation_names_charging_points_that_are_there() -> None:
     assert codes({"ConnectorPhaseRotation": "3.RST"}) == [("ConnectorPhaseRotation", "no_such_connector")]
     assert present({"/identity/connectors": "1"})["ConnectorPhaseRotation"] == "0.RST,1.RST"
@@ -357,7 +362,7 @@ SECRETS = {key.name for key in ROWS if key.secret}
 
 
 def test_the_secret_keys_are_these() -> None:
-    assert SECRETS == {
+    expected = {
         "AuthorizationKey",
         "GiroEStaticToken",
         "/cluster/key",
@@ -365,6 +370,8 @@ def test_the_secret_keys_are_these() -> None:
         "/Product/ActivationCode",
         "/WebUi/password/reset",
     }
+
+    assert expected == SECRETS
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS))
@@ -381,11 +388,15 @@ def test_no_secret_shows_in_what_a_change_says_of_itself(name: str) -> None:
 @given(st.sampled_from([key.name for key in present().registry.keys]), st.text(max_size=600))
 def test_no_text_from_the_backend_breaks_a_change(name: str, value: str) -> None:
     try:
-        made = plan({name: value}, origin=Origin.BACKEND)
+        stored = plan({name: value}, origin=Origin.BACKEND).database
     except ConfigurationRefused as refused:
-        assert all(str(problem) for problem in refused.problems)
+        reasons = [str(problem) for problem in refused.problems]
     else:
-        assert all(stored is None or len(stored) <= 500 for stored in made.database.values())
+        reasons = [f"{key}: too long" for key, text in stored.items() if text is not None and len(text) > 500]
+        assert reasons == []
+        return
+
+    assert all(reason.startswith(name) for reason in reasons)
 
 
 @given(st.sampled_from([key.name for key in present().registry.keys]), st.text(max_size=60))

@@ -78,6 +78,13 @@ def test_a_list_keeps_its_order_and_drops_blanks() -> None:
     assert code(v.list_of("NTP", low=1), " ") == "empty"
 
 
+def test_measurands_are_those_the_station_measures_in_their_own_spelling() -> None:
+    assert v.measurands(" voltage , Current.Import.L1") == "Voltage,Current.Import.L1"
+    assert v.measurands("") == ""
+    assert code(v.measurands, "Voltage,Humidity") == "measurand"
+    assert code(v.measurands, "Voltage,") == "empty_item"
+
+
 def test_a_phase_rotation_is_one_word_per_charging_point() -> None:
     assert v.phase_rotation("0.rst, 1.NotApplicable") == "0.RST,1.NotApplicable"
     for wrong in ("1.RRR", "RST", "1.RST,", "-1.RST"):
@@ -216,7 +223,7 @@ def test_an_address_in_the_cluster_has_a_port() -> None:
 
 
 def test_a_path_is_any_name_of_a_file() -> None:
-    assert v.path("/tmp/a b.pem") == "/tmp/a b.pem"
+    assert v.path("/media/a b.pem") == "/media/a b.pem"
     assert code(v.path, "") == "empty"
     assert code(v.path, "a\0b") == "control_character"
 
