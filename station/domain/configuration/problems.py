@@ -47,7 +47,6 @@ TEMPLATES: Mapping[str, str] = {
     "needs_authorization_key": "Security profile %(profile)s needs an authorization key first.",
     "needs_backend_ca": "Security profile %(profile)s needs a CA certificate of the backend first.",
     "needs_own_certificate": "Security profile %(profile)s needs a certificate of the station first.",
-    "needs_no_profile": "Without a key the security profile cannot stay at %(profile)s.",
     "simulated_only": "Only allowed on simulated hardware.",
     "above_maximum_delay": "The first delay must not be longer than the longest one (%(limit)s s).",
     "file_missing": "The file %(path)s cannot be read.",

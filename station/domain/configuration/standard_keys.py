@@ -1,135 +1,14 @@
 """Keys of OCPP 1.6 and its security whitepaper, and the manuals' keys that stand among them without a slash."""
 
 from station.domain.configuration import backend, checks, values
-from station.domain.configuration.keys import Access, Check, ConfigurationKey, Effect, Parse, Source, Storage
+from station.domain.configuration.keys import Access, ConfigurationKey, Effect, Source, Storage
+from station.domain.configuration.row_kinds import flag, measurand_list, number, value, word_list
 
 _DAY_S = 86_400
 _PROFILES = ("Core", "FirmwareManagement", "LocalAuthListManagement", "Reservation", "SmartCharging", "RemoteTrigger")
 _PROTOCOLS = ("FTP", "FTPS", "HTTP", "HTTPS", "SFTP")
 _READ_ONLY, _READ_WRITE = Access.READ_ONLY, Access.READ_WRITE
 _MANUAL, _OCPP, _SECURITY = Source.MANUAL, Source.OCPP, Source.SECURITY
-
-
-def _flag(
-    name: str,
-    default: str,
-    description: str,
-    *,
-    access: Access = _READ_WRITE,
-    source: Source = _MANUAL,
-    effect: Effect = Effect.NONE,
-    parse: Parse = values.boolean,
-) -> ConfigurationKey:
-    return ConfigurationKey(
-        name=name,
-        access=access,
-        source=source,
-        type="bool",
-        default=default,
-        parse=parse,
-        effect=effect,
-        allowed="true" if parse is values.true_only else "true, false",
-        description=description,
-    )
-
-
-def _number(
-    name: str,
-    default: int,
-    low: int,
-    high: int,
-    description: str,
-    *,
-    access: Access = _READ_WRITE,
-    source: Source = _MANUAL,
-    unit: str = "",
-    effect: Effect = Effect.NONE,
-    check: Check | None = None,
-    aliases: tuple[str, ...] = (),
-) -> ConfigurationKey:
-    return ConfigurationKey(
-        name=name,
-        access=access,
-        source=source,
-        type=f"int {unit}".strip(),
-        default=str(default),
-        check=check,
-        parse=values.integer(low, high),
-        effect=effect,
-        allowed=f"{low} to {high}",
-        description=description,
-        aliases=aliases,
-    )
-
-
-def _list(
-    name: str,
-    default: str,
-    parse: Parse,
-    description: str,
-    *,
-    allowed: str,
-    access: Access = _READ_WRITE,
-    source: Source = _MANUAL,
-    effect: Effect = Effect.NONE,
-    check: Check | None = None,
-) -> ConfigurationKey:
-    return ConfigurationKey(
-        name=name,
-        access=access,
-        source=source,
-        type="csl",
-        default=default,
-        parse=parse,
-        check=check,
-        effect=effect,
-        allowed=allowed,
-        description=description,
-    )
-
-
-def _measurands(name: str, default: str, description: str, source: Source) -> ConfigurationKey:
-    return _list(
-        name,
-        default,
-        values.measurands,
-        description,
-        allowed=f"measurands, at most {name}MaxLength",
-        source=source,
-        effect=Effect.METERING,
-        check=checks.list_length(f"{name}MaxLength"),
-    )
-
-
-def _text(
-    name: str,
-    parse: Parse,
-    description: str,
-    *,
-    allowed: str,
-    kind: str = "text",
-    default: str = "",
-    access: Access = _READ_WRITE,
-    source: Source = _MANUAL,
-    effect: Effect = Effect.NONE,
-    secret: bool = False,
-    check: Check | None = None,
-    storage: Storage = Storage.DATABASE,
-) -> ConfigurationKey:
-    return ConfigurationKey(
-        name=name,
-        access=access,
-        source=source,
-        type=kind,
-        default=default,
-        parse=parse,
-        allowed=allowed,
-        effect=effect,
-        secret=secret,
-        check=check,
-        storage=storage,
-        description=description,
-    )
 
 
 def _connectors() -> ConfigurationKey:
@@ -167,33 +46,33 @@ def _phase_rotation() -> ConfigurationKey:
 
 
 STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
-    _flag(
+    flag(
         "AllowOfflineTxForUnknownId",
         "false",
         "Cards that nobody knows may charge while the backend is away.",
         effect=Effect.AUTHORIZATION,
     ),
-    _text(
+    value(
         "AuthIdLegicPrime",
         values.text(0, 255),
         "Pattern that reads the card number from LEGIC prime cards.",
         allowed="pattern",
         effect=Effect.AUTHORIZATION,
     ),
-    _text(
+    value(
         "AuthIdLegicAdvant",
         values.text(0, 255),
         "Pattern that reads the card number from LEGIC advant cards.",
         allowed="pattern",
         effect=Effect.AUTHORIZATION,
     ),
-    _flag(
+    flag(
         "AuthorizationCacheEnabled",
         "true",
         "Whether the backend's answers about cards are kept.",
         effect=Effect.AUTHORIZATION,
     ),
-    _text(
+    value(
         "AuthorizationKey",
         backend.authorization_key,
         "Basic-auth key for the backend.",
@@ -203,22 +82,22 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         secret=True,
         check=checks.authorization_key,
     ),
-    _flag(
+    flag(
         "AuthorizeRemoteTxRequests",
         "true",
         "Whether a remote start is authorised like a card.",
         source=_OCPP,
         effect=Effect.AUTHORIZATION,
     ),
-    _number("BlinkRepeat", 3, 0, 100, "How often the lamp blinks as an answer.", source=_OCPP, effect=Effect.DISPLAY),
-    _number("ChargeProfileMaxStackLevel", 8, 0, 100, "Highest stack level of a charging profile.", access=_READ_ONLY),
-    _flag(
+    number("BlinkRepeat", 3, 0, 100, "How often the lamp blinks as an answer.", source=_OCPP, effect=Effect.DISPLAY),
+    number("ChargeProfileMaxStackLevel", 8, 0, 100, "Highest stack level of a charging profile.", access=_READ_ONLY),
+    flag(
         "ChargingProfileStackPerConnector",
         "true",
         "Whether transaction profiles stack per charging point.",
         effect=Effect.LIMITS,
     ),
-    _list(
+    word_list(
         "ChargingScheduleAllowedChargingRateUnit",
         "Current,Power",
         values.list_of("Current", "Power", low=1),
@@ -226,8 +105,8 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         allowed="Current, Power",
         access=_READ_ONLY,
     ),
-    _number("ChargingScheduleMaxPeriods", 96, 1, 1000, "Most periods of a charging schedule.", access=_READ_ONLY),
-    _number(
+    number("ChargingScheduleMaxPeriods", 96, 1, 1000, "Most periods of a charging schedule.", access=_READ_ONLY),
+    number(
         "ClockAlignedDataInterval",
         0,
         0,
@@ -237,16 +116,16 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         unit="s",
         effect=Effect.METERING,
     ),
-    _number("ConnectionTimeOut", 120, 1, _DAY_S, "How long an authorised driver may take to plug in.", unit="s"),
+    number("ConnectionTimeOut", 120, 1, _DAY_S, "How long an authorised driver may take to plug in.", unit="s"),
     _phase_rotation(),
-    _number("ConnectorPhaseRotationMaxLength", 3, 1, 100, "Most items of ConnectorPhaseRotation.", access=_READ_ONLY),
-    _flag(
+    number("ConnectorPhaseRotationMaxLength", 3, 1, 100, "Most items of ConnectorPhaseRotation.", access=_READ_ONLY),
+    flag(
         "ConnectorSwitch3to1PhaseSupported",
         "false",
         "Whether a session can change between three phases and one.",
         access=_READ_ONLY,
     ),
-    _text(
+    value(
         "CurrentDateTime",
         values.text(),
         "The station's clock.",
@@ -255,10 +134,10 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         access=_READ_ONLY,
         storage=Storage.LIVE,
     ),
-    _number(
+    number(
         "GetConfigurationMaxKeys", 100, 1, 1000, "How many keys one GetConfiguration may ask for.", access=_READ_ONLY
     ),
-    _text(
+    value(
         "GiroEStaticToken",
         values.secret(1, 255),
         "Fixed token for giro-e.",
@@ -267,23 +146,23 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         secret=True,
         effect=Effect.AUTHORIZATION,
     ),
-    _number("HeartbeatInterval", 180, 1, 7 * _DAY_S, "Time between heartbeats.", unit="s", effect=Effect.OCPP_TIMERS),
-    _flag("LocalAuthListEnabled", "true", "Whether the backend's local list is used.", effect=Effect.AUTHORIZATION),
-    _number("LocalAuthListMaxLength", 1000, 1, 1000, "Most entries of the local list.", access=_READ_ONLY),
-    _flag(
+    number("HeartbeatInterval", 180, 1, 7 * _DAY_S, "Time between heartbeats.", unit="s", effect=Effect.OCPP_TIMERS),
+    flag("LocalAuthListEnabled", "true", "Whether the backend's local list is used.", effect=Effect.AUTHORIZATION),
+    number("LocalAuthListMaxLength", 1000, 1, 1000, "Most entries of the local list.", access=_READ_ONLY),
+    flag(
         "LocalAuthorizeOffline",
         "true",
         "Whether known cards may charge while the backend is away.",
         effect=Effect.AUTHORIZATION,
     ),
-    _flag(
+    flag(
         "LocalPreAuthorize",
         "false",
         "Whether known cards start before the backend has answered.",
         effect=Effect.AUTHORIZATION,
     ),
-    _number("MaxChargingProfilesInstalled", 20, 1, 1000, "Most charging profiles at a time.", access=_READ_ONLY),
-    _number(
+    number("MaxChargingProfilesInstalled", 20, 1, 1000, "Most charging profiles at a time.", access=_READ_ONLY),
+    number(
         "MaxEnergyOnInvalidId",
         0,
         0,
@@ -292,11 +171,11 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         source=_OCPP,
         unit="Wh",
     ),
-    _measurands(
+    measurand_list(
         "MeterValuesAlignedData", "Energy.Active.Import.Register", "What clock-aligned meter values hold.", _OCPP
     ),
-    _number("MeterValuesAlignedDataMaxLength", 16, 1, 100, "Most items of MeterValuesAlignedData.", access=_READ_ONLY),
-    _number(
+    number("MeterValuesAlignedDataMaxLength", 16, 1, 100, "Most items of MeterValuesAlignedData.", access=_READ_ONLY),
+    number(
         "MeterValueSampleInterval",
         60,
         0,
@@ -306,14 +185,14 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         effect=Effect.METERING,
         aliases=("MeterValuesSampleInterval",),
     ),
-    _measurands(
+    measurand_list(
         "MeterValuesSampledData",
         "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage",
         "What the meter values of a session hold.",
         _MANUAL,
     ),
-    _number("MeterValuesSampledDataMaxLength", 16, 1, 100, "Most items of MeterValuesSampledData.", access=_READ_ONLY),
-    _number(
+    number("MeterValuesSampledDataMaxLength", 16, 1, 100, "Most items of MeterValuesSampledData.", access=_READ_ONLY),
+    number(
         "MinimumStatusDuration",
         0,
         0,
@@ -323,31 +202,29 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         unit="s",
     ),
     _connectors(),
-    _text(
+    value(
         "PreAuthorize",
         values.one_of("", "giro-e"),
         "Way of authorising before the card.",
         allowed="giro-e or empty",
         effect=Effect.AUTHORIZATION,
     ),
-    _flag(
-        "ReserveConnectorZeroSupported", "true", "Whether any one charging point can be reserved.", access=_READ_ONLY
-    ),
-    _number("ResetRetries", 1, 0, 100, "How often a failed reset is tried again.", source=_OCPP),
-    _number("SendLocalListMaxLength", 1000, 1, 1000, "Most entries of one SendLocalList.", access=_READ_ONLY),
-    _flag("StopTransactionOnEVSideDisconnect", "true", "Pulling the plug ends the session.", parse=values.true_only),
-    _flag("StopTransactionOnInvalidId", "true", "Whether a card refused afterwards ends its session.", source=_OCPP),
-    _measurands("StopTxnAlignedData", "", "What clock-aligned values of a session StopTransaction carries.", _OCPP),
-    _number("StopTxnAlignedDataMaxLength", 16, 1, 100, "Most items of StopTxnAlignedData.", access=_READ_ONLY),
-    _measurands(
+    flag("ReserveConnectorZeroSupported", "true", "Whether any one charging point can be reserved.", access=_READ_ONLY),
+    number("ResetRetries", 1, 0, 100, "How often a failed reset is tried again.", source=_OCPP),
+    number("SendLocalListMaxLength", 1000, 1, 1000, "Most entries of one SendLocalList.", access=_READ_ONLY),
+    flag("StopTransactionOnEVSideDisconnect", "true", "Pulling the plug ends the session.", parse=values.true_only),
+    flag("StopTransactionOnInvalidId", "true", "Whether a card refused afterwards ends its session.", source=_OCPP),
+    measurand_list("StopTxnAlignedData", "", "What clock-aligned values of a session StopTransaction carries.", _OCPP),
+    number("StopTxnAlignedDataMaxLength", 16, 1, 100, "Most items of StopTxnAlignedData.", access=_READ_ONLY),
+    measurand_list(
         "StopTxnSampledData",
         "Energy.Active.Import.Register",
         "What values at begin and end StopTransaction carries.",
         _MANUAL,
     ),
-    _number("StopTxnSampledDataMaxLength", 16, 1, 100, "Most items of StopTxnSampledData.", access=_READ_ONLY),
-    _flag("StopTxOnReset", "true", "Whether a reset ends running sessions."),
-    _list(
+    number("StopTxnSampledDataMaxLength", 16, 1, 100, "Most items of StopTxnSampledData.", access=_READ_ONLY),
+    flag("StopTxOnReset", "true", "Whether a reset ends running sessions."),
+    word_list(
         "SupportedFeatureProfiles",
         ",".join(_PROFILES),
         values.list_of(*_PROFILES, low=1),
@@ -357,10 +234,10 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         effect=Effect.OCPP_CONNECTION,
         check=checks.list_length("SupportedFeatureProfilesMaxLength"),
     ),
-    _number(
+    number(
         "SupportedFeatureProfilesMaxLength", 6, 1, 100, "Most items of SupportedFeatureProfiles.", access=_READ_ONLY
     ),
-    _list(
+    word_list(
         "SupportedFileTransferProtocols",
         ",".join(_PROTOCOLS),
         values.list_of(*_PROTOCOLS, low=1),
@@ -368,7 +245,7 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         allowed=", ".join(_PROTOCOLS),
         access=_READ_ONLY,
     ),
-    _list(
+    word_list(
         "TimeSource",
         "NTP,HeartBeat",
         values.list_of("NTP", "HeartBeat", low=1),
@@ -376,7 +253,7 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         allowed="NTP, HeartBeat",
         effect=Effect.CLOCK,
     ),
-    _text(
+    value(
         "TimeZone",
         values.text(1, 64, ascii_only=True),
         "Time zone of the texts for people.",
@@ -385,14 +262,14 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         effect=Effect.CLOCK,
         check=checks.time_zone,
     ),
-    _number(
+    number(
         "TransactionMessageAttempts",
         3,
         0,
         1000,
         "Kept but ignored (calibration law): a transaction message is never given up.",
     ),
-    _number(
+    number(
         "TransactionMessageRetryInterval",
         60,
         1,
@@ -401,13 +278,13 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         source=_OCPP,
         unit="s",
     ),
-    _flag(
+    flag(
         "UnlockConnectorOnEVSideDisconnect",
         "true",
         "Pulling the plug at the car unlocks the station's side.",
         parse=values.true_only,
     ),
-    _number(
+    number(
         "WebSocketPingInterval",
         60,
         0,
@@ -416,7 +293,7 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         unit="s",
         effect=Effect.OCPP_TIMERS,
     ),
-    _number(
+    number(
         "SecurityProfile",
         1,
         0,
@@ -426,14 +303,14 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         effect=Effect.OCPP_CONNECTION,
         check=checks.security_profile,
     ),
-    _flag(
+    flag(
         "AdditionalRootCertificateCheck",
         "false",
         "Whether a new CA must be signed by the one before.",
         access=_READ_ONLY,
         source=_SECURITY,
     ),
-    _number(
+    number(
         "CertificateSignedMaxChainSize",
         10_000,
         1,
@@ -442,8 +319,8 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         access=_READ_ONLY,
         source=_SECURITY,
     ),
-    _number("CertificateStoreMaxLength", 20, 1, 100, "Most CA certificates.", access=_READ_ONLY, source=_SECURITY),
-    _text(
+    number("CertificateStoreMaxLength", 20, 1, 100, "Most CA certificates.", access=_READ_ONLY, source=_SECURITY),
+    value(
         "CpoName",
         values.text(0, 64),
         "Name of the operator in the station's certificate.",
