@@ -15,6 +15,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+import setproctitle
 from django.conf import settings
 from supervisor import events
 from supervisor.medusa.asyncore_25 import ExitNow
@@ -123,6 +124,7 @@ class PromptPoller(PollPoller):  # type: ignore[misc]
         signal.set_wakeup_fd(self._rope, warn_on_full_buffer=False)
         self.register_readable(self.bell)
         self.patience_s: Callable[[], float] = lambda: 1.0
+        self.on_signal: Callable[[], None] = lambda: None
 
     def poll(self, timeout: float) -> tuple[list[int], list[int]]:
         """Wait; the caller's fixed second is ignored."""
@@ -131,6 +133,8 @@ class PromptPoller(PollPoller):  # type: ignore[misc]
         if self.bell in readable:
             os.read(self.bell, 1024)
             readable.remove(self.bell)
+            # Before anything is started in this round: the signal may be the end.
+            self.on_signal()
         return readable, writable
 
     def close(self) -> None:
@@ -213,6 +217,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
         self._excerpts = {name: Excerpt(name) for name in child.names(plan)}
         options.on_open = lambda: events.subscribe(events.ProcessLogEvent, self._show)
         options.poller.patience_s = self._patience_s
+        options.poller.on_signal = self.handle_signal
 
     def handle_signal(self) -> None:
         """Treat a lost terminal as the end, and SIGUSR1 as a request."""
@@ -284,6 +289,8 @@ def supervise(plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> in
     """Run all processes until SIGTERM or SIGINT; answers the exit code."""
     data = DataDirectory(plan.data)
     os.chdir(data.run)
+    os.umask(0o077)
+    setproctitle.setproctitle(f"station: main {plan.data}")
     names = child.names(plan)
     (data.run / CONFIG_FILE).write_text(configuration(names))
     kept = _descriptors_of_redis()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -73,6 +74,10 @@ def run(plan: Plan, *, queue: str, tasks: list[str]) -> int:
 
     redis_socket.wait(plan.data)
     app.conf.broker_transport_options |= {"polling_interval": _BLOCKING_READ_S}
+    # Django's checks load every page and form of the web interface; whoever starts the station runs them once.
+    os.environ["CELERY_SKIP_CHECKS"] = "1"
+    # The only database is a file: its connection is not worth renewing for each task.
+    app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
     app.steps["worker"].add(WakeOnSignal)
     worker = StationWorker(
         app=app,
