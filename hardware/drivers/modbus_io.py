@@ -104,7 +104,8 @@ class ModbusIo:
             else:
                 failing = False
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(wait_s, 0.01))
+                async with asyncio.timeout(max(wait_s, 0.01)):
+                    await self._changed.wait()
 
     async def _write(self, connector_id: int, colour: LampColour) -> None:
         if self._shown.get(connector_id) is colour:

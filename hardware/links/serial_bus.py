@@ -173,6 +173,7 @@ class SerialBus:
         await self._await_silence(patience.silence_s)
         self._received = b""
         client.ctx.comm_params.timeout_connect = patience.timeout_s
+        cancellations = _cancellations()
         try:
             reply = await send(client)
         except asyncio.CancelledError:
@@ -188,6 +189,9 @@ class SerialBus:
                 ) from error
             raise DeviceSilentError(f"device {device} does not answer within {patience.timeout_s} s") from error
         self._busy_until_s = loop.time()
+        # asyncio.wait_for of Python 3.11, which pymodbus uses, loses a cancellation that meets the answer.
+        if _cancellations() > cancellations:
+            raise asyncio.CancelledError
         if isinstance(reply, ExceptionResponse):
             raise ModbusRefusedError(device, function, reply.exception_code)
         if reply.function_code != function:
@@ -257,6 +261,11 @@ class SerialBus:
             waiting.set_exception(ModbusException(trouble))
             # The future pymodbus makes for itself at the start has no one who would look at the exception.
             waiting.exception()
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _exactly(count: int, registers: Sequence[int]) -> list[int]:
