@@ -17,7 +17,6 @@ from station.domain.reservations import (
     check_reserve,
     expired,
     may_start,
-    may_start,
     next_expiry,
 )
 

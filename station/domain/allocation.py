@@ -1,0 +1,392 @@
+"""One allocator for the points of a station (level 1) and of a cluster (level 2): who charges, and with how much.
+
+`allocate` is the fair split at one moment. `step` carries it out over time: reductions at once, increases only when the
+current they need has surely been given up, so that at every instant the sum of what the points may draw stays within
+the budget (`reference/hardware/loadmanagement.md`, sections 1 and 5).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
+
+from station.domain.limits import floor_to_step
+from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
+
+ALL_PHASES = frozenset({1, 2, 3})
+_ROTATION_LETTERS = {"R": 1, "S": 2, "T": 3}
+_ONE_AMPERE = MilliAmpere(1_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What may be drawn on each phase of the supply."""
+
+    l1: MilliAmpere
+    l2: MilliAmpere
+    l3: MilliAmpere
+
+    @classmethod
+    def uniform(cls, limit: MilliAmpere) -> Self:
+        """Make a budget of the same current on every phase."""
+        return cls(l1=limit, l2=limit, l3=limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """How the budget is shared out.
+
+    `rotate_after_s`: after so long a charging point gives way to a waiting one; 0: it keeps its place until it is done.
+    `reenable_after_s`: a point paused for want of capacity stays paused at least so long.
+    `lend_headroom`: a point that draws less than its share keeps what it draws and this much more, the rest is lent;
+    None: everybody's share is reserved whether drawn or not.
+    `raise_at_least`, `raise_after_s`: smaller increases wait until the last change is so long ago.
+    `lease_s`: how long a point may go on with an older limit when it has not confirmed the newest; 0: commands cannot
+    be lost.
+    """
+
+    rotate_after_s: float = 0.0
+    reenable_after_s: float = 0.0
+    lend_headroom: MilliAmpere | None = None
+    raise_at_least: MilliAmpere = _ONE_AMPERE
+    raise_after_s: float = 30.0
+    lease_s: float = 0.0
+    # IEC 61851-1 table A.6: a car follows a changed duty cycle within 5 s; it stops drawing within 3 s when the duty
+    # cycle ends, and the contactor opens after 6 s at the latest.
+    settle_s: float = 5.0
+    pause_settle_s: float = 6.0
+
+
+LEVEL_1 = Policy()
+# A contactor that is switched by others' demand should not be switched every few seconds.
+LEVEL_2 = Policy(rotate_after_s=900.0, reenable_after_s=60.0, lease_s=30.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What one point wants now.
+
+    `active`: a session that could draw current. `limit`: what its other limits leave it. `phases`: the supply phases it
+    loads, all while unknown (`supply_phases`). `waiting_since_s`: since when it has been active. `charging_since_s`:
+    since when it has had current; None: it has none (`step` knows this itself). `measured`: its highest phase current.
+    `confirmed`: the limit the point reports to have applied in answer to the newest command (never to an older one).
+    `reachable` False: it gets no commands any more and may draw what it was last told or, later, its `fallback`.
+    """
+
+    point_id: str
+    active: bool
+    limit: MilliAmpere
+    phases: frozenset[int] = ALL_PHASES
+    waiting_since_s: float = 0.0
+    charging_since_s: float | None = None
+    measured: MilliAmpere | None = None
+    confirmed: MilliAmpere | None = None
+    reachable: bool = True
+    fallback: MilliAmpere = PAUSE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allocation:
+    """What a point gets; `waiting`: it gets nothing because others were first."""
+
+    point_id: str
+    limit: MilliAmpere
+    waiting: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A point's new limit, to be sent now."""
+
+    point_id: str
+    limit: MilliAmpere
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointState:
+    """What was commanded and what may still flow.
+
+    `echoes`: earlier, higher limits that count until the moment beside them. `lost`: the point has not been reachable.
+    `paused_since_s`: since when the point has
+    been paused for want of capacity.
+    """
+
+    commanded: MilliAmpere = PAUSE
+    echoes: tuple[tuple[MilliAmpere, float], ...] = ()
+    phases: frozenset[int] = ALL_PHASES
+    fallback: MilliAmpere = PAUSE
+    changed_at_s: float = float("-inf")
+    charging_since_s: float | None = None
+    paused_since_s: float | None = None
+    lost: bool = False
+    waiting: bool = False  # wants current, could take it, and has none
+
+    def reserved(self, now_s: float) -> MilliAmpere:
+        """Tell what the point may draw at this instant."""
+        present = [value for value, until_s in self.echoes if until_s > now_s]
+        return max(self.commanded, *present, self.fallback if self.lost else PAUSE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """The allocator's memory: one entry per point ever seen and not forgotten."""
+
+    points: Mapping[str, PointState] = field(default_factory=dict)
+
+    @classmethod
+    def assuming(cls, limits: Mapping[str, MilliAmpere], now_s: float, *, policy: Policy = LEVEL_1) -> Self:
+        """Begin after a restart: each point may still draw this much until it has been told otherwise."""
+        until_s = now_s + policy.lease_s + policy.pause_settle_s
+        return cls(points={key: PointState(echoes=((limit, until_s),)) for key, limit in limits.items()})
+
+    def reserved(self, now_s: float) -> Budget:
+        """Sum up per phase what all points may draw at this instant."""
+        sums = _reserved_per_phase(self.points.values(), now_s)
+        return Budget(l1=MilliAmpere(sums[1]), l2=MilliAmpere(sums[2]), l3=MilliAmpere(sums[3]))
+
+    def next_settled_s(self, now_s: float) -> float | None:
+        """Find the moment at which given-up current becomes free next; None: nothing is pending."""
+        return min(
+            (until_s for point in self.points.values() for _, until_s in point.echoes if until_s > now_s), default=None
+        )
+
+    def without(self, point_id: str) -> "State":
+        """Forget a point that no longer belongs to the station or cluster."""
+        return State(points={key: point for key, point in self.points.items() if key != point_id})
+
+
+class _Candidate(NamedTuple):
+    rank: int
+    since_s: float
+    point_id: str
+    limit: MilliAmpere
+    phases: frozenset[int]
+
+
+def supply_phases(rotation: str, used: int) -> frozenset[int]:
+    """Translate the number of phases a car uses to those of the supply; `rotation` as in ConnectorPhaseRotation.
+
+    "RST" is wired straight; with "STR" a one-phase car loads L2. An unknown rotation or number means all phases.
+    """
+    letters = [_ROTATION_LETTERS.get(letter) for letter in rotation]
+    if sorted(letter or 0 for letter in letters) != [1, 2, 3] or not 1 <= used <= len(letters):
+        return ALL_PHASES
+    return frozenset(letter for letter in letters[:used] if letter is not None)
+
+
+def allocate(
+    budget: Budget, points: Sequence[Demand], policy: Policy = LEVEL_1, *, now_s: float = 0.0
+) -> tuple[Allocation, ...]:
+    """Split the budget: as many points as can have 6 A, first come first, and those equally up to their limits.
+
+    The answer is in the order of `points` and depends on nothing but the arguments.
+    """
+    candidates = [
+        _candidate(point, point.charging_since_s, point.waiting_since_s, policy, now_s)
+        for point in points
+        if _can_charge(point)
+    ]
+    shares = _share_out({1: budget.l1, 2: budget.l2, 3: budget.l3}, candidates)
+    wanting = {candidate.point_id for candidate in candidates}
+    return tuple(
+        Allocation(
+            point_id=point.point_id,
+            limit=shares.get(point.point_id, PAUSE),
+            waiting=point.point_id in wanting and point.point_id not in shares,
+        )
+        for point in points
+    )
+
+
+def step(
+    state: State, demands: Iterable[Demand], now_s: float, *, budget: Budget, policy: Policy = LEVEL_1
+) -> tuple[State, tuple[Command, ...]]:
+    """Go on to this moment: the new state and the limits to send, reductions first.
+
+    A point of the state without a demand is treated as unreachable: what it may draw stays reserved.
+    """
+    wanted = {demand.point_id: demand for demand in demands}
+    reachable = {point_id: demand for point_id, demand in wanted.items() if demand.reachable}
+    # What a returning point was last told is said again, since it may have gone to its fallback meanwhile.
+    returning = [point_id for point_id in reachable if state.points.get(point_id, _NEW).lost]
+    points = {
+        point_id: _observe(state.points.get(point_id, _NEW), wanted.get(point_id), now_s=now_s, policy=policy)
+        for point_id in state.points.keys() | wanted.keys()
+    }
+    available = {1: budget.l1, 2: budget.l2, 3: budget.l3}
+    lost = _reserved_per_phase((point for key, point in points.items() if key not in reachable), now_s)
+    shareable = {phase: MilliAmpere(limit - lost[phase]) for phase, limit in available.items()}
+    candidates = [
+        _candidate(
+            demand,
+            points[point_id].charging_since_s,
+            max(demand.waiting_since_s, points[point_id].paused_since_s or demand.waiting_since_s),
+            policy,
+            now_s,
+        )
+        for point_id, demand in reachable.items()
+        if _can_charge(demand) and not _is_cooling(points[point_id], policy, now_s)
+    ]
+    shares = _share_out(shareable, candidates)
+
+    commands: list[Command] = []
+    for point_id, demand in reachable.items():
+        point, target = points[point_id], shares.get(point_id, PAUSE)
+        if target < point.commanded:
+            point = _reduce(point, target, capacity=_can_charge(demand), now_s=now_s, policy=policy)
+            commands.append(Command(point_id=point_id, limit=target))
+        points[point_id] = _note_waiting(point, demand)
+    reserved = _reserved_per_phase(points.values(), now_s)
+    headroom = {phase: limit - reserved[phase] for phase, limit in available.items()}
+    for candidate in sorted(candidates, key=lambda each: (points[each.point_id].commanded, each)):
+        point = points[candidate.point_id]
+        raised = _raise(point, shares.get(candidate.point_id, PAUSE), headroom, now_s=now_s, policy=policy)
+        if raised is not None:
+            points[candidate.point_id] = raised
+            commands.append(Command(point_id=candidate.point_id, limit=raised.commanded))
+    told = {command.point_id for command in commands}
+    commands += [Command(point_id=each, limit=points[each].commanded) for each in returning if each not in told]
+    return State(points=points), tuple(commands)
+
+
+_NEW = PointState()
+
+
+def _can_charge(demand: Demand) -> bool:
+    return demand.active and demand.limit >= MINIMUM_CURRENT
+
+
+def _candidate(
+    demand: Demand, charging_since_s: float | None, waiting_since_s: float, policy: Policy, now_s: float
+) -> _Candidate:
+    limit = demand.limit
+    if policy.lend_headroom is not None and demand.measured is not None and charging_since_s is not None:
+        limit = min(limit, MilliAmpere(max(MINIMUM_CURRENT, demand.measured + policy.lend_headroom)))
+    if charging_since_s is None:
+        return _Candidate(1, waiting_since_s, demand.point_id, limit, demand.phases)
+    had_its_turn = policy.rotate_after_s > 0 and now_s - charging_since_s >= policy.rotate_after_s
+    return _Candidate(2 if had_its_turn else 0, charging_since_s, demand.point_id, limit, demand.phases)
+
+
+def _is_cooling(point: PointState, policy: Policy, now_s: float) -> bool:
+    return point.paused_since_s is not None and now_s - point.paused_since_s < policy.reenable_after_s
+
+
+def _share_out(available: Mapping[int, MilliAmpere], candidates: Iterable[_Candidate]) -> dict[str, MilliAmpere]:
+    headroom: dict[int, int] = dict(available)
+    chosen: list[_Candidate] = []
+    for candidate in sorted(candidates):
+        if all(headroom[phase] >= MINIMUM_CURRENT for phase in candidate.phases):
+            chosen.append(candidate)
+            for phase in candidate.phases:
+                headroom[phase] -= MINIMUM_CURRENT
+    return _fill(headroom, chosen)
+
+
+def _fill(headroom: dict[int, int], chosen: Iterable[_Candidate]) -> dict[str, MilliAmpere]:
+    """Raise the level of all from 6 A on together; who reaches a limit of his own or of a phase stays there."""
+    shares: dict[str, MilliAmpere] = {}
+    groups: defaultdict[frozenset[int], list[tuple[MilliAmpere, str]]] = defaultdict(list)
+    for candidate in chosen:
+        groups[candidate.phases].append((candidate.limit, candidate.point_id))
+    for members in groups.values():
+        members.sort(reverse=True)
+    level = int(MINIMUM_CURRENT)
+    while groups:
+        loads = {
+            phase: sum(len(members) for phases, members in groups.items() if phase in phases) for phase in (1, 2, 3)
+        }
+        next_limit = min(members[-1][0] for members in groups.values())
+        room = min((headroom[phase] // load for phase, load in loads.items() if load), default=next_limit - level)
+        rise = max(0, min(next_limit - level, room))
+        level += rise
+        for phase, load in loads.items():
+            headroom[phase] -= rise * load
+        full = {phase for phase, load in loads.items() if load and headroom[phase] < load}
+        for phases, members in list(groups.items()):
+            while members and (members[-1][0] <= level or phases & full):
+                _, point_id = members.pop()
+                shares[point_id] = floor_to_step(level)
+            if not members:
+                del groups[phases]
+    return shares
+
+
+def _observe(point: PointState, demand: Demand | None, *, now_s: float, policy: Policy) -> PointState:
+    if demand is not None and (point.phases, point.fallback) != (demand.phases, demand.fallback):
+        point = replace(point, phases=demand.phases, fallback=demand.fallback)
+    if demand is None or not demand.reachable:
+        return point if point.lost else replace(point, lost=True)
+    if point.lost:
+        # It may draw its fallback until it has carried out the first command it gets again.
+        until_s = now_s + policy.pause_settle_s
+        point = replace(point, lost=False, echoes=_with_echo(point, point.fallback, until_s, now_s))
+    if point.echoes and demand.confirmed is not None and demand.confirmed == point.commanded:
+        settled_s = now_s + _settle_s(point.commanded, policy)
+        if any(until_s > settled_s for _, until_s in point.echoes):
+            point = replace(point, echoes=tuple((value, min(until_s, settled_s)) for value, until_s in point.echoes))
+    return point
+
+
+def _note_waiting(point: PointState, demand: Demand) -> PointState:
+    waiting = point.commanded == PAUSE and _can_charge(demand)
+    paused_since_s = point.paused_since_s if demand.active else None
+    if (waiting, paused_since_s) == (point.waiting, point.paused_since_s):
+        return point
+    return replace(point, waiting=waiting, paused_since_s=paused_since_s)
+
+
+def _settle_s(limit: MilliAmpere, policy: Policy) -> float:
+    return policy.pause_settle_s if limit == PAUSE else policy.settle_s
+
+
+def _with_echo(
+    point: PointState, value: MilliAmpere, until_s: float, now_s: float
+) -> tuple[tuple[MilliAmpere, float], ...]:
+    kept = (echo for echo in point.echoes if echo[1] > now_s and (echo[0] > value or echo[1] > until_s))
+    return (*kept, (value, until_s))
+
+
+def _reduce(point: PointState, target: MilliAmpere, *, capacity: bool, now_s: float, policy: Policy) -> PointState:
+    until_s = now_s + policy.lease_s + _settle_s(target, policy)
+    return replace(
+        point,
+        commanded=target,
+        echoes=_with_echo(point, point.commanded, until_s, now_s),
+        changed_at_s=now_s,
+        charging_since_s=None if target == PAUSE else point.charging_since_s,
+        paused_since_s=now_s if target == PAUSE and capacity else point.paused_since_s,
+    )
+
+
+def _raise(
+    point: PointState, target: MilliAmpere, headroom: dict[int, int], *, now_s: float, policy: Policy
+) -> PointState | None:
+    reserved = point.reserved(now_s)
+    room = min((headroom[phase] for phase in point.phases), default=0)
+    limit = floor_to_step(min(target, reserved + room))
+    if limit <= point.commanded:
+        return None
+    small = limit - point.commanded < policy.raise_at_least
+    if point.commanded > PAUSE and small and now_s - point.changed_at_s < policy.raise_after_s:
+        return None
+    for phase in point.phases:
+        headroom[phase] -= max(0, limit - reserved)
+    return replace(
+        point,
+        commanded=limit,
+        echoes=tuple(echo for echo in point.echoes if echo[1] > now_s),
+        changed_at_s=now_s,
+        charging_since_s=now_s if point.charging_since_s is None else point.charging_since_s,
+        paused_since_s=None,
+        waiting=False,
+    )
+
+
+def _reserved_per_phase(points: Iterable[PointState], now_s: float) -> dict[int, int]:
+    sums = {1: 0, 2: 0, 3: 0}
+    for point in points:
+        reserved = point.reserved(now_s)
+        for phase in point.phases:
+            sums[phase] += reserved
+    return sums
