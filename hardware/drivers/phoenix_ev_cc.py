@@ -26,7 +26,6 @@ from station.domain.ports import (
     ControllerCapabilities,
     ControllerIdentity,
     ControllerStatus,
-    DeviceError,
     DeviceRefusedError,
 )
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
@@ -79,6 +78,7 @@ class PhoenixEvCc:
         self._live_by_fc4 = False
         self._commands_given = 0
         self._excess_seen = False
+        self._repeating = False
         self._released: bool | None = None
         self._limit: MilliAmpere | None = None
         self._available: bool | None = None
@@ -237,15 +237,14 @@ class PhoenixEvCc:
         ]
         # A new limit may take the board a moment; still there in the next poll, it was forgotten.
         forgotten, self._excess_seen = excess and self._excess_seen, excess
-        if not lost and not forgotten:
+        begun, self._repeating = not self._repeating, bool(lost) or forgotten
+        if not self._repeating:
             return
-        try:
-            # The current comes before the release, so that the board never offers its own default.
-            if self._limit:
-                await self._write_current(self._limit)
-            for coil, wanted in lost:
-                await self._write_coil(coil, on=wanted)
-        except DeviceError as error:
-            log.warning("controller %d: commands could not be repeated: %s", self._address, error)
-        else:
-            log.warning("controller %d lost its commands; repeated them", self._address)
+        if begun:
+            log.warning("controller %d lost its commands; they are repeated", self._address)
+        # The current comes before the release, so that the board never offers its own default. What fails here shows
+        # as a failed poll, and the next poll tries again.
+        if self._limit:
+            await self._write_current(self._limit)
+        for coil, wanted in lost:
+            await self._write_coil(coil, on=wanted)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hardware.drivers.config import build, parse
 from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo
@@ -19,6 +20,9 @@ from hardware.links.serial_bus import BusSettings, ModbusRefusedError, Patience,
 from hardware.protocols.eastron import SILENCE_S, Quantity, encode_block, encode_u32
 from hardware.protocols.phoenix import IdentificationBlock, StatusBlock
 from hardware.protocols.twn4 import Command, FoundTag, Function, Reply
+from hardware.simulator.config import hardware_config
+from hardware.simulator.main import Simulator
+from hardware.simulator.settings import SimulatorSettings
 from station.domain.faults import FaultCode
 from station.domain.ports import (
     DeviceError,
@@ -408,6 +412,39 @@ async def test_a_silent_reader_is_told_within_two_seconds(far_end, reader):
         await reader.poll()
 
     assert time.monotonic() - started_s < 2
+
+
+async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path):
+    """Meters insist on their 60 ms of silence here."""
+    simulator = Simulator(SimulatorSettings(directory=tmp_path, connectors=2, strict_timing=True))
+    await simulator.open()
+    devices = build(parse(hardware_config(tmp_path, 2)))
+    ((_, reader),) = devices.readers
+    everything = [*devices.controllers.values(), *devices.meters.values(), reader, devices.io]
+    for device in everything:
+        await device.open()
+
+    identities = [await controller.identify() for controller in devices.controllers.values()]
+    keys = [(await meter.identify()).public_key for meter in devices.meters.values()]
+    for controller in devices.controllers.values():
+        await controller.set_available(True)
+        await controller.set_current(16_900)
+        await controller.read_status()
+    status = await devices.controllers[1].read_status()
+    readings = [await meter.read() for meter in (*devices.meters.values(), *devices.meters.values())]
+    await devices.io.show(1, LampPattern(colour=LampColour.GREEN))
+
+    assert len({identity.serial for identity in identities}) == 2
+    # DER of a P-256 public key: 91 bytes, beginning with the head of SubjectPublicKeyInfo.
+    assert [(len(key), key[:4]) for key in keys] == [(182, "3059"), (182, "3059")]
+    assert (status.pilot, status.faults, status.button_pressed) == (Pilot.A, frozenset(), False)
+    assert {reading.import_energy for reading in readings} == {0}
+    assert all(voltage for reading in readings for voltage in reading.voltages)
+    assert (await devices.io.read()).faults == {}
+    assert await reader.poll() == ()
+    for device in everything:
+        await device.close()
+    await simulator.close()
 
 
 async def test_a_poll_costs_little_of_the_processor(bench, bus, far_end, reader):
