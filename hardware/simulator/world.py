@@ -124,11 +124,6 @@ class World:
         self.reader.advance(now_s=self.now_s)
 
     @property
-    def is_charging(self) -> bool:
-        """Whether energy flows anywhere."""
-        return any(point.load.power_w > 0 for point in self.points.values())
-
-    @property
     def modem_signal_percent(self) -> int:
         """What the modem says about its reception."""
         return WEAK_SIGNAL_PERCENT if FaultCode.WEAK_SIGNAL in self.faults else self.signal_percent

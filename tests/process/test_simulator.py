@@ -121,8 +121,8 @@ def modbus(running: Running, port: str) -> ModbusSerialClient:
 
 def release(client: ModbusSerialClient, *, amperes: int) -> None:
     client.write_register(22000, amperes, device_id=1)
-    client.write_coil(20002, True, device_id=1)  # noqa: FBT003
-    client.write_coil(20000, True, device_id=1)  # noqa: FBT003
+    client.write_coil(20002, True, device_id=1)
+    client.write_coil(20000, True, device_id=1)
 
 
 def meter_wh(client: ModbusSerialClient) -> float:
@@ -266,7 +266,7 @@ async def test_the_stations_own_drivers_charge_a_car_on_the_simulated_hardware(
     running.post("/connectors/1/plug")
     await controller.set_current(MilliAmpere(10_000))
     await controller.lock()
-    await controller.set_enabled(True)  # noqa: FBT003
+    await controller.set_enabled(True)
     end_s = time.monotonic() + DEADLINE_S
     while (await meter.read()).currents != (10_000, 10_000, 10_000):
         assert time.monotonic() < end_s

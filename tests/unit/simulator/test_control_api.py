@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from hardware.simulator.actions import Answer, ControlApi
-from hardware.simulator.http_server import MAXIMUM_BODY_BYTES, HttpServer, RequestRefusedError, encode_answer, parse_head
+from hardware.simulator.http_server import (
+    MAXIMUM_BODY_BYTES,
+    HttpServer,
+    RequestRefusedError,
+    encode_answer,
+    parse_head,
+)
 from hardware.simulator.world import World
 
 
@@ -135,7 +141,9 @@ def test_bad_bodies_are_400_and_change_nothing(bench: Bench, path: str, fields: 
     assert bench.api.answer("GET", "/state", {}).body == before
 
 
-@pytest.mark.parametrize("path", ["/", "/states", "/connectors/1", "/connectors/3/plug", "/connectors/x/plug", "/connectors/1/fly"])
+@pytest.mark.parametrize(
+    "path", ["/", "/states", "/connectors/1", "/connectors/3/plug", "/connectors/x/plug", "/connectors/1/fly"]
+)
 def test_unknown_paths_are_404(bench: Bench, path: str) -> None:
     assert bench.post(path)[0] == HTTPStatus.NOT_FOUND
 

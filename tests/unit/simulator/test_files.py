@@ -53,7 +53,9 @@ def test_each_meter_has_a_key_on_the_curve_of_calibration_law_and_keeps_the_priv
     assert stat.S_IMODE((tmp_path / "meter-1.key").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"1": {}}', '{"1": {"energy_wh": [1, 2, -3], "serial_number": 1, "public_key": ""}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"1": {}}', '{"1": {"energy_wh": [1, 2, -3], "serial_number": 1, "public_key": ""}}']
+)
 def test_an_unreadable_count_stops_the_start_instead_of_starting_at_zero(tmp_path: Path, content: str) -> None:
     (tmp_path / "meters.json").write_text(content)
 

@@ -92,7 +92,9 @@ def test_lights_and_beeps_are_remembered(reader: Twn4Reader, world: World) -> No
     assert (world.reader.leds, world.reader.beeps) == (Led.GREEN, 1)
 
 
-@pytest.mark.parametrize(("line", "status"), [(b"FFFF\r", 1), (b"xyz\r", 1), (b"\r", 1), (b"0500\r", 2), (b"0407\r", 2)])
+@pytest.mark.parametrize(
+    ("line", "status"), [(b"FFFF\r", 1), (b"xyz\r", 1), (b"\r", 1), (b"0500\r", 2), (b"0407\r", 2)]
+)
 def test_what_the_reader_does_not_understand_gets_a_status(reader: Twn4Reader, line: bytes, status: int) -> None:
     assert reader.receive(line, now_s=10.0) == f"{status:02X}\r".encode()
 

@@ -27,9 +27,7 @@ def world() -> World:
 def controller(world: World) -> RtuSlave:
     point = world.points[1]
     registers = PhoenixRegisters(world=world, point=point, serial_number="1012345678")
-    return RtuSlave(
-        address=1, registers=registers, on_valid_request=lambda now_s: point.board.hear(now_s=now_s)
-    )
+    return RtuSlave(address=1, registers=registers, on_valid_request=lambda now_s: point.board.hear(now_s=now_s))
 
 
 @pytest.fixture

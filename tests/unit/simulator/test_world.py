@@ -426,9 +426,7 @@ def test_whatever_happens_the_contactor_is_never_closed_unsafely_and_the_meter_n
 
 @settings(max_examples=40, deadline=None)
 @given(happenings=st.lists(_happenings, max_size=15), limit_a=st.integers(6, 63))
-def test_a_second_after_a_new_limit_no_phase_carries_more(
-    happenings: list[tuple[str, object]], limit_a: int
-) -> None:
+def test_a_second_after_a_new_limit_no_phase_carries_more(happenings: list[tuple[str, object]], limit_a: int) -> None:
     bench = Bench(world=World.build(connectors=1, now_s=100.0))
     for name, value in happenings:
         _happen(bench, name, value)
