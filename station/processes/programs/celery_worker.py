@@ -4,19 +4,19 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from types import FrameType
 from typing import Any
 
 from celery import bootsteps
 from celery.apps.worker import Worker
 from celery.beat import Service
+from celery.platforms import SecurityWarning
 
 from station.celery import app
 from station.processes import redis_socket
 from station.processes.plan import Plan
 
-# How long one blocking read of the queue waits in Redis: only a bound for a silent Redis, tasks arrive at once.
-_BLOCKING_READ_S = 30
 _LONGEST_BEAT_SLEEP_S = 60
 
 
@@ -45,9 +45,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Worker) -> None:
         """Start the thread."""
         self._service = Service(worker.app, max_interval=_LONGEST_BEAT_SLEEP_S, scheduler_cls="celery.beat:Scheduler")
-        self._thread = threading.Thread(
-            target=self._service.start, kwargs={"embedded_process": True}, name="beat", daemon=True
-        )
+        self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
         self._thread.start()
 
     def stop(self, worker: Worker) -> None:
@@ -73,12 +71,13 @@ def run(plan: Plan, *, queue: str, tasks: list[str]) -> int:
     from celery.worker import state
 
     redis_socket.wait(plan.data)
-    app.conf.broker_transport_options |= {"polling_interval": _BLOCKING_READ_S}
     # Django's checks load every page and form of the web interface; whoever starts the station runs them once.
     os.environ["CELERY_SKIP_CHECKS"] = "1"
     # The only database is a file: its connection is not worth renewing for each task.
     app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
     app.steps["worker"].add(WakeOnSignal)
+    # Celery warns of pickle under root; nothing but JSON is accepted here.
+    warnings.simplefilter("ignore", SecurityWarning)
     worker = StationWorker(
         app=app,
         hostname=f"{queue}@station",

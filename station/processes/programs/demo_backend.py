@@ -11,7 +11,7 @@ class DemoBackendIsNotPlanned(RuntimeError):
 
 def main(plan: Plan) -> int:
     """Serve until SIGTERM."""
-    from ocpp_client.demo_backend import run
+    from ocpp_client.demo_backend.central import run
 
     if plan.demo_backend is None:
         raise DemoBackendIsNotPlanned("--demo-backend HOST:PORT is missing")
