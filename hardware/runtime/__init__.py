@@ -1,0 +1,1 @@
+"""The control loop of the station and what surrounds it: commands in, statuses and records out."""

@@ -40,6 +40,7 @@ class Refusal(StrEnum):
     CONNECTOR_UNAVAILABLE = "connector_unavailable"
     CONNECTOR_RESERVED = "connector_reserved"
     NO_CONNECTOR_FREE = "no_connector_free"
+    REPLUG_NEEDED = "replug_needed"
     CONNECTOR_AMBIGUOUS = "connector_ambiguous"
     NO_SESSION = "no_session"
     TRANSACTION_UNKNOWN = "transaction_unknown"

@@ -48,7 +48,9 @@ class Permission:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """All the machine knows. `car`: a car is connected (pilot not A). `wants`: it asks for energy (pilot C or D).
+    """All the machine knows.
+
+    `car`: a car is connected (pilot not A). `wants`: it asks for energy (pilot C or D).
     `permitted`: the effective current limit is at least 6 A and nothing forbids energy.
     """
 

@@ -22,14 +22,17 @@ class PilotFilter:
     doubt: tuple[bool, bool, bool] | None = None
     doubt_since_s: float = 0.0
 
-    def observe(self, pilot: Pilot, cable: MilliAmpere | None, *, at_s: float) -> tuple["PilotFilter", tuple[Event, ...]]:
+    def observe(
+        self, pilot: Pilot, cable: MilliAmpere | None, *, at_s: float
+    ) -> tuple["PilotFilter", tuple[Event, ...]]:
         """Take one observation; answers the new belief and the events it means.
 
-        E and F say nothing about the car (no pilot, or station not available): the belief stays. A cable rating of
-        None (unknown, tethered) counts as "no loose cable".
+        E and F say nothing about the car (no pilot, or station not available): the belief stays, unless an empty
+        socket (cable 0) disproves it. A cable rating of None (unknown, tethered) counts as "no loose cable".
         """
-        connected = self.connected if pilot in {Pilot.E, Pilot.F} else pilot in _CONNECTED
-        wants = self.wants if pilot in {Pilot.E, Pilot.F} else pilot in _WANTING
+        mute = pilot in {Pilot.E, Pilot.F}
+        connected = (self.connected and cable != 0) if mute else pilot in _CONNECTED
+        wants = (self.wants and connected) if mute else pilot in _WANTING
         seen = (connected, wants, bool(cable))
         if seen == (self.connected, self.wants, self.cable_present):
             return replace(self, doubt=None), ()

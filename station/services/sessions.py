@@ -10,6 +10,7 @@ from station.domain.connector import Permission
 from station.domain.moments import to_wire
 from station.domain.units import WattHour
 from station.models import ChargingProfileRow, ChargingSession, Connector, MeterSample, OutboxMessage, ReservationRow
+from station.models.session import SessionQuerySet
 from station.services import outbox
 
 
@@ -141,6 +142,11 @@ def kept_samples(session_id: int) -> list[Sample]:
     """Read what was kept for StopTransaction, oldest first."""
     rows = MeterSample.objects.filter(session_id=session_id).order_by("at", "id")
     return [Sample(at=row.at, context=row.context, values=row.values) for row in rows]
+
+
+def running(session_id: int) -> SessionQuerySet:
+    """Select a session if it still runs."""
+    return ChargingSession.objects.running().filter(pk=session_id)
 
 
 def by_transaction(transaction_id: int) -> ChargingSession | None:

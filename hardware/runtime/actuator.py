@@ -1,0 +1,108 @@
+"""What a charging point's controller is to do, held as a wish and repeated until the board shows it."""
+
+import logging
+from collections.abc import Awaitable
+
+from station import clock
+from station.domain.ports import ControllerStatus, DeviceError, EvseController
+from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
+
+log = logging.getLogger(__name__)
+
+
+class Actuator:
+    """Turns wishes into driver calls.
+
+    A wish is tried at once; when the board does not answer it stays a wish and is tried again with every poll, so a
+    lost command cannot leave energy released.
+    """
+
+    def __init__(self, controller: EvseController, *, has_lock: bool) -> None:
+        self._controller = controller
+        self._has_lock = has_lock and controller.capabilities.lock
+        self.limit = PAUSE
+        self.enabled = False
+        self.locked = False
+        self.available = True
+        self._commanded_limit: MilliAmpere | None = None
+        self._confirmed_available: bool | None = None
+        # A poll that was under way while a wish changed shows the old state; it must not be taken for disobedience.
+        self.changed_at_s = 0.0
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether this point can lock a plug at all."""
+        return self._has_lock
+
+    async def set_limit(self, limit: MilliAmpere) -> None:
+        """Signal a current to the car; below 6 A nothing is signalled, the caller withdraws energy instead."""
+        self.limit = limit
+        if self.enabled and limit >= MINIMUM_CURRENT:
+            await self._try_current()
+
+    async def enable(self) -> None:
+        """Release energy with the present limit."""
+        self.enabled = True
+        self._touch()
+        if await self._try_current():
+            await self._try(self._controller.set_enabled(True))
+
+    async def disable(self) -> None:
+        """Withdraw energy."""
+        self.enabled = False
+        self._touch()
+        await self._try(self._controller.set_enabled(False))
+
+    async def lock(self) -> None:
+        """Hold the plug."""
+        if self._has_lock:
+            self.locked = True
+            self._touch()
+            await self._try(self._controller.lock())
+
+    async def unlock(self) -> None:
+        """Let the plug go."""
+        if self._has_lock:
+            self.locked = False
+            self._touch()
+            await self._try(self._controller.unlock())
+
+    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the wish is the value
+        """Show the car a point in or out of service (pilot state F)."""
+        self.available = available
+        if self._confirmed_available != available and await self._try(self._controller.set_available(available)):
+            self._confirmed_available = available
+
+    async def reconcile(self, status: ControllerStatus) -> None:
+        """Repeat what the board does not show."""
+        if status.read_at_s <= self.changed_at_s:
+            return
+        if status.enabled != self.enabled:
+            await (self.enable() if self.enabled else self.disable())
+        elif self.enabled and self._commanded_limit != self.limit:
+            await self._try_current()
+        if self._has_lock and status.locked is not None and status.locked != self.locked and not status.faults:
+            await (self.lock() if self.locked else self.unlock())
+        if self._confirmed_available != self.available:
+            await self.set_available(self.available)
+
+    async def _try_current(self) -> bool:
+        wanted = self.limit
+        if not await self._try(self._controller.set_current(wanted)):
+            self._commanded_limit = None
+            return False
+        self._commanded_limit = wanted
+        return True
+
+    async def _try(self, call: Awaitable[None]) -> bool:
+        try:
+            await call
+        except DeviceError as error:
+            log.info("the controller did not take a command: %s", error)
+            return False
+        finally:
+            self._touch()
+        return True
+
+    def _touch(self) -> None:
+        self.changed_at_s = clock.monotonic_s()

@@ -1,0 +1,154 @@
+"""Asking whether a card may charge: the station's own lists first, the backend where the rules say so."""
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from channels.layers import get_channel_layer
+from redis.exceptions import RedisError
+
+from hardware.runtime.database import DatabaseThread
+from station import clock
+from station.domain.authorization import (
+    Authenticator,
+    AuthorizationQuery,
+    AuthorizationStatus,
+    BackendAnswer,
+    Decision,
+    Entry,
+    IdentificationMode,
+    Verdict,
+    after_backend,
+    decide,
+    is_list_conflict,
+)
+from station.domain.moments import from_wire
+from station.models import BackendState, CachedAuthorization
+from station.services import configuration, live
+from whitelist import lookup
+
+log = logging.getLogger(__name__)
+
+# The OCPP process gives up on an Authorize after its own message time-out and says so; this is for the case that the
+# process itself is gone.
+BACKEND_ANSWERS_S = 35.0
+OCPP_CHANNEL = "ocpp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A decision, and whether the backend refuses a card its own list accepts."""
+
+    decision: Decision
+    list_conflict: bool = False
+
+
+def collect_query(id_tag: str, now: datetime) -> AuthorizationQuery:
+    """Read everything the decision depends on, except whether the backend is reachable."""
+    url, identity = configuration.get("/ocpp/url"), configuration.get("/ocpp/chargeBoxIdentity")
+    cached = CachedAuthorization.objects.filter(id_tag=id_tag.casefold()).first()
+    # The manuals' rule for the cache key is a compatibility matter; the standard keeps list and cache apart.
+    return AuthorizationQuery(
+        id_tag=id_tag,
+        now=now,
+        mode=IdentificationMode(configuration.get("/auth/identification")),
+        authenticator=Authenticator(configuration.get("/auth/authenticator")),
+        backend_configured=bool(url),
+        online=False,
+        ever_accepted=BackendState.load().accepted_by == f"{url} {identity}",
+        local_list_enabled=configuration.get_bool("LocalAuthListEnabled"),
+        cache_enabled=configuration.get_bool("AuthorizationCacheEnabled"),
+        local_pre_authorize=configuration.get_bool("LocalPreAuthorize"),
+        local_authorize_offline=configuration.get_bool("LocalAuthorizeOffline"),
+        allow_offline_unknown=configuration.get_bool("AllowOfflineTxForUnknownId"),
+        list_entry=lookup.find(id_tag),
+        cache_entry=_entry(cached),
+        dummy_id=configuration.get("/hw/auth/device/Dummy/id/value"),
+    )
+
+
+def _entry(cached: CachedAuthorization | None) -> Entry | None:
+    if cached is None:
+        return None
+    return Entry(
+        status=AuthorizationStatus(cached.status),
+        expires_at=cached.expires_at,
+        parent_id_tag=cached.parent_id_tag or None,
+    )
+
+
+class Authorizer:
+    """Judges cards; answers of the backend come in through `answered`."""
+
+    def __init__(self, database: DatabaseThread, redis: Any) -> None:
+        self._database = database
+        self._redis = redis
+        self._waiting: dict[str, asyncio.Future[BackendAnswer | None]] = {}
+
+    async def judge(self, id_tag: str) -> Judgement:
+        """Decide about a card, asking the backend when the rules want it."""
+        query = await self._database(collect_query, id_tag, clock.now())
+        if query.backend_configured and query.authenticator is Authenticator.BACKEND:
+            query = replace(query, online=await self._online())
+        decision = decide(query)
+        if decision.verdict is not Verdict.ASK_BACKEND:
+            return Judgement(decision=decision)
+        answer = await self._ask(id_tag)
+        return Judgement(
+            decision=after_backend(query, answer),
+            list_conflict=answer is not None and is_list_conflict(query, answer),
+        )
+
+    async def known_parent(self, id_tag: str) -> str:
+        """Look the group of a card up in list and cache, without asking the backend."""
+        query = await self._database(collect_query, id_tag, clock.now())
+        entry = query.list_entry or query.cache_entry
+        return (entry.parent_id_tag or "") if entry else ""
+
+    async def _online(self) -> bool:
+        try:
+            text = await self._redis.get(live.key(live.BACKEND))
+        except (RedisError, OSError):
+            return False
+        return bool(text) and '"registration":"Accepted"' in text and '"connected":true' in text
+
+    async def _ask(self, id_tag: str) -> BackendAnswer | None:
+        request_id = str(uuid.uuid4())
+        future: asyncio.Future[BackendAnswer | None] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = future
+        try:
+            await get_channel_layer().send(
+                OCPP_CHANNEL,
+                {
+                    "type": "authorize.request",
+                    "request_id": request_id,
+                    "id_tag": id_tag,
+                    "timeout_s": BACKEND_ANSWERS_S - 5,
+                },
+            )
+            return await asyncio.wait_for(future, BACKEND_ANSWERS_S)
+        except (TimeoutError, RedisError, OSError) as error:
+            log.info("no answer about a card: %s", error)
+            return None
+        finally:
+            self._waiting.pop(request_id, None)
+
+    def answered(self, data: dict[str, Any]) -> None:
+        """Take what the OCPP process heard: outcome, status, expiry, parent."""
+        future = self._waiting.get(data["request_id"])
+        if future is None or future.done():
+            return
+        if data["outcome"] != "answered":
+            future.set_result(None)
+            return
+        expiry = data.get("expiry")
+        future.set_result(
+            BackendAnswer(
+                status=AuthorizationStatus(data["status"]),
+                expires_at=from_wire(expiry) if expiry else None,
+                parent_id_tag=data.get("parent") or None,
+            )
+        )

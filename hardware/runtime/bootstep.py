@@ -1,0 +1,105 @@
+"""The control loop as a bootstep of the Celery worker: an event loop in a thread of its own.
+
+The worker's main thread consumes commands; when Redis is away it only waits, and the loop goes on charging.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from celery import bootsteps
+
+from hardware.runtime.station import Station
+from hardware.runtime.wiring import make_station
+
+log = logging.getLogger(__name__)
+
+_STOP_S = 8.0
+
+
+class LoopThread:
+    """Owns the event loop and the station in it."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._station: Station | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="control-loop", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; returns when the station takes commands."""
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """End the loop in order: registers noted, energy left as it is for the next start to take over."""
+        if self._loop is not None and self._main is not None:
+            self._loop.call_soon_threadsafe(self._main.cancel)
+        self._thread.join(_STOP_S)
+
+    def submit(self, work: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
+        """Run work in the loop, from any thread, without waiting."""
+        if self._loop is None or self._station is None:
+            return
+        self._loop.call_soon_threadsafe(self._begin, work)
+
+    def _begin(self, work: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
+        if self._station is not None and self._loop is not None:
+            task = self._loop.create_task(work(self._station))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    def _work(self) -> None:
+        try:
+            asyncio.run(self._live())
+        except Exception:
+            # The worker without its loop is of no use; the supervisor starts a fresh one.
+            log.exception("the control loop has ended")
+            self._ready.set()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._station = await make_station()
+        self._main = asyncio.create_task(self._station.run())
+        self._ready.set()
+        try:
+            await self._main
+        except asyncio.CancelledError:
+            log.info("the control loop ends")
+        finally:
+            await self._station.stop()
+
+
+class _Holder:
+    thread: LoopThread | None = None
+
+
+def loop() -> LoopThread:
+    """Answer this process's control loop."""
+    if _Holder.thread is None:
+        _Holder.thread = LoopThread()
+    return _Holder.thread
+
+
+class ControlLoop(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Starts the loop with the worker and ends it with the worker."""
+
+    # The loop must be there before the first command is taken, and outlive the last one.
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Start controlling the hardware."""
+        loop().start()
+
+    def stop(self, worker: Any) -> None:
+        """Stop controlling the hardware."""
+        loop().stop()
+
+    terminate = stop

@@ -1,0 +1,27 @@
+"""The control loop's way to the database: one thread, one connection, in order."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+class DatabaseThread:
+    """Runs the verbs of `station.services` beside the event loop, so that a locked database never delays hardware."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+
+    async def __call__(
+        self, function: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
+    ) -> _Result:
+        """Run one verb; what it raises is raised here."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
+
+    def close(self) -> None:
+        """Wait for what was begun and end the thread."""
+        self._executor.shutdown(wait=True)

@@ -1,0 +1,282 @@
+"""Carrying out commands: the inner side of the one door (`station.services.commands`)."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from hardware.runtime.admission import Wish
+from hardware.runtime.point import LOCK_MOVES_S
+from station import clock
+from station.domain import connector as machine
+from station.domain.charging_profiles import (
+    Context,
+    ProfileFormatError,
+    allowed_units,
+    check_remote_start,
+    parse_profile,
+)
+from station.domain.commands import (
+    CancelReservation,
+    Command,
+    Outcome,
+    PrepareUpdate,
+    PresentTag,
+    Refusal,
+    Reserve,
+    Reset,
+    SetAvailability,
+    StartSession,
+    Status,
+    StopSession,
+    UnlockConnector,
+    rejected,
+)
+from station.domain.connector import Phase
+from station.domain.moments import from_wire
+from station.domain.reservations import Condition, Reservation, ReserveStatus, check_reserve
+from station.models import ReservationRow
+from station.services import configuration, sessions
+
+if TYPE_CHECKING:
+    from hardware.runtime.point import ChargingPoint
+    from hardware.runtime.station import Station
+
+log = logging.getLogger(__name__)
+
+MAX_ID_TAG = 20
+# How long a restart waits for the backend to confirm the last messages; the queue survives in any case.
+FLUSH_S = 8.0
+# A restart begins only after the answer to whoever asked has had time to leave.
+ANSWER_LEAVES_S = 0.5
+_ACCEPTED = Outcome(status=Status.ACCEPTED)
+
+
+class Orders:
+    """One method per command."""
+
+    def __init__(self, station: "Station") -> None:
+        self._station = station
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._verbs: dict[type[Command], Callable[[Any, str], Awaitable[Outcome]]] = {
+            PresentTag: self._present_tag,
+            StartSession: self._start,
+            StopSession: self._stop,
+            UnlockConnector: self._unlock,
+            SetAvailability: self._set_availability,
+            Reset: self._reset,
+            Reserve: self._reserve,
+            CancelReservation: self._cancel_reservation,
+            PrepareUpdate: self._prepare_update,
+        }
+
+    async def carry_out(self, command: Command, origin: str) -> Outcome:
+        """Do what the command asks, or refuse with a reason."""
+        return await self._verbs[type(command)](command, origin)
+
+    def _point(self, connector_id: int | None) -> "ChargingPoint | None":
+        return self._station.points.get(connector_id or 0)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _present_tag(self, command: PresentTag, origin: str) -> Outcome:
+        if not 0 < len(command.id_tag) <= MAX_ID_TAG:
+            return rejected(Refusal.TAG_INVALID)
+        return await self._station.admission.present_tag(command.id_tag, command.connector_id, origin=origin)
+
+    async def _start(self, command: StartSession, origin: str) -> Outcome:
+        if not 0 < len(command.id_tag) <= MAX_ID_TAG:
+            return rejected(Refusal.TAG_INVALID)
+        point = None
+        if command.connector_id is not None:
+            point = self._point(command.connector_id)
+            if point is None:
+                return rejected(Refusal.CONNECTOR_UNKNOWN)
+        if command.charging_profile is not None and not await self._profile_fits(command, point):
+            return rejected(Refusal.PROFILE_INVALID)
+        wish = Wish(id_tag=command.id_tag, origin=origin, profile=command.charging_profile, judge=command.authorize)
+        return self._station.admission.start_remotely(command.id_tag, point, wish)
+
+    async def _profile_fits(self, command: StartSession, point: "ChargingPoint | None") -> bool:
+        try:
+            profile = parse_profile(command.charging_profile or {})
+        except ProfileFormatError:
+            return False
+        context = await self._station.database(self._profile_context)
+        return check_remote_start(profile, point.number if point else 1, context) is None
+
+    def _profile_context(self) -> Context:
+        return Context(
+            connectors=len(self._station.points),
+            running={},
+            max_stack_level=configuration.get_int("ChargeProfileMaxStackLevel"),
+            max_periods=configuration.get_int("ChargingScheduleMaxPeriods"),
+            max_installed=configuration.get_int("MaxChargingProfilesInstalled"),
+            units=allowed_units(configuration.get("ChargingScheduleAllowedChargingRateUnit")),
+            installed=self._station.limits.framework.profiles,
+        )
+
+    async def _stop(self, command: StopSession, _origin: str) -> Outcome:
+        if command.transaction_id is not None:
+            point = next(
+                (
+                    each
+                    for each in self._station.points.values()
+                    if each.session and each.session.transaction_id == command.transaction_id
+                ),
+                None,
+            ) or await self._by_transaction(command.transaction_id)
+            if point is None:
+                return rejected(Refusal.TRANSACTION_UNKNOWN)
+        else:
+            point = self._point(command.connector_id)
+            if point is None:
+                return rejected(Refusal.CONNECTOR_UNKNOWN)
+        if not point.busy:
+            return rejected(Refusal.NO_SESSION)
+        point.post(machine.StopRequested(reason=command.reason))
+        return _ACCEPTED
+
+    async def _by_transaction(self, transaction_id: int) -> "ChargingPoint | None":
+        """Find it in the database: the bell that brings the number may still be on its way."""
+        row = await self._station.database(sessions.by_transaction, transaction_id)
+        return self._point(row.connector_id) if row else None
+
+    async def _unlock(self, command: UnlockConnector, _origin: str) -> Outcome:
+        point = self._point(command.connector_id)
+        if point is None:
+            return Outcome(status=Status.NOT_SUPPORTED, reason=Refusal.CONNECTOR_UNKNOWN)
+        if not point.actuator.has_lock:
+            return Outcome(status=Status.NOT_SUPPORTED, reason=Refusal.NO_LOCK)
+        if point.state.has_session:
+            await point.handle(machine.StopRequested(reason="UnlockCommand"))
+        point.kept_locked_for = None
+        await point.actuator.unlock()
+        deadline_s = clock.monotonic_s() + LOCK_MOVES_S
+        point.hurry(LOCK_MOVES_S)
+        asked_s = clock.monotonic_s()
+        while clock.monotonic_s() < deadline_s:
+            status = point.status
+            if status is not None and status.read_at_s > asked_s:
+                if status.locked is False and not status.faults:
+                    return Outcome(status=Status.UNLOCKED)
+                if status.faults:
+                    break
+            await asyncio.sleep(0.05)
+        return Outcome(status=Status.UNLOCK_FAILED, reason=Refusal.LOCK_STUCK)
+
+    async def _set_availability(self, command: SetAvailability, _origin: str) -> Outcome:
+        if command.connector_id == 0:
+            points = list(self._station.points.values())
+        elif (point := self._point(command.connector_id)) is not None:
+            points = [point]
+        else:
+            return rejected(Refusal.CONNECTOR_UNKNOWN)
+        scheduled = False
+        for point in points:
+            if point.state.has_session and point.operative != command.operative:
+                point.scheduled_operative = command.operative
+                scheduled = True
+            else:
+                point.scheduled_operative = None
+                point.operative = command.operative
+                if not command.operative and point.state.phase is Phase.AUTHORIZED:
+                    await point.handle(machine.StopRequested(reason="Local"))
+                await point.actuator.set_available(command.operative)
+        if command.connector_id == 0:
+            self._station.operative = command.operative
+        await self._station.store_availability()
+        for point in points:
+            self._station.changed(point)
+        self._station.station_changed()
+        return Outcome(status=Status.SCHEDULED) if scheduled else _ACCEPTED
+
+    async def _reset(self, command: Reset, origin: str) -> Outcome:
+        self._later(self._restart(command, origin))
+        return _ACCEPTED
+
+    async def _restart(self, command: Reset, origin: str) -> None:
+        await asyncio.sleep(ANSWER_LEAVES_S)
+        if command.stop_sessions:
+            await asyncio.gather(
+                *(
+                    point.handle(machine.StopRequested(reason=command.reason))
+                    for point in self._station.points.values()
+                    if point.busy
+                )
+            )
+            await self._station.wait_until_delivered(FLUSH_S)
+        await self._station.restart(hard=command.hard, origin=origin)
+
+    async def _reserve(self, command: Reserve, _origin: str) -> Outcome:
+        try:
+            expires_at = from_wire(command.expires_at)
+        except ValueError:
+            return rejected(Refusal.MALFORMED)
+        wanted = Reservation(
+            reservation_id=command.reservation_id,
+            connector_id=command.connector_id,
+            id_tag=command.id_tag,
+            expires_at=expires_at,
+            parent_id_tag=command.parent_id_tag or None,
+        )
+        zero_supported = await self._station.database(configuration.get_bool, "ReserveConnectorZeroSupported")
+        status = check_reserve(
+            wanted,
+            enabled=True,
+            zero_supported=zero_supported,
+            conditions=self._conditions(),
+            reservations=self._station.reservations,
+            now=clock.now(),
+        )
+        if status is not ReserveStatus.ACCEPTED:
+            return Outcome(status=Status.REJECTED, reason=Refusal.CONNECTOR_OCCUPIED, data={"ocpp": status.value})
+        await self._station.database(_store_reservation, wanted)
+        await self._station.reload_reservations()
+        return Outcome(status=Status.ACCEPTED, data={"ocpp": status.value})
+
+    def _conditions(self) -> dict[int, Condition]:
+        conditions = {0: Condition.FAULTED if self._station.blocked else Condition.FREE}
+        for point in self._station.points.values():
+            if point.blocked:
+                conditions[point.number] = Condition.FAULTED
+            elif point.state.phase is not Phase.AVAILABLE:
+                conditions[point.number] = Condition.OCCUPIED
+            elif not point.operative:
+                conditions[point.number] = Condition.UNAVAILABLE
+            else:
+                conditions[point.number] = Condition.FREE
+        return conditions
+
+    async def _cancel_reservation(self, command: CancelReservation, _origin: str) -> Outcome:
+        removed = await self._station.database(_delete_reservation, command.reservation_id)
+        if not removed:
+            return rejected(Refusal.MALFORMED)
+        await self._station.reload_reservations()
+        return _ACCEPTED
+
+    async def _prepare_update(self, command: PrepareUpdate, _origin: str) -> Outcome:
+        for point in self._station.points.values():
+            point.held_back = command.begin
+            self._station.changed(point)
+        return _ACCEPTED
+
+
+def _store_reservation(wanted: Reservation) -> None:
+    ReservationRow.objects.update_or_create(
+        reservation_id=wanted.reservation_id,
+        defaults={
+            "connector_id": wanted.connector_id,
+            "id_tag": wanted.id_tag,
+            "parent_id_tag": wanted.parent_id_tag or "",
+            "expires_at": wanted.expires_at,
+        },
+    )
+
+
+def _delete_reservation(reservation_id: int) -> bool:
+    deleted, _ = ReservationRow.objects.filter(reservation_id=reservation_id).delete()
+    return bool(deleted)

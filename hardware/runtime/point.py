@@ -1,0 +1,406 @@
+"""One charging point: its devices polled, its machine stepped, the machine's effects carried out in order."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from django.db import DatabaseError, IntegrityError
+
+from hardware.runtime.actuator import Actuator
+from hardware.runtime.database import DatabaseThread
+from hardware.runtime.session import RunningSession
+from station import clock
+from station.domain import connector as machine
+from station.domain.connector import (
+    BeginSession,
+    CancelTimer,
+    DisableCharging,
+    Effect,
+    EnableCharging,
+    EndSession,
+    Event,
+    IllegalTransitionError,
+    JournalFailed,
+    LockPlug,
+    Overlay,
+    Permission,
+    Phase,
+    StartTimer,
+    State,
+    Timer,
+    UnlockPlug,
+)
+from station.domain.faults import CATALOGUE, FaultCode
+from station.domain.limits import EffectiveLimit
+from station.domain.meter_values import ReadingContext, Sample, sampled_values
+from station.domain.pilot import PilotFilter
+from station.domain.ports import (
+    ControllerIdentity,
+    ControllerStatus,
+    DeviceError,
+    EvseController,
+    Meter,
+    MeterIdentity,
+    MeterReading,
+)
+from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere, WattHour
+from station.services import sessions
+
+log = logging.getLogger(__name__)
+
+# How long a car may take to ask for energy before a session counts as suspended by the car; the standard gives it 3 s
+# to close S2 plus the time to wake up.
+REACTION_S = 10.0
+# IEC 61851-1 table A.6: a car ends its current within 3 s after the pilot signal ended; after 6 s the contactor opens
+# under load. Then at the latest the final register stands still.
+CURRENT_ENDS_S = 6.0
+NO_CURRENT = MilliAmpere(500)
+LOCK_MOVES_S = 3.0
+# A register read with an open contactor cannot have moved since.
+REGISTER_IS_FRESH_S = 5.0
+
+
+class JournalUnwritableError(Exception):
+    """The session could not be written down."""
+
+
+class Surroundings(Protocol):
+    """What a charging point asks of the station around it."""
+
+    database: DatabaseThread
+
+    def limit_of(self, point: "ChargingPoint") -> EffectiveLimit:
+        """Compute this point's limit anew, with its session counted in."""
+
+    def changed(self, point: "ChargingPoint") -> None:
+        """Hear that phase, session or faults of a point have changed."""
+
+    def seconds(self, timer: Timer) -> float:
+        """Tell how long a timer runs; 0: for ever."""
+
+    def stop_selections(self) -> tuple[Any, ...]:
+        """Tell the measurands StopTransaction carries."""
+
+    def journal_failed(self, error: Exception) -> None:
+        """Hear that the journal cannot be written."""
+
+    def car_arrived(self, point: "ChargingPoint") -> None:
+        """Hear that a car was plugged in and waits for a card."""
+
+
+@dataclass(kw_only=True)
+class Equipment:
+    """What is known of the devices of a point."""
+
+    controller: ControllerIdentity | None = None
+    meter: MeterIdentity | None = None
+    controller_ok: bool = False
+    meter_ok: bool = False
+    is_news: bool = False
+
+
+class ChargingPoint:
+    """The live half of a connector; its durable half is in the database.
+
+    Events are handled one after the other; an effect that fails for want of a journal turns the session back before
+    energy is released.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        controller: EvseController,
+        meter: Meter | None,
+        has_lock: bool,
+        surroundings: Surroundings,
+    ) -> None:
+        self.number = number
+        self.controller = controller
+        self.meter = meter
+        self.actuator = Actuator(controller, has_lock=has_lock)
+        self.equipment = Equipment()
+        self.state = State(permitted=True)
+        self.phase_since = clock.now()
+        self.pilot = PilotFilter()
+        self.status: ControllerStatus | None = None
+        self.reading: MeterReading | None = None
+        self.reading_at: datetime | None = None
+        self.session: RunningSession | None = None
+        self.effective: EffectiveLimit | None = None
+        self.faults: dict[str, frozenset[FaultCode]] = {}
+        self.operative = True
+        self.scheduled_operative: bool | None = None
+        self.reserved = False
+        # Out of service for a software update, without touching what the operator has set.
+        self.held_back = False
+        self.button_was_pressed = False
+        self.kept_locked_for: str | None = None
+        self.finishing_info = ""
+        self.deadlines: dict[Timer, float] = {}
+        self.kick = asyncio.Event()
+        self.hurry_until_s = 0.0
+        self._around = surroundings
+        self._lock = asyncio.Lock()
+        self._later: set[asyncio.Task[Any]] = set()
+
+    # --- what others ask
+
+    @property
+    def active_faults(self) -> frozenset[FaultCode]:
+        """All faults of this point, from whichever witness."""
+        return frozenset[FaultCode]().union(*self.faults.values())
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a fault puts the point out of order."""
+        return any(CATALOGUE[code].faulted for code in self.active_faults)
+
+    @property
+    def overlay(self) -> Overlay:
+        """What the backend sees over the phase."""
+        return Overlay(faulted=self.blocked, operative=self.operative and not self.held_back, reserved=self.reserved)
+
+    @property
+    def ocpp_status(self) -> str:
+        """The ChargePointStatus now."""
+        return machine.status_of(self.state.phase, self.overlay)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody uses this point already."""
+        return self.state.has_session or self.state.phase is Phase.AUTHORIZED
+
+    @property
+    def waits_for_card(self) -> bool:
+        """Whether a car is plugged in that nobody has paid for yet."""
+        return self.state.phase is Phase.PLUGGED
+
+    @property
+    def register_wh(self) -> int | None:
+        """The newest energy register."""
+        return self.reading.import_energy if self.reading else None
+
+    def hurry(self, seconds: float = 3.0) -> None:
+        """Poll quickly for a while, because something is about to change."""
+        self.hurry_until_s = max(self.hurry_until_s, clock.monotonic_s() + seconds)
+        self.kick.set()
+
+    # --- what happens
+
+    def post(self, event: Event) -> None:
+        """Handle an event soon, without waiting for it."""
+        task = asyncio.get_running_loop().create_task(self.handle(event))
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def handle(self, event: Event) -> bool:
+        """Step the machine and carry out what it asks; answers whether the event had a meaning here."""
+        async with self._lock:
+            return await self._handle(event)
+
+    async def _handle(self, event: Event) -> bool:
+        try:
+            state, effects = machine.step(self.state, event)
+        except IllegalTransitionError as error:
+            log.debug("point %d: no meaning for %s", self.number, error)
+            return False
+        before, self.state = self.state, state
+        if before.phase is not state.phase:
+            self.phase_since = clock.now()
+            self.hurry()
+            if state.phase is not Phase.FINISHING:
+                self.finishing_info = ""
+        if isinstance(event, machine.PlugRemoved) and state.phase is Phase.FINISHING and before.has_session:
+            self.finishing_info = "EV side disconnected"
+        try:
+            for effect in effects:
+                await self._perform(effect)
+        except JournalUnwritableError as error:
+            self._around.journal_failed(error)
+            await self._handle(JournalFailed())
+        if not self.state.has_session and self.scheduled_operative is not None:
+            self.operative, self.scheduled_operative = self.scheduled_operative, None
+            await self.actuator.set_available(self.operative)
+        self._around.changed(self)
+        if before.phase is not Phase.PLUGGED and self.state.phase is Phase.PLUGGED:
+            self._around.car_arrived(self)
+        return True
+
+    async def observe(self, status: ControllerStatus) -> None:
+        """Take one poll of the controller."""
+        self.status = status
+        self.pilot, events = self.pilot.observe(status.pilot, status.cable, at_s=status.read_at_s)
+        if self.pilot.doubt is not None:
+            self.hurry(0.3)
+        for event in events:
+            await self.handle(event)
+        await self.actuator.reconcile(status)
+
+    async def check_timers(self, now_s: float) -> None:
+        """Fire what is due."""
+        due = [timer for timer, deadline in self.deadlines.items() if deadline <= now_s]
+        for timer in due:
+            del self.deadlines[timer]
+            expired = machine.ConnectionTimedOut() if timer is Timer.CONNECTION else machine.ReactionTimedOut()
+            await self.handle(expired)
+
+    async def apply_limit(self, effective: EffectiveLimit) -> None:
+        """Make a freshly computed limit real: signalled to the car, or energy withdrawn or released."""
+        changed = self.effective is None or self.effective.limit != effective.limit
+        self.effective = effective
+        permitted = effective.limit >= MINIMUM_CURRENT
+        if permitted:
+            # While the point is locked out of energy the new value is only remembered; `enable` signals it.
+            await self.actuator.set_limit(effective.limit)
+        if permitted != self.state.permitted:
+            await self.handle(machine.EnergyPermitted() if permitted else machine.EnergyForbidden())
+        elif changed:
+            self._around.changed(self)
+
+    # --- what is done
+
+    async def _perform(self, effect: Effect) -> None:
+        match effect:
+            case StartTimer(timer=timer):
+                seconds = REACTION_S if timer is Timer.REACTION else self._around.seconds(timer)
+                if seconds > 0:
+                    self.deadlines[timer] = clock.monotonic_s() + seconds
+            case CancelTimer(timer=timer):
+                self.deadlines.pop(timer, None)
+            case BeginSession(permission=permission):
+                await self._begin_session(permission)
+            case EndSession(reason=reason, id_tag=id_tag):
+                await self._end_session(reason, id_tag)
+            case EnableCharging():
+                await self._enable()
+            case DisableCharging():
+                await self.actuator.disable()
+            case LockPlug():
+                await self.actuator.lock()
+            case UnlockPlug():
+                self.kept_locked_for = None
+                await self.actuator.unlock()
+            case _:
+                raise TypeError(effect)
+
+    async def _enable(self) -> None:
+        effective = self._around.limit_of(self)
+        self.effective = effective
+        if effective.limit < MINIMUM_CURRENT:
+            self.post(machine.EnergyForbidden())
+            return
+        await self.actuator.set_limit(effective.limit)
+        await self.actuator.enable()
+        self.hurry()
+
+    async def _begin_session(self, permission: Permission) -> None:
+        reading = await self._register_for_start()
+        at = clock.now()
+        sample = Sample(at=at, reading=reading, context=ReadingContext.TRANSACTION_BEGIN, offered=PAUSE)
+        try:
+            row = await self._around.database(
+                sessions.begin_session,
+                connector_id=self.number,
+                permission=permission,
+                meter=reading.import_energy,
+                at=at,
+                begin_values=list(sampled_values(sample, self._around.stop_selections())),
+            )
+        except (DatabaseError, IntegrityError, OSError) as error:
+            raise JournalUnwritableError(str(error)) from error
+        self.session = RunningSession.of(row)
+
+    async def _register_for_start(self) -> MeterReading:
+        if self.reading is not None and clock.monotonic_s() - self.reading.read_at_s < REGISTER_IS_FRESH_S:
+            return self.reading
+        try:
+            return await self.read_meter()
+        except DeviceError as error:
+            raise JournalUnwritableError(f"no meter value: {error}") from error
+
+    async def read_meter(self) -> MeterReading:
+        """Read the meter now; raises DeviceError. A register that went backwards is refused as noise."""
+        if self.meter is None:
+            raise DeviceError("this point has no meter")
+        reading = await self.meter.read()
+        self.reading, self.reading_at = reading, clock.now()
+        return reading
+
+    async def _end_session(self, reason: str, id_tag: str) -> None:
+        session = self.session
+        if session is None:
+            return
+        stopped_at = clock.now()
+        await self._wait_for_no_current()
+        register = WattHour(self.register_wh or session.meter_start_wh)
+        values: list[dict[str, Any]] = []
+        if self.reading is not None:
+            sample = Sample(at=clock.now(), reading=self.reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
+            values = list(sampled_values(sample, self._around.stop_selections()))
+        while True:
+            try:
+                await self._around.database(
+                    close_session, session.id, reason=reason, id_tag=id_tag, at=stopped_at, meter=register, end=values
+                )
+                break
+            except (DatabaseError, OSError) as error:
+                # The session has ended in fact; it is written down as soon as the journal takes it.
+                self._around.journal_failed(error)
+                await asyncio.sleep(1.0)
+        self.session = None
+
+    async def _wait_for_no_current(self) -> None:
+        deadline = clock.monotonic_s() + CURRENT_ENDS_S
+        while True:
+            try:
+                status = await self.controller.read_status()
+                self.status = status
+                reading = await self.read_meter()
+            except DeviceError as error:
+                log.info("point %d: no final value yet: %s", self.number, error)
+                await asyncio.sleep(0.1)
+            else:
+                currents = [current for current in reading.currents if current is not None]
+                flows = max(currents, default=0) > NO_CURRENT or status.contactor_closed is True
+                if not flows and not status.enabled:
+                    return
+            if clock.monotonic_s() >= deadline:
+                return
+
+    # --- what is told
+
+    def on_fault(self, witness: str, codes: frozenset[FaultCode]) -> bool:
+        """Take what one witness says is wrong; answers whether that is news."""
+        if self.faults.get(witness, frozenset()) == codes:
+            return False
+        self.faults[witness] = codes
+        return True
+
+    def resume(self, session: RunningSession, status: ControllerStatus) -> None:
+        """Take a session of the database over after a restart, with the car still connected."""
+        self.session = session
+        wants = status.pilot in {"C", "D"}
+        self.pilot = PilotFilter(connected=True, wants=wants, cable_present=bool(status.cable))
+        self.actuator.locked = True
+        self.actuator.enabled = status.enabled
+        phase = Phase.SUSPENDED_EVSE
+        if status.enabled:
+            phase = Phase.CHARGING if wants else Phase.SUSPENDED_EV
+        self.state = replace(self.state, phase=phase, car=True, wants=wants, permitted=status.enabled)
+        self.status = status
+
+
+def close_session(
+    session_id: int, *, reason: str, id_tag: str, at: datetime, meter: WattHour, end: list[dict[str, Any]]
+) -> None:
+    """End a session with the transaction data kept for it (OCPP 1.6 errata 3.14: begin and end always together)."""
+    from station.domain.moments import to_wire
+
+    data = []
+    if end:
+        data = [sample.meter_value() for sample in sessions.kept_samples(session_id) if sample.values]
+        data.append({"timestamp": to_wire(at), "sampledValue": end})
+    sessions.end_session(session_id, reason=reason, meter=meter, at=at, id_tag=id_tag, transaction_data=data)

@@ -1,0 +1,112 @@
+"""Taking over what a restart or a power cut interrupted: every open session is resumed or closed, once."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError
+
+from hardware.runtime.point import close_session
+from hardware.runtime.session import RunningSession
+from station import clock
+from station.domain.ports import DeviceError, Pilot
+from station.domain.units import WattHour
+from station.models import BackendState, ChargingSession
+from station.services import journal, sessions
+
+if TYPE_CHECKING:
+    from hardware.runtime.point import ChargingPoint
+    from hardware.runtime.station import Station
+
+log = logging.getLogger(__name__)
+
+# How long the devices may take to answer before a session is judged without them.
+DEVICES_ANSWER_S = 6.0
+# Whoever was away longer than this cannot know that it is still the same car.
+SAME_CAR = timedelta(minutes=5)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Recovery:
+    """Runs once per start, before limits are applied and cards are served."""
+
+    def __init__(self, station: "Station") -> None:
+        self._station = station
+
+    async def run(self) -> None:
+        """Judge every open session; then the station is ready."""
+        try:
+            open_rows = await self._station.database(_open_sessions)
+            rebooted = await self._station.database(_rebooted)
+        except DatabaseError as error:
+            self._station.journal_failed(error)
+            open_rows, rebooted = [], True
+        await asyncio.gather(
+            *(self._wait_for_devices(point) for point in self._station.points.values()),
+        )
+        for row in open_rows:
+            point = self._station.points.get(row.connector_id)
+            if point is not None and not rebooted and self._same_car(point, row):
+                await self._resume(point, row)
+            else:
+                await self._close(point, row)
+        self._station.recovered = True
+        for point in self._station.points.values():
+            self._station.changed(point)
+        self._station.station_changed()
+        await self._station.write(journal.log, "station.started", at=clock.now())
+
+    async def _wait_for_devices(self, point: "ChargingPoint") -> None:
+        deadline_s = clock.monotonic_s() + DEVICES_ANSWER_S
+        while clock.monotonic_s() < deadline_s:
+            if point.status is not None and (point.reading is not None or point.meter is None):
+                return
+            await asyncio.sleep(0.02)
+
+    def _same_car(self, point: "ChargingPoint", row: ChargingSession) -> bool:
+        connected = point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
+        return connected and clock.now() - row.meter_last_at < SAME_CAR
+
+    async def _resume(self, point: "ChargingPoint", row: ChargingSession) -> None:
+        status = point.status
+        if status is None:
+            return
+        log.warning("session %d on point %d goes on after a restart", row.pk, point.number)
+        point.resume(RunningSession.of(row), status)
+        await self._station.write(
+            journal.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk
+        )
+
+    async def _close(self, point: "ChargingPoint | None", row: ChargingSession) -> None:
+        """The register cannot have moved with an open contactor, so the meter's present word is the true end."""
+        register, at = row.meter_last_wh, row.meter_last_at
+        if point is not None:
+            await point.actuator.disable()
+            try:
+                reading = await point.read_meter()
+            except DeviceError:
+                log.warning("session %d is closed with the last noted register", row.pk)
+            else:
+                if reading.import_energy > register:
+                    register, at = reading.import_energy, clock.now()
+        log.warning("session %d on connector %d is closed after a power cut", row.pk, row.connector_id)
+        await self._station.write(
+            close_session, row.pk, reason="PowerLoss", id_tag="", at=at, meter=WattHour(register), end=[]
+        )
+
+
+def _open_sessions() -> list[ChargingSession]:
+    return [row for row in ChargingSession.objects.running().order_by("id") if not sessions.stop_is_queued(row.pk)]
+
+
+def _rebooted() -> bool:
+    """Tell whether the computer was started anew since the last run, and remember this one."""
+    boot_id = _BOOT_ID.read_text().strip()
+    state = BackendState.load()
+    before = state.memory.get("boot_id")
+    if before != boot_id:
+        state.memory = {**state.memory, "boot_id": boot_id}
+        state.save(update_fields=["memory"])
+    return before is not None and before != boot_id

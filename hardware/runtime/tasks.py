@@ -1,0 +1,28 @@
+"""The Celery tasks of the queue `hardware`: they hand over to the control loop and return at once."""
+
+import logging
+from typing import Any
+
+from hardware.runtime import bootstep
+from station.celery import app
+from station.domain.commands import UnknownCommandError
+from station.services.commands import COMMAND_TASK, INFORM_TASK, Envelope
+
+log = logging.getLogger(__name__)
+
+
+@app.task(name=COMMAND_TASK)  # type: ignore[untyped-decorator]
+def command(*, envelope: dict[str, Any]) -> None:
+    """Hand a command to the control loop, which answers by itself."""
+    try:
+        decoded = Envelope.decode(envelope)
+    except (UnknownCommandError, KeyError, ValueError, TypeError):
+        log.warning("a command was not understood: %s", str(envelope)[:200])
+        return
+    bootstep.loop().submit(lambda station: station.command(decoded))
+
+
+@app.task(name=INFORM_TASK)  # type: ignore[untyped-decorator]
+def inform(*, kind: str, data: dict[str, Any]) -> None:
+    """Ring the control loop's bell."""
+    bootstep.loop().submit(lambda station: station.informed(kind, data))

@@ -1,0 +1,49 @@
+"""What a meter's values say about the wiring: the fault rules of a point with a meter and a contactor.
+
+Thresholds: phase loss below 0.85 of 230 V for 2 s; a current over 0.5 A with an idle point for 5 s means a welded
+contactor; over-current as ABL's controllers judge it (specification 05 0015 20 Rev. B): more than 110 % for 100 s or
+more than 120 % for 10 s.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from station.domain.faults import FaultCode
+from station.domain.ports import MeterReading
+from station.domain.units import MilliAmpere, MilliVolt
+
+LOWEST_VOLTAGE = MilliVolt(195_000)
+PHASE_LOSS_S = 2.0
+IDLE_CURRENT = MilliAmpere(500)
+WELD_S = 5.0
+OVERLOAD_STEPS = ((110, 100.0), (120, 10.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Since when each suspicion stands (monotonic seconds); a suspicion that lasts becomes a fault."""
+
+    since: dict[str, float] = field(default_factory=dict)
+
+    def judge(
+        self, reading: MeterReading, *, energy_allowed: bool, limit: MilliAmpere, at_s: float
+    ) -> tuple["Watch", frozenset[FaultCode]]:
+        """Take one reading; answers the new watch and the faults it proves.
+
+        `limit` is the highest current the car may take now (0 while paused: only welding is judged then). A phase is
+        lost when another one has voltage and it has not; a meter without voltages proves nothing.
+        """
+        currents = [current for current in reading.currents if current is not None]
+        voltages = [voltage for voltage in reading.voltages if voltage is not None]
+        highest = max(currents, default=MilliAmpere(0))
+        suspicions: dict[str, tuple[bool, float, FaultCode]] = {
+            "phase": (bool(voltages) and min(voltages) < LOWEST_VOLTAGE, PHASE_LOSS_S, FaultCode.UNDER_VOLTAGE),
+            "weld": (not energy_allowed and highest > IDLE_CURRENT, WELD_S, FaultCode.POWER_SWITCH_FAILURE),
+        }
+        for percent, seconds in OVERLOAD_STEPS:
+            over = energy_allowed and limit > 0 and highest * 100 > limit * percent
+            suspicions[f"over{percent}"] = (over, seconds, FaultCode.OVER_CURRENT_FAILURE)
+        since = {name: self.since.get(name, at_s) for name, (suspected, _, _) in suspicions.items() if suspected}
+        proven = frozenset(
+            code for name, (_, seconds, code) in suspicions.items() if name in since and at_s - since[name] >= seconds
+        )
+        return replace(self, since=since), proven
