@@ -127,15 +127,18 @@ class ChargingPoint:
 
     @property
     def pilot(self) -> Pilot:
-        """State of the control pilot; a car that is still winding down after the end of PWM stays in C."""
+        """State of the control pilot; a car stays in C while it winds down after the end of PWM.
+
+        A car that wants no more opens its contact at once.
+        """
         if self.board.is_restarting(now_s=self.now_s):
             return Pilot.E
         if not self.board.available:
             return Pilot.F
         if self.vehicle is None:
             return Pilot.A
-        wants = self.vehicle.wants_energy and self.pwm_on
-        return Pilot.C if wants or self.vehicle.current_a > 0 else Pilot.B
+        asks = self.vehicle.wants_energy and (self.pwm_on or self.vehicle.current_a > 0)
+        return Pilot.C if asks else Pilot.B
 
     @property
     def load(self) -> Load:

@@ -97,6 +97,13 @@ def test_the_car_winds_down_before_the_contactor_opens_when_the_release_ends(cha
     assert (charging.point.pilot, charging.point.contactor_closed, charging.point.load.power_w) == (Pilot.B, False, 0)
 
 
+def test_a_car_that_pauses_opens_the_circuit_at_once_and_stays_permitted(charging: Bench) -> None:
+    charging.world.change_vehicle(1, VehicleChange(ready=False))
+
+    point = charging.point
+    assert (point.pilot, point.contactor_closed, point.load.power_w, point.offered_a) == (Pilot.B, False, 0, 16)
+
+
 def test_energy_is_the_integral_of_power(charging: Bench) -> None:
     before_wh, power_w = charging.point.energy.total_wh, charging.point.load.power_w
 
