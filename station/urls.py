@@ -1,5 +1,32 @@
-"""All addresses of the web interface."""
+"""All addresses of the web interface. Which of them strangers may ask for stands at the view (station.web.access)."""
 
-from django.urls import URLPattern, URLResolver
+from django.conf import settings
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from station.web import admin
+from station.web.pages import bench, connectors, dashboard, health, login, profile, system
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", dashboard.dashboard, name="dashboard"),
+    path("connectors/<int:connector_id>/start", dashboard.start, name="connector-start"),
+    path("connectors/<int:connector_id>/stop", dashboard.stop, name="connector-stop"),
+    path("connectors/<int:connector_id>/unlock", dashboard.unlock, name="connector-unlock"),
+    path("station/connectors", connectors.connectors, name="connectors"),
+    path("login", login.login, name="login"),
+    path("logout", login.sign_out, name="logout"),
+    path("language", login.language, name="language"),
+    path("profile", profile.profile, name="profile"),
+    path("profile/advanced", profile.advanced, name="profile-advanced"),
+    path("system/restart", system.restart, name="restart"),
+    path("system/reboot", system.reboot, name="reboot"),
+    path("healthz", health.healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+]
+
+if settings.SIMULATE:
+    urlpatterns += [
+        path("sim", bench.bench, name="bench"),
+        path("sim/world", bench.world, name="bench-world"),
+        path("sim/<str:action>", bench.act, name="bench-act"),
+        path("sim/connectors/<int:connector_id>/<str:action>", bench.act, name="bench-point"),
+    ]

@@ -9,9 +9,11 @@ from datetime import datetime
 
 from django.contrib.auth import authenticate, password_validation
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from station.domain.commands import Origin
+from station.domain.configuration import InvalidValue
 from station.models import SecurityEvent, UserProfile
 from station.services import identity, sign_in_delays
 
@@ -100,3 +102,15 @@ def _take_factory_password(user: User, profile: UserProfile) -> None:
         user.save(update_fields=["password"])
     if not profile.must_change_password:
         profile.note_password(at=None, must_change=True)
+
+
+def take_password_from_backend(new: str, at: datetime) -> None:
+    """Apply `/WebUi/password/reset`: the lost password is replaced, and changed by its owner at the next sign-in.
+
+    Raises InvalidValue with the reasons.
+    """
+    user = User.objects.get(username=ADMIN)
+    try:
+        set_password(user, new, origin=Origin.BACKEND, at=at)
+    except ValidationError as refusal:
+        raise InvalidValue("password_policy", reasons=" ".join(refusal.messages)) from refusal

@@ -1,5 +1,19 @@
 """Template tags of the station's pages."""
 
 from django import template
+from django.utils.safestring import SafeString
+from heroicons.templatetags.heroicons import heroicon_mini, heroicon_outline
 
 register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Draw an outline icon, 24 px; it decorates a word and is silent for screen readers."""
+    return SafeString(heroicon_outline(name, size=24, aria_hidden="true", **{"class": "icon"}))
+
+
+@register.simple_tag
+def small_icon(name: str) -> SafeString:
+    """Draw a solid icon, 20 px."""
+    return SafeString(heroicon_mini(name, size=20, aria_hidden="true", **{"class": "icon icon-small"}))

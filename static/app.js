@@ -1,0 +1,54 @@
+"use strict";
+
+// The connection tile says whether the page is live; codes after which htmx does not come back mean "signed out".
+const SIGNED_OUT = 4401;
+
+function showConnection(isLive) {
+  const tile = document.getElementById("connection-web");
+  const word = tile && tile.querySelector("[data-role=state]");
+  if (!word) return;
+  word.dataset.connected = word.dataset.connected || word.textContent;
+  tile.dataset.tone = isLive ? "good" : "bad";
+  word.textContent = isLive ? word.dataset.connected : document.body.dataset.offlineText;
+}
+
+document.addEventListener("htmx:wsOpen", () => showConnection(true));
+document.addEventListener("htmx:wsClose", (event) => {
+  if (event.detail.event.code === SIGNED_OUT) location.reload();
+  else showConnection(false);
+});
+
+// A menu that lies over the page closes when one looks elsewhere.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll(".user-menu[open]")) {
+    if (!menu.contains(event.target)) menu.removeAttribute("open");
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll(".user-menu[open]")) {
+    menu.removeAttribute("open");
+    menu.querySelector("summary").focus();
+  }
+});
+
+// After a restart: come back as soon as the station answers as ready again.
+async function waitForStation(panel) {
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 1500));
+  await pause();
+  for (;;) {
+    try {
+      const answer = await fetch(panel.dataset.waitFor, { cache: "no-store" });
+      if (answer.ok) break;
+    } catch {
+      // Still away.
+    }
+    await pause();
+  }
+  location.assign(panel.dataset.then);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const panel = document.querySelector("[data-wait-for]");
+  if (panel) waitForStation(panel);
+});

@@ -1,0 +1,90 @@
+"""Quantities as people read them. The only place where mA become A and Wh become kWh."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
+
+# Between number and unit; a line never breaks there.
+_GAP = "\N{NO-BREAK SPACE}"
+MISSING = "–"
+_SHOWN_OF_CARD = 4
+
+
+def ampere(current_ma: int | None, *, decimals: int = 1) -> str:
+    """Format a current; whole amperes stay whole."""
+    if current_ma is None:
+        return MISSING
+    if current_ma % 1000 == 0 and decimals <= 1:
+        decimals = 0
+    return f"{number_format(round(current_ma / 1000, decimals), decimals)}{_GAP}A"
+
+
+def volt(voltage_mv: int | None) -> str:
+    """Format a voltage."""
+    return MISSING if voltage_mv is None else f"{number_format(round(voltage_mv / 1000, 1), 1)}{_GAP}V"
+
+
+def kilowatt(power_w: int | None) -> str:
+    """Format a power."""
+    return MISSING if power_w is None else f"{number_format(round(power_w / 1000, 2), 2)}{_GAP}kW"
+
+
+def kilowatt_hours(energy_wh: int | None, *, decimals: int = 2) -> str:
+    """Format an energy; calibrated registers are shown with three decimals, never rounded."""
+    if energy_wh is None:
+        return MISSING
+    return f"{number_format(round(energy_wh / 1000, decimals), decimals, force_grouping=True)}{_GAP}kWh"
+
+
+def percent(share: int | None) -> str:
+    """Format a percentage."""
+    return MISSING if share is None else f"{share}{_GAP}%"
+
+
+def duration(seconds: float | None) -> str:
+    """Format a duration as hours, minutes and seconds."""
+    if seconds is None:
+        return MISSING
+    minutes, whole_s = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole_s:02}"
+
+
+def wait(seconds: int) -> str:
+    """Say how long to wait, in whole seconds or minutes."""
+    if seconds < 2 * 60:
+        return ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds}
+    minutes = (seconds + 59) // 60
+    return ngettext("%(count)d minute", "%(count)d minutes", minutes) % {"count": minutes}
+
+
+def age(span: timedelta) -> str:
+    """Say how long ago something was, roughly."""
+    seconds = max(0, int(span.total_seconds()))
+    if seconds < 60:
+        return _("just now")
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if hours < 1:
+        return ngettext("%(count)d minute ago", "%(count)d minutes ago", minutes) % {"count": minutes}
+    if days < 1:
+        return ngettext("%(count)d hour ago", "%(count)d hours ago", hours) % {"count": hours}
+    return ngettext("%(count)d day ago", "%(count)d days ago", days) % {"count": days}
+
+
+def moment(at: datetime | None, zone: ZoneInfo) -> str:
+    """Format date and time in the station's zone."""
+    # Translators: date and time as Django's date filter writes them; German: "d.m.Y, H:i"
+    return MISSING if at is None else date_format(at.astimezone(zone), pgettext("date format", "j M Y, H:i"))
+
+
+def time_of_day(at: datetime | None, zone: ZoneInfo) -> str:
+    """Format the time in the station's zone."""
+    return MISSING if at is None else date_format(at.astimezone(zone), "H:i")
+
+
+def card(id_tag: str) -> str:
+    """Shorten a card's number: enough for its owner, not for a copy."""
+    return id_tag if len(id_tag) <= _SHOWN_OF_CARD else f"{id_tag[:_SHOWN_OF_CARD]}…"

@@ -1,0 +1,160 @@
+"""Words for codes. The station stores codes; sentences are made here, when someone reads, in the reader's language."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from station.domain.commands import Refusal, Status
+from station.domain.faults import FaultCode
+
+Words = Mapping[str, "str | Promise"]
+
+FAULTS: Words = {
+    FaultCode.WEAK_SIGNAL: _("Poor mobile network reception"),
+    FaultCode.OVER_VOLTAGE_PROTECTION_FAILURE: _("Overvoltage protection is no longer ensured"),
+    FaultCode.REGULATORY_COMPLIANCE_FAILURE: _("Calibration log: problem with the SD card"),
+    FaultCode.READER_FAILURE: _("No valid RFID reader was found"),
+    FaultCode.UNDER_VOLTAGE: _("Phase failure: at least one phase is missing"),
+    FaultCode.EVSE_COMMUNICATION_ERROR: _("Error communicating with the EVSE controller"),
+    FaultCode.EV_COMMUNICATION_ERROR: _("Error at the vehicle"),
+    FaultCode.POWER_SWITCH_FAILURE: _("Contactor welded"),
+    FaultCode.OVER_CURRENT_FAILURE: _("The overcurrent protection has tripped"),
+    FaultCode.GROUND_FAILURE: _("The residual-current device has tripped"),
+    FaultCode.CONNECTOR_LOCK_FAILURE: _("Connector lock defective or cable not properly plugged in"),
+    FaultCode.POWER_METER_FAILURE: _("Error communicating with the meter"),
+    FaultCode.HIGH_TEMPERATURE: _("Temperature in the charging point too high"),
+    FaultCode.INTERNAL_ERROR: _("Internal error of the EVSE controller"),
+    FaultCode.LOCAL_LIST_CONFLICT: _("Local list and backend disagree about a card"),
+    FaultCode.OTHER_ERROR: _("Other error"),
+    FaultCode.OVER_VOLTAGE: _("Mains voltage too high"),
+    FaultCode.RESET_FAILURE: _("A restart could not be carried out"),
+}
+
+FAULT_ADVICE: Words = {
+    FaultCode.WEAK_SIGNAL: _("Check the antenna or connect the station by cable."),
+    FaultCode.OVER_VOLTAGE_PROTECTION_FAILURE: _("Have the surge arrester replaced."),
+    FaultCode.REGULATORY_COMPLIANCE_FAILURE: _("Call the manufacturer's service."),
+    FaultCode.READER_FAILURE: _("Check the reader's cable and the hardware configuration."),
+    FaultCode.UNDER_VOLTAGE: _("Have an electrician check the supply and the fuses."),
+    FaultCode.EVSE_COMMUNICATION_ERROR: _("Check the controller's supply and its data cable."),
+    FaultCode.EV_COMMUNICATION_ERROR: _("Unplug the vehicle and plug it in again."),
+    FaultCode.POWER_SWITCH_FAILURE: _("Switch the station off; have the contactor replaced."),
+    FaultCode.OVER_CURRENT_FAILURE: _("Find the cause, then switch the circuit breaker on again."),
+    FaultCode.GROUND_FAILURE: _("Unplug the vehicle, then switch the residual-current device on again."),
+    FaultCode.CONNECTOR_LOCK_FAILURE: _("Unplug the cable and plug it in firmly."),
+    FaultCode.POWER_METER_FAILURE: _("Check the meter's data cable."),
+    FaultCode.HIGH_TEMPERATURE: _("Wait until it has cooled down; check the ventilation."),
+}
+
+STATUSES: Words = {
+    "Available": pgettext_lazy("charging point", "Free"),
+    "Preparing": pgettext_lazy("charging point", "Preparing"),
+    "Charging": pgettext_lazy("charging point", "Charging"),
+    "SuspendedEV": pgettext_lazy("charging point", "Paused by the vehicle"),
+    "SuspendedEVSE": pgettext_lazy("charging point", "Paused by the station"),
+    "Finishing": pgettext_lazy("charging point", "Finished"),
+    "Reserved": pgettext_lazy("charging point", "Reserved"),
+    "Unavailable": pgettext_lazy("charging point", "Out of service"),
+    "Faulted": pgettext_lazy("charging point", "Fault"),
+}
+
+REFUSALS: Words = {
+    Refusal.CONNECTOR_UNKNOWN: _("This charging point does not exist."),
+    Refusal.CONNECTOR_OCCUPIED: _("The charging point is occupied."),
+    Refusal.CONNECTOR_FAULTED: _("The charging point has a fault."),
+    Refusal.CONNECTOR_UNAVAILABLE: _("The charging point is out of service."),
+    Refusal.CONNECTOR_RESERVED: _("The charging point is reserved for another card."),
+    Refusal.NO_CONNECTOR_FREE: _("No charging point is free."),
+    Refusal.REPLUG_NEEDED: _("The cable waited too long for a card. Unplug it and plug it in again."),
+    Refusal.CONNECTOR_AMBIGUOUS: _("It is not clear which charging point is meant."),
+    Refusal.NO_SESSION: _("There is no charging session."),
+    Refusal.TRANSACTION_UNKNOWN: _("There is no such transaction."),
+    Refusal.NO_LOCK: _("The cable is fixed to the station; there is no lock."),
+    Refusal.LOCK_STUCK: _("The lock does not open. Press the plug in a little and try again."),
+    Refusal.TAG_REFUSED: _("The card is not allowed to charge."),
+    Refusal.TAG_INVALID: _("This is not a usable card number (1 to 20 characters)."),
+    Refusal.PROFILE_INVALID: _("The charging profile is not valid."),
+    Refusal.START_PENDING: _("A start is under way already."),
+    Refusal.SESSIONS_RUNNING: _("End the running charging sessions first."),
+    Refusal.JOURNAL_UNWRITABLE: _("The journal cannot be written; no session may start."),
+    Refusal.HARDWARE_ABSENT: _("The control of the charging points does not answer."),
+    Refusal.TOO_LATE: _("The command came too late and was not carried out."),
+    Refusal.MALFORMED: _("The command was not understood."),
+    Refusal.NOT_PERMITTED: _("This is not permitted."),
+}
+
+OUTCOMES: Words = {
+    Status.ACCEPTED: _("Done."),
+    Status.REJECTED: _("Refused."),
+    Status.SCHEDULED: _("Scheduled for the end of the charging session."),
+    Status.UNLOCKED: _("Unlocked."),
+    Status.UNLOCK_FAILED: _("The lock does not open. Press the plug in a little and try again."),
+    Status.NOT_SUPPORTED: _("This station cannot do that."),
+    Status.NO_ANSWER: _("The control of the charging points does not answer."),
+}
+
+LIMIT_SOURCES: Words = {
+    "cable": _("Charging cable"),
+    "rating": _("Rated current of the charging point"),
+    "station_mains": _("Mains limit of the station"),
+    "cluster": _("Load management (cluster)"),
+    "energy_manager": _("Energy manager (Modbus)"),
+    "charging_profile": _("Charging profile of the backend"),
+    "fault": _("Fault"),
+    "local": _("Local setting"),
+}
+
+REGISTRATIONS: Words = {
+    "": _("not registered yet"),
+    "Accepted": _("accepted"),
+    "Pending": _("pending"),
+    "Rejected": _("rejected"),
+}
+
+BACKEND_ERRORS: Words = {
+    "refused": _("The server refuses the connection."),
+    "unreachable": _("The server cannot be reached."),
+    "name_unknown": _("The server's name is not known."),
+    "unauthorized": _("The server refuses identity or authorization key."),
+    "not_found": _("The server does not know this chargebox ID."),
+    "subprotocol_refused": _("The server does not speak OCPP 1.6."),
+    "certificate_invalid": _("The server's certificate is not trusted."),
+    "timeout": _("The server does not answer."),
+}
+
+SESSION_ORIGINS: Words = {
+    "backend": _("Backend"),
+    "web": _("Web interface"),
+    "modbus": _("Modbus"),
+    "reader": _("RFID card"),
+    "local": _("Station"),
+}
+
+PILOTS: Words = {
+    "A": _("no vehicle"),
+    "B": _("vehicle connected"),
+    "C": _("vehicle charging"),
+    "D": _("vehicle charging with ventilation"),
+    "E": _("no pilot signal"),
+    "F": _("not available"),
+}
+
+NOT_READY: Words = {
+    "hardware_absent": _("The control of the charging points is not running."),
+    "hardware_starting": _("The control of the charging points is starting."),
+    "no_connector_ready": _("No charging point is ready."),
+    "journal_unwritable": _("The journal cannot be written."),
+}
+
+
+def word(words: Words, code: Any) -> str:
+    """Say a code in words; a code without words is shown as it is, since a newer part may send it."""
+    return str(words.get(str(code), code))
+
+
+def faults(codes: list[str]) -> str:
+    """Say several faults in words."""
+    return ", ".join(word(FAULTS, code) for code in codes)

@@ -1,0 +1,263 @@
+"""Django's admin for support: all records to look at, few to change.
+
+What the journal, the audit, the outbox or the backend rely on is read-only. Signing in happens at the station's own
+login page, which delays guesses.
+"""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
+
+from station import clock, models
+from station.services import journal
+from whitelist.models import Card
+
+
+if TYPE_CHECKING:
+    _Rows = ModelAdmin[Model]
+else:
+    _Rows = ModelAdmin
+
+
+class StationAdminSite(AdminSite):
+    """The admin under the station's own rules for signing in and changing passwords."""
+
+    site_header = _("Records of the station")
+    site_title = _("Records")
+    index_title = _("Tables")
+    site_url = "/"
+
+    def login(self, _request: HttpRequest, _extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
+        """Send to the one login page."""
+        return redirect("login")
+
+    def password_change(self, _request: HttpRequest, _extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
+        """Send to the user profile, which asks for the old password."""
+        return redirect("profile")
+
+
+site = StationAdminSite(name="admin")
+
+
+class Record(_Rows):
+    """Rows to look at."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    actions = None
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """Never: rows are made by the station."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Never: a record that can be edited proves nothing."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Never by hand."""
+        return False
+
+
+class Connectors(Record):
+    """Charging points."""
+
+    list_display = ("number", "phase", "status", "error_code", "operative", "status_at", "meter_serial")
+    ordering = ("number",)
+
+
+class Sessions(Record):
+    """Charging sessions: what the driver is billed for."""
+
+    list_display = (
+        "id",
+        "connector_id",
+        "id_tag",
+        "transaction_id",
+        "started_at",
+        "stopped_at",
+        "meter_start_wh",
+        "meter_stop_wh",
+        "stop_reason",
+    )
+    list_filter = ("connector_id", "origin", "stop_reason", "started_at")
+    search_fields = ("id_tag", "transaction_id")
+    ordering = ("-id",)
+
+
+class Samples(Record):
+    """Meter values of sessions."""
+
+    list_display = ("id", "session", "at", "context")
+    list_filter = ("context",)
+    list_select_related = ("session",)
+    ordering = ("-id",)
+
+
+class Outbox(Record):
+    """Messages owed to the backend."""
+
+    list_display = ("id", "action", "status", "session", "created_at", "attempts", "next_attempt_at", "last_error")
+    list_filter = ("status", "action")
+    list_select_related = ("session",)
+    search_fields = ("message_id",)
+    ordering = ("-id",)
+
+
+class Log(Record):
+    """The event log."""
+
+    list_display = ("at", "code", "connector_id", "data", "cleared_at")
+    list_filter = ("connector_id", "at", "code")
+    search_fields = ("code",)
+    ordering = ("-id",)
+
+
+class Audit(Record):
+    """Who wanted what."""
+
+    list_display = ("at", "origin", "actor", "command", "data", "outcome", "reason")
+    list_filter = ("origin", "command", "outcome", "at")
+    search_fields = ("actor",)
+    ordering = ("-id",)
+
+
+class SecurityEvents(Record):
+    """The security log."""
+
+    list_display = ("at", "type", "tech_info", "critical", "delivered_at")
+    list_filter = ("critical", "type", "at")
+    ordering = ("-id",)
+
+
+class Profiles(Record):
+    """Charging profiles of the backend."""
+
+    list_display = ("connector_id", "purpose", "stack_level", "profile_id", "session", "installed_at")
+    list_filter = ("purpose", "connector_id")
+    list_select_related = ("session",)
+    ordering = ("connector_id", "purpose", "stack_level")
+
+
+class Reservations(Record):
+    """Reservations of the backend."""
+
+    list_display = ("reservation_id", "connector_id", "id_tag", "expires_at")
+    ordering = ("expires_at",)
+
+
+class ConfigurationValues(Record):
+    """Configuration keys that deviate from their default; secrets stay out of sight."""
+
+    list_display = ("key", "changed_at")
+    fields = ("key", "changed_at")
+    search_fields = ("key",)
+    ordering = ("key",)
+
+
+class Backend(Record):
+    """What the backend link remembers."""
+
+    list_display = ("accepted_by", "registration", "connected", "list_version", "changed_at")
+    ordering = ("id",)
+    exclude = ("memory",)
+
+
+class Files(Record):
+    """Diagnostics and updates the backend has asked for. The request is hidden: its address may hold a password."""
+
+    list_display = ("id", "kind", "status", "step", "attempts", "created_at", "finished_at")
+    exclude = ("request", "data")
+    list_filter = ("kind", "status")
+    ordering = ("-id",)
+
+
+class Certificates(Record):
+    """Certificates the station trusts."""
+
+    list_display = ("kind", "subject", "issuer", "not_before", "not_after", "confirmed")
+    list_filter = ("kind",)
+    exclude = ("key_file",)
+    ordering = ("kind", "subject")
+
+
+class Cache(Record):
+    """What the backend has said about cards; an entry may be forgotten, the backend is asked again then."""
+
+    list_display = ("id_tag", "status", "parent_id_tag", "expires_at", "updated_at")
+    list_filter = ("status",)
+    search_fields = ("id_tag",)
+    ordering = ("id_tag",)
+
+    def has_delete_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        """Allow what costs only a question to the backend."""
+        return bool(request.user.is_staff)
+
+
+class Cards(Record):
+    """The whitelist. Editing belongs to the Users page, which knows the rules of the list."""
+
+    list_display = ("uid", "authorization", "group", "expires_at", "source", "deleted_at")
+    list_filter = ("authorization", "source")
+    search_fields = ("uid", "group")
+    ordering = ("uid",)
+
+
+class Users(Record):
+    """People who can sign in; the password's hash is nobody's business."""
+
+    list_display = ("username", "is_active", "is_staff", "last_login")
+    fields: ClassVar[Any] = ("username", "is_active", "is_staff", "last_login", "date_joined")
+    ordering = ("username",)
+
+
+class UserProfiles(Record):
+    """Settings of users."""
+
+    list_display = ("user", "expert", "must_change_password", "password_changed_at")
+    list_select_related = ("user",)
+    ordering = ("user",)
+
+
+class Delays(Record):
+    """Failed attempts to sign in. Deleting a row lets that address try again at once, and stands in the event log."""
+
+    list_display = ("account", "address", "failures", "failed_at", "blocked_until")
+    ordering = ("-failed_at",)
+
+    def has_delete_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        """Allow helping somebody who waits."""
+        return bool(request.user.is_staff)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete the row and say who did it."""
+        journal.log("sign_in.delay_lifted", at=clock.now(), actor=request.user.get_username(), address=obj.address)
+        super().delete_model(request, obj)
+
+
+for model, options in (
+    (models.Connector, Connectors),
+    (models.ChargingSession, Sessions),
+    (models.MeterSample, Samples),
+    (models.OutboxMessage, Outbox),
+    (models.LogEntry, Log),
+    (models.AuditEntry, Audit),
+    (models.SecurityEvent, SecurityEvents),
+    (models.ChargingProfileRow, Profiles),
+    (models.ReservationRow, Reservations),
+    (models.ConfigurationValue, ConfigurationValues),
+    (models.BackendState, Backend),
+    (models.FileJob, Files),
+    (models.TrustedCertificate, Certificates),
+    (models.CachedAuthorization, Cache),
+    (models.UserProfile, UserProfiles),
+    (models.SignInDelay, Delays),
+    (Card, Cards),
+    (User, Users),
+):
+    site.register(model, options)

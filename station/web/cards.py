@@ -1,0 +1,191 @@
+"""One tile of the dashboard per charging point: state in words, session, limit and what sets it, what can be done."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from station.services import configuration
+from station.ui import charts, format, words
+from station.web.present import Present, moment, recorded
+
+# Statuses in which a start may be asked for; the control loop has the last word.
+_STARTABLE = {"Available", "Preparing", "Reserved", "Finishing"}
+_TONES = {
+    "Available": "free",
+    "Preparing": "waiting",
+    "Charging": "charging",
+    "SuspendedEV": "paused",
+    "SuspendedEVSE": "paused",
+    "Finishing": "waiting",
+    "Reserved": "reserved",
+    "Unavailable": "off",
+    "Faulted": "fault",
+}
+_ICONS = {
+    "free": "check-circle",
+    "waiting": "clock",
+    "charging": "bolt",
+    "paused": "pause-circle",
+    "reserved": "bookmark",
+    "off": "no-symbol",
+    "fault": "exclamation-triangle",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionView:
+    """The running session in words."""
+
+    card: str
+    origin: str
+    energy: str
+    duration: str
+    transaction: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitView:
+    """One source of a current limit; `rules` for the one that sets it."""
+
+    source: str
+    value: str
+    rules: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultView:
+    """A fault, and what to do about it."""
+
+    text: str
+    advice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointCard:
+    """What a tile shows. `tone` is the colour family, `status` OCPP's name of the state."""
+
+    number: int
+    status: str
+    tone: str
+    icon: str
+    state: str
+    hint: str
+    is_live: bool
+    session: SessionView | None
+    power: str
+    ring: charts.Ring
+    currents: tuple[str, ...]
+    limit: str
+    limit_source: str
+    limits: tuple[LimitView, ...]
+    faults: tuple[FaultView, ...]
+    can_start: bool
+    can_stop: bool
+    can_unlock: bool
+    default_card: str
+
+    @property
+    def id(self) -> str:
+        """Answer the stable id of the tile's root element."""
+        return f"connector-{self.number}"
+
+
+def for_connector(number: int, present: Present) -> PointCard:
+    """Make the tile of one charging point."""
+    live_point = present.connector(number)
+    point = live_point or recorded(number)
+    status = str(point.get("status") or "Unavailable")
+    tone = _TONES.get(status, "off")
+    is_live = live_point is not None
+    session = point.get("session")
+    limit_ma = point.get("limit_ma")
+    return PointCard(
+        number=number,
+        status=status,
+        tone=tone,
+        icon=_ICONS[tone],
+        state=words.word(words.STATUSES, status),
+        hint=_hint(point, present),
+        is_live=is_live,
+        session=_session(session, present) if session else None,
+        power=format.kilowatt(point.get("power_w")),
+        ring=charts.ring(max(_numbers(point.get("currents_ma")), default=0), limit_ma or 0),
+        currents=tuple(format.ampere(current) for current in point.get("currents_ma") or ()),
+        limit=format.ampere(limit_ma),
+        limit_source=words.word(words.LIMIT_SOURCES, point["limit_source"]) if point.get("limit_source") else "",
+        limits=_limits(point),
+        faults=tuple(_fault(code) for code in point.get("faults") or ()),
+        can_start=is_live and not session and status in _STARTABLE,
+        can_stop=is_live and bool(session),
+        can_unlock=is_live and present.identity.socket_lock and bool(point.get("plugged") or point.get("locked")),
+        default_card=_default_card(),
+    )
+
+
+def _numbers(values: Any) -> list[int]:
+    return [value for value in values or () if isinstance(value, int)]
+
+
+def _session(session: dict[str, Any], present: Present) -> SessionView:
+    started_at = moment(session.get("started_at"))
+    transaction = session.get("transaction_id")
+    return SessionView(
+        card=format.card(str(session.get("id_tag") or "")),
+        origin=words.word(words.SESSION_ORIGINS, session.get("origin") or ""),
+        energy=format.kilowatt_hours(session.get("energy_wh")),
+        duration=format.duration((present.at - started_at).total_seconds() if started_at else None),
+        transaction="" if transaction is None else str(transaction),
+    )
+
+
+def _limits(point: dict[str, Any]) -> tuple[LimitView, ...]:
+    limits = point.get("limits") or {}
+    return tuple(
+        LimitView(
+            source=words.word(words.LIMIT_SOURCES, source),
+            value=format.ampere(limit_ma),
+            rules=source == point.get("limit_source"),
+        )
+        for source, limit_ma in sorted(limits.items(), key=lambda item: item[1])
+    )
+
+
+def _fault(code: str) -> FaultView:
+    return FaultView(text=words.word(words.FAULTS, code), advice=str(words.FAULT_ADVICE.get(code, "")))
+
+
+def _hint(point: dict[str, Any], present: Present) -> str:
+    waiting, reservation = point.get("waiting"), point.get("reservation")
+    if point.get("scheduled_operative") is False:
+        return _("Goes out of service when the session has ended.")
+    if waiting:
+        return _("Card %(card)s accepted until %(time)s – plug the vehicle in.") % {
+            "card": format.card(str(waiting.get("id_tag") or "")),
+            "time": format.time_of_day(moment(waiting.get("until")), present.zone),
+        }
+    match point.get("status"):
+        case "Available":
+            return _("Plug in a vehicle or hold a card to the reader.")
+        case "Preparing":
+            return _("Vehicle connected – hold a card to the reader.")
+        case "SuspendedEV":
+            return _("The vehicle draws no energy at the moment.")
+        case "SuspendedEVSE":
+            return _("The present limit is below 6 A; charging goes on by itself.")
+        case "Finishing":
+            return _("The session has ended – unplug the vehicle.")
+        case "Reserved" if reservation:
+            return _("Reserved for card %(card)s until %(time)s.") % {
+                "card": format.card(str(reservation.get("id_tag") or "")),
+                "time": format.moment(moment(reservation.get("expires_at")), present.zone),
+            }
+        case "Unavailable":
+            return _("Drivers cannot charge here.")
+    return ""
+
+
+def _default_card() -> str:
+    if configuration.get_bool("/hw/auth/device/Dummy/enabled"):
+        return configuration.get("/hw/auth/device/Dummy/id/value")
+    return ""

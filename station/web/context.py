@@ -1,0 +1,41 @@
+"""What every page's frame shows: menu, user menu, language."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import get_language
+
+from station.services import accounts, configuration
+from station.web import menu
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """Answer the frame's view model; strangers get the language switch only."""
+    frame: dict[str, Any] = {"languages": settings.LANGUAGES, "language": get_language()}
+    user = getattr(request, "user", None)
+    match = request.resolver_match
+    if not isinstance(user, User) or match is None or match.namespace == "admin":
+        return frame
+    profile = accounts.profile_of(user)
+    frame["profile"] = profile
+    frame["station_name"] = configuration.get("/ocpp/chargeBoxIdentity")
+    if not profile.must_change_password:
+        frame["menu"] = [
+            {
+                "label": section.label,
+                "pages": [
+                    {
+                        "label": page.label,
+                        "icon": page.icon,
+                        "url": reverse(page.url_name),
+                        "current": match.view_name == page.url_name,
+                    }
+                    for page in section.pages
+                ],
+            }
+            for section in menu.sections(expert=profile.expert)
+        ]
+    return frame

@@ -1,0 +1,143 @@
+"""The dashboard's left side and its connection states."""
+
+import platform
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from station.host import addresses
+from station.services import configuration
+from station.ui import format, words
+from station.web.present import Present, moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """One line of the station's data; `id` is a stable name for it."""
+
+    id: str
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """The state of one connection: `tone` good, warning, bad."""
+
+    id: str
+    label: str
+    tone: str
+    icon: str
+    state: str
+    detail: str
+
+
+def about(present: Present) -> tuple[Fact, ...]:
+    """Answer the station's data in the order of the page."""
+    known = present.identity
+    lines = [
+        ("model", _("Model"), f"{known.vendor} {known.model}".strip()),
+        ("serial", _("Serial number"), known.serial),
+        ("chargebox-id", _("Chargebox ID"), configuration.get("/ocpp/chargeBoxIdentity")),
+        ("os-version", _("OS version"), _os_version()),
+        ("addresses", _("Network addresses"), ", ".join(addresses.outside_addresses())),
+        ("time", _("Time"), f"{format.moment(present.at, present.zone)} ({present.zone.key})"),
+        ("signal", _("Mobile signal"), _signal()),
+    ]
+    return tuple(Fact(id=name, label=label, value=value or format.MISSING) for name, label, value in lines)
+
+
+def connections(present: Present) -> tuple[Connection, ...]:
+    """Answer the three connections of the dashboard."""
+    return (_web(), _backend(present), _daemon(present))
+
+
+def _web() -> Connection:
+    # app.js turns it to "bad" when the live connection breaks; a page without scripts was fresh when it was drawn.
+    return Connection(
+        id="connection-web",
+        label=_("Web interface ↔ Station"),
+        tone="good",
+        icon="computer-desktop",
+        state=_("Connected"),
+        detail="",
+    )
+
+
+def _backend(present: Present) -> Connection:
+    label, icon = _("Station ↔ OCPP server"), "cloud"
+    backend = present.backend
+    identifier = "connection-ocpp"
+    if backend is None:
+        return Connection(
+            id=identifier,
+            label=label,
+            icon=icon,
+            tone="bad",
+            state=_("Not running"),
+            detail=_("The OCPP client does not answer."),
+        )
+    if not backend.get("url"):
+        return Connection(
+            id=identifier,
+            label=label,
+            icon=icon,
+            tone="warning",
+            state=_("Not set up"),
+            detail=_("No OCPP server is configured."),
+        )
+    details = [str(backend["url"])]
+    if backend.get("outbox"):
+        details.append(_("%(count)s messages waiting") % {"count": backend["outbox"]})
+    if not backend.get("connected"):
+        tone, state = "bad", _("Not connected")
+        if backend.get("last_error"):
+            details.append(words.word(words.BACKEND_ERRORS, backend["last_error"]))
+    elif backend.get("registration") == "Accepted":
+        tone, state = "good", _("Connected")
+        since = moment(backend.get("since"))
+        if since:
+            details.append(_("since %(moment)s") % {"moment": format.moment(since, present.zone)})
+    else:
+        tone = "warning"
+        state = _("Registration: %(state)s") % {
+            "state": words.word(words.REGISTRATIONS, backend.get("registration") or "")
+        }
+    return Connection(id=identifier, label=label, icon=icon, tone=tone, state=state, detail=" · ".join(details))
+
+
+def _daemon(present: Present) -> Connection:
+    hardware = present.hardware
+    if hardware is None:
+        tone, state = "bad", _("Not running")
+        detail = _("The control of the charging points does not answer. The last recorded state is shown.")
+    elif hardware.get("ready"):
+        tone, state, detail = "good", _("Ready to charge"), ""
+    else:
+        tone, state = "warning", _("Not ready")
+        detail = " ".join(words.word(words.NOT_READY, code) for code in hardware.get("not_ready") or ())
+    faults = ((hardware or {}).get("station") or {}).get("faults") or []
+    if faults:
+        tone = "warning" if tone == "good" else tone
+        detail = " · ".join(part for part in (detail, words.faults(faults)) if part)
+    return Connection(
+        id="connection-daemon",
+        label=_("Station ↔ middleware daemon"),
+        icon="cpu-chip",
+        tone=tone,
+        state=state,
+        detail=detail,
+    )
+
+
+def _os_version() -> str:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return platform.platform(terse=True)
+    return release.get("PRETTY_NAME", "")
+
+
+def _signal() -> str:
+    signal = configuration.get("/Network/Gateway/Device/Connection/signal")
+    return format.percent(int(signal)) if signal.isdigit() else _("no modem")

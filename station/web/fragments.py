@@ -1,0 +1,32 @@
+"""The parts of a page that the live socket renews, as HTML in the reader's language."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.template.loader import render_to_string
+from django.utils import translation
+
+from station.web import cards, facts, tables
+from station.web.present import Present
+
+DASHBOARD, CONNECTORS, OTHER = "dashboard", "connectors", "other"
+
+
+def render_page(page: str, present: Present, *, language: str) -> dict[str, str]:
+    """Answer the live parts of a page by their id."""
+    with translation.override(language):
+        return {name: render_to_string(template, context) for name, template, context in _parts(page, present)}
+
+
+def _parts(page: str, present: Present) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    if page == DASHBOARD:
+        for connection in facts.connections(present)[1:]:
+            yield connection.id, "components/connection.html", {"connection": connection}
+        yield "facts", "components/facts.html", {"facts": facts.about(present)}
+        for number in present.connector_numbers:
+            card = cards.for_connector(number, present)
+            for part in ("live", "limits", "actions"):
+                yield f"{card.id}-{part}", f"components/point_{part}.html", {"card": card}
+    elif page == CONNECTORS:
+        for table in tables.all_tables(present):
+            yield table.id, "components/table.html", {"table": table}

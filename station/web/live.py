@@ -1,0 +1,100 @@
+"""The live socket: brings renewed parts of the open page, in the reader's language, at most twice a second."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.translation import get_language_from_request
+from redis.exceptions import RedisError
+
+from station import clock
+from station.services import accounts, live
+from station.web import fragments, present, sessions
+
+# Close codes: after 1013 the browser comes back by itself, after 4401 it must not (the session has ended).
+TRY_AGAIN_LATER = 1013
+SIGNED_OUT = 4401
+_SHORTEST_PAUSE_S = 0.5
+# Without any bell the page is looked at again, so that a dead process is noticed.
+_LONGEST_PAUSE_S = 3.0
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """One open page. It only brings fragments; commands go by POST."""
+
+    groups = (live.GROUP,)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve until the page or Redis goes away."""
+        self._bell = asyncio.Event()
+        self._shown: dict[str, str] = {}
+        self._task: asyncio.Task[None] | None = None
+        try:
+            await super().__call__(scope, receive, send)
+        except (RedisError, OSError):
+            await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
+        finally:
+            if self._task is not None:
+                self._task.cancel()
+
+    async def connect(self) -> None:
+        """Let in who is signed in with a password of their own."""
+        if not await self._may_look(clock.now()):
+            await self.close(code=SIGNED_OUT)
+            return
+        query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
+        self._page = query.get("page", [fragments.OTHER])[0]
+        self._language = _language_of(self.scope)
+        await self.accept()
+        self._task = asyncio.create_task(self._serve())
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Ignore what the page says: it has nothing to say here."""
+
+    async def live_changed(self, _message: dict[str, Any]) -> None:
+        """Hear the bell of a publisher."""
+        self._bell.set()
+
+    async def _serve(self) -> None:
+        while await self._renew():
+            await asyncio.sleep(_SHORTEST_PAUSE_S)
+            try:
+                async with asyncio.timeout(_LONGEST_PAUSE_S - _SHORTEST_PAUSE_S):
+                    await self._bell.wait()
+            except TimeoutError:
+                continue
+        await self.close(code=SIGNED_OUT)
+
+    async def _renew(self) -> bool:
+        self._bell.clear()
+        at = clock.now()
+        if not await self._may_look(at):
+            return False
+        parts = await database_sync_to_async(self._render)(at)
+        changed = [html for name, html in parts.items() if self._shown.get(name) != html]
+        self._shown = parts
+        if changed:
+            await self.send(text_data="\n".join(changed))
+        return True
+
+    def _render(self, at: datetime) -> dict[str, str]:
+        return fragments.render_page(self._page, present.look(at), language=self._language)
+
+    @database_sync_to_async
+    def _may_look(self, at: datetime) -> bool:
+        key = self.scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME, "")
+        user = sessions.user_of(key, at=at)
+        return user is not None and not accounts.profile_of(user).must_change_password
+
+
+def _language_of(scope: dict[str, Any]) -> str:
+    request = HttpRequest()
+    request.COOKIES = scope.get("cookies", {})
+    headers = dict(scope.get("headers", ()))
+    request.META["HTTP_ACCEPT_LANGUAGE"] = headers.get(b"accept-language", b"").decode("latin-1")
+    return get_language_from_request(request)

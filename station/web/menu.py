@@ -1,0 +1,45 @@
+"""The menu at the left. A page becomes visible with its line here; one that does not exist is absent, not dead."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One line of the menu: the name of its URL and its label."""
+
+    url_name: str
+    label: str | Promise
+    icon: str = ""
+    expert: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Pages under a common heading; without a heading they stand alone."""
+
+    label: str | Promise = ""
+    pages: tuple[Page, ...]
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section(pages=(Page(url_name="dashboard", label=_("Dashboard"), icon="squares-2x2"),)),
+    Section(
+        label=_("Station"),
+        pages=(Page(url_name="connectors", label=_("Connectors"), icon="bolt"),),
+    ),
+)
+BENCH = Section(label=_("Simulation"), pages=(Page(url_name="bench", label=_("Test bench"), icon="beaker"),))
+SUPPORT = Section(label=_("Support"), pages=(Page(url_name="admin:index", label=_("Records"), icon="circle-stack"),))
+
+
+def sections(*, expert: bool) -> tuple[Section, ...]:
+    """Answer the menu of this station for a user."""
+    return tuple(
+        Section(label=section.label, pages=pages)
+        for section in (*SECTIONS, *((BENCH,) if settings.SIMULATE else ()), SUPPORT)
+        if (pages := tuple(page for page in section.pages if expert or not page.expert))
+    )

@@ -1,0 +1,111 @@
+"""What stands between a request and its view: own names only, a strict browser policy, sessions that end."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, resolve_url
+from django_htmx.http import HttpResponseClientRedirect
+
+from station import clock
+from station.services import accounts
+from station.web import origins, sessions
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+_CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()" for feature in ("camera", "geolocation", "microphone", "payment", "serial", "usb")
+)
+_HEALTH_PATH = "/healthz"
+
+
+class AllowedHosts:
+    """Refuses requests under a foreign name (DNS rebinding), and sends plain HTTP to HTTPS where there is HTTPS."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        host = request.META.get("HTTP_HOST", "")
+        if not origins.is_own_host(host, now_s=clock.monotonic_s()):
+            return HttpResponse("This name or address does not belong to this station.\n", "text/plain", status=400)
+        if settings.SERVES_HTTPS and not request.is_secure() and request.path != _HEALTH_PATH:
+            return self._to_https(request, host)
+        return self.get_response(request)
+
+    @staticmethod
+    def _to_https(request: HttpRequest, host: str) -> HttpResponse:
+        name, _ = origins.split_host(host)
+        place = f"[{name}]" if ":" in name else name
+        port = origins.https_port()
+        suffix = "" if port == 443 else f":{port}"  # noqa: PLR2004 - the port that https means
+        response = HttpResponse(status=308)
+        response["Location"] = f"https://{place}{suffix}{request.get_full_path()}"
+        return response
+
+
+class ContentSecurityPolicy:
+    """Lets pages load nothing but our own files, and keeps them out of every cache."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+        response["Permissions-Policy"] = _PERMISSIONS_POLICY
+        response.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class SessionRules:
+    """Closes every page to strangers, ends idle and old sessions, and insists on a password of one's own."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], _args: Any, _kwargs: Any
+    ) -> HttpResponseBase | None:
+        """Answer in the view's place where the rules say so."""
+        at = clock.now()
+        if isinstance(request.user, User) and sessions.has_ended(request.session, at=at):
+            logout(request)
+        if not isinstance(request.user, User):
+            return self._to_login(request) if getattr(view, "login_required", True) else None
+        if not getattr(view, "is_passive", False):
+            sessions.note_activity(request.session, at=at)
+        if getattr(view, "before_password_change", False) or not getattr(view, "login_required", True):
+            return None
+        if accounts.profile_of(request.user).must_change_password:
+            return self._go(request, resolve_url("profile"))
+        return None
+
+    def _to_login(self, request: HttpRequest) -> HttpResponseBase:
+        if request.headers.get("HX-Request"):
+            return self._go(request, resolve_url(settings.LOGIN_URL))
+        if request.method == "GET":
+            return redirect_to_login(request.get_full_path())
+        return redirect(settings.LOGIN_URL)
+
+    @staticmethod
+    def _go(request: HttpRequest, url: str) -> HttpResponseBase:
+        if request.headers.get("HX-Request"):
+            return HttpResponseClientRedirect(url)
+        return redirect(url)

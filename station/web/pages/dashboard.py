@@ -1,0 +1,81 @@
+"""Dashboard: the station's data, its connections, and a tile per charging point."""
+
+from django import forms
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from station import clock
+from station.domain.commands import Outcome, Refusal, StartSession, Status, StopSession, UnlockConnector
+from station.services import identity
+from station.web import cards, facts, present
+from station.web.requests import answer, submit
+
+
+@require_GET
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """Show the whole station at a glance."""
+    now = present.look(clock.now())
+    return render(
+        request,
+        "pages/dashboard.html",
+        {
+            "facts": facts.about(now),
+            "connections": facts.connections(now),
+            "cards": [cards.for_connector(number, now) for number in now.connector_numbers],
+        },
+    )
+
+
+class StartForm(forms.Form):
+    """The card to charge for."""
+
+    # OCPP 1.6 CiString20Type: a longer card number is refused, not cut.
+    id_tag = forms.RegexField(r"^[ -~]{1,20}$", max_length=20)
+
+
+@require_POST
+def start(request: HttpRequest, connector_id: int) -> HttpResponse:
+    """Start a session for a card, which is checked first as at the reader."""
+    form = StartForm(request.POST)
+    if form.is_valid():
+        outcome = submit(
+            request,
+            StartSession(
+                id_tag=form.cleaned_data["id_tag"], connector_id=_existing(connector_id), authorize=True
+            ),
+        )
+    else:
+        outcome = Outcome(status=Status.REJECTED, reason=Refusal.TAG_INVALID)
+    return _reply(request, connector_id, outcome, _("Start requested."))
+
+
+@require_POST
+def stop(request: HttpRequest, connector_id: int) -> HttpResponse:
+    """End the running session."""
+    outcome = submit(request, StopSession(connector_id=_existing(connector_id), reason="Local"))
+    return _reply(request, connector_id, outcome, _("The session is being ended."))
+
+
+@require_POST
+def unlock(request: HttpRequest, connector_id: int) -> HttpResponse:
+    """Open the lock; a running session ends first."""
+    outcome = submit(request, UnlockConnector(connector_id=_existing(connector_id)))
+    return _reply(request, connector_id, outcome, _("Unlocked."))
+
+
+def _existing(connector_id: int) -> int:
+    if not 1 <= connector_id <= identity.load().connectors:
+        raise Http404
+    return connector_id
+
+
+def _reply(request: HttpRequest, connector_id: int, outcome: Outcome, success: str) -> HttpResponse:
+    return answer(
+        request,
+        element_id=f"connector-{connector_id}-answer",
+        outcome=outcome,
+        success=success,
+        back="dashboard",
+    )

@@ -1,0 +1,26 @@
+"""Whether the station can charge, for whoever watches over it."""
+
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
+
+from station import clock
+from station.services import live
+from station.ui import words
+from station.web import present
+from station.web.access import passive, public
+
+
+@public
+@passive
+@require_safe
+def healthz(_request: HttpRequest) -> JsonResponse:
+    """Answer 200 when the control loop is alive and ready, else 503 with the reasons. The backend does not matter."""
+    hardware = live.read(live.HARDWARE)
+    if hardware is None or not present.is_fresh(hardware, clock.now()):
+        codes = ["hardware_absent"]
+    elif not hardware.get("ready"):
+        codes = list(hardware.get("not_ready") or ["hardware_starting"])
+    else:
+        return JsonResponse({"ready": True})
+    reasons = [{"code": code, "text": words.word(words.NOT_READY, code)} for code in codes]
+    return JsonResponse({"ready": False, "reasons": reasons}, status=503)

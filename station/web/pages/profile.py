@@ -1,0 +1,87 @@
+"""User profile: password and advanced settings."""
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from station import clock
+from station.domain.commands import Origin
+from station.services import accounts, sign_in_delays
+from station.services.passwords import MAXIMUM_LENGTH
+from station.ui import format
+from station.web.access import before_password_change
+from station.web.requests import signed_in
+
+
+def _password(label: object, autocomplete: str) -> forms.CharField:
+    widget = forms.PasswordInput(attrs={"autocomplete": autocomplete})
+    return forms.CharField(label=label, max_length=MAXIMUM_LENGTH, strip=False, widget=widget)  # type: ignore[arg-type]
+
+
+class PasswordForm(forms.Form):
+    """Old password, and the new one twice."""
+
+    old = _password(gettext_lazy("Old password"), "current-password")
+    new = _password(gettext_lazy("New password"), "new-password")
+    repeat = _password(gettext_lazy("New password (repeat)"), "new-password")
+
+    def clean(self) -> None:
+        """Refuse two different new passwords, and the old one as the new one."""
+        given = self.cleaned_data
+        if "new" in given and "repeat" in given and given["new"] != given["repeat"]:
+            self.add_error("repeat", _("The two new passwords differ."))
+        if "new" in given and given["new"] == given.get("old"):
+            self.add_error("new", _("The new password is the old one."))
+
+
+@before_password_change
+@sensitive_post_parameters("old", "new", "repeat")
+@require_http_methods(["GET", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    """Show the profile; change the password."""
+    user = signed_in(request)
+    form = PasswordForm(request.POST or None)
+    if request.method == "POST" and form.is_valid() and _change(request, user, form):
+        messages.success(request, _("The password has been changed. All other sessions have ended."))
+        return redirect("dashboard")
+    status = 400 if form.errors else 200
+    return render(
+        request, "pages/profile.html", {"form": form, "settings": accounts.profile_of(user)}, status=status
+    )
+
+
+@require_POST
+def advanced(request: HttpRequest) -> HttpResponse:
+    """Switch between default and expert settings."""
+    accounts.profile_of(signed_in(request)).show_expert(request.POST.get("advanced") == "expert")
+    messages.success(request, _("Saved."))
+    return redirect("profile")
+
+
+def _change(request: HttpRequest, user: User, form: PasswordForm) -> bool:
+    account, address = f"{user.username} (change)", request.META.get("REMOTE_ADDR", "")
+    at = clock.now()
+    try:
+        sign_in_delays.claim_attempt(account=account, address=address, at=at)
+    except sign_in_delays.SignInDelayed as delay:
+        form.add_error(None, _("Too many attempts. Try again in %(wait)s.") % {"wait": format.wait(delay.wait_s)})
+        return False
+    if not accounts.verify_password(user, form.cleaned_data["old"]):
+        form.add_error("old", _("The old password is wrong."))
+        return False
+    sign_in_delays.forget(account=account, address=address)
+    try:
+        accounts.set_password(user, form.cleaned_data["new"], origin=Origin.WEB, at=at)
+    except ValidationError as refusal:
+        form.add_error("new", refusal)
+        return False
+    update_session_auth_hash(request, user)
+    return True
