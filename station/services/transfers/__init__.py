@@ -1,0 +1,51 @@
+"""Fetching and bringing files over FTP, FTPS, SFTP, HTTP and HTTPS, as a backend asks for it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from station.services.transfers.errors import LocationRefused
+from station.services.transfers.exchange import Exchange
+from station.services.transfers.location import Location
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["Exchange", "Location", "download", "upload"]
+
+
+def _protocol(location: Location) -> "ModuleType":
+    match location.scheme:
+        case "ftp" | "ftps":
+            from station.services.transfers import ftp
+
+            return ftp
+        case "sftp":
+            from station.services.transfers import sftp
+
+            return sftp
+        case _:
+            from station.services.transfers import http
+
+            return http
+
+
+def download(location: Location, target: Path, exchange: Exchange) -> None:
+    """Fetch a file; it appears under its name only when it is complete. Raises `TransferFailed` or its kin."""
+    if not location.segments:
+        raise LocationRefused(f"{location}: the location names no file")
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with part.open("wb") as file:
+            _protocol(location).download(location, file, exchange)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def upload(location: Location, source: Path, name: str, exchange: Exchange) -> None:
+    """Bring a file into the directory the location names. Raises `TransferFailed` or its kin."""
+    with source.open("rb") as file:
+        _protocol(location).upload(location, file, name, exchange)

@@ -1,0 +1,108 @@
+"""FTP, and FTP over TLS as RFC 4217 has it (AUTH TLS on the ordinary port); passive mode only."""
+
+import ftplib
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+from typing_extensions import override
+
+from station.services.transfers.errors import ConnectionBroken, IdentityRefused, LoginRefused, ServerRefused
+from station.services.transfers.exchange import BLOCK_BYTES, Exchange, Intake
+from station.services.transfers.location import Location
+
+_NOT_LOGGED_IN = ("530", "532", "331", "332")
+# RFC 959: the requested action is not taken: no such file, no access, or a name that is not allowed.
+_NO_ACCESS = ("550", "553")
+
+
+class _Plain(ftplib.FTP):
+    """A connection to an address that was checked before, not to whatever the name means now."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        super().__init__(timeout=exchange.timeout_s, encoding="utf-8")
+
+    def dial(self, host: str, port: int) -> None:
+        """Connect and read the greeting."""
+        self.host, self.port = host, port
+        self.sock = self._exchange.dial(host, port)
+        self.af = self.sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+
+
+class _Secure(ftplib.FTP_TLS, _Plain):
+    """The same over TLS; servers commonly want the data connection to resume the session of the control one."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        ftplib.FTP_TLS.__init__(self, timeout=exchange.timeout_s, encoding="utf-8", context=exchange.tls())
+
+    @override
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        control = self.sock
+        session = control.session if isinstance(control, ssl.SSLSocket) else None
+        return self.context.wrap_socket(connection, server_hostname=self.host, session=session), size
+
+
+@contextmanager
+def _connected(location: Location, exchange: Exchange) -> Iterator[_Plain]:
+    ftp = _Secure(exchange) if location.scheme == "ftps" else _Plain(exchange)
+    try:
+        ftp.dial(location.host, location.port)
+        if isinstance(ftp, _Secure):
+            ftp.auth()
+        ftp.login(location.user or "anonymous", location.password or ("" if location.user else "station@"))
+        if isinstance(ftp, _Secure):
+            ftp.prot_p()
+        yield ftp
+        with suppress(OSError, EOFError, ftplib.Error):
+            ftp.quit()
+    except ftplib.Error as error:
+        answer = str(error)[:120]
+        if answer.startswith((*_NOT_LOGGED_IN, *_NO_ACCESS)):
+            raise LoginRefused(f"{location}: {answer}") from error
+        raise ServerRefused(f"{location}: {answer}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise IdentityRefused(f"{location}: {error.verify_message}") from error
+    except (OSError, EOFError) as error:
+        raise ConnectionBroken(f"{location}: {error or 'the connection ended'}") from error
+    finally:
+        ftp.close()
+
+
+def download(location: Location, target: BinaryIO, exchange: Exchange) -> None:
+    """Fetch a file."""
+    intake = Intake(target, exchange)
+    with _connected(location, exchange) as ftp:
+        for directory in location.segments[:-1]:
+            ftp.cwd(directory)
+        ftp.voidcmd("TYPE I")
+        size = _size(ftp, location.segments[-1])
+        intake.announce(size)
+        ftp.retrbinary(f"RETR {location.segments[-1]}", intake.write, blocksize=BLOCK_BYTES)
+        if size is not None and intake.size != size:
+            raise ConnectionBroken(f"{location}: {intake.size} of {size} bytes arrived")
+
+
+def upload(location: Location, source: BinaryIO, name: str, exchange: Exchange) -> None:
+    """Bring a file into the directory the location names, which is made where it is missing."""
+    with _connected(location, exchange) as ftp:
+        for directory in location.segments:
+            try:
+                ftp.cwd(directory)
+            except ftplib.error_perm:
+                ftp.mkd(directory)
+                ftp.cwd(directory)
+        ftp.storbinary(f"STOR {name}", source, blocksize=BLOCK_BYTES, callback=lambda _block: exchange.check())
+
+
+def _size(ftp: ftplib.FTP, name: str) -> int | None:
+    try:
+        return ftp.size(name)
+    except ftplib.Error:
+        # SIZE is an extension (RFC 3659); without it a cut shows only in the server's closing answer.
+        return None
