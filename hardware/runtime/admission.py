@@ -65,7 +65,7 @@ class Admission:
             outcome = await self._act_on_tag(id_tag, points, origin, reader)
         finally:
             self._judging.discard(key)
-        await signal(reader, ReaderSignal.ACCEPTED if outcome.succeeded else ReaderSignal.REFUSED)
+        self._spawn(signal(reader, ReaderSignal.ACCEPTED if outcome.succeeded else ReaderSignal.REFUSED))
         if not outcome.succeeded:
             await self._station.tell_refusal(id_tag, outcome)
         return outcome
@@ -90,7 +90,7 @@ class Admission:
         chosen = self._choose(points)
         if isinstance(chosen, Refusal):
             return rejected(chosen)
-        await signal(reader, ReaderSignal.WAIT)
+        self._spawn(signal(reader, ReaderSignal.WAIT))
         return await self._admit(Wish(id_tag=id_tag, origin=origin, point=chosen, reader=reader))
 
     async def _stop_with(self, id_tag: str, points: "Sequence[ChargingPoint]") -> Outcome | None:
@@ -265,8 +265,8 @@ class Admission:
                 await other.handle(machine.StopRequested(reason="Local"))
                 await point.handle(machine.TagAuthorized(permission=permission))
                 return
-        if configuration.get_bool("/hw/auth/device/Dummy/enabled"):
-            dummy = configuration.get("/hw/auth/device/Dummy/id/value")
+        if await self._station.database(configuration.get_bool, "/hw/auth/device/Dummy/enabled"):
+            dummy = await self._station.database(configuration.get, "/hw/auth/device/Dummy/id/value")
             outcome = await self._admit(Wish(id_tag=dummy, origin="plug", point=point))
             if not outcome.succeeded:
                 await self._station.tell_refusal(dummy, outcome)
@@ -275,7 +275,8 @@ class Admission:
         """The stop button: ends a session, in plug and charge only where the owner allows it."""
         if point.session is None:
             return
-        if point.session.origin == "plug" and not configuration.get_bool("/hw/auth/device/Dummy/allowStop"):
+        free = point.session.origin == "plug"
+        if free and not await self._station.database(configuration.get_bool, "/hw/auth/device/Dummy/allowStop"):
             return
         await point.handle(machine.StopRequested(reason="Local"))
 

@@ -105,8 +105,10 @@ class Sampler:
         session = point.session
         if session is None and context is ReadingContext.SAMPLE_PERIODIC:
             return
+        if session is not None and session.ending:
+            return
         reading = await self._fresh(point)
-        if reading is None:
+        if reading is None or (session is not None and session.ending):
             return
         plan = self._station.metering
         clocked = context is ReadingContext.SAMPLE_CLOCK

@@ -334,6 +334,8 @@ class ChargingPoint:
         if session is None:
             return
         stopped_at = clock.now()
+        # From here on nothing is sampled: a later sample would overtake the end on its way into the queue.
+        session.ending = True
         await self._wait_for_no_current()
         register = WattHour(self.register_wh or session.meter_start_wh)
         values: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ from station.domain.supervision import Watch
 log = logging.getLogger(__name__)
 
 CONTROLLER_IDLE_S = 0.25
-CONTROLLER_HURRY_S = 0.05
+CONTROLLER_HURRY_S = 0.03
 METER_IDLE_S = 2.0
 METER_SESSION_S = 1.0
 READER_S = 0.06
@@ -123,6 +123,9 @@ async def poll_meter(
                     log.warning("meter %d is silent: %s", point.number, error)
                     await faults_changed(point)
         else:
+            if not point.equipment.meter_ok:
+                # After a silence it may be another meter.
+                point.equipment.meter = None
             silence.heard()
             point.equipment.meter_ok = True
             reading = point.reading

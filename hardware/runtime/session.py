@@ -12,6 +12,7 @@ class RunningSession:
 
     `energy_ceiling_wh`: register up to which a refused card may still draw (MaxEnergyOnInvalidId); None: no ceiling.
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
+    `ending`: the final register is being read.
     """
 
     id: int
@@ -23,6 +24,7 @@ class RunningSession:
     transaction_id: int | None = None
     energy_ceiling_wh: int | None = None
     suspended: bool = False
+    ending: bool = False
     last_noted_s: float = 0.0
     last_sample_wh: int | None = None
 

@@ -6,8 +6,8 @@ from station.domain.connector import CarPaused, CarWantsEnergy, Event, PlugInser
 from station.domain.ports import Pilot
 from station.domain.units import MilliAmpere
 
-# A pilot that chatters between B and C faster than this is noise, not a wish (F18 of the fault catalogue: 5 Hz).
-DEBOUNCE_S = 0.08
+# Two observations this far apart must agree; a pilot that chatters between B and C (fault catalogue F18: 5 Hz) does not.
+DEBOUNCE_S = 0.03
 _WANTING = frozenset({Pilot.C, Pilot.D})
 _CONNECTED = frozenset({Pilot.B, Pilot.C, Pilot.D})
 
