@@ -207,7 +207,7 @@ def step(
     """
     wanted = {demand.point_id: demand for demand in demands}
     reachable = {point_id: demand for point_id, demand in wanted.items() if demand.reachable}
-    # What a returning point was last told is said again, since it may have gone to its fallback meanwhile.
+    # A returning point is told its limit in any case, since it may have gone to its fallback meanwhile.
     returning = [point_id for point_id in reachable if state.points.get(point_id, _NEW).lost]
     points = {
         point_id: _observe(state.points.get(point_id, _NEW), wanted.get(point_id), now_s=now_s, policy=policy)
@@ -235,7 +235,7 @@ def step(
         if target < point.commanded:
             point = _reduce(point, target, capacity=_can_charge(demand), now_s=now_s, policy=policy)
             commands.append(Command(point_id=point_id, limit=target))
-        points[point_id] = _note_waiting(point, demand)
+        points[point_id] = _note_place(point, demand, target)
     reserved = _reserved_per_phase(points.values(), now_s)
     headroom = {phase: limit - reserved[phase] for phase, limit in available.items()}
     for candidate in sorted(candidates, key=lambda each: (points[each.point_id].commanded, each)):
@@ -318,9 +318,15 @@ def _observe(point: PointState, demand: Demand | None, *, now_s: float, policy: 
     if demand is None or not demand.reachable:
         return point if point.lost else replace(point, lost=True)
     if point.lost:
-        # It may draw its fallback until it has carried out the first command it gets again.
-        until_s = now_s + policy.pause_settle_s
-        point = replace(point, lost=False, echoes=_with_echo(point, point.fallback, until_s, now_s))
+        # It stands at its last command or at its fallback, nobody knows which. It is told the lower one, or what the
+        # budget has room for beside the higher one, and counts as the higher one until that is carried out.
+        highest = max(point.commanded, point.fallback)
+        point = replace(
+            point,
+            lost=False,
+            commanded=floor_to_step(min(point.commanded, point.fallback)),
+            echoes=_with_echo(point, highest, now_s + policy.lease_s + policy.pause_settle_s, now_s),
+        )
     if point.echoes and demand.confirmed is not None and demand.confirmed == point.commanded:
         settled_s = now_s + _settle_s(point.commanded, policy)
         if any(until_s > settled_s for _, until_s in point.echoes):
@@ -328,12 +334,13 @@ def _observe(point: PointState, demand: Demand | None, *, now_s: float, policy: 
     return point
 
 
-def _note_waiting(point: PointState, demand: Demand) -> PointState:
+def _note_place(point: PointState, demand: Demand, target: MilliAmpere) -> PointState:
     waiting = point.commanded == PAUSE and _can_charge(demand)
     paused_since_s = point.paused_since_s if demand.active else None
-    if (waiting, paused_since_s) == (point.waiting, point.paused_since_s):
+    charging_since_s = point.charging_since_s if target > PAUSE else None
+    if (waiting, paused_since_s, charging_since_s) == (point.waiting, point.paused_since_s, point.charging_since_s):
         return point
-    return replace(point, waiting=waiting, paused_since_s=paused_since_s)
+    return replace(point, waiting=waiting, paused_since_s=paused_since_s, charging_since_s=charging_since_s)
 
 
 def _settle_s(limit: MilliAmpere, policy: Policy) -> float:
@@ -354,7 +361,6 @@ def _reduce(point: PointState, target: MilliAmpere, *, capacity: bool, now_s: fl
         commanded=target,
         echoes=_with_echo(point, point.commanded, until_s, now_s),
         changed_at_s=now_s,
-        charging_since_s=None if target == PAUSE else point.charging_since_s,
         paused_since_s=now_s if target == PAUSE and capacity else point.paused_since_s,
     )
 

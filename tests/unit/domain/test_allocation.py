@@ -432,13 +432,16 @@ def test_section_5_lost_points_may_go_to_their_fallback_without_exceeding_the_li
         before = draw(point_id, now_s)
         wanted[point_id] = replace(wanted[point_id], active=active, reachable=reachable)
         if reachable and point_id in lost_since:
-            yard.falling.append((point_id, before, now_s + 6.0))
+            yard.commanded[point_id] = before
             del lost_since[point_id]
         elif not reachable:
             lost_since.setdefault(point_id, now_s)
         state, commands = step(state, wanted.values(), now_s, budget=uniform(limit), policy=policy)
         yard.obey(commands, now_s)
         assert not lost_since.keys() & limits(commands).keys()
+        for each in POINT_IDS:
+            if not wanted[each].active and wanted[each].reachable:
+                assert state.points[each].charging_since_s is None
         for part in (0.0, 0.3, 0.6, 0.999):
             assert sum(draw(each, now_s + pause_s * part) for each in POINT_IDS) <= limit
         now_s += pause_s
