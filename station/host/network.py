@@ -1,13 +1,9 @@
 """The network interfaces of the computer, read without any service."""
 
-import socket
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-import psutil
-
-from station.host.ports import InterfaceAddress
+from station.host.addresses import outside_addresses
 from station.host.simulated import HostFile
 
 _NO_GATEWAY = "00000000"
@@ -18,13 +14,8 @@ _ROUTE_FIELDS = 3
 class KernelNetwork:
     """Asks the kernel."""
 
-    def addresses(self) -> tuple[InterfaceAddress, ...]:
-        return tuple(
-            InterfaceAddress(interface=name, address=entry.address, prefix=_prefix(entry.address, entry.netmask))
-            for name, entries in sorted(psutil.net_if_addrs().items())
-            for entry in entries
-            if entry.family in (socket.AF_INET, socket.AF_INET6) and _is_useful(entry.address)
-        )
+    def addresses(self) -> tuple[str, ...]:
+        return outside_addresses()
 
     def uplink_up(self) -> bool:
         """Tell whether the kernel has a default route."""
@@ -43,21 +34,6 @@ class SimulatedNetwork(KernelNetwork):
 
     def uplink_up(self) -> bool:
         return self.file.read().backend_link
-
-
-def _is_useful(address: str) -> bool:
-    # A link-local IPv6 address carries its interface ("fe80::1%eth0") and is of no use in a browser.
-    if "%" in address:
-        return False
-    return not ip_address(address).is_loopback
-
-
-def _prefix(address: str, netmask: str | None) -> int:
-    if netmask is None:
-        return ip_address(address).max_prefixlen
-    if ":" in netmask:
-        return bin(int(ip_address(netmask))).count("1")
-    return ip_network(f"0.0.0.0/{netmask}").prefixlen
 
 
 def _is_default(fields: list[str]) -> bool:

@@ -6,15 +6,6 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
-class InterfaceAddress:
-    """One address of one network interface; `prefix` is the length of the network part in bits."""
-
-    interface: str
-    address: str
-    prefix: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModemStatus:
     """What the modem says; `signal` in percent, None while it has no network."""
 
@@ -27,8 +18,8 @@ class ModemStatus:
 class NetworkPort(Protocol):
     """The network interfaces."""
 
-    def addresses(self) -> tuple[InterfaceAddress, ...]:
-        """List the addresses other machines may reach the station at, the loopback left out."""
+    def addresses(self) -> tuple[str, ...]:
+        """List the addresses others can reach the station at, in a steady order."""
 
     def uplink_up(self) -> bool:
         """Tell whether there is a way out to the backend; cheap enough to be asked 20 times a second."""

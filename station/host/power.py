@@ -113,8 +113,8 @@ class SystemPower:
 def _systemctl(*verb: str) -> None:
     try:
         # polkit decides whether the station's user may; the rule is in deploy/.
-        subprocess.run(
-            ["/usr/bin/systemctl", "--no-ask-password", *verb],  # noqa: S603 - fixed words only
+        subprocess.run(  # noqa: S603 - fixed words only
+            ["/usr/bin/systemctl", "--no-ask-password", *verb],
             check=True,
             capture_output=True,
             text=True,

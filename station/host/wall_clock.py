@@ -50,6 +50,7 @@ class SimulatedClock:
         return clock.now() >= _EARLIEST_PLAUSIBLE
 
     def set_from_backend(self, at: datetime) -> bool:
+        logger.debug("the backend says it is %s", at)
         return False
 
 

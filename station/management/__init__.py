@@ -1,0 +1,1 @@
+"""The station's own commands of manage.py."""

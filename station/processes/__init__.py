@@ -1,0 +1,1 @@
+"""The station's processes: what each of them runs, and the main process that supervises them."""

@@ -22,7 +22,7 @@ PROGRAMS = {
     "ocpp": "station.processes.programs.ocpp",
     "web": "station.processes.programs.web",
 }
-# prctl(2)
+# From prctl(2), for which Python has no binding.
 _PR_SET_PDEATHSIG = 1
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 logger = logging.getLogger(__name__)

@@ -3,7 +3,6 @@
 import socket
 import time
 from contextlib import closing
-from pathlib import Path
 
 from django.conf import settings
 
@@ -21,7 +20,7 @@ def answers() -> bool:
         return True
 
 
-def wait(data: Path) -> bool:
+def wait() -> bool:
     """Wait a moment for Redis, so that a worker's first try succeeds; a late Redis is its own retry's affair."""
     deadline_s = time.monotonic() + _PATIENCE_S
     while not (up := answers()) and time.monotonic() < deadline_s:

@@ -24,6 +24,7 @@ from supervisor.poller import PollPoller
 from supervisor.process import ProcessGroup, Subprocess
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
+from typing_extensions import override
 
 from station.host.power import PowerVerb, take_request
 from station.paths import DataDirectory
@@ -36,7 +37,7 @@ from station.processes.programs.redis import SOCKET_NAME
 CONFIG_FILE = "supervisord.conf"
 COMMAND = "station-process"
 # Seconds a process has for an orderly end; together they stay below the ten seconds a stop may take.
-STOP_PATIENCE_S = {"web": 2, "ocpp": 2, "worker": 1, "hardware": 2, "simulator": 1, "demo-backend": 1, "redis": 1}
+STOP_PATIENCE_S = {"web": 1, "ocpp": 2, "worker": 2, "hardware": 2, "simulator": 1, "demo-backend": 1, "redis": 1}
 # What a restart of the software leaves alone.
 _KEPT_ON_RESTART = {"redis", "simulator", "demo-backend"}
 _FIRST_BACKOFF_S = 0.1
@@ -83,7 +84,8 @@ def configuration(names: list[str]) -> str:
 class StationProcess(Subprocess):  # type: ignore[misc]
     """A child that comes back at once after an accident, and ever more slowly when it cannot live."""
 
-    def change_state(self, new_state: int, expected: bool = True) -> bool | None:  # noqa: FBT001, FBT002
+    @override
+    def change_state(self, new_state: int, expected: bool = True) -> bool | None:
         """Replace the supervisor's whole seconds of delay by tenths, doubling."""
         result: bool | None = super().change_state(new_state, expected)
         if new_state == ProcessStates.BACKOFF:
@@ -108,6 +110,7 @@ class StationProcess(Subprocess):  # type: ignore[misc]
 class StationProcessConfig(ProcessConfig):  # type: ignore[misc]
     """Makes StationProcess instances."""
 
+    @override
     def make_process(self, group: ProcessGroup | None = None) -> StationProcess:
         """Make the process of this configuration."""
         process = StationProcess(self)
@@ -126,6 +129,7 @@ class PromptPoller(PollPoller):  # type: ignore[misc]
         self.patience_s: Callable[[], float] = lambda: 1.0
         self.on_signal: Callable[[], None] = lambda: None
 
+    @override
     def poll(self, timeout: float) -> tuple[list[int], list[int]]:
         """Wait; the caller's fixed second is ignored."""
         # A millisecond more than due, because the supervisor compares with "later than".
@@ -137,6 +141,7 @@ class PromptPoller(PollPoller):  # type: ignore[misc]
             self.on_signal()
         return readable, writable
 
+    @override
     def close(self) -> None:
         """Let go of the bell."""
         signal.set_wakeup_fd(-1)
@@ -156,6 +161,7 @@ class SignalInbox(SignalReceiver):  # type: ignore[misc]
         """The signal that is handled next."""
         return self._signals_recvd[0] if self._signals_recvd else None
 
+    @override
     def get_signal(self) -> int | None:
         """Take the first signal."""
         return self._signals_recvd.popleft() if self._signals_recvd else None
@@ -169,34 +175,39 @@ class StationOptions(ServerOptions):  # type: ignore[misc]
 
     def __init__(self, plan: Plan, kept: set[int]) -> None:
         super().__init__()
-        self.poller.close()
-        self.poller = PromptPoller(self)
+        self.poller: PromptPoller = PromptPoller(self)
         self.signal_receiver = SignalInbox()
         self._plan = plan
         self._kept = kept
         self._main_pid, self._main_group = os.getpid(), os.getpgrp()
         self.on_open: Callable[[], None] = lambda: None
 
+    @override
     def _processes_from_section(self, parser: Any, section: str, group_name: str, klass: Any = None) -> Any:
         return super()._processes_from_section(parser, section, group_name, StationProcessConfig)
 
+    @override
     def check_execv_args(self, filename: str, argv: list[str], st: Any) -> None:
         """Accept our own command, which is no file."""
 
+    @override
     def close_fd(self, fd: int) -> None:
         """Close a descriptor unless every process of the station needs it."""
         if fd not in self._kept:
             super().close_fd(fd)
 
+    @override
     def setsignals(self) -> None:
         """Listen to requests for a restart, too."""
         super().setsignals()
         signal.signal(signal.SIGUSR1, self.signal_receiver.receive)
 
+    @override
     def openhttpservers(self, supervisord: Supervisor) -> None:
         """Open none: nobody but the main process's signals controls this supervisor."""
         self.on_open()
 
+    @override
     def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
         """Become the child here and now."""
         code = child.run_forked(argv[1], self._plan, main_pid=self._main_pid, main_group=self._main_group)
@@ -219,6 +230,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
         options.poller.patience_s = self._patience_s
         options.poller.on_signal = self.handle_signal
 
+    @override
     def handle_signal(self) -> None:
         """Treat a lost terminal as the end, and SIGUSR1 as a request."""
         receiver = self.options.signal_receiver
@@ -233,6 +245,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
         if self.options.mood == SupervisorStates.SHUTDOWN and not self.stopping:
             self._lock.announce_stop()
 
+    @override
     def tick(self, now: float | None = None) -> None:
         """Do what is due in every round."""
         self._continue_restart()
@@ -260,10 +273,10 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             return
         match take_request(DataDirectory(self._plan.data)):
             case PowerVerb.REBOOT:
-                self.options.logger.warn("restarting everything, as asked")
+                self.options.logger.warning("restarting everything, as asked")
                 self.options.mood = SupervisorStates.RESTARTING
             case PowerVerb.RESTART_SOFTWARE if not self._to_start:
-                self.options.logger.warn("restarting the software, as asked")
+                self.options.logger.warning("restarting the software, as asked")
                 ours = [group for group in self.process_groups.values() if group.config.name not in _KEPT_ON_RESTART]
                 self._to_start = sorted(ours)
                 self._to_stop = sorted(ours)

@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
-        from station.processes import preparation, preload, supervision
+        from station.processes import preload, preparation, supervision
 
         lock = StationLock(settings.DATA)
         try:

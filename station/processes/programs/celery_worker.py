@@ -12,24 +12,30 @@ from celery import bootsteps
 from celery.apps.worker import Worker
 from celery.beat import Service
 from celery.platforms import SecurityWarning
+from redis.exceptions import RedisError
+from typing_extensions import override
 
 from station.celery import app
 from station.processes import redis_socket
-from station.processes.plan import Plan
 
+# How long one read of the queue waits in Redis: only a bound for a silent Redis, tasks arrive at once.
+_BLOCKING_READ_S = 10
 _LONGEST_BEAT_SLEEP_S = 60
 
 
 class StationWorker(Worker):  # type: ignore[misc]
     """A worker whose signals, log and title belong to the station."""
 
+    @override
     def install_platform_tweaks(self, worker: Worker) -> None:
         """Install no handlers: `run` has its own."""
 
+    @override
     def setup_logging(self, colorize: bool | None = None) -> bool:
         """Leave logging as Django has set it up."""
         return True
 
+    @override
     def set_process_status(self, info: str) -> None:
         """Keep the title the station gave."""
 
@@ -42,12 +48,14 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._service: Service | None = None
         self._thread: threading.Thread | None = None
 
+    @override
     def start(self, worker: Worker) -> None:
         """Start the thread."""
         self._service = Service(worker.app, max_interval=_LONGEST_BEAT_SLEEP_S, scheduler_cls="celery.beat:Scheduler")
         self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
         self._thread.start()
 
+    @override
     def stop(self, worker: Worker) -> None:
         """Let the thread end when it wakes up next; it holds nothing that must be saved."""
         if self._service:
@@ -59,6 +67,7 @@ class WakeOnSignal(bootsteps.StartStopStep):  # type: ignore[misc]
 
     requires = ("celery.worker.components:Hub",)
 
+    @override
     def start(self, worker: Worker) -> None:
         """Connect the signal to the loop."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -66,11 +75,30 @@ class WakeOnSignal(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.hub.add_reader(reader, os.read, reader, 64)
 
 
-def run(plan: Plan, *, queue: str, tasks: list[str]) -> int:
+def _client_name(queue: str) -> str:
+    return f"worker-{queue}"
+
+
+def _end_blocking_read(queue: str) -> None:
+    """Let Redis answer the waiting read of the queue now; kombu waits for that answer before it closes."""
+    from station.services import redis
+
+    client = redis.client()
+    try:
+        for entry in client.client_list():
+            if entry["name"] == _client_name(queue) and entry["cmd"] == "brpop":
+                client.client_unblock(int(entry["id"]))
+    except (RedisError, OSError):
+        # Without Redis nothing waits.
+        return
+
+
+def run(*, queue: str, tasks: list[str]) -> int:
     """Run one worker in this process until SIGTERM; answers the exit code."""
     from celery.worker import state
 
-    redis_socket.wait(plan.data)
+    redis_socket.wait()
+    app.conf.broker_transport_options |= {"client_name": _client_name(queue), "polling_interval": _BLOCKING_READ_S}
     # Django's checks load every page and form of the web interface; whoever starts the station runs them once.
     os.environ["CELERY_SKIP_CHECKS"] = "1"
     # The only database is a file: its connection is not worth renewing for each task.
@@ -92,8 +120,9 @@ def run(plan: Plan, *, queue: str, tasks: list[str]) -> int:
         quiet=True,
     )
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
         state.should_stop = 0
+        _end_blocking_read(queue)
 
     signal.signal(signal.SIGTERM, end)
     worker.start()

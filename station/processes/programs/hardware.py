@@ -5,7 +5,7 @@ from station.processes.plan import Plan
 from station.processes.programs import celery_worker
 
 
-def main(plan: Plan) -> int:
+def main(_plan: Plan) -> int:
     """Control the hardware until SIGTERM."""
     app.steps["worker"].add("hardware.runtime.bootstep:ControlLoop")
-    return celery_worker.run(plan, queue=HARDWARE_QUEUE, tasks=["hardware.runtime.tasks"])
+    return celery_worker.run(queue=HARDWARE_QUEUE, tasks=["hardware.runtime.tasks"])

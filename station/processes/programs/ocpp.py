@@ -3,7 +3,7 @@
 from station.processes.plan import Plan
 
 
-def main(plan: Plan) -> int:
+def main(_plan: Plan) -> int:
     """Hold the connection until SIGTERM."""
     from ocpp_client import worker
 

@@ -8,7 +8,6 @@ from station.processes.plan import Plan
 def main(plan: Plan) -> int:
     """Play the hardware until SIGTERM."""
     from hardware.simulator.main import SimulatorSettings, run
-
     from station.services import identity
 
     control = (plan.sim_control.host, plan.sim_control.port) if plan.sim_control else None
