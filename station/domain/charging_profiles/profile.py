@@ -13,6 +13,8 @@ _Member = TypeVar("_Member", bound=StrEnum)
 _DECIMAL_NOISE = Decimal("0.000001")
 # Numbers of the schema are 32 bit; with moments far from the end of the calendar no sum of both can leave it.
 _LARGEST_INTEGER = 2**31 - 1
+# Numbers that only name something come larger from some backends; they have to fit a database column.
+_LARGEST_NUMBER = 2**63 - 1
 _YEARS = range(1970, 9000)
 
 
@@ -107,8 +109,8 @@ def parse_profile(data: Mapping[str, Any]) -> ChargingProfile:
     """Read the OCPP form of a profile; raises ProfileFormatError."""
     recurrency = _text(data, "recurrencyKind", optional=True)
     return ChargingProfile(
-        profile_id=_required_integer(data, "chargingProfileId"),
-        transaction_id=_integer(data, "transactionId"),
+        profile_id=_required_integer(data, "chargingProfileId", _LARGEST_NUMBER),
+        transaction_id=_bounded_integer(data, "transactionId", _LARGEST_NUMBER),
         stack_level=_required_integer(data, "stackLevel"),
         purpose=_member(Purpose, _text(data, "chargingProfilePurpose"), "chargingProfilePurpose"),
         kind=_member(Kind, _text(data, "chargingProfileKind"), "chargingProfileKind"),
@@ -202,15 +204,15 @@ def _integer(data: Mapping[str, Any], field: str) -> int | None:
     return value
 
 
-def _bounded_integer(data: Mapping[str, Any], field: str) -> int | None:
+def _bounded_integer(data: Mapping[str, Any], field: str, largest: int = _LARGEST_INTEGER) -> int | None:
     value = _integer(data, field)
-    if value is not None and abs(value) > _LARGEST_INTEGER:
+    if value is not None and abs(value) > largest:
         raise ProfileFormatError(Violation.PROPERTY, field, "out of range")
     return value
 
 
-def _required_integer(data: Mapping[str, Any], field: str) -> int:
-    value = _bounded_integer(data, field)
+def _required_integer(data: Mapping[str, Any], field: str, largest: int = _LARGEST_INTEGER) -> int:
+    value = _bounded_integer(data, field, largest)
     if value is None:
         raise ProfileFormatError(Violation.OCCURRENCE, field, "missing")
     return value

@@ -80,7 +80,7 @@ def amperes(t: datetime, profiles: tuple[Installed, ...], start: datetime | None
 
 
 WIRE: dict[str, Any] = {
-    "chargingProfileId": 12,
+    "chargingProfileId": 2**41,
     "stackLevel": 3,
     "chargingProfilePurpose": "TxProfile",
     "chargingProfileKind": "Recurring",
@@ -133,6 +133,7 @@ def broken(path: str, value: object) -> dict[str, Any]:
         ("validFrom", "yesterday", Violation.PROPERTY),
         ("validTo", "9999-12-31T23:59:59Z", Violation.PROPERTY),
         ("duration", 2**40, Violation.PROPERTY),
+        ("chargingProfileId", 2**63, Violation.PROPERTY),
         ("chargingSchedulePeriod", [{"startPeriod": 0, "limit": 6.25}], Violation.PROPERTY),
         ("chargingSchedulePeriod", [{"startPeriod": 0, "limit": float("inf")}], Violation.PROPERTY),
         ("chargingSchedulePeriod", [{"startPeriod": 0, "limit": float("nan")}], Violation.PROPERTY),
