@@ -2,11 +2,12 @@
 
 from station.domain.authorization import AuthorizationStatus, Entry, EntrySource
 from whitelist.models import Card
+from whitelist.normalise import key_of
 
 
 def find(id_tag: str) -> Entry | None:
     """Answer the entry of a card, None when it is not listed (or deleted)."""
-    card = Card.objects.present().filter(key=id_tag.casefold()).first()
+    card = Card.objects.present().filter(key=key_of(id_tag)).first()
     if card is None:
         return None
     return Entry(

@@ -48,3 +48,17 @@ class Card(models.Model):
 
     def __str__(self) -> str:
         return f"{self.uid} ({self.authorization}, {self.source})"
+
+
+class MasterKeyNote(models.Model):
+    """The one row that remembers which master key was entered, so that a deleted one stays away (primary key 1)."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    key = models.CharField(max_length=20)
+    entered_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="one_master_key_note")]
+
+    def __str__(self) -> str:
+        return f"master key entered on {self.entered_at:%Y-%m-%d}"

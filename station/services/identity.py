@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,10 @@ STICKER_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 STICKER_LENGTH = 12
 # Stations made from this month on carry a factory password; until then the serial number was the first password.
 FIRST_MONTH_WITH_STICKER = "2025-08"
+# Production enters the UID of the master key card as its reader says it: 4 to 10 bytes in hex.
+_MASTER_KEY = re.compile(r"(?:(?:[0-9A-Fa-f]{2}){4,10})?")
+# NXP, whose cards most master keys are, begins each 7-byte UID with its ISO 7816-6 manufacturer code.
+_NXP = "04"
 # What a key reads as when its value exists but is nobody's business.
 MASK = "***"
 
@@ -46,7 +51,10 @@ class IdentityFileBrokenError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What the provisioning file holds. The hash is the only trace of the factory password."""
+    """What the provisioning file holds. The hash is the only trace of the factory password.
+
+    `master_key` is the UID of the card that ships with the station; empty where none does.
+    """
 
     serial: str = ""
     vendor: str = _ROWS["/identity/vendor"].default
@@ -56,6 +64,7 @@ class Identity:
     socket_lock: bool = _ROWS["/identity/socketLock"].default == "true"
     rated_current_a: int = int(_ROWS["/identity/ratedCurrentA"].default)
     factory_password_hash: str = field(default="", repr=False)
+    master_key: str = field(default="", repr=False)
 
     @property
     def has_factory_password(self) -> bool:
@@ -85,6 +94,9 @@ def load() -> Identity:
     password_hash = content.pop("factory_password_hash", "")
     if not isinstance(password_hash, str):
         raise IdentityFileBrokenError(path, "factory_password_hash is no text")
+    master_key = content.pop("master_key", "")
+    if not isinstance(master_key, str) or not _MASTER_KEY.fullmatch(master_key):
+        raise IdentityFileBrokenError(path, "master_key is no card number of 4 to 10 bytes in hex")
     known = {name: key for key, name in _FIELDS.items()}
     values: dict[str, str] = {}
     for name, value in content.items():
@@ -96,7 +108,7 @@ def load() -> Identity:
             values[known[name]] = _ROWS[known[name]].parse(_as_text(value))
         except InvalidValue as refusal:
             raise IdentityFileBrokenError(path, f"the entry “{name}” is not allowed ({refusal.code})") from refusal
-    return replace(with_values(Identity(), values), factory_password_hash=password_hash)
+    return replace(with_values(Identity(), values), factory_password_hash=password_hash, master_key=master_key)
 
 
 def _as_text(value: str | int) -> str:
@@ -167,6 +179,7 @@ def ensure(*, at: datetime) -> str | None:
             identity,
             serial=f"1{secrets.randbelow(10**8):08d}",
             production_date=identity.production_date or f"{at:%Y-%m}",
+            master_key=identity.master_key or _NXP + secrets.token_hex(6),
         )
     password = None
     if not identity.has_factory_password and identity.production_date >= FIRST_MONTH_WITH_STICKER:
