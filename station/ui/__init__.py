@@ -1,0 +1,1 @@
+"""How the station speaks to people: words, quantities, drawings."""

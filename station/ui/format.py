@@ -1,6 +1,6 @@
 """Quantities as people read them. The only place where mA become A and Wh become kWh."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.utils.formats import date_format, number_format
@@ -29,7 +29,12 @@ def volt(voltage_mv: int | None) -> str:
 
 def kilowatt(power_w: int | None) -> str:
     """Format a power."""
-    return MISSING if power_w is None else f"{number_format(round(power_w / 1000, 2), 2)}{_GAP}kW"
+    return MISSING if power_w is None else f"{kilowatt_number(power_w)}{_GAP}kW"
+
+
+def kilowatt_number(power_w: int | None) -> str:
+    """Format a power in kW for a place that names the unit beside it."""
+    return MISSING if power_w is None else number_format(round(power_w / 1000, 2), 2)
 
 
 def kilowatt_hours(energy_wh: int | None, *, decimals: int = 2) -> str:
@@ -59,19 +64,6 @@ def wait(seconds: int) -> str:
         return ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds}
     minutes = (seconds + 59) // 60
     return ngettext("%(count)d minute", "%(count)d minutes", minutes) % {"count": minutes}
-
-
-def age(span: timedelta) -> str:
-    """Say how long ago something was, roughly."""
-    seconds = max(0, int(span.total_seconds()))
-    if seconds < 60:
-        return _("just now")
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if hours < 1:
-        return ngettext("%(count)d minute ago", "%(count)d minutes ago", minutes) % {"count": minutes}
-    if days < 1:
-        return ngettext("%(count)d hour ago", "%(count)d hours ago", hours) % {"count": hours}
-    return ngettext("%(count)d day ago", "%(count)d days ago", days) % {"count": days}
 
 
 def moment(at: datetime | None, zone: ZoneInfo) -> str:

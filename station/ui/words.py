@@ -61,6 +61,15 @@ STATUSES: Words = {
     "Faulted": pgettext_lazy("charging point", "Fault"),
 }
 
+HINTS: Words = {
+    "Available": _("Plug in a vehicle or hold a card to the reader."),
+    "Preparing": _("Vehicle connected – hold a card to the reader."),
+    "SuspendedEV": _("The vehicle draws no energy at the moment."),
+    "SuspendedEVSE": _("The present limit is below 6 A; charging goes on by itself."),
+    "Finishing": _("The session has ended – unplug the vehicle."),
+    "Unavailable": _("Drivers cannot charge here."),
+}
+
 REFUSALS: Words = {
     Refusal.CONNECTOR_UNKNOWN: _("This charging point does not exist."),
     Refusal.CONNECTOR_OCCUPIED: _("The charging point is occupied."),
@@ -150,9 +159,9 @@ NOT_READY: Words = {
 }
 
 
-def word(words: Words, code: Any) -> str:
-    """Say a code in words; a code without words is shown as it is, since a newer part may send it."""
-    return str(words.get(str(code), code))
+def word(words: Words, code: Any, *, unknown: str | None = None) -> str:
+    """Say a code in words; one without words is shown as it is (or as `unknown`), since a newer part may send it."""
+    return str(words.get(str(code), code if unknown is None else unknown))
 
 
 def faults(codes: list[str]) -> str:

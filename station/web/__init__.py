@@ -1,0 +1,1 @@
+"""The web interface: pages, forms, the live socket."""

@@ -17,7 +17,6 @@ from station import clock, models
 from station.services import journal
 from whitelist.models import Card
 
-
 if TYPE_CHECKING:
     _Rows = ModelAdmin[Model]
 else:
@@ -32,7 +31,7 @@ class StationAdminSite(AdminSite):
     index_title = _("Tables")
     site_url = "/"
 
-    def login(self, _request: HttpRequest, _extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
+    def login(self, _request: HttpRequest, _extra_context: Any = None) -> HttpResponse:
         """Send to the one login page."""
         return redirect("login")
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
-from station.ui import charts, format, words
+from station.ui import charts, words
+from station.ui import format as formats
 from station.web.present import Present
 
 PLUG, SWIPE, WATCH, UNPLUG = 1, 2, 3, 4
@@ -27,6 +29,7 @@ class Scene:
     number: int
     step: int
     steps: tuple[Step, ...]
+    next_step: str
     has_vehicle: bool
     is_plugged: bool
     is_ready: bool
@@ -89,6 +92,7 @@ def _scene(point: dict[str, Any], lamp: dict[str, Any], present: Present) -> Sce
         number=number,
         step=step,
         steps=_steps(step),
+        next_step=_next_step(step, is_ready=bool(vehicle and vehicle.get("ready")), is_charging=power_w > 0),
         has_vehicle=vehicle is not None,
         is_plugged=bool(point.get("plugged")),
         is_ready=bool(vehicle and vehicle.get("ready")),
@@ -98,12 +102,12 @@ def _scene(point: dict[str, Any], lamp: dict[str, Any], present: Present) -> Sce
         lamp_blinks=int(lamp.get("blinks") or 0),
         status=words.word(words.STATUSES, status) if status else _("not running"),
         status_code=status,
-        pilot=str(point.get("cp_state") or format.MISSING),
-        power=format.kilowatt(power_w),
-        energy=format.kilowatt_hours(int(point.get("energy_wh") or 0), decimals=3),
-        current=format.ampere(int(1000 * max(point.get("currents_a") or [0]))),
-        offered=format.ampere(int(1000 * (point.get("offered_a") or 0))),
-        charge=format.percent(round(charge)) if charge is not None else "",
+        pilot=str(point.get("cp_state") or formats.MISSING),
+        power=formats.kilowatt(power_w),
+        energy=formats.kilowatt_hours(int(point.get("energy_wh") or 0), decimals=3),
+        current=formats.ampere(int(1000 * max(point.get("currents_a") or [0]))),
+        offered=formats.ampere(int(1000 * (point.get("offered_a") or 0))),
+        charge=formats.percent(round(charge)) if charge is not None else "",
         battery=charts.bar(charge if charge is not None else 60 if vehicle else 0, 100, length=44),
         faults=faults,
         fault_words=words.faults(list(faults)),
@@ -121,12 +125,26 @@ def _step(vehicle: object, status: str, *, has_session: bool) -> int:
 
 def _steps(current: int) -> tuple[Step, ...]:
     texts = (
-        (PLUG, _("Plug the car in")),
-        (SWIPE, _("Swipe the card")),
-        (WATCH, _("Watch it charge, then swipe again to stop")),
+        (PLUG, _("Plug in")),
+        (SWIPE, _("Swipe card")),
+        (WATCH, pgettext("step: the car draws energy", "Charge")),
         (UNPLUG, _("Unplug")),
     )
     return tuple(
         Step(number=number, text=text, state="now" if number == current else "done" if number < current else "later")
         for number, text in texts
     )
+
+
+def _next_step(step: int, *, is_ready: bool, is_charging: bool) -> str:
+    if step == PLUG:
+        return _("Bring a car: press “Plug in”.")
+    if step == SWIPE:
+        return _("Hold the card to the reader: press “Swipe card”.")
+    if step == UNPLUG:
+        return _("The session has ended: press “Unplug”.")
+    if is_charging:
+        return _("It charges. Swipe the card again, or press the stop button, to end the session.")
+    if not is_ready:
+        return _("The car pauses. Under “The car” it goes on.")
+    return _("The session has begun; the car starts in a moment.")

@@ -6,7 +6,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from station.services import configuration
-from station.ui import charts, format, words
+from station.ui import charts, words
+from station.ui import format as formats
 from station.web.present import Present, moment, recorded
 
 # Statuses in which a start may be asked for; the control loop has the last word.
@@ -74,8 +75,9 @@ class PointCard:
     is_live: bool
     session: SessionView | None
     power: str
+    power_number: str
     ring: charts.Ring
-    currents: tuple[str, ...]
+    meter: str
     limit: str
     limit_source: str
     limits: tuple[LimitView, ...]
@@ -109,10 +111,11 @@ def for_connector(number: int, present: Present) -> PointCard:
         hint=_hint(point, present),
         is_live=is_live,
         session=_session(session, present) if session else None,
-        power=format.kilowatt(point.get("power_w")),
+        power=formats.kilowatt(point.get("power_w")),
+        power_number=formats.kilowatt_number(point.get("power_w")),
         ring=charts.ring(max(_numbers(point.get("currents_ma")), default=0), limit_ma or 0),
-        currents=tuple(format.ampere(current) for current in point.get("currents_ma") or ()),
-        limit=format.ampere(limit_ma),
+        meter=formats.kilowatt_hours(point.get("energy_wh")),
+        limit=formats.ampere(limit_ma),
         limit_source=words.word(words.LIMIT_SOURCES, point["limit_source"]) if point.get("limit_source") else "",
         limits=_limits(point),
         faults=tuple(_fault(code) for code in point.get("faults") or ()),
@@ -131,10 +134,10 @@ def _session(session: dict[str, Any], present: Present) -> SessionView:
     started_at = moment(session.get("started_at"))
     transaction = session.get("transaction_id")
     return SessionView(
-        card=format.card(str(session.get("id_tag") or "")),
+        card=formats.card(str(session.get("id_tag") or "")),
         origin=words.word(words.SESSION_ORIGINS, session.get("origin") or ""),
-        energy=format.kilowatt_hours(session.get("energy_wh")),
-        duration=format.duration((present.at - started_at).total_seconds() if started_at else None),
+        energy=formats.kilowatt_hours(session.get("energy_wh")),
+        duration=formats.duration((present.at - started_at).total_seconds() if started_at else None),
         transaction="" if transaction is None else str(transaction),
     )
 
@@ -144,7 +147,7 @@ def _limits(point: dict[str, Any]) -> tuple[LimitView, ...]:
     return tuple(
         LimitView(
             source=words.word(words.LIMIT_SOURCES, source),
-            value=format.ampere(limit_ma),
+            value=formats.ampere(limit_ma),
             rules=source == point.get("limit_source"),
         )
         for source, limit_ma in sorted(limits.items(), key=lambda item: item[1])
@@ -161,28 +164,15 @@ def _hint(point: dict[str, Any], present: Present) -> str:
         return _("Goes out of service when the session has ended.")
     if waiting:
         return _("Card %(card)s accepted until %(time)s – plug the vehicle in.") % {
-            "card": format.card(str(waiting.get("id_tag") or "")),
-            "time": format.time_of_day(moment(waiting.get("until")), present.zone),
+            "card": formats.card(str(waiting.get("id_tag") or "")),
+            "time": formats.time_of_day(moment(waiting.get("until")), present.zone),
         }
-    match point.get("status"):
-        case "Available":
-            return _("Plug in a vehicle or hold a card to the reader.")
-        case "Preparing":
-            return _("Vehicle connected – hold a card to the reader.")
-        case "SuspendedEV":
-            return _("The vehicle draws no energy at the moment.")
-        case "SuspendedEVSE":
-            return _("The present limit is below 6 A; charging goes on by itself.")
-        case "Finishing":
-            return _("The session has ended – unplug the vehicle.")
-        case "Reserved" if reservation:
-            return _("Reserved for card %(card)s until %(time)s.") % {
-                "card": format.card(str(reservation.get("id_tag") or "")),
-                "time": format.moment(moment(reservation.get("expires_at")), present.zone),
-            }
-        case "Unavailable":
-            return _("Drivers cannot charge here.")
-    return ""
+    if reservation:
+        return _("Reserved for card %(card)s until %(time)s.") % {
+            "card": formats.card(str(reservation.get("id_tag") or "")),
+            "time": formats.moment(moment(reservation.get("expires_at")), present.zone),
+        }
+    return words.word(words.HINTS, point.get("status"), unknown="")
 
 
 def _default_card() -> str:

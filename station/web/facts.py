@@ -7,7 +7,8 @@ from django.utils.translation import gettext as _
 
 from station.host import addresses
 from station.services import configuration
-from station.ui import format, words
+from station.ui import format as formats
+from station.ui import words
 from station.web.present import Present, moment
 
 
@@ -29,7 +30,7 @@ class Connection:
     tone: str
     icon: str
     state: str
-    detail: str
+    details: tuple[str, ...] = ()
 
 
 def about(present: Present) -> tuple[Fact, ...]:
@@ -41,10 +42,10 @@ def about(present: Present) -> tuple[Fact, ...]:
         ("chargebox-id", _("Chargebox ID"), configuration.get("/ocpp/chargeBoxIdentity")),
         ("os-version", _("OS version"), _os_version()),
         ("addresses", _("Network addresses"), ", ".join(addresses.outside_addresses())),
-        ("time", _("Time"), f"{format.moment(present.at, present.zone)} ({present.zone.key})"),
+        ("time", _("Time"), f"{formats.moment(present.at, present.zone)} ({present.zone.key})"),
         ("signal", _("Mobile signal"), _signal()),
     ]
-    return tuple(Fact(id=name, label=label, value=value or format.MISSING) for name, label, value in lines)
+    return tuple(Fact(id=name, label=label, value=value or formats.MISSING) for name, label, value in lines)
 
 
 def connections(present: Present) -> tuple[Connection, ...]:
@@ -60,7 +61,6 @@ def _web() -> Connection:
         tone="good",
         icon="computer-desktop",
         state=_("Connected"),
-        detail="",
     )
 
 
@@ -75,7 +75,7 @@ def _backend(present: Present) -> Connection:
             icon=icon,
             tone="bad",
             state=_("Not running"),
-            detail=_("The OCPP client does not answer."),
+            details=(_("The OCPP client does not answer."),),
         )
     if not backend.get("url"):
         return Connection(
@@ -84,7 +84,7 @@ def _backend(present: Present) -> Connection:
             icon=icon,
             tone="warning",
             state=_("Not set up"),
-            detail=_("No OCPP server is configured."),
+            details=(_("No OCPP server is configured."),),
         )
     details = [str(backend["url"])]
     if backend.get("outbox"):
@@ -97,36 +97,37 @@ def _backend(present: Present) -> Connection:
         tone, state = "good", _("Connected")
         since = moment(backend.get("since"))
         if since:
-            details.append(_("since %(moment)s") % {"moment": format.moment(since, present.zone)})
+            details.append(_("since %(moment)s") % {"moment": formats.moment(since, present.zone)})
     else:
         tone = "warning"
         state = _("Registration: %(state)s") % {
             "state": words.word(words.REGISTRATIONS, backend.get("registration") or "")
         }
-    return Connection(id=identifier, label=label, icon=icon, tone=tone, state=state, detail=" · ".join(details))
+    return Connection(id=identifier, label=label, icon=icon, tone=tone, state=state, details=tuple(details))
 
 
 def _daemon(present: Present) -> Connection:
     hardware = present.hardware
+    details: list[str] = []
     if hardware is None:
         tone, state = "bad", _("Not running")
-        detail = _("The control of the charging points does not answer. The last recorded state is shown.")
+        details.append(_("The control of the charging points does not answer. The last recorded state is shown."))
     elif hardware.get("ready"):
-        tone, state, detail = "good", _("Ready to charge"), ""
+        tone, state = "good", _("Ready to charge")
     else:
         tone, state = "warning", _("Not ready")
-        detail = " ".join(words.word(words.NOT_READY, code) for code in hardware.get("not_ready") or ())
+        details.extend(words.word(words.NOT_READY, code) for code in hardware.get("not_ready") or ())
     faults = ((hardware or {}).get("station") or {}).get("faults") or []
     if faults:
         tone = "warning" if tone == "good" else tone
-        detail = " · ".join(part for part in (detail, words.faults(faults)) if part)
+        details.extend(words.word(words.FAULTS, code) for code in faults)
     return Connection(
         id="connection-daemon",
         label=_("Station ↔ middleware daemon"),
         icon="cpu-chip",
         tone=tone,
         state=state,
-        detail=detail,
+        details=tuple(details),
     )
 
 
@@ -140,4 +141,4 @@ def _os_version() -> str:
 
 def _signal() -> str:
     signal = configuration.get("/Network/Gateway/Device/Connection/signal")
-    return format.percent(int(signal)) if signal.isdigit() else _("no modem")
+    return formats.percent(int(signal)) if signal.isdigit() else _("no modem")

@@ -1,6 +1,8 @@
 """The live socket: brings renewed parts of the open page, in the reader's language, at most twice a second."""
 
 import asyncio
+import logging
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,6 +18,8 @@ from station import clock
 from station.services import accounts, live
 from station.web import fragments, present, sessions
 
+_log = logging.getLogger(__name__)
+
 # Close codes: after 1013 the browser comes back by itself, after 4401 it must not (the session has ended).
 TRY_AGAIN_LATER = 1013
 SIGNED_OUT = 4401
@@ -24,16 +28,16 @@ _SHORTEST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 3.0
 
 
-class LiveConsumer(AsyncWebsocketConsumer):
+class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """One open page. It only brings fragments; commands go by POST."""
 
     groups = (live.GROUP,)
+    _task: "asyncio.Task[None] | None" = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve until the page or Redis goes away."""
         self._bell = asyncio.Event()
         self._shown: dict[str, str] = {}
-        self._task: asyncio.Task[None] | None = None
         try:
             await super().__call__(scope, receive, send)
         except (RedisError, OSError):
@@ -43,14 +47,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 self._task.cancel()
 
     async def connect(self) -> None:
-        """Let in who is signed in with a password of their own."""
-        if not await self._may_look(clock.now()):
+        """Let in who is signed in with a password of their own.
+
+        Others are accepted and sent away: before the handshake no close code would reach the browser.
+        """
+        await self.accept()
+        if not await database_sync_to_async(self._may_look)(clock.now()):
             await self.close(code=SIGNED_OUT)
             return
         query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
         self._page = query.get("page", [fragments.OTHER])[0]
         self._language = _language_of(self.scope)
-        await self.accept()
         self._task = asyncio.create_task(self._serve())
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -61,19 +68,22 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._bell.set()
 
     async def _serve(self) -> None:
-        while await self._renew():
-            await asyncio.sleep(_SHORTEST_PAUSE_S)
-            try:
-                async with asyncio.timeout(_LONGEST_PAUSE_S - _SHORTEST_PAUSE_S):
-                    await self._bell.wait()
-            except TimeoutError:
-                continue
-        await self.close(code=SIGNED_OUT)
+        try:
+            while await self._renew():
+                await asyncio.sleep(_SHORTEST_PAUSE_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LONGEST_PAUSE_S - _SHORTEST_PAUSE_S):
+                        await self._bell.wait()
+        except Exception:
+            _log.exception("the live page has failed; the browser will come back")
+            await self.close(code=TRY_AGAIN_LATER)
+        else:
+            await self.close(code=SIGNED_OUT)
 
     async def _renew(self) -> bool:
         self._bell.clear()
         at = clock.now()
-        if not await self._may_look(at):
+        if not await database_sync_to_async(self._may_look)(at):
             return False
         parts = await database_sync_to_async(self._render)(at)
         changed = [html for name, html in parts.items() if self._shown.get(name) != html]
@@ -85,7 +95,6 @@ class LiveConsumer(AsyncWebsocketConsumer):
     def _render(self, at: datetime) -> dict[str, str]:
         return fragments.render_page(self._page, present.look(at), language=self._language)
 
-    @database_sync_to_async
     def _may_look(self, at: datetime) -> bool:
         key = self.scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME, "")
         user = sessions.user_of(key, at=at)

@@ -38,8 +38,9 @@ def is_own_host(header: str, *, now_s: float) -> bool:
 
 
 def https_port() -> int:
-    """Answer the port of the first https origin the station is configured with."""
-    return next((parts.port or 443 for parts in _origins() if parts.scheme == "https"), 443)
+    """Answer the port of HTTPS: the last origin the station is configured with, plain HTTP stands before it."""
+    origins = _origins()
+    return (origins[-1].port if origins else None) or 443
 
 
 @lru_cache(maxsize=1)
@@ -54,4 +55,4 @@ def _configured_names() -> frozenset[str]:
 
 def _origins() -> list[SplitResult]:
     entries = os.environ.get("STATION_HTTP_ORIGINS", "").split(",")
-    return [urlsplit(entry if "//" in entry else f"//{entry}") for entry in map(str.strip, entries) if entry]
+    return [urlsplit(f"//{entry}") for entry in map(str.strip, entries) if entry]

@@ -30,14 +30,12 @@ def signed_in(request: HttpRequest) -> User:
 
 def is_htmx(request: HttpRequest) -> bool:
     """Tell whether htmx asks for a fragment."""
-    return bool(cast(HtmxRequest, request).htmx)
+    return bool(cast("HtmxRequest", request).htmx)
 
 
 def submit(request: HttpRequest, command: Command) -> Outcome:
     """Put a command through the one door in the user's name."""
-    return commands.submit_command(
-        command, origin=Origin.WEB, actor=signed_in(request).get_username(), at=clock.now()
-    )
+    return commands.submit_command(command, origin=Origin.WEB, actor=signed_in(request).get_username(), at=clock.now())
 
 
 def say(outcome: Outcome) -> str:

@@ -44,9 +44,9 @@ def note_activity(session: SessionBase, *, at: datetime) -> None:
 def user_of(session_key: str, *, at: datetime) -> User | None:
     """Find who a session belongs to now; None when it has ended, also by a password change elsewhere."""
     content = SessionStore(session_key or None)
-    if content.is_empty() or has_ended(content, at=at):
+    if SESSION_KEY not in content or has_ended(content, at=at):
         return None
-    user = User.objects.filter(pk=content.get(SESSION_KEY), is_active=True).first()
+    user = User.objects.filter(pk=content[SESSION_KEY], is_active=True).first()
     if user is None or content.get(HASH_SESSION_KEY) != user.get_session_auth_hash():
         return None
     return user

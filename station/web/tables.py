@@ -7,7 +7,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from station.ui import format, words
+from station.ui import format as formats
+from station.ui import words
 from station.web.present import Present, recorded
 
 _PHASES = ("L1", "L2", "L3")
@@ -44,7 +45,7 @@ def _table(name: str, title: str, columns: list[str], rows: Iterator[list[str]])
         title=title,
         columns=named,
         rows=tuple(
-            tuple(Cell(column=column, value=value or format.MISSING) for column, value in zip(named, row, strict=True))
+            tuple(Cell(column=column, value=value or formats.MISSING) for column, value in zip(named, row, strict=True))
             for row in rows
         ),
     )
@@ -98,7 +99,7 @@ def _meter(points: list[dict[str, Any]]) -> Table:
             str(point["id"]),
             f"{meter.get('vendor') or ''} {meter.get('model') or ''}".strip(),
             meter.get("serial") or "",
-            format.kilowatt_hours(point.get("energy_wh"), decimals=3),
+            formats.kilowatt_hours(point.get("energy_wh"), decimals=3),
         ]
 
     columns = [_("EVSE"), _("Model"), _("Serial number"), _("Energy")]
@@ -113,27 +114,27 @@ def _power(points: list[dict[str, Any]]) -> Table:
                 yield [
                     str(point["id"]),
                     name,
-                    format.volt(voltage),
-                    format.ampere(current, decimals=2),
-                    format.ampere(point.get("limit_ma")),
+                    formats.volt(voltage),
+                    formats.ampere(current, decimals=2),
+                    formats.ampere(point.get("limit_ma")),
                 ]
 
     columns = [_("EVSE"), _("Phase"), _("Voltage"), _("Current"), _("Limit")]
     return _table("power", _("Power"), columns, rows())
 
 
-def _either(value: bool | None, yes: str, no: str) -> str:
-    return format.MISSING if value is None else yes if value else no
+def _either(value: Any, yes: str, no: str) -> str:
+    return formats.MISSING if value is None else yes if value else no
 
 
-def _yes_no(value: bool | None) -> str:
+def _yes_no(value: Any) -> str:
     return _either(value, _("yes"), _("no"))
 
 
-def _cable(plugged: bool | None, cable_ma: int | None) -> str:
+def _cable(plugged: Any, cable_ma: int | None) -> str:
     if not plugged:
         return _either(plugged, "", _("none"))
-    return format.ampere(cable_ma) if cable_ma else _("plugged in")
+    return formats.ampere(cable_ma) if cable_ma else _("plugged in")
 
 
 def _pilot(point: dict[str, Any]) -> str:

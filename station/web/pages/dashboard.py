@@ -42,9 +42,7 @@ def start(request: HttpRequest, connector_id: int) -> HttpResponse:
     if form.is_valid():
         outcome = submit(
             request,
-            StartSession(
-                id_tag=form.cleaned_data["id_tag"], connector_id=_existing(connector_id), authorize=True
-            ),
+            StartSession(id_tag=form.cleaned_data["id_tag"], connector_id=_existing(connector_id), authorize=True),
         )
     else:
         outcome = Outcome(status=Status.REJECTED, reason=Refusal.TAG_INVALID)

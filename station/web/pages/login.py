@@ -1,23 +1,21 @@
 """Sign in, sign out, language."""
 
-from typing import cast
-
 from django import forms
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import check_for_language
+from django.utils.translation import check_for_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from station import clock
 from station.services import accounts, sign_in_delays
 from station.services.passwords import MAXIMUM_LENGTH
-from station.ui import format
+from station.ui import format as formats
 from station.web import sessions
 from station.web.access import before_password_change, public
 
@@ -52,17 +50,10 @@ def login(request: HttpRequest) -> HttpResponse:
     status = 200
     if request.method == "POST":
         try:
-            if not form.is_valid():
-                raise accounts.SignInRefused
-            user = accounts.sign_in(
-                account=form.cleaned_data["username"],
-                password=form.cleaned_data["password"],
-                address=request.META.get("REMOTE_ADDR", ""),
-                at=clock.now(),
-            )
+            user = _signed_in(request, form)
         except sign_in_delays.SignInDelayed as delay:
             status = 429
-            form.add_error(None, _("Too many attempts. Try again in %(wait)s.") % {"wait": format.wait(delay.wait_s)})
+            form.add_error(None, _("Too many attempts. Try again in %(wait)s.") % {"wait": formats.wait(delay.wait_s)})
         except accounts.SignInRefused:
             status = 403
             form.add_error(None, _("User name or password is wrong."))
@@ -70,6 +61,17 @@ def login(request: HttpRequest) -> HttpResponse:
             sessions.begin(request, user, at=clock.now())
             return redirect(_next(request))
     return render(request, "pages/login.html", {"form": form, "next": request.GET.get("next", "")}, status=status)
+
+
+def _signed_in(request: HttpRequest, form: LoginForm) -> User:
+    if not form.is_valid():
+        raise accounts.SignInRefused
+    return accounts.sign_in(
+        account=form.cleaned_data["username"],
+        password=form.cleaned_data["password"],
+        address=request.META.get("REMOTE_ADDR", ""),
+        at=clock.now(),
+    )
 
 
 @before_password_change
@@ -106,4 +108,4 @@ def _safe(request: HttpRequest, target: str) -> str:
     safe = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return target if safe else cast(str, resolve_url(settings.LOGIN_REDIRECT_URL))
+    return target if safe else resolve_url(settings.LOGIN_REDIRECT_URL)

@@ -16,7 +16,7 @@ from station import clock
 from station.domain.commands import Origin
 from station.services import accounts, sign_in_delays
 from station.services.passwords import MAXIMUM_LENGTH
-from station.ui import format
+from station.ui import format as formats
 from station.web.access import before_password_change
 from station.web.requests import signed_in
 
@@ -53,9 +53,7 @@ def profile(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("The password has been changed. All other sessions have ended."))
         return redirect("dashboard")
     status = 400 if form.errors else 200
-    return render(
-        request, "pages/profile.html", {"form": form, "settings": accounts.profile_of(user)}, status=status
-    )
+    return render(request, "pages/profile.html", {"form": form, "settings": accounts.profile_of(user)}, status=status)
 
 
 @require_POST
@@ -72,7 +70,7 @@ def _change(request: HttpRequest, user: User, form: PasswordForm) -> bool:
     try:
         sign_in_delays.claim_attempt(account=account, address=address, at=at)
     except sign_in_delays.SignInDelayed as delay:
-        form.add_error(None, _("Too many attempts. Try again in %(wait)s.") % {"wait": format.wait(delay.wait_s)})
+        form.add_error(None, _("Too many attempts. Try again in %(wait)s.") % {"wait": formats.wait(delay.wait_s)})
         return False
     if not accounts.verify_password(user, form.cleaned_data["old"]):
         form.add_error("old", _("The old password is wrong."))

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 from station import clock
 from station.domain.commands import Reset
 from station.models import ChargingSession
-from station.ui import format
+from station.ui import format as formats
 from station.web import present
 from station.web.requests import say, submit
 
@@ -56,9 +56,9 @@ def _running() -> list[EndingSession]:
     return [
         EndingSession(
             connector=session.connector_id,
-            card=format.card(session.id_tag),
-            since=format.moment(session.started_at, zone),
-            energy=format.kilowatt_hours(session.meter_last_wh - session.meter_start_wh),
+            card=formats.card(session.id_tag),
+            since=formats.moment(session.started_at, zone),
+            energy=formats.kilowatt_hours(session.meter_last_wh - session.meter_start_wh),
         )
         for session in ChargingSession.objects.running().order_by("connector_id")
     ]

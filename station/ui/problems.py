@@ -1,0 +1,62 @@
+"""Words for refused configuration values: the sentences of `station.domain.configuration.problems`, translated."""
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+PROBLEMS: Mapping[str, "str | Promise"] = {
+    "unknown_key": _("There is no such key. Similar keys: %(nearest)s"),
+    "read_only": _("This key can only be read."),
+    "live_value": _("This value is measured by the station and cannot be set."),
+    "not_applicable": _("This running program cannot apply the key."),
+    "contradiction": _("This contradicts %(other)s in the same change."),
+    "boolean": _("Only true and false are allowed."),
+    "true_only": _("Only true is allowed (calibration law)."),
+    "integer": _("A whole number in digits without a sign is expected."),
+    "range": _("The number must be from %(low)s to %(high)s."),
+    "not_one_of": _("The value must be one of: %(allowed)s."),
+    "item_not_one_of": _("“%(item)s” is not one of: %(allowed)s."),
+    "item_twice": _("“%(item)s” is given twice."),
+    "empty_item": _("The list has an empty item."),
+    "too_many_items": _("At most %(limit)s items are allowed."),
+    "too_long": _("At most %(limit)s characters are allowed."),
+    "too_short": _("At least %(limit)s characters are needed."),
+    "not_printable": _("Only printable characters of ASCII are allowed."),
+    "control_character": _("Control characters are not allowed."),
+    "empty": _("A value is needed."),
+    "url": _("An address like wss://host:port/path is expected."),
+    "url_scheme": _("The address must begin with %(allowed)s."),
+    "url_host": _("The address has no host name."),
+    "url_port": _("The port must be from 1 to 65535."),
+    "url_credentials": _("The address must not contain a user name or password."),
+    "url_query": _("A query needs ${chargeBoxIdentity} in the address, to say where the chargebox ID belongs."),
+    "url_fragment": _("The address must not contain #."),
+    "placeholder": _("Only the placeholder ${%(allowed)s} is known."),
+    "host_port": _("host:port is expected."),
+    "json": _("This is not valid JSON."),
+    "json_object": _("A JSON object is expected."),
+    "json_member": _("The member “%(member)s” has no usable value."),
+    "date": _("A date like 2025-08 is expected."),
+    "evse_id": _("An EVSE ID like DE*ABC*E12345 is expected."),
+    "phone": _("A phone number may contain digits, blanks and + ( ) / - . only."),
+    "phase_rotation": _("“%(item)s” is not like 1.RST; allowed rotations: %(allowed)s."),
+    "no_such_connector": _("“%(item)s” names a charging point that this station does not have."),
+    "measurand": _("The station does not measure “%(item)s”."),
+    "time_zone": _("This time zone is not known."),
+    "security_profile_upwards": _("The backend can only raise the security profile above %(present)s."),
+    "needs_authorization_key": _("Security profile %(profile)s needs an authorization key first."),
+    "needs_backend_ca": _("Security profile %(profile)s needs a CA certificate of the backend first."),
+    "needs_own_certificate": _("Security profile %(profile)s needs a certificate of the station first."),
+    "simulated_only": _("Only allowed on simulated hardware."),
+    "above_maximum_delay": _("The first delay must not be longer than the longest one (%(limit)s s)."),
+    "file_missing": _("The file %(path)s cannot be read."),
+    "no_certificate": _("The file contains no PEM certificate."),
+    "broken_certificate": _("A certificate in the file is damaged."),
+    "password_policy": _("The password is refused: %(reasons)s"),
+}
+
+
+def say(code: str, data: Mapping[str, str | int]) -> str:
+    """Say in the reader's language why a value is refused."""
+    return str(PROBLEMS[code]) % data
