@@ -273,10 +273,10 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             return
         match take_request(DataDirectory(self._plan.data)):
             case PowerVerb.REBOOT:
-                self.options.logger.warning("restarting everything, as asked")
+                self.options.logger.info("restarting everything, as asked")
                 self.options.mood = SupervisorStates.RESTARTING
             case PowerVerb.RESTART_SOFTWARE if not self._to_start:
-                self.options.logger.warning("restarting the software, as asked")
+                self.options.logger.info("restarting the software, as asked")
                 ours = [group for group in self.process_groups.values() if group.config.name not in _KEPT_ON_RESTART]
                 self._to_start = sorted(ours)
                 self._to_stop = sorted(ours)

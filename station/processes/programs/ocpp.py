@@ -1,11 +1,67 @@
-"""The connection to the backend: a Channels worker around OcppConsumer."""
+"""The connection to the backend: a Channels worker around OcppConsumer, given the rest of the station."""
 
+from dataclasses import dataclass
+
+from ocpp_client.ports import StationFacts
+from station.host import Host
 from station.processes.plan import Plan
 
 
 def main(_plan: Plan) -> int:
     """Hold the connection until SIGTERM."""
     from ocpp_client import worker
+    from ocpp_client.ports import Environment
+    from ocpp_client.surroundings import StationSurroundings
+    from station import host
+    from station.services import file_jobs
+    from whitelist.backend_list import BackendList
 
-    worker.main()
+    computer = host.for_settings()
+    worker.main(
+        Environment(
+            surroundings=StationSurroundings(),
+            local_list=BackendList(),
+            clock=computer.clock,
+            uplink=Uplink(computer),
+            file_jobs=file_jobs,
+            facts=Facts(computer),
+        )
+    )
     return 0
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """The way to the backend as the OCPP client asks for it."""
+
+    host: Host
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it can be cut on the bench."""
+        return self.host.is_simulated
+
+    def is_up(self) -> bool:
+        """Tell whether there is a way out; only a simulated one is ever believed to be cut.
+
+        A real computer may reach its backend without a default route, so the connection attempt itself decides there.
+        """
+        return not self.host.is_simulated or self.host.network.uplink_up()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What BootNotification says beside the identity."""
+
+    host: Host
+
+    def read(self) -> StationFacts:
+        """Ask modem and system."""
+        from station.host import versions
+
+        modem = self.host.modem.status()
+        return StationFacts(
+            firmware_version=versions.os_version(),
+            iccid=modem.iccid if modem else "",
+            imsi=modem.imsi if modem else "",
+        )

@@ -7,7 +7,8 @@ from station.processes.plan import Plan
 
 def main(plan: Plan) -> int:
     """Play the hardware until SIGTERM."""
-    from hardware.simulator.main import SimulatorSettings, run
+    from hardware.simulator.main import run
+    from hardware.simulator.settings import SimulatorSettings
     from station.services import identity
 
     control = (plan.sim_control.host, plan.sim_control.port) if plan.sim_control else None
