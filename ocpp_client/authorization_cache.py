@@ -1,0 +1,65 @@
+"""The authorization cache: what the backend last said about a card (OCPP 1.6 section 3.5.1)."""
+
+from datetime import datetime
+from typing import Any
+
+from ocpp_client.ports import LocalList
+from station.domain.moments import from_wire
+from station.models import CachedAuthorization
+from station.services import configuration
+
+MAX_ENTRIES = 1000
+
+
+def enabled() -> bool:
+    """Tell whether the cache is in use."""
+    return configuration.get_bool("AuthorizationCacheEnabled")
+
+
+def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList) -> None:
+    """Remember an idTagInfo, unless the card stands in the local list (section 3.5.3)."""
+    if not enabled() or local_list.contains(id_tag):
+        return
+    status = str(info.get("status", ""))
+    if status == "ConcurrentTx":
+        # It speaks of this moment, not of the card.
+        status = "Accepted"
+    CachedAuthorization.objects.update_or_create(
+        id_tag=id_tag.lower(),
+        defaults={
+            "status": status[:20],
+            "parent_id_tag": str(info.get("parentIdTag") or "")[:20],
+            "expires_at": expiry_of(info),
+            "updated_at": at,
+        },
+    )
+    _evict()
+
+
+def expiry_of(info: dict[str, Any]) -> datetime | None:
+    """Read the expiry date of an idTagInfo; a date that is none counts as none."""
+    text = info.get("expiryDate")
+    try:
+        return from_wire(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def clear() -> bool:
+    """Forget everything; answers False where there is no cache (errata 3.23)."""
+    if not enabled():
+        return False
+    CachedAuthorization.objects.all().delete()
+    return True
+
+
+def _evict() -> None:
+    """Make room: refused cards first, then those not heard of for longest."""
+    excess = CachedAuthorization.objects.count() - MAX_ENTRIES
+    if excess <= 0:
+        return
+    refused = CachedAuthorization.objects.exclude(status="Accepted").order_by("updated_at")
+    doomed = list(refused.values_list("id_tag", flat=True)[:excess])
+    oldest = CachedAuthorization.objects.filter(status="Accepted").order_by("updated_at")
+    doomed += oldest.values_list("id_tag", flat=True)[: excess - len(doomed)]
+    CachedAuthorization.objects.filter(id_tag__in=doomed).delete()

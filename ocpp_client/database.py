@@ -1,0 +1,14 @@
+"""The database from an event loop: everything goes through one thread, so that changes keep their order."""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def in_database(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run synchronous database work in the process's database thread and return its result."""
+    return await sync_to_async(work, thread_sensitive=True)(*args, **kwargs)

@@ -1,0 +1,46 @@
+"""Calls of the Reservation profile (OCPP 1.6 sections 5.1 and 5.13); the control loop decides."""
+
+from ocpp_client.frames import ErrorCode
+from ocpp_client.handlers.base import CallRefusedError, Handler, Reply, Request, status
+from station.domain import commands
+from station.domain.commands import Refusal
+
+_STATUS_OF_REFUSAL = {
+    Refusal.CONNECTOR_OCCUPIED: "Occupied",
+    Refusal.CONNECTOR_RESERVED: "Occupied",
+    Refusal.NO_CONNECTOR_FREE: "Occupied",
+    Refusal.START_PENDING: "Occupied",
+    Refusal.CONNECTOR_FAULTED: "Faulted",
+    Refusal.CONNECTOR_UNAVAILABLE: "Unavailable",
+}
+
+
+async def reserve_now(request: Request) -> Reply:
+    """Keep a connector (0: any) for a card."""
+    payload = request.payload
+    expires_at = request.moment("expiryDate")
+    if expires_at is None:
+        raise CallRefusedError(ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION, "expiryDate is missing")
+    if expires_at <= request.at or payload["connectorId"] < 0:
+        return status("Rejected")
+    outcome = await request.submit(
+        commands.Reserve(
+            reservation_id=payload["reservationId"],
+            connector_id=payload["connectorId"],
+            id_tag=payload["idTag"],
+            expires_at=expires_at.isoformat(),
+            parent_id_tag=payload.get("parentIdTag") or "",
+        )
+    )
+    if outcome.succeeded:
+        return status("Accepted")
+    return status(_STATUS_OF_REFUSAL.get(outcome.reason, "Rejected") if outcome.reason else "Rejected")
+
+
+async def cancel_reservation(request: Request) -> Reply:
+    """Give a reservation up."""
+    outcome = await request.submit(commands.CancelReservation(reservation_id=request.payload["reservationId"]))
+    return status("Accepted" if outcome.succeeded else "Rejected")
+
+
+HANDLERS: dict[str, Handler] = {"ReserveNow": reserve_now, "CancelReservation": cancel_reservation}

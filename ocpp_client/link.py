@@ -1,0 +1,370 @@
+"""The one connection to the backend: kept up for as long as the process lives, over whatever the network does."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from ocpp_client import endpoint, frame_log, frames, security_events
+from ocpp_client.authorizer import Authorizer
+from ocpp_client.backoff import Backoff
+from ocpp_client.calls import DEFAULT_TIMEOUT_S, Calls, NotConnectedError, NotDeliveredError
+from ocpp_client.credentials import Credentials
+from ocpp_client.database import in_database
+from ocpp_client.endpoint import Endpoint
+from ocpp_client.failures import SECURITY_EVENTS, Failure, classify
+from ocpp_client.frames import CallError, CallResult
+from ocpp_client.heartbeat import Heartbeat
+from ocpp_client.meter_keys import announce_meters
+from ocpp_client.outbox_sender import OutboxSender
+from ocpp_client.ports import Environment
+from ocpp_client.presence import Presence
+from ocpp_client.reception import Reception
+from ocpp_client.registrar import Registrar
+from ocpp_client.registration import BackendChanged, Disconnected
+from ocpp_client.security_events import SecurityEventSender
+from ocpp_client.socket import PONG_TIMEOUT_S, keep_alive, open_socket
+from ocpp_client.standing import Standing
+from ocpp_client.status import StatusReporter
+from station import clock
+from station.services import configuration
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_GOING_AWAY = 1001
+_CLOSE_TOO_BIG = 1009
+_AFTER_TROUBLE_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Durations a test may shorten."""
+
+    answer_timeout_s: float = DEFAULT_TIMEOUT_S
+    pong_timeout_s: float = PONG_TIMEOUT_S
+    look_s: float = 1.0
+    uplink_look_s: float = 0.05
+
+
+class BackendLink:
+    """Owns the WebSocket and everything that happens over it. `run` it; end it by `stop`."""
+
+    def __init__(self, environment: Environment, *, timing: Timing | None = None) -> None:
+        self.environment = environment
+        self.timing = timing or Timing()
+        self.standing = Standing()
+        self.calls = Calls(timeout_s=self.timing.answer_timeout_s)
+        surroundings, standing = environment.surroundings, self.standing
+        self.presence = Presence(standing, surroundings)
+        self.registrar = Registrar(
+            calls=self.calls,
+            standing=standing,
+            facts=environment.facts,
+            clock_port=environment.clock,
+            on_begin=self._begin,
+            on_change=self.presence.note_online,
+        )
+        self.status = StatusReporter(calls=self.calls, standing=standing)
+        self.outbox = OutboxSender(
+            calls=self.calls,
+            flow=standing.flow,
+            local_list=environment.local_list,
+            surroundings=surroundings,
+            on_progress=standing.note_change,
+        )
+        self.heartbeat = Heartbeat(calls=self.calls, standing=standing, clock_port=environment.clock)
+        self.authorizer = Authorizer(
+            calls=self.calls, standing=standing, surroundings=surroundings, local_list=environment.local_list
+        )
+        self.security = SecurityEventSender(calls=self.calls, flow=standing.flow)
+        self._reception = Reception(self)
+        self._credentials = Credentials()
+        self._backoff = Backoff(random=random.Random())  # noqa: S311 – jitter is no secret
+        self._socket: ClientConnection | None = None
+        self._try_now = asyncio.Event()
+        self._look_bell = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the connection until `stop`."""
+        await in_database(self._credentials.load)
+        await self.outbox.recover()
+        self.calls.on_late = self._take_late
+        await self.presence.note_online()
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "presence": self.presence.run,
+            "outbox": self.outbox.run,
+            "status": self.status.run,
+            "heartbeat": self.heartbeat.run,
+            "security events": self.security.run,
+            "look": self._look,
+        }
+        if self.environment.uplink.simulated:
+            loops["uplink"] = self._watch_uplink
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, loop in loops.items():
+                    group.create_task(self._for_ever(name, loop))
+                await self._for_ever("connection", self._keep_connected)
+                raise _Stopped
+        except* _Stopped:
+            await self._end()
+
+    async def _for_ever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Run a loop again after an unexpected failure (a locked or full disk): the link must not die of it."""
+        while True:
+            try:
+                await loop()
+            except Exception:
+                logger.exception("The loop %s of the backend link failed", name)
+                await asyncio.sleep(_AFTER_TROUBLE_S)
+            else:
+                return
+
+    async def stop(self) -> None:
+        """End in order: the backend hears that the station goes away (1001)."""
+        self._stopping.set()
+        self._try_now.set()
+        if self._socket is not None:
+            await self._socket.close(_CLOSE_GOING_AWAY)
+
+    async def _end(self) -> None:
+        await self.registrar.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.standing.last_error = ""
+        await self.presence.note_online()
+        await self.presence.publish()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the connection; its failure is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None or isinstance(error, NotDeliveredError):
+            return
+        logger.error("A task of the backend link failed", exc_info=error)
+
+    # --- connecting ------------------------------------------------------------------------------------------
+
+    async def _keep_connected(self) -> None:
+        while not self._stopping.is_set():
+            self._try_now.clear()
+            wanted = await in_database(endpoint.configured)
+            await self._aim_at(wanted)
+            if wanted is None:
+                self._fail(Failure.NO_BACKEND)
+                await self._try_now.wait()
+                continue
+            if not self.environment.uplink.is_up():
+                self._fail(Failure.NETWORK_DOWN)
+                await self._try_now.wait()
+                continue
+            failure = await self._attempt(wanted)
+            if self._stopping.is_set() or self._try_now.is_set():
+                continue
+            low, high = await in_database(_reconnect_bounds)
+            delay_s = self._backoff.next_delay_s(
+                minimum_s=low, maximum_s=high, refused=failure is Failure.CONNECTION_REFUSED
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._try_now.wait(), delay_s)
+
+    async def _aim_at(self, wanted: Endpoint | None) -> None:
+        before = self.standing.endpoint
+        self.standing.endpoint = wanted
+        if wanted != before:
+            self._credentials.reset()
+        if before is not None and (wanted is None or not wanted.fits(before)):
+            await self.registrar.handle(BackendChanged())
+
+    async def _attempt(self, wanted: Endpoint) -> Failure:
+        """Connect and stay connected; answers why it ended."""
+        used = self._credentials.choose(wanted)
+        try:
+            context = await in_database(endpoint.tls_context, used)
+            socket = await open_socket(used, context)
+        except (OSError, InvalidHandshake, InvalidURI, EOFError, ValueError) as error:
+            failure = classify(error)
+            await self._note_failure(failure, wanted, error)
+            return failure
+        if self._stopping.is_set():
+            await socket.close(_CLOSE_GOING_AWAY)
+            return Failure.CLOSED
+        began_s = clock.monotonic_s()
+        self._socket = socket
+        accepted = False
+        try:
+            failure = await self._converse(socket)
+            accepted = self.standing.registration.may_call
+        finally:
+            self._socket = None
+            await self._disconnected()
+            self._backoff.ended(lasted_s=clock.monotonic_s() - began_s)
+        if accepted:
+            self._credentials.reset()
+        else:
+            self._credentials.failed(wanted, failure)
+        self._fail(failure)
+        return failure
+
+    async def _converse(self, socket: ClientConnection) -> Failure:
+        async def send(text: str) -> None:
+            try:
+                frame_log.sent(text)
+                await socket.send(text)
+            except ConnectionClosed:
+                raise NotConnectedError from None
+
+        self.standing.connected, self.standing.since = True, clock.now()
+        logger.info("Connected to the backend")
+        self.calls.attach(send)
+        self._reception.begin(send)
+        await self.presence.note_online()
+        beat = asyncio.create_task(keep_alive(socket, pong_timeout_s=self.timing.pong_timeout_s))
+        registering = asyncio.create_task(self.registrar.connected())
+        try:
+            async for text in socket:
+                self._receive(text)
+        except ConnectionClosed as closed:
+            if closed.sent is not None and closed.sent.code == _CLOSE_TOO_BIG:
+                return Failure.MESSAGE_TOO_BIG
+            return Failure.PONG_MISSING if beat.done() else Failure.CONNECTION_LOST
+        finally:
+            for task in (beat, registering):
+                task.cancel()
+            await asyncio.gather(beat, registering, return_exceptions=True)
+        return Failure.CLOSED
+
+    def _receive(self, text: str | bytes) -> None:
+        try:
+            frame = frames.parse(text)
+        except frames.UnknownMessageTypeError:
+            frame_log.received(text, None)
+            return
+        except frames.BrokenFrameError as broken:
+            frame_log.received(text, None)
+            logger.warning("The backend sent %s", broken)
+            self._reception.answer_broken(broken.answer)
+            return
+        frame_log.received(text, frame)
+        if isinstance(frame, CallResult | CallError):
+            self.calls.take_answer(frame)
+        else:
+            self._reception.take(frame)
+
+    async def _disconnected(self) -> None:
+        self.calls.detach()
+        self._reception.end()
+        self.standing.flow.clear()
+        self.standing.connected, self.standing.since = False, clock.now()
+        await self.registrar.handle(Disconnected())
+
+    def _fail(self, failure: Failure) -> None:
+        if self.standing.last_error != failure.value:
+            logger.info("No connection to the backend: %s", failure.value)
+        self.standing.last_error = failure.value
+        self.spawn(self.presence.note_online())
+
+    async def _note_failure(self, failure: Failure, wanted: Endpoint, error: BaseException) -> None:
+        event = SECURITY_EVENTS.get(failure)
+        if event is not None and self.standing.last_error != failure.value:
+            await in_database(security_events.record, event, at=clock.now(), tech_info=str(error)[:255])
+        self._credentials.failed(wanted, failure)
+        self._fail(failure)
+
+    # --- what follows from registration ------------------------------------------------------------------------
+
+    async def _begin(self, full: bool) -> None:  # noqa: FBT001 – a callback with one argument
+        """Tell every status, then let everything owed go (OCPP 1.6 sections 4.2 and 4.9)."""
+        await self._note_credentials()
+        self.standing.last_error = ""
+        await self.presence.note_online()
+        await self.status.report_all(only_changed=not full)
+        self.standing.flow.set()
+        if full:
+            await announce_meters(self.calls)
+
+    async def _note_credentials(self) -> None:
+        wanted = self.standing.endpoint
+        if wanted is None:
+            return
+        used = self._credentials.choose(wanted)
+        await in_database(self._credentials.worked, used, wanted, clock.now())
+        if used != wanted and await in_database(endpoint.configured) == used:
+            self.standing.endpoint = used
+
+    def reconnect(self) -> None:
+        """Close and connect anew: address or credentials have changed."""
+        self._backoff.attempts = 0
+        self._try_now.set()
+        if self._socket is not None:
+            self.spawn(self._close(self._socket))
+
+    @staticmethod
+    async def _close(socket: ClientConnection) -> None:
+        await socket.close(1000)
+
+    def _take_late(self, answer: CallResult | CallError) -> None:
+        self.spawn(self.outbox.take_late(answer))
+
+    # --- looking around ----------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Find out by ourselves what a lost bell would have told: settings, outbox, statuses."""
+        watch = await in_database(configuration.Watch)
+        while True:
+            self._look_bell.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look_bell.wait(), self.timing.look_s)
+            if await in_database(watch.changes):
+                self.heartbeat.restart()
+                if await in_database(endpoint.configured) != self.standing.endpoint:
+                    self.reconnect()
+            if self.standing.flow.is_set():
+                self.outbox.ring()
+                await self.status.check_table()
+
+    def look_now(self) -> None:
+        """Look at the database at once."""
+        self._look_bell.set()
+
+    async def report_file_status(self, action: str, payload: dict[str, Any]) -> None:
+        """Send a status of a file job; offline it is told when the backend asks, or by the job itself later."""
+        if self.standing.online:
+            await self.calls.call(action, payload)
+
+    async def _watch_uplink(self) -> None:
+        """Cut the connection with the simulated network, and connect at once when it is back."""
+        was_up = True
+        while True:
+            await asyncio.sleep(self.timing.uplink_look_s)
+            is_up = self.environment.uplink.is_up()
+            if is_up and not was_up:
+                self._backoff.attempts = 0
+                self._try_now.set()
+            elif not is_up and self._socket is not None:
+                self._socket.transport.abort()
+            was_up = is_up
+
+
+class _Stopped(Exception):
+    """The link was asked to end."""
+
+
+def _reconnect_bounds() -> tuple[float, float]:
+    low = configuration.get_int("/ocpp/reconnectMinS")
+    return float(low), float(max(low, configuration.get_int("/ocpp/reconnectMaxS")))

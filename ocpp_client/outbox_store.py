@@ -1,0 +1,209 @@
+"""The durable queue seen from the connection: claim the oldest message, record what became of it.
+
+Everything here is synchronous database work. There is one sender, so a row in `sent` is the one under way.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from ocpp_client import authorization_cache
+from ocpp_client.ports import LocalList
+from station.models import ChargingSession, OutboxMessage
+from station.models.backend import OutboxStatus
+from station.services import configuration, journal
+
+LONGEST_RETRY = timedelta(hours=1)
+KEPT_FOR = timedelta(days=7)
+# After so many refusals a message is reported; it is tried on for ever (calibration law).
+REPORTED_AFTER = 3
+REFUSED_CODE = "backend.message.refused"
+_ANSWER_PREFIX = "idTagInfo:"
+_MAX_ERROR_LENGTH = 200
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """A message that is now under way."""
+
+    id: int
+    message_id: str
+    action: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """The oldest message is not due yet; nothing may overtake it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartAnswered:
+    """What the backend said to a StartTransaction."""
+
+    session_id: int
+    transaction_id: int
+    status: str
+    expiry: str | None = None
+    parent: str | None = None
+
+
+class TransactionUnknownError(ValueError):
+    """The answer to a StartTransaction names no usable transactionId."""
+
+
+def recover() -> None:
+    """Take back what was under way when the process ended; it is sent again under its id."""
+    OutboxMessage.objects.filter(status=OutboxStatus.SENT).update(status=OutboxStatus.PENDING)
+
+
+def unheard_refusals() -> list[StartAnswered]:
+    """Answer the refusals of running sessions that the control loop may not have heard of."""
+    refused = OutboxMessage.objects.filter(
+        action="StartTransaction",
+        status=OutboxStatus.DELIVERED,
+        session__stopped_at=None,
+        last_error__startswith=_ANSWER_PREFIX,
+    ).select_related("session")
+    return [
+        StartAnswered(
+            session_id=row.session.pk,
+            transaction_id=row.session.transaction_id,
+            status=row.last_error.removeprefix(_ANSWER_PREFIX),
+        )
+        for row in refused
+        if row.session is not None and row.session.transaction_id is not None
+    ]
+
+
+@transaction.atomic
+def claim(at: datetime) -> Claimed | Wait | None:
+    """Claim the oldest message; None when nothing is owed."""
+    row = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id").select_related("session").first()
+    if row is None:
+        return None
+    if row.next_attempt_at is not None and row.next_attempt_at > at:
+        # A clock that was set back must not turn a minute into a day.
+        return Wait(seconds=min((row.next_attempt_at - at).total_seconds(), LONGEST_RETRY.total_seconds()))
+    OutboxMessage.objects.filter(id=row.pk, status=OutboxStatus.PENDING).update(
+        status=OutboxStatus.SENT, attempts=row.attempts + 1
+    )
+    return Claimed(id=row.pk, message_id=row.message_id, action=row.action, payload=_payload(row))
+
+
+def _payload(row: OutboxMessage) -> dict[str, Any]:
+    """Fill in what was not known when the message was written."""
+    if row.session is None or row.action == "StartTransaction":
+        return dict(row.payload)
+    number = row.session.transaction_id
+    if number is None:
+        # OCPP 1.6 errata 3.18: -1 only where the StartTransaction will never be delivered – the operator has parked it.
+        return row.payload | {"transactionId": -1} if row.action == "StopTransaction" else dict(row.payload)
+    return row.payload | {"transactionId": number}
+
+
+@transaction.atomic
+def settle_and_claim(
+    claimed: Claimed, answer: dict[str, Any], at: datetime, local_list: LocalList
+) -> tuple[StartAnswered | None, Claimed | Wait | None]:
+    """Record an answer and claim the next message in one commit: each message costs one flush of the disk."""
+    return settle(claimed.id, answer, at, local_list), claim(at)
+
+
+@transaction.atomic
+def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalList) -> StartAnswered | None:
+    """Record that the backend has taken a message; raises TransactionUnknownError."""
+    row = OutboxMessage.objects.select_related("session").get(id=row_id)
+    if row.status == OutboxStatus.DELIVERED:
+        return None
+    raw_info = answer.get("idTagInfo")
+    info: dict[str, Any] = raw_info if isinstance(raw_info, dict) else {}
+    started: StartAnswered | None = None
+    error = ""
+    if row.action == "StartTransaction" and row.session is not None:
+        started = _record_start(row.session, answer, info)
+        error = "" if started.status == "Accepted" else f"{_ANSWER_PREFIX}{started.status}"
+    if "status" in info and (tag := _tag_of(row)):
+        authorization_cache.note(tag, info, at, local_list)
+    OutboxMessage.objects.filter(id=row_id).update(
+        status=OutboxStatus.DELIVERED, delivered_at=at, next_attempt_at=None, last_error=error
+    )
+    if row.attempts > REPORTED_AFTER or row.last_error:
+        journal.end(REFUSED_CODE, at=at)
+    return started
+
+
+def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[str, Any]) -> StartAnswered:
+    number = answer.get("transactionId")
+    if isinstance(number, str) and number.removeprefix("-").isdecimal():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
+        raise TransactionUnknownError(repr(number)[:40])
+    ChargingSession.objects.filter(id=session.pk).update(transaction_id=number)
+    return StartAnswered(
+        session_id=session.pk,
+        transaction_id=number,
+        status=str(info.get("status", "Accepted"))[:20],
+        expiry=info.get("expiryDate"),
+        parent=info.get("parentIdTag"),
+    )
+
+
+def _tag_of(row: OutboxMessage) -> str:
+    return str(row.payload.get("idTag", ""))
+
+
+def put_back(claimed: Claimed) -> None:
+    """Return a message whose connection broke: it goes first over the next one, under the same id."""
+    OutboxMessage.objects.filter(id=claimed.id, status=OutboxStatus.SENT).update(status=OutboxStatus.PENDING)
+
+
+@transaction.atomic
+def postpone(claimed: Claimed, error: str, at: datetime, *, new_id: bool) -> None:
+    """Come back later: after a time-out under the same id, after a CALLERROR under a new one (errata 3.7 of OCPP-J)."""
+    row = OutboxMessage.objects.get(id=claimed.id)
+    pause = timedelta(seconds=configuration.get_int("TransactionMessageRetryInterval")) * row.attempts
+    OutboxMessage.objects.filter(id=row.pk).update(
+        status=OutboxStatus.PENDING,
+        next_attempt_at=at + min(pause, LONGEST_RETRY),
+        last_error=error[:_MAX_ERROR_LENGTH],
+        message_id=str(uuid.uuid4()) if new_id else row.message_id,
+    )
+    if row.attempts >= REPORTED_AFTER:
+        journal.begin(REFUSED_CODE, at=at, action=row.action, outbox_id=row.pk, error=error[:_MAX_ERROR_LENGTH])
+
+
+@transaction.atomic
+def park(claimed: Claimed, error: str, at: datetime) -> None:
+    """Set a message aside that can never be sent in any lawful form; it is kept and reported."""
+    OutboxMessage.objects.filter(id=claimed.id).update(
+        status=OutboxStatus.PARKED, last_error=error[:_MAX_ERROR_LENGTH], next_attempt_at=None
+    )
+    journal.log("backend.message.parked", at=at, action=claimed.action, outbox_id=claimed.id, error=error[:200])
+
+
+def undelivered(message_id: str) -> int | None:
+    """Find the message that a late answer belongs to."""
+    return (
+        OutboxMessage.objects.filter(message_id=message_id)
+        .exclude(status=OutboxStatus.DELIVERED)
+        .values_list("id", flat=True)
+        .first()
+    )
+
+
+def oldest_is_waiting() -> bool:
+    """Tell whether anything is left to send, due or not."""
+    return OutboxMessage.objects.filter(status=OutboxStatus.PENDING).exists()
+
+
+def forget_delivered(at: datetime) -> int:
+    """Delete what the backend took more than a week ago; answers how many rows went."""
+    deleted, _ = OutboxMessage.objects.filter(status=OutboxStatus.DELIVERED, delivered_at__lt=at - KEPT_FOR).delete()
+    return deleted

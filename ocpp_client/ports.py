@@ -1,0 +1,97 @@
+"""What the connection to the backend needs from other parts of the station; the process that wires it hands them in."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from station.domain.commands import Command, Outcome
+
+
+class LocalList(Protocol):
+    """The local authorization list (OCPP 1.6 section 5.15). Called in the database thread."""
+
+    def version(self) -> int:
+        """Answer the version of the backend's list; 0 when it is empty."""
+
+    def apply(self, version: int, update_type: str, entries: Sequence[dict[str, Any]], at: datetime) -> str:
+        """Take a list, all or nothing; answers an OCPP UpdateStatus."""
+
+    def contains(self, id_tag: str) -> bool:
+        """Tell whether the card stands in the list: such cards never enter the cache (section 3.5.3)."""
+
+
+class ClockPort(Protocol):
+    """The computer's clock."""
+
+    def set_from_backend(self, at: datetime) -> bool:
+        """Take the backend's time if it is worth taking; answers whether the clock was moved."""
+
+
+class Uplink(Protocol):
+    """The network towards the backend. `simulated`: it can be cut on the bench, so it is worth watching closely."""
+
+    simulated: bool
+
+    def is_up(self) -> bool: ...
+
+
+class FileJobs(Protocol):
+    """Long jobs with files: they answer at once and go on elsewhere. Called in the database thread."""
+
+    def submit_diagnostics(self, request: dict[str, Any], at: datetime) -> str | None:
+        """Begin a diagnostics upload; answers the file name, None when there is nothing to upload."""
+
+    def submit_firmware(self, request: dict[str, Any], at: datetime) -> None: ...
+
+    def submit_signed_firmware(self, request: dict[str, Any], at: datetime) -> str:
+        """Answer an UpdateFirmwareStatus of the security whitepaper."""
+
+    def submit_log(self, request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
+        """Answer a LogStatus and the file name."""
+
+    def last_status(self, kind: str) -> dict[str, Any]:
+        """Answer the payload for a triggered status message; `kind`: diagnostics, log, firmware, signed_firmware."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationFacts:
+    """What BootNotification says beside the identity; empty fields are not sent."""
+
+    firmware_version: str = ""
+    iccid: str = ""
+    imsi: str = ""
+
+
+class Facts(Protocol):
+    """The source of those facts. Called in the database thread."""
+
+    def read(self) -> StationFacts: ...
+
+
+class Surroundings(Protocol):
+    """The rest of the station, reached over Redis: every call survives its absence."""
+
+    def submit(self, command: Command, *, actor: str, at: datetime, wait_s: float) -> Awaitable[Outcome]:
+        """Hand a command of the backend to the control loop and wait for its answer."""
+
+    def inform(self, kind: str, /, **data: Any) -> Awaitable[bool]:
+        """Ring the control loop's bell."""
+
+    def publish(self, data: dict[str, Any]) -> Awaitable[bool]:
+        """Publish the live part `backend`."""
+
+    def hardware(self) -> Awaitable[dict[str, Any] | None]:
+        """Read the live part `hardware`; None when the control loop is away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Everything the link is given."""
+
+    surroundings: Surroundings
+    local_list: LocalList
+    clock: ClockPort
+    uplink: Uplink
+    file_jobs: FileJobs
+    facts: Facts

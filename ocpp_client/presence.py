@@ -1,0 +1,80 @@
+"""Tells the rest of the station how the connection stands: table, live part, event log, control loop."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError
+
+from ocpp_client.database import in_database
+from ocpp_client.ports import Surroundings
+from ocpp_client.standing import Standing
+from station import clock
+from station.models import BackendState
+from station.services import journal, outbox
+
+REFRESH_S = 10.0
+# Several changes within a moment make one picture.
+_GATHER_S = 0.05
+OFFLINE_CODE = "backend.offline"
+
+
+class Presence:
+    """Publishes every change of the standing, and the same picture again before it expires."""
+
+    def __init__(self, standing: Standing, surroundings: Surroundings) -> None:
+        self._standing = standing
+        self._surroundings = surroundings
+        self._told: bool | None = None
+
+    async def run(self) -> None:
+        """Publish for as long as the process lives."""
+        while True:
+            self._standing.changed.clear()
+            await self.publish()
+            try:
+                await asyncio.wait_for(self._standing.changed.wait(), REFRESH_S)
+                await asyncio.sleep(_GATHER_S)
+            except TimeoutError:
+                continue
+
+    async def publish(self) -> None:
+        """Publish the present picture."""
+        try:
+            owed = await in_database(outbox.owed)
+        except DatabaseError:
+            owed = None
+        await self._surroundings.publish(self.picture(owed))
+
+    def picture(self, owed: int | None) -> dict[str, Any]:
+        """Make the live part `backend`."""
+        standing = self._standing
+        return {
+            "connected": standing.connected,
+            "registration": standing.registration.phase.value,
+            "url": standing.endpoint.base_url if standing.endpoint else "",
+            "identity": standing.endpoint.identity if standing.endpoint else "",
+            "since": standing.since.isoformat() if standing.since else None,
+            "last_error": standing.last_error,
+            "outbox": owed,
+        }
+
+    async def note_online(self) -> None:
+        """Tell table, log and control loop when the backend has become reachable or unreachable."""
+        online = self._standing.online
+        self._standing.note_change()
+        if online == self._told:
+            return
+        self._told = online
+        configured = self._standing.endpoint is not None
+        await in_database(_record, online, clock.now(), self._standing.last_error if configured else None)
+        await self._surroundings.inform("backend", connected=online)
+
+
+def _record(online: bool, at: datetime, reason: str | None) -> None:  # noqa: FBT001 – called by position through the thread
+    BackendState.load()
+    BackendState.objects.filter(id=1).update(connected=online, changed_at=at)
+    if online:
+        journal.end(OFFLINE_CODE, at=at)
+    elif reason is not None:
+        journal.begin(OFFLINE_CODE, at=at, reason=reason)

@@ -1,0 +1,168 @@
+"""Answering the backend's calls: each exactly once, concurrently with our own, and never a second effect."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ocpp_client import frames, schemas
+from ocpp_client.calls import NotConnectedError, NotDeliveredError, Send
+from ocpp_client.database import in_database
+from ocpp_client.frames import Call, CallError, CallResult, ErrorCode
+from ocpp_client.handlers import HANDLERS
+from ocpp_client.handlers.base import CallRefusedError, Reply, Request, status
+from station import clock
+from station.services import configuration
+
+if TYPE_CHECKING:
+    from ocpp_client.link import BackendLink
+
+logger = logging.getLogger(__name__)
+
+# More calls under way at once than any backend has a use for; the rest is refused instead of piled up.
+MOST_AT_ONCE = 500
+_REMEMBERED = 200
+_REMEMBERED_S = 120.0
+# OCPP 1.6 section 4.2: not allowed while the registration is pending.
+_NOT_BEFORE_ACCEPTED = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
+# Asking again does no harm, and a remembered answer might be out of date.
+_WITHOUT_EFFECT = frozenset(
+    {"GetConfiguration", "GetLocalListVersion", "GetCompositeSchedule", "GetInstalledCertificateIds"}
+)
+
+# The text of an answer, and what is to be done after it; None for a refusal.
+Answer = tuple[str, Reply | None]
+
+
+@dataclass(kw_only=True)
+class _Remembered:
+    call: Call
+    at_s: float
+    work: "asyncio.Task[Answer]"
+
+
+class Reception:
+    """Takes the calls that arrive over the connection that stands."""
+
+    def __init__(self, link: "BackendLink") -> None:
+        self._link = link
+        self._send: Send | None = None
+        self._memory: OrderedDict[str, _Remembered] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, send: Send) -> None:
+        """Answer over this connection; message ids of earlier ones mean nothing here."""
+        self._send = send
+        self._memory.clear()
+
+    def end(self) -> None:
+        """Give up the connection. What is being carried out goes on; its answer has nowhere to go."""
+        self._send = None
+
+    def answer_broken(self, answer: CallError | None) -> None:
+        """Answer a frame that could not be read, where it deserves an answer."""
+        if answer is not None and not self._link.standing.registration.must_be_silent:
+            self._run(self._reply_with(frames.encode(answer)))
+
+    def take(self, call: Call) -> None:
+        """Answer a call."""
+        if self._link.standing.registration.must_be_silent:
+            logger.info("%s stays unanswered: the backend has rejected this station", call.action[:50])
+            return
+        if len(self._tasks) >= MOST_AT_ONCE:
+            refusal = CallError(message_id=call.message_id, code=ErrorCode.INTERNAL_ERROR, description="too many calls")
+            self._run(self._reply_with(frames.encode(refusal)))
+            return
+        self._run(self._answer(call))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Answering a call failed", exc_info=error)
+
+    async def _answer(self, call: Call) -> None:
+        known = self._memory.get(call.message_id)
+        now_s = clock.monotonic_s()
+        if known is not None and known.call == call and now_s - known.at_s < _REMEMBERED_S:
+            text, _ = await asyncio.shield(known.work)
+            await self._reply_with(text)
+            return
+        work = asyncio.ensure_future(self._perform(call))
+        if call.action not in _WITHOUT_EFFECT:
+            self._memory[call.message_id] = _Remembered(call=call, at_s=now_s, work=work)
+            while len(self._memory) > _REMEMBERED:
+                self._memory.popitem(last=False)
+        text, reply = await work
+        await self._reply_with(text)
+        if reply is not None and reply.after is not None:
+            try:
+                await reply.after()
+            except NotDeliveredError as failure:
+                logger.info("After %s: %s", call.action, failure.code)
+
+    async def _perform(self, call: Call) -> Answer:
+        """Carry a call out and write its answer."""
+        try:
+            reply = await self._carry_out(call)
+            schemas.check_result(call.action, reply.payload)
+        except CallRefusedError as refusal:
+            return frames.encode(
+                CallError(message_id=call.message_id, code=refusal.code, description=str(refusal))
+            ), None
+        except Exception:
+            # The outermost frame of a call: whatever went wrong, the backend gets an answer.
+            logger.exception("%s could not be carried out", call.action)
+            return frames.encode(CallError(message_id=call.message_id, code=ErrorCode.INTERNAL_ERROR)), None
+        return frames.encode(CallResult(message_id=call.message_id, payload=reply.payload)), reply
+
+    async def _carry_out(self, call: Call) -> Reply:
+        handler = HANDLERS.get(call.action)
+        if handler is None:
+            raise CallRefusedError(ErrorCode.NOT_IMPLEMENTED, f"{call.action[:50]} is not known")
+        profile = schemas.PROFILES[call.action]
+        if profile is not None and profile not in await in_database(configuration.get_list, "SupportedFeatureProfiles"):
+            raise CallRefusedError(ErrorCode.NOT_SUPPORTED, f"the profile {profile} is off")
+        payload = _mended(call)
+        try:
+            schemas.check_call(call.action, payload, lenient=True)
+        except schemas.SchemaViolationError as violation:
+            raise CallRefusedError(violation.code, str(violation)) from violation
+        if call.action in _NOT_BEFORE_ACCEPTED and not self._link.standing.registration.may_call:
+            return status("Rejected")
+        return await handler(Request(link=self._link, payload=payload, at=clock.now()))
+
+    async def _reply_with(self, text: str) -> None:
+        if self._send is None:
+            return
+        try:
+            await self._send(text)
+        except NotConnectedError:
+            return
+
+
+def _mended(call: Call) -> dict[str, object]:
+    """Put right what backends are known to write otherwise (manuals: HeartBeat for Heartbeat)."""
+    wanted = call.payload.get("requestedMessage")
+    if call.action not in {"TriggerMessage", "ExtendedTriggerMessage"} or not isinstance(wanted, str):
+        return call.payload
+    names = {name.lower(): name for name in _TRIGGERS}
+    return call.payload | {"requestedMessage": names.get(wanted.lower(), wanted)}
+
+
+_TRIGGERS = (
+    "BootNotification",
+    "DiagnosticsStatusNotification",
+    "FirmwareStatusNotification",
+    "Heartbeat",
+    "LogStatusNotification",
+    "MeterValues",
+    "SignChargePointCertificate",
+    "StatusNotification",
+)

@@ -1,0 +1,200 @@
+"""Carries out what the boot states ask for: BootNotification, its repetition, and what follows from its answer."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from ocpp_client import registration
+from ocpp_client.calls import Calls, NotConnectedError, NotDeliveredError, RefusedError
+from ocpp_client.database import in_database
+from ocpp_client.ports import ClockPort, Facts, StationFacts
+from ocpp_client.registration import (
+    Begin,
+    BootAnswered,
+    BootFailed,
+    CancelRetry,
+    Disconnected,
+    Event,
+    Phase,
+    Resume,
+    RetryDue,
+    RetryIn,
+    SendBoot,
+)
+from ocpp_client.standing import Standing
+from station import clock
+from station.domain.configuration import ConfigurationRefused, Origin
+from station.domain.moments import from_wire
+from station.models import BackendState
+from station.services import configuration, journal
+
+logger = logging.getLogger(__name__)
+
+_BOOT_CONTENT = "boot_content"
+# CiString lengths of BootNotification.req (OCPP 1.6 section 6.3).
+_LENGTHS = {"chargePointVendor": 20, "chargePointModel": 20, "iccid": 20, "imsi": 20, "firmwareVersion": 50}
+_DEFAULT_LENGTH = 25
+
+
+class Registrar:
+    """Runs the registration machine. `on_begin(full)` is awaited in a task of its own once calls are allowed."""
+
+    def __init__(
+        self,
+        *,
+        calls: Calls,
+        standing: Standing,
+        facts: Facts,
+        clock_port: ClockPort,
+        on_begin: Callable[[bool], Awaitable[None]],
+        on_change: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._calls = calls
+        self._standing = standing
+        self._facts = facts
+        self._clock_port = clock_port
+        self._on_begin = on_begin
+        self._on_change = on_change
+        self._retry: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(self) -> None:
+        """Begin a connection."""
+        changed = await in_database(self._content_changed)
+        await self.handle(registration.Connected(content_changed=changed))
+
+    async def handle(self, event: Event) -> None:
+        """Take an event and do what follows from it."""
+        before = self._standing.registration
+        self._standing.registration, effects = registration.step(before, event)
+        if before.phase is not self._standing.registration.phase:
+            logger.info("Registration: %s", self._standing.registration.phase.value)
+            await self._on_change()
+        for effect in effects:
+            match effect:
+                case SendBoot():
+                    if self._asking is not None:
+                        self._asking.cancel()
+                    self._asking = self._spawn(self._boot())
+                case RetryIn():
+                    self._cancel_retry()
+                    loop = asyncio.get_running_loop()
+                    self._retry = loop.call_later(effect.seconds, self._retry_now)
+                case CancelRetry():
+                    self._cancel_retry()
+                case Begin():
+                    self._spawn(self._begin(full=True))
+                case Resume():
+                    self._spawn(self._begin(full=False))
+
+    async def close(self) -> None:
+        """End everything under way."""
+        self._cancel_retry()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Registration step failed", exc_info=error)
+
+    def _retry_now(self) -> None:
+        self._spawn(self.handle(RetryDue()))
+
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    async def _begin(self, *, full: bool) -> None:
+        try:
+            await self._on_begin(full)
+        except NotDeliveredError:
+            # The connection ended meanwhile; the next one begins anew.
+            return
+
+    async def _boot(self) -> None:
+        payload = await in_database(self._payload)
+        try:
+            answer = await self._calls.call("BootNotification", payload)
+        except NotConnectedError:
+            await self.handle(Disconnected())
+            return
+        except NotDeliveredError as failure:
+            detail = str(failure) if isinstance(failure, RefusedError) else failure.code
+            logger.warning("BootNotification was not answered: %s", detail)
+            await self.handle(BootFailed())
+            return
+        received_at = clock.now()
+        await in_database(self._record, payload, answer, received_at)
+        await self.handle(BootAnswered(status=answer["status"], interval_s=max(0, answer["interval"])))
+
+    def _payload(self) -> dict[str, Any]:
+        present = configuration.snapshot()
+        facts: StationFacts = self._facts.read()
+        content = {
+            "chargePointVendor": present["/identity/vendor"],
+            "chargePointModel": present["/identity/model"],
+            "chargePointSerialNumber": present["/identity/serial"],
+            "chargeBoxSerialNumber": present["/ocpp/chargeBoxSerialNumber"],
+            "firmwareVersion": facts.firmware_version,
+            "iccid": facts.iccid,
+            "imsi": facts.imsi,
+        }
+        return {name: text[: _LENGTHS.get(name, _DEFAULT_LENGTH)] for name, text in content.items() if text}
+
+    def _content_changed(self) -> bool:
+        return bool(BackendState.load().memory.get(_BOOT_CONTENT) != self._payload())
+
+    def _record(self, payload: dict[str, Any], answer: dict[str, Any], at: datetime) -> None:
+        """Remember the answer; at Accepted also by whom, and take over interval and time."""
+        status, interval = answer["status"], max(0, answer["interval"])
+        with transaction.atomic():
+            state = BackendState.load()
+            state.registration = status
+            state.memory = state.memory | {_BOOT_CONTENT: payload}
+            if status == "Accepted" and self._standing.endpoint is not None:
+                state.accepted_by = self._standing.endpoint.key
+                state.heartbeat_interval_s = interval or None
+            state.save(update_fields=["registration", "memory", "accepted_by", "heartbeat_interval_s"])
+            for code in (Phase.PENDING, Phase.REJECTED):
+                if status.lower() == code.value:
+                    journal.begin(f"backend.{code.value}", at=at)
+                else:
+                    journal.end(f"backend.{code.value}", at=at)
+        if status == "Accepted" and interval:
+            take_interval(interval, at)
+        take_time(self._clock_port, answer["currentTime"])
+
+
+def take_interval(interval_s: int, at: datetime) -> None:
+    """Make the backend's heartbeat interval the value of HeartbeatInterval."""
+    value = str(interval_s)
+    if configuration.get("HeartbeatInterval") == value:
+        return
+    try:
+        configuration.change({"HeartbeatInterval": value}, origin=Origin.LOCAL, actor="BootNotification", at=at)
+    except ConfigurationRefused as refusal:
+        logger.warning("The backend's interval is not usable: %s", refusal)
+
+
+def take_time(port: ClockPort, text: str) -> None:
+    """Hand the backend's time to the clock where TimeSource says so."""
+    if "HeartBeat" not in configuration.get_list("TimeSource"):
+        return
+    try:
+        port.set_from_backend(from_wire(text))
+    except ValueError:
+        logger.warning("The backend's time is none: %.40s", text)
