@@ -1,6 +1,7 @@
 """Asking whether a card may charge: the station's own lists first, the backend where the rules say so."""
 
 import asyncio
+import json
 import logging
 import uuid
 from dataclasses import dataclass, replace
@@ -113,7 +114,8 @@ class Authorizer:
             text = await self._redis.get(live.key(live.BACKEND))
         except (RedisError, OSError):
             return False
-        return bool(text) and '"registration":"Accepted"' in text and '"connected":true' in text
+        link = json.loads(text) if text else {}
+        return bool(link.get("connected")) and str(link.get("registration")).casefold() == "accepted"
 
     async def _ask(self, id_tag: str) -> BackendAnswer | None:
         request_id = str(uuid.uuid4())

@@ -136,6 +136,7 @@ class Sampler:
             keep_for_stop=list(sampled_values(sample, plan.stop_aligned if clocked else plan.stop_sampled)),
             register=reading.import_energy,
         )
+        self._station.outbox_filled()
 
     async def _fresh(self, point: "ChargingPoint") -> MeterReading | None:
         reading = point.reading

@@ -83,6 +83,9 @@ class Surroundings(Protocol):
     def stop_selections(self) -> tuple[Any, ...]:
         """Tell the measurands StopTransaction carries."""
 
+    def outbox_filled(self) -> None:
+        """Hear that a message for the backend was written."""
+
     def journal_failed(self, error: Exception) -> None:
         """Hear that the journal cannot be written."""
 
@@ -312,6 +315,7 @@ class ChargingPoint:
         except (DatabaseError, IntegrityError, OSError) as error:
             raise JournalUnwritableError(str(error)) from error
         self.session = RunningSession.of(row)
+        self._around.outbox_filled()
 
     async def _register_for_start(self) -> MeterReading:
         if self.reading is not None and clock.monotonic_s() - self.reading.read_at_s < REGISTER_IS_FRESH_S:
@@ -353,6 +357,7 @@ class ChargingPoint:
                 self._around.journal_failed(error)
                 await asyncio.sleep(1.0)
         self.session = None
+        self._around.outbox_filled()
 
     async def _wait_for_no_current(self) -> None:
         deadline = clock.monotonic_s() + CURRENT_ENDS_S

@@ -249,7 +249,7 @@ class Publisher:
     async def ring_outbox(self) -> None:
         """Tell the OCPP process that there is something to send."""
         try:
-            await get_channel_layer().send(OCPP_CHANNEL, {"type": "outbox.filled"})
+            await get_channel_layer().send(OCPP_CHANNEL, {"type": "outbox.changed"})
         except (RedisError, OSError):
             log.info("could not ring the OCPP process")
 

@@ -53,6 +53,7 @@ class Recovery:
             else:
                 await self._close(point, row)
         self._station.recovered = True
+        self._station.outbox_filled()
         for point in self._station.points.values():
             self._station.changed(point)
         self._station.station_changed()

@@ -158,7 +158,6 @@ class Station:
         self._recompute.set()
         self.sampler.replan()
         self._spawn(self._show_lamp(point))
-        self._spawn(self.publisher.ring_outbox())
 
     def station_changed(self) -> None:
         """Record the status of the station as a whole."""
@@ -171,6 +170,10 @@ class Station:
     def stop_selections(self) -> tuple[MeasurandSelection, ...]:
         """Tell the measurands of StopTransaction."""
         return self.metering.stop_both
+
+    def outbox_filled(self) -> None:
+        """Wake the OCPP process: there is something to send."""
+        self._spawn(self.publisher.ring_outbox())
 
     def journal_failed(self, error: Exception) -> None:
         """Refuse new sessions until the journal can be written again."""
