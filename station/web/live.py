@@ -74,7 +74,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LONGEST_PAUSE_S - _SHORTEST_PAUSE_S):
                         await self._bell.wait()
-        except Exception:
+        except Exception:  # noqa: BLE001 - the outermost loop of an open page
             _log.exception("the live page has failed; the browser will come back")
             await self.close(code=TRY_AGAIN_LATER)
         else:

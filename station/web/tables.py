@@ -133,7 +133,7 @@ def _yes_no(value: Any) -> str:
 
 def _cable(plugged: Any, cable_ma: int | None) -> str:
     if not plugged:
-        return _either(plugged, "", _("none"))
+        return _either(plugged, "", pgettext("cable", "none"))
     return formats.ampere(cable_ma) if cable_ma else _("plugged in")
 
 
