@@ -169,12 +169,12 @@ class BackendLink:
                 self._fail(Failure.NO_BACKEND)
                 await self._try_now.wait()
                 continue
-            if not self.environment.uplink.is_up():
+            if self._network_is_cut():
                 self._fail(Failure.NETWORK_DOWN)
                 await self._try_now.wait()
                 continue
             failure = await self._attempt(wanted)
-            if self._stopping.is_set() or self._try_now.is_set():
+            if self._stopping.is_set() or self._try_now.is_set() or self._network_is_cut():
                 continue
             low, high = await in_database(_reconnect_bounds)
             delay_s = self._backoff.next_delay_s(
@@ -182,6 +182,10 @@ class BackendLink:
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._try_now.wait(), delay_s)
+
+    def _network_is_cut(self) -> bool:
+        uplink = self.environment.uplink
+        return uplink.simulated and not uplink.is_up()
 
     async def _aim_at(self, wanted: Endpoint | None) -> None:
         before = self.standing.endpoint

@@ -106,7 +106,9 @@ class OutboxSender:
                 outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list
             )
         except TransactionUnknownError as error:
-            await self._postpone(claimed, f"no transactionId: {error}", new_id=False)
+            # The transaction the backend may have begun has no number we could stop it by; a repetition under the same
+            # id would only get the same answer.
+            await self._postpone(claimed, f"no transactionId: {error}", new_id=True)
             return None
         if started is not None:
             await self._tell(started)

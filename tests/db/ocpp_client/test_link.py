@@ -1,0 +1,191 @@
+"""The connection and the registration over a real WebSocket (OCPP 1.6 section 4.2, OCPP-J 1.6 sections 3 and 5)."""
+
+import asyncio
+
+from ocpp_client.database import in_database
+from ocpp_client.link import Timing
+from station.models import BackendState
+from station.services import configuration
+from tests.backend import CallError, Silence
+
+CONTENT = {
+    "chargePointVendor": "Technagon GmbH",
+    "chargePointModel": "TE-AC22",
+    "chargePointSerialNumber": "100002440",
+    "firmwareVersion": "1.2.3",
+    "iccid": "8949",
+}
+
+
+async def test_4_2_after_acceptance_the_station_tells_who_it_is_and_every_status(bench):
+    async with bench(interval_s=77) as station:
+        await station.ready()
+
+        boot = await station.backend.wait_for("BootNotification")
+        assert boot.payload == CONTENT
+        statuses = [frame.payload["connectorId"] for frame in station.backend.received("StatusNotification")]
+        assert statuses == [0, 1, 2]
+        assert await in_database(configuration.get, "HeartbeatInterval") == "77"
+        assert (await in_database(BackendState.load)).accepted_by == f"{station.backend.url} TE100002440"
+        assert station.backend.connection().path == "/TE100002440"
+        assert station.clock.taken
+        await station.until(lambda: station.surroundings.rung("backend")[-1:] == [{"connected": True}])
+        await station.until(lambda: station.surroundings.pictures[-1]["registration"] == "accepted")
+
+
+async def test_j_5_4_a_reconnect_brings_no_second_boot(bench):
+    async with bench() as station:
+        await station.ready()
+        mark = station.backend.mark()
+
+        await station.backend.drop()
+        await station.backend.wait_connected(at_least=2)
+        await station.until(station.link.standing.flow.is_set)
+
+        assert station.backend.received("BootNotification", after=mark) == []
+        assert station.backend.received("StatusNotification", after=mark) == []
+
+
+async def test_j_5_4_a_reconnect_with_other_boot_content_brings_a_boot(bench):
+    async with bench() as station:
+        await station.ready()
+        mark = station.backend.mark()
+
+        station.facts.facts = type(station.facts.facts)(firmware_version="2.0.0")
+        await station.backend.drop()
+
+        boot = await station.backend.wait_for("BootNotification", after=mark)
+        assert boot.payload["firmwareVersion"] == "2.0.0"
+
+
+async def test_4_2_a_rejected_station_is_silent_until_the_interval_is_over(bench):
+    async with bench() as station:
+        station.backend.script_next(
+            "BootNotification", {"status": "Rejected", "currentTime": "2026-11-20T12:00:00Z", "interval": 1}
+        )
+        await station.until(lambda: station.link.standing.registration.must_be_silent)
+
+        message_id = await station.backend.post("GetConfiguration", {})
+        await station.backend.wait_for("BootNotification", count=2)
+        await station.ready()
+
+        answered = [frame for frame in station.backend.frames if frame.message_id == message_id and frame.from_station]
+        assert answered == []
+        assert len(station.backend.received("BootNotification")) == 2
+
+
+async def test_4_2_while_pending_only_what_is_triggered_is_sent(bench):
+    async with bench() as station:
+        station.backend.script_next(
+            "BootNotification", {"status": "Pending", "currentTime": "2026-11-20T12:00:00Z", "interval": 600}
+        )
+        await station.until(lambda: station.link.standing.registration.phase == "pending")
+
+        assert (await station.backend.call("GetConfiguration", {"key": ["HeartbeatInterval"]}))["configurationKey"]
+        assert await station.backend.call("RemoteStartTransaction", {"idTag": "A"}) == {"status": "Rejected"}
+        assert await station.backend.call("RemoteStopTransaction", {"transactionId": 1}) == {"status": "Rejected"}
+        trigger = {"requestedMessage": "StatusNotification", "connectorId": 1}
+        assert await station.backend.call("TriggerMessage", trigger) == {"status": "Accepted"}
+        await station.backend.wait_for("StatusNotification")
+        assert await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"}) == {
+            "status": "Accepted"
+        }
+        await station.ready()
+        assert station.surroundings.commands == []
+        assert [frame.action for frame in station.backend.received()][:3] == [
+            "BootNotification", "StatusNotification", "BootNotification",
+        ]
+
+
+async def test_e_3_35_once_accepted_a_triggered_boot_is_rejected(bench):
+    async with bench() as station:
+        await station.ready()
+
+        answer = await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"})
+
+        assert answer == {"status": "Rejected"}
+
+
+async def test_4_2_an_unanswered_boot_is_followed_by_nothing_else(bench, monkeypatch):
+    monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 0.2)
+    monkeypatch.setattr("ocpp_client.registration.OWN_RETRY_S", 0.2)
+    async with bench() as station:
+        station.backend.script_next("BootNotification", Silence(), CallError(), CallError(code="NotSupported"))
+
+        await station.ready()
+
+        sent = [frame.action for frame in station.backend.received()]
+        assert sent[:5] == ["BootNotification"] * 4 + ["StatusNotification"]
+
+
+async def test_j_3_a_backend_without_the_subprotocol_is_no_backend(bench):
+    async with bench(subprotocols=["ocpp2.0.1"], check_schemas=False) as station:
+        await station.until(lambda: station.link.standing.last_error == "subprotocol_refused")
+        assert station.backend.received() == []
+
+
+async def test_an_unknown_identity_and_a_refused_password_have_their_own_codes(bench):
+    async with bench() as station:
+        await station.ready()
+        for status, code in ((404, "identity_unknown"), (401, "unauthorized"), (503, "backend_unavailable")):
+            station.backend.refuse_with = status
+            if station.link.standing.connected:
+                await station.backend.drop()
+            await station.until(lambda code=code: station.link.standing.last_error == code)
+
+
+async def test_a_backend_that_comes_back_is_found_again(bench):
+    async with bench() as station:
+        await station.ready()
+        async with station.backend.outage():
+            await station.until(lambda: not station.link.standing.connected)
+            await station.until(lambda: station.link.standing.last_error == "connection_refused")
+        await station.ready()
+        assert station.surroundings.rung("backend") == [
+            {"connected": False}, {"connected": True}, {"connected": False}, {"connected": True},
+        ]
+
+
+async def test_a_missing_pong_ends_the_connection_and_a_new_one_follows(bench):
+    timing = Timing(answer_timeout_s=1.0, look_s=0.1, pong_timeout_s=0.3)
+    async with bench(timing=timing, keys={"WebSocketPingInterval": "1"}) as station:
+        await station.ready()
+
+        station.backend.freeze()
+
+        await station.backend.wait_connected(at_least=2)
+        await station.until(station.link.standing.flow.is_set)
+
+
+async def test_the_simulated_network_cuts_the_link_and_gives_it_back_at_once(bench):
+    async with bench(keys={"/ocpp/reconnectMinS": "60", "/ocpp/reconnectMaxS": "300"}) as station:
+        await station.ready()
+
+        station.uplink.up = False
+        await station.until(lambda: not station.link.standing.connected)
+        await station.until(lambda: station.link.standing.last_error == "network_down")
+        station.uplink.up = True
+
+        await station.backend.wait_connected(at_least=2, timeout=2)
+        await station.ready()
+
+
+async def test_heartbeats_follow_the_interval_and_a_change_of_it(bench):
+    async with bench(interval_s=1) as station:
+        await station.ready()
+        await station.backend.wait_for("Heartbeat", count=2)
+
+        assert await station.backend.call("ChangeConfiguration", {"key": "HeartbeatInterval", "value": "3600"}) == {
+            "status": "Accepted"
+        }
+        await asyncio.sleep(0.1)
+        mark = station.backend.mark()
+        await asyncio.sleep(1.2)
+        assert station.backend.received("Heartbeat", after=mark) == []
+
+
+async def test_the_station_says_goodbye_with_1001(bench):
+    async with bench() as station:
+        await station.ready()
+        connection = station.backend.connection()
+    assert connection.close_code == 1001

@@ -1,0 +1,207 @@
+"""Transaction messages: in order, once, for ever (OCPP 1.6 section 3.7 with errata 3.14, 3.18, 3.54)."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from ocpp_client import outbox_store
+from ocpp_client.database import in_database
+from station import clock
+from station.models import CachedAuthorization, ChargingSession, LogEntry, OutboxMessage
+from station.models.backend import OutboxStatus
+from tests.backend import CallError, Default, Delay, Silence
+from tests.db.ocpp_client.conftest import MOMENT, put
+
+STAMP = "2026-11-20T12:00:00.000Z"
+
+
+def session(connector_id=1, *, stopped=True):
+    return ChargingSession.objects.create(
+        connector_id=connector_id, id_tag="CARD", started_at=MOMENT, meter_start_wh=0, meter_last_wh=0,
+        meter_last_at=MOMENT, stopped_at=MOMENT if stopped else None, meter_stop_wh=5 if stopped else None,
+    )
+
+
+def start(of):
+    return put("StartTransaction", {"connectorId": of.connector_id, "idTag": "CARD", "meterStart": 0, "timestamp": STAMP}, of)
+
+
+def values(of, wh=1):
+    sample = {"timestamp": STAMP, "sampledValue": [{"value": str(wh)}]}
+    return put("MeterValues", {"connectorId": of.connector_id, "meterValue": [sample]}, of)
+
+
+def stop(of):
+    return put("StopTransaction", {"meterStop": 5, "timestamp": STAMP, "reason": "Local"}, of)
+
+
+def whole_session(connector_id=1, samples=2):
+    of = session(connector_id)
+    start(of)
+    for number in range(samples):
+        values(of, number)
+    stop(of)
+    return of
+
+
+def all_delivered():
+    return not OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED).exists()
+
+
+def transaction_frames(backend):
+    kinds = {"StartTransaction", "MeterValues", "StopTransaction"}
+    return [frame for frame in backend.received() if frame.action in kinds]
+
+
+async def test_3_7_an_offline_session_arrives_in_order_with_the_real_transaction_id(bench):
+    async with bench(run=False) as station:
+        of = await in_database(whole_session)
+        await in_database(whole_session, 2)
+        running = asyncio.create_task(station.link.run())
+        await station.until_in_database(all_delivered)
+
+        frames = transaction_frames(station.backend)
+        assert [frame.action for frame in frames] == [
+            "StartTransaction", "MeterValues", "MeterValues", "StopTransaction",
+        ] * 2
+        numbers = [frame.payload.get("transactionId") for frame in frames]
+        first = (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id
+        assert numbers[:4] == [None, first, first, first]
+        actions = [frame.action for frame in station.backend.received()]
+        assert actions.index("StartTransaction") > max(n for n, action in enumerate(actions) if action == "StatusNotification")
+        await station.link.stop()
+        await running
+
+
+async def test_j_3_7_after_a_time_out_the_message_keeps_its_id_and_after_a_refusal_it_gets_a_new_one(bench):
+    async with bench(keys={"TransactionMessageRetryInterval": "1"}) as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Silence(), CallError())
+        await in_database(lambda: start(session()))
+        await station.until_in_database(all_delivered)
+
+        ids = [frame.message_id for frame in station.backend.received("StartTransaction")]
+        assert len(ids) == 3
+        assert ids[0] == ids[1] != ids[2]
+
+
+async def test_3_7_a_refused_message_blocks_the_later_ones_and_is_reported_once(bench, monkeypatch):
+    async with bench() as station:
+        await station.ready()
+        monkeypatch.setattr(outbox_store, "LONGEST_RETRY", timedelta(seconds=0.05))
+        station.backend.script_next("MeterValues", CallError(), times=5)
+        await in_database(whole_session)
+        await station.until_in_database(all_delivered)
+
+        frames = transaction_frames(station.backend)
+        assert [frame.action for frame in frames] == ["StartTransaction"] + ["MeterValues"] * 7 + ["StopTransaction"]
+        entries = await in_database(lambda: list(LogEntry.objects.filter(code=outbox_store.REFUSED_CODE)))
+        assert len(entries) == 1
+        assert entries[0].cleared_at is not None
+
+
+async def test_a_late_answer_still_counts(bench):
+    async with bench(keys={"TransactionMessageRetryInterval": "60"}) as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Delay(seconds=1.3))
+        of = await in_database(session)
+        await in_database(start, of)
+        await station.until_in_database(all_delivered, timeout=5)
+
+        assert len(station.backend.received("StartTransaction")) == 1
+        assert (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id is not None
+
+
+async def test_a_connection_lost_under_way_sends_the_same_id_over_the_next_one(bench):
+    from tests.backend import Drop
+
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Drop(booked=True))
+        await in_database(whole_session)
+        await station.until_in_database(all_delivered)
+
+        ids = [frame.message_id for frame in station.backend.received("StartTransaction")]
+        assert len(ids) == 2
+        assert ids[0] == ids[1]
+        assert len(station.backend.books.transactions) == 1
+
+
+async def test_4_8_a_refused_card_is_told_to_the_control_loop_and_cached(bench):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next(
+            "StartTransaction", {"transactionId": -7, "idTagInfo": {"status": "Blocked", "parentIdTag": "GROUP"}}
+        )
+        of = await in_database(lambda: session(stopped=False))
+        await in_database(start, of)
+        answered = await station.until(lambda: station.surroundings.rung("start_answered"))
+
+        assert answered == [
+            {"session_id": of.pk, "transaction_id": -7, "status": "Blocked", "expiry": None, "parent": "GROUP"}
+        ]
+        cached = await in_database(CachedAuthorization.objects.get, id_tag="card")
+        assert (cached.status, cached.parent_id_tag) == ("Blocked", "GROUP")
+        again = await in_database(outbox_store.unheard_refusals)
+        assert [one.status for one in again] == ["Blocked"]
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31, 2**63 - 1])
+async def test_e_3_54_any_transaction_id_is_taken(bench, number):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", {"transactionId": number, "idTagInfo": {"status": "Accepted"}})
+        await in_database(whole_session)
+        await station.until_in_database(all_delivered)
+
+        assert station.backend.received("StopTransaction")[0].payload["transactionId"] == number
+
+
+async def test_an_answer_without_a_usable_number_blocks_the_queue_until_one_comes(bench, monkeypatch):
+    async with bench() as station:
+        await station.ready()
+        monkeypatch.setattr(outbox_store, "LONGEST_RETRY", timedelta(seconds=0.05))
+        odd = [{"idTagInfo": {"status": "Accepted"}}, {"transactionId": 2**63, "idTagInfo": {"status": "Accepted"}}]
+        station.backend.script_next("StartTransaction", *odd)
+        await in_database(whole_session)
+        await station.until_in_database(all_delivered)
+
+        frames = transaction_frames(station.backend)
+        assert [frame.action for frame in frames[:4]] == ["StartTransaction"] * 3 + ["MeterValues"]
+        assert len({frame.message_id for frame in frames[:3]}) == 3
+
+
+async def test_the_message_under_way_at_a_power_cut_is_sent_again_under_its_id(bench):
+    async with bench(run=False) as station:
+        row = await in_database(lambda: start(session()))
+        await in_database(outbox_store.claim, clock.now())
+        running = asyncio.create_task(station.link.run())
+        await station.until_in_database(all_delivered)
+
+        assert [frame.message_id for frame in station.backend.received("StartTransaction")] == [row.message_id]
+        await station.link.stop()
+        await running
+
+
+async def test_delivered_messages_are_kept_for_a_week(bench):
+    async with bench(run=False):
+        row = await in_database(lambda: start(session()))
+        await in_database(OutboxMessage.objects.update, status=OutboxStatus.DELIVERED, delivered_at=MOMENT)
+
+        assert await in_database(outbox_store.forget_delivered, MOMENT + timedelta(days=6)) == 0
+        assert await in_database(outbox_store.forget_delivered, MOMENT + timedelta(days=8)) == 1
+        assert row.pk
+
+
+async def test_backend_calls_are_answered_while_an_own_call_waits(bench):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Delay(seconds=0.8, answer=Default()))
+        await in_database(whole_session)
+        await station.backend.wait_for("StartTransaction")
+
+        answer = await station.backend.call("GetConfiguration", {"key": ["HeartbeatInterval"]}, timeout=0.5)
+
+        assert answer["configurationKey"][0]["key"] == "HeartbeatInterval"
+        await station.until_in_database(all_delivered)
