@@ -159,10 +159,10 @@ def _read_entry(entry: Mapping[str, Any], at: datetime) -> Named:
         return Named(key=key_of(uid), card=None)
     if not isinstance(info, Mapping):
         raise TypeError("idTagInfo is no object")
-    parent, expiry = info.get("parentIdTag"), info.get("expiryDate")
+    parent, expiry = _text(info.get("parentIdTag") or ""), info.get("expiryDate")
     card = make_card(
         uid=uid,
-        group=check_backend_tag(_text(parent), "group") if parent else "",
+        group=check_backend_tag(parent, "group") if parent.strip() else "",
         expires_at=None if expiry is None else from_wire(_text(expiry)),
         authorization=AuthorizationStatus(_text(info.get("status"))).value,
         source=Source.BACKEND,

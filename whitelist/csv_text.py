@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -111,17 +112,17 @@ def _decode(content: bytes) -> str:
 
 
 def _find_delimiter(text: str) -> str:
-    for delimiter in _DELIMITERS:
-        try:
-            first = next(_rows(text, delimiter), None)
-        except FileRefused:
-            continue
-        if first is not None and first[1] == HEADER:
-            return delimiter
+    """Tell how the columns are divided; a header that is one cell, to be taken apart, counts only as a last resort."""
+    for take_apart in (False, True):
+        for delimiter in _DELIMITERS:
+            with suppress(FileRefused):
+                _, first = next(_rows(text, delimiter, take_apart=take_apart), (1, ()))
+                if first == HEADER:
+                    return delimiter
     raise FileRefused(1, "file_header", header=",".join(HEADER))
 
 
-def _rows(text: str, delimiter: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _rows(text: str, delimiter: str, *, take_apart: bool = True) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Go through the lines that say something, each with its number."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
@@ -132,7 +133,9 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, tuple[str, ...]]]:
             return
         except csv.Error as error:
             raise FileRefused(line, "file_quotes") from error
-        cells = _unwrap(_without_empty_end(cells))
+        cells = _without_empty_end(cells)
+        if take_apart:
+            cells = _unwrap(cells)
         if cells:
             yield line, tuple(cell.strip() for cell in cells)
 

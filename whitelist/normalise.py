@@ -50,7 +50,7 @@ def check_backend_tag(text: str, field: str = "uid") -> str:
     """Trim an id tag of the backend, which is otherwise kept as it came. Raises `CardRefused`."""
     tag = text.strip()
     if not tag:
-        raise CardRefused(f"{field}_empty")
+        raise CardRefused("uid_empty")
     # A few letters outside ASCII grow when their case is folded; the key has to fit as well.
     _check_length(key_of(tag), field)
     _check_length(tag, field)

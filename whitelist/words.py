@@ -13,7 +13,6 @@ REFUSALS: Mapping[str, str | Promise] = {
     "uid_taken": _("The card %(uid)s is already in the list."),
     "uid_twice": _("The card %(uid)s already stands in line %(first)s."),
     "uid_spoilt": _("A spreadsheet has turned the card number into %(uid)s. Format the column as text before editing."),
-    "group_empty": _("The GID consists of blanks only."),
     "group_too_long": _("The GID has %(length)s characters; at most %(limit)s are allowed."),
     "group_control_character": _("The GID contains control characters."),
     "group_not_ascii": _("The GID may contain only letters A–Z, digits and signs of the English keyboard."),

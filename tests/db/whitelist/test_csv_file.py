@@ -1,0 +1,101 @@
+"""Export and import of the whole list."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from station.models import AuditEntry, BackendState
+from tests.db.whitelist.cards import listed, make, make_many
+from tests.db.whitelist.conftest import AT, MASTER_KEY
+from whitelist.csv_file import Imported, ImportMode, export_file, import_file
+from whitelist.csv_text import FileRefused
+from whitelist.editing import RestoreCard, Saved, save
+from whitelist.models import Card, Source
+
+HEADER = "UID,GID,Expiry,Authorization\n"
+
+
+def take(body: str, mode: ImportMode = ImportMode.UPDATE) -> Imported:
+    return import_file((HEADER + body).encode(), mode=mode, at=AT, actor="admin")
+
+
+def test_the_manuals_example_goes_in_and_comes_out() -> None:
+    body = "4b13b318,,2020-01-01T12:00:00,blocked\naec78085,,,accepted\n"
+
+    assert take(body) == Imported(processed=3, saved=Saved(added=2))
+
+    assert export_file() == (HEADER + body).encode()
+    assert Card.objects.get(key="4b13b318").expires_at == datetime(2020, 1, 1, 12, tzinfo=UTC)
+    assert AuditEntry.objects.get().data == {"added": 2}
+
+
+def test_an_update_adds_and_changes_and_leaves_the_rest() -> None:
+    make("AA")
+    make("BB", source=Source.BACKEND)
+    make("CC", source=Source.BACKEND)
+
+    assert take("bb,group,,blocked\nDD,,,accepted\ncc,,,accepted\n").saved == Saved(added=1, changed=1)
+
+    assert listed() == {"AA": "local", "BB": "local", "CC": "backend", "DD": "local"}
+
+
+def test_a_replacement_deletes_what_the_file_does_not_name_until_it_is_restored() -> None:
+    BackendState.objects.create(list_version=5)
+    make("AA")
+    make("BB", source=Source.BACKEND)
+    make("CC", deleted_at=AT)
+
+    assert take("CC,,,accepted\n", ImportMode.REPLACE) == Imported(processed=2, saved=Saved(added=1, deleted=2))
+
+    assert listed() == {"CC": "local"}
+    save([RestoreCard(key="bb")], at=AT, actor="admin")
+    assert listed() == {"BB": "local", "CC": "local"}
+    assert BackendState.load().list_version == 5
+
+
+def test_the_export_put_back_changes_nothing_whatever_the_backend_has_written() -> None:
+    make("AB-CD", group="Käse", authorization="Invalid", source=Source.BACKEND)
+    make("=1+1", expires_at=AT.replace(microsecond=500_000), source=Source.BACKEND)
+    make("'-1", source=Source.BACKEND)
+    make("GONE", deleted_at=AT)
+
+    taken = import_file(export_file(), mode=ImportMode.REPLACE, at=AT, actor="admin")
+
+    assert taken == Imported(processed=4, saved=Saved())
+    assert set(Card.objects.present().values_list("source", flat=True)) == {"backend"}
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("mode", list(ImportMode))
+def test_a_mistake_anywhere_changes_nothing(mode: ImportMode) -> None:
+    make("AA")
+
+    with pytest.raises(FileRefused) as refused:
+        take("BB,,,accepted\nCC,,,perhaps\n", mode)
+
+    assert (refused.value.line, refused.value.code) == (3, "authorization")
+    assert listed() == {"AA": "local"}
+
+
+def test_the_line_is_named_at_which_the_list_is_full() -> None:
+    make_many(998)
+    make(MASTER_KEY)
+
+    with pytest.raises(FileRefused) as refused:
+        take("00000000,,,blocked\nX1,,,accepted\nX2,,,accepted\nX3,,,accepted\n")
+
+    assert (refused.value.line, refused.value.code) == (5, "list_full")
+    assert Card.objects.count() == 999
+
+
+def test_a_thousand_lines_are_taken_within_a_second() -> None:
+    body = "".join(f"{index:014x},fleet,2030-01-01T00:00:00,accepted\n" for index in range(1000))
+    make_many(1000)
+
+    begun = time.process_time()
+    taken = take(body, ImportMode.REPLACE)
+    elapsed_s = time.process_time() - begun
+
+    assert taken == Imported(processed=1001, saved=Saved(added=1000, deleted=1000))
+    assert elapsed_s < 1
