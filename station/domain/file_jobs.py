@@ -101,8 +101,9 @@ class IllegalTransitionError(ValueError):
 
 
 _Table = dict[tuple[Step, Event], tuple[Step, tuple[str, ...]]]
-_CANCEL: _Table = {(step, Event.CANCELLED): (Step.CANCELLING, ()) for step in _CANCELLABLE} | {
-    (Step.CANCELLING, Event.CLEANED): (Step.CANCELLED, ())
+_CANCEL: _Table = {
+    **{(step, Event.CANCELLED): (Step.CANCELLING, ()) for step in _CANCELLABLE},
+    (Step.CANCELLING, Event.CLEANED): (Step.CANCELLED, ()),
 }
 
 

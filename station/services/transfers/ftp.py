@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
+
 from typing_extensions import override
 
 from station.services.transfers.errors import ConnectionBroken, IdentityRefused, LoginRefused, ServerRefused
@@ -17,42 +18,37 @@ _NOT_LOGGED_IN = ("530", "532", "331", "332")
 _NO_ACCESS = ("550", "553")
 
 
-class _Plain(ftplib.FTP):
-    """A connection to an address that was checked before, not to whatever the name means now."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        super().__init__(timeout=exchange.timeout_s, encoding="utf-8")
-
-    def dial(self, host: str, port: int) -> None:
-        """Connect and read the greeting."""
-        self.host, self.port = host, port
-        self.sock = self._exchange.dial(host, port)
-        self.af = self.sock.family
-        self.file = self.sock.makefile("r", encoding=self.encoding)
-        self.welcome = self.getresp()
-
-
-class _Secure(ftplib.FTP_TLS, _Plain):
-    """The same over TLS; servers commonly want the data connection to resume the session of the control one."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        ftplib.FTP_TLS.__init__(self, timeout=exchange.timeout_s, encoding="utf-8", context=exchange.tls())
+class _Secure(ftplib.FTP_TLS):
+    """FTP over TLS; servers commonly want the data connection to resume the session of the control one."""
 
     @override
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
-        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)  # noqa: S321 - the backend chooses the protocol
         control = self.sock
         session = control.session if isinstance(control, ssl.SSLSocket) else None
         return self.context.wrap_socket(connection, server_hostname=self.host, session=session), size
 
 
+def _make(location: Location, exchange: Exchange) -> ftplib.FTP:
+    if location.scheme == "ftps":
+        return _Secure(timeout=exchange.timeout_s, encoding="utf-8", context=exchange.tls())
+    return ftplib.FTP(timeout=exchange.timeout_s, encoding="utf-8")  # noqa: S321 - the backend chooses the protocol
+
+
+def _dial(ftp: ftplib.FTP, location: Location, exchange: Exchange) -> None:
+    """Connect to an address that was checked, not to whatever the name means now, and read the greeting."""
+    ftp.host, ftp.port = location.host, location.port
+    ftp.sock = exchange.dial(location.host, location.port)
+    ftp.af = ftp.sock.family
+    ftp.file = ftp.sock.makefile("r", encoding=ftp.encoding)
+    ftp.welcome = ftp.getresp()
+
+
 @contextmanager
-def _connected(location: Location, exchange: Exchange) -> Iterator[_Plain]:
-    ftp = _Secure(exchange) if location.scheme == "ftps" else _Plain(exchange)
+def _connected(location: Location, exchange: Exchange) -> Iterator[ftplib.FTP]:
+    ftp = _make(location, exchange)
     try:
-        ftp.dial(location.host, location.port)
+        _dial(ftp, location, exchange)
         if isinstance(ftp, _Secure):
             ftp.auth()
         ftp.login(location.user or "anonymous", location.password or ("" if location.user else "station@"))

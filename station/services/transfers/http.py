@@ -1,15 +1,17 @@
 """HTTP and HTTPS: GET for a download; PUT, or a form where the server does not take it, for an upload."""
 
 import base64
+import os
 import ssl
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import BinaryIO
-from typing_extensions import override
 from urllib.parse import quote, urljoin
+
+from typing_extensions import override
 
 from station.services.transfers.errors import (
     ConnectionBroken,
@@ -115,47 +117,55 @@ def download(location: Location, target: BinaryIO, exchange: Exchange) -> None:
     raise ServerRefused(f"{location}: too many redirects")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Body:
+    """What is sent: a file, with something before and after it in a form."""
+
+    source: BinaryIO
+    kind: str = "application/gzip"
+    head: bytes = b""
+    tail: bytes = b""
+
+    def size(self) -> int:
+        return len(self.head) + self.source.seek(0, os.SEEK_END) + len(self.tail)
+
+    def blocks(self, exchange: Exchange) -> Iterator[bytes]:
+        self.source.seek(0)
+        if self.head:
+            yield self.head
+        yield from exchange.blocks(self.source)
+        if self.tail:
+            yield self.tail
+
+
+def _form(source: BinaryIO, name: str) -> _Body:
+    border = uuid.uuid4().hex
+    disposition = f'Content-Disposition: form-data; name="file"; filename="{name}"'
+    return _Body(
+        source=source,
+        kind=f"multipart/form-data; boundary={border}",
+        head=f"--{border}\r\n{disposition}\r\nContent-Type: application/gzip\r\n\r\n".encode(),
+        tail=f"\r\n--{border}--\r\n".encode(),
+    )
+
+
 def upload(location: Location, source: BinaryIO, name: str, exchange: Exchange) -> None:
     """Bring a file: into the directory the location names, or exactly there when it is complete (a query)."""
-    put = location.target if location.has_query else f"{location.target.rstrip('/')}/{quote(name)}"
-    status = _send("PUT", replace(location, target=put), source, b"", b"", {}, exchange)
+    there = location.target if location.has_query else f"{location.target.rstrip('/')}/{quote(name)}"
+    status = _send("PUT", replace(location, target=there), _Body(source=source), exchange)
     if status in _NO_PUT and not location.has_query:
-        border = uuid.uuid4().hex
-        head = (
-            f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/gzip\r\n\r\n"
-        ).encode()
-        kind = {"Content-Type": f"multipart/form-data; boundary={border}"}
-        status = _send("POST", location, source, head, f"\r\n--{border}--\r\n".encode(), kind, exchange)
+        status = _send("POST", location, _form(source, name), exchange)
     if status in _NO_PUT:
         raise ServerRefused(f"{location}: answer {status}")
 
 
-def _send(
-    verb: str,
-    location: Location,
-    source: BinaryIO,
-    head: bytes,
-    tail: bytes,
-    extra: Mapping[str, str],
-    exchange: Exchange,
-) -> int:
+def _send(verb: str, location: Location, body: _Body, exchange: Exchange) -> int:
     for _ in range(MOST_REDIRECTS + 1):
-        source.seek(0, 2)
-        size = source.tell()
-        source.seek(0)
-
-        def body() -> Iterator[bytes]:
-            if head:
-                yield head
-            yield from exchange.blocks(source)
-            if tail:
-                yield tail
-
-        headers = _headers(location) | {"Content-Type": "application/gzip"} | dict(extra)
         with _connected(location, exchange) as connection:
-            headers["Content-Length"] = str(len(head) + size + len(tail))
-            connection.request(verb, location.target, body=body(), headers=headers)
+            headers = _headers(location) | {"Content-Type": body.kind, "Content-Length": str(body.size())}
+            # A server that refuses may answer, and close its ear, before it has heard everything.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(verb, location.target, body=body.blocks(exchange), headers=headers)
             answer = connection.getresponse()
             if answer.status in _REDIRECTS:
                 location = _redirected(location, answer)

@@ -73,8 +73,8 @@ async def _connected(location: Location, exchange: Exchange) -> AsyncIterator[An
 
     verdict = _Verdict(location, exchange)
 
-    class Client(asyncssh.SSHClient):  # type: ignore[misc]
-        def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+    class Client(asyncssh.SSHClient):
+        def validate_host_public_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
             return verdict.accepts(key)
 
     try:

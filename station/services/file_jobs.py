@@ -1,0 +1,319 @@
+"""Long jobs with files, as the backend asks for them: quick verbs that leave a row, and the statuses owed for it.
+
+The work itself is done by `station.services.file_job_runner` in the worker. Every status is in the row before it is
+told, and stays there until the process that talks to the backend says that it was sent (`mark_told`).
+"""
+
+import re
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from asgiref.sync import async_to_sync
+from channels.exceptions import ChannelFull
+from channels.layers import get_channel_layer
+from django.db import transaction
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from station.domain import file_jobs as machine
+from station.domain.file_jobs import ENDED, Event, Kind, Step
+from station.domain.moments import from_wire
+from station.models import FileJob
+from station.services import identity, journal, security_log, signing
+
+CHANNEL = "ocpp"
+RUN_TASK = "system.run_file_jobs"
+# Rows of ended jobs are kept for the curious, up to this many.
+_ROWS_KEPT = 50
+# What the backend has not taken by then says nothing any more.
+_STATUS_LIFE = timedelta(days=7)
+_NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class JobTakenAway(Exception):
+    """Somebody else has moved the job on (a newer request, usually)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owed:
+    """A status message the backend has not got yet."""
+
+    job_id: int
+    status: str
+    action: str
+    payload: dict[str, Any]
+
+
+def submit_diagnostics(request: dict[str, Any], at: datetime) -> str | None:
+    """Begin an upload of logs (GetDiagnostics), in place of a running one; answer the file name, None: nothing to send."""
+    start, stop = _moment(request.get("startTime")), _moment(request.get("stopTime"))
+    if _is_empty(start, stop, at):
+        return None
+    name = file_name()
+    with transaction.atomic():
+        _cancel(Kind.DIAGNOSTICS, at)
+        _create(Kind.DIAGNOSTICS, request, at, due_at=at, file=name, data=_window(start, stop))
+    return name
+
+
+def submit_log(request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
+    """Begin an upload of logs or of the security log (GetLog); answer a LogStatus and the file name."""
+    log = request["log"]
+    start, stop = _moment(log.get("oldestTimestamp")), _moment(log.get("latestTimestamp"))
+    if _is_empty(start, stop, at):
+        return "Rejected", None
+    is_security = request["logType"] == "SecurityLog"
+    name = file_name("-security" if is_security else "")
+    with transaction.atomic():
+        has_cancelled = _cancel(Kind.LOG, at)
+        data = _window(start, stop) | {"security": is_security}
+        _create(Kind.LOG, request, at, due_at=at, file=name, data=data, request_id=request["requestId"])
+    return "AcceptedCanceled" if has_cancelled else "Accepted", name
+
+
+def submit_firmware(request: dict[str, Any], at: datetime) -> None:
+    """Plan an update (UpdateFirmware), in place of one that has not begun to install; else it follows after that."""
+    due_at = _moment(request.get("retrieveDate")) or at
+    with transaction.atomic():
+        _cancel(Kind.FIRMWARE, at)
+        _create(Kind.FIRMWARE, request, at, due_at=due_at, file="image", data={"ticket": str(uuid.uuid4())})
+
+
+def submit_signed_firmware(request: dict[str, Any], at: datetime) -> str:
+    """Plan an update (SignedUpdateFirmware); answer an UpdateFirmwareStatus.
+
+    The certificate is judged first; the file is not looked for, so that a backend can cancel an update by asking for
+    one that does not exist (whitepaper L01.FR.26).
+    """
+    firmware = request["firmware"]
+    try:
+        signing.check_certificate(firmware["signingCertificate"], at=at)
+    except signing.SigningCertificateInvalid as refusal:
+        security_log.record("InvalidFirmwareSigningCertificate", at=at, tech_info=str(refusal))
+        return "InvalidCertificate"
+    except signing.SigningCertificateRevoked as refusal:
+        security_log.record("InvalidFirmwareSigningCertificate", at=at, tech_info=f"revoked: {refusal}")
+        return "RevokedCertificate"
+    due_at = _moment(firmware.get("retrieveDateTime")) or at
+    with transaction.atomic():
+        has_cancelled = _cancel(Kind.SIGNED_FIRMWARE, at)
+        if _unfinished(Kind.SIGNED_FIRMWARE).exclude(step__in=(Step.CANCELLING, *ENDED)).exists():
+            return "Rejected"
+        install_at = firmware.get("installDateTime")
+        data = {"ticket": str(uuid.uuid4())} | ({"install_at": install_at} if _moment(install_at) else {})
+        kind, number = Kind.SIGNED_FIRMWARE, request["requestId"]
+        _create(kind, request, at, due_at=due_at, file="image", data=data, request_id=number)
+    return "AcceptedCanceled" if has_cancelled else "Accepted"
+
+
+def last_status(kind: str) -> dict[str, Any]:
+    """Answer the payload of a triggered status message of a kind."""
+    job = FileJob.objects.filter(kind=kind).order_by("-id").first()
+    status = machine.triggered_status(Kind(kind), job and Step(job.step), job.status if job else "")
+    if job is None or status == machine.IDLE:
+        return {"status": machine.IDLE}
+    return _payload(job, status)
+
+
+def untold(at: datetime) -> list[Owed]:
+    """List the statuses the backend has not got, in order; to be sent once it has accepted the station."""
+    owed = []
+    for job in FileJob.objects.filter(data__has_key="untold").order_by("id"):
+        oldest = at - _STATUS_LIFE
+        for entry in job.data["untold"]:
+            if datetime.fromisoformat(entry["at"]) >= oldest:
+                status = entry["status"]
+                action = Kind(job.kind).action
+                owed.append(Owed(job_id=job.pk, status=status, action=action, payload=_payload(job, status)))
+    return owed
+
+
+def mark_told(job_id: int, status: str) -> bool:
+    """Note that the backend has got a status; answer whether it was still owed."""
+    with transaction.atomic():
+        job = FileJob.objects.filter(id=job_id).first()
+        entries = job.data.get("untold", []) if job else []
+        index = next((number for number, entry in enumerate(entries) if entry["status"] == status), None)
+        if job is None or index is None:
+            return False
+        rest = entries[:index] + entries[index + 1 :]
+        job.data.pop("untold")
+        job.data |= {"untold": rest} if rest else {}
+        job.save(update_fields=["data"])
+    return True
+
+
+def file_name(addition: str = "") -> str:
+    """Answer the name of an archive of this station."""
+    return f"{_NOT_IN_FILE_NAMES.sub('_', identity.load().serial) or 'station'}{addition}.tar.gz"
+
+
+def advance(job: FileJob, event: Event, *, at: datetime, due_at: datetime | None = None, **data: Any) -> FileJob:
+    """Move a job on; statuses are in the row, and the change is committed, before anybody is told.
+
+    Raises `JobTakenAway` when the row is not in the step the caller has seen.
+    """
+    with transaction.atomic():
+        present = FileJob.objects.get(id=job.pk)
+        if present.step != job.step:
+            raise JobTakenAway(present.pk)
+        step, statuses = machine.step(Kind(present.kind), Step(present.step), event)
+        if step != present.step:
+            # Each step counts its own failures.
+            present.attempts = 0
+        present.step, present.due_at = step, due_at or at
+        present.data |= data
+        if statuses:
+            present.status = statuses[-1]
+            entries = [{"status": status, "at": at.isoformat()} for status in statuses]
+            present.data["untold"] = [*present.data.get("untold", []), *entries]
+        present.save(update_fields=["step", "due_at", "attempts", "status", "data"])
+        _record(present, event, at)
+        transaction.on_commit(lambda: [tell(present, status) for status in statuses])
+    return present
+
+
+def postpone(job: FileJob, *, due_at: datetime, failed: bool = False, **data: Any) -> FileJob:
+    """Let a job rest where it stands; raises `JobTakenAway`."""
+    with transaction.atomic():
+        present = FileJob.objects.get(id=job.pk)
+        if present.step != job.step:
+            raise JobTakenAway(present.pk)
+        present.due_at = due_at
+        present.attempts += int(failed)
+        present.data |= data
+        present.save(update_fields=["due_at", "attempts", "data"])
+    return present
+
+
+def finish(job: FileJob, *, at: datetime) -> None:
+    """Close an ended job for good: passwords leave its row, and the oldest rows go."""
+    with transaction.atomic():
+        present = FileJob.objects.get(id=job.pk)
+        present.finished_at, present.request = at, _without_passwords(present.request)
+        present.save(update_fields=["finished_at", "request"])
+        kept = FileJob.objects.exclude(finished_at=None).order_by("-id").values_list("id", flat=True)[:_ROWS_KEPT]
+        FileJob.objects.exclude(finished_at=None).exclude(id__in=list(kept)).delete()
+
+
+def oldest_unfinished(kinds: Iterable[Kind]) -> FileJob | None:
+    """Answer the job that is next among rivals: they work strictly one after the other."""
+    return FileJob.objects.filter(kind__in=list(kinds), finished_at=None).order_by("id").first()
+
+
+def is_wanted(job: FileJob) -> bool:
+    """Tell whether a job still stands where this one was seen."""
+    return FileJob.objects.filter(id=job.pk, step=job.step).exists()
+
+
+def tell(job: FileJob, status: str) -> None:
+    """Ring at the process that talks to the backend; without Redis the row speaks later."""
+    message = {
+        "type": "file.status",
+        "action": Kind(job.kind).action,
+        "payload": _payload(job, status),
+        "job_id": job.pk,
+    }
+    with suppress(RedisError, OSError, ChannelFull):
+        async_to_sync(get_channel_layer().send)(CHANNEL, message)
+
+
+def _record(job: FileJob, event: Event, at: datetime) -> None:
+    if job.step in ENDED:
+        journal.log(f"files.{job.step}", at=at, kind=job.kind, reason=job.data.get("reason", ""), event=event.value)
+    elif event is Event.BEGUN and job.step == Step.TRANSFERRING:
+        journal.log("files.began", at=at, kind=job.kind)
+
+
+def _create(
+    kind: Kind,
+    request: dict[str, Any],
+    at: datetime,
+    *,
+    due_at: datetime,
+    file: str,
+    data: dict[str, Any],
+    request_id: int | None = None,
+) -> None:
+    FileJob.objects.create(
+        kind=kind,
+        request=request,
+        request_id=request_id,
+        status="",
+        step=Step.WAITING,
+        created_at=at,
+        due_at=due_at,
+        file=file,
+        data=data,
+    )
+    transaction.on_commit(_ring)
+
+
+def _ring() -> None:
+    """Wake the worker; without Redis it looks by itself within seconds."""
+    from station.celery import SYSTEM_QUEUE, app
+
+    with suppress(OperationalError, RedisError, OSError):
+        app.send_task(RUN_TASK, queue=SYSTEM_QUEUE, retry=False, ignore_result=True)
+
+
+def _unfinished(kind: Kind) -> Any:
+    return FileJob.objects.filter(kind__in=list(kind.rivals), finished_at=None)
+
+
+def _cancel(kind: Kind, at: datetime) -> bool:
+    """Cancel what a new job of this kind replaces; answer whether there was something."""
+    has_cancelled = False
+    for job in _unfinished(kind).order_by("id"):
+        if machine.may_cancel(Step(job.step)):
+            advance(job, Event.CANCELLED, at=at)
+            has_cancelled = True
+    return has_cancelled
+
+
+def _payload(job: FileJob, status: str) -> dict[str, Any]:
+    number = {} if job.request_id is None else {"requestId": job.request_id}
+    return {"status": status} | number
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return from_wire(text)
+    except ValueError:
+        return None
+
+
+def _is_empty(start: datetime | None, stop: datetime | None, at: datetime) -> bool:
+    return (start is not None and start > at) or (start is not None and stop is not None and stop < start)
+
+
+def _window(start: datetime | None, stop: datetime | None) -> dict[str, Any]:
+    return {"start": start and start.isoformat(), "stop": stop and stop.isoformat()}
+
+
+def _without_passwords(request: dict[str, Any]) -> dict[str, Any]:
+    cleaned: dict[str, Any] = {}
+    for name, value in request.items():
+        if isinstance(value, dict):
+            cleaned[name] = _without_passwords(value)
+        elif name in {"location", "remoteLocation"}:
+            cleaned[name] = _without_password(str(value))
+        else:
+            cleaned[name] = value
+    return cleaned
+
+
+def _without_password(location: str) -> str:
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return ""
+    # A query may be a signature that opens the place.
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
