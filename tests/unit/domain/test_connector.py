@@ -1,0 +1,381 @@
+"""The machine of a charging point: its table, its promises under any sequence of events, and its OCPP statuses."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from station.domain import connector as machine
+from station.domain.connector import (
+    SESSION_PHASES,
+    TRANSITIONS,
+    BeginSession,
+    CarPaused,
+    CarWantsEnergy,
+    ConnectionTimedOut,
+    DisableCharging,
+    EnableCharging,
+    EndSession,
+    EnergyForbidden,
+    EnergyPermitted,
+    Event,
+    IllegalTransitionError,
+    JournalFailed,
+    LockPlug,
+    Overlay,
+    Permission,
+    Phase,
+    PlugInserted,
+    PlugRemoved,
+    ReactionTimedOut,
+    SocketFreed,
+    StartTimer,
+    State,
+    StopRequested,
+    TagAuthorized,
+    Timer,
+    UnlockPlug,
+    status_of,
+    step,
+)
+
+CARD = Permission(id_tag="04A2B3C4", origin="reader", reason="whitelist_accepted")
+EVENTS: tuple[Event, ...] = (
+    PlugInserted(),
+    PlugRemoved(),
+    SocketFreed(),
+    CarWantsEnergy(),
+    CarPaused(),
+    TagAuthorized(permission=CARD),
+    ConnectionTimedOut(),
+    ReactionTimedOut(),
+    StopRequested(reason="Local", id_tag="04A2B3C4"),
+    StopRequested(reason="DeAuthorized", keep_locked=True),
+    EnergyPermitted(),
+    EnergyForbidden(),
+    JournalFailed(),
+)
+STAYS_OUTSIDE_A_SESSION = {CarWantsEnergy, CarPaused, EnergyPermitted, EnergyForbidden, ReactionTimedOut}
+
+
+def state_in(phase: Phase, **facts: Any) -> State:
+    connected = phase in {*SESSION_PHASES, Phase.PLUGGED, Phase.LAPSED, Phase.FINISHING}
+    given = {
+        "car": connected,
+        "wants": phase is Phase.CHARGING,
+        "permitted": phase is not Phase.SUSPENDED_EVSE,
+        "permission": CARD if phase in {*SESSION_PHASES, Phase.AUTHORIZED} else None,
+    }
+    return State(phase=phase, **(given | facts))
+
+
+def names(effects: tuple[machine.Effect, ...]) -> list[str]:
+    return [type(effect).__name__ for effect in effects]
+
+
+# --- the table, cell by cell
+
+TABLE: dict[Phase, dict[type[Event], Phase]] = {
+    Phase.AVAILABLE: {
+        PlugInserted: Phase.PLUGGED,
+        TagAuthorized: Phase.AUTHORIZED,
+        PlugRemoved: Phase.AVAILABLE,
+        SocketFreed: Phase.AVAILABLE,
+    },
+    Phase.AUTHORIZED: {
+        PlugInserted: Phase.STARTING,
+        ConnectionTimedOut: Phase.AVAILABLE,
+        StopRequested: Phase.AVAILABLE,
+        SocketFreed: Phase.AUTHORIZED,
+    },
+    Phase.PLUGGED: {
+        TagAuthorized: Phase.STARTING,
+        PlugRemoved: Phase.AVAILABLE,
+        SocketFreed: Phase.AVAILABLE,
+        ConnectionTimedOut: Phase.LAPSED,
+    },
+    Phase.LAPSED: {
+        PlugRemoved: Phase.AVAILABLE,
+        SocketFreed: Phase.AVAILABLE,
+        TagAuthorized: Phase.STARTING,
+    },
+    Phase.FINISHING: {
+        PlugRemoved: Phase.FINISHING,
+        SocketFreed: Phase.AVAILABLE,
+        PlugInserted: Phase.PLUGGED,
+        TagAuthorized: Phase.STARTING,
+    },
+    **{
+        phase: {
+            PlugRemoved: Phase.FINISHING,
+            SocketFreed: Phase.FINISHING,
+            StopRequested: Phase.FINISHING,
+            CarWantsEnergy: Phase.SUSPENDED_EVSE if phase is Phase.SUSPENDED_EVSE else Phase.CHARGING,
+            CarPaused: {
+                Phase.STARTING: Phase.STARTING,
+                Phase.SUSPENDED_EVSE: Phase.SUSPENDED_EVSE,
+            }.get(phase, Phase.SUSPENDED_EV),
+            EnergyPermitted: Phase.CHARGING if phase is Phase.CHARGING else Phase.STARTING,
+            EnergyForbidden: Phase.SUSPENDED_EVSE,
+            ReactionTimedOut: {
+                Phase.CHARGING: Phase.CHARGING,
+                Phase.SUSPENDED_EVSE: Phase.SUSPENDED_EVSE,
+            }.get(phase, Phase.SUSPENDED_EV),
+            JournalFailed: Phase.PLUGGED,
+        }
+        for phase in SESSION_PHASES
+    },
+}
+
+
+@pytest.mark.parametrize(("phase", "event"), list(itertools.product(Phase, EVENTS)), ids=str)
+def test_every_cell_of_the_table(phase: Phase, event: Event) -> None:
+    before = state_in(phase)
+    expected = TABLE[phase].get(type(event))
+    if expected is None and phase not in SESSION_PHASES and type(event) in STAYS_OUTSIDE_A_SESSION:
+        expected = phase
+
+    if expected is None:
+        with pytest.raises(IllegalTransitionError) as refused:
+            step(before, event)
+        assert (refused.value.phase, refused.value.event) == (phase, event)
+        assert before == state_in(phase)
+    else:
+        after, _ = step(before, event)
+        assert after.phase is expected
+
+
+def test_the_table_knows_no_event_that_this_test_does_not() -> None:
+    assert {event for _, event in TRANSITIONS} == {type(event) for event in EVENTS}
+
+
+# --- the order of effects
+
+
+def test_the_journal_comes_before_the_lock_and_the_lock_before_the_energy() -> None:
+    _, effects = step(state_in(Phase.PLUGGED), TagAuthorized(permission=CARD))
+
+    assert names(effects) == ["CancelTimer", "BeginSession", "LockPlug", "EnableCharging", "StartTimer"]
+    assert BeginSession(permission=CARD) in effects
+    assert StartTimer(timer=Timer.REACTION) in effects
+
+
+def test_a_session_that_is_not_permitted_begins_without_energy() -> None:
+    after, effects = step(state_in(Phase.PLUGGED, permitted=False), TagAuthorized(permission=CARD))
+
+    assert after.phase is Phase.SUSPENDED_EVSE
+    assert names(effects) == ["CancelTimer", "BeginSession", "LockPlug"]
+
+
+def test_energy_ends_before_the_books_are_closed_and_the_plug_is_released_last() -> None:
+    _, effects = step(state_in(Phase.CHARGING), StopRequested(reason="Local", id_tag="CARD"))
+
+    assert names(effects) == ["DisableCharging", "CancelTimer", "EndSession", "UnlockPlug"]
+    assert EndSession(reason="Local", id_tag="CARD") in effects
+
+
+def test_a_stop_may_keep_the_plug_locked() -> None:
+    _, effects = step(state_in(Phase.CHARGING), StopRequested(reason="DeAuthorized", keep_locked=True))
+
+    assert "UnlockPlug" not in names(effects)
+
+
+def test_a_session_that_cannot_be_written_down_ends_without_energy_and_without_a_stop() -> None:
+    after, effects = step(state_in(Phase.STARTING), JournalFailed())
+
+    assert after.phase is Phase.PLUGGED
+    assert after.permission is None
+    assert names(effects) == ["DisableCharging", "CancelTimer", "UnlockPlug", "StartTimer"]
+
+
+def test_a_car_that_wants_energy_already_is_charging_at_once() -> None:
+    after, effects = step(state_in(Phase.PLUGGED, wants=True), TagAuthorized(permission=CARD))
+
+    assert after.phase is Phase.CHARGING
+    assert StartTimer(timer=Timer.REACTION) not in effects
+
+
+def test_energy_that_comes_back_gives_the_car_its_time_to_react_again() -> None:
+    after, effects = step(state_in(Phase.SUSPENDED_EVSE), EnergyPermitted())
+
+    assert after.phase is Phase.STARTING
+    assert names(effects) == ["EnableCharging", "StartTimer"]
+
+
+def test_a_card_shown_to_an_empty_cable_waits_for_the_car() -> None:
+    after, effects = step(state_in(Phase.FINISHING, car=False), TagAuthorized(permission=CARD))
+
+    assert after.phase is Phase.AUTHORIZED
+    assert names(effects) == ["StartTimer"]
+
+
+# --- no sequence of events breaks a promise
+
+
+class AnyLife(RuleBasedStateMachine):
+    """Carries the effects out like the control loop and watches what must never happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = State()
+        self.energy = self.session = self.locked = False
+        self.begun = self.ended = 0
+
+    @initialize(permitted=st.booleans())
+    def begin(self, *, permitted: bool) -> None:
+        self.state = State(permitted=permitted)
+
+    @rule(event=st.sampled_from(EVENTS), journal=st.sampled_from([True, True, True, False]))
+    def something_happens(self, *, event: Event, journal: bool) -> None:
+        before = self.state
+        try:
+            self.state, effects = step(before, event)
+        except IllegalTransitionError:
+            assert self.state is before
+            assert (before.phase, type(event)) not in TRANSITIONS
+            return
+        if isinstance(event, JournalFailed):
+            # Outside of a failing start it never comes; a session that was begun is forgotten together with it.
+            self.session = False
+            self.ended = self.begun
+        for effect in effects:
+            if isinstance(effect, BeginSession) and not journal:
+                self.state, effects = step(self.state, JournalFailed())
+                self.carry_out(effects)
+                return
+            self.carry_out((effect,))
+
+    def carry_out(self, effects: tuple[machine.Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case BeginSession():
+                    assert not self.session, "a session begins inside another"
+                    self.session = True
+                    self.begun += 1
+                case EndSession():
+                    assert self.session, "a session ends that never began"
+                    assert not self.energy, "the books are closed while energy flows"
+                    self.session = False
+                    self.ended += 1
+                case EnableCharging():
+                    assert self.session, "energy without a session"
+                    self.energy = True
+                case DisableCharging():
+                    self.energy = False
+                case LockPlug():
+                    assert not self.energy, "energy before the lock"
+                    self.locked = True
+                case UnlockPlug():
+                    assert not self.energy, "the plug is released under energy"
+                    self.locked = False
+                case _:
+                    pass
+
+    @invariant()
+    def energy_needs_a_session_and_a_permission(self) -> None:
+        assert not self.energy or (self.state.has_session and self.session and self.state.permitted)
+
+    @invariant()
+    def every_session_begins_and_ends_once(self) -> None:
+        assert self.session == self.state.has_session
+        assert self.begun - self.ended == (1 if self.session else 0)
+
+    @invariant()
+    def the_phase_agrees_with_the_facts(self) -> None:
+        assert (self.state.permission is not None) == (self.state.has_session or self.state.phase is Phase.AUTHORIZED)
+        if self.state.phase is Phase.CHARGING:
+            assert self.state.wants
+            assert self.energy
+        if self.state.phase is Phase.SUSPENDED_EVSE:
+            assert not self.energy
+        if self.state.phase in {Phase.STARTING, Phase.SUSPENDED_EV}:
+            assert self.energy
+
+
+TestAnyLife = AnyLife.TestCase
+TestAnyLife.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+
+
+# --- what the backend sees: the matrix of OCPP 1.6 section 4.9
+
+BACKEND_SEES = {
+    Phase.AVAILABLE: "Available",
+    Phase.AUTHORIZED: "Preparing",
+    Phase.PLUGGED: "Preparing",
+    Phase.LAPSED: "Finishing",
+    Phase.STARTING: "Preparing",
+    Phase.CHARGING: "Charging",
+    Phase.SUSPENDED_EV: "SuspendedEV",
+    Phase.SUSPENDED_EVSE: "SuspendedEVSE",
+    Phase.FINISHING: "Finishing",
+}
+# Rows A to I of the matrix: the statuses that may follow each status.
+ALLOWED = {
+    "Available": {
+        "Preparing",
+        "Charging",
+        "SuspendedEV",
+        "SuspendedEVSE",
+        "Reserved",
+        "Unavailable",
+        "Faulted",
+    },
+    "Preparing": {"Available", "Charging", "SuspendedEV", "SuspendedEVSE", "Finishing", "Faulted"},
+    "Charging": {"Available", "SuspendedEV", "SuspendedEVSE", "Finishing", "Unavailable", "Faulted"},
+    "SuspendedEV": {"Available", "Charging", "SuspendedEVSE", "Finishing", "Unavailable", "Faulted"},
+    "SuspendedEVSE": {"Available", "Charging", "SuspendedEV", "Finishing", "Unavailable", "Faulted"},
+    "Finishing": {"Available", "Preparing", "Unavailable", "Faulted"},
+}
+# Ours: energy that comes back after a pause is again "about to charge", and a card shown after the time-out of a car
+# (Finishing) may start at once when the car already wants energy.
+TOLERATED = {("SuspendedEVSE", "Preparing"), ("SuspendedEV", "Preparing")}
+STARTS_AT_ONCE = {"Preparing", "Charging", "SuspendedEV", "SuspendedEVSE"}
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_the_status_without_anything_over_it(phase: Phase) -> None:
+    assert status_of(phase, Overlay()) == BACKEND_SEES[phase]
+
+
+@pytest.mark.parametrize(
+    ("phase", "operative", "reserved"), list(itertools.product(Phase, [True, False], [True, False]))
+)
+def test_a_fault_is_over_everything(phase: Phase, *, operative: bool, reserved: bool) -> None:
+    assert status_of(phase, Overlay(faulted=True, operative=operative, reserved=reserved)) == "Faulted"
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_out_of_service_shows_only_where_no_session_runs(phase: Phase) -> None:
+    seen = status_of(phase, Overlay(operative=False))
+
+    assert seen == (BACKEND_SEES[phase] if phase in SESSION_PHASES else "Unavailable")
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_reservation_shows_only_on_a_free_connector(phase: Phase) -> None:
+    seen = status_of(phase, Overlay(reserved=True))
+
+    assert seen == ("Reserved" if phase is Phase.AVAILABLE else BACKEND_SEES[phase])
+
+
+@pytest.mark.parametrize(("phase", "event"), [*TRANSITIONS], ids=str)
+@pytest.mark.parametrize("wants", [True, False])
+@pytest.mark.parametrize("permitted", [True, False])
+def test_every_change_of_status_is_one_the_standard_knows(
+    phase: Phase, event: type[Event], *, wants: bool, permitted: bool
+) -> None:
+    happened = next(each for each in EVENTS if type(each) is event)
+    before = state_in(phase, wants=wants, permitted=permitted)
+    # The machine never comes to charge a car that does not want it, or to release energy that is not permitted.
+    real = (phase is not Phase.CHARGING or (wants and permitted)) and (
+        phase is not Phase.SUSPENDED_EVSE or not permitted
+    )
+
+    after, _ = step(before, happened)
+
+    old, new = status_of(before.phase, Overlay()), status_of(after.phase, Overlay())
+    starts = phase in {Phase.LAPSED, Phase.FINISHING} and event is TagAuthorized and new in STARTS_AT_ONCE
+    assert not real or old == new or new in ALLOWED[old] or (old, new) in TOLERATED or starts or event is JournalFailed
