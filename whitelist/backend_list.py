@@ -123,10 +123,10 @@ def _check_request(version: int, update_type: str, length: int) -> tuple[UpdateT
 
 
 def _table_for(kind: UpdateType, keys: Sequence[str]) -> Table:
-    """Read the rows of these keys; for a full list without the backend's present rows, deleted ones included."""
+    """Read the rows of these keys; for a full list all rows, less the backend's, which it replaces."""
     if kind is UpdateType.DIFFERENTIAL:
         return Table.read(keys)
-    table = Table.read(keys, also_from=Source.BACKEND)
+    table = Table.read()
     for card in table:
         if card.source == Source.BACKEND:
             table.remove(card.key)

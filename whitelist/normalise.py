@@ -73,4 +73,7 @@ def _check_length(text: str, field: str) -> None:
 
 
 def _has_control_characters(text: str) -> bool:
+    if text.isprintable():
+        return False
+    # Blanks other than the ordinary one do not count as printable, but do no harm.
     return any(unicodedata.category(sign).startswith("C") or sign in "\u2028\u2029" for sign in text)

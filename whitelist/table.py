@@ -32,20 +32,16 @@ class Table:
         self._deleted_some = False
 
     @classmethod
-    def read(cls, keys: Collection[str] | None = None, *, also_from: Source | None = None) -> "Table":
-        """Read the rows of these keys (None: all), and all rows of a source; needs an open transaction."""
+    def read(cls, keys: Collection[str] | None = None) -> "Table":
+        """Read the rows of these keys (None: all); needs an open transaction."""
         if not connection.in_atomic_block:
             raise RuntimeError("the whitelist is changed inside a transaction")
         # The master key comes with the station: the 1000 entries that the backend was promised are there beside it.
         free_key = key_of(identity.load().master_key)
-        rows: list[Card] = []
         if keys is None:
-            rows += Card.objects.all()
+            rows = list(Card.objects.all())
         else:
-            for chunk in _chunks(keys):
-                rows += Card.objects.filter(key__in=chunk)
-            if also_from is not None:
-                rows += Card.objects.filter(source=also_from)
+            rows = [row for chunk in _chunks(keys) for row in Card.objects.filter(key__in=chunk)]
         present = Card.objects.present().exclude(key=free_key).count()
         return cls(rows, present, free_key)
 
