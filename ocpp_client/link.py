@@ -299,6 +299,8 @@ class BackendLink:
         await self.presence.note_online()
         await self.status.report_all(only_changed=not full)
         self.standing.flow.set()
+        self.outbox.ring()
+        self.security.ring()
         if full:
             await announce_meters(self.calls)
 
