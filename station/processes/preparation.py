@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
@@ -52,6 +53,8 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     from station.services import accounts, configuration, identity
 
     data = DataDirectory(plan.data)
+    # WhiteNoise looks for collected files there and complains of a missing directory.
+    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
     migrate()
     password = identity.ensure(at=at)
     made = identity.load()

@@ -1,0 +1,28 @@
+"""The station's check-up: what stands between it and a charge, and how to mend it."""
+
+from collections.abc import Callable, Iterator
+
+from station.processes.checkup import backend, computer, hardware, storage
+from station.processes.checkup.finding import Finding, Level
+
+__all__ = ["Finding", "Level", "examine"]
+
+_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    storage.directory,
+    storage.free_space,
+    storage.database,
+    storage.identity,
+    computer.main_process,
+    computer.redis,
+    computer.wall_clock,
+    computer.certificate,
+    hardware.description,
+    hardware.ports,
+    backend.ladder,
+)
+
+
+def examine() -> Iterator[Finding]:
+    """Run every check in turn; one that finds its ground missing says nothing."""
+    for check in _CHECKS:
+        yield from check()

