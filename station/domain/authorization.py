@@ -342,14 +342,8 @@ def table() -> Iterator[Row]:
 
 
 def render_table() -> str:
-    """Write the table as Markdown, the content of docs/authorization.md."""
+    """Write the table as Markdown; `station.domain.authorization_document` makes docs/authorization.md of it."""
     lines = [
-        "# Who may charge",
-        "",
-        "Generated from `station.domain.authorization`; all other settings at their defaults. *Card* is what the",
-        "whitelist says of the tag (in mode `none`: of the dummy tag). *Whitelist only* is the authenticator",
-        "“local whitelist”, and a station without a backend.",
-        "",
         "| identification | situation | card | verdict | reason |",
         "| --- | --- | --- | --- | --- |",
     ]

@@ -26,10 +26,10 @@ from station.domain.authorization import (
     decide,
     is_list_conflict,
     may_stop,
-    render_table,
     same_tag,
     table,
 )
+from station.domain.authorization_document import render
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ACCEPTED = Entry(status=AuthorizationStatus.ACCEPTED, parent_id_tag="FLEET", expires_at=NOW + timedelta(hours=1))
@@ -240,7 +240,7 @@ def test_the_table_has_every_combination_once_and_refuses_every_blocked_card_wit
 def test_the_documentation_shows_the_present_table() -> None:
     document = Path(__file__).parents[3] / "docs" / "authorization.md"
 
-    assert document.read_text(encoding="utf-8") == render_table()
+    assert document.read_text(encoding="utf-8") == render()
 
 
 ENTRIES = st.one_of(
