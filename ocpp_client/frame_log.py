@@ -3,6 +3,7 @@
 import json
 import logging
 import logging.handlers
+import re
 from pathlib import Path
 
 from ocpp_client.frames import Call, Frame
@@ -14,6 +15,8 @@ _FILES = 5
 _SHOWN_CHARACTERS = 4000
 # Masking costs milliseconds on long texts; a text without any of these words has nothing to hide.
 _TELLTALES = ("passw", "authorization", "token", "secret", "cluster", "activation", "pin", "@")
+# The mask looks for names in every run of letters and needs time by the square of its length.
+_LONG_RUN = re.compile(r"([\w/.-]{128})[\w/.-]{16,}")
 _SECRET_KEYS = frozenset(name.lower() for row in ROWS if not row.readable for name in (row.name, *row.aliases))
 
 logger = logging.getLogger("ocpp.frames")
@@ -48,10 +51,10 @@ def _shown(text: str) -> str:
     lowered = cut.lower()
     if not any(word in lowered for word in _TELLTALES):
         return cut
-    if len(text) == len(cut):
-        return mask_secrets(cut)
-    # A value that the cut has opened is closed again, so that the mask still recognises it.
-    return mask_secrets(cut.rstrip("\\") + '"')
+    if len(text) > len(cut):
+        # A value that the cut has opened is closed again, so that the mask still recognises it.
+        cut = cut.rstrip("\\") + '"'
+    return mask_secrets(_LONG_RUN.sub(r"\1…", cut))
 
 
 def _without_secret_value(call: Call) -> str | None:

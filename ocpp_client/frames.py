@@ -86,7 +86,7 @@ def parse(text: str | bytes) -> Frame:
     if not isinstance(content, list) or not content:
         raise BrokenFrameError("not a list")
     kind = content[0]
-    if isinstance(kind, bool) or kind not in {_CALL, _RESULT, _ERROR}:
+    if type(kind) is not int or kind not in {_CALL, _RESULT, _ERROR}:
         raise UnknownMessageTypeError(repr(kind)[:40])
     if "\\u" in text:
         _refuse_half_characters(content, text)
