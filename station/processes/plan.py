@@ -178,11 +178,13 @@ def set_environment(arguments: Sequence[str], environment: MutableMapping[str, s
     Unknown flags and mistakes are left to the command itself, which knows how to complain.
     """
     flags = {argument.partition("=")[0] for argument in arguments}
-    if arguments[:1] not in (["runstation"], ["runprocess"]):
+    command = arguments[0] if arguments else ""
+    if command not in {"runstation", "runprocess"}:
         return
     if flags & {"--simulate", "--sim-control"}:
         environment["STATION_SIMULATE"] = "1"
-    environment["STATION_HTTPS"] = "0" if "--no-https" in flags else "1"
+    if command == "runstation" or "--https" in flags:
+        environment["STATION_HTTPS"] = "0" if "--no-https" in flags else "1"
 
 
 def publish_origins(plan: Plan) -> None:

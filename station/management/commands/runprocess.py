@@ -27,6 +27,8 @@ class Command(BaseCommand):
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
+        # A service listens where its unit says, and nowhere by default.
+        options["no_https"] = options["https"] is None
         plan = plan_from(options, settings.DATA.root)
         publish_origins(plan)
         if options["name"] == _PREPARE:
