@@ -14,6 +14,7 @@ from station.domain.commands import Origin
 from station.domain.moments import to_wire
 from station.models import AuditEntry, ChargingSession, FileJob, LogEntry, SecurityEvent
 from station.services import configuration
+from station.services.identity import MASK
 
 Text: TypeAlias = tuple[str, Iterable[str]]
 MOST_ROWS = 20_000
@@ -42,10 +43,12 @@ def secrets() -> frozenset[str]:
     present = configuration.snapshot()
     found = {present[key.name] for key in present.registry.keys if not key.readable}
     found.add(settings.SECRET_KEY)
-    found.update(_password_in(present[name]) for name in present if "://" in present[name])
+    for name in present:
+        found.update(_secrets_in(present[name]) if "://" in present[name] else ())
     for request in FileJob.objects.filter(finished_at=None).values_list("request", flat=True):
-        found.update(_password_in(location) for location in locations(request))
-    return frozenset(found - {"", configuration.MASK})
+        for location in locations(request):
+            found.update(_secrets_in(location))
+    return frozenset(found - {"", MASK})
 
 
 def locations(request: Mapping[str, Any]) -> Iterator[str]:
@@ -54,11 +57,13 @@ def locations(request: Mapping[str, Any]) -> Iterator[str]:
     yield from (str(one) for one in (request.get("location"), *nested) if one)
 
 
-def _password_in(location: str) -> str:
+def _secrets_in(location: str) -> tuple[str, ...]:
+    """Find the password of a URL; a query may be a signature that opens the place."""
     try:
-        return unquote(urlsplit(location).password or "")
+        parts = urlsplit(location)
     except ValueError:
-        return ""
+        return ()
+    return unquote(parts.password or ""), parts.query
 
 
 def _configuration() -> Iterator[str]:

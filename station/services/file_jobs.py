@@ -50,21 +50,21 @@ class Owed:
 
 
 def submit_diagnostics(request: dict[str, Any], at: datetime) -> str | None:
-    """Begin an upload of logs (GetDiagnostics), in place of a running one; answer the file name, None: nothing to send."""
-    start, stop = _moment(request.get("startTime")), _moment(request.get("stopTime"))
+    """Begin an upload of logs (GetDiagnostics), in place of a running one; answer the file name, or None."""
+    start, stop = moment(request.get("startTime")), moment(request.get("stopTime"))
     if _is_empty(start, stop, at):
         return None
     name = file_name()
     with transaction.atomic():
         _cancel(Kind.DIAGNOSTICS, at)
-        _create(Kind.DIAGNOSTICS, request, at, due_at=at, file=name, data=_window(start, stop))
+        _create(Kind.DIAGNOSTICS, request, at, file=name, data=_window(start, stop))
     return name
 
 
 def submit_log(request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
     """Begin an upload of logs or of the security log (GetLog); answer a LogStatus and the file name."""
     log = request["log"]
-    start, stop = _moment(log.get("oldestTimestamp")), _moment(log.get("latestTimestamp"))
+    start, stop = moment(log.get("oldestTimestamp")), moment(log.get("latestTimestamp"))
     if _is_empty(start, stop, at):
         return "Rejected", None
     is_security = request["logType"] == "SecurityLog"
@@ -72,16 +72,16 @@ def submit_log(request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
     with transaction.atomic():
         has_cancelled = _cancel(Kind.LOG, at)
         data = _window(start, stop) | {"security": is_security}
-        _create(Kind.LOG, request, at, due_at=at, file=name, data=data, request_id=request["requestId"])
+        _create(Kind.LOG, request, at, file=name, data=data, request_id=request["requestId"])
     return "AcceptedCanceled" if has_cancelled else "Accepted", name
 
 
 def submit_firmware(request: dict[str, Any], at: datetime) -> None:
     """Plan an update (UpdateFirmware), in place of one that has not begun to install; else it follows after that."""
-    due_at = _moment(request.get("retrieveDate")) or at
+    data = _plan(retrieve_at=request.get("retrieveDate"), install_at=None)
     with transaction.atomic():
         _cancel(Kind.FIRMWARE, at)
-        _create(Kind.FIRMWARE, request, at, due_at=due_at, file="image", data={"ticket": str(uuid.uuid4())})
+        _create(Kind.FIRMWARE, request, at, file="image", data=data)
 
 
 def submit_signed_firmware(request: dict[str, Any], at: datetime) -> str:
@@ -99,22 +99,19 @@ def submit_signed_firmware(request: dict[str, Any], at: datetime) -> str:
     except signing.SigningCertificateRevoked as refusal:
         security_log.record("InvalidFirmwareSigningCertificate", at=at, tech_info=f"revoked: {refusal}")
         return "RevokedCertificate"
-    due_at = _moment(firmware.get("retrieveDateTime")) or at
+    data = _plan(retrieve_at=firmware.get("retrieveDateTime"), install_at=firmware.get("installDateTime"))
     with transaction.atomic():
         has_cancelled = _cancel(Kind.SIGNED_FIRMWARE, at)
         if _unfinished(Kind.SIGNED_FIRMWARE).exclude(step__in=(Step.CANCELLING, *ENDED)).exists():
             return "Rejected"
-        install_at = firmware.get("installDateTime")
-        data = {"ticket": str(uuid.uuid4())} | ({"install_at": install_at} if _moment(install_at) else {})
-        kind, number = Kind.SIGNED_FIRMWARE, request["requestId"]
-        _create(kind, request, at, due_at=due_at, file="image", data=data, request_id=number)
+        _create(Kind.SIGNED_FIRMWARE, request, at, file="image", data=data, request_id=request["requestId"])
     return "AcceptedCanceled" if has_cancelled else "Accepted"
 
 
 def last_status(kind: str) -> dict[str, Any]:
     """Answer the payload of a triggered status message of a kind."""
     job = FileJob.objects.filter(kind=kind).order_by("-id").first()
-    status = machine.triggered_status(Kind(kind), job and Step(job.step), job.status if job else "")
+    status = machine.triggered_status(Kind(kind), Step(job.step) if job else None, job.status if job else "")
     if job is None or status == machine.IDLE:
         return {"status": machine.IDLE}
     return _payload(job, status)
@@ -174,7 +171,7 @@ def advance(job: FileJob, event: Event, *, at: datetime, due_at: datetime | None
             present.data["untold"] = [*present.data.get("untold", []), *entries]
         present.save(update_fields=["step", "due_at", "attempts", "status", "data"])
         _record(present, event, at)
-        transaction.on_commit(lambda: [tell(present, status) for status in statuses])
+        transaction.on_commit(lambda: _tell_all(present, statuses))
     return present
 
 
@@ -223,6 +220,11 @@ def tell(job: FileJob, status: str) -> None:
         async_to_sync(get_channel_layer().send)(CHANNEL, message)
 
 
+def _tell_all(job: FileJob, statuses: Iterable[str]) -> None:
+    for status in statuses:
+        tell(job, status)
+
+
 def _record(job: FileJob, event: Event, at: datetime) -> None:
     if job.step in ENDED:
         journal.log(f"files.{job.step}", at=at, kind=job.kind, reason=job.data.get("reason", ""), event=event.value)
@@ -235,7 +237,6 @@ def _create(
     request: dict[str, Any],
     at: datetime,
     *,
-    due_at: datetime,
     file: str,
     data: dict[str, Any],
     request_id: int | None = None,
@@ -247,7 +248,7 @@ def _create(
         status="",
         step=Step.WAITING,
         created_at=at,
-        due_at=due_at,
+        due_at=at,
         file=file,
         data=data,
     )
@@ -281,7 +282,8 @@ def _payload(job: FileJob, status: str) -> dict[str, Any]:
     return {"status": status} | number
 
 
-def _moment(text: object) -> datetime | None:
+def moment(text: object) -> datetime | None:
+    """Read a moment of a request; None where there is none or it is no moment."""
     if not isinstance(text, str):
         return None
     try:
@@ -292,6 +294,12 @@ def _moment(text: object) -> datetime | None:
 
 def _is_empty(start: datetime | None, stop: datetime | None, at: datetime) -> bool:
     return (start is not None and start > at) or (start is not None and stop is not None and stop < start)
+
+
+def _plan(*, retrieve_at: object, install_at: object) -> dict[str, Any]:
+    dates = {"retrieve_at": retrieve_at, "install_at": install_at}
+    # The ticket names this installation for good: numbers of rows may come again after a factory reset.
+    return {"ticket": str(uuid.uuid4())} | {name: date for name, date in dates.items() if moment(date)}
 
 
 def _window(start: datetime | None, stop: datetime | None) -> dict[str, Any]:

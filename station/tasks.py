@@ -1,0 +1,127 @@
+"""The long jobs of the queue `system`: each group of file jobs works in a thread of its own, beside the other tasks."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from celery import bootsteps
+from django.conf import settings
+from django.db import connections
+
+from station import clock
+from station.celery import app
+from station.domain.commands import Command, Origin, Outcome
+from station.host import archives, for_settings, updates, versions
+from station.host.power import MainProcessIsAway, RebootIsRefused
+from station.models import TrustedCertificate
+from station.services import commands, diagnostics, file_job_runner, file_jobs
+from station.services.file_job_runner import RebootRefused, Workbench
+from station.services.transfers import Exchange
+
+ACTOR = "update"
+LOOK_EVERY = timedelta(seconds=10)
+_MOST_IMAGE_BYTES = 1_000_000_000
+_TRUSTED_KINDS = ("backend_root", "manufacturer_root")
+
+app.conf.beat_schedule |= {
+    # A job whose bell was lost, or whose date has come, waits this long at most. No answer: it must not pile up.
+    "file jobs": {
+        "task": file_jobs.RUN_TASK,
+        "schedule": LOOK_EVERY,
+        "options": {"expires": LOOK_EVERY.total_seconds()},
+    },
+    "old files": {"task": "system.tidy_files", "schedule": timedelta(hours=1)},
+}
+
+
+def workbench() -> Workbench:
+    """Put together what the jobs need."""
+    data = settings.DATA
+    own = () if settings.SIMULATE else (entry.address for entry in for_settings().network.addresses())
+    authorities = TrustedCertificate.objects.filter(kind__in=_TRUSTED_KINDS).values_list("pem", flat=True)
+    return Workbench(
+        directory=data.files / "jobs",
+        locks=data.run,
+        exchange=Exchange(
+            known_hosts=data.certificates / "known_hosts",
+            authorities="".join(authorities),
+            # On the bench the servers are on the same machine; a station would talk to itself.
+            allow_loopback=settings.SIMULATE,
+            own_addresses=frozenset(own),
+            most_bytes=_MOST_IMAGE_BYTES,
+        ),
+        pack=pack,
+        updates=updates.for_settings(),
+        reboot=_reboot,
+        submit=_submit,
+        now=clock.now,
+        wait=threading.Event().wait,
+    )
+
+
+def pack(
+    target: Path,
+    *,
+    start: datetime | None,
+    stop: datetime | None,
+    is_security: bool,
+    at: datetime,
+    check: Callable[[], None],
+) -> None:
+    """Write an archive of the logs (or of the security log) within a time."""
+    secrets = diagnostics.secrets()
+    if is_security:
+        archives.build(target, diagnostics.security_texts(start=start, stop=stop), secrets=secrets, at=at, check=check)
+        return
+    window = archives.Window(start=start, stop=stop)
+    parts = chain(
+        diagnostics.texts(start=start, stop=stop, versions=vars(versions.versions()), at=at),
+        archives.log_parts(settings.DATA.logs, window),
+    )
+    archives.build(target, parts, secrets=secrets, at=at, check=check)
+
+
+def _submit(command: Command, at: datetime) -> Outcome:
+    return commands.submit_command(command, origin=Origin.LOCAL, actor=ACTOR, at=at)
+
+
+def _reboot() -> None:
+    try:
+        for_settings().power.reboot()
+    except (MainProcessIsAway, RebootIsRefused) as refusal:
+        raise RebootRefused(str(refusal)) from refusal
+
+
+def _work(group: str) -> None:
+    try:
+        file_job_runner.work(group, workbench())
+    finally:
+        connections.close_all()
+
+
+@app.task(name=file_jobs.RUN_TASK)  # type: ignore[untyped-decorator]
+def run_file_jobs() -> None:
+    """Look what is due, and do it in the background; what is being done already is left alone."""
+    for group in file_job_runner.due_groups(clock.now()):
+        # A daemon: the end of the process ends the job, which goes on from its row at the next start.
+        threading.Thread(target=_work, args=(group,), name=f"files-{group}", daemon=True).start()
+
+
+@app.task(name="system.tidy_files")  # type: ignore[untyped-decorator]
+def tidy_files() -> None:
+    """Delete what jobs have left behind."""
+    file_job_runner.tidy(workbench())
+
+
+class ResumeFileJobs(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Takes up, when the worker starts, what an earlier one was doing."""
+
+    def start(self, _worker: Any) -> None:
+        """Begin at once instead of at the first look."""
+        run_file_jobs()
+
+
+app.steps["worker"].add(ResumeFileJobs)
