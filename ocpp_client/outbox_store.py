@@ -82,7 +82,7 @@ def unheard_refusals() -> list[StartAnswered]:
     ]
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def claim(at: datetime) -> Claimed | Wait | None:
     """Claim the oldest message; None when nothing is owed."""
     row = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id").select_related("session").first()
@@ -116,7 +116,7 @@ def settle_and_claim(
     return settle(claimed.id, answer, at, local_list), claim(at)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalList) -> StartAnswered | None:
     """Record that the backend has taken a message; raises TransactionUnknownError."""
     row = OutboxMessage.objects.select_related("session").get(id=row_id)

@@ -15,7 +15,7 @@ from station.services import journal, outbox
 
 REFRESH_S = 10.0
 # Several changes within a moment make one picture.
-_GATHER_S = 0.05
+_GATHER_S = 0.2
 OFFLINE_CODE = "backend.offline"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # More calls under way at once than any backend has a use for; the rest is refused instead of piled up.
-MOST_AT_ONCE = 500
+MOST_AT_ONCE = 2000
 _REMEMBERED = 200
 _REMEMBERED_S = 120.0
 # OCPP 1.6 section 4.2: not allowed while the registration is pending.
