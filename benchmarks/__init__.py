@@ -1,0 +1,1 @@
+"""Measurements of a whole station against the bars of DESIGN.md, section 9."""
