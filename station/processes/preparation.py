@@ -51,6 +51,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     """Bring the data directory into the state the processes expect; harmless when repeated."""
     from station.host.addresses import outside_addresses
     from station.services import accounts, configuration, identity
+    from whitelist import editing, master_key
 
     data = DataDirectory(plan.data)
     # WhiteNoise looks for collected files there and complains of a missing directory.
@@ -61,6 +62,9 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     if plan.simulate:
         _describe_simulated_hardware(data, made.connectors)
     accounts.ensure_admin(at=at)
+    master_key.ensure_master_key(at)
+    # A start of everything is the station's reboot: what was deleted before can no longer be restored.
+    editing.purge_deleted()
     if plan.https:
         box_identity = configuration.get("/ocpp/chargeBoxIdentity")
         certificate.ensure(data, identity=box_identity, addresses=outside_addresses(), at=at)
