@@ -1,6 +1,5 @@
 """All addresses of the web interface. Which of them strangers may ask for stands at the view (station.web.access)."""
 
-from django.conf import settings
 from django.urls import URLPattern, URLResolver, path
 
 from station.web import admin
@@ -20,13 +19,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("system/restart", system.restart, name="restart"),
     path("system/reboot", system.reboot, name="reboot"),
     path("healthz", health.healthz, name="healthz"),
+    path("sim", bench.bench, name="bench"),
+    path("sim/world", bench.world, name="bench-world"),
+    path("sim/<str:action>", bench.act, name="bench-act"),
+    path("sim/connectors/<int:connector_id>/<str:action>", bench.act, name="bench-point"),
     path("admin/", admin.site.urls),
 ]
-
-if settings.SIMULATE:
-    urlpatterns += [
-        path("sim", bench.bench, name="bench"),
-        path("sim/world", bench.world, name="bench-world"),
-        path("sim/<str:action>", bench.act, name="bench-act"),
-        path("sim/connectors/<int:connector_id>/<str:action>", bench.act, name="bench-point"),
-    ]

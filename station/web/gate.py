@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from channels.db import database_sync_to_async
+
 from station import clock
 from station.web import origins
 
@@ -24,7 +26,7 @@ class OwnOriginOnly:
         headers = dict(scope.get("headers", ()))
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if urlsplit(origin).netloc.lower() == host.lower() and _is_own(host):
+        if urlsplit(origin).netloc.lower() == host.lower() and await database_sync_to_async(_is_own)(host):
             await self.application(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})

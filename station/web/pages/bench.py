@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from django import forms
@@ -116,6 +117,17 @@ _STATION_ACTIONS = {
 }
 
 
+def _simulated_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not settings.SIMULATE:
+            raise Http404
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+@_simulated_only
 @require_GET
 def bench(request: HttpRequest) -> HttpResponse:
     """Show the bench."""
@@ -123,12 +135,14 @@ def bench(request: HttpRequest) -> HttpResponse:
 
 
 @passive
+@_simulated_only
 @require_GET
 def world(request: HttpRequest) -> HttpResponse:
     """Answer the moving parts alone; the page asks for them every second."""
     return render(request, "components/bench_world.html", _context())
 
 
+@_simulated_only
 @require_POST
 def act(request: HttpRequest, action: str, connector_id: int | None = None) -> HttpResponse:
     """Do what a button says, through the simulator's own control API."""
@@ -170,7 +184,6 @@ def _choices() -> dict[str, Any]:
         "point_faults": _faults(Scope.CONNECTOR),
         "station_faults": _faults(Scope.STATION),
         "numbers": present.look(clock.now()).connector_numbers,
-        "simulate": settings.SIMULATE,
     }
 
 

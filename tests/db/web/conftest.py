@@ -1,0 +1,155 @@
+"""A station with one signed-in user, a snapshot to show and a door that answers what the test wants."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from station import clock
+from station.domain.commands import Command, Origin, Outcome, Status
+from station.paths import DataDirectory
+from station.services import accounts, commands, identity, live
+
+PASSWORD = "four unrelated words here"
+AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, settings) -> DataDirectory:
+    directory = DataDirectory(tmp_path)
+    directory.create()
+    settings.DATA = directory
+    settings.SIMULATE = True
+    identity.save(identity.Identity(serial="100002440", production_date="2025-09", factory_password_hash="!"))
+    return directory
+
+
+@pytest.fixture
+def admin(db) -> User:
+    user = accounts.ensure_admin(at=AT)
+    accounts.set_password(user, PASSWORD, origin=Origin.WEB, at=AT)
+    return user
+
+
+def sign_in(browser: Client, password: str = PASSWORD, **headers: str) -> int:
+    return browser.post("/login", {"username": "admin", "password": password}, **headers).status_code
+
+
+@pytest.fixture
+def stranger() -> Client:
+    return Client(HTTP_HOST="localhost")
+
+
+@pytest.fixture
+def browser(admin: User) -> Client:
+    browser = Client(HTTP_HOST="localhost")
+    assert sign_in(browser) == 302
+    return browser
+
+
+class Parts(dict[str, Any]):
+    """The live parts as pages find them; a missing one means that its process is away."""
+
+
+def point(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "status": "Available",
+        "faults": [],
+        "pilot": "A",
+        "pwm": False,
+        "plugged": False,
+        "locked": False,
+        "contactor": False,
+        "cable_ma": None,
+        "limit_ma": 32_000,
+        "limit_source": "rating",
+        "limits": {"rating": 32_000, "station_mains": 63_000},
+        "power_w": 0,
+        "voltages_mv": [230_400, 231_000, 229_800],
+        "currents_ma": [0, 0, 0],
+        "energy_wh": 48_213,
+        "operative": True,
+        "scheduled_operative": None,
+        "session": None,
+        "waiting": None,
+        "reservation": None,
+        "controller": {"ok": True, "model": "EV-CC-AC1-M3", "hardware_id": "X4/0/0", "firmware": "1.1"},
+        "meter": {"ok": True, "vendor": "Eastron", "model": "SDM630", "serial": "19203344"},
+    } | changes
+
+
+def charging(number: int, **changes: Any) -> dict[str, Any]:
+    session = {
+        "id": 7,
+        "id_tag": "04A2B3C4",
+        "started_at": clock.now().isoformat(),
+        "energy_wh": 18_240,
+        "transaction_id": 991,
+        "origin": "reader",
+    }
+    return (
+        point(
+            number,
+            status="Charging",
+            pilot="C",
+            pwm=True,
+            plugged=True,
+            locked=True,
+            contactor=True,
+            session=session,
+            power_w=10_880,
+            currents_ma=[15_800, 15_750, 15_810],
+            limit_ma=16_000,
+            limit_source="station_mains",
+        )
+        | changes
+    )
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
+    parts = Parts(
+        hardware={
+            "at": clock.now().isoformat(),
+            "ready": True,
+            "not_ready": [],
+            "station": {"faults": []},
+            "connectors": {"1": point(1), "2": point(2)},
+        },
+        backend={
+            "connected": True,
+            "registration": "Accepted",
+            "url": "wss://csms.example.net",
+            "since": AT.isoformat(),
+            "last_error": None,
+            "outbox": 0,
+        },
+    )
+    monkeypatch.setattr(live, "read", parts.get)
+    return parts
+
+
+class Door:
+    """Takes the place of the one door for commands: remembers, and answers `outcome`."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.origins: list[tuple[Origin, str]] = []
+        self.outcome = Outcome(status=Status.ACCEPTED)
+
+    def __call__(self, command: Command, *, origin: Origin, actor: str, at: datetime, wait_s: float = 5) -> Outcome:
+        self.commands.append(command)
+        self.origins.append((origin, actor))
+        return self.outcome
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    door = Door()
+    monkeypatch.setattr(commands, "submit_command", door)
+    return door

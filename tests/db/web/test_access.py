@@ -1,0 +1,130 @@
+"""Who gets in where: every address as a stranger, foreign names, forged requests."""
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from station.services import accounts
+
+OPEN = {"login", "language", "healthz"}
+ARGUMENTS = {"connector_id": "1", "action": "plug", "object_id": "1", "app_label": "station", "content_type_id": "1"}
+
+
+def every_address(patterns=None, prefix: str = "/") -> list[tuple[str, str]]:
+    found = []
+    for entry in get_resolver().url_patterns if patterns is None else patterns:
+        route = str(entry.pattern)
+        for name, value in ARGUMENTS.items():
+            for kind in ("int:", "str:", "path:", "slug:", ""):
+                route = route.replace(f"<{kind}{name}>", value)
+        route = route.replace("^", "").replace("$", "").replace(r"\Z", "")
+        if isinstance(entry, URLResolver):
+            found += every_address(entry.url_patterns, prefix + route)
+        elif isinstance(entry, URLPattern):
+            found.append((entry.name or "", prefix + route))
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", [address for name, address in every_address() if name not in OPEN])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_stranger_gets_no_further_than_the_login(stranger: Client, parts, address: str, method: str):
+    answer = getattr(stranger, method)(address)
+
+    assert answer.status_code in {302, 403, 404, 405}, address
+    if answer.status_code == 302:
+        assert answer["Location"].startswith("/login")
+
+
+@pytest.mark.django_db
+def test_the_list_of_addresses_is_not_empty():
+    names = {name for name, _ in every_address()}
+
+    assert {"dashboard", "connector-start", "reboot", "bench", "station_chargingsession_changelist"} <= names
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "8.8.8.8", "a@localhost", "", "local/host"])
+def test_a_foreign_name_is_refused(host: str):
+    assert Client(HTTP_HOST=host).get("/login").status_code == 400
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]:8443", "192.168.32.1", "te100002440.local"])
+def test_the_station_answers_to_its_own_names(host: str):
+    assert Client(HTTP_HOST=host).get("/login").status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_configured_origin_is_an_own_name(monkeypatch: pytest.MonkeyPatch):
+    from station.web import origins
+
+    origins._configured_names.cache_clear()
+    monkeypatch.setenv("STATION_HTTP_ORIGINS", "charger.example:8080,charger.example:8443")
+    try:
+        assert Client(HTTP_HOST="charger.example").get("/login").status_code == 200
+        assert origins.https_port() == 8443
+    finally:
+        origins._configured_names.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "address", ["/connectors/1/start", "/connectors/1/stop", "/connectors/1/unlock", "/system/reboot", "/logout"]
+)
+def test_a_forged_request_without_token_does_nothing(browser: Client, door, parts, address: str):
+    forger = Client(enforce_csrf_checks=True, HTTP_HOST="localhost")
+    forger.cookies = browser.cookies
+
+    assert forger.post(address, {"id_tag": "04A2B3C4"}).status_code == 403
+    assert door.commands == []
+
+
+@pytest.mark.django_db
+def test_pages_may_load_only_own_files_and_stay_out_of_caches(stranger: Client):
+    answer = stranger.get("/login")
+
+    assert answer["Content-Security-Policy"].startswith("default-src 'self'; object-src 'none'")
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    assert answer["Cache-Control"] == "no-store"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("address", ["/", "/station/connectors", "/profile", "/sim", "/system/reboot", "/login"])
+def test_no_page_contains_inline_script_or_style(browser: Client, parts, address: str):
+    page = browser.get(address, follow=True).content.decode()
+
+    assert "<style" not in page
+    assert " style=" not in page
+    assert " onclick=" not in page
+    assert page.count("<script") == page.count("<script src=") > 0
+
+
+@pytest.mark.django_db
+def test_plain_http_is_sent_to_https_except_the_health_check(
+    stranger: Client, parts, settings, monkeypatch: pytest.MonkeyPatch
+):
+    settings.SERVES_HTTPS = True
+    monkeypatch.setenv("STATION_HTTP_ORIGINS", "127.0.0.1:8080,127.0.0.1:8443")
+
+    answer = stranger.get("/login?next=/sim", HTTP_HOST="127.0.0.1:8080")
+
+    assert answer.status_code == 308
+    assert answer["Location"] == "https://127.0.0.1:8443/login?next=/sim"
+    assert stranger.get("/healthz").status_code == 200
+    assert stranger.get("/login", secure=True).status_code == 200
+
+
+def test_the_bench_exists_only_while_simulating(browser: Client, parts, settings):
+    settings.SIMULATE = False
+
+    assert browser.get("/sim").status_code == 404
+    assert browser.post("/sim/connectors/1/plug").status_code == 404
+    assert "/sim" not in browser.get("/").content.decode()
+
+
+def test_the_backend_cannot_lose_the_admin_to_a_second_user(admin):
+    again = accounts.ensure_admin(at=admin.date_joined)
+
+    assert again.pk == admin.pk
+    assert again.password == admin.password

@@ -1,0 +1,56 @@
+"""Django's admin: everything to see, nothing to spoil."""
+
+import pytest
+from django.test import Client
+
+from station.models import ChargingSession, ConfigurationValue, LogEntry, OutboxMessage, SignInDelay
+from station.web import admin as station_admin
+from tests.db.web.conftest import AT
+
+
+@pytest.fixture
+def rows(db) -> None:
+    session = ChargingSession.objects.create(
+        connector_id=1, id_tag="04A2", started_at=AT, meter_start_wh=0, meter_last_wh=10, meter_last_at=AT
+    )
+    OutboxMessage.objects.create(message_id="m", action="StartTransaction", payload={}, session=session, created_at=AT)
+    ConfigurationValue.objects.create(key="AuthorizationKey", value="canary-key", changed_at=AT)
+    SignInDelay.objects.create(account="admin", address="203.0.113.7", failures=9, failed_at=AT)
+
+
+@pytest.mark.parametrize("model", list(station_admin.site._registry))
+def test_every_table_can_be_looked_at(browser: Client, rows: None, parts, model):
+    address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+
+    assert browser.get(address).status_code == 200
+    assert browser.get(f"{address}add/").status_code == 403
+    for row in model._default_manager.all()[:1]:
+        assert browser.get(f"{address}{row.pk}/change/").status_code == 200
+        assert browser.post(f"{address}{row.pk}/change/", {"x": "1"}).status_code == 403
+
+
+def test_a_record_cannot_be_deleted_but_a_delay_can_be_lifted(browser: Client, rows: None):
+    session, delay = ChargingSession.objects.get(), SignInDelay.objects.get(account="admin", address="203.0.113.7")
+
+    assert browser.post(f"/admin/station/chargingsession/{session.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert browser.post(f"/admin/station/signindelay/{delay.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert LogEntry.objects.get(code="sign_in.delay_lifted").data["actor"] == "admin"
+
+
+def test_no_secret_is_shown(browser: Client, rows: None, admin):
+    pages = [
+        browser.get(address).content.decode()
+        for address in (
+            "/admin/station/configurationvalue/",
+            "/admin/station/configurationvalue/AuthorizationKey/change/",
+            f"/admin/auth/user/{admin.pk}/change/",
+        )
+    ]
+
+    assert not any("canary" in page or "argon2" in page for page in pages)
+
+
+@pytest.mark.django_db
+def test_the_admin_has_no_login_of_its_own(stranger: Client):
+    assert stranger.get("/admin/login/").headers["Location"].startswith("/login")
+    assert stranger.post("/admin/login/", {"username": "admin", "password": "x"}).headers["Location"] == "/login"

@@ -1,0 +1,262 @@
+"""Dashboard and Connectors: what they say in both languages, and what their buttons do."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from station import clock
+from station.domain.commands import Origin, Outcome, Refusal, StartSession, Status, StopSession, UnlockConnector
+from station.domain.faults import FaultCode
+from station.models import ChargingSession, Connector
+from tests.db.web.conftest import AT, Door, Parts, charging, point
+
+
+def page(browser: Client, address: str = "/", language: str = "en") -> str:
+    browser.cookies["django_language"] = language
+    text = browser.get(address).content.decode()
+    return re.sub(r"\s+", " ", text.replace("\N{NO-BREAK SPACE}", " "))
+
+
+def show(parts: Parts, *points: dict) -> None:
+    parts["hardware"]["connectors"] = {str(entry["id"]): entry for entry in points}
+
+
+def test_a_charging_point_shows_session_power_energy_and_who_sets_the_limit(browser: Client, parts: Parts):
+    show(parts, charging(1), point(2))
+
+    text = page(browser)
+
+    assert 'data-role="state">Charging<' in text
+    assert "10.88 kW" in text
+    assert 'data-role="energy">18.24 kWh<' in text
+    assert 'data-role="limit">16 A<small data-role="limit-source">Mains limit of the station<' in text
+    assert "04A2…" in text
+    assert "04A2B3C4" not in text
+
+
+def test_the_same_page_in_german_uses_german_words_and_commas(browser: Client, parts: Parts):
+    show(parts, charging(1), point(2))
+
+    text = page(browser, language="de")
+
+    assert '<html lang="de">' in text
+    assert 'data-role="state">Lädt<' in text
+    assert 'data-role="energy">18,24 kWh<' in text
+    assert "Netzanschluss der Station" in text
+
+
+@pytest.mark.parametrize("code", list(FaultCode))
+def test_a_fault_is_explained_in_both_languages(browser: Client, parts: Parts, code: FaultCode):
+    show(parts, point(1, status="Faulted", faults=[code.value]), point(2))
+
+    english, german = page(browser), page(browser, language="de")
+    said = [re.search(r'class="fault".*?<strong>(.*?)</strong>', text) for text in (english, german)]
+
+    assert said[0]
+    assert said[1]
+    assert said[0][1] != said[1][1]
+
+
+def test_all_limits_are_listed_and_the_smallest_is_marked(browser: Client, parts: Parts):
+    show(parts, point(1, limit_ma=10_000, limit_source="cluster", limits={"rating": 32_000, "cluster": 10_000}))
+
+    text = page(browser)
+
+    assert re.search(r'data-rules="true"><span>Load management \(cluster\).*?<strong>10 A<', text)
+
+
+def test_without_the_control_loop_the_recorded_state_is_shown_and_no_button(browser: Client, parts: Parts):
+    parts["hardware"] = None
+    Connector.objects.create(number=1, status="Charging")
+    ChargingSession.objects.create(
+        connector_id=1, id_tag="04A2B3C4", started_at=AT, meter_start_wh=1000, meter_last_wh=3500, meter_last_at=AT
+    )
+
+    text = page(browser)
+
+    assert "Last recorded state" in text
+    assert 'data-role="energy">2.50 kWh<' in text
+    assert "data-action=" not in text
+
+
+def test_an_old_snapshot_is_not_shown_as_a_live_one(browser: Client, parts: Parts):
+    parts["hardware"]["at"] = AT.isoformat()
+
+    assert "Last recorded state" in page(browser)
+    assert browser.get("/healthz").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        (None, "The OCPP client does not answer."),
+        ({"url": ""}, "No OCPP server is configured."),
+        ({"url": "ws://x", "connected": False, "last_error": "unreachable", "outbox": 3}, "3 messages waiting"),
+        ({"url": "ws://x", "connected": True, "registration": "Pending"}, "Registration: pending"),
+    ],
+)
+def test_the_backend_connection_says_how_it_stands(browser: Client, parts: Parts, backend, said: str):
+    parts["backend"] = backend
+
+    assert said in page(browser)
+
+
+def test_every_text_from_outside_is_shown_as_text(browser: Client, parts: Parts):
+    evil = "<script>alert(1)</script>"
+    session = charging(1)["session"] | {"id_tag": "<b>", "origin": evil, "transaction_id": evil}
+    show(parts, charging(1, status=evil, session=session, limit_source=evil, limits={evil: 1}), point(2))
+    parts["backend"] = parts["backend"] | {"url": f"ws://x/{evil}", "connected": False, "last_error": evil}
+
+    text = page(browser)
+
+    assert evil not in text
+    assert "<b>" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_the_buttons_fit_the_state(browser: Client, parts: Parts):
+    show(parts, point(1), charging(2))
+
+    text = page(browser)
+    first, second = text.split('id="connector-2"')
+
+    assert re.findall(r'data-action="(\w+)"', first) == ["start"]
+    assert re.findall(r'data-action="(\w+)"', second) == ["stop", "unlock"]
+
+
+@pytest.mark.parametrize(
+    ("address", "form", "command"),
+    [
+        (
+            "/connectors/1/start",
+            {"id_tag": "04A2B3C4"},
+            StartSession(id_tag="04A2B3C4", connector_id=1, authorize=True),
+        ),
+        ("/connectors/2/stop", {}, StopSession(connector_id=2, reason="Local")),
+        ("/connectors/1/unlock", {}, UnlockConnector(connector_id=1)),
+    ],
+)
+def test_a_button_goes_through_the_one_door_in_the_users_name(
+    browser: Client, parts: Parts, door: Door, address: str, form: dict, command
+):
+    answer = browser.post(address, form)
+
+    assert answer.headers["Location"] == "/"
+    assert door.commands == [command]
+    assert door.origins == [(Origin.WEB, "admin")]
+
+
+@pytest.mark.parametrize("reason", list(Refusal))
+def test_a_refusal_names_its_reason_beside_the_button(browser: Client, parts: Parts, door: Door, reason: Refusal):
+    door.outcome = Outcome(status=Status.REJECTED, reason=reason)
+
+    answer = browser.post("/connectors/1/stop", HTTP_HX_REQUEST="true").content.decode()
+
+    assert 'id="connector-1-answer"' in answer
+    assert 'data-tone="error"' in answer
+    assert reason.value not in answer
+
+
+def test_without_scripts_a_refusal_stands_on_the_page(browser: Client, parts: Parts, door: Door):
+    door.outcome = Outcome(status=Status.NO_ANSWER, reason=Refusal.HARDWARE_ABSENT)
+
+    answer = browser.post("/connectors/1/stop", follow=True).content.decode()
+
+    assert "The control of the charging points does not answer." in answer
+
+
+@pytest.mark.parametrize("id_tag", ["", "x" * 21, "ü", "a\tb"])
+def test_what_cannot_be_a_card_is_refused_without_a_command(browser: Client, parts: Parts, door: Door, id_tag: str):
+    answer = browser.post("/connectors/1/start", {"id_tag": id_tag}, HTTP_HX_REQUEST="true").content.decode()
+
+    assert "This is not a usable card number" in answer
+    assert door.commands == []
+
+
+@pytest.mark.parametrize("number", [0, 3, 99999])
+def test_a_charging_point_that_does_not_exist_gets_no_command(browser: Client, parts: Parts, door: Door, number: int):
+    assert browser.post(f"/connectors/{number}/stop").status_code == 404
+    assert door.commands == []
+
+
+def test_no_command_is_given_by_looking(browser: Client, parts: Parts, door: Door):
+    for action in ("start", "stop", "unlock"):
+        assert browser.get(f"/connectors/1/{action}").status_code == 405
+    assert door.commands == []
+
+
+def test_the_connectors_page_has_its_four_tables(browser: Client, parts: Parts):
+    show(parts, charging(1), point(2, faults=["GroundFailure"]))
+
+    text = page(browser, "/station/connectors")
+
+    assert re.findall(r'id="table-(\w+)"', text) == ["generic", "status", "meter", "power"]
+    for value in ("X4/0/0", "C2 – vehicle charging", "48.213 kWh", "15.80 A", "230.4 V", "residual-current"):
+        assert value in text
+
+
+def test_a_reboot_names_the_sessions_it_will_end_and_asks_first(browser: Client, parts: Parts, door: Door):
+    now = clock.now()
+    ChargingSession.objects.create(
+        connector_id=2, id_tag="DEADBEEF", started_at=now, meter_start_wh=0, meter_last_wh=1500, meter_last_at=now
+    )
+
+    asked = page(browser, "/system/reboot")
+
+    assert "Charging point 2: card DEAD…" in asked
+    assert "1.50 kWh" in asked
+    assert door.commands == []
+
+
+def test_restart_keeps_sessions_and_reboot_ends_them(browser: Client, parts: Parts, door: Door):
+    browser.post("/system/restart")
+    browser.post("/system/reboot")
+
+    restart, reboot = door.commands
+    assert (restart.hard, restart.stop_sessions) == (False, False)
+    assert (reboot.hard, reboot.stop_sessions, reboot.reason) == (True, True, "Reboot")
+
+
+def test_a_refused_restart_says_why(browser: Client, parts: Parts, door: Door):
+    door.outcome = Outcome(status=Status.REJECTED, reason=Refusal.SESSIONS_RUNNING)
+
+    assert "End the running charging sessions first." in browser.post("/system/restart", follow=True).content.decode()
+
+
+def test_the_language_is_the_browsers_until_one_is_chosen(browser: Client, parts: Parts):
+    german = browser.get("/", HTTP_ACCEPT_LANGUAGE="de-AT,de;q=0.9,en;q=0.5").content.decode()
+    browser.post("/language", {"language": "en", "next": "/profile"}, HTTP_ACCEPT_LANGUAGE="de")
+    chosen = browser.get("/", HTTP_ACCEPT_LANGUAGE="de").content.decode()
+
+    assert '<html lang="de">' in german
+    assert '<html lang="en">' in chosen
+
+
+def test_the_language_switch_leads_nowhere_else(browser: Client):
+    assert browser.post("/language", {"language": "de", "next": "//evil.example"}).headers["Location"] == "/"
+    assert "django_language" not in browser.post("/language", {"language": "xx"}).cookies
+
+
+def test_expert_settings_are_remembered_per_user(browser: Client, admin):
+    browser.post("/profile/advanced", {"advanced": "expert"})
+
+    admin.refresh_from_db()
+    assert admin.profile.expert
+
+
+@pytest.mark.django_db
+def test_health_is_the_control_loops_alone(stranger: Client, parts: Parts):
+    parts["backend"] = None
+
+    assert stranger.get("/healthz").json() == {"ready": True}
+
+
+@pytest.mark.django_db
+def test_a_station_that_cannot_charge_says_why(stranger: Client, parts: Parts):
+    parts["hardware"] |= {"ready": False, "not_ready": ["no_connector_ready"]}
+
+    answer = stranger.get("/healthz")
+
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == [{"code": "no_connector_ready", "text": "No charging point is ready."}]
