@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.backend import Backend, Frame, ThreadedBackend
+from tests.backend import Backend, BackendCallError, Frame, ThreadedBackend
 from tests.station import NeverHappened, Station, wait_until
 
 # Names the sections of the standard a case proves: S OCPP 1.6, J OCPP-J 1.6, E errata, JE errata of OCPP-J, W security
@@ -80,7 +80,7 @@ class Bench:
 
     def call(self, action: str, **payload: Any) -> Payload:
         """Call the station; what has to be undone afterwards is remembered."""
-        if action == "ReserveNow":
+        if action == "ReserveNow" and "reservationId" in payload:
             self.reservations.add(payload["reservationId"])
         self._list_used |= action == "SendLocalList"
         return self.backend.call(action, payload)
@@ -91,8 +91,6 @@ class Bench:
 
     def refusal(self, action: str, **payload: Any) -> str:
         """Call the station, expect a CALLERROR and give its code."""
-        from tests.backend import BackendCallError
-
         try:
             answer = self.call(action, **payload)
         except BackendCallError as refused:
