@@ -187,9 +187,9 @@ class Station:
         self, condition: Callable[[dict[str, Any]], bool], *, number: int = 1, timeout_s: float = 10.0
     ) -> dict[str, Any]:
         """Wait until the physical truth of one charging point fulfils a condition."""
-        return wait_until(
-            lambda: state if condition(state := self.connector(number)) else None, timeout_s=timeout_s
-        ) or {}
+        return (
+            wait_until(lambda: state if condition(state := self.connector(number)) else None, timeout_s=timeout_s) or {}
+        )
 
     def config_set(self, values: Mapping[str, str]) -> None:
         """Set configuration keys with `manage.py config set`, on a stopped or a running station."""
