@@ -1,6 +1,7 @@
 """The long jobs of the queue `system`: each group of file jobs works in a thread of its own, beside the other tasks."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import chain
@@ -40,7 +41,7 @@ app.conf.beat_schedule |= {
 def workbench() -> Workbench:
     """Put together what the jobs need."""
     data = settings.DATA
-    own = () if settings.SIMULATE else (entry.address for entry in for_settings().network.addresses())
+    own = () if settings.SIMULATE else for_settings().network.addresses()
     authorities = TrustedCertificate.objects.filter(kind__in=_TRUSTED_KINDS).values_list("pem", flat=True)
     return Workbench(
         directory=data.files / "jobs",
@@ -58,7 +59,7 @@ def workbench() -> Workbench:
         reboot=_reboot,
         submit=_submit,
         now=clock.now,
-        wait=threading.Event().wait,
+        wait=time.sleep,
     )
 
 
@@ -97,7 +98,9 @@ def _reboot() -> None:
 
 def _work(group: str) -> None:
     try:
-        file_job_runner.work(group, workbench())
+        # Looked at again after the lock is free: a job that came in between found it taken.
+        while group in file_job_runner.due_groups(clock.now()) and file_job_runner.work(group, workbench()):
+            pass
     finally:
         connections.close_all()
 

@@ -1,11 +1,17 @@
 """The security log of the station (security whitepaper, section 8): a ring, in which floods do not drown the rest."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
+from asgiref.sync import async_to_sync
+from channels.exceptions import ChannelFull
+from channels.layers import get_channel_layer
 from django.db import transaction
+from redis.exceptions import RedisError
 
 from station.models import SecurityEvent
 
+CHANNEL = "ocpp"
 # Security whitepaper, section 8: these are critical.
 CRITICAL = frozenset(
     {
@@ -59,7 +65,15 @@ def record(kind: str, *, at: datetime, tech_info: str = "") -> SecurityEvent | N
             type=kind, at=at, tech_info=info, critical=kind in CRITICAL | OWED_BY_USE_CASE
         )
         _cut(entry.pk)
+        if entry.critical:
+            transaction.on_commit(_ring)
     return entry
+
+
+def _ring() -> None:
+    """Have it delivered at once; without Redis the sender finds it by itself."""
+    with suppress(RedisError, OSError, ChannelFull):
+        async_to_sync(get_channel_layer().send)(CHANNEL, {"type": "security.event"})
 
 
 def _cut(newest: int) -> None:
