@@ -8,4 +8,4 @@ from station.processes.programs import celery_worker
 def main(_plan: Plan) -> int:
     """Do the long jobs until SIGTERM."""
     app.steps["worker"].add("station.processes.programs.celery_worker:Beat")
-    return celery_worker.run(queue=SYSTEM_QUEUE, tasks=["station.processes.housekeeping"])
+    return celery_worker.run(queue=SYSTEM_QUEUE, tasks=["station.processes.housekeeping", "station.tasks"])
