@@ -118,20 +118,36 @@ LIMIT_SOURCES: Words = {
 
 REGISTRATIONS: Words = {
     "": _("not registered yet"),
-    "Accepted": _("accepted"),
-    "Pending": _("pending"),
-    "Rejected": _("rejected"),
+    "due": _("not registered yet"),
+    "asked": _("waiting for the server's answer"),
+    "unanswered": _("the server has not answered"),
+    "accepted": _("accepted"),
+    "pending": _("pending"),
+    "rejected": _("rejected"),
 }
 
 BACKEND_ERRORS: Words = {
-    "refused": _("The server refuses the connection."),
-    "unreachable": _("The server cannot be reached."),
+    "no_backend": _("No OCPP server is configured."),
+    "network_down": _("The network is down."),
     "name_unknown": _("The server's name is not known."),
-    "unauthorized": _("The server refuses identity or authorization key."),
-    "not_found": _("The server does not know this chargebox ID."),
-    "subprotocol_refused": _("The server does not speak OCPP 1.6."),
-    "certificate_invalid": _("The server's certificate is not trusted."),
+    "connection_refused": _("The server refuses the connection."),
+    "unreachable": _("The server cannot be reached."),
     "timeout": _("The server does not answer."),
+    "certificate_invalid": _("The server's certificate is not trusted."),
+    "tls_version": _("The server speaks no up-to-date TLS version."),
+    "tls_cipher": _("Station and server have no encryption in common."),
+    "tls_failed": _("The encrypted connection cannot be made."),
+    "unauthorized": _("The server refuses chargebox ID or authorization key."),
+    "identity_unknown": _("The server does not know this chargebox ID."),
+    "backend_unavailable": _("The server is out of service at the moment."),
+    "http_status": _("There is a web server, but it does not offer OCPP at this address."),
+    "subprotocol_refused": _("The server does not speak OCPP 1.6."),
+    "handshake_failed": _("What answers at this address is no OCPP server."),
+    "address_invalid": _("The server's address cannot be used."),
+    "closed": _("The server has closed the connection."),
+    "connection_lost": _("The connection broke."),
+    "message_too_big": _("The server has sent a message that is too large."),
+    "pong_missing": _("The server has fallen silent."),
 }
 
 SESSION_ORIGINS: Words = {
@@ -153,9 +169,10 @@ PILOTS: Words = {
 
 NOT_READY: Words = {
     "hardware_absent": _("The control of the charging points is not running."),
-    "hardware_starting": _("The control of the charging points is starting."),
-    "no_connector_ready": _("No charging point is ready."),
+    "starting": _("The control of the charging points is starting."),
     "journal_unwritable": _("The journal cannot be written."),
+    "station_faulted": _("A fault puts the whole station out of order."),
+    "controllers_silent": _("No EVSE controller answers."),
 }
 
 

@@ -162,6 +162,10 @@ def _hint(point: dict[str, Any], present: Present) -> str:
     waiting, reservation = point.get("waiting"), point.get("reservation")
     if point.get("scheduled_operative") is False:
         return _("Goes out of service when the session has ended.")
+    if waiting and not waiting.get("until"):
+        return _("Card %(card)s accepted – plug the vehicle in.") % {
+            "card": formats.card(str(waiting.get("id_tag") or ""))
+        }
     if waiting:
         return _("Card %(card)s accepted until %(time)s – plug the vehicle in.") % {
             "card": formats.card(str(waiting.get("id_tag") or "")),

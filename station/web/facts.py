@@ -93,7 +93,7 @@ def _backend(present: Present) -> Connection:
         tone, state = "bad", _("Not connected")
         if backend.get("last_error"):
             details.append(words.word(words.BACKEND_ERRORS, backend["last_error"]))
-    elif backend.get("registration") == "Accepted":
+    elif backend.get("registration") == "accepted":
         tone, state = "good", _("Connected")
         since = moment(backend.get("since"))
         if since:

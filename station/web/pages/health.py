@@ -19,7 +19,7 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     if hardware is None or not present.is_fresh(hardware, clock.now()):
         codes = ["hardware_absent"]
     elif not hardware.get("ready"):
-        codes = list(hardware.get("not_ready") or ["hardware_starting"])
+        codes = list(hardware.get("not_ready") or ["starting"])
     else:
         return JsonResponse({"ready": True})
     reasons = [{"code": code, "text": words.word(words.NOT_READY, code)} for code in codes]

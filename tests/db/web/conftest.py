@@ -123,7 +123,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
         },
         backend={
             "connected": True,
-            "registration": "Accepted",
+            "registration": "accepted",
             "url": "wss://csms.example.net",
             "since": AT.isoformat(),
             "last_error": None,

@@ -93,7 +93,7 @@ def test_an_old_snapshot_is_not_shown_as_a_live_one(browser: Client, parts: Part
         (None, "The OCPP client does not answer."),
         ({"url": ""}, "No OCPP server is configured."),
         ({"url": "ws://x", "connected": False, "last_error": "unreachable", "outbox": 3}, "3 messages waiting"),
-        ({"url": "ws://x", "connected": True, "registration": "Pending"}, "Registration: pending"),
+        ({"url": "ws://x", "connected": True, "registration": "pending"}, "Registration: pending"),
     ],
 )
 def test_the_backend_connection_says_how_it_stands(browser: Client, parts: Parts, backend, said: str):
@@ -138,7 +138,7 @@ def test_the_buttons_fit_the_state(browser: Client, parts: Parts):
     ],
 )
 def test_a_button_goes_through_the_one_door_in_the_users_name(
-    browser: Client, parts: Parts, door: Door, address: str, form: dict, command
+    browser: Client, parts: Parts, door: Door, *, address: str, form: dict, command
 ):
     answer = browser.post(address, form)
 
@@ -254,9 +254,9 @@ def test_health_is_the_control_loops_alone(stranger: Client, parts: Parts):
 
 @pytest.mark.django_db
 def test_a_station_that_cannot_charge_says_why(stranger: Client, parts: Parts):
-    parts["hardware"] |= {"ready": False, "not_ready": ["no_connector_ready"]}
+    parts["hardware"] |= {"ready": False, "not_ready": ["controllers_silent"]}
 
     answer = stranger.get("/healthz")
 
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == [{"code": "no_connector_ready", "text": "No charging point is ready."}]
+    assert answer.json()["reasons"] == [{"code": "controllers_silent", "text": "No EVSE controller answers."}]
