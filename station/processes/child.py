@@ -2,6 +2,7 @@
 
 import ctypes
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -48,6 +49,7 @@ def run(name: str, plan: Plan) -> int:
 
 def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int) -> int:
     """Run one process in a fresh fork of the supervisor, shed of everything that is the supervisor's."""
+    gc.enable()
     signal.set_wakeup_fd(-1)
     for number in _DEFAULT_SIGNALS:
         signal.signal(number, signal.SIG_DFL)

@@ -1,5 +1,6 @@
 """`manage.py runstation`: a whole station in the foreground."""
 
+import gc
 import sys
 from typing import Any
 
@@ -26,6 +27,8 @@ class Command(BaseCommand):
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
+        # Until the processes are forked, see supervision.supervise.
+        gc.disable()
         from station.processes import preload, preparation, supervision
 
         lock = StationLock(settings.DATA)
