@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 # The level stands behind the stamp, see LOGGING in station.settings; a traceback's lines have neither.
 _LEVEL = re.compile(r"^\S+ (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+# Redis has a style of its own; what it says belongs into its log.
+_REDIS = re.compile(r"^\d+:\S+ ")
 _SHOWN = {"WARNING", "ERROR", "CRITICAL"}
 _NAME_WIDTH = 12
 # Writes of up to this size to a pipe are all or nothing (pipe(7)).
@@ -39,7 +41,7 @@ class Excerpt:
             found = _LEVEL.match(line)
             if found:
                 self._shows = found["level"] in _SHOWN
-            if self._shows and line:
+            if self._shows and line and not _REDIS.match(line):
                 yield line
 
 

@@ -1,6 +1,8 @@
 """The web interface: Daphne in this process, plain and encrypted."""
 
+import logging
 import os
+from http import HTTPStatus
 
 from station.paths import DataDirectory
 from station.processes import certificate
@@ -32,8 +34,14 @@ def endpoints(plan: Plan) -> list[str]:
     return found
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out "not ready yet", which is an answer of /healthz and no accident."""
+    return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
+
+
 def main(plan: Plan) -> int:
     """Serve until SIGTERM."""
+    logging.getLogger("django.request").addFilter(_is_news)
     os.environ.setdefault("ASGI_THREADS", str(_THREADS))
     from daphne.server import Server
 
