@@ -8,7 +8,8 @@ from typing import Any
 
 # Semantic versioning 2.0.0, items 2, 9 and 10.
 _VERSION = re.compile(
-    r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:-([0-9A-Za-z.-]{1,64}))?(?:\+([0-9A-Za-z.-]{1,64}))?"
+    r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:-([0-9A-Za-z.-]{1,64}))?(?:\+([0-9A-Za-z.-]{1,64}))?",
+    re.ASCII,
 )
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"[\w.+-]{1,120}", re.ASCII)
