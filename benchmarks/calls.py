@@ -70,10 +70,10 @@ async def measure() -> list[Result]:
             await _expect(made, "SetChargingProfile", payload)
 
         async def whole(turn: int) -> None:
-            await _expect(made, "SendLocalList", _local_list(turn + 1, 1000, "Full"))
+            await _expect(made, "SendLocalList", local_list(turn + 1, 1000, "Full"))
 
         async def part(turn: int) -> None:
-            await _expect(made, "SendLocalList", _local_list(100 + turn, 10, "Differential"))
+            await _expect(made, "SendLocalList", local_list(100 + turn, 10, "Differential"))
 
         return [
             latency("ChangeConfiguration", await _repeat(_RUNS, change), bar_ms=10),
@@ -85,6 +85,6 @@ async def measure() -> list[Result]:
         ]
 
 
-def _local_list(version: int, length: int, kind: str) -> dict[str, Any]:
+def local_list(version: int, length: int, kind: str) -> dict[str, Any]:
     cards = [{"idTag": f"CARD{number:06}", "idTagInfo": {"status": "Accepted"}} for number in range(length)]
     return {"listVersion": version, "updateType": kind, "localAuthorizationList": cards}

@@ -1,0 +1,107 @@
+"""Writes into a station's data directory with the station's own services: `python -m benchmarks.inside DIR VERB [N]`."""
+
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+ROWS = 1000
+
+
+def backlog(samples: int) -> None:
+    """Leave a whole session in the outbox, with a sample a second, as a long outage does."""
+    from django.db import transaction
+
+    from station.domain.connector import Permission
+    from station.domain.units import WattHour
+    from station.services import sessions
+
+    begin = datetime.now(UTC) - timedelta(seconds=samples + 2)
+    with transaction.atomic():
+        row = sessions.begin_session(
+            connector_id=1,
+            permission=Permission(id_tag="04A2B3C4", reason="local_list", origin="local"),
+            meter=WattHour(0),
+            at=begin,
+            begin_values=[],
+        )
+        for second in range(1, samples + 1):
+            at = begin + timedelta(seconds=second)
+            register = {"value": str(second * 6), "measurand": "Energy.Active.Import.Register", "unit": "Wh"}
+            sample = sessions.Sample(at=at, context="Sample.Periodic", values=[register])
+            sessions.record_meter_values(
+                connector_id=1, session_id=row.pk, sample=sample, keep_for_stop=[], register=second * 6
+            )
+        stopped_at = begin + timedelta(seconds=samples + 1)
+        sessions.end_session(row.pk, reason="Local", meter=WattHour(samples * 6), at=stopped_at)
+
+
+def rows(number: int) -> None:
+    """Fill the tables the web interface lists."""
+    from django.db import transaction
+
+    from station.models import ChargingSession
+    from station.services import journal
+
+    now = datetime.now(UTC)
+    with transaction.atomic():
+        for turn in range(number):
+            at = now - timedelta(hours=number - turn)
+            journal.log("station.started", at=at)
+            ChargingSession.objects.create(
+                connector_id=1 + turn % 2,
+                id_tag=f"CARD{turn:06}",
+                transaction_id=turn,
+                started_at=at,
+                meter_start_wh=turn * 1000,
+                meter_last_wh=turn * 1000 + 900,
+                meter_stop_wh=turn * 1000 + 900,
+                meter_last_at=at,
+                stopped_at=at + timedelta(minutes=40),
+                stop_reason="Local",
+            )
+
+
+def sign_in() -> None:
+    """Begin a session of the web interface; prints its cookie and the addresses of all lists."""
+    from django.conf import settings
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+    from django.contrib.auth.models import User
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.urls import reverse
+
+    from station.services import accounts
+    from station.web.admin import site
+
+    user = User.objects.get(username=accounts.ADMIN)
+    now = datetime.now(UTC)
+    accounts.profile_of(user).note_password(at=now, must_change=False)
+    session: Any = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session["started_at_s"] = session["seen_at_s"] = now.timestamp()
+    session.create()
+    print(f"{settings.SESSION_COOKIE_NAME}={session.session_key}")
+    for model in site._registry:  # noqa: SLF001 - there is no public way to list them
+        print(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
+
+
+def main() -> None:
+    """Do what the command line says."""
+    directory, verb, *number = sys.argv[1:]
+    os.environ["STATION_DATA_DIR"] = directory
+    os.environ["DJANGO_SETTINGS_MODULE"] = "station.settings"
+    import django
+
+    django.setup()
+    if verb == "backlog":
+        backlog(int(number[0]))
+    elif verb == "rows":
+        rows(int(number[0]))
+    else:
+        sign_in()
+
+
+if __name__ == "__main__":
+    main()
