@@ -25,6 +25,7 @@ from station.services.diagnostics import locations
 from station.services.file_jobs import JobTakenAway
 from station.services.transfers import Exchange, Location
 from station.services.transfers.errors import (
+    ConnectionBroken,
     LocationRefused,
     LoginRefused,
     ProtocolUnknown,
@@ -53,6 +54,8 @@ _MOST_REBOOTS = 3
 _MOST_RELEASES = 30
 # The last status before a reboot gets this long to leave the station.
 _FAREWELL_S = 3.0
+# A server that gives a byte now and then would hold a job for ever.
+_LONGEST_TRY = timedelta(hours=4)
 _CANCEL_CHECK = timedelta(milliseconds=500)
 _ARCHIVE_LIFE = timedelta(hours=24)
 _SIGNATURE_CODES = {"signature_wrong", "signature_missing"}
@@ -163,7 +166,7 @@ class Work:
         self._bench = bench
         self._kind = Kind(job.kind)
         self._directory = bench.directory / str(job.pk)
-        self._last_check = bench.now()
+        self._began_at = self._last_check = bench.now()
 
     def do(self) -> None:
         """Do what the step asks for."""
@@ -194,10 +197,12 @@ class Work:
         self._job = file_jobs.postpone(self._job, due_at=self._bench.now() + delay, failed=failed, **data)
 
     def _check(self) -> None:
-        """Raise `TransferCancelled` when a newer request has taken this job's place; asks the database now and then."""
+        """Raise `TransferCancelled` when a newer request has taken this job's place, seen in the database now and then."""
         now = self._bench.now()
         if now - self._last_check >= _CANCEL_CHECK:
             self._last_check = now
+            if now - self._began_at > _LONGEST_TRY:
+                raise ConnectionBroken("the transfer takes too long")
             if not file_jobs.is_wanted(self._job):
                 raise TransferCancelled
 

@@ -1,0 +1,834 @@
+"""File jobs from the request to the last status: OCPP 1.6 sections 5.9 and 5.19, whitepaper L01 and N01."""
+
+import base64
+import gzip
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import quote
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import NameOID
+
+from station import tasks
+from station.domain.commands import Origin, Outcome, PrepareUpdate, Refusal, Status, rejected
+from station.domain.file_jobs import Kind
+from station.domain.moments import to_wire
+from station.host.updates import SlotUpdates
+from station.models import ChargingSession, Connector, FileJob, LogEntry, SecurityEvent, TrustedCertificate
+from station.paths import DataDirectory
+from station.services import configuration, diagnostics, file_job_runner, file_jobs, journal, security_log
+from station.services.file_job_runner import RebootRefused, Workbench
+from station.services.transfers import Exchange
+from station.services.transfers.errors import ConnectionBroken, LoginRefused
+from tests.images import Maker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DIAGNOSTICS = {"location": "ftp://me:secret-of-the-server@files.example/logs/", "retries": 1, "retryInterval": 5}
+FIRMWARE = {"location": "https://files.example/image", "retrieveDate": to_wire(AT)}
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class World:
+    """Everything around the jobs, under the test's control. `plan` holds what the next transfers do."""
+
+    data: DataDirectory
+    maker: Maker
+    image: Path
+    at: datetime = AT
+    boots: int = 1
+    reboots: int = 0
+    told: list[tuple[str, str]] = field(default_factory=list)
+    plan: list[BaseException | None] = field(default_factory=list)
+    uploaded: dict[str, bytes] = field(default_factory=dict)
+    commands: list[bool] = field(default_factory=list)
+    outcome: Outcome = field(default_factory=lambda: Outcome(status=Status.ACCEPTED))
+    reboot_refused: bool = False
+    on_wait: list = field(default_factory=list)
+
+    def bench(self) -> Workbench:
+        return Workbench(
+            directory=self.data.files / "jobs",
+            locks=self.data.run,
+            exchange=Exchange(known_hosts=self.data.certificates / "known_hosts"),
+            pack=tasks.pack,
+            updates=SlotUpdates(
+                root=self.data.files / "slots", key=self.maker.key, boot_id=lambda: f"boot {self.boots}"
+            ),
+            reboot=self._reboot,
+            submit=self._submit,
+            now=lambda: self.at,
+            wait=self._wait,
+        )
+
+    def _wait(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+        if self.on_wait:
+            self.on_wait.pop(0)()
+
+    def _reboot(self) -> None:
+        if self.reboot_refused:
+            raise RebootRefused
+        self.reboots += 1
+
+    def _submit(self, command, _at) -> Outcome:
+        assert isinstance(command, PrepareUpdate)
+        self.commands.append(command.begin)
+        return self.outcome
+
+    def restart(self) -> None:
+        self.boots += 1
+        self.at += timedelta(seconds=100)
+
+    def work(self, group: str = "update") -> list[str]:
+        """Work until nothing is due; answer the statuses told meanwhile."""
+        before = len(self.told)
+        assert file_job_runner.work(group, self.bench())
+        return [status for _, status in self.told[before:]]
+
+    def _next(self, exchange) -> None:
+        exchange.check()
+        problem = self.plan.pop(0) if self.plan else None
+        if problem is not None:
+            raise problem
+
+    def upload(self, _location, source: Path, name: str, exchange) -> None:
+        self._next(exchange)
+        self.uploaded[name] = source.read_bytes()
+
+    def download(self, _location, target: Path, exchange) -> None:
+        self._next(exchange)
+        target.write_bytes(self.image.read_bytes())
+
+
+@pytest.fixture
+def world(tmp_path, settings, monkeypatch) -> Iterator[World]:
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    data = DataDirectory(tmp_path / "station")
+    data.create()
+    settings.DATA = data
+    maker = Maker()
+    world = World(data=data, maker=maker, image=maker.image(tmp_path / "image"))
+    monkeypatch.setattr(file_jobs, "_ring", lambda: None)
+    monkeypatch.setattr(file_jobs, "tell", lambda job, status: world.told.append((job.kind, status)))
+    monkeypatch.setattr(security_log, "_ring", lambda: None)
+    monkeypatch.setattr("station.services.transfers.upload", world.upload)
+    monkeypatch.setattr("station.services.transfers.download", world.download)
+    configuration.change({"/identity/serial": "4711"}, origin=Origin.LOCAL, actor="test", at=AT)
+    return world
+
+
+def only_job() -> FileJob:
+    return FileJob.objects.get()
+
+
+# Uploads
+
+
+def test_diagnostics_are_uploaded_under_the_serial_number(world):
+    assert file_jobs.submit_diagnostics(DIAGNOSTICS, AT) == "4711.tar.gz"
+
+    assert world.work("diagnostics") == ["Uploading", "Uploaded"]
+    assert list(world.uploaded) == ["4711.tar.gz"]
+    assert not list((world.data.files / "jobs").iterdir())
+
+
+def test_a_failed_upload_is_tried_again_as_often_as_asked_for(world):
+    world.plan = [ConnectionBroken("x"), ConnectionBroken("x")]
+    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+
+    assert world.work("diagnostics") == ["Uploading", "UploadFailed"]
+    assert world.at == AT + timedelta(seconds=5)
+
+
+def test_a_second_try_that_succeeds_is_an_upload(world):
+    world.plan = [ConnectionBroken("x")]
+    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+
+    assert world.work("diagnostics") == ["Uploading", "Uploaded"]
+
+
+def test_a_retry_far_away_does_not_hold_the_worker(world):
+    world.plan = [ConnectionBroken("x")]
+    file_jobs.submit_diagnostics(DIAGNOSTICS | {"retryInterval": 600}, AT)
+
+    assert world.work("diagnostics") == ["Uploading"]
+    assert file_job_runner.due_groups(AT + timedelta(seconds=500)) == []
+    assert file_job_runner.due_groups(AT + timedelta(seconds=600)) == ["diagnostics"]
+
+
+def test_a_second_request_takes_the_place_of_the_first_in_the_middle_of_its_transfer(world):
+    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    real = world.upload
+
+    def interrupted(location, source, name, exchange):
+        world.at += timedelta(seconds=1)
+        if not world.uploaded and FileJob.objects.count() == 1:
+            file_jobs.submit_diagnostics(DIAGNOSTICS | {"location": "sftp://other.example/"}, world.at)
+        real(location, source, name, exchange)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("station.services.transfers.upload", interrupted)
+        statuses = world.work("diagnostics")
+
+    assert statuses == ["Uploading", "Uploading", "Uploaded"]
+    assert list(FileJob.objects.order_by("id").values_list("step", flat=True)) == ["cancelled", "done"]
+
+
+def test_a_window_in_which_nothing_can_have_happened_has_no_file(world):
+    assert file_jobs.submit_diagnostics(DIAGNOSTICS | {"startTime": to_wire(AT + timedelta(days=1))}, AT) is None
+    inverted = {"startTime": to_wire(AT), "stopTime": to_wire(AT - timedelta(days=1))}
+    assert file_jobs.submit_diagnostics(DIAGNOSTICS | inverted, AT) is None
+    assert not FileJob.objects.exists()
+
+
+def log_request(number: int = 7, kind: str = "DiagnosticsLog", location: str = "ftp://files.example/") -> dict:
+    return {"logType": kind, "requestId": number, "retries": 0, "log": {"remoteLocation": location}}
+
+
+def test_a_log_carries_its_request_id_and_a_second_request_cancels_the_first(world):
+    assert file_jobs.submit_log(log_request(7), AT) == ("Accepted", "4711.tar.gz")
+    assert file_jobs.submit_log(log_request(8, "SecurityLog"), AT) == ("AcceptedCanceled", "4711-security.tar.gz")
+
+    assert world.work("log") == ["Uploading", "Uploaded"]
+    assert [owed.payload for owed in file_jobs.untold(AT)] == [
+        {"status": "Uploading", "requestId": 8},
+        {"status": "Uploaded", "requestId": 8},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("location", "plan", "status"),
+    [
+        ("gopher://files.example/", [], "NotSupportedOperation"),
+        ("not a location", [], "BadMessage"),
+        ("ftp://files.example/", [LoginRefused("x")], "PermissionDenied"),
+        ("ftp://files.example/", [ConnectionBroken("x")], "UploadFailure"),
+    ],
+)
+def test_a_failed_log_upload_says_why(world, location, plan, status):
+    world.plan = plan
+    file_jobs.submit_log(log_request(location=location), AT)
+
+    assert world.work("log") == ["Uploading", status]
+
+
+def test_the_security_log_holds_the_security_events_of_the_time(world):
+    security_log.record("InvalidMessages", at=AT - timedelta(hours=2), tech_info="early")
+    security_log.record("InvalidMessages", at=AT, tech_info="right")
+    request = log_request(kind="SecurityLog")
+    request["log"]["oldestTimestamp"] = to_wire(AT - timedelta(hours=1))
+
+    file_jobs.submit_log(request, AT)
+    world.work("log")
+
+    (world.data.root / "got").write_bytes(world.uploaded["4711-security.tar.gz"])
+    with tarfile.open(world.data.root / "got") as archive:
+        assert archive.getnames() == ["security.jsonl"]
+        text = archive.extractfile("security.jsonl").read().decode()
+    assert "right" in text
+    assert "early" not in text
+
+
+def test_the_archive_holds_no_secret_in_any_form(world):
+    secrets = {
+        "AuthorizationKey": "canary1-Aa/+key=0123456789",
+        "GiroEStaticToken": "canary2-giro-token",
+        "/cluster/key": "canary3-cluster-pairing-secret",
+        "/ocpp/url": "ws://backend:canary4-url-pw@backend.example/ocpp",
+        "/identity/factoryPassword": "CANARY5FACT",
+    }
+    for key, value in secrets.items():
+        configuration.change({key: value}, origin=Origin.LOCAL, actor="test", at=AT)
+    stored = {key: value for key, value in secrets.items() if key not in {"/ocpp/url", "/identity/factoryPassword"}}
+    canaries = [*stored.values(), "canary4-url-pw", "secret-of-the-server"]
+    forms = [
+        form
+        for canary in canaries
+        for form in (
+            canary,
+            quote(canary, safe=""),
+            canary.encode().hex(),
+            base64.b64encode(canary.encode()).decode(),
+            base64.b64encode(b"TE4711:" + canary.encode()).decode(),
+        )
+    ]
+    lines = "".join(f"2026-11-20T11:00:00.000Z INFO    x: {form}\n" for form in forms)
+    (world.data.logs / "ocpp.log").write_text(lines)
+    (world.data.logs / "ocpp.log.1").write_text(lines)
+    with gzip.open(world.data.logs / "ocpp.log.2.gz", "wt") as file:
+        file.write(lines)
+    for form in forms:
+        journal.log("some.event", at=AT, detail=form)
+        security_log.record("InvalidMessages", at=AT, tech_info=form)
+
+    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    world.work("diagnostics")
+
+    (world.data.root / "got").write_bytes(world.uploaded["4711.tar.gz"])
+    with tarfile.open(world.data.root / "got") as archive:
+        texts = {member.name: archive.extractfile(member).read().decode() for member in archive.getmembers()}
+    assert set(texts) >= {
+        "versions.json",
+        "configuration.txt",
+        "events.jsonl",
+        "audit.jsonl",
+        "sessions.jsonl",
+        "security.jsonl",
+        "logs/ocpp.log",
+        "logs/ocpp.log.1",
+        "logs/ocpp.log.2",
+    }
+    for name, text in texts.items():
+        for canary in [*canaries, secrets["/identity/factoryPassword"]]:
+            raw = canary.encode()
+            for form in (canary, quote(canary, safe=""), raw.hex(), base64.b64encode(raw).decode().rstrip("=")):
+                assert form not in text, (name, canary)
+        assert base64.b64encode(b"TE4711:" + canaries[0].encode()).decode()[12:-4] not in text, name
+
+
+def test_the_password_of_a_location_leaves_the_database_with_the_job(world):
+    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    assert "secret-of-the-server" in diagnostics.secrets()
+
+    world.work("diagnostics")
+
+    assert only_job().request["location"] == "ftp://files.example/logs/"
+
+
+# Updates
+
+
+def test_an_update_is_downloaded_installed_and_confirmed_after_the_restart(world):
+    file_jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "Installing"]
+    assert world.reboots == 1
+    world.restart()
+    assert world.work() == ["Installed"]
+    assert world.bench().updates.version() == "9.1.0"
+    assert SecurityEvent.objects.get().type == "FirmwareUpdated"
+    assert world.commands == [True, False]
+    assert only_job().step == "done"
+
+
+def test_the_last_status_stays_owed_until_the_backend_has_it(world):
+    file_jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+    for owed in file_jobs.untold(world.at):
+        assert file_jobs.mark_told(owed.job_id, owed.status)
+    world.restart()
+    world.work()
+
+    (owed,) = file_jobs.untold(world.at)
+    assert (owed.action, owed.payload) == ("FirmwareStatusNotification", {"status": "Installed"})
+    assert file_jobs.mark_told(owed.job_id, "Installed")
+    assert not file_jobs.mark_told(owed.job_id, "Installed")
+    assert file_jobs.untold(world.at) == []
+    assert file_jobs.last_status("firmware") == {"status": "Idle"}
+
+
+def test_an_update_waits_for_its_retrieve_date(world):
+    file_jobs.submit_firmware(FIRMWARE | {"retrieveDate": to_wire(AT + timedelta(hours=1))}, AT)
+
+    assert world.work() == []
+    assert world.at == AT
+    world.at += timedelta(hours=1)
+    assert world.work()[0] == "Downloading"
+
+
+def test_an_update_waits_until_nobody_charges(world):
+    connector = Connector.objects.get_or_create(id=1)[0]
+    session = ChargingSession.objects.create(
+        connector=connector, id_tag="A", started_at=AT, meter_start_wh=0, **session_fields()
+    )
+    file_jobs.submit_firmware(FIRMWARE, AT)
+
+    def unplug() -> None:
+        session.stopped_at, session.meter_stop_wh = world.at, 10
+        session.save()
+
+    world.on_wait = [lambda: None] * 8 + [unplug]
+    assert world.work() == ["Downloading", "Downloaded", "Installing"]
+    assert world.at > AT + timedelta(seconds=3)
+    # Asked for once when it began and once more before the installation, not every second.
+    assert world.commands == [True, True]
+
+
+def session_fields() -> dict:
+    """Fill whatever else a session row needs."""
+    given = {"connector", "id_tag", "started_at", "meter_start_wh", "id"}
+    needed = {}
+    for one in ChargingSession._meta.concrete_fields:
+        if one.name not in given and not one.null and not one.has_default() and not one.blank:
+            needed[one.name] = AT if one.get_internal_type() == "DateTimeField" else 1
+    return needed
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"product": "toaster"}, "other_product"),
+        ({"signed": False}, "signature_missing"),
+        ({"hardware": ["other"]}, "other_hardware"),
+    ],
+)
+def test_an_unsuitable_image_is_an_installation_that_fails(world, changes, reason):
+    world.maker.image(world.image, **changes)
+    file_jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
+    assert only_job().data["reason"] == reason
+    assert (world.reboots, world.commands) == (0, [])
+
+
+def test_unsigned_software_is_taken_on_the_bench_when_signatures_are_switched_off(world):
+    world.maker.image(world.image, signed=False)
+    configuration_without_signatures(world)
+    file_jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "Installing"]
+
+
+def configuration_without_signatures(world: World) -> None:
+    from django.conf import settings
+
+    settings.SIMULATE = True
+    configuration.change({"/update/requireSignature": "false"}, origin=Origin.LOCAL, actor="test", at=AT)
+
+
+def test_an_installation_that_fails_gives_the_points_back(world, monkeypatch):
+    def fail(*_args, **_kwargs) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("station.host.images.unpack", fail)
+    file_jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
+    assert world.commands == [True, False]
+    assert world.bench().updates.version() != "9.1.0"
+
+
+def test_a_computer_that_cannot_be_restarted_keeps_the_old_software(world):
+    world.reboot_refused = True
+    file_jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work()[-1] == "InstallationFailed"
+    world.restart()
+    assert world.bench().updates.version() != "9.1.0"
+
+
+def test_a_restart_that_does_not_come_is_asked_for_again_and_then_given_up(world):
+    file_jobs.submit_firmware(FIRMWARE, AT)
+    statuses = world.work()
+    for _ in range(4):
+        world.at += timedelta(seconds=100)
+        statuses += world.work()
+
+    assert statuses[-1] == "InstallationFailed"
+    assert world.reboots == 3
+    assert world.commands == [True, False]
+
+
+def test_an_update_without_hardware_is_given_up_in_the_end(world):
+    world.outcome = rejected(Refusal.HARDWARE_ABSENT)
+    file_jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work()[-1] == "InstallationFailed"
+    assert timedelta(minutes=10) < world.at - AT < timedelta(minutes=12)
+
+
+@pytest.mark.parametrize("survived", range(14))
+def test_an_update_that_is_killed_anywhere_goes_on_after_the_start(world, monkeypatch, survived):
+    """The process dies before the n-th change of the row; afterwards another one takes over."""
+    left = [survived]
+    real = {"advance": file_jobs.advance, "postpone": file_jobs.postpone}
+
+    def mortal(name):
+        def call(*args, **kwargs):
+            if left[0] == 0:
+                left[0] = -1
+                raise Killed
+            left[0] -= 1
+            return real[name](*args, **kwargs)
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(file_jobs, name, mortal(name))
+    file_jobs.submit_firmware(FIRMWARE, AT)
+
+    statuses = []
+    for _ in range(3):
+        try:
+            statuses = world.work()
+        except Killed:
+            continue
+        world.restart()
+
+    assert [status for _, status in world.told] == ["Downloading", "Downloaded", "Installing", "Installed"]
+    assert statuses in (["Installed"], [])
+    assert world.bench().updates.version() == "9.1.0"
+    assert world.commands[-1] is False
+    assert SecurityEvent.objects.filter(type="FirmwareUpdated").exists()
+
+
+def test_a_transfer_that_kills_the_process_again_and_again_is_given_up(world):
+    file_jobs.submit_firmware(FIRMWARE | {"retries": 0}, AT)
+    world.plan = [Killed()] * 20
+    kills = 0
+    for _ in range(20):
+        try:
+            world.work()
+            break
+        except Killed:
+            kills += 1
+
+    assert kills == 5
+    assert world.told[-1] == ("firmware", "DownloadFailed")
+
+
+def test_only_one_worker_works_on_a_group(world):
+    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with file_job_runner._lock(world.data.run / "files-diagnostics.lock"):
+            held.set()
+            go.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+
+    assert not file_job_runner.work("diagnostics", world.bench())
+    go.set()
+    thread.join()
+    assert world.work("diagnostics") == ["Uploading", "Uploaded"]
+
+
+def test_a_second_update_waits_while_the_first_is_being_installed(world):
+    file_jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+
+    file_jobs.submit_firmware(FIRMWARE, world.at)
+
+    assert world.work() == []
+    world.restart()
+    assert world.work() == ["Installed", "Downloading", "Downloaded", "Installing"]
+
+
+# Signed updates
+
+
+def name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+@dataclass
+class Manufacturer:
+    """A root certificate, and signing certificates below it."""
+
+    root_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    key: object = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    @property
+    def root(self) -> x509.Certificate:
+        return self._issue("Root", self.root_key.public_key())
+
+    def _issue(self, subject: str, public_key, begin=AT - timedelta(days=1), end=AT + timedelta(days=9)):
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name(subject))
+            .issuer_name(name("Root"))
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begin)
+            .not_valid_after(end)
+            .sign(self.root_key, hashes.SHA256())
+        )
+
+    def install(self) -> None:
+        root = self.root
+        TrustedCertificate.objects.create(
+            kind="manufacturer_root",
+            pem=pem(root),
+            subject="Root",
+            issuer="Root",
+            serial_number="1",
+            fingerprint=root.fingerprint(hashes.SHA256()).hex(),
+            not_before=root.not_valid_before_utc,
+            not_after=root.not_valid_after_utc,
+            added_at=AT,
+        )
+
+    def certificate(self, **times) -> x509.Certificate:
+        return self._issue("Signer", self.key.public_key(), **times)
+
+    def sign(self, content: bytes) -> str:
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
+            raw = self.key.sign(content, pss, hashes.SHA256())
+        else:
+            raw = self.key.sign(content, ec.ECDSA(hashes.SHA256()))
+        return base64.b64encode(raw).decode()
+
+    def request(self, content: bytes, number: int = 5, certificate: x509.Certificate | None = None, **dates) -> dict:
+        firmware = {
+            "location": "https://files.example/image",
+            "retrieveDateTime": to_wire(AT),
+            "signingCertificate": pem(certificate or self.certificate()),
+            "signature": self.sign(content),
+        }
+        return {"requestId": number, "retries": 0, "firmware": firmware | dates}
+
+
+def pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.fixture
+def manufacturer() -> Manufacturer:
+    manufacturer = Manufacturer()
+    manufacturer.install()
+    return manufacturer
+
+
+SIGNED = ["Downloading", "Downloaded", "SignatureVerified", "Installing", "InstallRebooting"]
+
+
+@pytest.mark.parametrize("key", [None, rsa.generate_private_key(65537, 2048)])
+def test_a_signed_update_runs_through(world, manufacturer, key):
+    manufacturer.key = key or manufacturer.key
+
+    assert file_jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT) == "Accepted"
+
+    assert world.work() == SIGNED
+    world.restart()
+    assert world.work() == ["Installed"]
+    assert {owed.payload["requestId"] for owed in file_jobs.untold(world.at)} == {5}
+    assert file_jobs.last_status("signed_firmware") == {"status": "Idle"}
+
+
+def test_a_signature_of_another_file_is_invalid_and_a_security_event(world, manufacturer):
+    file_jobs.submit_signed_firmware(manufacturer.request(b"another file"), AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "InvalidSignature"]
+    event = SecurityEvent.objects.get()
+    assert (event.type, event.critical) == ("InvalidFirmwareSignature", True)
+    assert file_jobs.last_status("signed_firmware") == {"status": "InvalidSignature", "requestId": 5}
+
+
+@pytest.mark.parametrize("signature", ["", "no base64!", "AAAA", "=="])
+def test_a_signature_that_is_none_is_invalid(world, manufacturer, signature):
+    request = manufacturer.request(b"")
+    request["firmware"]["signature"] = signature
+    file_jobs.submit_signed_firmware(request, AT)
+
+    assert world.work()[-1] == "InvalidSignature"
+
+
+def test_a_certificate_the_manufacturer_has_not_issued_is_refused_before_anything_else(world, manufacturer):
+    stranger = Manufacturer()
+    cases = [
+        pem(stranger.certificate()),
+        pem(manufacturer.certificate(begin=AT - timedelta(days=9), end=AT - timedelta(days=1))),
+        pem(manufacturer.certificate(begin=AT + timedelta(days=1), end=AT + timedelta(days=2))),
+        "no certificate",
+        "",
+    ]
+    weak = Manufacturer(root_key=manufacturer.root_key, key=rsa.generate_private_key(65537, 1024))  # noqa: S505
+    cases.append(pem(weak.certificate()))
+
+    for case in cases:
+        request = manufacturer.request(b"")
+        request["firmware"]["signingCertificate"] = case
+        assert file_jobs.submit_signed_firmware(request, AT) == "InvalidCertificate"
+    assert not FileJob.objects.exists()
+    assert set(SecurityEvent.objects.values_list("type", flat=True)) == {"InvalidFirmwareSigningCertificate"}
+
+
+def test_without_a_root_of_the_manufacturer_no_certificate_is_valid(world):
+    assert file_jobs.submit_signed_firmware(Manufacturer().request(b""), AT) == "InvalidCertificate"
+
+
+def test_a_certificate_the_manufacturer_has_taken_back_is_refused(world, manufacturer):
+    certificate = manufacturer.certificate()
+    entry = x509.RevokedCertificateBuilder(certificate.serial_number, AT).build()
+    revoked = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(name("Root"))
+        .last_update(AT)
+        .next_update(AT + timedelta(days=9))
+        .add_revoked_certificate(entry)
+        .sign(manufacturer.root_key, hashes.SHA256())
+    )
+    (world.data.certificates / "revoked").mkdir()
+    (world.data.certificates / "revoked" / "a.crl").write_bytes(revoked.public_bytes(serialization.Encoding.PEM))
+
+    request = manufacturer.request(b"", certificate=certificate)
+    assert file_jobs.submit_signed_firmware(request, AT) == "RevokedCertificate"
+    assert file_jobs.submit_signed_firmware(manufacturer.request(b""), AT) == "Accepted"
+
+
+def test_dates_of_a_signed_update_are_announced_and_kept(world, manufacturer):
+    content = world.image.read_bytes()
+    retrieve_at, install_at = AT + timedelta(hours=1), AT + timedelta(hours=2)
+    dates = {"retrieveDateTime": to_wire(retrieve_at), "installDateTime": to_wire(install_at)}
+    file_jobs.submit_signed_firmware(manufacturer.request(content, **dates), AT)
+
+    assert world.work() == ["DownloadScheduled"]
+    assert file_jobs.last_status("signed_firmware") == {"status": "DownloadScheduled", "requestId": 5}
+    world.at = retrieve_at
+    assert world.work() == ["Downloading", "Downloaded", "SignatureVerified", "InstallScheduled"]
+    world.at = install_at
+    assert world.work() == ["Installing", "InstallRebooting"]
+
+
+def test_a_new_signed_update_cancels_one_that_waits_for_its_date(world, manufacturer):
+    content = world.image.read_bytes()
+    later = {"installDateTime": to_wire(AT + timedelta(hours=2))}
+    file_jobs.submit_signed_firmware(manufacturer.request(content, 5, **later), AT)
+    world.work()
+
+    assert file_jobs.submit_signed_firmware(manufacturer.request(content, 6), AT) == "AcceptedCanceled"
+    assert world.work() == SIGNED
+
+
+def test_a_new_signed_update_is_rejected_while_the_last_is_being_installed(world, manufacturer):
+    content = world.image.read_bytes()
+    file_jobs.submit_signed_firmware(manufacturer.request(content, 5), AT)
+    world.work()
+
+    assert file_jobs.submit_signed_firmware(manufacturer.request(content, 6), AT) == "Rejected"
+
+
+def test_an_image_of_the_manufacturer_needs_the_maker_too(world, manufacturer):
+    """Signed by the manufacturer's certificate, but not for this product."""
+    world.maker.image(world.image, product="toaster")
+    file_jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "InstallVerificationFailed"]
+
+
+# Triggers, housekeeping, the security log
+
+
+def test_a_trigger_answers_idle_without_a_job_and_the_running_status_with_one(world):
+    for kind in Kind:
+        assert file_jobs.last_status(kind.value) == {"status": "Idle"}
+    world.plan = [ConnectionBroken("x")]
+    file_jobs.submit_log(log_request(9) | {"retries": 1, "retryInterval": 600}, AT)
+    world.work("log")
+
+    assert file_jobs.last_status("log") == {"status": "Uploading", "requestId": 9}
+
+
+def test_files_of_ended_jobs_and_old_archives_are_deleted(world):
+    jobs = world.data.files / "jobs"
+    file_jobs.submit_firmware(FIRMWARE | {"retrieveDate": to_wire(AT + timedelta(days=1))}, AT)
+    (jobs / str(only_job().pk)).mkdir(parents=True)
+    (jobs / "999999").mkdir()
+
+    file_job_runner.tidy(world.bench())
+
+    assert [path.name for path in jobs.iterdir()] == [str(only_job().pk)]
+
+
+def test_only_some_rows_of_ended_jobs_are_kept(world, monkeypatch):
+    monkeypatch.setattr(file_jobs, "_ROWS_KEPT", 3)
+    for _ in range(5):
+        file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+        world.work("diagnostics")
+
+    assert FileJob.objects.count() == 3
+
+
+def test_what_happens_to_a_job_is_in_the_event_log(world):
+    world.plan = [ConnectionBroken("files.example: no connection")] * 2
+    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    world.work("diagnostics")
+
+    entries = list(LogEntry.objects.order_by("id").values_list("code", flat=True))
+    assert entries == ["files.began", "files.failed"]
+    assert LogEntry.objects.last().data["reason"] == "files.example: no connection"
+
+
+def test_the_security_log_is_a_ring_that_keeps_what_is_owed(world, monkeypatch):
+    monkeypatch.setattr(security_log, "KEPT", 20)
+    monkeypatch.setattr(security_log, "_SLACK", 5)
+    first = security_log.record("FirmwareUpdated", at=AT)
+    for number in range(60):
+        security_log.record("InvalidMessages", at=AT + timedelta(hours=number))
+
+    assert 20 <= SecurityEvent.objects.count() <= 27
+    assert SecurityEvent.objects.filter(id=first.pk, critical=True).exists()
+
+
+def test_a_flood_of_one_type_does_not_drown_the_others(world):
+    for number in range(100):
+        security_log.record("InvalidMessages", at=AT + timedelta(seconds=number), tech_info=str(number))
+    security_log.record("FirmwareUpdated", at=AT + timedelta(seconds=101))
+
+    assert SecurityEvent.objects.filter(type="InvalidMessages").count() == security_log.MOST_OF_A_TYPE
+    assert "left out" in SecurityEvent.objects.filter(type="InvalidMessages").last().tech_info
+    assert SecurityEvent.objects.filter(type="FirmwareUpdated").exists()
+    assert security_log.record("InvalidMessages", at=AT + timedelta(hours=1)) is not None
+
+
+def test_submitting_costs_little(world):
+    import time
+
+    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    before_s = time.process_time()
+    for _ in range(20):
+        file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+
+    assert (time.process_time() - before_s) / 20 < 0.05
+
+
+def test_the_message_to_the_backend_process_carries_the_status(world, monkeypatch):
+    monkeypatch.undo()
+    sent = []
+
+    class Layer:
+        async def send(self, channel, message):
+            sent.append((channel, message))
+
+    monkeypatch.setattr(file_jobs, "get_channel_layer", Layer)
+    job = SimpleNamespace(pk=3, kind="log", request_id=8)
+
+    file_jobs.tell(job, "Uploaded")
+
+    assert sent == [
+        (
+            "ocpp",
+            {
+                "type": "file.status",
+                "action": "LogStatusNotification",
+                "payload": {"status": "Uploaded", "requestId": 8},
+                "job_id": 3,
+            },
+        )
+    ]
+
+
+def test_the_workbench_of_the_product_can_be_made(world, settings):
+    settings.SIMULATE = False
+
+    bench = tasks.workbench()
+
+    assert not bench.exchange.allow_loopback
+    assert replace(bench, directory=world.data.files).locks == world.data.run
