@@ -1,7 +1,10 @@
 "use strict";
 
-// The connection tile says whether the page is live; codes after which htmx does not come back mean "signed out".
+// The connection tile says whether the page is live.
 const SIGNED_OUT = 4401;
+// After these close codes htmx comes back by itself.
+const HTMX_RETURNS_AFTER = [1006, 1011, 1012, 1013];
+const PAUSE_MS = 1500;
 
 function showConnection(isLive) {
   const tile = document.getElementById("connection-web");
@@ -14,8 +17,22 @@ function showConnection(isLive) {
 
 document.addEventListener("htmx:wsOpen", () => showConnection(true));
 document.addEventListener("htmx:wsClose", (event) => {
-  if (event.detail.event.code === SIGNED_OUT) location.reload();
-  else showConnection(false);
+  const code = event.detail.event.code;
+  if (code === SIGNED_OUT) {
+    location.reload();
+    return;
+  }
+  showConnection(false);
+  if (!HTMX_RETURNS_AFTER.includes(code) && event.target.isConnected) {
+    setTimeout(event.detail.socketWrapper.reconnect, PAUSE_MS * (1 + Math.random()));
+  }
+});
+
+// What went well need not stay; a refusal does, until the next try.
+document.addEventListener("htmx:afterSwap", () => {
+  for (const answer of document.querySelectorAll(".answer[data-tone=success]")) {
+    setTimeout(() => answer.replaceChildren(), 6000);
+  }
 });
 
 // A menu that lies over the page closes when one looks elsewhere.
@@ -34,7 +51,7 @@ document.addEventListener("keydown", (event) => {
 
 // After a restart: come back as soon as the station answers as ready again.
 async function waitForStation(panel) {
-  const pause = () => new Promise((resolve) => setTimeout(resolve, 1500));
+  const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   await pause();
   for (;;) {
     try {

@@ -31,6 +31,7 @@ _ICONS = {
     "reserved": "bookmark",
     "off": "no-symbol",
     "fault": "exclamation-triangle",
+    "unknown": "signal-slash",
 }
 
 
@@ -98,8 +99,9 @@ def for_connector(number: int, present: Present) -> PointCard:
     live_point = present.connector(number)
     point = live_point or recorded(number)
     status = str(point.get("status") or "Unavailable")
-    tone = _TONES.get(status, "off")
     is_live = live_point is not None
+    tone = _TONES.get(status, "off") if is_live else "unknown"
+    recorded_state = words.word(words.STATUSES, status)
     session = point.get("session")
     limit_ma = point.get("limit_ma")
     return PointCard(
@@ -107,8 +109,8 @@ def for_connector(number: int, present: Present) -> PointCard:
         status=status,
         tone=tone,
         icon=_ICONS[tone],
-        state=words.word(words.STATUSES, status),
-        hint=_hint(point, present),
+        state=recorded_state if is_live else _("No contact"),
+        hint=_hint(point, present) if is_live else _("Last recorded: %(state)s") % {"state": recorded_state},
         is_live=is_live,
         session=_session(session, present) if session else None,
         power=formats.kilowatt(point.get("power_w")),

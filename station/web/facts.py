@@ -1,11 +1,11 @@
 """The dashboard's left side and its connection states."""
 
-import platform
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from station.host import addresses
+from station import host
+from station.host import ModemPort, versions
 from station.services import configuration
 from station.ui import format as formats
 from station.ui import words
@@ -35,15 +35,15 @@ class Connection:
 
 def about(present: Present) -> tuple[Fact, ...]:
     """Answer the station's data in the order of the page."""
-    known = present.identity
+    known, computer = present.identity, host.for_settings()
     lines = [
         ("model", _("Model"), f"{known.vendor} {known.model}".strip()),
         ("serial", _("Serial number"), known.serial),
         ("chargebox-id", _("Chargebox ID"), configuration.get("/ocpp/chargeBoxIdentity")),
-        ("os-version", _("OS version"), _os_version()),
-        ("addresses", _("Network addresses"), ", ".join(addresses.outside_addresses())),
+        ("os-version", _("OS version"), versions.os_version()),
+        ("addresses", _("Network addresses"), ", ".join(computer.network.addresses())),
         ("time", _("Time"), f"{formats.moment(present.at, present.zone)} ({present.zone.key})"),
-        ("signal", _("Mobile signal"), _signal()),
+        ("signal", _("Mobile signal"), _signal(computer.modem)),
     ]
     return tuple(Fact(id=name, label=label, value=value or formats.MISSING) for name, label, value in lines)
 
@@ -131,14 +131,10 @@ def _daemon(present: Present) -> Connection:
     )
 
 
-def _os_version() -> str:
-    try:
-        release = platform.freedesktop_os_release()
-    except OSError:
-        return platform.platform(terse=True)
-    return release.get("PRETTY_NAME", "")
-
-
-def _signal() -> str:
-    signal = configuration.get("/Network/Gateway/Device/Connection/signal")
-    return formats.percent(int(signal)) if signal.isdigit() else _("no modem")
+def _signal(modem: ModemPort) -> str:
+    status = modem.status()
+    if status is None:
+        return _("no modem")
+    if status.signal is None:
+        return _("no network")
+    return " · ".join(part for part in (formats.percent(status.signal), status.operator) if part)

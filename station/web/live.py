@@ -20,8 +20,9 @@ from station.web import fragments, present, sessions
 
 _log = logging.getLogger(__name__)
 
-# Close codes: after 1013 the browser comes back by itself, after 4401 it must not (the session has ended).
-TRY_AGAIN_LATER = 1013
+# Close codes for app.js, which comes back after 4503 and must not after 4401 (the session has ended). An application
+# may send codes from 3000 on only (RFC 6455 section 7.4.2); Daphne refuses 1012 and 1013, which htmx would follow.
+TRY_AGAIN_LATER = 4503
 SIGNED_OUT = 4401
 _SHORTEST_PAUSE_S = 0.5
 # Without any bell the page is looked at again, so that a dead process is noticed.

@@ -23,4 +23,7 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     else:
         return JsonResponse({"ready": True})
     reasons = [{"code": code, "text": words.word(words.NOT_READY, code)} for code in codes]
-    return JsonResponse({"ready": False, "reasons": reasons}, status=503)
+    answer = JsonResponse({"ready": False, "reasons": reasons}, status=503)
+    # Django writes every 5xx to the log as an error; this one is an answer, and it is asked for every few seconds.
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return answer

@@ -75,7 +75,7 @@ def test_without_the_control_loop_the_recorded_state_is_shown_and_no_button(brow
 
     text = page(browser)
 
-    assert "Last recorded state" in text
+    assert "Last recorded: " in text
     assert 'data-role="energy">2.50 kWh<' in text
     assert "data-action=" not in text
 
@@ -83,7 +83,7 @@ def test_without_the_control_loop_the_recorded_state_is_shown_and_no_button(brow
 def test_an_old_snapshot_is_not_shown_as_a_live_one(browser: Client, parts: Parts):
     parts["hardware"]["at"] = AT.isoformat()
 
-    assert "Last recorded state" in page(browser)
+    assert "Last recorded: " in page(browser)
     assert browser.get("/healthz").status_code == 503
 
 

@@ -4,16 +4,17 @@ from datetime import timedelta
 from http.cookies import SimpleCookie
 
 import pytest
-from channels.layers import get_channel_layer
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
 from django.test import Client
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from station import clock
 from station.asgi import application
 from station.domain.commands import Origin
 from station.services import accounts, live
-from station.web.live import SIGNED_OUT
+from station.web.live import SIGNED_OUT, TRY_AGAIN_LATER
 from tests.db.web.conftest import AT, Parts, charging, point
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,7 +75,7 @@ async def test_a_control_loop_that_dies_without_a_word_is_noticed(browser: Clien
 
     parts["hardware"] = None
 
-    assert "Last recorded state" in await listener.receive_from(5)
+    assert "Last recorded: " in await listener.receive_from(5)
     await listener.disconnect()
 
 
@@ -129,6 +130,19 @@ async def test_the_socket_ends_with_the_session(browser: Client, parts: Parts, m
     monkeypatch.setattr(clock, "now", lambda: later)
 
     assert await closing_code(listener) == SIGNED_OUT
+
+
+async def test_a_lost_redis_sends_the_page_away_to_come_back(
+    browser: Client, parts: Parts, monkeypatch: pytest.MonkeyPatch
+):
+    async def lost(_self, _channel: str):
+        raise RedisConnectionError
+
+    monkeypatch.setattr(InMemoryChannelLayer, "receive", lost)
+    listener = socket(browser)
+    await listener.send_input({"type": "websocket.connect"})
+
+    assert await closing_code(listener) == TRY_AGAIN_LATER >= 3000
 
 
 async def test_a_password_change_elsewhere_ends_the_socket(browser: Client, parts: Parts, admin):
