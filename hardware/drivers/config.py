@@ -1,7 +1,6 @@
 """The hardware configuration: read it, check it, make the devices it names."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.drivers.config_check import Parser
@@ -15,7 +14,7 @@ from hardware.drivers.config_data import (
     Role,
 )
 from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS, Buses
-from station.domain.ports import EvseController, Meter, StationIo, TagReader
+from station.domain.ports import Devices
 
 __all__ = [
     "ConnectorConfig",
@@ -30,16 +29,6 @@ __all__ = [
     "load",
     "parse",
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Devices:
-    """The devices of the station, not opened yet. Readers come with their charging point, None for all of them."""
-
-    controllers: dict[int, EvseController]
-    meters: dict[int, Meter]
-    readers: list[tuple[int | None, TagReader]]
-    io: StationIo | None
 
 
 def load(path: Path) -> HardwareConfig:

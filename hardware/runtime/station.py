@@ -10,7 +10,6 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from hardware.drivers.config import Devices
 from hardware.runtime import publisher as publishing
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
@@ -30,7 +29,7 @@ from station.domain.connector import Timer
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.limits import EffectiveLimit, LimitSource
 from station.domain.meter_values import MeasurandSelection
-from station.domain.ports import DeviceError, LampPattern, StationInputs, TagReader
+from station.domain.ports import DeviceError, Devices, LampPattern, StationInputs, TagReader
 from station.domain.reservations import Reservation, active, expired
 from station.host import Host
 from station.models import ReservationRow

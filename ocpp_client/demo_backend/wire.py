@@ -16,8 +16,8 @@ from decimal import Decimal
 from importlib import resources
 from typing import Any
 
-from jsonschema import Draft4Validator, FormatChecker  # type: ignore[import-untyped]
-from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]
+from jsonschema import Draft4Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
 
 Payload = dict[str, Any]
 

@@ -372,7 +372,14 @@ def step(state: State, event: Event) -> Answer:
     transition = TRANSITIONS.get((state.phase, type(event)))
     if transition is None:
         raise IllegalTransitionError(state.phase, event)
-    return transition(replace(state, **_FACTS.get(type(event), {})), event)
+    facts = _FACTS.get(type(event), {})
+    known = replace(
+        state,
+        car=facts.get("car", state.car),
+        wants=facts.get("wants", state.wants),
+        permitted=facts.get("permitted", state.permitted),
+    )
+    return transition(known, event)
 
 
 @dataclass(frozen=True, kw_only=True)

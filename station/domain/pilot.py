@@ -6,7 +6,7 @@ from station.domain.connector import CarPaused, CarWantsEnergy, Event, PlugInser
 from station.domain.ports import Pilot
 from station.domain.units import MilliAmpere
 
-# Two observations this far apart must agree; a pilot that chatters between B and C (fault catalogue F18: 5 Hz) does not.
+# Two observations this far apart must agree; a pilot that chatters between B and C does not (fault catalogue F18).
 DEBOUNCE_S = 0.03
 _WANTING = frozenset({Pilot.C, Pilot.D})
 _CONNECTED = frozenset({Pilot.B, Pilot.C, Pilot.D})

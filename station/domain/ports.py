@@ -98,10 +98,10 @@ class EvseController(Protocol):
     async def set_current(self, limit: MilliAmpere) -> None:
         """Signal this current: 0 pauses (pwm off), else 6000..80000 mA rounded *down* to the resolution."""
 
-    async def set_enabled(self, enabled: bool) -> None:
+    async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the wish is the value
         """Release (or end) energy; the controller closes the contactor only when released and the car is in C."""
 
-    async def set_available(self, available: bool) -> None:
+    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the wish is the value
         """False: pilot state F."""
 
     async def lock(self) -> None:
@@ -206,3 +206,13 @@ class StationIo(Protocol):
     async def close(self) -> None: ...
     async def read(self) -> StationInputs: ...
     async def show(self, connector_id: int, pattern: LampPattern) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Devices:
+    """The devices of the station, not opened yet. Readers come with their charging point, None for all of them."""
+
+    controllers: dict[int, EvseController]
+    meters: dict[int, Meter]
+    readers: list[tuple[int | None, TagReader]]
+    io: StationIo | None

@@ -3,16 +3,17 @@
 import logging
 import re
 import time
+
 from typing_extensions import override
 
 MASK = "***"
 # Names whose value is a secret wherever they appear: OCPP keys, JSON members, form fields.
-_SECRET_NAME = r"[\w/.-]*(?:password|passwd|authorizationkey|token|secret|cluster/key|activationcode|\bpin\b)[\w/.-]*"
+_SENSITIVE = r"[\w/.-]*(?:password|passwd|authorizationkey|token|secret|cluster/key|activationcode|\bpin\b)[\w/.-]*"
 _PATTERNS = (
     # "key": "AuthorizationKey", "value": "…" as ChangeConfiguration carries it
-    re.compile(rf'("key"\s*:\s*"{_SECRET_NAME}"\s*,\s*"value"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
-    re.compile(rf'("{_SECRET_NAME}"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
-    re.compile(rf"({_SECRET_NAME}\s*[=:]\s*)([^\s,;}}\]]+)()", re.IGNORECASE),
+    re.compile(rf'("key"\s*:\s*"{_SENSITIVE}"\s*,\s*"value"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
+    re.compile(rf'("{_SENSITIVE}"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
+    re.compile(rf"({_SENSITIVE}\s*[=:]\s*)([^\s,;}}\]]+)()", re.IGNORECASE),
     re.compile(r"(Authorization:\s*Basic\s+)(\S+)()", re.IGNORECASE),
     re.compile(r"(\w+://[^/\s:@]+:)([^@/\s]+)(@)"),
 )
@@ -38,7 +39,7 @@ class MaskSecrets(logging.Filter):
 class UtcFormatter(logging.Formatter):
     """Stamps lines in UTC and keeps a hostile text from forging a second line."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

@@ -29,7 +29,7 @@ def read(part: str) -> dict[str, Any] | None:
         text = redis.client().get(key(part))
     except (RedisError, OSError):
         return None
-    return json.loads(text) if text else None  # type: ignore[no-any-return]
+    return json.loads(text) if text else None
 
 
 async def publish_async(redis: Any, part: str, data: dict[str, Any], *, announce: bool = True) -> bool:

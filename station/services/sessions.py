@@ -81,7 +81,7 @@ def _bind_profile(session: ChargingSession, profile: dict[str, Any], at: datetim
 
 
 @transaction.atomic
-def end_session(  # noqa: PLR0913 - a stop has this many facts
+def end_session(
     session_id: int,
     *,
     reason: str,

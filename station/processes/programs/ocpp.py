@@ -30,16 +30,14 @@ def main(_plan: Plan) -> int:
     return 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Uplink:
-    """The way to the backend as the OCPP client asks for it."""
+    """The way to the backend as the OCPP client asks for it; `simulated`: it can be cut on the bench."""
 
     host: Host
 
-    @property
-    def simulated(self) -> bool:
-        """Whether it can be cut on the bench."""
-        return self.host.is_simulated
+    def __post_init__(self) -> None:
+        self.simulated = self.host.is_simulated
 
     def is_up(self) -> bool:
         """Tell whether there is a way out; only a simulated one is ever believed to be cut.
