@@ -8,6 +8,8 @@ from hardware.protocols.twn4 import Led
 # A swiped card stays in the field this long, and until the reader was asked once, but not longer than the second value.
 HELD_S = 0.300
 HELD_AT_MOST_S = 2.0
+# The same card again is a swipe of its own only after readers have taken its absence for more than a trembling hand.
+SAME_CARD_AWAY_S = 0.700
 # OCPP 1.6 limits an idTag to 20 characters (CiString20Type).
 MAXIMUM_UID_LENGTH = 20
 
@@ -31,6 +33,7 @@ class ReaderField:
     present: str | None = None
     waiting: deque[str] = field(default_factory=deque)
     since_s: float = 0.0
+    last: str | None = None
     was_seen: bool = True
     leds: Led = NO_LED
     beeps: int = 0
@@ -52,6 +55,7 @@ class ReaderField:
                 self.present, self.was_seen, self.since_s = None, True, now_s
         elif self.waiting and self._may_follow(now_s=now_s):
             self.present, self.was_seen, self.since_s = self.waiting.popleft(), False, now_s
+            self.last = self.present
 
     def search(self, *, now_s: float) -> str | None:
         """Answer the tag in the field, as the reader does when it is asked."""
@@ -66,5 +70,7 @@ class ReaderField:
         self.was_seen = True
 
     def _may_follow(self, *, now_s: float) -> bool:
+        if self.waiting[0] == self.last and now_s - self.since_s < SAME_CARD_AWAY_S:
+            return False
         # `was_seen` of an empty field: the reader has noticed that the previous tag is gone.
         return self.was_seen or now_s - self.since_s >= HELD_AT_MOST_S

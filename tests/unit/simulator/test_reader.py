@@ -59,7 +59,7 @@ def test_cards_swiped_together_are_seen_one_after_the_other_with_an_empty_field_
     for uid in ("A", "B", "B"):
         world.swipe(uid, connector=None)
 
-    seen = [search(reader, now_s=10.0 + index / 10) for index in range(12)]
+    seen = [search(reader, now_s=10.0 + index / 10) for index in range(20)]
 
     changes = [uid for index, uid in enumerate(seen) if index == 0 or uid != seen[index - 1]]
     assert changes == ["A", None, "B", None, "B", None]
