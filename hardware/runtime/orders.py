@@ -33,6 +33,7 @@ from station.domain.commands import (
     rejected,
 )
 from station.domain.connector import Phase
+from station.domain.faults import FaultCode
 from station.domain.moments import from_wire
 from station.domain.reservations import Condition, Reservation, ReserveStatus, check_reserve
 from station.models import ReservationRow
@@ -49,6 +50,8 @@ MAX_ID_TAG = 20
 FLUSH_S = 8.0
 # A restart begins only after the answer to whoever asked has had time to leave.
 ANSWER_LEAVES_S = 0.5
+# Time after which a board has noticed that the bolt of its lock does not move.
+LOCK_IS_JUDGED_S = 0.6
 _ACCEPTED = Outcome(status=Status.ACCEPTED)
 
 
@@ -151,20 +154,24 @@ class Orders:
             return Outcome(status=Status.NOT_SUPPORTED, reason=Refusal.CONNECTOR_UNKNOWN)
         if not point.actuator.has_lock:
             return Outcome(status=Status.NOT_SUPPORTED, reason=Refusal.NO_LOCK)
+        was_locked = point.status is None or point.status.locked is not False
+        unlocked_s = clock.monotonic_s()
         if point.state.has_session:
             await point.handle(machine.StopRequested(reason="UnlockCommand"))
+        else:
+            await point.actuator.unlock()
         point.kept_locked_for = None
-        await point.actuator.unlock()
+        # A board tells at once what its lock was commanded, and only later that the bolt did not follow.
+        judged_s = clock.monotonic_s() + (LOCK_IS_JUDGED_S if was_locked else 0.0)
         deadline_s = clock.monotonic_s() + LOCK_MOVES_S
         point.hurry(LOCK_MOVES_S)
-        asked_s = clock.monotonic_s()
         while clock.monotonic_s() < deadline_s:
             status = point.status
-            if status is not None and status.read_at_s > asked_s:
-                if status.locked is False and not status.faults:
-                    return Outcome(status=Status.UNLOCKED)
-                if status.faults:
+            if status is not None and status.read_at_s > unlocked_s:
+                if FaultCode.CONNECTOR_LOCK_FAILURE in status.faults:
                     break
+                if status.locked is False and status.read_at_s >= judged_s:
+                    return Outcome(status=Status.UNLOCKED)
             await asyncio.sleep(0.05)
         return Outcome(status=Status.UNLOCK_FAILED, reason=Refusal.LOCK_STUCK)
 
