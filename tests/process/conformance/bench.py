@@ -150,6 +150,11 @@ class Bench:
             if sent["connectorId"] == connector
         ]
 
+    def told(self, connector: int) -> Payload:
+        """Give the last StatusNotification of a connector."""
+        present = next(iter(self.backend.books.stations.values())).connectors
+        return present.get(str(connector), {"status": "", "errorCode": ""})
+
     def settle(self) -> None:
         """Wait until the station has sent what it owes: a trigger's answer overtakes nothing of its own kind."""
         mark = self.mark()
@@ -198,11 +203,11 @@ class Bench:
     def transaction(self, connector: int = 1) -> int:
         """Give the number of the transaction that runs on a connector."""
 
-        def running(backend: Backend) -> int | None:
-            found = [one for one in backend.books.open_transactions() if one.connector_id == connector]
-            return found[-1].transaction_id if found else None
+        def running(backend: Backend) -> list[int | None]:
+            found = backend.books.open_transactions()
+            return [one.transaction_id for one in found if one.connector_id == connector]
 
-        return int(self.backend.wait_until(running) or 0)
+        return int(self.backend.wait_until(running)[-1] or 0)
 
     def physical(self, condition: Callable[[Payload], bool], *, connector: int = 1, timeout_s: float = 6.0) -> Payload:
         """Wait until the simulated world fulfils a condition."""
@@ -250,6 +255,10 @@ class Bench:
             self.call("SendLocalList", listVersion=1, updateType="Full", localAuthorizationList=[])
             self._list_used = False
         self.call("ClearCache")
+        for connector in CONNECTORS:
+            if self.told(connector)["status"] == "Preparing":
+                # A card that waits for a car goes with the service.
+                self.call("ChangeAvailability", connectorId=connector, type="Inoperative")
         for connector in (0, *CONNECTORS):
             self.call("ChangeAvailability", connectorId=connector, type="Operative")
         wait_until(self._is_clean, timeout_s=15, what="the basic state")
@@ -265,15 +274,12 @@ class Bench:
                 self.configure(**{key: self.baseline[key]})
 
     def _is_clean(self) -> bool:
-        backend = self.backend
-        if backend.books.open_transactions():
+        if self.backend.books.open_transactions():
             return False
-        present = next(iter(backend.books.stations.values())).connectors
-        wanted = {"status": "Available", "errorCode": "NoError"}
-        told = all(
-            {name: present.get(str(each), {}).get(name) for name in wanted} == wanted for each in (0, *CONNECTORS)
-        )
-        return told and not any(point["plugged"] for point in self.station.sim("/state")["connectors"])
+        told = [self.told(each) for each in (0, *CONNECTORS)]
+        if any((one["status"], one["errorCode"]) != ("Available", "NoError") for one in told):
+            return False
+        return not any(point["plugged"] for point in self.station.sim("/state")["connectors"])
 
 
 def never(look: Callable[[], object], *, for_s: float) -> None:

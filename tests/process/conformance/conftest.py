@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.process.conformance.bench import Bench
+pytest.register_assert_rewrite("tests.process.conformance.bench")
+
+from tests.process.conformance.bench import Bench  # noqa: E402 – only what is imported later shows its values
 
 
 def pytest_configure(config: pytest.Config) -> None:
