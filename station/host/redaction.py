@@ -15,7 +15,7 @@ _SHORTEST = 3
 # A piece of base64 this long does not appear by accident.
 _SHORTEST_PIECE = 6
 _SHOWN = 4
-_TAG = re.compile(r'("(?:idTag|parentIdTag|id_tag|parent_id_tag|uid)"\s*:\s*")([^"\\]{5,40})(")')
+_TAG = re.compile(r'("(?:\w*id_?tag|uid)"\s*:\s*")([^"\\]{5,40})(")', re.IGNORECASE)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)")
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END)")
 _KEY_ENDS = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")

@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from django.db import transaction
+
 from station.domain import file_jobs as machine
 from station.domain.commands import Command, Outcome, PrepareUpdate
 from station.domain.file_jobs import Event, Kind, Retrying, Step
@@ -197,7 +199,7 @@ class Work:
         self._job = file_jobs.postpone(self._job, due_at=self._bench.now() + delay, failed=failed, **data)
 
     def _check(self) -> None:
-        """Raise `TransferCancelled` when a newer request has taken this job's place, seen in the database now and then."""
+        """Raise `TransferCancelled` when a newer request has taken this job's place; looks only now and then."""
         now = self._bench.now()
         if now - self._last_check >= _CANCEL_CHECK:
             self._last_check = now
@@ -328,9 +330,10 @@ class Work:
 
     def _refuse(self, event: Event, code: str, detail: str) -> None:
         logger.warning("file job %s: the image is refused: %s", self._job.pk, detail)
-        if event is Event.SIGNATURE_REFUSED:
-            security_log.record("InvalidFirmwareSignature", at=self._bench.now(), tech_info=detail)
-        self._advance(event, reason=code)
+        with transaction.atomic():
+            if event is Event.SIGNATURE_REFUSED:
+                security_log.record("InvalidFirmwareSignature", at=self._bench.now(), tech_info=detail)
+            self._advance(event, reason=code)
 
     def _wait_until_installation(self) -> None:
         if not self._waits_for("install_at"):
