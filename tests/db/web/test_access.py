@@ -128,3 +128,33 @@ def test_the_backend_cannot_lose_the_admin_to_a_second_user(admin):
 
     assert again.pk == admin.pk
     assert again.password == admin.password
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "Page not found"), ("de", "Seite nicht gefunden")])
+def test_an_address_that_does_not_exist_gets_a_page_of_the_station(browser: Client, language: str, said: str):
+    answer = browser.get("/no/such/page", HTTP_ACCEPT_LANGUAGE=language)
+
+    assert answer.status_code == 404
+    assert said in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_stale_form_is_explained():
+    answer = Client(enforce_csrf_checks=True, HTTP_HOST="localhost").post("/login", {"username": "admin"})
+
+    assert answer.status_code == 403
+    assert "Please try again" in answer.content.decode()
+
+
+def test_an_error_in_a_page_tells_nothing_about_the_inside(browser: Client, parts, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_args: object) -> None:
+        raise ValueError("canary")
+
+    monkeypatch.setattr("station.web.facts.about", broken)
+    browser.raise_request_exception = False
+
+    answer = browser.get("/")
+
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.content.decode()
+    assert "canary" not in answer.content.decode()
