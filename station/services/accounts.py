@@ -41,7 +41,7 @@ def ensure_admin(*, at: datetime) -> User:
 
 def restore_factory_password(*, at: datetime) -> None:
     """Forget the password a person has set; every session ends with it."""
-    profile_of(User.objects.get(username=ADMIN)).note_password(at=None, must_change=True)
+    profile_of(User.objects.get(username=ADMIN)).note_password(at=None, must_change=False)
     ensure_admin(at=at)
 
 
@@ -100,8 +100,10 @@ def _take_factory_password(user: User, profile: UserProfile) -> None:
     elif not user.check_password(known.serial):
         user.set_password(known.serial)
         user.save(update_fields=["password"])
-    if not profile.must_change_password:
-        profile.note_password(at=None, must_change=True)
+    # The sticker's password is one of a kind and may stay; a serial number is printed outside for everybody to read.
+    must_change = not known.factory_password_hash
+    if profile.must_change_password != must_change:
+        profile.note_password(at=None, must_change=must_change)
 
 
 def take_password_from_backend(new: str, at: datetime) -> None:

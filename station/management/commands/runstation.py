@@ -67,6 +67,6 @@ class Command(BaseCommand):
             if value:
                 say(f"{name + ':':<20} {value}")
         if prepared.factory_password:
-            say(_("Note the factory password: it is shown this once, and the first login asks for a new one."))
+            say(_("Note the factory password: it is shown only this once."))
         if not prepared.has_hardware:
             say(_("There is no hardware.json yet: the station cannot charge. Use --simulate to try it out."))
