@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from hardware.runtime.bell import rung
 from station import clock
 from station.domain.meter_values import (
     MeasurandSelection,
@@ -81,12 +82,11 @@ class Sampler:
             due = self._due(now)
             moment = min((moment for moment, _, _ in due), default=now + LONGEST_SLEEP)
             self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), max((moment - now).total_seconds(), 0))
-            except TimeoutError:
-                for due_at, point, context in due:
-                    if due_at <= moment:
-                        await self._sample(point, due_at, context)
+            if await rung(self._wake, max((moment - now).total_seconds(), 0)):
+                continue
+            for due_at, point, context in due:
+                if due_at <= moment:
+                    await self._sample(point, due_at, context)
 
     def _due(self, now: datetime) -> "list[tuple[datetime, ChargingPoint, ReadingContext]]":
         plan = self._station.metering

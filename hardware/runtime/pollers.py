@@ -6,9 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from hardware.runtime.bell import rung
 from hardware.runtime.point import ChargingPoint
 from station import clock
 from station.domain.faults import FaultCode
+from station.domain.pilot import DEBOUNCE_S
 from station.domain.ports import DeviceError, DeviceRefusedError, ReaderSignal, StationInputs, StationIo, TagReader
 from station.domain.supervision import Watch
 
@@ -87,11 +89,13 @@ async def _pause(point: ChargingPoint, started_s: float) -> None:
     period = CONTROLLER_HURRY_S if now_s < point.hurry_until_s else CONTROLLER_IDLE_S
     point.kick.clear()
     remaining = period - (now_s - started_s)
+    if point.pilot.doubt is not None:
+        # The look that settles a doubt is due exactly when the pilot has been debounced, not a poll later.
+        remaining = point.pilot.doubt_since_s + DEBOUNCE_S - now_s
     if remaining <= 0:
         await asyncio.sleep(0)
         return
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(point.kick.wait(), remaining)
+    await rung(point.kick, remaining)
 
 
 async def poll_meter(

@@ -11,6 +11,7 @@ from django.db import DatabaseError, transaction
 from django.utils import translation
 from redis.exceptions import RedisError
 
+from hardware.runtime.bell import rung
 from station import clock
 from station.domain.faults import FaultCode, worst
 from station.domain.moments import to_wire
@@ -260,10 +261,7 @@ class Publisher:
             self.revision += 1
             await live.publish_async(self._station.redis, live.HARDWARE, picture(self._station, self.revision))
             await asyncio.sleep(SHORTEST_GAP_S)
-            try:
-                await asyncio.wait_for(self._dirty.wait(), IDLE_REFRESH_S)
-            except TimeoutError:
-                continue
+            await rung(self._dirty, IDLE_REFRESH_S)
 
 
 def _durable(record: StatusRecord) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from hardware.runtime import publisher as publishing
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
+from hardware.runtime.bell import rung
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.lamp import pattern_of
 from hardware.runtime.limits import LimitBook, read_framework
@@ -303,10 +304,7 @@ class Station:
             settled_s = self.limits.state.next_settled_s(clock.monotonic_s())
             if settled_s is not None:
                 wait_s = min(wait_s, max(settled_s - clock.monotonic_s(), 0.0))
-            try:
-                await asyncio.wait_for(self._recompute.wait(), max(wait_s, 0.01))
-            except TimeoutError:
-                continue
+            await rung(self._recompute, max(wait_s, 0.01))
 
     # --- the second hand
 
