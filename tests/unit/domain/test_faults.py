@@ -144,7 +144,7 @@ MANUALS = [
 
 @pytest.mark.parametrize(("error", "place", "code", "vendor", "status", "blinks"), MANUALS)
 def test_every_error_of_the_manuals_behaves_as_they_describe_it(
-    error: str, place: str, code: str, vendor: str, status: str, blinks: int | None
+    *, error: str, place: str, code: str, vendor: str, status: str, blinks: int | None
 ) -> None:
     kind = CATALOGUE[FaultCode(error)]
 

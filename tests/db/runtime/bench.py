@@ -1,0 +1,218 @@
+"""A station on the bench: the real control loop over a real database, fake hardware, virtual time."""
+
+import asyncio
+import functools
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pytest
+from channels.layers import channel_layers
+from django.db import connections
+
+from hardware.runtime.station import Station
+from station import clock
+from station.domain.commands import Command, Origin, Outcome
+from station.models import ChargingSession, OutboxMessage
+from station.services import configuration
+from station.services.commands import Envelope
+from tests.fakes import Bells, Clock, FakeRedis, Hall, InlineDatabase, Outlet, VirtualLoop
+from whitelist.models import Card
+
+T = TypeVar("T")
+CARD, FRIEND, STRANGER = "04A2B3C4", "04FFEE11", "04DEAD00"
+ONLINE = '{"registration":"Accepted","connected":true}'
+
+
+class Bench:
+    """One station and its surroundings. `check` runs at the end of every scenario."""
+
+    hall: Hall
+    station: Station
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, points: int = 1) -> None:
+        self.loop = VirtualLoop()
+        self.clock = Clock(self.loop)
+        self.points = points
+        self.database = InlineDatabase()
+        self.redis = FakeRedis()
+        self.bells = Bells()
+        # What the backend says about a card; absent: it does not answer.
+        self.backend: dict[str, dict[str, Any]] = {}
+        self.backend_thinks_s = 0.05
+        self.broken_promises: list[str] = []
+        self._main: asyncio.Task[None] | None = None
+        monkeypatch.setattr(clock, "now", self.clock.now)
+        monkeypatch.setattr(clock, "monotonic_s", self.clock.monotonic_s)
+        monkeypatch.setattr("hardware.runtime.station.DatabaseThread", lambda: self.database)
+        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+    def run(self, scenario: Coroutine[Any, Any, None]) -> None:
+        """Run a scenario with the station alive, then look at what must never have happened."""
+        before = channel_layers.set("default", self.bells)
+        self.bells.heard = self._ocpp_hears
+        try:
+            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+                runner.run(self._live(scenario, connections["default"]))
+        finally:
+            channel_layers.set("default", before)
+
+    async def _live(self, scenario: Coroutine[Any, Any, None], connection: Any) -> None:
+        # Django keeps connections per context; every task here shall work inside the test's own transaction.
+        connections["default"] = connection
+        self.hall = Hall.build(self.points, self._contactor_closes)
+        try:
+            await self.start()
+            await scenario
+            assert self.broken_promises == []
+            if self._main is not None and self._main.done():
+                self._main.result()
+        finally:
+            await self.kill()
+
+    # --- the software comes and goes
+
+    async def start(self, *, wait: bool = True) -> None:
+        """Start the control loop (anew) over the same hardware and database."""
+        self.station = Station(
+            self.hall.devices(), host=self.hall.computer.host(), redis=self.redis, has_lock=True
+        )
+        self._main = asyncio.create_task(self.station.run())
+        if wait:
+            await self.until(lambda: self.station.recovered)
+
+    async def kill(self) -> None:
+        """Let the process die without a word."""
+        if self._main is not None:
+            self._main.cancel()
+            await asyncio.wait([self._main], timeout=30)
+            if not self._main.done():
+                stubborn = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+                raise AssertionError(f"would not end: {stubborn}")
+        mine = asyncio.current_task()
+        others = [task for task in asyncio.all_tasks() if task is not mine and task is not self._main]
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others)
+
+    def _contactor_closes(self, outlet: Outlet) -> None:
+        if not ChargingSession.objects.running().on(outlet.number).exists():
+            self.broken_promises.append(f"energy without a session in the journal at {outlet.number}")
+        if not outlet.locked:
+            self.broken_promises.append(f"energy without a lock at {outlet.number}")
+
+    # --- the backend
+
+    def go_online(self) -> None:
+        configure({"/ocpp/url": "ws://127.0.0.1:9/ocpp", "/ocpp/chargeBoxIdentity": "CP1"})
+        self.redis.values["live:backend"] = ONLINE
+
+    def _ocpp_hears(self, message: dict[str, Any]) -> None:
+        if message["type"] != "authorize.request":
+            return
+        answer = self.backend.get(message["id_tag"])
+        if answer is None:
+            return
+        data = {"request_id": message["request_id"], "outcome": "answered", **answer}
+
+        def reply() -> None:
+            self._spawned = asyncio.ensure_future(self.station.informed("authorized", data))
+
+        self.loop.call_later(self.backend_thinks_s, reply)
+
+    async def start_answered(self, status: str = "Accepted", transaction_id: int = 77, parent: str = "") -> None:
+        """Let the backend answer the StartTransaction of the newest session."""
+        session = ChargingSession.objects.running().order_by("-id")[0]
+        ChargingSession.objects.filter(pk=session.pk).update(transaction_id=transaction_id)
+        await self.station.informed(
+            "start_answered",
+            {"session_id": session.pk, "status": status, "transaction_id": transaction_id, "parent": parent},
+        )
+
+    # --- doing and waiting
+
+    async def command(self, command: Command, *, origin: Origin = Origin.BACKEND, life_s: float = 5.0) -> Outcome:
+        """Send a command through the inner door and read the answer where the asker would."""
+        envelope = Envelope(
+            request_id=str(uuid.uuid4()),
+            command=command,
+            origin=origin,
+            actor="test",
+            sent_at=self.clock.now(),
+            expires_at=self.clock.now() + timedelta(seconds=life_s),
+        )
+        await self.station.command(envelope)
+        return Outcome.decode(json.loads(self.redis.lists[envelope.reply_key][0]))
+
+    async def until(self, condition: Callable[[], T], *, seconds: float = 20.0) -> T:
+        """Wait in virtual time until a condition holds."""
+        deadline_s = self.loop.time() + seconds
+        while not (value := condition()):
+            if self._main is not None and self._main.done():
+                self._main.result()
+                raise AssertionError("the control loop has ended")
+            if self.loop.time() > deadline_s:
+                raise AssertionError(f"not within {seconds} s; {self.describe()}")
+            await asyncio.sleep(0.005)
+        return value
+
+    async def told(self, *statuses: str, number: int = 1) -> None:
+        """Wait until the backend was told exactly these statuses last."""
+        await asyncio.sleep(0.5)
+        assert self.statuses(number)[-len(statuses) :] == list(statuses)
+
+    async def phase(self, phase: str, number: int = 1, *, seconds: float = 20.0) -> None:
+        await self.until(lambda: self.station.points[number].state.phase == phase, seconds=seconds)
+
+    def describe(self) -> str:
+        points = {number: point.state.phase.value for number, point in self.station.points.items()}
+        return f"{points}, faults {self.station.faults}, {[m for m, _ in self.messages()]}"
+
+    async def charge(self, number: int = 1, *, card: str = CARD, **car: Any) -> None:
+        """Plug a car in and charge with a card."""
+        from tests.fakes import Car
+
+        self.hall.outlets[number].plug(Car(**car))
+        await self.phase("plugged", number)
+        self.hall.reader.tap(card)
+        await self.phase("charging", number)
+
+    def messages(self, *actions: str) -> list[tuple[str, dict[str, Any]]]:
+        """Read the queue to the backend."""
+        return [
+            (row.action, row.payload)
+            for row in OutboxMessage.objects.order_by("id")
+            if not actions or row.action in actions
+        ]
+
+    def statuses(self, number: int = 1) -> list[str]:
+        """Read what the OCPP process was told of a connector, repetitions left out."""
+        told = [
+            message["status"]
+            for message in self.bells.sent
+            if message["type"] == "status.changed" and message["connector"] == number
+        ]
+        return [status for index, status in enumerate(told) if index == 0 or told[index - 1] != status]
+
+
+def configure(items: dict[str, str]) -> None:
+    configuration.change(items, origin=Origin.LOCAL, actor="test", at=clock.now())
+
+
+def list_card(uid: str, *, group: str = "", authorization: str = "Accepted") -> None:
+    Card.objects.create(
+        uid=uid, key=uid.casefold(), group=group, authorization=authorization, changed_at=clock.now()
+    )
+
+
+def in_virtual_time(scenario: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Make a test of an asynchronous scenario that takes the bench as its argument `bench`."""
+
+    @functools.wraps(scenario)
+    def test(*, bench: Bench, **arguments: Any) -> None:
+        bench.run(scenario(bench=bench, **arguments))  # type: ignore[arg-type]
+
+    return test

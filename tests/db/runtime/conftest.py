@@ -1,0 +1,25 @@
+"""A station on the bench; a module with two charging points says so with a fixture `points` of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from station.paths import DataDirectory
+from tests.db.runtime.bench import CARD, FRIEND, Bench, list_card
+
+
+@pytest.fixture
+def points() -> int:
+    return 1
+
+
+@pytest.fixture
+def bench(points: int, db: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    directory = DataDirectory(tmp_path / "station")
+    directory.create()
+    settings.DATA = directory
+    bench = Bench(monkeypatch, points=points)
+    list_card(CARD)
+    list_card(FRIEND)
+    return bench
