@@ -50,8 +50,11 @@ class Actuator:
         """Release energy with the present limit, once the bolt of the lock has had the time to move."""
         self.enabled = True
         self._touch()
+        # The current alone releases nothing, so it is written while the bolt moves.
+        if not await self._try_current():
+            return
         await asyncio.sleep(max(self._lock_moves_until_s - clock.monotonic_s(), 0.0))
-        if await self._try_current():
+        if self.enabled and (self._commanded_limit == self.limit or await self._try_current()):
             await self._try(self._controller.set_enabled(True))
 
     async def disable(self) -> None:
