@@ -11,7 +11,6 @@ from hardware.runtime.point import ChargingPoint
 from station import clock
 from station.domain.faults import FaultCode
 from station.domain.pilot import DEBOUNCE_S
-from station.domain.pilot import DEBOUNCE_S
 from station.domain.ports import DeviceError, DeviceRefusedError, ReaderSignal, StationInputs, StationIo, TagReader
 from station.domain.supervision import Watch
 
@@ -90,9 +89,6 @@ async def _pause(point: ChargingPoint, started_s: float) -> None:
     period = CONTROLLER_HURRY_S if now_s < point.hurry_until_s else CONTROLLER_IDLE_S
     point.kick.clear()
     remaining = period - (now_s - started_s)
-    if point.pilot.doubt is not None:
-        # The look that settles a doubt is due exactly when the pilot has been debounced, not a poll later.
-        remaining = point.pilot.doubt_since_s + DEBOUNCE_S - now_s
     if point.pilot.doubt is not None:
         # The look that settles a doubt is due exactly when the pilot has been debounced, not a poll later.
         remaining = point.pilot.doubt_since_s + DEBOUNCE_S - now_s
