@@ -25,7 +25,7 @@ def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList)
         # It speaks of this moment, not of the card.
         status = "Accepted"
     CachedAuthorization.objects.update_or_create(
-        id_tag=id_tag.lower(),
+        id_tag=id_tag.casefold(),
         defaults={
             "status": status[:20],
             "parent_id_tag": str(info.get("parentIdTag") or "")[:20],

@@ -51,7 +51,7 @@ SECURITY_EVENTS = {
     Failure.CERTIFICATE_INVALID: "InvalidCentralSystemCertificate",
     Failure.TLS_VERSION: "InvalidTLSVersion",
     Failure.TLS_CIPHER: "InvalidTLSCipherSuite",
-    Failure.UNAUTHORIZED: "FailedToAuthenticateAtCentralSystem",
+    Failure.UNAUTHORIZED: "FailedToAuthenticationAtCentralSystem",
 }
 _BY_STATUS = {
     401: Failure.UNAUTHORIZED,
@@ -63,7 +63,7 @@ _BY_STATUS = {
 }
 
 
-def classify(error: BaseException) -> Failure:
+def classify(error: BaseException) -> Failure:  # noqa: PLR0911 – a table of causes, read from the top
     """Answer the cause of a failed attempt to connect."""
     match error:
         case InvalidStatus():

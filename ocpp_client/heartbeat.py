@@ -7,6 +7,7 @@ from ocpp_client.database import in_database
 from ocpp_client.ports import ClockPort
 from ocpp_client.registrar import take_time
 from ocpp_client.standing import Standing
+from ocpp_client.waiting import rung
 from station.services import configuration
 
 
@@ -29,11 +30,8 @@ class Heartbeat:
             await self._standing.flow.wait()
             self._restart.clear()
             interval_s = await in_database(configuration.get_int, "HeartbeatInterval")
-            try:
-                await asyncio.wait_for(self._restart.wait(), interval_s or None)
-            except TimeoutError:
-                if self._standing.flow.is_set():
-                    await self.send()
+            if not await rung(self._restart, interval_s or None) and self._standing.flow.is_set():
+                await self.send()
 
     async def send(self) -> None:
         """Send one heartbeat and take the time from its answer."""

@@ -1,7 +1,6 @@
 """The one connection to the backend: kept up for as long as the process lives, over whatever the network does."""
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
@@ -11,7 +10,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from ocpp_client import endpoint, frame_log, frames, security_events
+from ocpp_client import endpoint, frame_log, frames
 from ocpp_client.authorizer import Authorizer
 from ocpp_client.backoff import Backoff
 from ocpp_client.calls import DEFAULT_TIMEOUT_S, Calls, NotConnectedError, NotDeliveredError
@@ -19,6 +18,7 @@ from ocpp_client.credentials import Credentials
 from ocpp_client.database import in_database
 from ocpp_client.endpoint import Endpoint
 from ocpp_client.failures import SECURITY_EVENTS, Failure, classify
+from ocpp_client.file_statuses import FileStatusSender
 from ocpp_client.frames import CallError, CallResult
 from ocpp_client.heartbeat import Heartbeat
 from ocpp_client.meter_keys import announce_meters
@@ -32,8 +32,9 @@ from ocpp_client.security_events import SecurityEventSender
 from ocpp_client.socket import PONG_TIMEOUT_S, keep_alive, open_socket
 from ocpp_client.standing import Standing
 from ocpp_client.status import StatusReporter
+from ocpp_client.waiting import rung
 from station import clock
-from station.services import configuration
+from station.services import configuration, security_log
 
 logger = logging.getLogger(__name__)
 
@@ -83,10 +84,12 @@ class BackendLink:
             calls=self.calls, standing=standing, surroundings=surroundings, local_list=environment.local_list
         )
         self.security = SecurityEventSender(calls=self.calls, flow=standing.flow)
+        self.files = FileStatusSender(calls=self.calls, flow=standing.flow, jobs=environment.file_jobs)
         self._reception = Reception(self)
         self._credentials = Credentials()
         self._backoff = Backoff(random=random.Random())  # noqa: S311 – jitter is no secret
         self._socket: ClientConnection | None = None
+        self._connecting: asyncio.Future[ClientConnection] | None = None
         self._try_now = asyncio.Event()
         self._look_bell = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -106,17 +109,18 @@ class BackendLink:
             "status": self.status.run,
             "heartbeat": self.heartbeat.run,
             "security events": self.security.run,
+            "file statuses": self.files.run,
             "look": self._look,
         }
         if self.environment.uplink.simulated:
             loops["uplink"] = self._watch_uplink
         try:
             async with asyncio.TaskGroup() as group:
-                for name, loop in loops.items():
-                    group.create_task(self._for_ever(name, loop))
+                tasks = [group.create_task(self._for_ever(name, loop)) for name, loop in loops.items()]
                 await self._for_ever("connection", self._keep_connected)
-                raise _Stopped
-        except* _Stopped:
+                for task in tasks:
+                    task.cancel()
+        finally:
             await self._end()
 
     async def _for_ever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
@@ -134,6 +138,8 @@ class BackendLink:
         """End in order: the backend hears that the station goes away (1001)."""
         self._stopping.set()
         self._try_now.set()
+        if self._connecting is not None:
+            self._connecting.cancel()
         if self._socket is not None:
             await self._socket.close(_CLOSE_GOING_AWAY)
 
@@ -180,8 +186,7 @@ class BackendLink:
             delay_s = self._backoff.next_delay_s(
                 minimum_s=low, maximum_s=high, refused=failure is Failure.CONNECTION_REFUSED
             )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._try_now.wait(), delay_s)
+            await rung(self._try_now, delay_s)
 
     def _network_is_cut(self) -> bool:
         uplink = self.environment.uplink
@@ -200,11 +205,20 @@ class BackendLink:
         used = self._credentials.choose(wanted)
         try:
             context = await in_database(endpoint.tls_context, used)
-            socket = await open_socket(used, context)
+            self._connecting = asyncio.ensure_future(open_socket(used, context))
+            socket = await self._connecting
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Only the attempt was given up: there is something better to try.
+            return Failure.CLOSED
         except (OSError, InvalidHandshake, InvalidURI, EOFError, ValueError) as error:
             failure = classify(error)
             await self._note_failure(failure, wanted, error)
             return failure
+        finally:
+            self._connecting = None
         if self._stopping.is_set():
             await socket.close(_CLOSE_GOING_AWAY)
             return Failure.CLOSED
@@ -286,7 +300,7 @@ class BackendLink:
     async def _note_failure(self, failure: Failure, wanted: Endpoint, error: BaseException) -> None:
         event = SECURITY_EVENTS.get(failure)
         if event is not None and self.standing.last_error != failure.value:
-            await in_database(security_events.record, event, at=clock.now(), tech_info=str(error)[:255])
+            await in_database(security_log.record, event, at=clock.now(), tech_info=str(error)[:255])
         self._credentials.failed(wanted, failure)
         self._fail(failure)
 
@@ -301,6 +315,7 @@ class BackendLink:
         self.standing.flow.set()
         self.outbox.ring()
         self.security.ring()
+        self.files.ring()
         if full:
             await announce_meters(self.calls)
 
@@ -317,6 +332,8 @@ class BackendLink:
         """Close and connect anew: address or credentials have changed."""
         self._backoff.attempts = 0
         self._try_now.set()
+        if self._connecting is not None:
+            self._connecting.cancel()
         if self._socket is not None:
             self.spawn(self._close(self._socket))
 
@@ -334,8 +351,7 @@ class BackendLink:
         watch = await in_database(configuration.Watch)
         while True:
             self._look_bell.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_bell.wait(), self.timing.look_s)
+            await rung(self._look_bell, self.timing.look_s)
             if await in_database(watch.changes):
                 self.heartbeat.restart()
                 if await in_database(endpoint.configured) != self.standing.endpoint:
@@ -347,11 +363,6 @@ class BackendLink:
     def look_now(self) -> None:
         """Look at the database at once."""
         self._look_bell.set()
-
-    async def report_file_status(self, action: str, payload: dict[str, Any]) -> None:
-        """Send a status of a file job; offline it is told when the backend asks, or by the job itself later."""
-        if self.standing.online:
-            await self.calls.call(action, payload)
 
     async def _watch_uplink(self) -> None:
         """Cut the connection with the simulated network, and connect at once when it is back."""
@@ -365,10 +376,6 @@ class BackendLink:
             elif not is_up and self._socket is not None:
                 self._socket.transport.abort()
             was_up = is_up
-
-
-class _Stopped(Exception):
-    """The link was asked to end."""
 
 
 def _reconnect_bounds() -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from django.db import DatabaseError
 
@@ -13,6 +13,7 @@ from ocpp_client.frames import CallError, CallResult
 from ocpp_client.outbox_store import Claimed, StartAnswered, TransactionUnknownError, Wait
 from ocpp_client.ports import LocalList, Surroundings
 from ocpp_client.schemas import SchemaViolationError
+from ocpp_client.waiting import rung
 from station import clock
 
 logger = logging.getLogger(__name__)
@@ -155,8 +156,4 @@ class OutboxSender:
 
     async def _rest(self, pause_s: float | None) -> None:
         """Wait for the bell, or until the oldest message is due."""
-        waiting: Awaitable[bool] = self._bell.wait()
-        try:
-            await asyncio.wait_for(waiting, pause_s)
-        except TimeoutError:
-            return
+        await rung(self._bell, pause_s)

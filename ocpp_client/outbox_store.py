@@ -104,8 +104,8 @@ def _payload(row: OutboxMessage) -> dict[str, Any]:
     number = row.session.transaction_id
     if number is None:
         # OCPP 1.6 errata 3.18: -1 only where the StartTransaction will never be delivered – the operator has parked it.
-        return row.payload | {"transactionId": -1} if row.action == "StopTransaction" else dict(row.payload)
-    return row.payload | {"transactionId": number}
+        return {**row.payload, "transactionId": -1} if row.action == "StopTransaction" else dict(row.payload)
+    return {**row.payload, "transactionId": number}
 
 
 @transaction.atomic

@@ -1,7 +1,8 @@
-"""The station's own certificate: its key never leaves, the backend signs it (security whitepaper, A02). Database thread."""
+"""The station's own certificate: its key never leaves, the backend signs it (whitepaper, A02). Database thread only."""
 
 import os
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
@@ -75,7 +76,7 @@ def take_signed(pem: str, at: datetime) -> None:
 
 def _check_chain(chain: list[x509.Certificate]) -> None:
     """Each certificate is signed by the next, and the last by a root the station knows – where it knows any."""
-    for lower, upper in zip(chain, chain[1:], strict=False):
+    for lower, upper in pairwise(chain):
         if not certificates.issued_by(lower, upper):
             raise CertificateInvalidError("the chain is broken")
     rows = TrustedCertificate.objects.exclude(kind=certificates.OWN)

@@ -36,6 +36,19 @@ class Uplink(Protocol):
     def is_up(self) -> bool: ...
 
 
+class OwedStatus(Protocol):
+    """A status message of a file job that is owed to the backend."""
+
+    @property
+    def job_id(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def payload(self) -> dict[str, Any]: ...
+
+
 class FileJobs(Protocol):
     """Long jobs with files: they answer at once and go on elsewhere. Called in the database thread."""
 
@@ -49,6 +62,12 @@ class FileJobs(Protocol):
 
     def submit_log(self, request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
         """Answer a LogStatus and the file name."""
+
+    def untold(self, at: datetime) -> Sequence["OwedStatus"]:
+        """List the statuses the backend has not got yet, in order."""
+
+    def mark_told(self, job_id: int, status: str) -> bool:
+        """Note that the backend has got a status."""
 
     def last_status(self, kind: str) -> dict[str, Any]:
         """Answer the payload for a triggered status message; `kind`: diagnostics, log, firmware, signed_firmware."""

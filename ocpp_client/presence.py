@@ -9,6 +9,7 @@ from django.db import DatabaseError
 from ocpp_client.database import in_database
 from ocpp_client.ports import Surroundings
 from ocpp_client.standing import Standing
+from ocpp_client.waiting import rung
 from station import clock
 from station.models import BackendState
 from station.services import journal, outbox
@@ -32,11 +33,8 @@ class Presence:
         while True:
             self._standing.changed.clear()
             await self.publish()
-            try:
-                await asyncio.wait_for(self._standing.changed.wait(), REFRESH_S)
+            if await rung(self._standing.changed, REFRESH_S):
                 await asyncio.sleep(_GATHER_S)
-            except TimeoutError:
-                continue
 
     async def publish(self) -> None:
         """Publish the present picture."""

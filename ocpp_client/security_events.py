@@ -1,4 +1,4 @@
-"""The security log, and the delivery of its critical entries (security whitepaper, A04)."""
+"""Delivery of the security log's critical entries to the backend (security whitepaper, A04)."""
 
 import asyncio
 from datetime import datetime
@@ -6,31 +6,15 @@ from datetime import datetime
 from ocpp_client.calls import AnswerMalformedError, Calls, NotConnectedError, NotDeliveredError, RefusedError
 from ocpp_client.database import in_database
 from ocpp_client.frames import ErrorCode
+from ocpp_client.waiting import rung
 from station import clock
 from station.domain.moments import to_wire
 from station.models import SecurityEvent
 
-# Security whitepaper, section 2.5: these are pushed to the backend, all others only logged.
-CRITICAL = frozenset(
-    {
-        "FirmwareUpdated",
-        "SettingSystemTime",
-        "StartupOfTheDevice",
-        "ResetOrReboot",
-        "SecurityLogWasCleared",
-        "MemoryExhaustion",
-        "TamperDetectionActivated",
-    }
-)
 _NOT_SPOKEN = frozenset({ErrorCode.NOT_IMPLEMENTED, ErrorCode.NOT_SUPPORTED})
 _LOOK_S = 10.0
 _RETRY_S = 60.0
 _LONGEST_RETRY_S = 3600.0
-
-
-def record(type_: str, *, at: datetime, tech_info: str = "") -> SecurityEvent:
-    """Append an entry to the security log; a critical one is thereby owed to the backend."""
-    return SecurityEvent.objects.create(type=type_, at=at, tech_info=tech_info[:255], critical=type_ in CRITICAL)
 
 
 class SecurityEventSender:
@@ -52,10 +36,7 @@ class SecurityEventSender:
             await self._flow.wait()
             pause_s = await self.step()
             if pause_s:
-                try:
-                    await asyncio.wait_for(self._bell.wait(), pause_s)
-                except TimeoutError:
-                    continue
+                await rung(self._bell, pause_s)
 
     async def step(self) -> float:
         """Deliver the oldest entry; answers the seconds to wait before the next look."""

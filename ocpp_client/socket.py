@@ -61,7 +61,8 @@ async def keep_alive(socket: ClientConnection, *, pong_timeout_s: float = PONG_T
             continue
         try:
             pong = await socket.ping()
-            await asyncio.wait_for(pong, pong_timeout_s)
+            async with asyncio.timeout(pong_timeout_s):
+                await pong
         except TimeoutError:
             socket.transport.abort()
             return

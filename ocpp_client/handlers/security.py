@@ -1,10 +1,10 @@
 """Calls of the security extension about certificates (security whitepaper, sections 5.2 to 5.7)."""
 
-from ocpp_client import certificates, own_certificate, security_events
+from ocpp_client import certificates, own_certificate
 from ocpp_client.certificates import CertificateInvalidError
 from ocpp_client.database import in_database
 from ocpp_client.handlers.base import Handler, Reply, Request, status
-from station.services import configuration
+from station.services import configuration, security_log
 
 _CERTIFICATE_PROFILE = 3
 
@@ -36,7 +36,7 @@ async def certificate_signed(request: Request) -> Reply:
     try:
         await in_database(own_certificate.take_signed, request.payload["certificateChain"], request.at)
     except CertificateInvalidError as error:
-        await in_database(security_events.record, "InvalidChargePointCertificate", at=request.at, tech_info=str(error))
+        await in_database(security_log.record, "InvalidChargePointCertificate", at=request.at, tech_info=str(error))
         return status("Rejected")
     profile = await in_database(configuration.get_int, "SecurityProfile")
 

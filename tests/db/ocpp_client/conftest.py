@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from ocpp_client.database import in_database
 from ocpp_client.link import BackendLink, Timing
@@ -25,7 +24,7 @@ MOMENT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 @dataclass
 class FakeSurroundings:
-    outcome: Outcome = Outcome(status=Status.ACCEPTED)
+    outcome: Outcome = field(default_factory=lambda: Outcome(status=Status.ACCEPTED))
     commands: list[Command] = field(default_factory=list)
     bells: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     pictures: list[dict[str, Any]] = field(default_factory=list)
@@ -91,6 +90,7 @@ class FakeUplink:
 
 @dataclass
 class FakeJobs:
+    owed: list[Any] = field(default_factory=list)
     submitted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def submit_diagnostics(self, request: dict[str, Any], at: datetime) -> str | None:
@@ -107,6 +107,13 @@ class FakeJobs:
     def submit_log(self, request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
         self.submitted.append(("log", request))
         return "Accepted", "log.tar.gz"
+
+    def untold(self, at: datetime) -> list[Any]:
+        return list(self.owed)
+
+    def mark_told(self, job_id: int, status: str) -> bool:
+        self.owed = [one for one in self.owed if (one.job_id, one.status) != (job_id, status)]
+        return True
 
     def last_status(self, kind: str) -> dict[str, Any]:
         return {"status": "Idle"}
@@ -139,8 +146,11 @@ class Bench:
 
     async def configure(self, **items: str) -> None:
         await in_database(
-            configuration.change, {key.replace("__", "/"): value for key, value in items.items()},
-            origin=Origin.LOCAL, actor="test", at=MOMENT,
+            configuration.change,
+            {key.replace("__", "/"): value for key, value in items.items()},
+            origin=Origin.LOCAL,
+            actor="test",
+            at=MOMENT,
         )
 
     async def until(self, condition: Callable[[], Any], timeout: float = 10.0) -> Any:
@@ -179,16 +189,23 @@ def bench(transactional_db, station_directory):
     ) -> AsyncIterator[Bench]:
         async with Backend.start(**options) as backend:
             defaults = {
-                "/ocpp/url": backend.url, "/identity/serial": "100002440", "/ocpp/reconnectMinS": "1",
-                "/ocpp/reconnectMaxS": "1", "AuthorizationKey": "",
+                "/ocpp/url": backend.url,
+                "/identity/serial": "100002440",
+                "/ocpp/reconnectMinS": "1",
+                "/ocpp/reconnectMaxS": "1",
+                "AuthorizationKey": "",
             }
             await in_database(
                 configuration.change, defaults | (keys or {}), origin=Origin.LOCAL, actor="test", at=MOMENT
             )
             await in_database(_connectors)
             parts = {
-                "surroundings": FakeSurroundings(), "local_list": FakeList(), "clock": FakeClock(),
-                "uplink": FakeUplink(), "file_jobs": FakeJobs(), "facts": FakeFacts(),
+                "surroundings": FakeSurroundings(),
+                "local_list": FakeList(),
+                "clock": FakeClock(),
+                "uplink": FakeUplink(),
+                "file_jobs": FakeJobs(),
+                "facts": FakeFacts(),
             }
             link = BackendLink(
                 Environment(**parts), timing=timing or Timing(answer_timeout_s=1.0, look_s=0.1, uplink_look_s=0.02)

@@ -2,12 +2,21 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from ocpp_client.database import in_database
 from station.domain.commands import (
-    CancelReservation, Outcome, Refusal, Reserve, Reset, SetAvailability, StartSession, Status, StopSession,
+    CancelReservation,
+    Outcome,
+    Refusal,
+    Reserve,
+    Reset,
+    SetAvailability,
+    StartSession,
+    Status,
+    StopSession,
     UnlockConnector,
 )
 from station.models import CachedAuthorization, ChargingProfileRow, ChargingSession, ConfigurationValue
@@ -16,7 +25,9 @@ from tests.backend import BackendCallError
 from tests.db.ocpp_client.conftest import MOMENT
 
 PROFILE = {
-    "chargingProfileId": 1, "stackLevel": 0, "chargingProfilePurpose": "TxDefaultProfile",
+    "chargingProfileId": 1,
+    "stackLevel": 0,
+    "chargingProfilePurpose": "TxDefaultProfile",
     "chargingProfileKind": "Relative",
     "chargingSchedule": {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 10.1}]},
 }
@@ -27,39 +38,106 @@ def outcome(status, reason=None):
 
 
 COMMANDS = [
-    ("5.2", "ChangeAvailability", {"connectorId": 1, "type": "Inoperative"}, outcome(Status.SCHEDULED), "Scheduled",
-     SetAvailability(connector_id=1, operative=False)),
-    ("5.2", "ChangeAvailability", {"connectorId": 0, "type": "Operative"}, outcome(Status.ACCEPTED), "Accepted",
-     SetAvailability(connector_id=0, operative=True)),
-    ("5.2", "ChangeAvailability", {"connectorId": 9, "type": "Operative"},
-     outcome(Status.REJECTED, Refusal.CONNECTOR_UNKNOWN), "Rejected", SetAvailability(connector_id=9, operative=True)),
-    ("5.11", "RemoteStartTransaction", {"idTag": "A", "connectorId": 2}, outcome(Status.ACCEPTED), "Accepted",
-     StartSession(id_tag="A", connector_id=2, authorize=True)),
-    ("5.11", "RemoteStartTransaction", {"idTag": "A"}, outcome(Status.NO_ANSWER), "Rejected",
-     StartSession(id_tag="A", authorize=True)),
+    (
+        "5.2",
+        "ChangeAvailability",
+        {"connectorId": 1, "type": "Inoperative"},
+        outcome(Status.SCHEDULED),
+        "Scheduled",
+        SetAvailability(connector_id=1, operative=False),
+    ),
+    (
+        "5.2",
+        "ChangeAvailability",
+        {"connectorId": 0, "type": "Operative"},
+        outcome(Status.ACCEPTED),
+        "Accepted",
+        SetAvailability(connector_id=0, operative=True),
+    ),
+    (
+        "5.2",
+        "ChangeAvailability",
+        {"connectorId": 9, "type": "Operative"},
+        outcome(Status.REJECTED, Refusal.CONNECTOR_UNKNOWN),
+        "Rejected",
+        SetAvailability(connector_id=9, operative=True),
+    ),
+    (
+        "5.11",
+        "RemoteStartTransaction",
+        {"idTag": "A", "connectorId": 2},
+        outcome(Status.ACCEPTED),
+        "Accepted",
+        StartSession(id_tag="A", connector_id=2, authorize=True),
+    ),
+    (
+        "5.11",
+        "RemoteStartTransaction",
+        {"idTag": "A"},
+        outcome(Status.NO_ANSWER),
+        "Rejected",
+        StartSession(id_tag="A", authorize=True),
+    ),
     ("5.11", "RemoteStartTransaction", {"idTag": "A", "connectorId": 0}, None, "Rejected", None),
-    ("5.12", "RemoteStopTransaction", {"transactionId": 7}, outcome(Status.ACCEPTED), "Accepted",
-     StopSession(transaction_id=7, reason="Remote")),
+    (
+        "5.12",
+        "RemoteStopTransaction",
+        {"transactionId": 7},
+        outcome(Status.ACCEPTED),
+        "Accepted",
+        StopSession(transaction_id=7, reason="Remote"),
+    ),
     ("5.14", "Reset", {"type": "Soft"}, outcome(Status.ACCEPTED), "Accepted", Reset(hard=False)),
     ("5.14", "Reset", {"type": "Hard"}, outcome(Status.REJECTED), "Rejected", Reset(hard=True, reason="HardReset")),
-    ("5.18", "UnlockConnector", {"connectorId": 1}, outcome(Status.UNLOCKED), "Unlocked",
-     UnlockConnector(connector_id=1)),
-    ("5.18", "UnlockConnector", {"connectorId": 1}, outcome(Status.UNLOCK_FAILED), "UnlockFailed",
-     UnlockConnector(connector_id=1)),
+    (
+        "5.18",
+        "UnlockConnector",
+        {"connectorId": 1},
+        outcome(Status.UNLOCKED),
+        "Unlocked",
+        UnlockConnector(connector_id=1),
+    ),
+    (
+        "5.18",
+        "UnlockConnector",
+        {"connectorId": 1},
+        outcome(Status.UNLOCK_FAILED),
+        "UnlockFailed",
+        UnlockConnector(connector_id=1),
+    ),
     ("5.18", "UnlockConnector", {"connectorId": 0}, None, "NotSupported", None),
     ("5.18", "UnlockConnector", {"connectorId": 3}, None, "NotSupported", None),
-    ("5.13", "ReserveNow", {"connectorId": 1, "expiryDate": "2099-01-01T00:00:00Z", "idTag": "A", "reservationId": 4},
-     outcome(Status.REJECTED, Refusal.CONNECTOR_FAULTED), "Faulted",
-     Reserve(reservation_id=4, connector_id=1, id_tag="A", expires_at="2099-01-01T00:00:00+00:00")),
-    ("5.13", "ReserveNow", {"connectorId": 1, "expiryDate": "2020-01-01T00:00:00Z", "idTag": "A", "reservationId": 4},
-     None, "Rejected", None),
-    ("5.1", "CancelReservation", {"reservationId": 4}, outcome(Status.ACCEPTED), "Accepted",
-     CancelReservation(reservation_id=4)),
+    (
+        "5.13",
+        "ReserveNow",
+        {"connectorId": 1, "expiryDate": "2099-01-01T00:00:00Z", "idTag": "A", "reservationId": 4},
+        outcome(Status.REJECTED, Refusal.CONNECTOR_FAULTED),
+        "Faulted",
+        Reserve(reservation_id=4, connector_id=1, id_tag="A", expires_at="2099-01-01T00:00:00+00:00"),
+    ),
+    (
+        "5.13",
+        "ReserveNow",
+        {"connectorId": 1, "expiryDate": "2020-01-01T00:00:00Z", "idTag": "A", "reservationId": 4},
+        None,
+        "Rejected",
+        None,
+    ),
+    (
+        "5.1",
+        "CancelReservation",
+        {"reservationId": 4},
+        outcome(Status.ACCEPTED),
+        "Accepted",
+        CancelReservation(reservation_id=4),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("section", "action", "payload", "result", "answer", "command"), COMMANDS)
-async def test_a_command_goes_through_the_one_door(bench, section, action, payload, result, answer, command):
+async def test_a_command_goes_through_the_one_door(  # noqa: PLR0917 – the columns of the table
+    bench, section, action, payload, result, answer, command
+):
     async with bench() as station:
         await station.ready()
         station.surroundings.outcome = result
@@ -97,14 +175,23 @@ async def test_5_3_a_change_is_durable_when_it_is_answered(bench):
         answers = {
             (key, value): (await station.backend.call("ChangeConfiguration", {"key": key, "value": value}))["status"]
             for key, value in [
-                ("connectiontimeout", "33"), ("NoSuchKey", "1"), ("NumberOfConnectors", "1"),
-                ("LocalPreAuthorize", "1"), ("LocalPreAuthorize", "TRUE"), ("/ocpp/reconnectMinS", "2"),
+                ("connectiontimeout", "33"),
+                ("NoSuchKey", "1"),
+                ("NumberOfConnectors", "1"),
+                ("LocalPreAuthorize", "1"),
+                ("LocalPreAuthorize", "TRUE"),
+                ("/ocpp/reconnectMinS", "2"),
                 ("MeterValuesSampledData", "Nonsense"),
             ]
         }
 
         assert list(answers.values()) == [
-            "Accepted", "NotSupported", "Rejected", "Rejected", "Accepted", answers["/ocpp/reconnectMinS", "2"],
+            "Accepted",
+            "NotSupported",
+            "Rejected",
+            "Rejected",
+            "Accepted",
+            answers["/ocpp/reconnectMinS", "2"],
             "Rejected",
         ]
         assert answers["/ocpp/reconnectMinS", "2"] in {"NotSupported", "Rejected"}
@@ -129,9 +216,7 @@ async def test_5_8_all_keys_come_without_secrets(bench):
 async def test_5_4_the_cache_is_cleared_where_there_is_one(bench):
     async with bench() as station:
         await station.ready()
-        await in_database(
-            lambda: CachedAuthorization.objects.create(id_tag="a", status="Accepted", updated_at=MOMENT)
-        )
+        await in_database(lambda: CachedAuthorization.objects.create(id_tag="a", status="Accepted", updated_at=MOMENT))
         assert await station.backend.call("ClearCache") == {"status": "Accepted"}
         assert await in_database(CachedAuthorization.objects.count) == 0
         await station.configure(AuthorizationCacheEnabled="false")
@@ -176,8 +261,13 @@ async def test_5_16_a_tx_profile_belongs_to_the_running_session(bench):
         await station.ready()
         running = await in_database(
             lambda: ChargingSession.objects.create(
-                connector_id=1, id_tag="A", started_at=MOMENT, meter_start_wh=0, meter_last_wh=0,
-                meter_last_at=MOMENT, transaction_id=12,
+                connector_id=1,
+                id_tag="A",
+                started_at=MOMENT,
+                meter_start_wh=0,
+                meter_last_wh=0,
+                meter_last_at=MOMENT,
+                transaction_id=12,
             )
         )
         tx = PROFILE | {"chargingProfilePurpose": "TxProfile", "transactionId": 12}
@@ -214,8 +304,13 @@ async def test_a_profile_that_is_off_is_not_supported(bench):
 LIVE = {
     "connectors": {
         "1": {
-            "voltages_mv": [230_000, 231_000, 229_000], "currents_ma": [16_000, 15_900, 0], "power_w": 7300,
-            "energy_wh": 4711, "frequency_mhz": 50_010, "offered_ma": 16_000, "reading_age_ms": 200,
+            "voltages_mv": [230_000, 231_000, 229_000],
+            "currents_ma": [16_000, 15_900, 0],
+            "power_w": 7300,
+            "energy_wh": 4711,
+            "frequency_mhz": 50_010,
+            "offered_ma": 16_000,
+            "reading_age_ms": 200,
             "session": {"id": 1, "transaction_id": 99},
         },
         "2": {"energy_wh": None, "session": None},
@@ -228,9 +323,12 @@ async def test_5_17_the_answer_comes_before_the_message(bench):
         await station.ready()
         station.surroundings.live = LIVE
         for wanted, action in [
-            ("Heartbeat", "Heartbeat"), ("StatusNotification", "StatusNotification"), ("MeterValues", "MeterValues"),
+            ("Heartbeat", "Heartbeat"),
+            ("StatusNotification", "StatusNotification"),
+            ("MeterValues", "MeterValues"),
             ("FirmwareStatusNotification", "FirmwareStatusNotification"),
-            ("DiagnosticsStatusNotification", "DiagnosticsStatusNotification"), ("HeartBeat", "Heartbeat"),
+            ("DiagnosticsStatusNotification", "DiagnosticsStatusNotification"),
+            ("HeartBeat", "Heartbeat"),
         ]:
             mark = station.backend.mark()
             assert await station.backend.call("TriggerMessage", {"requestedMessage": wanted}) == {"status": "Accepted"}
@@ -278,3 +376,20 @@ async def test_security_answers_stay_within_their_bars(bench):
             took.append(time.perf_counter() - began)
         assert sorted(took)[50] < 0.25
         assert await in_database(configuration.get, "ConnectionTimeOut") == "119"
+
+
+async def test_a_status_of_a_file_job_is_told_once_and_survives_an_outage(bench):
+    async with bench() as station:
+        await station.ready()
+        async with station.backend.outage():
+            await station.until(lambda: not station.link.standing.connected)
+            for status in ("Uploading", "Uploaded"):
+                payload = {"status": status}
+                station.jobs.owed.append(
+                    SimpleNamespace(job_id=1, status=status, action="DiagnosticsStatusNotification", payload=payload)
+                )
+            station.link.files.ring()
+        await station.backend.wait_for("DiagnosticsStatusNotification", count=2)
+        await station.until(lambda: not station.jobs.owed)
+        told = [frame.payload["status"] for frame in station.backend.received("DiagnosticsStatusNotification")]
+        assert told == ["Uploading", "Uploaded"]

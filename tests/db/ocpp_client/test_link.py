@@ -93,7 +93,9 @@ async def test_4_2_while_pending_only_what_is_triggered_is_sent(bench):
         await station.ready()
         assert station.surroundings.commands == []
         assert [frame.action for frame in station.backend.received()][:3] == [
-            "BootNotification", "StatusNotification", "BootNotification",
+            "BootNotification",
+            "StatusNotification",
+            "BootNotification",
         ]
 
 
@@ -142,7 +144,10 @@ async def test_a_backend_that_comes_back_is_found_again(bench):
             await station.until(lambda: station.link.standing.last_error == "connection_refused")
         await station.ready()
         assert station.surroundings.rung("backend") == [
-            {"connected": False}, {"connected": True}, {"connected": False}, {"connected": True},
+            {"connected": False},
+            {"connected": True},
+            {"connected": False},
+            {"connected": True},
         ]
 
 

@@ -18,13 +18,21 @@ STAMP = "2026-11-20T12:00:00.000Z"
 
 def session(connector_id=1, *, stopped=True):
     return ChargingSession.objects.create(
-        connector_id=connector_id, id_tag="CARD", started_at=MOMENT, meter_start_wh=0, meter_last_wh=0,
-        meter_last_at=MOMENT, stopped_at=MOMENT if stopped else None, meter_stop_wh=5 if stopped else None,
+        connector_id=connector_id,
+        id_tag="CARD",
+        started_at=MOMENT,
+        meter_start_wh=0,
+        meter_last_wh=0,
+        meter_last_at=MOMENT,
+        stopped_at=MOMENT if stopped else None,
+        meter_stop_wh=5 if stopped else None,
     )
 
 
 def start(of):
-    return put("StartTransaction", {"connectorId": of.connector_id, "idTag": "CARD", "meterStart": 0, "timestamp": STAMP}, of)
+    return put(
+        "StartTransaction", {"connectorId": of.connector_id, "idTag": "CARD", "meterStart": 0, "timestamp": STAMP}, of
+    )
 
 
 def values(of, wh=1):
@@ -63,13 +71,18 @@ async def test_3_7_an_offline_session_arrives_in_order_with_the_real_transaction
 
         frames = transaction_frames(station.backend)
         assert [frame.action for frame in frames] == [
-            "StartTransaction", "MeterValues", "MeterValues", "StopTransaction",
+            "StartTransaction",
+            "MeterValues",
+            "MeterValues",
+            "StopTransaction",
         ] * 2
         numbers = [frame.payload.get("transactionId") for frame in frames]
         first = (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id
         assert numbers[:4] == [None, first, first, first]
         actions = [frame.action for frame in station.backend.received()]
-        assert actions.index("StartTransaction") > max(n for n, action in enumerate(actions) if action == "StatusNotification")
+        assert actions.index("StartTransaction") > max(
+            n for n, action in enumerate(actions) if action == "StatusNotification"
+        )
         await station.link.stop()
         await running
 

@@ -24,8 +24,11 @@ CALLS = [
     ("ChangeConfiguration", {"key": "ConnectionTimeOut", "value": 60}, "TypeConstraintViolation"),
     ("RemoteStartTransaction", {"idTag": "x" * 21}, "PropertyConstraintViolation"),
     ("UnlockConnector", {"connectorId": "1"}, "TypeConstraintViolation"),
-    ("ReserveNow", {"connectorId": 1, "expiryDate": "soon", "idTag": "A", "reservationId": 1},
-     "PropertyConstraintViolation"),
+    (
+        "ReserveNow",
+        {"connectorId": 1, "expiryDate": "soon", "idTag": "A", "reservationId": 1},
+        "PropertyConstraintViolation",
+    ),
     ("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": {}}, "OccurenceConstraintViolation"),
 ]
 
@@ -51,19 +54,36 @@ async def test_numbers_beyond_every_register_are_answered(bench):
         await station.ready()
         huge = 10**30
         for action, payload in [
-            ("RemoteStopTransaction", {"transactionId": huge}), ("ClearChargingProfile", {"id": huge}),
+            ("RemoteStopTransaction", {"transactionId": huge}),
+            ("ClearChargingProfile", {"id": huge}),
             ("ChangeAvailability", {"connectorId": huge, "type": "Operative"}),
             ("GetCompositeSchedule", {"connectorId": 1, "duration": huge}),
             ("GetCompositeSchedule", {"connectorId": huge, "duration": 1}),
-            ("CancelReservation", {"reservationId": -huge}), ("SendLocalList", {"listVersion": -huge, "updateType": "Full"}),
+            ("CancelReservation", {"reservationId": -huge}),
+            ("SendLocalList", {"listVersion": -huge, "updateType": "Full"}),
             ("UnlockConnector", {"connectorId": -huge}),
         ]:
             assert isinstance(await station.backend.call(action, payload), dict)
 
 
 BROKEN = [
-    "", "nonsense", "{}", "[]", "[2,", '[2,"x","Reset",{', '[2,"y"]', '[3,"nobody",{}]', '[4,"nobody","X","",{}]',
-    '[9,"z",{}]', "[[]]", b"\x00\xff", "[" * 50_000, '[2,"d","Reset",{"type":"\\ud800"}]', '[3,"nobody"]', "null", "1e999",
+    "",
+    "nonsense",
+    "{}",
+    "[]",
+    "[2,",
+    '[2,"x","Reset",{',
+    '[2,"y"]',
+    '[3,"nobody",{}]',
+    '[4,"nobody","X","",{}]',
+    '[9,"z",{}]',
+    "[[]]",
+    b"\x00\xff",
+    "[" * 50_000,
+    '[2,"d","Reset",{"type":"\\ud800"}]',
+    '[3,"nobody"]',
+    "null",
+    "1e999",
 ]
 
 

@@ -4,7 +4,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from ocpp_client import certificates, own_certificate, security_events
+from ocpp_client import certificates, own_certificate
 from ocpp_client.database import in_database
 from station import clock
 from station.domain.configuration import Origin
@@ -28,8 +28,12 @@ async def trust(authority):
 
 async def test_profile_2_the_backend_is_known_by_its_certificate(bench, authority):
     tls = server_context(authority.server())
-    async with bench(run=False, tls=tls, basic_auth=("TE100002440", b"0123456789abcdef"),
-                     keys={"AuthorizationKey": "0123456789abcdef", "SecurityProfile": "2"}) as station:
+    async with bench(
+        run=False,
+        tls=tls,
+        basic_auth=("TE100002440", b"0123456789abcdef"),
+        keys={"AuthorizationKey": "0123456789abcdef", "SecurityProfile": "2"},
+    ) as station:
         assert await trust(authority) == "Accepted"
         import asyncio
 
@@ -76,9 +80,7 @@ async def test_profile_3_the_station_is_known_by_a_certificate_signed_on_request
         assert subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value == "Operator"
         await in_database(own_certificate.take_signed, authority.sign_request(csr), clock.now())
         assert await in_database(own_certificate.exists)
-        await in_database(
-            configuration.change, {"SecurityProfile": "3"}, origin=Origin.LOCAL, actor="test", at=MOMENT
-        )
+        await in_database(configuration.change, {"SecurityProfile": "3"}, origin=Origin.LOCAL, actor="test", at=MOMENT)
         running = asyncio.create_task(station.link.run())
         await station.ready()
         assert station.backend.connection().client_certificate
@@ -87,8 +89,9 @@ async def test_profile_3_the_station_is_known_by_a_certificate_signed_on_request
 
 
 async def test_a05_a_profile_that_does_not_work_falls_back_to_the_one_that_did(bench):
-    async with bench(basic_auth=("TE100002440", b"0123456789abcdef"),
-                     keys={"AuthorizationKey": "0123456789abcdef"}) as station:
+    async with bench(
+        basic_auth=("TE100002440", b"0123456789abcdef"), keys={"AuthorizationKey": "0123456789abcdef"}
+    ) as station:
         await station.ready()
         await in_database(certificates.store, certificates.BACKEND_ROOT, *await root())
         assert await station.backend.call("ChangeConfiguration", {"key": "SecurityProfile", "value": "2"}) == {
@@ -142,8 +145,3 @@ async def test_a02_a_certificate_is_asked_for_signed_and_taken(bench, authority)
         assert await in_database(own_certificate.exists)
         events = await in_database(lambda: list(SecurityEvent.objects.values_list("type", flat=True)))
         assert events == ["InvalidChargePointCertificate"]
-
-
-def test_a04_the_critical_events_are_those_of_the_whitepaper(transactional_db):
-    assert security_events.record("StartupOfTheDevice", at=MOMENT).critical
-    assert not security_events.record("InvalidMessages", at=MOMENT, tech_info="x" * 300).critical

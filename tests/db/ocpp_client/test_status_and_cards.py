@@ -11,8 +11,14 @@ from tests.db.ocpp_client.conftest import MOMENT
 
 def bell(connector, status, revision, **more):
     return {
-        "type": "status.changed", "connector": connector, "status": status, "error_code": "NoError", "info": "",
-        "vendor_error_code": "", "at": MOMENT.isoformat(), "revision": revision,
+        "type": "status.changed",
+        "connector": connector,
+        "status": status,
+        "error_code": "NoError",
+        "info": "",
+        "vendor_error_code": "",
+        "at": MOMENT.isoformat(),
+        "revision": revision,
     } | more
 
 
@@ -137,7 +143,8 @@ async def test_the_meters_keys_are_handed_over_after_registration(bench):
         running = asyncio.create_task(station.link.run())
         frame = await station.backend.wait_for("DataTransfer")
         assert frame.payload == {
-            "vendorId": "generalConfiguration", "messageId": "setMeterConfiguration",
+            "vendorId": "generalConfiguration",
+            "messageId": "setMeterConfiguration",
             "data": '{"meters":[{"connectorId":1,"meterSerial":"M1","type":"SIGNATURE","publicKey":"ABCD"}]}',
         }
         await station.link.stop()

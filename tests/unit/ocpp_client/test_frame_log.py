@@ -13,7 +13,7 @@ SECRET = "k3y-that-nobody-sees"
 @pytest.fixture
 def lines(tmp_path):
     frame_log.write_to(tmp_path)
-    yield lambda: (tmp_path / "ocpp.log").read_text()
+    yield (tmp_path / "ocpp.log").read_text
     for handler in frame_log.logger.handlers:
         handler.close()
     frame_log.logger.handlers[:] = [logging.NullHandler()]
