@@ -386,13 +386,18 @@ class Work:
                 self._reboot()
 
     def _reboot(self) -> None:
-        reboots = self._job.data.get("reboots", 0)
+        reboots, now = self._job.data.get("reboots", 0), self._bench.now()
+        asked_at = file_jobs.moment(self._job.data.get("reboot_at"))
+        if asked_at and now - asked_at < _REBOOT_PATIENCE:
+            # It is going down, or coming up: a process of the worker may be quicker than the rest of the computer.
+            self._postpone(_POLL)
+            return
         if reboots >= _MOST_REBOOTS:
             self._bench.updates.undo()
             self._advance(Event.BOOTED_OLD, reason="no_reboot")
             return
         self._say_farewell()
-        self._postpone(_REBOOT_PATIENCE, reboots=reboots + 1)
+        self._postpone(_POLL, reboots=reboots + 1, reboot_at=now.isoformat())
         try:
             self._bench.reboot()
         except RebootRefused as refusal:
