@@ -109,6 +109,11 @@ class Authorizer:
         entry = query.list_entry or query.cache_entry
         return (entry.parent_id_tag or "") if entry else ""
 
+    async def contradicts_list(self, id_tag: str, status: str) -> bool:
+        """Tell whether the backend has just refused a card of its own list."""
+        query = await self._database(collect_query, id_tag, clock.now())
+        return is_list_conflict(query, BackendAnswer(status=AuthorizationStatus(status)))
+
     async def _online(self) -> bool:
         try:
             text = await self._redis.get(live.key(live.BACKEND))

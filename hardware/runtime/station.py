@@ -399,6 +399,8 @@ class Station:
             await self.write(_store_parent, point.session.id, parent)
         self.publisher.refresh()
         if data["status"] != "Accepted":
+            if await self.authorizer.contradicts_list(point.session.id_tag, data["status"]):
+                await self.tell_list_conflict()
             allowed = await self.database(configuration.get_optional_int, "MaxEnergyOnInvalidId") or 0
             if allowed > 0 and point.register_wh is not None:
                 point.session.energy_ceiling_wh = point.register_wh + allowed
