@@ -63,9 +63,10 @@ class ReaderField:
         self.was_seen = True
         return self.present
 
-    def clear(self) -> None:
+    def clear(self, *, now_s: float) -> None:
         """Take all tags away."""
-        self.present = None
+        if self.present is not None:
+            self.present, self.since_s = None, now_s
         self.waiting.clear()
         self.was_seen = True
 

@@ -228,7 +228,7 @@ class World:
         """Take all cars and cables away and mend everything; what the meters counted and the speed stay."""
         self.faults.clear()
         self.lines = dict.fromkeys(self.lines, LineMode.OK)
-        self.reader.clear()
+        self.reader.clear(now_s=self.now_s)
         self.backend_link, self.signal_percent = True, BASIC_SIGNAL_PERCENT
         for point in self.points.values():
             point.faults.clear()
