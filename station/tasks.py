@@ -19,7 +19,7 @@ from station.host import archives, for_settings, updates, versions
 from station.host.power import MainProcessIsAway, RebootIsRefused
 from station.models import TrustedCertificate
 from station.services import commands, diagnostics, file_job_runner, file_jobs
-from station.services.file_job_runner import RebootRefused, Workbench
+from station.services.file_job_bench import RebootRefused, Workbench
 from station.services.transfers import Exchange
 
 ACTOR = "update"

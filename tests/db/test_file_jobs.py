@@ -26,7 +26,7 @@ from station.host.updates import SlotUpdates
 from station.models import ChargingSession, FileJob, LogEntry, SecurityEvent, TrustedCertificate
 from station.paths import DataDirectory
 from station.services import configuration, diagnostics, file_job_runner, file_jobs, journal, security_log
-from station.services.file_job_runner import RebootRefused, Workbench
+from station.services.file_job_bench import RebootRefused, Workbench
 from station.services.transfers import Exchange
 from station.services.transfers.errors import ConnectionBroken, LoginRefused
 from tests.images import Maker

@@ -1,0 +1,53 @@
+"""What the work on file jobs needs of the world around it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from station.domain.commands import Command, Outcome
+from station.services.transfers import Exchange
+
+
+class RebootRefused(Exception):
+    """The computer cannot be restarted."""
+
+
+class Updates(Protocol):
+    """See `station.host.updates.UpdatePort`."""
+
+    def check(self, image: Path, *, needs_signature: bool, is_proven: bool) -> str: ...
+    def install(self, image: Path, *, ticket: str, needs_signature: bool, is_proven: bool) -> None: ...
+    def result(self, ticket: str, /) -> str: ...
+    def undo(self) -> None: ...
+
+
+class Packer(Protocol):
+    """Writes an archive of the logs; `is_security`: of the security log only. `check` may raise to give up."""
+
+    def __call__(
+        self,
+        target: Path,
+        *,
+        start: datetime | None,
+        stop: datetime | None,
+        is_security: bool,
+        at: datetime,
+        check: Callable[[], None],
+    ) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """What the work needs of the world around it. `exchange` is a pattern for transfers."""
+
+    directory: Path
+    locks: Path
+    exchange: Exchange
+    pack: Packer
+    updates: Updates
+    reboot: Callable[[], None]
+    submit: Callable[[Command, datetime], Outcome]
+    now: Callable[[], datetime]
+    wait: Callable[[float], None]

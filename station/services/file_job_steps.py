@@ -1,0 +1,311 @@
+"""The steps of a long job with a file, each of which can be cut short anywhere and done again."""
+
+import logging
+import shutil
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from station.domain import file_jobs as machine
+from station.domain.commands import PrepareUpdate
+from station.domain.file_jobs import Event, Kind, Retrying, Step
+from station.domain.firmware import ImageRefused
+from station.models import ChargingSession, FileJob
+from station.services import configuration, file_jobs, journal, security_log, signing, transfers
+from station.services.diagnostics import locations
+from station.services.file_job_bench import RebootRefused, Workbench
+from station.services.transfers import Exchange, Location
+from station.services.transfers.errors import (
+    ConnectionBroken,
+    LocationRefused,
+    LoginRefused,
+    ProtocolUnknown,
+    QuotaExceeded,
+    TransferCancelled,
+    TransferFailed,
+)
+
+_POLL = timedelta(seconds=1)
+# An archive nobody could be given is worthless after a day (and takes room).
+_UPLOAD_LIFE = timedelta(days=1)
+# While somebody charges the points are taken out of service again at times: the hardware process may be a new one.
+_ASK_AGAIN = timedelta(minutes=5)
+_HARDWARE_PATIENCE = timedelta(minutes=10)
+# How long a reboot may take until it is asked for again.
+_REBOOT_PATIENCE = timedelta(seconds=90)
+_MOST_REBOOTS = 3
+_MOST_RELEASES = 30
+# The last status before a reboot gets this long to leave the station.
+_FAREWELL_S = 3.0
+# A server that gives a byte now and then would hold a job for ever.
+_LONGEST_TRY = timedelta(hours=4)
+_CANCEL_CHECK = timedelta(milliseconds=500)
+_SIGNATURE_CODES = {"signature_wrong", "signature_missing"}
+_FAREWELL_LOOK_S = 0.1
+logger = logging.getLogger(__name__)
+
+
+class Work:
+    """One step of one job."""
+
+    def __init__(self, job: FileJob, bench: Workbench) -> None:
+        self._job = job
+        self._bench = bench
+        self._kind = Kind(job.kind)
+        self._directory = bench.directory / str(job.pk)
+        self._began_at = self._last_check = bench.now()
+
+    def do(self) -> None:
+        """Do what the step asks for."""
+        match Step(self._job.step):
+            case Step.WAITING:
+                self._wait_until_retrieval()
+            case Step.TRANSFERRING:
+                self._transfer()
+            case Step.VERIFYING:
+                self._verify()
+            case Step.SCHEDULED:
+                self._wait_until_installation()
+            case Step.PREPARING:
+                self._prepare()
+            case Step.INSTALLING:
+                self._install()
+            case Step.REBOOTING:
+                self._restart()
+            case Step.CANCELLING:
+                self._advance(Event.CLEANED)
+            case _:
+                self._clean()
+
+    def _advance(self, event: Event, *, due_at: datetime | None = None, **data: Any) -> None:
+        self._job = file_jobs.advance(self._job, event, at=self._bench.now(), due_at=due_at, **data)
+
+    def _postpone(self, delay: timedelta, *, failed: bool = False, **data: Any) -> None:
+        self._job = file_jobs.postpone(self._job, due_at=self._bench.now() + delay, failed=failed, **data)
+
+    def _check(self) -> None:
+        """Raise `TransferCancelled` when a newer request has taken this job's place; looks only now and then."""
+        now = self._bench.now()
+        if now - self._last_check >= _CANCEL_CHECK:
+            self._last_check = now
+            if now - self._began_at > _LONGEST_TRY:
+                raise ConnectionBroken("the transfer takes too long")
+            if not file_jobs.is_wanted(self._job):
+                raise TransferCancelled
+
+    # Waiting and transfer
+
+    def _wait_until_retrieval(self) -> None:
+        if not self._waits_for("retrieve_at"):
+            self._advance(Event.BEGUN)
+
+    def _waits_for(self, name: str) -> bool:
+        """Put the job off until a date of the request, saying so once; answer False when it has come."""
+        date = file_jobs.moment(self._job.data.get(name))
+        if date is None or date <= self._bench.now():
+            return False
+        if self._job.data.get("announced") == name:
+            self._postpone(date - self._bench.now())
+        else:
+            self._advance(Event.POSTPONED, due_at=date, announced=name)
+        return True
+
+    def _transfer(self) -> None:
+        starts = self._job.data.get("starts", 0) + 1
+        retrying = Retrying.of(self._job.request.get("retries"), self._job.request.get("retryInterval"))
+        if starts > self._job.attempts + machine.MOST_INTERRUPTIONS:
+            self._advance(Event.TRANSFER_FAILED, reason="interrupted too often")
+            return
+        self._postpone(timedelta(0), starts=starts)
+        try:
+            if self._kind.is_update:
+                self._download()
+            else:
+                self._upload()
+        except TransferCancelled:
+            return
+        except LocationRefused as refusal:
+            unknown = isinstance(refusal, ProtocolUnknown)
+            event = Event.PROTOCOL_UNKNOWN if unknown else Event.LOCATION_UNREADABLE
+            self._advance(event, reason=str(refusal))
+        except QuotaExceeded as refusal:
+            self._advance(Event.TRANSFER_FAILED, reason=str(refusal))
+        except (TransferFailed, OSError) as failure:
+            self._try_again(failure, retrying)
+        else:
+            self._advance(Event.TRANSFERRED)
+
+    def _try_again(self, failure: Exception, retrying: Retrying) -> None:
+        now = self._bench.now()
+        logger.warning("file job %s (%s): try %s failed: %s", self._job.pk, self._kind, self._job.attempts + 1, failure)
+        next_try = retrying.next_try(self._job.attempts + 1, now)
+        is_late = not self._kind.is_update and next_try and next_try > self._job.created_at + _UPLOAD_LIFE
+        if next_try is None or is_late:
+            event = Event.TRANSFER_FORBIDDEN if isinstance(failure, LoginRefused) else Event.TRANSFER_FAILED
+            self._advance(event, reason=str(failure)[:200])
+        else:
+            self._postpone(next_try - now, failed=True, reason=str(failure)[:200])
+
+    def _exchange(self) -> Exchange:
+        return replace(self._bench.exchange, check=self._check, on_new_host=self._note_host)
+
+    def _note_host(self, where: str, fingerprint: str) -> None:
+        journal.log("files.host_key_new", at=self._bench.now(), where=where, fingerprint=fingerprint)
+
+    def _location(self) -> Location:
+        return Location.read(next(locations(self._job.request), ""))
+
+    def _upload(self) -> None:
+        location = self._location()
+        archive = self._directory / self._job.file
+        if not archive.exists():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            start, stop = (self._job.data.get(name) for name in ("start", "stop"))
+            self._bench.pack(
+                archive,
+                start=datetime.fromisoformat(start) if start else None,
+                stop=datetime.fromisoformat(stop) if stop else None,
+                is_security=self._job.data.get("security", False),
+                at=self._bench.now(),
+                check=self._check,
+            )
+        transfers.upload(location, archive, self._job.file, self._exchange())
+
+    def _download(self) -> None:
+        location = self._location()
+        image = self._directory / self._job.file
+        if image.exists():
+            return
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        room = shutil.disk_usage(self._directory).free // 3
+        exchange = self._exchange()
+        # The image, what it unpacks to, and as much again for everything else.
+        transfers.download(location, image, replace(exchange, most_bytes=min(exchange.most_bytes, room)))
+
+    # Installation
+
+    @property
+    def _is_proven(self) -> bool:
+        return self._kind is Kind.SIGNED_FIRMWARE
+
+    @property
+    def _image(self) -> Path:
+        return self._directory / self._job.file
+
+    def _verify(self) -> None:
+        try:
+            if self._is_proven:
+                firmware = self._job.request["firmware"]
+                signing.check_signature(self._image, firmware["signingCertificate"], firmware["signature"])
+            version = self._bench.updates.check(
+                self._image,
+                needs_signature=configuration.get_bool("/update/requireSignature"),
+                is_proven=self._is_proven,
+            )
+        except signing.SignatureWrong as refusal:
+            self._refuse(Event.SIGNATURE_REFUSED, "signature_wrong", str(refusal))
+        except ImageRefused as refusal:
+            is_signature = refusal.code in _SIGNATURE_CODES
+            event = Event.SIGNATURE_REFUSED if is_signature else Event.IMAGE_REFUSED
+            self._refuse(event, refusal.code, str(refusal))
+        except OSError as error:
+            self._refuse(Event.IMAGE_REFUSED, "unreadable", str(error))
+        else:
+            self._advance(Event.VERIFIED, version=version)
+
+    def _refuse(self, event: Event, code: str, detail: str) -> None:
+        logger.warning("file job %s: the image is refused: %s", self._job.pk, detail)
+        with transaction.atomic():
+            if event is Event.SIGNATURE_REFUSED:
+                security_log.record("InvalidFirmwareSignature", at=self._bench.now(), tech_info=detail)
+            self._advance(event, reason=code)
+
+    def _wait_until_installation(self) -> None:
+        if not self._waits_for("install_at"):
+            self._advance(Event.BEGUN, preparing_since=self._bench.now().isoformat())
+
+    def _prepare(self) -> None:
+        """Take the free points out of service and wait until nobody charges (whitepaper L01.FR.06/07)."""
+        now = self._bench.now()
+        is_charging = ChargingSession.objects.running().exists()
+        asked_at = file_jobs.moment(self._job.data.get("asked_at"))
+        if is_charging and asked_at and now - asked_at < _ASK_AGAIN:
+            self._postpone(_POLL)
+            return
+        # In the row first: whatever happens now, the points are given back in the end.
+        self._postpone(_POLL, prepared=True)
+        outcome = self._bench.submit(PrepareUpdate(begin=True), now)
+        if outcome.succeeded:
+            self._postpone(_POLL, asked_at=now.isoformat(), preparing_since=now.isoformat())
+            if not ChargingSession.objects.running().exists():
+                self._advance(Event.FREED)
+        elif now - datetime.fromisoformat(self._job.data["preparing_since"]) > _HARDWARE_PATIENCE:
+            self._advance(Event.INSTALL_FAILED, reason="hardware_absent")
+
+    def _install(self) -> None:
+        try:
+            self._bench.updates.install(
+                self._image,
+                ticket=self._job.data["ticket"],
+                needs_signature=configuration.get_bool("/update/requireSignature"),
+                is_proven=self._is_proven,
+            )
+        except (ImageRefused, OSError) as error:
+            logger.warning("file job %s: the installation failed: %s", self._job.pk, error)
+            self._bench.updates.undo()
+            self._advance(Event.INSTALL_FAILED, reason=str(error)[:200])
+        else:
+            self._advance(Event.SWITCHED)
+
+    def _restart(self) -> None:
+        match self._bench.updates.result(self._job.data["ticket"]):
+            case "running":
+                security_log.record(
+                    "FirmwareUpdated", at=self._bench.now(), tech_info=self._job.data.get("version", "")
+                )
+                self._advance(Event.BOOTED_NEW)
+            case "not_running":
+                self._bench.updates.undo()
+                self._advance(Event.BOOTED_OLD, reason="not_running")
+            case _:
+                self._reboot()
+
+    def _reboot(self) -> None:
+        reboots, now = self._job.data.get("reboots", 0), self._bench.now()
+        asked_at = file_jobs.moment(self._job.data.get("reboot_at"))
+        if asked_at and now - asked_at < _REBOOT_PATIENCE:
+            # It is going down, or coming up: a process of the worker may be quicker than the rest of the computer.
+            self._postpone(_POLL)
+            return
+        if reboots >= _MOST_REBOOTS:
+            self._bench.updates.undo()
+            self._advance(Event.BOOTED_OLD, reason="no_reboot")
+            return
+        self._say_farewell()
+        self._postpone(_POLL, reboots=reboots + 1, reboot_at=now.isoformat())
+        try:
+            self._bench.reboot()
+        except RebootRefused as refusal:
+            self._bench.updates.undo()
+            self._advance(Event.BOOTED_OLD, reason=str(refusal)[:200])
+
+    def _say_farewell(self) -> None:
+        waited_s = 0.0
+        while waited_s < _FAREWELL_S and FileJob.objects.filter(id=self._job.pk, data__has_key="untold").exists():
+            self._bench.wait(_FAREWELL_LOOK_S)
+            waited_s += _FAREWELL_LOOK_S
+
+    # The end
+
+    def _clean(self) -> None:
+        """Give the charging points back and delete the files; only then is the job over."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._job.data.get("prepared"):
+            outcome = self._bench.submit(PrepareUpdate(begin=False), self._bench.now())
+            if not outcome.succeeded and self._job.attempts < _MOST_RELEASES:
+                self._postpone(_POLL, failed=True)
+                return
+        file_jobs.finish(self._job, at=self._bench.now())
