@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable
 
 from station import clock
+from station.domain.faults import FaultCode
 from station.domain.ports import ControllerStatus, DeviceError, EvseController
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
@@ -54,6 +55,8 @@ class Actuator:
         if not await self._try_current():
             return
         await asyncio.sleep(max(self._lock_moves_until_s - clock.monotonic_s(), 0.0))
+        if self.locked and not await self._bolt_is_in():
+            return
         if self.enabled and (self._commanded_limit == self.limit or await self._try_current()):
             await self._try(self._controller.set_enabled(True))
 
@@ -96,6 +99,15 @@ class Actuator:
             await (self.lock() if self.locked else self.unlock())
         if self._confirmed_available != self.available:
             await self.set_available(self.available)
+
+    async def _bolt_is_in(self) -> bool:
+        """Ask the board whether the lock has failed; a jam it has noticed must not be overtaken by the energy."""
+        try:
+            status = await self._controller.read_status()
+        except DeviceError as error:
+            log.info("the lock could not be asked: %s", error)
+            return False
+        return FaultCode.CONNECTOR_LOCK_FAILURE not in status.faults
 
     async def _try_current(self) -> bool:
         wanted = self.limit

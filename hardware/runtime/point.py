@@ -282,6 +282,8 @@ class ChargingPoint:
             case DisableCharging():
                 await self.actuator.disable()
             case LockPlug():
+                # From here on the plug is held for this session; an earlier driver's card must not open it.
+                self.kept_locked_for = None
                 await self.actuator.lock()
             case UnlockPlug():
                 self.kept_locked_for = None
