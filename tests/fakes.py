@@ -190,6 +190,8 @@ class Outlet:
         self.available = True
         self.offered = 0
         self.bolt_jammed = False
+        self.bolt_takes_s = 0.15
+        self._bolt_in = False
         self.lock_at_s = 0.0
         self.faults: set[FaultCode] = set()
         self.button = False
@@ -222,13 +224,28 @@ class Outlet:
     # --- physics
 
     @property
-    def locked(self) -> bool:
-        stuck = self.bolt_jammed and asyncio.get_running_loop().time() - self.lock_at_s >= 0.15
-        return self.lock_commanded != stuck if stuck else self.lock_commanded
+    def bolt_in(self) -> bool:
+        """Where the bolt really is."""
+        self._move_bolt()
+        return self._bolt_in
 
     @property
     def lock_failed(self) -> bool:
-        return self.bolt_jammed and asyncio.get_running_loop().time() - self.lock_at_s >= 0.15
+        """Whether the board has noticed that the bolt did not arrive."""
+        self._move_bolt()
+        return self._bolt_in != self.lock_commanded and self._bolt_should_be_there()
+
+    @property
+    def locked(self) -> bool:
+        """What the board says: the command at once, the truth when its motor has run."""
+        return self.lock_commanded != self.lock_failed
+
+    def _bolt_should_be_there(self) -> bool:
+        return asyncio.get_running_loop().time() - self.lock_at_s >= self.bolt_takes_s
+
+    def _move_bolt(self) -> None:
+        if not self.bolt_jammed and self._bolt_should_be_there():
+            self._bolt_in = self.lock_commanded
 
     @property
     def pwm_on(self) -> bool:
@@ -250,7 +267,7 @@ class Outlet:
 
     def settle(self) -> None:
         """Let the car follow, as late as it likes."""
-        if self.cable and self.car is None and not self.lock_commanded:
+        if self.cable and self.car is None and not self.bolt_in:
             self.cable = 0
         car, target = self.car, self.target()
         if car is None:
@@ -322,9 +339,7 @@ class FakeController(_Device):
 
     async def identify(self) -> ControllerIdentity:
         await self._answer()
-        return ControllerIdentity(
-            model="FAKE-EVSE", serial=f"C{self.outlet.number}", hardware_id="1/1", firmware="1.0"
-        )
+        return ControllerIdentity(model="FAKE-EVSE", serial=f"C{self.outlet.number}", hardware_id="1/1", firmware="1.0")
 
     async def read_status(self) -> ControllerStatus:
         await self._answer()
@@ -368,8 +383,9 @@ class FakeController(_Device):
 
     def _drive(self, *, locked: bool) -> None:
         if self.outlet.lock_commanded != locked:
-            self.outlet.lock_commanded, self.outlet.lock_at_s = locked, asyncio.get_running_loop().time()
-        self.outlet.settle()
+            loop = asyncio.get_running_loop()
+            self.outlet.lock_commanded, self.outlet.lock_at_s = locked, loop.time()
+            loop.call_later(self.outlet.bolt_takes_s + 0.001, self.outlet.settle)
 
     async def restart(self) -> None:
         await self._answer()
@@ -531,5 +547,3 @@ class Hall:
             present[number] = current
             highest = max(highest, sum(present.values()))
         return highest
-
-

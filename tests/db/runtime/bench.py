@@ -15,10 +15,10 @@ from django.db import connections
 from hardware.runtime.station import Station
 from station import clock
 from station.domain.commands import Command, Origin, Outcome
-from station.models import ChargingSession, OutboxMessage
+from station.models import ChargingProfileRow, ChargingSession, OutboxMessage
 from station.services import configuration
 from station.services.commands import Envelope
-from tests.fakes import Bells, Clock, FakeRedis, Hall, InlineDatabase, Outlet, VirtualLoop
+from tests.fakes import Bells, Car, Clock, FakeRedis, Hall, InlineDatabase, Outlet, VirtualLoop
 from whitelist.models import Card
 
 T = TypeVar("T")
@@ -76,9 +76,7 @@ class Bench:
 
     async def start(self, *, wait: bool = True) -> None:
         """Start the control loop (anew) over the same hardware and database."""
-        self.station = Station(
-            self.hall.devices(), host=self.hall.computer.host(), redis=self.redis, has_lock=True
-        )
+        self.station = Station(self.hall.devices(), host=self.hall.computer.host(), redis=self.redis, has_lock=True)
         self._main = asyncio.create_task(self.station.run())
         if wait:
             await self.until(lambda: self.station.recovered)
@@ -101,7 +99,7 @@ class Bench:
     def _contactor_closes(self, outlet: Outlet) -> None:
         if not ChargingSession.objects.running().on(outlet.number).exists():
             self.broken_promises.append(f"energy without a session in the journal at {outlet.number}")
-        if not outlet.locked:
+        if not outlet.bolt_in:
             self.broken_promises.append(f"energy without a lock at {outlet.number}")
 
     # --- the backend
@@ -173,12 +171,12 @@ class Bench:
 
     async def charge(self, number: int = 1, *, card: str = CARD, **car: Any) -> None:
         """Plug a car in and charge with a card."""
-        from tests.fakes import Car
-
         self.hall.outlets[number].plug(Car(**car))
         await self.phase("plugged", number)
         self.hall.reader.tap(card)
         await self.phase("charging", number)
+        # The card leaves the field, so that the next tap is one.
+        await asyncio.sleep(1.0)
 
     def messages(self, *actions: str) -> list[tuple[str, dict[str, Any]]]:
         """Read the queue to the backend."""
@@ -202,10 +200,28 @@ def configure(items: dict[str, str]) -> None:
     configuration.change(items, origin=Origin.LOCAL, actor="test", at=clock.now())
 
 
-def list_card(uid: str, *, group: str = "", authorization: str = "Accepted") -> None:
-    Card.objects.create(
-        uid=uid, key=uid.casefold(), group=group, authorization=authorization, changed_at=clock.now()
+def profile(limit_a: float, *, connector_id: int = 0, purpose: str = "TxDefaultProfile", level: int = 0) -> None:
+    """Install a charging profile of one period, or replace it."""
+    content = {
+        "chargingProfileId": 100 + level,
+        "stackLevel": level,
+        "chargingProfilePurpose": purpose,
+        "chargingProfileKind": "Relative" if purpose != "ChargePointMaxProfile" else "Absolute",
+        "chargingSchedule": {
+            "chargingRateUnit": "A",
+            "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit_a}],
+        },
+    }
+    ChargingProfileRow.objects.update_or_create(
+        connector_id=connector_id,
+        purpose=purpose,
+        stack_level=level,
+        defaults={"profile_id": 100 + level, "profile": content, "installed_at": clock.now()},
     )
+
+
+def list_card(uid: str, *, group: str = "", authorization: str = "Accepted") -> None:
+    Card.objects.create(uid=uid, key=uid.casefold(), group=group, authorization=authorization, changed_at=clock.now())
 
 
 def in_virtual_time(scenario: Callable[..., Awaitable[None]]) -> Callable[..., None]:
