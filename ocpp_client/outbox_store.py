@@ -4,6 +4,7 @@ Everything here is synchronous database work. There is one sender, so a row in `
 """
 
 import uuid
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from django.db import transaction
 
 from ocpp_client import authorization_cache
+from ocpp_client.database import without_flush
 from ocpp_client.ports import LocalList
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
@@ -82,6 +84,13 @@ def unheard_refusals() -> list[StartAnswered]:
     ]
 
 
+def look(at: datetime) -> Claimed | Wait | None:
+    """Claim the oldest message; takes no write lock while nothing is owed."""
+    return claim(at) if OutboxMessage.objects.filter(status=OutboxStatus.PENDING).exists() else None
+
+
+# A claim that a power cut undoes is what `recover` would have undone anyway.
+@without_flush()
 @transaction.atomic(savepoint=False)
 def claim(at: datetime) -> Claimed | Wait | None:
     """Claim the oldest message; None when nothing is owed."""
@@ -108,12 +117,16 @@ def _payload(row: OutboxMessage) -> dict[str, Any]:
     return {**row.payload, "transactionId": number}
 
 
-@transaction.atomic
 def settle_and_claim(
     claimed: Claimed, answer: dict[str, Any], at: datetime, local_list: LocalList
 ) -> tuple[StartAnswered | None, Claimed | Wait | None]:
-    """Record an answer and claim the next message in one commit: each message costs one flush of the disk."""
-    return settle(claimed.id, answer, at, local_list), claim(at)
+    """Record an answer and claim the next message in one commit.
+
+    Only what begins and ends a session waits for the disk: meter values that a power cut makes undelivered again are
+    repeated under their id.
+    """
+    with without_flush() if claimed.action == "MeterValues" else nullcontext(), transaction.atomic():
+        return settle(claimed.id, answer, at, local_list), claim(at)
 
 
 @transaction.atomic(savepoint=False)
@@ -196,11 +209,6 @@ def undelivered(message_id: str) -> int | None:
         .values_list("id", flat=True)
         .first()
     )
-
-
-def oldest_is_waiting() -> bool:
-    """Tell whether anything is left to send, due or not."""
-    return OutboxMessage.objects.filter(status=OutboxStatus.PENDING).exists()
 
 
 def forget_delivered(at: datetime) -> int:
