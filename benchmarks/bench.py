@@ -1,6 +1,7 @@
 """The bench: a real station with simulated hardware and a real backend, both made for one measurement."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 import time
@@ -97,7 +98,7 @@ class Bench:
 @asynccontextmanager
 async def bench(name: str, *, config: Mapping[str, str] | None = None, launched: bool = True) -> AsyncIterator[Bench]:
     """Give a fresh station in a directory of its own; everything is gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir="/tmp"))  # noqa: S108 - a path short enough to read
+    directory = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=os.environ.get("BENCH_DIRECTORY")))
     ports = _free_ports()
     station = Station(data=directory / "station", http_port=next(ports), sim_port=next(ports))
     try:
