@@ -27,17 +27,20 @@ def begin(request: HttpRequest, user: User, *, at: datetime) -> None:
 
 
 def has_ended(session: SessionBase, *, at: datetime) -> bool:
-    """Tell whether the session was idle for too long or is too old; a clock set back ends it, too."""
+    """Tell whether the session was idle for too long or is too old.
+
+    A clock that was corrected by minutes ends no session; one set back further does, as it would prolong it.
+    """
     now_s = at.timestamp()
     started_s, seen_s = session.get(_STARTED), session.get(_SEEN)
     if started_s is None or seen_s is None:
         return True
-    return not (0 <= now_s - started_s < ABSOLUTE_S and 0 <= now_s - seen_s < IDLE_S)
+    return not (-IDLE_S < now_s - started_s < ABSOLUTE_S and -IDLE_S < now_s - seen_s < IDLE_S)
 
 
 def note_activity(session: SessionBase, *, at: datetime) -> None:
     """Remember that the user did something."""
-    if at.timestamp() - session[_SEEN] >= _STAMP_KEPT_S:
+    if abs(at.timestamp() - session[_SEEN]) >= _STAMP_KEPT_S:
         session[_SEEN] = at.timestamp()
 
 

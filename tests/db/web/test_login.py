@@ -164,6 +164,17 @@ def test_a_session_ends_after_twelve_hours_whatever_is_done(admin, stranger: Cli
     assert stranger.get("/profile").status_code == 302
 
 
+@pytest.mark.parametrize(("minutes", "answer"), [(-5, 200), (-60, 302)])
+def test_a_corrected_clock_ends_no_session_but_one_set_far_back_does(
+    admin, stranger: Client, parts, now, *, minutes: int, answer: int
+):
+    sign_in(stranger)
+
+    now.advance(minutes=minutes)
+
+    assert stranger.get("/").status_code == answer
+
+
 def test_the_sixth_session_ends_the_oldest(admin, parts, now):
     browsers = [Client(HTTP_HOST="localhost") for _ in range(6)]
     for browser in browsers:
