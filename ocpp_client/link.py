@@ -10,7 +10,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from ocpp_client import endpoint, frame_log, frames
+from ocpp_client import database, endpoint, frame_log, frames
 from ocpp_client.authorizer import Authorizer
 from ocpp_client.backoff import Backoff
 from ocpp_client.calls import DEFAULT_TIMEOUT_S, Calls, NotConnectedError, NotDeliveredError
@@ -348,10 +348,13 @@ class BackendLink:
 
     async def _look(self) -> None:
         """Find out by ourselves what a lost bell would have told: settings, outbox, statuses."""
-        watch = await in_database(configuration.Watch)
+        watch, seen = await in_database(configuration.Watch), await in_database(database.version)
         while True:
             self._look_bell.clear()
             await rung(self._look_bell, self.timing.look_s)
+            before, seen = seen, await in_database(database.version)
+            if seen is not None and seen == before and not self.status.is_suspicious:
+                continue
             if await in_database(watch.changes):
                 self.heartbeat.restart()
                 if await in_database(endpoint.configured) != self.standing.endpoint:

@@ -72,7 +72,7 @@ class OutboxSender:
         claimed, self._next = self._next, None
         if not isinstance(claimed, Claimed):
             self._bell.clear()
-            found = await in_database(outbox_store.claim, clock.now())
+            found = await in_database(outbox_store.look, clock.now())
             if not isinstance(found, Claimed):
                 return found.seconds if found else None
             claimed = found

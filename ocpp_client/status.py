@@ -67,6 +67,11 @@ class StatusReporter:
         self._one_at_a_time = asyncio.Lock()
         self._vendor = ""
 
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether the table knows a change whose bell has not come yet."""
+        return bool(self._suspected)
+
     def take_bell(self, message: dict[str, Any]) -> None:
         """Note a change told by the control loop; while offline only the table remembers it."""
         report = _from_bell(message)
