@@ -40,10 +40,16 @@ class OutboxSender:
         self._on_progress = on_progress
         self._bell = asyncio.Event()
         self._next: Claimed | Wait | None = None
+        self._settling = asyncio.Lock()
 
     def ring(self) -> None:
         """Look into the outbox now."""
         self._bell.set()
+
+    async def settled(self) -> None:
+        """Wait until an answer that has come is written down: what the backend sends next may build upon it."""
+        async with self._settling:
+            return
 
     async def recover(self) -> None:
         """Take up what an earlier process left, and repeat refusals nobody may have heard."""
@@ -103,9 +109,10 @@ class OutboxSender:
             await asyncio.shield(in_database(outbox_store.put_back, claimed))
             raise
         try:
-            started, following = await in_database(
-                outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list
-            )
+            async with self._settling:
+                started, following = await in_database(
+                    outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list
+                )
         except TransactionUnknownError as error:
             # The transaction the backend may have begun has no number we could stop it by; a repetition under the same
             # id would only get the same answer.

@@ -109,7 +109,8 @@ async def remote_start(request: Request) -> Reply:
 
 
 async def remote_stop(request: Request) -> Reply:
-    """Stop a transaction by its number."""
+    """Stop a transaction by its number, which may have come with the frame before."""
+    await request.link.outbox.settled()
     command = commands.StopSession(transaction_id=request.payload["transactionId"], reason="Remote")
     return status(_accepted(await request.submit(command)))
 

@@ -19,6 +19,9 @@ _FILE_KINDS = {
     "SignedFirmwareStatusNotification": "signed_firmware",
 }
 
+# A meter is read at least every two seconds; a little more is a missed reading.
+_PRESENT = timedelta(seconds=5)
+
 
 async def trigger_message(request: Request) -> Reply:
     """Send the message the backend asks for, after the answer."""
@@ -135,8 +138,11 @@ def _sample(request: Request, connector: dict[str, Any]) -> Sample | None:
         currents=(currents[0], currents[1], currents[2]),
         frequency=None if frequency is None else MilliHertz(frequency),
     )
+    age = timedelta(milliseconds=connector.get("reading_age_ms") or 0)
     return Sample(
-        at=request.at - timedelta(milliseconds=connector.get("reading_age_ms") or 0),
+        # What the meter said last is its present value, and is told in the order of time (section 3.7); when the meter
+        # has been silent since, the moment of its last word is told instead.
+        at=request.at if age <= _PRESENT else request.at - age,
         reading=reading,
         context=ReadingContext.TRIGGER,
         offered=MilliAmpere(connector.get("offered_ma") or 0),
