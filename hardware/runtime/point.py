@@ -86,6 +86,9 @@ class Surroundings(Protocol):
     def outbox_filled(self) -> None:
         """Hear that a message for the backend was written."""
 
+    async def session_written(self) -> None:
+        """Hear that a session was begun or ended in the journal."""
+
     def journal_failed(self, error: Exception) -> None:
         """Hear that the journal cannot be written."""
 
@@ -318,6 +321,8 @@ class ChargingPoint:
             raise JournalUnwritableError(str(error)) from error
         self.session = RunningSession.of(row)
         self._around.outbox_filled()
+        if permission.profile is not None or permission.reservation_id is not None:
+            await self._around.session_written()
 
     async def _register_for_start(self) -> MeterReading:
         if self.reading is not None and clock.monotonic_s() - self.reading.read_at_s < REGISTER_IS_FRESH_S:
@@ -360,6 +365,7 @@ class ChargingPoint:
                 await asyncio.sleep(1.0)
         self.session = None
         self._around.outbox_filled()
+        await self._around.session_written()
 
     async def _wait_for_no_current(self) -> None:
         deadline = clock.monotonic_s() + CURRENT_ENDS_S

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hardware.runtime.bell import rung
 from hardware.runtime.point import ChargingPoint
 from station import clock
-from station.domain.faults import FaultCode
+from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
 from station.domain.ports import DeviceError, DeviceRefusedError, ReaderSignal, StationInputs, StationIo, TagReader
 from station.domain.supervision import Watch
@@ -52,8 +52,9 @@ async def poll_controller(
     *,
     observed: Callable[[ChargingPoint], Awaitable[None]],
     faults_changed: Callable[[ChargingPoint], Awaitable[None]],
+    station_fault: Callable[[str, frozenset[FaultCode]], Awaitable[None]],
 ) -> None:
-    """Read one controller for ever: pilot, lock, errors."""
+    """Read one controller for ever: pilot, lock, errors, and the station's contacts wired to it."""
     silence = Silence(patience_s=CONTROLLER_SILENT_S)
     await _open(point.controller.open, f"controller {point.number}")
     while True:
@@ -75,7 +76,9 @@ async def poll_controller(
             silence.heard()
             point.equipment.controller_ok = True
             news = point.on_fault("silence", frozenset())
-            news |= point.on_fault("controller", status.faults)
+            of_station = frozenset(code for code in status.faults if CATALOGUE[code].scope is Scope.STATION)
+            await station_fault(f"controller {point.number}", of_station)
+            news |= point.on_fault("controller", status.faults - of_station)
             if news:
                 await faults_changed(point)
             await point.observe(status)
@@ -103,7 +106,7 @@ async def poll_meter(
     *,
     measured: Callable[[ChargingPoint], Awaitable[None]],
     faults_changed: Callable[[ChargingPoint], Awaitable[None]],
-    station_fault: Callable[[int, frozenset[FaultCode]], Awaitable[None]],
+    station_fault: Callable[[str, frozenset[FaultCode]], Awaitable[None]],
 ) -> None:
     """Read one meter for ever, judge its values, and keep its identity."""
     if point.meter is None:
@@ -141,7 +144,7 @@ async def poll_meter(
                 )
             if watch.since:
                 period = min(period, 0.5)
-            await station_fault(point.number, proven & {FaultCode.UNDER_VOLTAGE})
+            await station_fault(f"meter {point.number}", proven & {FaultCode.UNDER_VOLTAGE})
             if point.on_fault("meter", frozenset()) | point.on_fault("values", proven - {FaultCode.UNDER_VOLTAGE}):
                 await faults_changed(point)
             await measured(point)

@@ -106,7 +106,14 @@ class Station:
             group.create_task(self.publisher.publish_live())
             group.create_task(Recovery(self).run())
             for point in self.points.values():
-                group.create_task(poll_controller(point, observed=self._observed, faults_changed=self._faults_changed))
+                group.create_task(
+                    poll_controller(
+                        point,
+                        observed=self._observed,
+                        faults_changed=self._faults_changed,
+                        station_fault=self._station_fault,
+                    )
+                )
                 group.create_task(
                     poll_meter(
                         point,
@@ -174,6 +181,13 @@ class Station:
     def outbox_filled(self) -> None:
         """Wake the OCPP process: there is something to send."""
         self._spawn(self.publisher.ring_outbox())
+
+    async def session_written(self) -> None:
+        """Read again what comes and goes with a session: the profiles of its own, the reservation it used."""
+        framework = await self.write(read_framework)
+        if framework is not None:
+            self.limits.framework = framework
+        await self.reload_reservations()
 
     def journal_failed(self, error: Exception) -> None:
         """Refuse new sessions until the journal can be written again."""
@@ -258,8 +272,8 @@ class Station:
         self.changed(point)
         await self._apply_limits()
 
-    async def _station_fault(self, number: int, codes: frozenset[FaultCode]) -> None:
-        self.set_fault(f"meter {number}", codes)
+    async def _station_fault(self, witness: str, codes: frozenset[FaultCode]) -> None:
+        self.set_fault(witness, codes)
 
     async def _inputs(self, inputs: StationInputs) -> None:
         by_place: dict[int, set[FaultCode]] = {number: set() for number in (0, *self.points)}
@@ -435,7 +449,10 @@ class Station:
 
     async def reload_reservations(self) -> None:
         """Read the reservations and let the points show them."""
-        self.reservations = await self.database(_read_reservations, clock.now())
+        reservations = await self.write(_read_reservations, clock.now())
+        if reservations is None:
+            return
+        self.reservations = reservations
         reserved = {each.connector_id for each in self.reservations}
         for point in self.points.values():
             if point.reserved != (point.number in reserved):
