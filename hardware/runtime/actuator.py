@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 # IEC 61851-1: no energy before the plug is locked. Boards report the commanded lock at once and a jammed bolt only
 # when its motor has run, which takes 150 ms in the simulator and less than that with common lock drives.
 LOCK_MOVES_S = 0.16
+# IEC 61851-1 table A.6: 6 s after the pilot signal ended the contactor opens at the latest, even under load.
+CURRENT_ENDS_S = 6.0
 
 
 class Actuator:
@@ -33,6 +35,11 @@ class Actuator:
         self._commanded_limit: MilliAmpere | None = None
         self._lock_moves_until_s = 0.0
         self._confirmed_available: bool | None = None
+        # What the board may hold: a command that failed may have been carried out or not.
+        self._board_limit = PAUSE
+        self._board_released = False
+        self._command_failed = False
+        self._before: tuple[MilliAmpere, float] = (PAUSE, 0.0)
         # A poll that was under way while a wish changed shows the old state; it must not be taken for disobedience.
         self.changed_at_s = 0.0
 
@@ -40,6 +47,25 @@ class Actuator:
     def has_lock(self) -> bool:
         """Whether this point can lock a plug at all."""
         return self._has_lock
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether the board may go on with more current than it should, because it did not take a command."""
+        return self._command_failed and self._board_draw > (self.limit if self.enabled else PAUSE)
+
+    def may_draw(self, now_s: float) -> MilliAmpere:
+        """Tell the highest current the car may draw now, as far as the board can be known."""
+        before, until_s = self._before
+        return max(self._board_draw, before if now_s < until_s else PAUSE)
+
+    @property
+    def _board_draw(self) -> MilliAmpere:
+        return self._board_limit if self._board_released else PAUSE
+
+    def adopt(self, status: ControllerStatus) -> None:
+        """Take the board over as a restart of the software has left it."""
+        self.enabled = self._board_released = status.enabled
+        self._board_limit = status.offered
 
     async def set_limit(self, limit: MilliAmpere) -> None:
         """Signal a current to the car; below 6 A nothing is signalled, the caller withdraws energy instead."""
@@ -58,13 +84,16 @@ class Actuator:
         if self.locked and not await self._bolt_is_in():
             return
         if self.enabled and (self._commanded_limit == self.limit or await self._try_current()):
-            await self._try(self._controller.set_enabled(True))
+            self._board_released = True
+            self._command_failed = not await self._try(self._controller.set_enabled(True))
 
     async def disable(self) -> None:
         """Withdraw energy."""
         self.enabled = False
         self._touch()
-        await self._try(self._controller.set_enabled(False))
+        self._command_failed = not await self._try(self._controller.set_enabled(False))
+        if not self._command_failed:
+            self._board_obeys(released=False)
 
     async def lock(self) -> None:
         """Hold the plug."""
@@ -91,6 +120,8 @@ class Actuator:
         """Repeat what the board does not show."""
         if status.read_at_s <= self.changed_at_s:
             return
+        if self._board_released and not status.enabled:
+            self._board_obeys(released=False)
         if status.enabled != self.enabled:
             await (self.enable() if self.enabled else self.disable())
         elif self.enabled and self._commanded_limit != self.limit:
@@ -111,11 +142,22 @@ class Actuator:
 
     async def _try_current(self) -> bool:
         wanted = self.limit
-        if not await self._try(self._controller.set_current(wanted)):
+        self._board_limit = max(self._board_limit, wanted)
+        self._command_failed = not await self._try(self._controller.set_current(wanted))
+        if self._command_failed:
             self._commanded_limit = None
             return False
         self._commanded_limit = wanted
+        self._board_obeys(limit=wanted)
         return True
+
+    def _board_obeys(self, *, limit: MilliAmpere | None = None, released: bool | None = None) -> None:
+        draw = self._board_draw
+        self._board_limit = self._board_limit if limit is None else limit
+        self._board_released = self._board_released if released is None else released
+        if self._board_draw < draw:
+            now_s = clock.monotonic_s()
+            self._before = (max(draw, self.may_draw(now_s)), now_s + CURRENT_ENDS_S)
 
     async def _try(self, call: Awaitable[None]) -> bool:
         try:

@@ -58,6 +58,12 @@ class LimitBook:
         self.state = State()
         self.extra: dict[int, dict[LimitSource, MilliAmpere]] = {}
 
+    def assume(self, points: "Iterable[ChargingPoint]", now_s: float) -> None:
+        """Begin with what the boards may be drawing since before the restart."""
+        self.state = State.assuming(
+            {str(point.number): point.actuator.may_draw(now_s) for point in points}, now_s, policy=WITHIN_STATION
+        )
+
     def own_limits(
         self, point: "ChargingPoint", now: datetime, *, station_blocked: bool
     ) -> dict[LimitSource, MilliAmpere]:
@@ -99,6 +105,9 @@ class LimitBook:
                 limit=effective(own[point.number]).limit,
                 phases=self._phases(point),
                 waiting_since_s=point.session.started_at.timestamp() if point.session else 0.0,
+                # A board that does not take a reduction keeps what it may draw; nobody else is given it.
+                reachable=not point.actuator.is_out_of_reach,
+                fallback=point.actuator.may_draw(now_s),
             )
             for point in points
         ]

@@ -400,7 +400,7 @@ class ChargingPoint:
         wants = status.pilot in {"C", "D"}
         self.pilot = PilotFilter(connected=True, wants=wants, cable_present=bool(status.cable))
         self.actuator.locked = True
-        self.actuator.enabled = status.enabled
+        self.actuator.adopt(status)
         phase = Phase.SUSPENDED_EVSE
         if status.enabled:
             phase = Phase.CHARGING if wants else Phase.SUSPENDED_EV
