@@ -1,0 +1,358 @@
+"""Two charging points behind one main fuse: cards, reservations and the sum of currents at every instant."""
+
+import asyncio
+import random
+
+import pytest
+
+from station.domain.commands import (
+    CancelReservation,
+    PresentTag,
+    Refusal,
+    Reserve,
+    StartSession,
+    Status,
+    StopSession,
+)
+from station.domain.connector import Phase
+from station.domain.moments import to_wire
+from station.models import ChargingSession, LogEntry, ReservationRow
+from tests.db.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time, list_card, profile
+from tests.fakes import Car
+
+
+@pytest.fixture
+def points() -> int:
+    return 2
+
+
+def mains(amperes: int) -> None:
+    configure({"/power/station/mainsMaxCurrent": str(amperes * 1000)})
+
+
+# --- sharing
+
+
+@in_virtual_time
+async def test_two_cars_share_the_mains(bench: Bench) -> None:
+    mains(32)
+    await bench.station.informed("configuration", {})
+    await bench.charge(1, card=CARD, follows_s=4.8)
+    assert bench.hall.outlets[1].current == 32_000
+
+    await bench.charge(2, card=FRIEND, follows_s=4.8)
+    await bench.until(lambda: bench.hall.outlets[2].current == 16_000)
+
+    assert bench.hall.outlets[1].current == 16_000
+    assert bench.hall.highest_sum() <= 32_000
+    assert bench.station.present_limits[2][0].source == "station_mains"
+
+
+@in_virtual_time
+async def test_the_first_car_gets_its_current_back_when_the_second_leaves(bench: Bench) -> None:
+    mains(32)
+    await bench.station.informed("configuration", {})
+    await bench.charge(1, card=CARD, follows_s=4.8, ends_s=2.9)
+    await bench.charge(2, card=FRIEND, follows_s=4.8, ends_s=2.9)
+    await asyncio.sleep(10)
+    bench.hall.reader.tap(FRIEND)
+    await bench.phase("finishing", 2)
+    await bench.until(lambda: bench.hall.outlets[1].current == 32_000)
+
+    assert bench.hall.highest_sum() <= 32_000
+
+
+@in_virtual_time
+async def test_where_the_mains_feed_only_one_the_second_waits(bench: Bench) -> None:
+    mains(10)
+    await bench.station.informed("configuration", {})
+    await bench.charge(1, card=CARD)
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    bench.hall.reader.tap(FRIEND)
+    await bench.phase("suspended_evse", 2)
+    await asyncio.sleep(20)
+    assert bench.hall.outlets[2].current == 0
+
+    await bench.command(StopSession(connector_id=1))
+    await bench.phase("charging", 2)
+    await bench.until(lambda: bench.hall.outlets[2].current == 10_000)
+    assert bench.hall.highest_sum() <= 10_000
+    assert ChargingSession.objects.count() == 2
+
+
+@in_virtual_time
+async def test_a_station_profile_limits_the_sum(bench: Bench) -> None:
+    profile(20, purpose="ChargePointMaxProfile")
+    await bench.station.informed("profiles", {})
+    await bench.charge(1, card=CARD)
+    await bench.charge(2, card=FRIEND)
+    await bench.until(lambda: bench.hall.outlets[2].current == 10_000)
+
+    assert bench.hall.highest_sum() <= 20_000
+    assert bench.station.present_limits[1][0].source == "charging_profile"
+
+
+@in_virtual_time
+async def test_single_phase_cars_on_different_phases_need_not_share(bench: Bench) -> None:
+    mains(32)
+    configure({"ConnectorPhaseRotation": "0.RST,1.RST,2.STR"})
+    await bench.station.informed("configuration", {})
+    await bench.charge(1, card=CARD, phases=1)
+    await bench.charge(2, card=FRIEND, phases=1)
+
+    await bench.until(lambda: bench.hall.outlets[1].current == bench.hall.outlets[2].current == 32_000, seconds=60)
+
+
+@in_virtual_time
+async def test_a_controller_that_falls_silent_keeps_its_share(bench: Bench) -> None:
+    mains(32)
+    await bench.station.informed("configuration", {})
+    await bench.charge(1, card=CARD)
+    # The board goes on with what it was told last: nobody can take it back.
+    bench.hall.controllers[1].silent = True
+    await asyncio.sleep(5)
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    bench.hall.reader.tap(FRIEND)
+    await asyncio.sleep(30)
+
+    assert bench.hall.outlets[1].current == 32_000
+    assert bench.hall.highest_sum() <= 32_000
+
+
+@in_virtual_time
+async def test_a_reduction_the_board_did_not_take_is_not_given_to_another(bench: Bench) -> None:
+    mains(32)
+    await bench.station.informed("configuration", {})
+    await bench.charge(1, card=CARD)
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    bench.hall.reader.tap(FRIEND)
+    await bench.until(lambda: bench.station.points[2].session is not None)
+    bench.hall.controllers[1].silent = True
+    await asyncio.sleep(30)
+
+    assert bench.hall.highest_sum() <= 32_000
+
+
+@pytest.mark.parametrize("seed", range(6))
+@in_virtual_time
+async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed: int) -> None:
+    dice = random.Random(seed)
+    mains(32)
+    await bench.station.informed("configuration", {})
+    fuse = 32_000
+    cards = [CARD, FRIEND]
+    for _ in range(40):
+        number = dice.choice([1, 2])
+        outlet, point = bench.hall.outlets[number], bench.station.points[number]
+        match dice.randrange(7):
+            case 0 if outlet.car is None and not outlet.cable:
+                outlet.plug(
+                    Car(
+                        max_current=dice.choice([8_000, 16_000, 32_000]),
+                        phases=dice.choice([1, 3]),
+                        follows_s=dice.uniform(0.1, 4.9),
+                        ends_s=dice.uniform(0.1, 2.9),
+                        starts_s=dice.uniform(0.1, 3.0),
+                    )
+                )
+            case 1:
+                bench.hall.reader.tap(cards[number - 1])
+            case 2 if outlet.car is not None:
+                outlet.set_ready(ready=dice.choice([True, False]))
+            case 3 if outlet.car is not None and dice.random() < 0.5:
+                outlet.unplug()
+            case 4:
+                profile(dice.choice([0, 7, 13, 25, 32]), connector_id=number)
+                await bench.station.informed("profiles", {})
+            case 5:
+                await bench.command(StopSession(connector_id=number))
+            case 6 if point.session is not None and dice.random() < 0.2:
+                await bench.start_answered("Invalid")
+            case _:
+                pass
+        await asyncio.sleep(dice.uniform(0.05, 8.0))
+
+    assert [bench.hall.highest_sum(phase) <= fuse for phase in range(3)] == [True] * 3
+    for number in bench.station.points:
+        await bench.command(StopSession(connector_id=number))
+    await bench.until(lambda: not ChargingSession.objects.running().exists())
+    starts, stops = bench.messages("StartTransaction"), bench.messages("StopTransaction")
+    assert len(starts) == len(stops) == ChargingSession.objects.count()
+
+
+# --- which point a card means
+
+
+@in_virtual_time
+async def test_a_waiting_card_follows_the_car_to_the_other_point(bench: Bench) -> None:
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: any(point.state.phase == "authorized" for point in bench.station.points.values()))
+    bench.hall.outlets[2].plug()
+    await bench.phase("charging", 2)
+
+    assert bench.station.points[1].state.phase == Phase.AVAILABLE
+    assert ChargingSession.objects.get().connector_id == 2
+
+
+@in_virtual_time
+async def test_a_card_means_the_car_that_waits_longest(bench: Bench) -> None:
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    await asyncio.sleep(3)
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged", 1)
+    bench.hall.reader.tap(CARD)
+    await bench.phase("charging", 2)
+
+    assert bench.station.points[1].state.phase == Phase.PLUGGED
+
+
+@in_virtual_time
+async def test_a_card_ends_its_own_session_when_no_car_waits(bench: Bench) -> None:
+    await bench.charge(1, card=CARD)
+    await bench.charge(2, card=FRIEND)
+    bench.hall.reader.tap(CARD)
+    await bench.phase("finishing", 1)
+
+    assert bench.station.points[2].state.phase == Phase.CHARGING
+
+
+@in_virtual_time
+async def test_one_card_may_charge_two_cars(bench: Bench) -> None:
+    await bench.charge(1, card=CARD)
+    await bench.charge(2, card=CARD)
+
+    assert ChargingSession.objects.running().count() == 2
+
+
+@in_virtual_time
+async def test_a_card_of_the_group_stops_only_when_the_backend_knows_it(bench: Bench) -> None:
+    bench.go_online()
+    for tag in (CARD, FRIEND):
+        bench.backend[tag] = {"status": "Accepted", "parent": "FLEET"}
+    bench.backend[STRANGER] = {"status": "Accepted", "parent": "OTHER"}
+    bench.backend["04000009"] = {"status": "Accepted", "parent": "fleet"}
+    await bench.charge(1, card=CARD)
+    await bench.charge(2, card=FRIEND)
+    assert not (await bench.command(PresentTag(id_tag=STRANGER))).succeeded
+    assert not bench.messages("StopTransaction")
+
+    assert (await bench.command(PresentTag(id_tag="04000009"))).succeeded
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+
+@in_virtual_time
+async def test_a_remote_start_without_a_connector_finds_the_free_one(bench: Bench) -> None:
+    await bench.charge(1, card=CARD)
+    outcome = await bench.command(StartSession(id_tag=FRIEND))
+
+    assert outcome.data == {"connector_id": 2}
+
+
+# --- reservations
+
+
+def reserve(bench: Bench, number: int, connector: int, tag: str, *, seconds: float = 300, parent: str = "") -> Reserve:
+    from datetime import timedelta
+
+    return Reserve(
+        reservation_id=number,
+        connector_id=connector,
+        id_tag=tag,
+        expires_at=to_wire(bench.clock.now() + timedelta(seconds=seconds)),
+        parent_id_tag=parent,
+    )
+
+
+@in_virtual_time
+async def test_a_reserved_point_waits_for_its_driver(bench: Bench) -> None:
+    assert (await bench.command(reserve(bench, 7, 1, CARD))).data == {"ocpp": "Accepted"}
+    await bench.told("Available", "Reserved")
+    outcome = await bench.command(StartSession(id_tag=FRIEND, connector_id=1))
+    assert outcome.reason is Refusal.CONNECTOR_RESERVED
+
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    bench.hall.reader.tap(FRIEND)
+    await bench.until(lambda: LogEntry.objects.filter(data__reason="connector_reserved").exists())
+    bench.hall.reader.tap(CARD)
+    await bench.phase("charging")
+
+    assert bench.messages("StartTransaction")[0][1]["reservationId"] == 7
+    assert not ReservationRow.objects.exists()
+
+
+@in_virtual_time
+async def test_a_used_reservation_is_over_with_its_session(bench: Bench) -> None:
+    await bench.command(reserve(bench, 7, 1, CARD))
+    await bench.charge(1, card=CARD)
+    bench.hall.reader.tap(CARD)
+    await bench.phase("finishing")
+    await bench.until(lambda: not bench.hall.outlets[1].bolt_in)
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
+    await bench.told("Finishing", "Available")
+
+    await bench.charge(1, card=FRIEND)
+    assert "reservationId" not in bench.messages("StartTransaction")[1][1]
+
+
+@in_virtual_time
+async def test_a_reservation_for_a_group_lets_its_members_start(bench: Bench) -> None:
+    list_card("04000001", group="FLEET")
+    await bench.command(reserve(bench, 7, 1, "04999999", parent="FLEET"))
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    bench.hall.reader.tap("04000001")
+    await bench.phase("charging")
+
+
+@in_virtual_time
+async def test_a_reservation_ends_by_itself(bench: Bench) -> None:
+    await bench.command(reserve(bench, 7, 1, CARD, seconds=20))
+    await bench.told("Reserved")
+    await asyncio.sleep(21)
+
+    await bench.told("Reserved", "Available")
+    assert not ReservationRow.objects.exists()
+
+
+@in_virtual_time
+async def test_a_reservation_can_be_cancelled_and_survives_a_restart(bench: Bench) -> None:
+    await bench.command(reserve(bench, 7, 2, CARD))
+    await bench.kill()
+    await bench.start()
+    await bench.told("Reserved", number=2)
+
+    assert (await bench.command(CancelReservation(reservation_id=8))).status is Status.REJECTED
+    assert (await bench.command(CancelReservation(reservation_id=7))).status is Status.ACCEPTED
+    await bench.told("Reserved", "Available", number=2)
+
+
+@in_virtual_time
+async def test_reservations_that_cannot_be_kept_are_refused(bench: Bench) -> None:
+    await bench.charge(1, card=CARD)
+
+    async def answer(order: Reserve) -> object:
+        return (await bench.command(order)).data.get("ocpp")
+
+    assert await answer(reserve(bench, 1, 1, FRIEND)) == "Occupied"
+    assert await answer(reserve(bench, 1, 9, FRIEND)) == "Rejected"
+    assert await answer(reserve(bench, 1, 2, FRIEND, seconds=-5)) == "Rejected"
+    assert await answer(reserve(bench, 1, 2, FRIEND)) == "Accepted"
+    assert await answer(reserve(bench, 2, 2, CARD)) == "Occupied"
+    assert await answer(reserve(bench, 1, 2, CARD)) == "Accepted"
+
+
+@in_virtual_time
+async def test_a_reservation_of_the_station_keeps_one_point_free(bench: Bench) -> None:
+    configure({"ReserveConnectorZeroSupported": "true"})
+    assert (await bench.command(reserve(bench, 7, 0, CARD))).data == {"ocpp": "Accepted"}
+    await bench.charge(1, card=FRIEND)
+    assert (await bench.command(StartSession(id_tag=STRANGER, connector_id=2))).reason is Refusal.CONNECTOR_RESERVED
+    await bench.charge(2, card=CARD)
+
+    assert bench.messages("StartTransaction")[1][1]["reservationId"] == 7
