@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError
+from django.db.models import Max
 
 from hardware.runtime.point import close_session
 from hardware.runtime.session import RunningSession
 from station import clock
 from station.domain.ports import DeviceError, Pilot
 from station.domain.units import WattHour
-from station.models import BackendState, ChargingSession
+from station.models import BackendState, ChargingSession, OutboxMessage
 from station.services import journal, sessions
 
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ DEVICES_ANSWER_S = 6.0
 # Whoever was away longer than this cannot know that it is still the same car.
 SAME_CAR = timedelta(minutes=5)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """A session that cannot go on, with its last register and the moment it counts as ended."""
+
+    row: ChargingSession
+    register: WattHour
+    at: datetime
 
 
 class Recovery:
@@ -46,12 +57,14 @@ class Recovery:
         await asyncio.gather(
             *(self._wait_for_devices(point) for point in self._station.points.values()),
         )
-        for row in open_rows:
-            point = self._station.points.get(row.connector_id)
-            if point is not None and not rebooted and self._same_car(point, row):
-                await self._resume(point, row)
-            else:
-                await self._close(point, row)
+        going_on = [] if rebooted else [row for row in open_rows if self._same_car(row)]
+        interrupted = [await self._interrupted(row) for row in open_rows if row not in going_on]
+        # The backend hears of things in the order they happened (OCPP 1.6 section 3.7): ends before further samples.
+        for each in sorted(interrupted, key=lambda each: each.at):
+            await self._close(each)
+        for row in going_on:
+            await self._resume(row)
+        self._station.limits.assume(self._station.points.values(), clock.monotonic_s())
         self._station.recovered = True
         self._station.outbox_filled()
         for point in self._station.points.values():
@@ -66,23 +79,26 @@ class Recovery:
                 return
             await asyncio.sleep(0.02)
 
-    def _same_car(self, point: "ChargingPoint", row: ChargingSession) -> bool:
-        connected = point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
+    def _same_car(self, row: ChargingSession) -> bool:
+        point = self._station.points.get(row.connector_id)
+        connected = point is not None and point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
         return connected and clock.now() - row.meter_last_at < SAME_CAR
 
-    async def _resume(self, point: "ChargingPoint", row: ChargingSession) -> None:
-        status = point.status
-        if status is None:
+    async def _resume(self, row: ChargingSession) -> None:
+        point = self._station.points[row.connector_id]
+        if point.status is None:
             return
         log.warning("session %d on point %d goes on after a restart", row.pk, point.number)
-        point.resume(RunningSession.of(row), status)
+        point.resume(RunningSession.of(row), point.status)
         await self._station.write(
             journal.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk
         )
 
-    async def _close(self, point: "ChargingPoint | None", row: ChargingSession) -> None:
+    async def _interrupted(self, row: ChargingSession) -> Interrupted:
         """The register cannot have moved with an open contactor, so the meter's present word is the true end."""
-        register, at = row.meter_last_wh, row.meter_last_at
+        # Nothing ends before the last thing the station has told about itself.
+        alive_at = await self._station.write(_last_sign_of_life) or row.meter_last_at
+        point = self._station.points.get(row.connector_id)
         if point is not None:
             await point.actuator.disable()
             try:
@@ -90,16 +106,33 @@ class Recovery:
             except DeviceError:
                 log.warning("session %d is closed with the last noted register", row.pk)
             else:
-                if reading.import_energy > register:
-                    register, at = reading.import_energy, clock.now()
+                if reading.import_energy > row.meter_last_wh:
+                    return Interrupted(row=row, register=reading.import_energy, at=clock.now())
+        return Interrupted(row=row, register=WattHour(row.meter_last_wh), at=max(row.meter_last_at, alive_at))
+
+    async def _close(self, interrupted: Interrupted) -> None:
+        row = interrupted.row
         log.warning("session %d on connector %d is closed after a power cut", row.pk, row.connector_id)
         await self._station.write(
-            close_session, row.pk, reason="PowerLoss", id_tag="", at=at, meter=WattHour(register), end=[]
+            close_session,
+            row.pk,
+            reason="PowerLoss",
+            id_tag="",
+            at=interrupted.at,
+            meter=interrupted.register,
+            end=[],
         )
 
 
 def _open_sessions() -> list[ChargingSession]:
     return [row for row in ChargingSession.objects.running().order_by("id") if not sessions.stop_is_queued(row.pk)]
+
+
+def _last_sign_of_life() -> datetime | None:
+    """Find the moment of the newest note that all connectors together have left."""
+    noted = ChargingSession.objects.aggregate(newest=Max("meter_last_at"))["newest"]
+    told = OutboxMessage.objects.aggregate(newest=Max("created_at"))["newest"]
+    return max((moment for moment in (noted, told) if moment is not None), default=None)
 
 
 def _rebooted() -> bool:

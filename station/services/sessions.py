@@ -1,6 +1,6 @@
 """The verbs of charging sessions. Each writes the record and the message it causes in one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ def begin_session(
     `begin_values` are kept for StopTransaction.transactionData (Transaction.Begin). Raises IntegrityError when a
     session runs on this connector already, and DatabaseError when nothing can be written.
     """
+    at = outbox.moment_in_order(at)
     session = ChargingSession.objects.create(
         connector_id=connector_id,
         id_tag=permission.id_tag,
@@ -98,6 +99,7 @@ def end_session(
     session = ChargingSession.objects.running().filter(pk=session_id).first()
     if session is None:
         return None
+    at = outbox.moment_in_order(at)
     register = max(meter, session.meter_start_wh)
     session.end(wh=register, at=at, reason=reason, id_tag=id_tag)
     payload: dict[str, Any] = {"meterStop": register, "timestamp": to_wire(at), "reason": reason}
@@ -116,6 +118,7 @@ def record_meter_values(
     *, connector_id: int, session_id: int | None, sample: Sample, keep_for_stop: list[dict[str, Any]], register: int
 ) -> None:
     """Queue a MeterValues message; inside a session also remember the register and what StopTransaction will carry."""
+    sample = replace(sample, at=outbox.moment_in_order(sample.at))
     session = ChargingSession.objects.running().filter(pk=session_id).first() if session_id else None
     if sample.values:
         outbox.enqueue(
