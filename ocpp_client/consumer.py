@@ -65,7 +65,7 @@ class OcppConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def configuration_changed(self, _message: dict[str, Any]) -> None:
         """Look at the configuration now instead of within the next second."""
-        self.link.look_now()
+        self.link.lookout.ring()
 
     async def security_event(self, _message: dict[str, Any]) -> None:
         """Deliver a critical entry of the security log."""

@@ -10,10 +10,11 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from ocpp_client import database, endpoint, frame_log, frames
+from ocpp_client import endpoint, frame_log, frames
 from ocpp_client.authorizer import Authorizer
 from ocpp_client.backoff import Backoff
 from ocpp_client.calls import DEFAULT_TIMEOUT_S, Calls, NotConnectedError, NotDeliveredError
+from ocpp_client.certificate_renewal import CertificateRenewal
 from ocpp_client.credentials import Credentials
 from ocpp_client.database import in_database
 from ocpp_client.endpoint import Endpoint
@@ -21,6 +22,7 @@ from ocpp_client.failures import SECURITY_EVENTS, Failure, classify
 from ocpp_client.file_statuses import FileStatusSender
 from ocpp_client.frames import CallError, CallResult
 from ocpp_client.heartbeat import Heartbeat
+from ocpp_client.lookout import Lookout
 from ocpp_client.meter_keys import announce_meters
 from ocpp_client.outbox_sender import OutboxSender
 from ocpp_client.ports import Environment
@@ -85,13 +87,14 @@ class BackendLink:
         )
         self.security = SecurityEventSender(calls=self.calls, flow=standing.flow)
         self.files = FileStatusSender(calls=self.calls, flow=standing.flow, jobs=environment.file_jobs)
+        self.renewal = CertificateRenewal(calls=self.calls, flow=standing.flow)
+        self.lookout = Lookout(self)
         self._reception = Reception(self)
         self._credentials = Credentials()
         self._backoff = Backoff(random=random.Random())  # noqa: S311 – jitter is no secret
         self._socket: ClientConnection | None = None
         self._connecting: asyncio.Future[ClientConnection] | None = None
         self._try_now = asyncio.Event()
-        self._look_bell = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -110,10 +113,11 @@ class BackendLink:
             "heartbeat": self.heartbeat.run,
             "security events": self.security.run,
             "file statuses": self.files.run,
-            "look": self._look,
+            "certificate": self.renewal.run,
+            "lookout": self.lookout.run,
         }
         if self.environment.uplink.simulated:
-            loops["uplink"] = self._watch_uplink
+            loops["uplink"] = self.lookout.watch_uplink
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._for_ever(name, loop)) for name, loop in loops.items()]
@@ -330,12 +334,21 @@ class BackendLink:
 
     def reconnect(self) -> None:
         """Close and connect anew: address or credentials have changed."""
-        self._backoff.attempts = 0
-        self._try_now.set()
+        self.try_now()
         if self._connecting is not None:
             self._connecting.cancel()
         if self._socket is not None:
             self.spawn(self._close(self._socket))
+
+    def try_now(self) -> None:
+        """Waste no time waiting for the next attempt."""
+        self._backoff.attempts = 0
+        self._try_now.set()
+
+    def cut(self) -> None:
+        """Lose the connection, as the network would."""
+        if self._socket is not None:
+            self._socket.transport.abort()
 
     @staticmethod
     async def _close(socket: ClientConnection) -> None:
@@ -343,42 +356,6 @@ class BackendLink:
 
     def _take_late(self, answer: CallResult | CallError) -> None:
         self.spawn(self.outbox.take_late(answer))
-
-    # --- looking around ----------------------------------------------------------------------------------------
-
-    async def _look(self) -> None:
-        """Find out by ourselves what a lost bell would have told: settings, outbox, statuses."""
-        watch, seen = await in_database(configuration.Watch), await in_database(database.version)
-        while True:
-            self._look_bell.clear()
-            await rung(self._look_bell, self.timing.look_s)
-            before, seen = seen, await in_database(database.version)
-            if seen is not None and seen == before and not self.status.is_suspicious:
-                continue
-            if await in_database(watch.changes):
-                self.heartbeat.restart()
-                if await in_database(endpoint.configured) != self.standing.endpoint:
-                    self.reconnect()
-            if self.standing.flow.is_set():
-                self.outbox.ring()
-                await self.status.check_table()
-
-    def look_now(self) -> None:
-        """Look at the database at once."""
-        self._look_bell.set()
-
-    async def _watch_uplink(self) -> None:
-        """Cut the connection with the simulated network, and connect at once when it is back."""
-        was_up = True
-        while True:
-            await asyncio.sleep(self.timing.uplink_look_s)
-            is_up = self.environment.uplink.is_up()
-            if is_up and not was_up:
-                self._backoff.attempts = 0
-                self._try_now.set()
-            elif not is_up and self._socket is not None:
-                self._socket.transport.abort()
-            was_up = is_up
 
 
 def _reconnect_bounds() -> tuple[float, float]:

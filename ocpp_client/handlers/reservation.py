@@ -4,6 +4,7 @@ from ocpp_client.frames import ErrorCode
 from ocpp_client.handlers.base import CallRefusedError, Handler, Reply, Request, status
 from station.domain import commands
 
+
 async def reserve_now(request: Request) -> Reply:
     """Keep a connector (0: any) for a card."""
     payload = request.payload

@@ -111,7 +111,7 @@ COMMANDS = [
         "5.13",
         "ReserveNow",
         {"connectorId": 1, "expiryDate": "2099-01-01T00:00:00Z", "idTag": "A", "reservationId": 4},
-        outcome(Status.REJECTED, Refusal.CONNECTOR_FAULTED),
+        Outcome(status=Status.REJECTED, data={"ocpp": "Faulted"}),
         "Faulted",
         Reserve(reservation_id=4, connector_id=1, id_tag="A", expires_at="2099-01-01T00:00:00+00:00"),
     ),

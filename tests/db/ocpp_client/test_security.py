@@ -1,5 +1,7 @@
 """Security profiles and certificates (OCPP 1.6 security whitepaper, edition 3)."""
 
+from datetime import timedelta
+
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -145,3 +147,21 @@ async def test_a02_a_certificate_is_asked_for_signed_and_taken(bench, authority)
         assert await in_database(own_certificate.exists)
         events = await in_database(lambda: list(SecurityEvent.objects.values_list("type", flat=True)))
         assert events == ["InvalidChargePointCertificate"]
+
+
+async def test_a02_a_new_certificate_is_asked_for_a_month_before_the_end(bench, authority):
+    async with bench() as station:
+        await station.ready()
+        csr = await in_database(own_certificate.signing_request)
+        chain = authority.sign_request(csr, valid_for=timedelta(days=20))
+        await in_database(own_certificate.take_signed, chain, clock.now())
+
+        station.backend.answers["SignCertificate"] = {"status": "Accepted"}
+
+        assert await station.link.renewal.step()
+
+        signed = authority.sign_request(
+            station.backend.received("SignCertificate")[0].payload["csr"], valid_for=timedelta(days=90)
+        )
+        assert await station.backend.call("CertificateSigned", {"certificateChain": signed}) == {"status": "Accepted"}
+        assert not await station.link.renewal.step()

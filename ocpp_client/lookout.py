@@ -1,0 +1,54 @@
+"""Looking around: what a lost bell would have told, and whether the simulated network is cut."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ocpp_client import database, endpoint
+from ocpp_client.database import in_database
+from ocpp_client.waiting import rung
+from station.services import configuration
+
+if TYPE_CHECKING:
+    from ocpp_client.link import BackendLink
+
+
+class Lookout:
+    """The link's own eyes: bells come over Redis, which may be away."""
+
+    def __init__(self, link: "BackendLink") -> None:
+        self._link = link
+        self._bell = asyncio.Event()
+
+    def ring(self) -> None:
+        """Look at the database at once."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Find changes of settings, outbox and statuses that somebody else has committed."""
+        link = self._link
+        watch, seen = await in_database(configuration.Watch), await in_database(database.version)
+        while True:
+            self._bell.clear()
+            await rung(self._bell, link.timing.look_s)
+            before, seen = seen, await in_database(database.version)
+            if seen is not None and seen == before and not link.status.is_suspicious:
+                continue
+            if await in_database(watch.changes):
+                link.heartbeat.restart()
+                if await in_database(endpoint.configured) != link.standing.endpoint:
+                    link.reconnect()
+            if link.standing.flow.is_set():
+                link.outbox.ring()
+                await link.status.check_table()
+
+    async def watch_uplink(self) -> None:
+        """Cut the connection with the simulated network, and connect at once when it is back."""
+        link, was_up = self._link, True
+        while True:
+            await asyncio.sleep(link.timing.uplink_look_s)
+            is_up = link.environment.uplink.is_up()
+            if is_up and not was_up:
+                link.try_now()
+            elif not is_up:
+                link.cut()
+            was_up = is_up
