@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 # How long a car may take to ask for energy before a session counts as suspended by the car; the standard gives it 3 s
 # to close S2 plus the time to wake up.
-REACTION_S = 10.0
+REACTION_S = 4.0
 # IEC 61851-1 table A.6: a car ends its current within 3 s after the pilot signal ended; after 6 s the contactor opens
 # under load. Then at the latest the final register stands still.
 CURRENT_ENDS_S = 6.0
@@ -142,6 +142,8 @@ class ChargingPoint:
         self.reserved = False
         # Out of service for a software update, without touching what the operator has set.
         self.held_back = False
+        # False while a restart is being recovered from: the board goes on as it was left, and nothing is concluded.
+        self.in_control = False
         self.button_was_pressed = False
         self.kept_locked_for: str | None = None
         self.finishing_info = ""
@@ -238,6 +240,8 @@ class ChargingPoint:
     async def observe(self, status: ControllerStatus) -> None:
         """Take one poll of the controller."""
         self.status = status
+        if not self.in_control:
+            return
         self.pilot, events = self.pilot.observe(status.pilot, status.cable, at_s=status.read_at_s)
         if self.pilot.doubt is not None:
             self.hurry(0.3)
