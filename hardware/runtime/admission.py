@@ -54,6 +54,7 @@ class Admission:
         self, id_tag: str, connector_id: int | None, *, origin: str, reader: TagReader | None = None
     ) -> Outcome:
         """Do what a card at the reader means: end its own session, or begin one."""
+        await self._station.until_recovered()
         key = id_tag.casefold()
         if key in self._judging:
             return rejected(Refusal.START_PENDING)

@@ -65,7 +65,7 @@ class Recovery:
         for row in going_on:
             await self._resume(row)
         self._station.limits.assume(self._station.points.values(), clock.monotonic_s())
-        self._station.recovered = True
+        self._station.take_over()
         self._station.outbox_filled()
         for point in self._station.points.values():
             self._station.changed(point)

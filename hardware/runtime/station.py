@@ -80,7 +80,7 @@ class Station:
         self.faults: dict[str, frozenset[FaultCode]] = {}
         self.operative = True
         self.journal_broken = False
-        self.recovered = False
+        self._past_is_settled = asyncio.Event()
         self.starting: set[int] = set()
         self.authorizer = Authorizer(self.database, redis)
         self.admission = Admission(self)
@@ -150,6 +150,21 @@ class Station:
         self.metering = await self.database(read_plan)
         self.limits.framework = await self.database(read_framework)
         self.connection_timeout_s = float(await self.database(configuration.get_int, "ConnectionTimeOut"))
+
+    @property
+    def recovered(self) -> bool:
+        """Whether every session of before is resumed or closed, so that hardware may be commanded."""
+        return self._past_is_settled.is_set()
+
+    def take_over(self) -> None:
+        """Begin to control: from here on events count and boards are told what they shall do."""
+        for point in self.points.values():
+            point.in_control = True
+        self._past_is_settled.set()
+
+    async def until_recovered(self) -> None:
+        """Wait until the past is settled; cards and commands of before would meet points that look free."""
+        await self._past_is_settled.wait()
 
     # --- what points ask (Surroundings)
 
@@ -371,6 +386,7 @@ class Station:
 
     async def command(self, envelope: Envelope) -> None:
         """Carry a command out, leave the audit entry and answer whoever asked."""
+        await self.until_recovered()
         if clock.now() > envelope.expires_at:
             outcome = rejected(Refusal.TOO_LATE)
         else:

@@ -1,0 +1,193 @@
+"""The software dies at any moment: every session goes on or is closed, once, and energy is not interrupted for it."""
+
+import asyncio
+import random
+
+import pytest
+
+from station.domain.commands import PresentTag, StopSession
+from station.domain.connector import Phase
+from station.models import BackendState, ChargingSession
+from tests.db.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+
+
+@pytest.fixture
+def points() -> int:
+    return 2
+
+
+@in_virtual_time
+async def test_a_session_goes_on_after_a_restart_of_the_software(bench: Bench) -> None:
+    await bench.charge()
+    await asyncio.sleep(20)
+    await bench.kill()
+    await asyncio.sleep(3)
+    told = len(bench.bells.sent)
+    began_s = bench.loop.time()
+    outlet, commands = bench.hall.outlets[1], []
+    settle = outlet.settle
+    outlet.settle = lambda: (commands.append((outlet.released, outlet.offered, outlet.lock_commanded)), settle())
+    await bench.start()
+    await asyncio.sleep(10)
+
+    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert ChargingSession.objects.get().stopped_at is None
+    # The car has not noticed anything.
+    assert set(commands) <= {(True, 32_000, True)}
+    assert all(current == 32_000 for moment, current, _ in bench.hall.outlets[1].history if moment > began_s - 3)
+    statuses = [m["status"] for m in bench.bells.sent[told:] if m.get("connector") == 1]
+    assert set(statuses) <= {"Charging"}
+
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    assert bench.messages("StopTransaction")[0][1]["meterStop"] == bench.hall.outlets[1].register_wh
+
+
+@in_virtual_time
+async def test_a_paused_session_stays_paused_or_goes_on(bench: Bench) -> None:
+    await bench.charge()
+    bench.hall.outlets[1].set_ready(ready=False)
+    await bench.phase("suspended_ev")
+    await bench.kill()
+    await bench.start()
+    assert bench.station.points[1].state.phase == Phase.SUSPENDED_EV
+    bench.hall.outlets[1].set_ready(ready=True)
+    await bench.phase("charging")
+
+
+@in_virtual_time
+async def test_a_car_that_left_meanwhile_closes_its_session_with_the_true_register(bench: Bench) -> None:
+    await bench.charge()
+    await asyncio.sleep(17)
+    await bench.kill()
+    await asyncio.sleep(3)
+    bench.hall.outlets[1].unplug()
+    await bench.start()
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    await asyncio.sleep(2)
+
+    _, stop = bench.messages("StopTransaction")[0]
+    assert (stop["reason"], stop["meterStop"]) == ("PowerLoss", bench.hall.outlets[1].register_wh)
+    assert not bench.hall.outlets[1].released
+    assert not bench.hall.outlets[1].bolt_in
+    assert bench.station.points[1].state.phase == Phase.AVAILABLE
+
+
+@in_virtual_time
+async def test_after_a_power_cut_no_session_goes_on(bench: Bench) -> None:
+    await bench.charge()
+    await asyncio.sleep(17)
+    await bench.kill()
+    state = BackendState.load()
+    state.memory = {**state.memory, "boot_id": "another life"}
+    state.save()
+    outlet = bench.hall.outlets[1]
+    outlet.released, outlet.lock_commanded = False, False
+    outlet.settle()
+    await asyncio.sleep(3)
+    await bench.start()
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+    _, stop = bench.messages("StopTransaction")[0]
+    assert (stop["reason"], stop["meterStop"]) == ("PowerLoss", outlet.register_wh)
+    assert ChargingSession.objects.running().count() == 0
+
+
+@in_virtual_time
+async def test_a_stop_is_not_written_twice(bench: Bench) -> None:
+    await bench.charge()
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    await bench.kill()
+    await bench.start()
+    await asyncio.sleep(5)
+
+    assert len(bench.messages("StopTransaction")) == 1
+
+
+@in_virtual_time
+async def test_nobody_is_served_before_the_past_is_settled(bench: Bench) -> None:
+    await bench.charge()
+    await bench.kill()
+    await bench.start(wait=False)
+    outcome, _ = await asyncio.gather(
+        bench.command(PresentTag(id_tag=FRIEND, connector_id=1)), bench.until(lambda: bench.station.recovered)
+    )
+    await asyncio.sleep(5)
+
+    assert not outcome.succeeded
+    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert not bench.station.journal_broken
+
+
+@in_virtual_time
+async def test_silent_devices_do_not_stop_the_start_of_the_station(bench: Bench) -> None:
+    await bench.charge()
+    await bench.kill()
+    bench.hall.controllers[1].silent = bench.hall.meters[1].silent = True
+    await bench.start(wait=False)
+    await bench.until(lambda: bench.station.recovered, seconds=30)
+
+    assert len(bench.messages("StopTransaction")) == 1
+    await bench.charge(2, card=FRIEND)
+    bench.hall.controllers[1].silent = bench.hall.meters[1].silent = False
+    await bench.until(lambda: not bench.hall.outlets[1].released)
+
+
+@in_virtual_time
+async def test_a_restart_while_the_other_point_is_free_does_not_overload_the_fuse(bench: Bench) -> None:
+    from tests.db.runtime.bench import configure
+
+    configure({"/power/station/mainsMaxCurrent": "32000"})
+    await bench.station.informed("configuration", {})
+    await bench.charge(1, follows_s=4.8)
+    await bench.kill()
+    bench.hall.outlets[2].plug()
+    await bench.start(wait=False)
+    bench.hall.reader.tap(FRIEND, seconds=2)
+    await bench.until(lambda: bench.hall.outlets[2].current > 0, seconds=40)
+
+    assert bench.hall.highest_sum() <= 32_000
+
+
+@pytest.mark.parametrize("seed", range(12))
+@in_virtual_time
+async def test_killed_at_any_moment_the_books_are_right(bench: Bench, seed: int) -> None:
+    dice = random.Random(seed)
+    sessions = 0
+    for _ in range(6):
+        number = dice.choice([1, 2])
+        outlet = bench.hall.outlets[number]
+
+        async def driver(outlet=outlet, number=number) -> None:
+            # A driver tries like a person: plugs in, shows the card, waits, shows it again, leaves.
+            if outlet.car is None:
+                outlet.plug()
+            await asyncio.sleep(dice.uniform(0.2, 1.5))
+            bench.hall.reader.tap(CARD if number == 1 else FRIEND)
+            await asyncio.sleep(dice.uniform(1, 12))
+            bench.hall.reader.tap(CARD if number == 1 else FRIEND)
+            await asyncio.sleep(dice.uniform(0.5, 3))
+            outlet.unplug()
+
+        acting = asyncio.ensure_future(driver())
+        await asyncio.sleep(dice.uniform(0.0, 18.0))
+        acting.cancel()
+        await bench.kill()
+        await asyncio.sleep(dice.uniform(0.1, 3.0))
+        await bench.start()
+        sessions = ChargingSession.objects.count()
+    for number in bench.station.points:
+        await bench.command(StopSession(connector_id=number))
+    await bench.until(lambda: not ChargingSession.objects.running().exists(), seconds=30)
+
+    assert len(bench.messages("StartTransaction")) == len(bench.messages("StopTransaction"))
+    assert len(bench.messages("StartTransaction")) >= sessions > 0
+    for number in bench.station.points:
+        books = ChargingSession.objects.on(number).order_by("id")
+        registers = [value for row in books for value in (row.meter_start_wh, row.meter_stop_wh)]
+        assert registers == sorted(registers)
+        # No energy outside the sessions: what the meter counted is in the books, give or take a Wh for each.
+        assert sum(row.meter_stop_wh - row.meter_start_wh for row in books) == pytest.approx(
+            bench.hall.outlets[number].register_wh - 5_000, abs=1 + len(books)
+        )
