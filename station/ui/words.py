@@ -7,6 +7,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from station.domain.authorization import Reason
 from station.domain.commands import Refusal, Status
 from station.domain.faults import FaultCode
 
@@ -93,6 +94,28 @@ REFUSALS: Words = {
     Refusal.TOO_LATE: _("The command came too late and was not carried out."),
     Refusal.MALFORMED: _("The command was not understood."),
     Refusal.NOT_PERMITTED: _("This is not permitted."),
+}
+
+_BLOCKED = _("The card is blocked.")
+_EXPIRED = _("The card has expired.")
+_UNKNOWN_OFFLINE = _("The backend cannot be asked, and the card is not known here.")
+# Why a card is refused, as far as that says more than that it is.
+CARD_REFUSALS: Words = {
+    Reason.TAG_MALFORMED: _("This is not a usable card number (1 to 20 characters)."),
+    Reason.WHITELIST_BLOCKED: _BLOCKED,
+    Reason.BACKEND_BLOCKED: _BLOCKED,
+    Reason.OFFLINE_LISTED_BLOCKED: _BLOCKED,
+    Reason.OFFLINE_CACHED_BLOCKED: _BLOCKED,
+    Reason.WHITELIST_EXPIRED: _EXPIRED,
+    Reason.BACKEND_EXPIRED: _EXPIRED,
+    Reason.OFFLINE_LISTED_EXPIRED: _EXPIRED,
+    Reason.OFFLINE_CACHED_EXPIRED: _EXPIRED,
+    Reason.WHITELIST_UNKNOWN: _("The card is not in the station's list."),
+    Reason.BACKEND_INVALID: _("The backend does not know the card."),
+    Reason.BACKEND_CONCURRENT: _("The card is charging elsewhere already."),
+    Reason.OFFLINE_UNKNOWN: _UNKNOWN_OFFLINE,
+    Reason.OFFLINE_LOCAL_OFF: _("The backend cannot be asked, and cards are not accepted without it."),
+    Reason.BEFORE_FIRST_ACCEPTANCE: _("The backend has not accepted this station yet."),
 }
 
 OUTCOMES: Words = {

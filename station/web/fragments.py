@@ -6,7 +6,7 @@ from typing import Any
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from station.web import cards, facts, tables
+from station.web import cards, facts, refusals, tables
 from station.web.present import Present
 
 DASHBOARD, CONNECTORS, OTHER = "dashboard", "connectors", "other"
@@ -22,6 +22,7 @@ def _parts(page: str, present: Present) -> Iterator[tuple[str, str, dict[str, An
     if page == DASHBOARD:
         for connection in facts.connections(present)[1:]:
             yield connection.id, "components/connection.html", {"connection": connection}
+        yield "refusal", "components/refusal.html", {"refusal": refusals.latest(present)}
         yield "facts", "components/facts.html", {"facts": facts.about(present)}
         for number in present.connector_numbers:
             card = cards.for_connector(number, present)

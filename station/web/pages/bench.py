@@ -18,7 +18,7 @@ from station import clock
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.ui import words
 from station.web import bench as simulator
-from station.web import bench_view, present
+from station.web import bench_view, present, refusals
 from station.web.access import passive
 from station.web.requests import is_htmx
 from whitelist.models import Card
@@ -173,7 +173,7 @@ def _context() -> dict[str, Any]:
         state = simulator.state()
     except simulator.SimulatorAway:
         return {"bench": None}
-    return {"bench": bench_view.make(state, now)}
+    return {"bench": bench_view.make(state, now), "refusal": refusals.latest(now)}
 
 
 def _choices() -> dict[str, Any]:

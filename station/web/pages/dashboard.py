@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 from station import clock
 from station.domain.commands import Outcome, Refusal, StartSession, Status, StopSession, UnlockConnector
 from station.services import identity
-from station.web import cards, facts, present
+from station.web import cards, facts, present, refusals
 from station.web.requests import answer, submit
 
 
@@ -23,6 +23,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         {
             "facts": facts.about(now),
             "connections": facts.connections(now),
+            "refusal": refusals.latest(now),
             "cards": [cards.for_connector(number, now) for number in now.connector_numbers],
         },
     )
