@@ -8,14 +8,18 @@ from typing_extensions import override
 
 MASK = "***"
 # Names whose value is a secret wherever they appear: OCPP keys, JSON members, form fields.
-_SENSITIVE = r"[\w/.-]*(?:password|passwd|authorizationkey|token|secret|cluster/key|activationcode|\bpin\b)[\w/.-]*"
+_SENSITIVE = (
+    # Bounded and anchored at a word's beginning: a hostile text must not cost more than its length.
+    r"(?<![\w/.-])[\w/.-]{0,80}?"
+    r"(?:password|passwd|authorizationkey|token|secret|cluster/key|activationcode|\bpin\b)[\w/.-]{0,80}"
+)
 _PATTERNS = (
     # "key": "AuthorizationKey", "value": "…" as ChangeConfiguration carries it
     re.compile(rf'("key"\s*:\s*"{_SENSITIVE}"\s*,\s*"value"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
     re.compile(rf'("{_SENSITIVE}"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
     re.compile(rf"({_SENSITIVE}\s*[=:]\s*)([^\s,;}}\]]+)()", re.IGNORECASE),
     re.compile(r"(Authorization:\s*Basic\s+)(\S+)()", re.IGNORECASE),
-    re.compile(r"(\w+://[^/\s:@]+:)([^@/\s]+)(@)"),
+    re.compile(r"((?<!\w)\w{2,12}://[^/\s:@]{1,200}:)([^@/\s]+)(@)"),
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 

@@ -66,11 +66,11 @@ class Listing:
 
 @dataclass
 class _Wiring:
-    """What this process contributes to the configuration; filled once while it starts."""
+    """Where live keys come from and who takes keys that are handed on, beyond `configuration_sources`."""
 
     live: dict[str, LiveProvider] = field(default_factory=dict)
-    write: dict[str, WriteHandler] = field(default_factory=lambda: {"/ocpp/caFile": backend_ca.install_file})
-    features: FeatureProvider = tuple
+    write: dict[str, WriteHandler] = field(default_factory=dict)
+    features: FeatureProvider | None = None
 
 
 @dataclass
@@ -110,22 +110,22 @@ def register_write_handler(key: str, handler: WriteHandler) -> None:
 def snapshot() -> Snapshot:
     """Answer the values in force now (not those of live keys); the same object as long as nothing has changed."""
     if connection.vendor != "sqlite":
-        return _build()
+        return _build(_features())
     connection.ensure_connection()
     database: Any = connection.connection
     # SQLite counts up when another connection has committed; own changes drop the cache in `change`.
     data_version = database.execute("PRAGMA data_version").fetchone()[0]
     known: _Cached | None = getattr(_cache, "entry", None)
-    identity_stamp, features = identity.stamp(), tuple(_wiring.features())
+    identity_stamp = identity.stamp()
     if (
         known is not None
         and known.database is database
         and known.data_version == data_version
         and known.identity_stamp == identity_stamp
-        and known.features == features
     ):
         return known.snapshot
-    fresh = _build()
+    features = _features()
+    fresh = _build(features)
     if known is not None and known.snapshot.stored == fresh.stored and known.features == features:
         # Some other table has changed: whoever compares snapshots by identity need not look again.
         fresh = known.snapshot
@@ -146,10 +146,16 @@ def _registry(facts: Facts, features: tuple[str, ...]) -> Registry:
     return Registry(facts, features)
 
 
-def _build() -> Snapshot:
+def _features() -> tuple[str, ...]:
+    from station.services import configuration_sources
+
+    return tuple((_wiring.features or configuration_sources.features)())
+
+
+def _build(features: tuple[str, ...]) -> Snapshot:
     stored = dict(ConfigurationValue.objects.values_list("key", "value")) | identity.as_values(identity.load())
     facts = Facts(connectors=int(stored["/identity/connectors"]))
-    return Snapshot(_registry(facts, tuple(_wiring.features())), stored)
+    return Snapshot(_registry(facts, features), stored)
 
 
 def get(name: str) -> str:
@@ -188,7 +194,9 @@ def charge_box_identity_template() -> str:
 
 
 def _live_value(key: ConfigurationKey) -> str:
-    provider = _wiring.live.get(key.row)
+    from station.services import configuration_sources
+
+    provider = _wiring.live.get(key.row) or configuration_sources.LIVE.get(key.row)
     value = provider(key) if provider is not None else None
     return key.default if value is None else value
 
@@ -260,10 +268,13 @@ def _store(values: Mapping[str, str | None], at: datetime) -> None:
 
 
 def _hand_on(plan: Plan, at: datetime) -> None:
+    from station.services import configuration_sources
+
     problems = []
     for name, value in plan.handed_on.items():
+        take = _wiring.write.get(name) or configuration_sources.WRITE.get(name, _refuse)
         try:
-            _wiring.write.get(name, _refuse)(value, at)
+            take(value, at)
         except InvalidValue as refusal:
             problems.append(Problem(key=name, code=refusal.code, data=refusal.data))
     if problems:
@@ -321,7 +332,7 @@ def reset_to_factory(*, origin: Origin, actor: str, at: datetime) -> tuple[Chang
         with transaction.atomic():
             before = snapshot()
             ConfigurationValue.objects.all().delete()
-            changes = changes_between(before, _build())
+            changes = changes_between(before, _build(_features()))
             AuditEntry.objects.create(
                 at=at, origin=origin.value, actor=actor, command="ResetConfiguration", outcome=Status.ACCEPTED.value
             )

@@ -53,6 +53,8 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "file_missing": _("The file %(path)s cannot be read."),
     "no_certificate": _("The file contains no PEM certificate."),
     "broken_certificate": _("A certificate in the file is damaged."),
+    "link_not_authenticated": _("The backend may set it only with security profile 1 or higher."),
+    "activation_code": _("This is not a valid activation code for this station."),
     "password_policy": _("The password is refused: %(reasons)s"),
 }
 

@@ -90,6 +90,12 @@ def security_profile(value: str, context: Context) -> None:
         raise InvalidValue("needs_own_certificate", profile=wanted)
 
 
+def authenticated_link(value: str, context: Context) -> None:
+    """Let the backend set the password only over a link on which it knows the station (profile 1 or higher)."""
+    if context.origin is Origin.BACKEND and int(context.present["SecurityProfile"]) < 1:
+        raise InvalidValue("link_not_authenticated")
+
+
 def authorization_key(value: str, context: Context) -> None:
     """Never let the backend take the key away: the station could not come back to it."""
     if not value and context.origin is Origin.BACKEND:

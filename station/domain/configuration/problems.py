@@ -52,6 +52,8 @@ TEMPLATES: Mapping[str, str] = {
     "file_missing": "The file %(path)s cannot be read.",
     "no_certificate": "The file contains no PEM certificate.",
     "broken_certificate": "A certificate in the file is damaged.",
+    "link_not_authenticated": "The backend may set it only with security profile 1 or higher.",
+    "activation_code": "This is not a valid activation code for this station.",
     "password_policy": "The password is refused: %(reasons)s",
 }
 

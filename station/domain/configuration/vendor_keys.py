@@ -211,6 +211,7 @@ VENDOR_KEYS: tuple[ConfigurationKey, ...] = (
         type="text",
         secret=True,
         parse=values.password(12, 128),
+        check=checks.authenticated_link,
         storage=Storage.HANDED_ON,
         allowed="password of 12 to 128 characters",
         description="Sets the password of the web interface.",
