@@ -8,6 +8,7 @@ from station.celery import app
 app.conf.beat_schedule |= {
     "web certificate": {"task": "system.renew_certificate", "schedule": timedelta(hours=12)},
     "web sessions": {"task": "system.forget_sessions", "schedule": timedelta(hours=6)},
+    "old records": {"task": "system.forget_records", "schedule": timedelta(hours=6)},
 }
 
 
@@ -35,3 +36,13 @@ def forget_sessions() -> None:
     from django.contrib.sessions.models import Session
 
     Session.objects.filter(expire_date__lt=clock.now()).delete()
+
+
+@app.task(name="system.forget_records")  # type: ignore[untyped-decorator]
+def forget_records() -> None:
+    """Keep the tables bounded: messages the backend has, and the oldest entries of the logs. Sessions stay."""
+    from ocpp_client import outbox_store
+    from station.services import journal
+
+    outbox_store.forget_delivered(clock.now())
+    journal.forget_oldest()

@@ -10,6 +10,8 @@ from station.services.commands import Envelope
 # Values of these command fields identify a person; the audit names the card only by its beginning.
 _SHORTENED = {"id_tag", "parent_id_tag"}
 _SHOWN_CHARACTERS = 4
+# About a year of a busy station, some 10 MB.
+KEPT_ENTRIES = 50_000
 
 
 def log(code: str, *, at: datetime, connector_id: int | None = None, **data: Any) -> LogEntry:
@@ -45,3 +47,11 @@ def audit(envelope: Envelope, outcome: Outcome) -> AuditEntry:
         outcome=outcome.status.value,
         reason=outcome.reason.value if outcome.reason else "",
     )
+
+
+def forget_oldest() -> None:
+    """Delete what is older than the newest entries worth keeping, in both logs."""
+    for model in (LogEntry, AuditEntry):
+        newest = model.objects.order_by("-id").values_list("id", flat=True).first()
+        if newest is not None:
+            model.objects.filter(id__lte=newest - KEPT_ENTRIES).delete()
