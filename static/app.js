@@ -66,6 +66,8 @@ async function waitForStation(panel) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  // On a phone the menu is a strip; the page one is on must be in sight.
+  document.querySelector(".menu-link[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const panel = document.querySelector("[data-wait-for]");
   if (panel) waitForStation(panel);
 });
