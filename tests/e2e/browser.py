@@ -96,7 +96,7 @@ class Browser:
     def resize(self, size: tuple[int, int], *, scale: float = 1) -> None:
         """Become this large; narrow windows are phones with a touch screen."""
         width, height = size
-        is_phone = width < 600  # noqa: PLR2004 - no laptop is as narrow
+        is_phone = width < 600
         metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": is_phone}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
