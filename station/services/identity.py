@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -82,7 +83,12 @@ class Identity:
 
 def load() -> Identity:
     """Read the identity; a station without a file has the defaults. Raises `IdentityFileBrokenError`."""
-    path = settings.DATA.identity
+    return _read(settings.DATA.identity, stamp())
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, _stamp: tuple[int, int, int] | None) -> Identity:
+    """Read a file once for each of its contents: every new snapshot of the configuration asks for it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
