@@ -1,4 +1,4 @@
-"""Writes into a station's data directory with the station's own services: `python -m benchmarks.inside DIR VERB [N]`."""
+"""Works in a station's data directory with its own services: `python -m benchmarks.inside DIR VERB [N]`."""
 
 import os
 import sys
@@ -84,7 +84,8 @@ def sign_in() -> None:
     session.create()
     print(f"{settings.SESSION_COOKIE_NAME}={session.session_key}")
     for model in site._registry:  # noqa: SLF001 - there is no public way to list them
-        print(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
+        named = model._meta  # noqa: SLF001 - Django's documented way to the names of a model
+        print(reverse(f"admin:{named.app_label}_{named.model_name}_changelist"))
 
 
 def main() -> None:

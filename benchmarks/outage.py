@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.bench import Bench, bench
@@ -61,7 +62,7 @@ def _judge(subject: str, messages: list[Frame], *, interval_s: float) -> Result:
     unique = list({frame.message_id: frame for frame in messages}.values())
     moments = [_moment(frame.payload) for frame in unique]
     samples = [at for at, frame in zip(moments, unique, strict=True) if frame.action == "MeterValues"]
-    gaps = [(later - earlier).total_seconds() for earlier, later in zip(samples, samples[1:], strict=False)]
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(samples)]
     missing = sum(max(round(gap / interval_s) - 1, 0) for gap in gaps)
     missing += sum(1 for action in ("StartTransaction", "StopTransaction") if action not in {f.action for f in unique})
     doubled = len(messages) - len(unique) + sum(1 for gap in gaps if gap < interval_s / 2)

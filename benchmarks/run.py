@@ -5,15 +5,18 @@ import asyncio
 import os
 import platform
 import sys
+import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.result import Result
+from benchmarks.result import Result, percentile
 
 SUBJECTS = ("start", "calls", "charging", "outage", "kill", "cost", "pages", "allocator")
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+_FLUSHES = 200
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
@@ -25,10 +28,24 @@ def machine() -> str:
     return f"{cores} cores, {model}, Linux {platform.release()}, Python {platform.python_version()}"
 
 
+def flush() -> str:
+    """Measure what a flush of the disk costs that every durable answer waits for."""
+    took_s = []
+    with tempfile.TemporaryFile(dir=os.environ.get("BENCH_DIRECTORY")) as file:
+        for _ in range(_FLUSHES):
+            file.write(bytes(8192))
+            file.flush()
+            began_s = time.monotonic()
+            os.fdatasync(file.fileno())
+            took_s.append(time.monotonic() - began_s)
+    return f"p50 {percentile(took_s, 0.5) * 1000:.1f}, p95 {percentile(took_s, 0.95) * 1000:.1f} ms"
+
+
 def table(results: list[Result]) -> str:
     """Write the results as Markdown."""
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    head = [f"Measured {moment} on {machine()}; load average {os.getloadavg()[0]:.1f} at the end.", ""]
+    load = f"load average {os.getloadavg()[0]:.1f} at the end, flush of the disk {flush()}"
+    head = [f"Measured {moment} on {machine()}; {load}.", ""]
     head += ["| what | bar | measured | |", "| --- | --- | --- | --- |"]
     rows = [f"| {each.subject} | {each.bar} | {each.measured} | {each.verdict} |" for each in results]
     return "\n".join([*head, *rows])
