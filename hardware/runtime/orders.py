@@ -196,6 +196,7 @@ class Orders:
         if command.connector_id == 0:
             self._station.operative = command.operative
         await self._station.store_availability()
+        await self._station.end_hopeless_reservations()
         for point in points:
             self._station.changed(point)
         self._station.station_changed()

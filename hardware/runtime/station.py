@@ -34,7 +34,7 @@ from station.domain.ports import DeviceError, Devices, LampPattern, StationInput
 from station.domain.reservations import Reservation, active, expired
 from station.host import Host
 from station.models import ReservationRow
-from station.services import configuration, journal, outbox, sessions
+from station.services import configuration, journal, outbox, security_log, sessions
 from station.services.commands import REPLY_LIFE_S, Envelope
 
 log = logging.getLogger(__name__)
@@ -280,12 +280,9 @@ class Station:
             )
 
     async def _faults_changed(self, point: ChargingPoint) -> None:
-        if point.blocked:
-            self._faulted_since.setdefault(point.number, clock.monotonic_s())
-        else:
-            self._faulted_since.pop(point.number, None)
         self.changed(point)
         await self._apply_limits()
+        await self.end_hopeless_reservations()
 
     async def _station_fault(self, witness: str, codes: frozenset[FaultCode]) -> None:
         self.set_fault(witness, codes)
@@ -316,10 +313,11 @@ class Station:
 
     async def _apply_limits(self) -> None:
         self._compute()
-        # Reductions first, so that the sum never exceeds the mains for a moment.
-        ordered = sorted(self.points.values(), key=lambda point: self.present_limits[point.number][0].limit)
-        for point in ordered:
-            await point.apply_limit(self.present_limits[point.number][0])
+        # Reductions first, so that the sum never exceeds the mains for a moment; no point waits for another's board.
+        wanted = {point: self.present_limits[point.number][0] for point in self.points.values()}
+        lower = [each for each in wanted if each.effective and wanted[each].limit < each.effective.limit]
+        await asyncio.gather(*(each.apply_limit(wanted[each]) for each in lower))
+        await asyncio.gather(*(each.apply_limit(wanted[each]) for each in wanted if each not in lower))
 
     async def _keep_limits(self) -> None:
         while True:
@@ -342,11 +340,10 @@ class Station:
             await asyncio.sleep(TICK_S)
             now, now_s = clock.now(), clock.monotonic_s()
             if expired(self.reservations, now):
-                await self.database(_delete_expired, now)
+                await self.write(_delete_expired, now)
                 await self.reload_reservations()
-            for number, since_s in list(self._faulted_since.items()):
-                if now_s - since_s >= FAULT_ENDS_SESSION_S and self.points[number].session is not None:
-                    await self.points[number].handle(machine.StopRequested(reason="Other"))
+            for point in self.points.values():
+                await self._end_what_stays_faulted(point, now_s)
             if self.journal_broken:
                 await self._try_journal()
             self._judge_signal()
@@ -354,6 +351,14 @@ class Station:
                 if point.equipment.is_news:
                     point.equipment.is_news = False
                     await self.write(publishing.store_equipment, point)
+
+    async def _end_what_stays_faulted(self, point: ChargingPoint, now_s: float) -> None:
+        if not (point.blocked or self.blocked):
+            self._faulted_since.pop(point.number, None)
+            return
+        since_s = self._faulted_since.setdefault(point.number, now_s)
+        if now_s - since_s >= FAULT_ENDS_SESSION_S and point.state.has_session:
+            await point.handle(machine.StopRequested(reason="Other"))
 
     async def _try_journal(self) -> None:
         try:
@@ -429,10 +434,13 @@ class Station:
             await self.write(_store_parent, point.session.id, parent)
         self.publisher.refresh()
         if data["status"] != "Accepted":
-            if await self.authorizer.contradicts_list(point.session.id_tag, data["status"]):
-                await self.tell_list_conflict()
-            allowed = await self.database(configuration.get_optional_int, "MaxEnergyOnInvalidId") or 0
-            if allowed > 0 and point.register_wh is not None:
+            try:
+                if await self.authorizer.contradicts_list(point.session.id_tag, data["status"]):
+                    await self.tell_list_conflict()
+            except DatabaseError as error:
+                self.journal_failed(error)
+            allowed = await self.write(configuration.get_optional_int, "MaxEnergyOnInvalidId") or 0
+            if point.session is not None and allowed > 0 and point.register_wh is not None:
                 point.session.energy_ceiling_wh = point.register_wh + allowed
                 await self.write(_store_refusal, point.session.id, clock.now(), point.session.energy_ceiling_wh)
             else:
@@ -444,7 +452,8 @@ class Station:
         if session is None:
             return
         await self.write(_store_refusal, session.id, clock.now(), None)
-        if await self.database(configuration.get_bool, "StopTransactionOnInvalidId"):
+        # What cannot be read is taken as the stricter choice.
+        if await self.write(configuration.get_bool, "StopTransactionOnInvalidId") is not False:
             point.kept_locked_for = session.id_tag
             await point.handle(machine.StopRequested(reason="DeAuthorized", keep_locked=True))
         else:
@@ -475,6 +484,16 @@ class Station:
                 point.reserved = point.number in reserved
                 self.changed(point)
 
+    async def end_hopeless_reservations(self) -> None:
+        """End the reservations of what is out of order or out of service (OCPP 1.6 section 5.13)."""
+        out = {point.number for point in self.points.values() if point.blocked or not point.overlay.operative}
+        if self.blocked or not self.operative:
+            out |= {0, *self.points}
+        ended = [each.reservation_id for each in self.reservations if each.connector_id in out]
+        if ended:
+            await self.write(_delete_reservations, ended)
+            await self.reload_reservations()
+
     async def store_availability(self) -> None:
         """Make availability durable before it is confirmed."""
         await self.database(_store_availability, self.operative, list(self.points.values()))
@@ -488,6 +507,7 @@ class Station:
     async def restart(self, *, hard: bool, origin: str) -> None:
         """Restart the software, or the computer and the controllers."""
         await self.write(journal.log, "station.restart", at=clock.now(), hard=hard, origin=origin)
+        await self.write(security_log.record, "ResetOrReboot", at=clock.now(), tech_info=f"asked by {origin}")
         for point in self.points.values():
             await self._note(point)
         try:
@@ -532,6 +552,10 @@ def _read_reservations(now: datetime) -> tuple[Reservation, ...]:
 
 def _delete_expired(now: datetime) -> None:
     ReservationRow.objects.filter(expires_at__lte=now).delete()
+
+
+def _delete_reservations(numbers: list[int]) -> None:
+    ReservationRow.objects.filter(reservation_id__in=numbers).delete()
 
 
 def _store_parent(session_id: int, parent: str) -> None:
