@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.db import DatabaseError
+
 from hardware.runtime.pollers import signal
 from station import clock
 from station.domain import connector as machine
@@ -64,6 +66,9 @@ class Admission:
         self._judging.add(key)
         try:
             outcome = await self._act_on_tag(id_tag, points, origin, reader)
+        except DatabaseError as error:
+            self._station.journal_failed(error)
+            outcome = rejected(Refusal.JOURNAL_UNWRITABLE)
         finally:
             self._judging.discard(key)
         self._spawn(signal(reader, ReaderSignal.ACCEPTED if outcome.succeeded else ReaderSignal.REFUSED))

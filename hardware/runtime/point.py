@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from django.db import DatabaseError, IntegrityError
@@ -58,6 +60,7 @@ REACTION_S = 4.0
 CURRENT_ENDS_S = 6.0
 NO_CURRENT = MilliAmpere(500)
 LOCK_MOVES_S = 3.0
+WRITE_AGAIN_S = 1.0
 # A register read with an open contactor cannot have moved since.
 REGISTER_IS_FRESH_S = 5.0
 
@@ -200,7 +203,10 @@ class ChargingPoint:
 
     def post(self, event: Event) -> None:
         """Handle an event soon, without waiting for it."""
-        task = asyncio.get_running_loop().create_task(self.handle(event))
+        self._do_later(self.handle(event))
+
+    def _do_later(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._later.add(task)
         task.add_done_callback(self._later.discard)
 
@@ -266,7 +272,14 @@ class ChargingPoint:
             # While the point is locked out of energy the new value is only remembered; `enable` signals it.
             await self.actuator.set_limit(effective.limit)
         if permitted != self.state.permitted:
-            await self.handle(machine.EnergyPermitted() if permitted else machine.EnergyForbidden())
+            event = machine.EnergyPermitted() if permitted else machine.EnergyForbidden()
+            if self.state.has_session:
+                await self.handle(event)
+            else:
+                # Without a session it is only remembered; waiting for a session that ends slowly would hold up the
+                # limits of the other points.
+                self.state, _ = machine.step(self.state, event)
+                self._around.changed(self)
         elif changed:
             self._around.changed(self)
 
@@ -357,19 +370,29 @@ class ChargingPoint:
         if self.reading is not None:
             sample = Sample(at=clock.now(), reading=self.reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
             values = list(sampled_values(sample, self._around.stop_selections()))
-        while True:
-            try:
-                await self._around.database(
-                    close_session, session.id, reason=reason, id_tag=id_tag, at=stopped_at, meter=register, end=values
-                )
-                break
-            except (DatabaseError, OSError) as error:
-                # The session has ended in fact; it is written down as soon as the journal takes it.
-                self._around.journal_failed(error)
-                await asyncio.sleep(1.0)
+        write = partial(
+            close_session, session.id, reason=reason, id_tag=id_tag, at=stopped_at, meter=register, end=values
+        )
+        if not await self._is_written(write):
+            # The session has ended in fact, and the driver shall not be held up; it is written down later.
+            self._do_later(self._write_until_taken(write))
+
+    async def _is_written(self, write: Callable[[], None]) -> bool:
+        try:
+            await self._around.database(write)
+        except (DatabaseError, OSError) as error:
+            self._around.journal_failed(error)
+            return False
         self.session = None
         self._around.outbox_filled()
         await self._around.session_written()
+        return True
+
+    async def _write_until_taken(self, write: Callable[[], None]) -> None:
+        """Try again for ever; until then the session stays, and no other can begin here."""
+        while not await self._is_written(write):
+            await asyncio.sleep(WRITE_AGAIN_S)
+        self._around.changed(self)
 
     async def _wait_for_no_current(self) -> None:
         deadline = clock.monotonic_s() + CURRENT_ENDS_S
