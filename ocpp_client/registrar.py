@@ -195,6 +195,10 @@ def take_time(port: ClockPort, text: str) -> None:
     if "HeartBeat" not in configuration.get_list("TimeSource"):
         return
     try:
-        port.set_from_backend(from_wire(text))
+        moment = from_wire(text)
     except ValueError:
         logger.warning("The backend's time is none: %.40s", text)
+        return
+    before = clock.now()
+    if port.set_from_backend(moment):
+        security_log.record("SettingSystemTime", at=clock.now(), tech_info=f"from {before:%Y-%m-%dT%H:%M:%SZ}")

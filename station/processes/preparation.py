@@ -50,7 +50,7 @@ def check_addresses(plan: Plan) -> None:
 def prepare(plan: Plan, *, at: datetime) -> Prepared:
     """Bring the data directory into the state the processes expect; harmless when repeated."""
     from station.host.addresses import outside_addresses
-    from station.services import accounts, configuration, identity
+    from station.services import accounts, configuration, identity, security_log
     from whitelist import editing, master_key
 
     data = DataDirectory(plan.data)
@@ -65,6 +65,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     master_key.ensure_master_key(at)
     # A start of everything is the station's reboot: what was deleted before can no longer be restored.
     editing.purge_deleted()
+    security_log.record("StartupOfTheDevice", at=at)
     if plan.https:
         box_identity = configuration.get("/ocpp/chargeBoxIdentity")
         certificate.ensure(data, identity=box_identity, addresses=outside_addresses(), at=at)

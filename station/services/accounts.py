@@ -14,8 +14,8 @@ from django.db import transaction
 
 from station.domain.commands import Origin
 from station.domain.configuration import InvalidValue
-from station.models import SecurityEvent, UserProfile
-from station.services import identity, sign_in_delays
+from station.models import UserProfile
+from station.services import identity, security_log, sign_in_delays
 
 ADMIN = "admin"
 # A password hash takes 19 MiB and a good part of a second on the station's board.
@@ -61,10 +61,10 @@ def sign_in(*, account: str, password: str, address: str, at: datetime) -> User:
     with _hashing:
         user = authenticate(username=account, password=password)
     if not isinstance(user, User):
-        SecurityEvent.objects.create(type="LocalSignInFailed", at=at, tech_info=f"address {address}"[:255])
+        security_log.record("LocalSignInFailed", at=at, tech_info=f"address {address}")
         raise SignInRefused
     sign_in_delays.forget(account=account, address=address)
-    SecurityEvent.objects.create(type="LocalSignIn", at=at, tech_info=f"address {address}"[:255])
+    security_log.record("LocalSignIn", at=at, tech_info=f"address {address}")
     return user
 
 
@@ -85,7 +85,7 @@ def set_password(user: User, new: str, *, origin: Origin, at: datetime) -> None:
     with transaction.atomic():
         user.save(update_fields=["password"])
         profile_of(user).note_password(at=at, must_change=origin is Origin.BACKEND)
-        SecurityEvent.objects.create(type="LocalPasswordChanged", at=at, tech_info=f"origin {origin.value}")
+        security_log.record("LocalPasswordChanged", at=at, tech_info=f"origin {origin.value}")
 
 
 def _take_factory_password(user: User, profile: UserProfile) -> None:

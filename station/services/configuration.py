@@ -33,7 +33,7 @@ from station.domain.configuration import (
 )
 from station.domain.configuration.values import MAX_VALUE_LENGTH
 from station.models import AuditEntry, ConfigurationValue
-from station.services import backend_ca, identity
+from station.services import backend_ca, identity, security_log
 from station.services.identity import MASK
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,21 @@ logger = logging.getLogger(__name__)
 LiveProvider = Callable[[ConfigurationKey], str | None]
 WriteHandler = Callable[[str, datetime], None]
 FeatureProvider = Callable[[], Iterable[str]]
+
+
+# A change of these is an event of the security whitepaper (section 8, ReconfigurationOfSecurityParameters).
+_SECURITY_PARAMETERS = frozenset(
+    {
+        "AuthorizationKey",
+        "SecurityProfile",
+        "/WebUi/password/reset",
+        "/ocpp/caFile",
+        "/ocpp/verifyHostname",
+        "/Security/enableLocalVendorAccess",
+        "/Security/enableRemoteVendorAccess",
+        "/update/requireSignature",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,6 +311,11 @@ def _record(plan: Plan, origin: Origin, actor: str, at: datetime) -> None:
         data={changed.key: _shown(changed) for changed in plan.changes},
         outcome=Status.ACCEPTED.value,
     )
+    secured = sorted({changed.key for changed in plan.changes} & _SECURITY_PARAMETERS)
+    if secured:
+        security_log.record(
+            "ReconfigurationOfSecurityParameters", at=at, tech_info=f"{', '.join(secured)} ({origin.value})"
+        )
 
 
 def _shown(changed: Change) -> str:

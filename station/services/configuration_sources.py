@@ -79,7 +79,7 @@ def features() -> tuple[str, ...]:
 
 
 def _read_code(code: str) -> tuple[str, ...]:
-    """Check an activation code: base64url of {"serial", "features"}, a dot, base64url of the maker's signature of it."""
+    """Check an activation code: base64url of {"serial", "features"}, a dot, base64url of the maker's signature."""
     from station.host.updates import update_key
 
     body, _, signature = code.strip().partition(".")
