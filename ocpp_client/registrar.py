@@ -30,7 +30,7 @@ from station import clock
 from station.domain.configuration import ConfigurationRefused, Origin
 from station.domain.moments import from_wire
 from station.models import BackendState
-from station.services import configuration, journal
+from station.services import configuration, journal, security_log
 
 logger = logging.getLogger(__name__)
 
