@@ -1,6 +1,7 @@
 """When which meter values are recorded for the backend (OCPP 1.6 sections 3.16 and 4.7)."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ FRESH_S = 0.7
 LONGEST_SLEEP = timedelta(seconds=30)
 # Between samples the register is written down so often, so that a power cut loses little (flash wear: 6 a minute).
 NOTE_S = 10.0
+# A sample that could not be taken so long is missed; a younger one is taken late rather than lost.
+LATEST = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +67,32 @@ def read_plan() -> Plan:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """When one charging point is sampled for one purpose; `origin` None: the clock's own grid."""
+
+    number: int
+    context: ReadingContext
+    interval_s: int
+    origin: datetime | None = None
+
+    def after(self, moment: datetime) -> datetime:
+        """Answer the next moment of the grid; there is one, as no grid is made for an interval of 0."""
+        if self.origin is None:
+            following = next_aligned(moment, self.interval_s)
+        else:
+            following = next_sampled(self.origin, moment, self.interval_s)
+        return following or moment + LONGEST_SLEEP
+
+
 class Sampler:
     """Records samples on the grid of each transaction and on the clock's grid; missed ones are not made up for."""
 
     def __init__(self, station: "Station") -> None:
         self._station = station
         self._wake = asyncio.Event()
+        # The next moment of every grid; a moment that has come is sampled even when something else was being done.
+        self._next: dict[_Grid, datetime] = {}
 
     def replan(self) -> None:
         """Look at intervals and sessions anew."""
@@ -79,27 +102,46 @@ class Sampler:
         """Sample for ever."""
         while True:
             now = clock.now()
-            due = self._due(now)
-            moment = min((moment for moment, _, _ in due), default=now + LONGEST_SLEEP)
-            self._wake.clear()
-            if await rung(self._wake, max((moment - now).total_seconds(), 0)):
+            due = self._take_due(now)
+            for grid, moment in sorted(due.items(), key=lambda item: item[1]):
+                await self._sample(self._station.points[grid.number], moment, grid.context)
+            if due:
                 continue
-            for due_at, point, context in due:
-                if due_at <= moment:
-                    await self._sample(point, due_at, context)
+            moment = min(self._next.values(), default=now + LONGEST_SLEEP)
+            self._wake.clear()
+            await rung(self._wake, max((moment - now).total_seconds(), 0))
 
-    def _due(self, now: datetime) -> "list[tuple[datetime, ChargingPoint, ReadingContext]]":
-        plan = self._station.metering
-        due = []
-        aligned = next_aligned(now, plan.aligned_interval_s) if plan.aligned else None
-        for point in self._station.points.values():
-            if aligned is not None and self._station.time_is_known():
-                due.append((aligned, point, ReadingContext.SAMPLE_CLOCK))
-            if point.session is not None and (plan.sampled or plan.stop_sampled):
-                sampled = next_sampled(point.session.started_at, now, plan.sample_interval_s)
-                if sampled is not None:
-                    due.append((sampled, point, ReadingContext.SAMPLE_PERIODIC))
+    def _take_due(self, now: datetime) -> "dict[_Grid, datetime]":
+        """Take the moments that have come, one for each grid, and put the grid's next one in their place."""
+        due: dict[_Grid, datetime] = {}
+        following: dict[_Grid, datetime] = {}
+        for grid in self._grids():
+            moment = self._next.get(grid)
+            if moment is None or not now - LATEST <= moment <= now + timedelta(seconds=grid.interval_s):
+                # A new grid, or a clock that was set: what was missed is not made up for.
+                moment = grid.after(now)
+            if moment <= now:
+                due[grid] = moment
+                # Not after `now`: a wall clock that lags behind the clock that woke us would name this moment again.
+                moment = grid.after(moment)
+            following[grid] = moment
+        self._next = following
         return due
+
+    def _grids(self) -> "Iterator[_Grid]":
+        plan = self._station.metering
+        for point in self._station.points.values():
+            if plan.aligned and plan.aligned_interval_s > 0 and self._station.time_is_known():
+                yield _Grid(
+                    number=point.number, context=ReadingContext.SAMPLE_CLOCK, interval_s=plan.aligned_interval_s
+                )
+            if point.session is not None and (plan.sampled or plan.stop_sampled) and plan.sample_interval_s > 0:
+                yield _Grid(
+                    number=point.number,
+                    context=ReadingContext.SAMPLE_PERIODIC,
+                    interval_s=plan.sample_interval_s,
+                    origin=point.session.started_at,
+                )
 
     async def _sample(self, point: "ChargingPoint", at: datetime, context: ReadingContext) -> None:
         session = point.session

@@ -13,8 +13,9 @@ from django.db.models import Max
 from hardware.runtime.point import close_session
 from hardware.runtime.session import RunningSession
 from station import clock
-from station.domain.ports import DeviceError, Pilot
-from station.domain.units import WattHour
+from station.domain.meter_values import ReadingContext, Sample, sampled_values
+from station.domain.ports import DeviceError, MeterReading, Pilot
+from station.domain.units import PAUSE, WattHour
 from station.models import BackendState, ChargingSession, OutboxMessage
 from station.services import journal, sessions
 
@@ -112,6 +113,8 @@ class Recovery:
 
     async def _close(self, interrupted: Interrupted) -> None:
         row = interrupted.row
+        reading = MeterReading(read_at_s=clock.monotonic_s(), import_energy=interrupted.register)
+        end = Sample(at=interrupted.at, reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
         log.warning("session %d on connector %d is closed after a power cut", row.pk, row.connector_id)
         await self._station.write(
             close_session,
@@ -120,7 +123,7 @@ class Recovery:
             id_tag="",
             at=interrupted.at,
             meter=interrupted.register,
-            end=[],
+            end=sampled_values(end, self._station.metering.stop_both),
         )
 
 
