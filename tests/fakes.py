@@ -111,7 +111,7 @@ class InlineDatabase:
     ) -> _Result:
         async with self._turn:
             await asyncio.sleep(self.latency_s)
-            if self.refuses is not None and self.refuses(function.__name__):
+            if self.refuses is not None and self.refuses(getattr(function, "func", function).__name__):
                 raise OperationalError("disk I/O error")
             return function(*args, **kwargs)
 

@@ -1,0 +1,172 @@
+"""A database that cannot be written: no energy without a journal, and no end of a session is ever lost."""
+
+import asyncio
+
+import pytest
+
+from station.domain.commands import PresentTag, Refusal, StartSession, StopSession
+from station.domain.connector import Phase
+from station.domain.faults import FaultCode
+from station.models import ChargingSession
+from tests.db.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+
+
+@pytest.fixture
+def points() -> int:
+    return 2
+
+
+def everything(_verb: str) -> bool:
+    return True
+
+
+@in_virtual_time
+async def test_a_session_that_cannot_be_written_gets_no_energy(bench: Bench) -> None:
+    outlet = bench.hall.outlets[1]
+    outlet.plug()
+    await bench.phase("plugged")
+    bench.database.refuses = lambda verb: verb == "begin_session"
+    outcome = await bench.command(PresentTag(id_tag=CARD))
+
+    assert not outcome.succeeded
+    assert outcome.reason is Refusal.JOURNAL_UNWRITABLE
+    assert all(current == 0 for _, current, _ in outlet.history)
+    assert not outlet.released
+    assert bench.station.points[1].session is None
+    assert bench.messages() == []
+
+
+@in_virtual_time
+async def test_the_station_takes_cards_again_when_the_journal_can_be_written(bench: Bench) -> None:
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    bench.database.refuses = lambda verb: verb in {"begin_session", "log"}
+    await bench.command(PresentTag(id_tag=CARD))
+    await asyncio.sleep(3)
+    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.station.active_faults
+    assert "journal_unwritable" in bench.station.not_ready()
+
+    bench.database.refuses = None
+    await bench.until(lambda: not bench.station.not_ready())
+    assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
+    await bench.phase("charging")
+
+
+@in_virtual_time
+async def test_an_end_that_cannot_be_written_is_written_later_with_the_true_moment_and_register(bench: Bench) -> None:
+    await bench.charge()
+    await asyncio.sleep(60)
+    bench.database.refuses = everything
+    bench.hall.reader.tap(CARD)
+    await bench.phase("finishing")
+    ended = bench.clock.now()
+    await asyncio.sleep(40)
+    assert not bench.messages("StopTransaction")
+    assert bench.hall.outlets[1].current == 0
+
+    bench.database.refuses = None
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+    session = ChargingSession.objects.get()
+    assert abs((session.stopped_at - ended).total_seconds()) < 1
+    assert session.meter_stop_wh == bench.hall.outlets[1].register_wh
+    assert len(bench.messages("StopTransaction")) == 1
+
+
+@in_virtual_time
+async def test_a_driver_can_leave_while_the_end_cannot_be_written(bench: Bench) -> None:
+    await bench.charge()
+    bench.database.refuses = everything
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: not bench.hall.outlets[1].bolt_in)
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
+    await asyncio.sleep(5)
+    bench.database.refuses = None
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    await asyncio.sleep(5)
+
+    assert len(bench.messages("StopTransaction")) == 1
+    assert bench.messages("StopTransaction")[0][1]["meterStop"] == bench.hall.outlets[1].register_wh
+
+
+@in_virtual_time
+async def test_a_stop_that_cannot_be_written_does_not_hold_up_the_other_point(bench: Bench) -> None:
+    await bench.charge(1, card=CARD)
+    await bench.charge(2, card=FRIEND)
+    bench.database.refuses = everything
+    await bench.command(StopSession(connector_id=1))
+    await bench.phase("finishing", 1)
+    # The journal is a fault of the whole station: nobody may draw energy that cannot be written down.
+    await bench.until(lambda: bench.hall.outlets[2].current == 0)
+
+    bench.database.refuses = None
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    await bench.phase("charging", 2)
+
+
+@in_virtual_time
+async def test_a_session_ends_when_the_journal_stays_unwritable(bench: Bench) -> None:
+    await bench.charge(1)
+    bench.database.refuses = everything
+    await asyncio.sleep(15)
+    assert bench.hall.outlets[1].current == 0
+    await asyncio.sleep(80)
+    assert bench.station.points[1].state.phase == Phase.FINISHING
+    assert not bench.hall.outlets[1].bolt_in
+
+    bench.database.refuses = None
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    assert bench.messages("StopTransaction")[0][1]["reason"] == "Other"
+
+
+@in_virtual_time
+async def test_a_card_that_cannot_be_looked_up_is_refused(bench: Bench) -> None:
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    bench.database.refuses = everything
+    outcome = await bench.command(PresentTag(id_tag=CARD))
+    assert outcome.reason is Refusal.JOURNAL_UNWRITABLE
+
+    bench.database.refuses = None
+    await bench.until(lambda: not bench.station.not_ready())
+    assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
+
+
+@in_virtual_time
+async def test_a_card_at_the_reader_is_refused_when_it_cannot_be_looked_up(bench: Bench) -> None:
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    bench.database.refuses = everything
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: "refused" in bench.hall.reader.signals)
+
+
+@in_virtual_time
+async def test_the_same_card_ends_its_session_without_a_database(bench: Bench) -> None:
+    await bench.charge()
+    bench.database.refuses = everything
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.hall.outlets[1].current == 0, seconds=3)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 3, 90])
+@in_virtual_time
+async def test_the_control_loop_survives_a_database_that_is_away_for_a_while(bench: Bench, seconds: float) -> None:
+    from tests.db.runtime.test_two_points import reserve
+
+    await bench.command(reserve(bench, 7, 2, FRIEND, seconds=1))
+    await bench.command(StartSession(id_tag=CARD, connector_id=1))
+    bench.hall.outlets[1].plug()
+    await bench.phase("charging")
+    bench.database.refuses = everything
+    await bench.start_answered("Invalid")
+    bench.hall.outlets[2].plug()
+    await asyncio.sleep(seconds)
+    bench.hall.outlets[1].unplug()
+    await asyncio.sleep(seconds)
+    bench.database.refuses = None
+
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=60)
+    await bench.until(lambda: not bench.station.not_ready())
+    assert len(bench.messages("StartTransaction")) == len(bench.messages("StopTransaction")) == 1
