@@ -11,10 +11,12 @@ from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from station import clock, models
 from station.services import journal
+from station.web.record_names import RECORD_NAMES
 from whitelist.models import Card
 
 if TYPE_CHECKING:
@@ -39,6 +41,15 @@ class StationAdminSite(AdminSite):
         """Send to the user profile, which asks for the old password."""
         return redirect("profile")
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """List all tables together under the names people know them by."""
+        apps = super().get_app_list(request, app_label)
+        tables = [table | {"name": str(RECORD_NAMES[table["model"]])} for app in apps for table in app["models"]]
+        if not apps:
+            return []
+        tables.sort(key=lambda table: str(table["name"]))
+        return [apps[0] | {"name": str(self.index_title), "app_url": reverse("admin:index"), "models": tables}]
+
 
 site = StationAdminSite(name="admin")
 
@@ -49,6 +60,20 @@ class Record(_Rows):
     show_full_result_count = False
     list_per_page = 50
     actions = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Head the list with its name."""
+        name = RECORD_NAMES[self.model]
+        context = {"title": name, "record_name": name} | (extra_context or {})
+        return super().changelist_view(request, context)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """Head a row with the name of its list."""
+        name = RECORD_NAMES[self.model]
+        context = {"title": name, "record_name": name} | (extra_context or {})
+        return super().changeform_view(request, object_id, form_url, context)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Never: rows are made by the station."""
