@@ -15,7 +15,7 @@ from django.db import connections
 from hardware.runtime.station import Station
 from station import clock
 from station.domain.commands import Command, Origin, Outcome
-from station.models import ChargingProfileRow, ChargingSession, OutboxMessage
+from station.models import BackendState, ChargingProfileRow, ChargingSession, OutboxMessage
 from station.services import configuration
 from station.services.commands import Envelope
 from tests.fakes import Bells, Car, Clock, FakeRedis, Hall, InlineDatabase, Outlet, VirtualLoop
@@ -23,7 +23,6 @@ from whitelist.models import Card
 
 T = TypeVar("T")
 CARD, FRIEND, STRANGER = "04A2B3C4", "04FFEE11", "04DEAD00"
-ONLINE = '{"registration":"Accepted","connected":true}'
 
 
 class Bench:
@@ -106,7 +105,8 @@ class Bench:
 
     def go_online(self) -> None:
         configure({"/ocpp/url": "ws://127.0.0.1:9/ocpp", "/ocpp/chargeBoxIdentity": "CP1"})
-        self.redis.values["live:backend"] = ONLINE
+        BackendState.load()
+        BackendState.objects.update(connected=True)
 
     def _ocpp_hears(self, message: dict[str, Any]) -> None:
         if message["type"] != "authorize.request":

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ async def test_two_points_with_samples_every_second_lose_none(bench: Bench, apar
 
     for number in (1, 2):
         taken = stamps(bench, number)
-        gaps = [round((after - before).total_seconds(), 2) for before, after in zip(taken, taken[1:], strict=False)]
+        gaps = [round((after - before).total_seconds(), 2) for before, after in pairwise(taken)]
         assert len(gaps) > 50
         assert gaps == [1.0] * len(gaps), number
 
@@ -95,7 +96,7 @@ async def test_a_wall_clock_that_is_slowed_or_hurried_loses_and_doubles_nothing(
 
     taken = stamps(bench)
     assert len(taken) >= 19
-    gaps = [round((after - before).total_seconds(), 2) for before, after in zip(taken, taken[1:], strict=False)]
+    gaps = [round((after - before).total_seconds(), 2) for before, after in pairwise(taken)]
     assert gaps == [float(interval)] * len(gaps)
 
 
