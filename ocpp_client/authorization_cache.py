@@ -7,6 +7,7 @@ from ocpp_client.ports import LocalList
 from station.domain.moments import from_wire
 from station.models import CachedAuthorization
 from station.services import configuration
+from station.services.flushing import without_flush
 
 MAX_ENTRIES = 1000
 
@@ -16,6 +17,8 @@ def enabled() -> bool:
     return configuration.get_bool("AuthorizationCacheEnabled")
 
 
+# A power cut costs at most what the backend will be asked again.
+@without_flush()
 def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList) -> None:
     """Remember an idTagInfo, unless the card stands in the local list (section 3.5.3)."""
     if not enabled() or local_list.contains(id_tag):

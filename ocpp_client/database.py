@@ -1,7 +1,6 @@
 """The database from an event loop: everything goes through one thread, so that changes keep their order."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -23,21 +22,3 @@ def version() -> int | None:
 async def in_database(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run synchronous database work in the process's database thread and return its result."""
     return await sync_to_async(work, thread_sensitive=True)(*args, **kwargs)
-
-
-@contextmanager
-def without_flush() -> Iterator[None]:
-    """Commit without waiting for the disk.
-
-    For bookkeeping that a power cut may undo because it is done again afterwards; a killed process undoes nothing, and
-    the next commit that waits for the disk brings everything before it there, too.
-    """
-    if connection.vendor != "sqlite" or connection.in_atomic_block:
-        yield
-        return
-    connection.ensure_connection()
-    connection.connection.execute("PRAGMA synchronous=NORMAL")
-    try:
-        yield
-    finally:
-        connection.connection.execute("PRAGMA synchronous=FULL")

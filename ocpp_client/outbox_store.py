@@ -12,11 +12,11 @@ from typing import Any
 from django.db import transaction
 
 from ocpp_client import authorization_cache
-from ocpp_client.database import without_flush
 from ocpp_client.ports import LocalList
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, journal
+from station.services.flushing import without_flush
 
 LONGEST_RETRY = timedelta(hours=1)
 KEPT_FOR = timedelta(days=7)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from station.domain.faults import FaultCode, worst
 from station.domain.moments import to_wire
 from station.models import Connector
 from station.services import journal, live, sessions
+from station.services.flushing import without_flush
 from station.ui import words
 
 if TYPE_CHECKING:
@@ -121,9 +123,14 @@ def _fault_info(code: FaultCode) -> str:
         return str(words.FAULTS[code])
 
 
-@transaction.atomic
 def store_status(record: StatusRecord) -> int:
     """Write a status row and the log entries of faults that came or went; answers its revision."""
+    # After a power cut the status is found out anew; only what was known of faults has to be read later.
+    with nullcontext() if record.faults else without_flush(), transaction.atomic():
+        return _store_status(record)
+
+
+def _store_status(record: StatusRecord) -> int:
     row = sessions.connector(record.number)
     before, after = set(row.fault_codes), set(record.faults)
     for code in after - before:
