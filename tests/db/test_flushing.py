@@ -8,6 +8,10 @@ from station.services.flushing import without_flush
 _NORMAL, _FULL = 1, 2
 
 
+class FaultForTheTest(Exception):
+    """Something goes wrong inside."""
+
+
 def level() -> int:
     with connection.cursor() as cursor:
         return int(cursor.execute("PRAGMA synchronous").fetchone()[0])
@@ -23,8 +27,8 @@ def test_only_the_commits_inside_do_without_the_flush() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_failure_inside_brings_the_flush_back() -> None:
-    with pytest.raises(ValueError), without_flush(), transaction.atomic():
-        raise ValueError
+    with pytest.raises(FaultForTheTest), without_flush(), transaction.atomic():
+        raise FaultForTheTest
 
     assert level() == _FULL
 
