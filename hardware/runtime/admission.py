@@ -28,11 +28,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """Somebody wants to charge. `point` is None while any point will do."""
+    """Somebody wants to charge, at `point`; a card at the reader may mean any of the points `among`."""
 
     id_tag: str
     origin: str
     point: "ChargingPoint | None" = None
+    among: "Sequence[ChargingPoint]" = ()
     profile: dict[str, Any] | None = None
     judge: bool = True
     reader: TagReader | None = None
@@ -97,7 +98,7 @@ class Admission:
         if isinstance(chosen, Refusal):
             return rejected(chosen)
         self._spawn(signal(reader, ReaderSignal.WAIT))
-        return await self._admit(Wish(id_tag=id_tag, origin=origin, point=chosen, reader=reader))
+        return await self._admit(Wish(id_tag=id_tag, origin=origin, point=chosen, among=points, reader=reader))
 
     async def _stop_with(self, id_tag: str, points: "Sequence[ChargingPoint]") -> Outcome | None:
         charging = [each for each in points if each.session is not None]
@@ -216,7 +217,12 @@ class Admission:
             parent, reason = decision.parent_id_tag or "", decision.reason.value
         else:
             parent = await self._station.authorizer.known_parent(wish.id_tag)
-        # While the backend thought, somebody else may have come.
+        # While the backend thought, the driver may have plugged in, or somebody else may have come.
+        if wish.among:
+            chosen = self._choose(wish.among)
+            if isinstance(chosen, Refusal):
+                return rejected(chosen)
+            point = chosen
         problem = self._usable(point)
         if problem is not None:
             return rejected(problem)
@@ -263,7 +269,7 @@ class Admission:
 
     async def car_arrived(self, point: "ChargingPoint") -> None:
         """A car was plugged in: it may belong to a card that waits at another point, or need no card at all."""
-        for other in self._station.points.values():
+        for other in self._station.points.values() if self._usable(point) is None else ():
             permission = other.state.permission
             if other is point or other.state.phase is not Phase.AUTHORIZED or permission is None:
                 continue

@@ -1,10 +1,9 @@
 """Asking whether a card may charge: the station's own lists first, the backend where the rules say so."""
 
 import asyncio
-import json
 import logging
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +27,7 @@ from station.domain.authorization import (
 )
 from station.domain.moments import from_wire
 from station.models import BackendState, CachedAuthorization
-from station.services import configuration, live
+from station.services import configuration
 from whitelist import lookup
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,13 @@ class Judgement:
 
 
 def collect_query(id_tag: str, now: datetime) -> AuthorizationQuery:
-    """Read everything the decision depends on, except whether the backend is reachable."""
+    """Read everything the decision depends on.
+
+    Whether the backend is reachable is asked of the database: a Redis that has just come back knows nothing yet, and a
+    driver must not be turned away for that.
+    """
     url, identity = configuration.get("/ocpp/url"), configuration.get("/ocpp/chargeBoxIdentity")
+    backend = BackendState.load()
     cached = CachedAuthorization.objects.filter(id_tag=id_tag.casefold()).first()
     # The manuals' rule for the cache key is a compatibility matter; the standard keeps list and cache apart.
     return AuthorizationQuery(
@@ -58,8 +62,8 @@ def collect_query(id_tag: str, now: datetime) -> AuthorizationQuery:
         mode=IdentificationMode(configuration.get("/auth/identification")),
         authenticator=Authenticator(configuration.get("/auth/authenticator")),
         backend_configured=bool(url),
-        online=False,
-        ever_accepted=BackendState.load().accepted_by == f"{url} {identity}",
+        online=backend.connected,
+        ever_accepted=backend.accepted_by == f"{url} {identity}",
         local_list_enabled=configuration.get_bool("LocalAuthListEnabled"),
         cache_enabled=configuration.get_bool("AuthorizationCacheEnabled"),
         local_pre_authorize=configuration.get_bool("LocalPreAuthorize"),
@@ -84,16 +88,13 @@ def _entry(cached: CachedAuthorization | None) -> Entry | None:
 class Authorizer:
     """Judges cards; answers of the backend come in through `answered`."""
 
-    def __init__(self, database: DatabaseThread, redis: Any) -> None:
+    def __init__(self, database: DatabaseThread) -> None:
         self._database = database
-        self._redis = redis
         self._waiting: dict[str, asyncio.Future[BackendAnswer | None]] = {}
 
     async def judge(self, id_tag: str) -> Judgement:
         """Decide about a card, asking the backend when the rules want it."""
         query = await self._database(collect_query, id_tag, clock.now())
-        if query.backend_configured and query.authenticator is Authenticator.BACKEND:
-            query = replace(query, online=await self._online())
         decision = decide(query)
         if decision.verdict is not Verdict.ASK_BACKEND:
             return Judgement(decision=decision)
@@ -113,14 +114,6 @@ class Authorizer:
         """Tell whether the backend has just refused a card of its own list."""
         query = await self._database(collect_query, id_tag, clock.now())
         return is_list_conflict(query, BackendAnswer(status=AuthorizationStatus(status)))
-
-    async def _online(self) -> bool:
-        try:
-            text = await self._redis.get(live.key(live.BACKEND))
-        except (RedisError, OSError):
-            return False
-        link = json.loads(text) if text else {}
-        return bool(link.get("connected")) and str(link.get("registration")).casefold() == "accepted"
 
     async def _ask(self, id_tag: str) -> BackendAnswer | None:
         request_id = str(uuid.uuid4())

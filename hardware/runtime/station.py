@@ -82,7 +82,7 @@ class Station:
         self.journal_broken = False
         self._past_is_settled = asyncio.Event()
         self.starting: set[int] = set()
-        self.authorizer = Authorizer(self.database, redis)
+        self.authorizer = Authorizer(self.database)
         self.admission = Admission(self)
         self.orders = Orders(self)
         self.publisher = Publisher(self)
