@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 _CLOSE_GOING_AWAY = 1001
 _CLOSE_TOO_BIG = 1009
 _AFTER_TROUBLE_S = 2.0
+_RECOVERY_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class Timing:
     pong_timeout_s: float = PONG_TIMEOUT_S
     look_s: float = 1.0
     uplink_look_s: float = 0.05
+    # The control loop judges what a power cut interrupted within its patience with silent devices.
+    recovery_s: float = 8.0
 
 
 class BackendLink:
@@ -315,6 +318,8 @@ class BackendLink:
         await self._note_credentials()
         self.standing.last_error = ""
         await self.presence.note_online()
+        if full:
+            await self._past_is_settled()
         await self.status.report_all(only_changed=not full)
         self.standing.flow.set()
         self.outbox.ring()
@@ -322,6 +327,15 @@ class BackendLink:
         self.files.ring()
         if full:
             await announce_meters(self.calls)
+
+    async def _past_is_settled(self) -> None:
+        """Wait for the control loop of a fresh start: the statuses in the table are those of before it."""
+        deadline_s = clock.monotonic_s() + self.timing.recovery_s
+        while clock.monotonic_s() < deadline_s:
+            snapshot = await self.environment.surroundings.hardware()
+            if snapshot is not None and "starting" not in snapshot.get("not_ready", ()):
+                return
+            await asyncio.sleep(_RECOVERY_LOOK_S)
 
     async def _note_credentials(self) -> None:
         wanted = self.standing.endpoint

@@ -235,12 +235,19 @@ class ChargingPoint:
         except JournalUnwritableError as error:
             self._around.journal_failed(error)
             await self._handle(JournalFailed())
-        if not self.state.has_session and self.scheduled_operative is not None:
-            self.operative, self.scheduled_operative = self.scheduled_operative, None
+        if self.settle_availability():
             await self.actuator.set_available(self.operative)
         self._around.changed(self)
         if before.phase is not Phase.PLUGGED and self.state.phase is Phase.PLUGGED:
             self._around.car_arrived(self)
+        return True
+
+    def settle_availability(self) -> bool:
+        """Take over the availability that waited for the end of a session; answers whether there was one."""
+        if self.state.has_session or self.scheduled_operative is None:
+            return False
+        self.operative, self.scheduled_operative = self.scheduled_operative, None
+        self.actuator.available = self.operative
         return True
 
     async def observe(self, status: ControllerStatus) -> None:

@@ -160,6 +160,8 @@ class Station:
         """Begin to control: from here on events count and boards are told what they shall do."""
         for point in self.points.values():
             point.in_control = True
+            # The session it waited for may have ended in the power cut.
+            point.settle_availability()
         self._past_is_settled.set()
 
     async def until_recovered(self) -> None:

@@ -210,7 +210,8 @@ def bench(transactional_db, station_directory, monkeypatch):
                 "facts": FakeFacts(),
             }
             link = BackendLink(
-                Environment(**parts), timing=timing or Timing(answer_timeout_s=1.0, look_s=0.1, uplink_look_s=0.02)
+                Environment(**parts),
+                timing=timing or Timing(answer_timeout_s=1.0, look_s=0.1, uplink_look_s=0.02, recovery_s=0.0),
             )
             jobs = parts.pop("file_jobs")
             station = Bench(backend=backend, link=link, jobs=jobs, **parts)

@@ -152,7 +152,7 @@ async def test_a_backend_that_comes_back_is_found_again(bench):
 
 
 async def test_a_missing_pong_ends_the_connection_and_a_new_one_follows(bench):
-    timing = Timing(answer_timeout_s=1.0, look_s=0.1, pong_timeout_s=0.3)
+    timing = Timing(answer_timeout_s=1.0, look_s=0.1, pong_timeout_s=0.3, recovery_s=0.0)
     async with bench(timing=timing, keys={"WebSocketPingInterval": "1"}) as station:
         await station.ready()
 
