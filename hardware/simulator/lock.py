@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-# A typical socket actuator travels for about 150 ms; the board gives up after three times that.
+# A typical socket actuator travels for about 150 ms; without the end switch by then the board reports a jam.
 TRAVEL_S = 0.150
-GIVES_UP_S = 0.450
+GIVES_UP_S = 0.150
 
 
 @dataclass(kw_only=True)

@@ -24,10 +24,14 @@ class Phase(StrEnum):
     CHARGING = "charging"  # session, energy released, the car takes it
     SUSPENDED_EV = "suspended_ev"  # session, energy released, the car does not want it
     SUSPENDED_EVSE = "suspended_evse"  # session, the station does not release energy
+    RESUMING = "resuming"  # session, energy released again, waiting for the car's reaction
     FINISHING = "finishing"  # session over, cable still there
 
 
-SESSION_PHASES = frozenset({Phase.STARTING, Phase.CHARGING, Phase.SUSPENDED_EV, Phase.SUSPENDED_EVSE})
+SESSION_PHASES = frozenset(
+    {Phase.STARTING, Phase.CHARGING, Phase.SUSPENDED_EV, Phase.SUSPENDED_EVSE, Phase.RESUMING}
+)
+_REACTING = frozenset({Phase.STARTING, Phase.RESUMING})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +248,7 @@ def _free(state: State, _event: Event) -> Answer:
 
 
 def _begin(state: State, permission: Permission) -> Answer:
-    begun = replace(state, permission=permission, phase=_session_phase(state, reacting=True))
+    begun = replace(state, permission=permission, phase=_session_phase(state, reacting=Phase.STARTING))
     release: tuple[Effect, ...] = (EnableCharging(),) if begun.permitted else ()
     reaction: tuple[Effect, ...] = (StartTimer(timer=Timer.REACTION),) if begun.phase is Phase.STARTING else ()
     return begun, (_NO_CONNECTION_TIMER, BeginSession(permission=permission), LockPlug(), *release, *reaction)
@@ -266,27 +270,28 @@ def _begin_again(state: State, event: TagAuthorized) -> Answer:
     return _wait_for_car(state, event)
 
 
-def _session_phase(state: State, *, reacting: bool) -> Phase:
+def _session_phase(state: State, *, reacting: Phase | None) -> Phase:
+    """Tell where a session stands; `reacting` is the phase of a car that may still answer the released energy."""
     if not state.permitted:
         return Phase.SUSPENDED_EVSE
     if state.wants:
         return Phase.CHARGING
-    return Phase.STARTING if reacting else Phase.SUSPENDED_EV
+    return reacting or Phase.SUSPENDED_EV
 
 
 def _follow_car(state: State, _event: Event) -> Answer:
-    phase = _session_phase(state, reacting=state.phase is Phase.STARTING)
+    phase = _session_phase(state, reacting=state.phase if state.phase in _REACTING else None)
     effects = (_NO_REACTION_TIMER,) if phase is Phase.CHARGING else ()
     return replace(state, phase=phase), effects
 
 
 def _give_up_waiting(state: State, _event: Event) -> Answer:
-    return replace(state, phase=_session_phase(state, reacting=False)), ()
+    return replace(state, phase=_session_phase(state, reacting=None)), ()
 
 
 def _release(state: State, _event: Event) -> Answer:
-    released = replace(state, phase=_session_phase(state, reacting=not state.wants))
-    reaction: tuple[Effect, ...] = (StartTimer(timer=Timer.REACTION),) if released.phase is Phase.STARTING else ()
+    released = replace(state, phase=_session_phase(state, reacting=Phase.RESUMING))
+    reaction: tuple[Effect, ...] = (StartTimer(timer=Timer.REACTION),) if released.phase is Phase.RESUMING else ()
     return released, (EnableCharging(), *reaction)
 
 
@@ -400,6 +405,8 @@ _STATUS = {
     Phase.CHARGING: "Charging",
     Phase.SUSPENDED_EV: "SuspendedEV",
     Phase.SUSPENDED_EVSE: "SuspendedEVSE",
+    # The backend hears of the end of a pause when the car has taken it up, not before.
+    Phase.RESUMING: "SuspendedEVSE",
     Phase.FINISHING: "Finishing",
 }
 

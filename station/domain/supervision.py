@@ -1,6 +1,6 @@
 """What a meter's values say about the wiring: the fault rules of a point with a meter and a contactor.
 
-Thresholds: phase loss below 0.85 of 230 V for 2 s; a current over 0.5 A with an idle point for 5 s means a welded
+Thresholds: phase loss below 0.85 of 230 V for 2 s; a current over 0.5 A with an idle point for 7 s means a welded
 contactor; over-current as ABL's controllers judge it (specification 05 0015 20 Rev. B): more than 110 % for 100 s or
 more than 120 % for 10 s.
 """
@@ -14,7 +14,7 @@ from station.domain.units import MilliAmpere, MilliVolt
 LOWEST_VOLTAGE = MilliVolt(195_000)
 PHASE_LOSS_S = 2.0
 IDLE_CURRENT = MilliAmpere(500)
-WELD_S = 5.0
+WELD_S = 7.0
 OVERLOAD_STEPS = ((110, 100.0), (120, 10.0))
 
 

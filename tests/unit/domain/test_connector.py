@@ -116,9 +116,10 @@ TABLE: dict[Phase, dict[type[Event], Phase]] = {
             CarWantsEnergy: Phase.SUSPENDED_EVSE if phase is Phase.SUSPENDED_EVSE else Phase.CHARGING,
             CarPaused: {
                 Phase.STARTING: Phase.STARTING,
+                Phase.RESUMING: Phase.RESUMING,
                 Phase.SUSPENDED_EVSE: Phase.SUSPENDED_EVSE,
             }.get(phase, Phase.SUSPENDED_EV),
-            EnergyPermitted: Phase.CHARGING if phase is Phase.CHARGING else Phase.STARTING,
+            EnergyPermitted: Phase.CHARGING if phase is Phase.CHARGING else Phase.RESUMING,
             EnergyForbidden: Phase.SUSPENDED_EVSE,
             ReactionTimedOut: {
                 Phase.CHARGING: Phase.CHARGING,
@@ -201,7 +202,7 @@ def test_a_car_that_wants_energy_already_is_charging_at_once() -> None:
 def test_energy_that_comes_back_gives_the_car_its_time_to_react_again() -> None:
     after, effects = step(state_in(Phase.SUSPENDED_EVSE), EnergyPermitted())
 
-    assert after.phase is Phase.STARTING
+    assert after.phase is Phase.RESUMING
     assert names(effects) == ["EnableCharging", "StartTimer"]
 
 
@@ -291,7 +292,7 @@ class AnyLife(RuleBasedStateMachine):
             assert self.energy
         if self.state.phase is Phase.SUSPENDED_EVSE:
             assert not self.energy
-        if self.state.phase in {Phase.STARTING, Phase.SUSPENDED_EV}:
+        if self.state.phase in {Phase.STARTING, Phase.RESUMING, Phase.SUSPENDED_EV}:
             assert self.energy
 
 
@@ -310,6 +311,7 @@ BACKEND_SEES = {
     Phase.CHARGING: "Charging",
     Phase.SUSPENDED_EV: "SuspendedEV",
     Phase.SUSPENDED_EVSE: "SuspendedEVSE",
+    Phase.RESUMING: "SuspendedEVSE",
     Phase.FINISHING: "Finishing",
 }
 # Rows A to I of the matrix: the statuses that may follow each status.
