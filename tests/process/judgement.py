@@ -4,7 +4,7 @@ The strongest of these is the account of a meter: every watt-hour it counted bel
 transactions of a connector follow one another on the register without a gap and without an overlap.
 """
 
-import os
+import random
 import socket
 import sqlite3
 import time
@@ -25,10 +25,9 @@ _TRACE = "Traceback (most recent call last)"
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports nobody listens at, in the range of these tests, from a place of this process's own."""
+    """Find ports nobody listens at, anywhere in the range of these tests: others may be looking at the same time."""
     found: list[int] = []
-    start = os.getpid() % len(_PORTS)
-    for port in (*_PORTS[start:], *_PORTS[:start]):
+    for port in random.sample(_PORTS, len(_PORTS)):
         with closing(socket.socket()) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             found.append(port)

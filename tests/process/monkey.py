@@ -73,20 +73,21 @@ class Monkey:
         self.worlds = [World()]
         self.diary: deque[str] = deque(maxlen=60)
         self.steps = 0
+        self.calls = 0
         self.broken: list[Callable[[], None]] = []
         self.unread: set[int] = set()
         self.reservation_ids: set[int] = set()
         self._heard = 0
         self._asked: dict[str, str] = {}
         self._actions: list[tuple[int, Callable[[], None]]] = [
-            (10, self.plug),
+            (16, self.plug),
             (7, self.unplug),
             (2, self.unplug_at_the_station),
             (6, self.change_mind),
-            (14, self.swipe),
+            (20, self.swipe),
             (3, self.press),
             (3, self.cut_network),
-            (9, self.remote_start),
+            (11, self.remote_start),
             (6, self.remote_stop),
             (3, self.unlock),
             (5, self.change_availability),
@@ -325,7 +326,7 @@ class Monkey:
         self.becomes(lambda world: world.having(number, ready=ready))
 
     def swipe(self) -> None:
-        tag = self.dice.choice(CARDS)
+        tag = self.dice.choice((*CARDS, *CARDS[:2]))
         if self.dice.random() < 0.2:
             tag = tag.lower()
         self.sim("/reader/swipe", uid=tag)
@@ -366,6 +367,7 @@ class Monkey:
             return None
         except NoAnswer as problem:
             raise ModelRefuted(f"{action} was not answered") from problem
+        self.calls += 1
         self.note(f"  {json.dumps(answer)[:200]}")
         return answer
 
@@ -417,7 +419,7 @@ class Monkey:
         self.one_judged(self.call("UnlockConnector", connectorId=connector), lambda world: world.unlocked(connector))
 
     def change_availability(self) -> None:
-        connector, operative = self.dice.choice((0, 1, 2, 3)), self.dice.random() < 0.7
+        connector, operative = self.dice.choice((0, 1, 2, 3)), self.dice.random() < 0.75
         kind = "Operative" if operative else "Inoperative"
         answer = self.call("ChangeAvailability", connectorId=connector, type=kind)
         self.one_judged(answer, lambda world: world.made_available(connector, operative=operative))

@@ -45,5 +45,6 @@ def test_whatever_backend_driver_and_fate_do_the_station_does_as_the_model_and_b
 
         monkey.run(SECONDS)
 
+        print(f"seed {SEED}: {monkey.steps} steps, {len(backend.books.transactions)} transactions, {monkey.calls} calls")
         assert monkey.steps > SECONDS / 4
         assert backend.books.transactions
