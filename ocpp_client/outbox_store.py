@@ -15,7 +15,7 @@ from ocpp_client import authorization_cache
 from ocpp_client.ports import LocalList
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
-from station.services import configuration, journal
+from station.services import configuration, journal, sessions
 from station.services.flushing import without_flush
 
 LONGEST_RETRY = timedelta(hours=1)
@@ -23,7 +23,7 @@ KEPT_FOR = timedelta(days=7)
 # After so many refusals a message is reported; it is tried on for ever (calibration law).
 REPORTED_AFTER = 3
 REFUSED_CODE = "backend.message.refused"
-_ANSWER_PREFIX = "idTagInfo:"
+_ANSWER_PREFIX = sessions.REFUSED_PREFIX
 _MAX_ERROR_LENGTH = 200
 _INT64 = range(-(2**63), 2**63)
 

@@ -36,8 +36,7 @@ from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.domain.moments import from_wire
 from station.domain.reservations import Condition, Reservation, ReserveStatus, check_reserve
-from station.models import ReservationRow
-from station.services import configuration, sessions
+from station.services import configuration, reservations, sessions
 
 if TYPE_CHECKING:
     from hardware.runtime.point import ChargingPoint
@@ -196,7 +195,7 @@ class Orders:
         if command.connector_id == 0:
             self._station.operative = command.operative
         await self._station.store_availability()
-        await self._station.end_hopeless_reservations()
+        await self._station.bookings.end_hopeless()
         for point in points:
             self._station.changed(point)
         self._station.station_changed()
@@ -242,8 +241,8 @@ class Orders:
         )
         if status is not ReserveStatus.ACCEPTED:
             return Outcome(status=Status.REJECTED, reason=Refusal.CONNECTOR_OCCUPIED, data={"ocpp": status.value})
-        await self._station.database(_store_reservation, wanted)
-        await self._station.reload_reservations()
+        await self._station.database(reservations.store, wanted)
+        await self._station.bookings.reload()
         return Outcome(status=Status.ACCEPTED, data={"ocpp": status.value})
 
     def _conditions(self) -> dict[int, Condition]:
@@ -260,10 +259,10 @@ class Orders:
         return conditions
 
     async def _cancel_reservation(self, command: CancelReservation, _origin: str) -> Outcome:
-        removed = await self._station.database(_delete_reservation, command.reservation_id)
+        removed = await self._station.database(reservations.delete, [command.reservation_id])
         if not removed:
             return rejected(Refusal.MALFORMED)
-        await self._station.reload_reservations()
+        await self._station.bookings.reload()
         return _ACCEPTED
 
     async def _prepare_update(self, command: PrepareUpdate, _origin: str) -> Outcome:
@@ -271,20 +270,3 @@ class Orders:
             point.held_back = command.begin
             self._station.changed(point)
         return _ACCEPTED
-
-
-def _store_reservation(wanted: Reservation) -> None:
-    ReservationRow.objects.update_or_create(
-        reservation_id=wanted.reservation_id,
-        defaults={
-            "connector_id": wanted.connector_id,
-            "id_tag": wanted.id_tag,
-            "parent_id_tag": wanted.parent_id_tag or "",
-            "expires_at": wanted.expires_at,
-        },
-    )
-
-
-def _delete_reservation(reservation_id: int) -> bool:
-    deleted, _ = ReservationRow.objects.filter(reservation_id=reservation_id).delete()
-    return bool(deleted)

@@ -67,6 +67,10 @@ class Recovery:
             await self._resume(row)
         self._station.limits.assume(self._station.points.values(), clock.monotonic_s())
         self._station.take_over()
+        for row in going_on:
+            if row.deauthorized_at is not None and row.energy_allowed_wh is None:
+                # The power went between the backend's refusal and its consequence.
+                await self._station.verdicts.turn_away(self._station.points[row.connector_id])
         self._station.outbox_filled()
         for point in self._station.points.values():
             self._station.changed(point)

@@ -4,16 +4,15 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from hardware.runtime import publisher as publishing
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
 from hardware.runtime.bell import rung
+from hardware.runtime.bookings import Bookings
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.lamp import pattern_of
 from hardware.runtime.limits import LimitBook, read_framework
@@ -23,17 +22,17 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.pollers import ReaderPoll, poll_controller, poll_io, poll_meter
 from hardware.runtime.publisher import Publisher, record_of_point, record_of_station
 from hardware.runtime.recovery import Recovery
+from hardware.runtime.upkeep import Upkeep
+from hardware.runtime.verdicts import Verdicts
 from station import clock
-from station.domain import connector as machine
 from station.domain.commands import Outcome, Refusal, rejected
 from station.domain.connector import Timer
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.limits import EffectiveLimit, LimitSource
 from station.domain.meter_values import MeasurandSelection
 from station.domain.ports import DeviceError, Devices, LampPattern, StationInputs, TagReader
-from station.domain.reservations import Reservation, active, expired
+from station.domain.reservations import Reservation
 from station.host import Host
-from station.models import ReservationRow
 from station.services import configuration, journal, outbox, security_log, sessions
 from station.services.commands import REPLY_LIFE_S, Envelope
 
@@ -42,13 +41,10 @@ log = logging.getLogger(__name__)
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
-TICK_S = 1.0
+# Limits are computed anew at least so often: cars and cables change without a bell.
+RECOMPUTE_S = 1.0
 # A card the lists disagree about is reported for this long; the event log keeps it.
 CONFLICT_SHOWN_S = 2.0
-# A weak signal has to last before it is a fault, and to be better for as long before it is none (host.md, section 3).
-WEAK_SIGNAL, GOOD_SIGNAL = 20, 30
-# A fault that is not cleared in this time ends the session it interrupts (the car and the driver must be free to go).
-FAULT_ENDS_SESSION_S = 60.0
 
 
 class Station:
@@ -76,7 +72,6 @@ class Station:
             sampled=(), aligned=(), stop_sampled=(), stop_aligned=(), sample_interval_s=0, aligned_interval_s=0
         )
         self.connection_timeout_s = 120.0
-        self.reservations: tuple[Reservation, ...] = ()
         self.faults: dict[str, frozenset[FaultCode]] = {}
         self.operative = True
         self.journal_broken = False
@@ -85,6 +80,8 @@ class Station:
         self.authorizer = Authorizer(self.database)
         self.admission = Admission(self)
         self.orders = Orders(self)
+        self.bookings = Bookings(self)
+        self.verdicts = Verdicts(self)
         self.publisher = Publisher(self)
         self.sampler = Sampler(self)
         self.readers = [
@@ -92,7 +89,6 @@ class Station:
             for connector_id, reader in devices.readers
         ]
         self._lamps: dict[int, LampPattern] = {}
-        self._faulted_since: dict[int, float] = {}
         self._recompute = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -128,7 +124,7 @@ class Station:
                 group.create_task(poll_io(self._io, heard=self._inputs))
             group.create_task(self.sampler.run())
             group.create_task(self._keep_limits())
-            group.create_task(self._tick())
+            group.create_task(Upkeep(self).run())
 
     async def stop(self) -> None:
         """Leave registers and sessions written; energy goes on at the controllers, the next start takes it over."""
@@ -138,7 +134,7 @@ class Station:
 
     async def _load(self) -> None:
         await self._read_configuration()
-        await self.reload_reservations()
+        await self.bookings.reload()
         for point in self.points.values():
             row = await self.database(sessions.connector, point.number)
             point.operative, point.scheduled_operative = row.operative, row.scheduled_operative
@@ -150,6 +146,12 @@ class Station:
         self.metering = await self.database(read_plan)
         self.limits.framework = await self.database(read_framework)
         self.connection_timeout_s = float(await self.database(configuration.get_int, "ConnectionTimeOut"))
+
+    async def read_again(self) -> None:
+        """Take over changed configuration and profiles."""
+        await self._read_configuration()
+        self.sampler.replan()
+        await self.apply_limits()
 
     @property
     def recovered(self) -> bool:
@@ -204,7 +206,7 @@ class Station:
         framework = await self.write(read_framework)
         if framework is not None:
             self.limits.framework = framework
-        await self.reload_reservations()
+        await self.bookings.reload()
 
     def journal_failed(self, error: Exception) -> None:
         """Refuse new sessions until the journal can be written again."""
@@ -218,6 +220,11 @@ class Station:
         self._spawn(self.admission.car_arrived(point))
 
     # --- state
+
+    @property
+    def reservations(self) -> tuple[Reservation, ...]:
+        """The reservations that hold."""
+        return self.bookings.all
 
     @property
     def active_faults(self) -> frozenset[FaultCode]:
@@ -270,7 +277,7 @@ class Station:
             return
         if session.energy_ceiling_wh is not None and point.reading.import_energy >= session.energy_ceiling_wh:
             session.energy_ceiling_wh = None
-            await self._turn_away(point)
+            await self.verdicts.turn_away(point)
         elif clock.monotonic_s() - session.last_noted_s >= NOTE_S:
             session.last_noted_s = clock.monotonic_s()
             await self._note(point)
@@ -283,8 +290,8 @@ class Station:
 
     async def _faults_changed(self, point: ChargingPoint) -> None:
         self.changed(point)
-        await self._apply_limits()
-        await self.end_hopeless_reservations()
+        await self.apply_limits()
+        await self.bookings.end_hopeless()
 
     async def _station_fault(self, witness: str, codes: frozenset[FaultCode]) -> None:
         self.set_fault(witness, codes)
@@ -313,7 +320,8 @@ class Station:
             self.points.values(), clock.now(), clock.monotonic_s(), station_blocked=self.blocked
         )
 
-    async def _apply_limits(self) -> None:
+    async def apply_limits(self) -> None:
+        """Compute all limits and make them real."""
         self._compute()
         # Reductions first, so that the sum never exceeds the mains for a moment; no point waits for another's board.
         wanted = {point: self.present_limits[point.number][0] for point in self.points.values()}
@@ -325,8 +333,8 @@ class Station:
         while True:
             self._recompute.clear()
             if self.recovered:
-                await self._apply_limits()
-            wait_s = TICK_S
+                await self.apply_limits()
+            wait_s = RECOMPUTE_S
             change = self.limits.next_change(self.points.values(), clock.now())
             if change is not None:
                 wait_s = min(wait_s, max((change - clock.now()).total_seconds(), 0.0))
@@ -335,49 +343,7 @@ class Station:
                 wait_s = min(wait_s, max(settled_s - clock.monotonic_s(), 0.0))
             await rung(self._recompute, max(wait_s, 0.01))
 
-    # --- the second hand
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            now, now_s = clock.now(), clock.monotonic_s()
-            if expired(self.reservations, now):
-                await self.write(_delete_expired, now)
-                await self.reload_reservations()
-            for point in self.points.values():
-                await self._end_what_stays_faulted(point, now_s)
-            if self.journal_broken:
-                await self._try_journal()
-            self._judge_signal()
-            for point in self.points.values():
-                if point.equipment.is_news:
-                    point.equipment.is_news = False
-                    await self.write(publishing.store_equipment, point)
-
-    async def _end_what_stays_faulted(self, point: ChargingPoint, now_s: float) -> None:
-        if not (point.blocked or self.blocked):
-            self._faulted_since.pop(point.number, None)
-            return
-        since_s = self._faulted_since.setdefault(point.number, now_s)
-        if now_s - since_s >= FAULT_ENDS_SESSION_S and point.state.has_session:
-            await point.handle(machine.StopRequested(reason="Other"))
-
-    async def _try_journal(self) -> None:
-        try:
-            await self.database(journal.log, "journal.writable", at=clock.now())
-        except (DatabaseError, OSError):
-            return
-        self.journal_broken = False
-        self.set_fault("journal", frozenset())
-
-    def _judge_signal(self) -> None:
-        modem = self.host.modem.status()
-        signal = modem.signal if modem else None
-        weak = FaultCode.WEAK_SIGNAL in self.faults.get("modem", frozenset())
-        if signal is not None and (signal < WEAK_SIGNAL if not weak else signal < GOOD_SIGNAL):
-            self.set_fault("modem", frozenset({FaultCode.WEAK_SIGNAL}))
-        else:
-            self.set_fault("modem", frozenset())
+    # --- the lamp
 
     async def _show_lamp(self, point: ChargingPoint) -> None:
         pattern = pattern_of(point.ocpp_status, point.active_faults | self.active_faults)
@@ -415,52 +381,11 @@ class Station:
             case "authorized":
                 self.authorizer.answered(data)
             case "start_answered":
-                await self._start_answered(data)
+                await self.verdicts.start_answered(data)
             case "configuration" | "profiles":
-                await self._read_configuration()
-                self.sampler.replan()
-                await self._apply_limits()
+                await self.read_again()
             case _:
                 self.publisher.refresh()
-
-    async def _start_answered(self, data: dict[str, Any]) -> None:
-        point = next(
-            (each for each in self.points.values() if each.session and each.session.id == data["session_id"]), None
-        )
-        if point is None or point.session is None:
-            return
-        point.session.transaction_id = data.get("transaction_id")
-        parent = data.get("parent") or ""
-        if parent and not point.session.parent_id_tag:
-            point.session.parent_id_tag = parent
-            await self.write(_store_parent, point.session.id, parent)
-        self.publisher.refresh()
-        if data["status"] != "Accepted":
-            try:
-                if await self.authorizer.contradicts_list(point.session.id_tag, data["status"]):
-                    await self.tell_list_conflict()
-            except DatabaseError as error:
-                self.journal_failed(error)
-            allowed = await self.write(configuration.get_optional_int, "MaxEnergyOnInvalidId") or 0
-            if point.session is not None and allowed > 0 and point.register_wh is not None:
-                point.session.energy_ceiling_wh = point.register_wh + allowed
-                await self.write(_store_refusal, point.session.id, clock.now(), point.session.energy_ceiling_wh)
-            else:
-                await self._turn_away(point)
-
-    async def _turn_away(self, point: ChargingPoint) -> None:
-        """The backend refuses the card of a running session (OCPP 1.6 section 5.19, errata 3.17)."""
-        session = point.session
-        if session is None:
-            return
-        await self.write(_store_refusal, session.id, clock.now(), None)
-        # What cannot be read is taken as the stricter choice.
-        if await self.write(configuration.get_bool, "StopTransactionOnInvalidId") is not False:
-            point.kept_locked_for = session.id_tag
-            await point.handle(machine.StopRequested(reason="DeAuthorized", keep_locked=True))
-        else:
-            session.suspended = True
-            await self._apply_limits()
 
     async def tell_refusal(self, id_tag: str, outcome: Outcome) -> None:
         """Explain a refused start in the event log; the page and the reader show it."""
@@ -473,28 +398,6 @@ class Station:
         asyncio.get_running_loop().call_later(CONFLICT_SHOWN_S, self.set_fault, "list", frozenset())
 
     # --- helpers of orders
-
-    async def reload_reservations(self) -> None:
-        """Read the reservations and let the points show them."""
-        reservations = await self.write(_read_reservations, clock.now())
-        if reservations is None:
-            return
-        self.reservations = reservations
-        reserved = {each.connector_id for each in self.reservations}
-        for point in self.points.values():
-            if point.reserved != (point.number in reserved):
-                point.reserved = point.number in reserved
-                self.changed(point)
-
-    async def end_hopeless_reservations(self) -> None:
-        """End the reservations of what is out of order or out of service (OCPP 1.6 section 5.13)."""
-        out = {point.number for point in self.points.values() if point.blocked or not point.overlay.operative}
-        if self.blocked or not self.operative:
-            out |= {0, *self.points}
-        ended = [each.reservation_id for each in self.reservations if each.connector_id in out]
-        if ended:
-            await self.write(_delete_reservations, ended)
-            await self.reload_reservations()
 
     async def store_availability(self) -> None:
         """Make availability durable before it is confirmed."""
@@ -533,39 +436,6 @@ class Station:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _read_reservations(now: datetime) -> tuple[Reservation, ...]:
-    rows = ReservationRow.objects.order_by("reservation_id")
-    return active(
-        (
-            Reservation(
-                reservation_id=row.reservation_id,
-                connector_id=row.connector_id,
-                id_tag=row.id_tag,
-                expires_at=row.expires_at,
-                parent_id_tag=row.parent_id_tag or None,
-            )
-            for row in rows
-        ),
-        now,
-    )
-
-
-def _delete_expired(now: datetime) -> None:
-    ReservationRow.objects.filter(expires_at__lte=now).delete()
-
-
-def _delete_reservations(numbers: list[int]) -> None:
-    ReservationRow.objects.filter(reservation_id__in=numbers).delete()
-
-
-def _store_parent(session_id: int, parent: str) -> None:
-    sessions.running(session_id).update(parent_id_tag=parent)
-
-
-def _store_refusal(session_id: int, at: datetime, ceiling_wh: int | None) -> None:
-    sessions.running(session_id).update(deauthorized_at=at, energy_allowed_wh=ceiling_wh)
 
 
 def _store_availability(operative: bool, points: list[ChargingPoint]) -> None:  # noqa: FBT001 - stored as it is

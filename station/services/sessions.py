@@ -13,6 +13,9 @@ from station.models import ChargingProfileRow, ChargingSession, Connector, Meter
 from station.models.session import SessionQuerySet
 from station.services import outbox
 
+# What OutboxMessage.last_error holds when the backend has taken a start but not its card.
+REFUSED_PREFIX = "idTagInfo:"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -150,6 +153,26 @@ def kept_samples(session_id: int) -> list[Sample]:
 def running(session_id: int) -> SessionQuerySet:
     """Select a session if it still runs."""
     return ChargingSession.objects.running().filter(pk=session_id)
+
+
+def store_parent(session_id: int, parent: str) -> None:
+    """Write down the group the backend has told."""
+    running(session_id).update(parent_id_tag=parent)
+
+
+def store_refusal(session_id: int, at: datetime, ceiling_wh: int | None) -> None:
+    """Write down that the backend refuses the card, and up to which register it may still draw (None: no further)."""
+    running(session_id).update(deauthorized_at=at, energy_allowed_wh=ceiling_wh)
+
+
+def answered_start(session_id: int) -> tuple[int, str] | None:
+    """Find the backend's answer to a running session's StartTransaction: its number and the status of the card."""
+    row = running(session_id).first()
+    if row is None or row.transaction_id is None:
+        return None
+    start = OutboxMessage.objects.filter(session_id=session_id, action="StartTransaction").first()
+    refused = start is not None and start.last_error.startswith(REFUSED_PREFIX)
+    return row.transaction_id, start.last_error.removeprefix(REFUSED_PREFIX) if start and refused else "Accepted"
 
 
 def by_transaction(transaction_id: int) -> ChargingSession | None:
