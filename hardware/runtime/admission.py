@@ -163,8 +163,10 @@ class Admission:
 
     # --- remote start
 
-    def start_remotely(self, id_tag: str, point: "ChargingPoint | None", wish: Wish) -> Outcome:
-        """Check a remote start and begin it; accepted means "will try"."""
+    async def start_remotely(
+        self, id_tag: str, point: "ChargingPoint | None", wish: Wish, *, patience_s: float = 0.0
+    ) -> Outcome:
+        """Check a remote start and begin it; accepted means "will try" unless the card is judged in `patience_s`."""
         if point is not None:
             reason = self._usable(point)
             if reason is not None:
@@ -183,14 +185,19 @@ class Admission:
                 return rejected(chosen)
             point = chosen
         self._starting.add(point.number)
-        self._spawn(self._start(point, wish))
+        starting = self._spawn(self._start(point, wish))
+        if patience_s:
+            done, _ = await asyncio.wait({starting}, timeout=patience_s)
+            if done:
+                outcome: Outcome = starting.result()
+                return outcome
         return Outcome(status=Status.ACCEPTED, data={"connector_id": point.number})
 
     @property
     def _starting(self) -> set[int]:
         return self._station.starting
 
-    async def _start(self, point: "ChargingPoint", wish: Wish) -> None:
+    async def _start(self, point: "ChargingPoint", wish: Wish) -> Outcome:
         try:
             outcome = await self._admit(
                 Wish(id_tag=wish.id_tag, origin=wish.origin, point=point, profile=wish.profile, judge=wish.judge)
@@ -199,6 +206,7 @@ class Admission:
             self._starting.discard(point.number)
         if not outcome.succeeded:
             await self._station.tell_refusal(wish.id_tag, outcome)
+        return outcome
 
     # --- admitting
 
@@ -292,7 +300,8 @@ class Admission:
             return
         await point.handle(machine.StopRequested(reason="Local"))
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

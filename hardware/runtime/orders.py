@@ -19,6 +19,7 @@ from station.domain.charging_profiles import (
 from station.domain.commands import (
     CancelReservation,
     Command,
+    Origin,
     Outcome,
     PrepareUpdate,
     PresentTag,
@@ -51,6 +52,8 @@ FLUSH_S = 8.0
 ANSWER_LEAVES_S = 0.5
 # Time after which a board has noticed that the bolt of its lock does not move.
 LOCK_IS_JUDGED_S = 0.6
+# Shorter than `commands.DEFAULT_WAIT_S`, so that the answer still finds its asker.
+PERSON_WAITS_S = 3.5
 _ACCEPTED = Outcome(status=Status.ACCEPTED)
 
 
@@ -100,7 +103,9 @@ class Orders:
         if command.charging_profile is not None and not await self._profile_fits(command, point):
             return rejected(Refusal.PROFILE_INVALID)
         wish = Wish(id_tag=command.id_tag, origin=origin, profile=command.charging_profile, judge=command.authorize)
-        return self._station.admission.start_remotely(command.id_tag, point, wish)
+        # A person at the page waits for the verdict on the card; a backend only wants to know that it is tried.
+        patience_s = PERSON_WAITS_S if origin == Origin.WEB else 0.0
+        return await self._station.admission.start_remotely(command.id_tag, point, wish, patience_s=patience_s)
 
     async def _profile_fits(self, command: StartSession, point: "ChargingPoint | None") -> bool:
         try:
