@@ -237,13 +237,11 @@ class Admission:
         reservation = self._reserved_for_other(point, wish.id_tag, parent)
         if reservation is not None:
             return rejected(Refusal.CONNECTOR_RESERVED)
-        used = self._reservation_used(point, wish.id_tag, parent)
         permission = Permission(
             id_tag=wish.id_tag,
             origin=wish.origin,
             reason=reason,
             parent_id_tag=parent,
-            reservation_id=used.reservation_id if used else None,
             profile=wish.profile,
         )
         if not await point.handle(machine.TagAuthorized(permission=permission)):
@@ -269,9 +267,10 @@ class Admission:
         found = self._check_reservation(point, id_tag, parent)
         return found if isinstance(found, ReservedForOther) else None
 
-    def _reservation_used(self, point: "ChargingPoint", id_tag: str, parent: str) -> Reservation | None:
+    def reservation_used(self, point: "ChargingPoint", id_tag: str, parent: str) -> int | None:
+        """Find the reservation this card redeems at this point."""
         found = self._check_reservation(point, id_tag, parent)
-        return found if isinstance(found, Reservation) else None
+        return found.reservation_id if isinstance(found, Reservation) else None
 
     # --- cars
 

@@ -86,6 +86,9 @@ class Surroundings(Protocol):
     def stop_selections(self) -> tuple[Any, ...]:
         """Tell the measurands StopTransaction carries."""
 
+    def reservation_used(self, point: "ChargingPoint", permission: Permission) -> int | None:
+        """Tell which reservation a session that begins now redeems."""
+
     def outbox_filled(self) -> None:
         """Hear that a message for the backend was written."""
 
@@ -330,6 +333,8 @@ class ChargingPoint:
 
     async def _begin_session(self, permission: Permission) -> None:
         reading = await self._register_for_start()
+        # A card may have waited for its car while reservations came and went, or at another point.
+        permission = replace(permission, reservation_id=self._around.reservation_used(self, permission))
         at = clock.now()
         sample = Sample(at=at, reading=reading, context=ReadingContext.TRANSACTION_BEGIN, offered=PAUSE)
         try:

@@ -26,7 +26,7 @@ from hardware.runtime.upkeep import Upkeep
 from hardware.runtime.verdicts import Verdicts
 from station import clock
 from station.domain.commands import Outcome, Refusal, rejected
-from station.domain.connector import Timer
+from station.domain.connector import Permission, Timer
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.limits import EffectiveLimit, LimitSource
 from station.domain.meter_values import MeasurandSelection
@@ -196,6 +196,10 @@ class Station:
     def stop_selections(self) -> tuple[MeasurandSelection, ...]:
         """Tell the measurands of StopTransaction."""
         return self.metering.stop_both
+
+    def reservation_used(self, point: ChargingPoint, permission: Permission) -> int | None:
+        """Tell which reservation a session that begins now redeems."""
+        return self.admission.reservation_used(point, permission.id_tag, permission.parent_id_tag)
 
     def outbox_filled(self) -> None:
         """Wake the OCPP process: there is something to send."""
