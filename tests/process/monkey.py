@@ -593,6 +593,8 @@ class Monkey:
         wait_until(lambda: self.station.child_pids().get(name, old) != old, timeout_s=20, what=f"{name} back")
         if name == "hardware":
             self.becomes(World.restarted)
+        if name == "ocpp":
+            self.becomes(lambda world: world.booted() if world.online else world)
         self.station.wait_healthy()
 
     def cut_power(self) -> None:
@@ -615,6 +617,7 @@ class Monkey:
         self.backend.wait_for("BootNotification", after=mark, timeout=45)
         self.station.wait_healthy()
         self.sim("/speed", factor=SPEED)
+        self.becomes(World.booted)
         self.doubt()
 
     def mend(self) -> None:
@@ -637,6 +640,7 @@ class Monkey:
 
     def take_over(self) -> None:
         """Make the model agree with the station where damage has left the choice to it."""
+        self.worlds = [replace(self.world, online=True)]
         # A card that waits somewhere goes with the service; so do reservations.
         for action, payload in (
             *(("ChangeAvailability", {"connectorId": 0, "type": kind}) for kind in ("Inoperative", "Operative")),

@@ -317,9 +317,13 @@ class World:
             world = world.having(point.number, **changes, unseen=point.car and not point.operative)
         return world
 
+    def booted(self) -> "World":
+        """The backend has accepted a BootNotification, and set the heartbeat by it (section 4.2)."""
+        return self.configured("HeartbeatInterval", KEYS["HeartbeatInterval"][0])
+
     def cut(self) -> "World":
         """The power fails, and the cars of the simulated world are gone."""
-        world = self
+        world = self.booted()
         for point in self.points:
             world = world.unplugged(point.number).having(point.number, waiting="", ready=True)
         return replace(world, online=True)
