@@ -1,14 +1,16 @@
 """Payloads checked against the JSON schemas of the standard, as the `ocpp` package ships them.
 
-Checked in the event loop: a StatusNotification takes 0.04 ms and a list of 1000 cards 35 ms, a thread of the package's
-own checking costs more than the check of every message but that one.
+Checked in the event loop by code compiled from the schemas, which costs next to nothing; only what does not pass is
+looked at again by the thorough validator, which names every defect.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
+import fastjsonschema
 from jsonschema.exceptions import ValidationError
 from ocpp.messages import get_validator
 
@@ -75,6 +77,8 @@ def check_result(action: str, payload: dict[str, Any], *, lenient: bool = False)
 
 
 def _check(kind: int, action: str, payload: dict[str, Any], *, decimal: bool, lenient: bool) -> None:
+    if _passes(kind, action, payload):
+        return
     if decimal:
         payload = json.loads(json.dumps(payload), parse_float=Decimal)
     validator = get_validator(kind, action, "1.6", parse_float=Decimal if decimal else float)
@@ -91,6 +95,21 @@ def _check(kind: int, action: str, payload: dict[str, Any], *, decimal: bool, le
             break
     if worst is not None:
         raise SchemaViolationError(worst[1], worst[2])
+
+
+def _passes(kind: int, action: str, payload: dict[str, Any]) -> bool:
+    try:
+        _compiled(kind, action)(payload)
+    except fastjsonschema.JsonSchemaValueException:
+        return False
+    return True
+
+
+@cache
+def _compiled(kind: int, action: str) -> Callable[[Any], Any]:
+    schema = get_validator(kind, action, "1.6").schema
+    compiled: Callable[[Any], Any] = fastjsonschema.compile(schema, use_default=False, use_formats=False)
+    return compiled
 
 
 def _defects(errors: Iterator[ValidationError], *, lenient: bool) -> Iterator[ValidationError]:
