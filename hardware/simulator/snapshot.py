@@ -40,6 +40,7 @@ def _point(world: World, point: ChargingPoint) -> dict[str, Any]:
     vehicle = point.vehicle
     return {
         "id": point.number,
+        "connector": point.number,
         "cp_state": point.pilot.value,
         "plugged": point.plugged,
         "locked": point.lock.locked,
