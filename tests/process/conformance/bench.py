@@ -1,4 +1,4 @@
-"""The bench of the conformance suite: one started station, one scripted central system, and a basic state between cases."""
+"""The bench of the conformance suite: a started station, a scripted central system, a basic state between cases."""
 
 import itertools
 import json
@@ -129,9 +129,7 @@ class Bench:
         def fits(payload: Payload) -> bool:
             return all(payload.get(name) == value for name, value in fields.items())
 
-        return self.backend.wait_for(
-            action, where=fits, after=self.begun if after is None else after, timeout=timeout
-        )
+        return self.backend.wait_for(action, where=fits, after=self.begun if after is None else after, timeout=timeout)
 
     def wait_status(self, status: str, *, connector: int = 1, after: int | None = None, **more: Any) -> Payload:
         """Wait for a StatusNotification."""
@@ -237,7 +235,7 @@ class Bench:
         backend = self.backend
         backend.answers.clear()
         inner = backend.backend
-        inner._next.clear()  # noqa: SLF001 – no case may inherit a script
+        inner._next.clear()
         inner.refuse_with, inner.close_on_connect, inner.stall_handshake = None, None, False
         inner.subprotocols = ["ocpp1.6"]
         backend.listen()

@@ -166,7 +166,13 @@ def test_without_pre_authorize_a_listed_card_is_asked_about(bench: Bench) -> Non
 
 @section("S 3.5.2", "S 3.5.3")
 @pytest.mark.parametrize(
-    "entry", [{"status": "Blocked"}, {"status": "Invalid"}, {"status": "Expired"}, {"status": "Accepted", "expiryDate": moment(-60)}]
+    "entry",
+    [
+        {"status": "Blocked"},
+        {"status": "Invalid"},
+        {"status": "Expired"},
+        {"status": "Accepted", "expiryDate": moment(-60)},
+    ],
 )
 def test_with_pre_authorize_a_bad_entry_is_asked_about_all_the_same(bench: Bench, entry: Payload) -> None:
     send_list(bench, (CARD, entry))

@@ -32,13 +32,36 @@ SECRETS = {row["key"] for row in ROWS if row["type"] == "secret" or row["access"
 BOOLEANS = [row["key"] for row in ROWS if row["access"] == "rw" and row["type"] == "bool"]
 NUMBERS = [row["key"] for row in ROWS if row["access"] == "rw" and row["type"].startswith("int")]
 MEASURAND_KEYS = ("MeterValuesSampledData", "MeterValuesAlignedData", "StopTxnSampledData", "StopTxnAlignedData")
-CORE_REQUIRED = """AuthorizeRemoteTxRequests ClockAlignedDataInterval ConnectionTimeOut ConnectorPhaseRotation
-    GetConfigurationMaxKeys HeartbeatInterval LocalAuthorizeOffline LocalPreAuthorize MeterValuesAlignedData
-    MeterValuesSampledData MeterValueSampleInterval NumberOfConnectors ResetRetries StopTransactionOnEVSideDisconnect
-    StopTransactionOnInvalidId StopTxnAlignedData StopTxnSampledData SupportedFeatureProfiles
-    TransactionMessageAttempts TransactionMessageRetryInterval UnlockConnectorOnEVSideDisconnect LocalAuthListEnabled
-    LocalAuthListMaxLength SendLocalListMaxLength ChargeProfileMaxStackLevel
-    ChargingScheduleAllowedChargingRateUnit ChargingScheduleMaxPeriods MaxChargingProfilesInstalled""".split()
+CORE_REQUIRED = [
+    "AuthorizeRemoteTxRequests",
+    "ClockAlignedDataInterval",
+    "ConnectionTimeOut",
+    "ConnectorPhaseRotation",
+    "GetConfigurationMaxKeys",
+    "HeartbeatInterval",
+    "LocalAuthorizeOffline",
+    "LocalPreAuthorize",
+    "MeterValuesAlignedData",
+    "MeterValuesSampledData",
+    "MeterValueSampleInterval",
+    "NumberOfConnectors",
+    "ResetRetries",
+    "StopTransactionOnEVSideDisconnect",
+    "StopTransactionOnInvalidId",
+    "StopTxnAlignedData",
+    "StopTxnSampledData",
+    "SupportedFeatureProfiles",
+    "TransactionMessageAttempts",
+    "TransactionMessageRetryInterval",
+    "UnlockConnectorOnEVSideDisconnect",
+    "LocalAuthListEnabled",
+    "LocalAuthListMaxLength",
+    "SendLocalListMaxLength",
+    "ChargeProfileMaxStackLevel",
+    "ChargingScheduleAllowedChargingRateUnit",
+    "ChargingScheduleMaxPeriods",
+    "MaxChargingProfilesInstalled",
+]
 
 
 def change(bench: Bench, key: str, value: str) -> str:
@@ -142,7 +165,9 @@ def test_an_unknown_key_is_not_supported(bench: Bench, key: str) -> None:
 
 
 @section("S 5.5")
-@pytest.mark.parametrize("key", [key for key in BY_ACCESS["rw"] if key not in SECRETS | {"/ocpp/url", "SecurityProfile"}])
+@pytest.mark.parametrize(
+    "key", [key for key in BY_ACCESS["rw"] if key not in SECRETS | {"/ocpp/url", "SecurityProfile"}]
+)
 def test_the_value_in_force_can_be_set_again(bench: Bench, key: str) -> None:
     value = bench.value(key) or ""
     if key == "/ocpp/chargeBoxIdentity":
@@ -280,9 +305,7 @@ def test_a_changed_value_survives_a_restart_of_all_processes(bench: Bench) -> No
 
     bench.station.kill_group()
     bench.station.launch()
-    bench.backend.wait_for(
-        "StatusNotification", where=lambda sent: sent["connectorId"] == 2, after=mark, timeout=20
-    )
+    bench.backend.wait_for("StatusNotification", where=lambda sent: sent["connectorId"] == 2, after=mark, timeout=20)
 
     assert bench.value("ConnectionTimeOut") == "77"
     assert bench.value("StopTxnAlignedData") == "Voltage"

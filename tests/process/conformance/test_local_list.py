@@ -164,7 +164,7 @@ def test_a_thousand_entries_are_taken_quickly_and_other_calls_answered_meanwhile
         "localAuthorizationList": rows(*(f"CARD{n:05}" for n in range(1000))),
     }
     bench.call("GetLocalListVersion")
-    bench._list_used = True  # noqa: SLF001 – posted, not called
+    bench._list_used = True
     began_s = time.monotonic()
     sent = bench.backend.post("SendLocalList", payload)
     assert bench.value("NumberOfConnectors") == "2"
@@ -209,9 +209,7 @@ def test_the_list_survives_the_death_of_all_processes(bench: Bench) -> None:
 
     bench.station.kill_group()
     bench.station.launch()
-    bench.backend.wait_for(
-        "StatusNotification", where=lambda sent: sent["connectorId"] == 2, after=mark, timeout=20
-    )
+    bench.backend.wait_for("StatusNotification", where=lambda sent: sent["connectorId"] == 2, after=mark, timeout=20)
 
     assert version(bench) == 12
     bench.plug()

@@ -1,5 +1,6 @@
 """Meter values: sampled, clock-aligned, in StopTransaction; measurands, phases, units, contexts."""
 
+import itertools
 import time
 from datetime import timedelta
 from typing import Any
@@ -38,7 +39,7 @@ def test_samples_come_in_their_interval_with_transaction_and_context(bench: Benc
     assert {(one["connectorId"], one["transactionId"]) for one in sent} == {(1, transaction)}
     assert {one.get("context", "Sample.Periodic") for each in sent for one in samples(each)} == {"Sample.Periodic"}
     stamps = [at(one["meterValue"][0]["timestamp"]) for one in sent[:3]]
-    gaps = [(after - before).total_seconds() for before, after in zip(stamps, stamps[1:], strict=False)]
+    gaps = [(after - before).total_seconds() for before, after in itertools.pairwise(stamps)]
     assert all(0.8 <= gap <= 1.2 for gap in gaps)
 
 

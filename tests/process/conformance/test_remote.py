@@ -156,9 +156,7 @@ def test_a_remote_start_with_an_unfit_profile_is_rejected(bench: Bench, bad: Pay
 @section("S 5.11", "S 3.13.4")
 def test_the_profile_of_a_remote_start_limits_its_transaction_and_ends_with_it(bench: Bench) -> None:
     bench.plug()
-    assert bench.status_of(
-        "RemoteStartTransaction", idTag=CARD, connectorId=1, chargingProfile=profile()
-    ) == "Accepted"
+    assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1, chargingProfile=profile()) == "Accepted"
     bench.wait_status("Charging")
 
     bench.physical(lambda point: point["offered_a"] == 10)
@@ -500,4 +498,3 @@ def test_all_moments_are_utc_and_of_now(bench: Bench) -> None:
 
     stamps = [one["timestamp"] for one in bench.received() if "timestamp" in one]
     assert all(stamp.endswith("Z") and at(before) <= at(stamp) <= at(moment(1)) for stamp in stamps)
-

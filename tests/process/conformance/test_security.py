@@ -115,12 +115,8 @@ def test_the_signing_request_names_the_station_and_the_operator(bench: Bench) ->
 
 
 @section("W A02.FR.06", "W A02.FR.07")
-def test_a_certificate_that_does_not_fit_the_request_is_rejected(
-    bench: Bench, authority: CertificateAuthority
-) -> None:
-    bench.call(
-        "InstallCertificate", certificateType="CentralSystemRootCertificate", certificate=authority.pem
-    )
+def test_a_certificate_that_does_not_fit_the_request_is_rejected(bench: Bench, authority: CertificateAuthority) -> None:
+    bench.call("InstallCertificate", certificateType="CentralSystemRootCertificate", certificate=authority.pem)
     signing_request(bench)
 
     assert bench.status_of("CertificateSigned", certificateChain="nonsense") == "Rejected"
@@ -257,9 +253,7 @@ def test_the_profile_never_goes_down_over_ocpp(secure: Bench, lower: str) -> Non
 
 
 @section("W A02", "W A05", "W A00 profile 3")
-def test_with_a_signed_certificate_the_station_goes_up_to_profile_3(
-    secure: Bench, roots: CertificateAuthority
-) -> None:
+def test_with_a_signed_certificate_the_station_goes_up_to_profile_3(secure: Bench, roots: CertificateAuthority) -> None:
     csr = signing_request(secure)
     chain = roots.sign_request(csr)
     install: Payload = {"certificateType": "CentralSystemRootCertificate", "certificate": roots.pem}

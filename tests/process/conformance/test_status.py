@@ -243,10 +243,11 @@ def test_an_error_at_the_vehicle_is_a_warning_and_never_faulted(bench: Bench) ->
 
 
 @section("S 7.6", "S 6.51")
-@pytest.mark.parametrize(("fault", "connector", "code", "vendor_code", "status"), CATALOGUE)
+@pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row[0])
 def test_a_fault_is_told_with_its_codes_and_its_end_as_well(
-    bench: Bench, fault: str, connector: int, code: str, vendor_code: str | None, status: str
+    bench: Bench, row: tuple[str, int, str, str | None, str]
 ) -> None:
+    fault, connector, code, vendor_code, status = row
     path = "/fault" if connector == 0 else f"/connectors/{connector}/fault"
 
     bench.sim(path, code=fault, active=True)

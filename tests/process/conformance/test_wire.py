@@ -145,7 +145,9 @@ def test_a_payload_of_null_counts_as_one_without_fields(bench: Bench) -> None:
     bench.backend.send_raw('[2,"null-payload","GetLocalListVersion",null]')
 
     def answered(backend: Backend) -> Frame | None:
-        return next((one for one in backend.frames[mark:] if one.from_station and one.message_id == "null-payload"), None)
+        return next(
+            (one for one in backend.frames[mark:] if one.from_station and one.message_id == "null-payload"), None
+        )
 
     frame = bench.backend.wait_until(answered)
     # The central system of the tests did not ask in the usual way, so it takes this for an answer to nothing.
@@ -266,7 +268,9 @@ def test_an_answer_given_twice_is_taken_once(bench: Bench) -> None:
 
 
 @section("J 4.2.2")
-@pytest.mark.parametrize("text", ['[3,"{id}"]', '[3,"{id}",{"currentTime":5}]', '[3,"{id}",[]]', '[4,"{id}"]', '[3,"{id}",{}]'])
+@pytest.mark.parametrize(
+    "text", ['[3,"{id}"]', '[3,"{id}",{"currentTime":5}]', '[3,"{id}",[]]', '[4,"{id}"]', '[3,"{id}",{}]']
+)
 def test_a_malformed_answer_ends_the_waiting_and_nothing_else(bench: Bench, text: str) -> None:
     bench.backend.script_next("Heartbeat", Garbage(text=text))
     assert bench.status_of("TriggerMessage", requestedMessage="Heartbeat") == "Accepted"
@@ -355,7 +359,7 @@ def test_the_station_answers_pings_of_the_backend(bench: Bench) -> None:
     async def ping() -> float:
         return await asyncio.wait_for(await socket.ping(), 3)
 
-    loop = bench.backend._loop  # noqa: SLF001 – the ping has to go out in the backend's own loop
+    loop = bench.backend._loop
     assert asyncio.run_coroutine_threadsafe(ping(), loop).result() >= 0
 
 
