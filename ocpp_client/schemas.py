@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import fastjsonschema
+from jsonschema import Draft4Validator
 from jsonschema.exceptions import ValidationError
 from ocpp.messages import get_validator
 
@@ -81,7 +82,7 @@ def _check(kind: int, action: str, payload: dict[str, Any], *, decimal: bool, le
         return
     if decimal:
         payload = json.loads(json.dumps(payload), parse_float=Decimal)
-    validator = get_validator(kind, action, "1.6", parse_float=Decimal if decimal else float)
+    validator = _thorough(kind, action)
     worst: tuple[int, ErrorCode, str] | None = None
     for error in _defects(validator.iter_errors(payload), lenient=lenient):
         code = _CODES.get(str(error.validator), ErrorCode.PROPERTY_CONSTRAINT_VIOLATION)
@@ -105,9 +106,17 @@ def _passes(kind: int, action: str, payload: dict[str, Any]) -> bool:
     return True
 
 
+def _thorough(kind: int, action: str) -> Draft4Validator:
+    """Get the validator as the package caches it: whoever asks first decides for all how its numbers are read."""
+    decimal = action in (_DECIMAL_CALLS if kind == _CALL else _DECIMAL_RESULTS)
+    validator: Draft4Validator = get_validator(kind, action, "1.6", parse_float=Decimal if decimal else float)
+    return validator
+
+
 @cache
 def _compiled(kind: int, action: str) -> Callable[[Any], Any]:
-    schema = get_validator(kind, action, "1.6").schema
+    # The compiled code counts in floats; where that makes it doubt, the thorough validator decides.
+    schema = json.loads(json.dumps(_thorough(kind, action).schema, default=float))
     compiled: Callable[[Any], Any] = fastjsonschema.compile(schema, use_default=False, use_formats=False)
     return compiled
 
