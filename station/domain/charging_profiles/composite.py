@@ -63,10 +63,11 @@ def composite_schedule(
 
     `local_limits` has every connector of the station with the limit that holds without profiles, `station_limit` is the
     mains limit of their sum. A connector without a transaction is calculated as if one began at `start`. The window
-    begins at a full second.
+    begins at a full second, its first period with the limit of the very moment: what has begun since that second is
+    what holds.
     """
     profiles = tuple(profiles)
-    start = start.replace(microsecond=0)
+    asked, start = start, start.replace(microsecond=0)
     connectors = sorted(local_limits) if connector_id == 0 else [connector_id]
     begins = {each: transaction_starts.get(each, start) for each in connectors}
 
@@ -88,14 +89,15 @@ def composite_schedule(
     offset_s = 0
     covered_s = duration_s
     while True:
-        now = limit(start + timedelta(seconds=offset_s))
+        looked_at = max(asked, start + timedelta(seconds=offset_s))
+        now = limit(looked_at)
         period = CompositePeriod(start_s=offset_s, limit_tenths=now.hundredths // 10, phases=now.phases)
         if not periods or (periods[-1].limit_tenths, periods[-1].phases) != (period.limit_tenths, period.phases):
             if len(periods) == max_periods:
                 covered_s = offset_s
                 break
             periods.append(period)
-        change = next_change(start + timedelta(seconds=offset_s))
+        change = next_change(looked_at)
         if change is None:
             break
         # Between full seconds the change is told from the next one on: never a raised limit too early by rounding.
