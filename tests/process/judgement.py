@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,24 @@ class Stored:
     meter_stop_wh: int | None
 
 
-def _rows(station: Station, question: str) -> list[tuple[Any, ...]]:
+def _rows(station: Station, question: str, *values: Any) -> list[tuple[Any, ...]]:
     place = f"file:{station.data / 'station.sqlite3'}?mode=ro"
     with closing(sqlite3.connect(place, uri=True, timeout=10)) as database:
-        return list(database.execute(question))
+        return list(database.execute(question, values))
 
 
-def stored_sessions(station: Station) -> list[Stored]:
-    """Read all sessions from the database."""
-    question = "SELECT connector_id, transaction_id, meter_start_wh, meter_stop_wh FROM station_chargingsession"
+def stored_sessions(
+    station: Station, connector: int | None = None, *, still_open_at: datetime | None = None
+) -> list[Stored]:
+    """Read the sessions from the database: all, or those of a connector that had not ended at a moment."""
+    question = (
+        "SELECT connector_id, transaction_id, meter_start_wh, meter_stop_wh FROM station_chargingsession"
+        " WHERE (? IS NULL OR connector_id = ?) AND (? IS NULL OR stopped_at IS NULL OR stopped_at >= ?) ORDER BY id"
+    )
+    moment = None if still_open_at is None else still_open_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     return [
         Stored(connector_id=row[0], transaction_id=row[1], meter_start_wh=row[2], meter_stop_wh=row[3])
-        for row in _rows(station, f"{question} ORDER BY id")
+        for row in _rows(station, question, connector, connector, moment, moment)
     ]
 
 
