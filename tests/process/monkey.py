@@ -601,7 +601,8 @@ class Monkey:
         if name == "hardware":
             self.becomes(World.restarted)
         if name == "ocpp":
-            self.becomes(lambda world: world.booted() if world.online else world)
+            # Offline the boot comes with the network; until then nobody can look.
+            self.becomes(World.booted)
         self.station.wait_healthy()
 
     def cut_power(self) -> None:
