@@ -15,6 +15,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from station.paths import DataDirectory
 
@@ -124,8 +126,11 @@ CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
         "CONFIG": {
-            # redis-py 8 sets a socket time-out by default, which breaks the layer's blocking reads.
-            "hosts": [{"address": f"unix://{REDIS_SOCKET}", "socket_timeout": None}],
+            # redis-py 8 sets a socket time-out by default, which breaks the layer's blocking reads, and tries again for
+            # seconds, which those who can do without Redis would have to wait for.
+            "hosts": [
+                {"address": f"unix://{REDIS_SOCKET}", "socket_timeout": None, "retry": Retry(NoBackoff(), 1)},
+            ],
             "expiry": 30,
             "capacity": 1000,
         },

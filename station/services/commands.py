@@ -66,7 +66,10 @@ class Envelope:
 
 def _post(task: str, kwargs: dict[str, Any], *, expires_s: float) -> None:
     from station.celery import HARDWARE_QUEUE, app
+    from station.services import redis
 
+    # Celery's own connection tries for six seconds to reach an absent Redis; the asker shall know at once.
+    redis.client().ping()
     app.send_task(task, kwargs=kwargs, queue=HARDWARE_QUEUE, expires=expires_s, retry=False, ignore_result=True)
 
 

@@ -95,7 +95,6 @@ class _Cached:
     database: object
     data_version: int
     identity_stamp: object
-    features: tuple[str, ...]
     snapshot: Snapshot
 
 
@@ -125,7 +124,7 @@ def register_write_handler(key: str, handler: WriteHandler) -> None:
 def snapshot() -> Snapshot:
     """Answer the values in force now (not those of live keys); the same object as long as nothing has changed."""
     if connection.vendor != "sqlite":
-        return _build(_features())
+        return _build()
     connection.ensure_connection()
     database: Any = connection.connection
     # SQLite counts up when another connection has committed; own changes drop the cache in `change`.
@@ -139,9 +138,8 @@ def snapshot() -> Snapshot:
         and known.identity_stamp == identity_stamp
     ):
         return known.snapshot
-    features = _features()
-    fresh = _build(features)
-    if known is not None and known.snapshot.stored == fresh.stored and known.features == features:
+    fresh = _build()
+    if known is not None and known.snapshot.stored == fresh.stored and known.snapshot.registry is fresh.registry:
         # Some other table has changed: whoever compares snapshots by identity need not look again.
         fresh = known.snapshot
     # Inside a transaction a value may still be rolled back, so nothing read there outlives it.
@@ -150,7 +148,6 @@ def snapshot() -> Snapshot:
             database=database,
             data_version=data_version,
             identity_stamp=identity_stamp,
-            features=features,
             snapshot=fresh,
         )
     return fresh
@@ -161,16 +158,14 @@ def _registry(facts: Facts, features: tuple[str, ...]) -> Registry:
     return Registry(facts, features)
 
 
-def _features() -> tuple[str, ...]:
+def _build() -> Snapshot:
     from station.services import configuration_sources
 
-    return tuple((_wiring.features or configuration_sources.features)())
-
-
-def _build(features: tuple[str, ...]) -> Snapshot:
-    stored = dict(ConfigurationValue.objects.values_list("key", "value")) | identity.as_values(identity.load())
+    rows = dict(ConfigurationValue.objects.values_list("key", "value"))
+    features = _wiring.features() if _wiring.features else configuration_sources.features_of(rows)
+    stored = rows | identity.as_values(identity.load())
     facts = Facts(connectors=int(stored["/identity/connectors"]))
-    return Snapshot(_registry(facts, features), stored)
+    return Snapshot(_registry(facts, tuple(features)), stored)
 
 
 def get(name: str) -> str:
@@ -352,7 +347,7 @@ def reset_to_factory(*, origin: Origin, actor: str, at: datetime) -> tuple[Chang
         with transaction.atomic():
             before = snapshot()
             ConfigurationValue.objects.all().delete()
-            changes = changes_between(before, _build(_features()))
+            changes = changes_between(before, _build())
             AuditEntry.objects.create(
                 at=at, origin=origin.value, actor=actor, command="ResetConfiguration", outcome=Status.ACCEPTED.value
             )

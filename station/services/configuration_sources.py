@@ -63,17 +63,18 @@ def _overvoltage_protection_failed(_key: ConfigurationKey) -> str:
     return "true" if failed else "false"
 
 
-def _feature(key: ConfigurationKey) -> str:
-    return "true" if key.name.rpartition("/")[2] in features() else "false"
+def _feature(_key: ConfigurationKey) -> str:
+    # Only features that the activation code switches on have a key at all.
+    return "true"
 
 
-def features() -> tuple[str, ...]:
-    """Name the product features the activation code of this station switches on."""
-    row = ConfigurationValue.objects.filter(key=_ACTIVATION_ROW).first()
-    if row is None:
+def features_of(rows: Mapping[str, str]) -> tuple[str, ...]:
+    """Name the product features that the activation code among the stored rows switches on."""
+    code = rows.get(_ACTIVATION_ROW)
+    if code is None:
         return ()
     try:
-        return _read_code(row.value)
+        return _read_code(code)
     except InvalidValue:
         return ()
 

@@ -10,28 +10,37 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncRedis
 
 _CONNECT_TIMEOUT_S = 1.0
+# A pooled connection may have died with an earlier Redis; a fresh one finds the new one.
+_ONE_MORE = 1
 
 
 @cache
 def client() -> "Redis":
     """Answer this process's connection pool for synchronous code."""
     from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
     return Redis(
         unix_socket_path=settings.REDIS_SOCKET,
         decode_responses=True,
         socket_timeout=None,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        # redis-py tries again for seconds by default; here somebody waits who can do without Redis.
+        retry=Retry(NoBackoff(), _ONE_MORE),
     )
 
 
 def async_client() -> "AsyncRedis":
     """Make a connection pool for the running event loop; its owner closes it."""
     from redis.asyncio import Redis as AsyncRedis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 
     return AsyncRedis(
         unix_socket_path=settings.REDIS_SOCKET,
         decode_responses=True,
         socket_timeout=None,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        retry=Retry(NoBackoff(), _ONE_MORE),
     )
