@@ -5,6 +5,7 @@ A failure names its seed and its last steps: `MONKEY_SEED=… pytest …/test_mo
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ CONFIG = {
 
 
 def test_whatever_backend_driver_and_fate_do_the_station_does_as_the_model_and_books_every_watt_hour(
-    tmp_path: Path,
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     backend_port, http_port, sim_port = free_ports(3)
     with (
@@ -45,6 +46,6 @@ def test_whatever_backend_driver_and_fate_do_the_station_does_as_the_model_and_b
 
         monkey.run(SECONDS)
 
-        print(f"seed {SEED}: {monkey.steps} steps, {len(backend.books.transactions)} transactions, {monkey.calls} calls")
+        record_property("walked", f"seed {SEED}: {monkey.steps} steps, {monkey.calls} calls")
         assert monkey.steps > SECONDS / 4
         assert backend.books.transactions
