@@ -56,7 +56,11 @@ class Bench:
             with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
                 runner.run(self._live(scenario, connections["default"]))
         finally:
-            channel_layers.set("default", before)
+            if before is None:
+                # Setting "none" would count as a configured layer in every later test.
+                del channel_layers.backends["default"]
+            else:
+                channel_layers.set("default", before)
 
     async def _live(self, scenario: Coroutine[Any, Any, None], connection: Any) -> None:
         # Django keeps connections per context; every task here shall work inside the test's own transaction.
