@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import DatabaseError, IntegrityError
 
 from hardware.runtime.actuator import Actuator
-from hardware.runtime.database import DatabaseThread
 from hardware.runtime.session import RunningSession
+from hardware.runtime.surroundings import JournalUnwritableError, Surroundings
 from station import clock
 from station.domain import connector as machine
 from station.domain.connector import (
@@ -63,43 +63,6 @@ LOCK_MOVES_S = 3.0
 WRITE_AGAIN_S = 1.0
 # A register read with an open contactor cannot have moved since.
 REGISTER_IS_FRESH_S = 5.0
-
-
-class JournalUnwritableError(Exception):
-    """The session could not be written down."""
-
-
-class Surroundings(Protocol):
-    """What a charging point asks of the station around it."""
-
-    database: DatabaseThread
-
-    def limit_of(self, point: "ChargingPoint") -> EffectiveLimit:
-        """Compute this point's limit anew, with its session counted in."""
-
-    def changed(self, point: "ChargingPoint") -> None:
-        """Hear that phase, session or faults of a point have changed."""
-
-    def seconds(self, timer: Timer) -> float:
-        """Tell how long a timer runs; 0: for ever."""
-
-    def stop_selections(self) -> tuple[Any, ...]:
-        """Tell the measurands StopTransaction carries."""
-
-    def reservation_used(self, point: "ChargingPoint", permission: Permission) -> int | None:
-        """Tell which reservation a session that begins now redeems."""
-
-    def outbox_filled(self) -> None:
-        """Hear that a message for the backend was written."""
-
-    async def session_written(self) -> None:
-        """Hear that a session was begun or ended in the journal."""
-
-    def journal_failed(self, error: Exception) -> None:
-        """Hear that the journal cannot be written."""
-
-    def car_arrived(self, point: "ChargingPoint") -> None:
-        """Hear that a car was plugged in and waits for a card."""
 
 
 @dataclass(kw_only=True)
@@ -383,7 +346,7 @@ class ChargingPoint:
             sample = Sample(at=clock.now(), reading=self.reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
             values = list(sampled_values(sample, self._around.stop_selections()))
         write = partial(
-            close_session, session.id, reason=reason, id_tag=id_tag, at=stopped_at, meter=register, end=values
+            sessions.close_session, session.id, reason=reason, id_tag=id_tag, at=stopped_at, meter=register, end=values
         )
         if not await self._is_written(write):
             # The session has ended in fact, and the driver shall not be held up; it is written down later.
@@ -445,16 +408,3 @@ class ChargingPoint:
             phase = Phase.CHARGING if wants else Phase.SUSPENDED_EV
         self.state = replace(self.state, phase=phase, car=True, wants=wants, permitted=status.enabled)
         self.status = status
-
-
-def close_session(
-    session_id: int, *, reason: str, id_tag: str, at: datetime, meter: WattHour, end: list[dict[str, Any]]
-) -> None:
-    """End a session with the transaction data kept for it (OCPP 1.6 errata 3.14: begin and end always together)."""
-    from station.domain.moments import to_wire
-
-    data = []
-    if end:
-        data = [sample.meter_value() for sample in sessions.kept_samples(session_id) if sample.values]
-        data.append({"timestamp": to_wire(at), "sampledValue": end})
-    sessions.end_session(session_id, reason=reason, meter=meter, at=at, id_tag=id_tag, transaction_data=data)

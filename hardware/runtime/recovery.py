@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError
 from django.db.models import Max
 
-from hardware.runtime.point import close_session
 from hardware.runtime.session import RunningSession
 from station import clock
 from station.domain.meter_values import ReadingContext, Sample, sampled_values
@@ -121,7 +120,7 @@ class Recovery:
         end = Sample(at=interrupted.at, reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
         log.warning("session %d on connector %d is closed after a power cut", row.pk, row.connector_id)
         await self._station.write(
-            close_session,
+            sessions.close_session,
             row.pk,
             reason="PowerLoss",
             id_tag="",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from station.domain.moments import to_wire
 from station.domain.ports import MeterReading
 from station.domain.units import NOMINAL_VOLTAGE_V, MilliAmpere, WattHour
 
@@ -155,7 +156,7 @@ def meter_value(sample: Sample, selections: Sequence[MeasurandSelection]) -> dic
     values = sampled_values(sample, selections)
     if not values:
         return None
-    return {"timestamp": _render_moment(sample.at), "sampledValue": values}
+    return {"timestamp": to_wire(sample.at), "sampledValue": values}
 
 
 def _measure(sample: Sample, selection: MeasurandSelection) -> list[tuple[int | None, str]]:
@@ -205,10 +206,6 @@ def _thousandths(value: int | None) -> str | None:
     whole, thousandths = divmod(abs(value), 1000)
     digits = f"{thousandths:03d}".rstrip("0")
     return f"{sign}{whole}.{digits or '0'}"
-
-
-def _render_moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def next_aligned(now: datetime, interval_s: int) -> datetime | None:

@@ -116,6 +116,17 @@ def end_session(
     return session
 
 
+def close_session(
+    session_id: int, *, reason: str, id_tag: str, at: datetime, meter: WattHour, end: list[dict[str, Any]]
+) -> None:
+    """End a session with the transaction data kept for it (OCPP 1.6 errata 3.14: begin and end always together)."""
+    data = []
+    if end:
+        data = [sample.meter_value() for sample in kept_samples(session_id) if sample.values]
+        data.append({"timestamp": to_wire(at), "sampledValue": end})
+    end_session(session_id, reason=reason, meter=meter, at=at, id_tag=id_tag, transaction_data=data)
+
+
 @transaction.atomic
 def record_meter_values(
     *, connector_id: int, session_id: int | None, sample: Sample, keep_for_stop: list[dict[str, Any]], register: int
