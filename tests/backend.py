@@ -3,7 +3,6 @@
 In asynchronous tests `async with Backend.start() as backend`, in synchronous ones `with Backend.threaded() as backend`.
 """
 
-# ruff: noqa: ASYNC109 – a test says how long it is ready to wait in the call, not around it.
 import asyncio
 import base64
 import binascii

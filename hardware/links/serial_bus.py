@@ -238,7 +238,7 @@ class SerialBus:
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + LONGEST_BUSY_S + SETTLE_S + needed_s
         # Silence has no event to wait for: every byte moves its end.
-        while (wait_s := self._busy_until_s + needed_s - loop.time()) > 0 and loop.time() < give_up_s:  # noqa: ASYNC110
+        while (wait_s := self._busy_until_s + needed_s - loop.time()) > 0 and loop.time() < give_up_s:
             await asyncio.sleep(wait_s)
 
     def _on_bytes(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - called by pymodbus

@@ -28,9 +28,7 @@ class Phase(StrEnum):
     FINISHING = "finishing"  # session over, cable still there
 
 
-SESSION_PHASES = frozenset(
-    {Phase.STARTING, Phase.CHARGING, Phase.SUSPENDED_EV, Phase.SUSPENDED_EVSE, Phase.RESUMING}
-)
+SESSION_PHASES = frozenset({Phase.STARTING, Phase.CHARGING, Phase.SUSPENDED_EV, Phase.SUSPENDED_EVSE, Phase.RESUMING})
 _REACTING = frozenset({Phase.STARTING, Phase.RESUMING})
 
 

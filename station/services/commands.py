@@ -106,9 +106,7 @@ async def submit_command_async(
     command: Command, *, origin: Origin, actor: str, at: datetime, wait_s: float = DEFAULT_WAIT_S
 ) -> Outcome:
     """Do the same as `submit_command` from an event loop, in a thread of its own."""
-    return await asyncio.to_thread(
-        submit_command, command, origin=origin, actor=actor, at=at, wait_s=wait_s
-    )
+    return await asyncio.to_thread(submit_command, command, origin=origin, actor=actor, at=at, wait_s=wait_s)
 
 
 def inform(kind: str, /, *, expires_s: float = 60.0, **data: Any) -> bool:
