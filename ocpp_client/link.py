@@ -98,6 +98,7 @@ class BackendLink:
         self._socket: ClientConnection | None = None
         self._connecting: asyncio.Future[ClientConnection] | None = None
         self._try_now = asyncio.Event()
+        self.awaits_uplink = False
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -184,7 +185,9 @@ class BackendLink:
                 continue
             if self._network_is_cut():
                 self._fail(Failure.NETWORK_DOWN)
+                self.awaits_uplink = True
                 await self._try_now.wait()
+                self.awaits_uplink = False
                 continue
             failure = await self._attempt(wanted)
             if self._stopping.is_set() or self._try_now.is_set() or self._network_is_cut():
@@ -260,7 +263,7 @@ class BackendLink:
         self._reception.begin(send)
         await self.presence.note_online()
         beat = asyncio.create_task(keep_alive(socket, pong_timeout_s=self.timing.pong_timeout_s))
-        registering = asyncio.create_task(self.registrar.connected())
+        registering = asyncio.create_task(self._register(socket))
         try:
             async for text in socket:
                 self._receive(text)
@@ -273,6 +276,14 @@ class BackendLink:
                 task.cancel()
             await asyncio.gather(beat, registering, return_exceptions=True)
         return Failure.CLOSED
+
+    async def _register(self, socket: ClientConnection) -> None:
+        try:
+            await self.registrar.connected()
+        except Exception:
+            # Nobody would ever ask again on this connection; the next one begins anew.
+            logger.exception("The registration could not begin")
+            socket.transport.abort()
 
     def _receive(self, text: str | bytes) -> None:
         try:

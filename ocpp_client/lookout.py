@@ -47,7 +47,8 @@ class Lookout:
         while True:
             await asyncio.sleep(link.timing.uplink_look_s)
             is_up = link.environment.uplink.is_up()
-            if is_up and not was_up:
+            # The link may have met a cut too short for this loop to see (a simulator that has just started).
+            if is_up and (link.awaits_uplink or not was_up):
                 link.try_now()
             elif not is_up:
                 link.cut()

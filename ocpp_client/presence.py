@@ -1,6 +1,7 @@
 """Tells the rest of the station how the connection stands: table, live part, event log, control loop."""
 
 import asyncio
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ from ocpp_client.waiting import rung
 from station import clock
 from station.models import BackendState
 from station.services import journal, outbox
+
+logger = logging.getLogger(__name__)
 
 REFRESH_S = 10.0
 # Several changes within a moment make one picture.
@@ -27,11 +30,14 @@ class Presence:
         self._standing = standing
         self._surroundings = surroundings
         self._told: bool | None = None
+        self._unrecorded = False
 
     async def run(self) -> None:
         """Publish for as long as the process lives."""
         while True:
             self._standing.changed.clear()
+            if self._unrecorded:
+                await self._record_told()
             await self.publish()
             if await rung(self._standing.changed, REFRESH_S):
                 await asyncio.sleep(_GATHER_S)
@@ -64,9 +70,21 @@ class Presence:
         if online == self._told:
             return
         self._told = online
-        configured = self._standing.endpoint is not None
-        await in_database(_record, online, clock.now(), self._standing.last_error if configured else None)
+        await self._record_told()
         await self._surroundings.inform("backend", connected=online)
+
+    async def _record_told(self) -> None:
+        """Write what was told; the connection does not hang on it, and the next round of `run` tries again."""
+        configured = self._standing.endpoint is not None
+        reason = self._standing.last_error if configured else None
+        try:
+            await in_database(_record, bool(self._told), clock.now(), reason)
+        except DatabaseError:
+            if not self._unrecorded:
+                logger.exception("It could not be recorded how the connection stands")
+            self._unrecorded = True
+        else:
+            self._unrecorded = False
 
 
 def _record(online: bool, at: datetime, reason: str | None) -> None:  # noqa: FBT001 – called by position through the thread

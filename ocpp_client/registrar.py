@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from ocpp_client import registration
 from ocpp_client.calls import Calls, NotConnectedError, NotDeliveredError, RefusedError
@@ -126,9 +126,13 @@ class Registrar:
             return
 
     async def _boot(self) -> None:
-        payload = await in_database(self._payload)
         try:
+            payload = await in_database(self._payload)
             answer = await self._calls.call("BootNotification", payload)
+        except DatabaseError:
+            logger.exception("BootNotification could not be written")
+            await self.handle(BootFailed())
+            return
         except NotConnectedError:
             await self.handle(Disconnected())
             return
@@ -138,7 +142,11 @@ class Registrar:
             await self.handle(BootFailed())
             return
         received_at = clock.now()
-        await in_database(self._record, payload, answer, received_at)
+        try:
+            await in_database(self._record, payload, answer, received_at)
+        except DatabaseError:
+            # The backend's word holds without the record, too; after a restart the backend is asked again.
+            logger.exception("The answer to BootNotification could not be recorded")
         await self.handle(BootAnswered(status=answer["status"], interval_s=max(0, answer["interval"])))
 
     def _payload(self) -> dict[str, Any]:

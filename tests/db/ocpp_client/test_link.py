@@ -2,8 +2,13 @@
 
 import asyncio
 
+import pytest
+from django.db import OperationalError
+
+from ocpp_client import presence
 from ocpp_client.database import in_database
 from ocpp_client.link import Timing
+from ocpp_client.registrar import Registrar
 from station.models import BackendState
 from station.services import configuration
 from tests.backend import CallError, Silence
@@ -173,6 +178,53 @@ async def test_the_simulated_network_cuts_the_link_and_gives_it_back_at_once(ben
 
         await station.backend.wait_connected(at_least=2, timeout=2)
         await station.ready()
+
+
+async def test_a_cut_that_is_over_before_the_lookout_sees_it_is_no_reason_to_wait_for_ever(bench):
+    timing = Timing(answer_timeout_s=1.0, look_s=0.1, uplink_look_s=0.2, recovery_s=0.0)
+    async with bench(run=False, timing=timing) as station:
+        link = station.link
+        # What an interrupted run left behind says "cut" until the simulator has started.
+        station.uplink.is_up = lambda: False
+        running = asyncio.create_task(link.run())
+        try:
+            await station.until(lambda: link.awaits_uplink)
+            station.uplink.is_up = lambda: True
+            await station.ready()
+        finally:
+            await link.stop()
+            await running
+
+
+@pytest.mark.parametrize("step", ["_content_changed", "_payload", "_record"])
+async def test_a_database_that_is_busy_for_a_moment_does_not_end_the_registration(bench, monkeypatch, step):
+    monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 0.1)
+    original, failures = getattr(Registrar, step), iter([OperationalError("database is locked")])
+
+    def busy_once(*arguments):
+        if failure := next(failures, None):
+            raise failure
+        return original(*arguments)
+
+    monkeypatch.setattr(Registrar, step, busy_once)
+    async with bench() as station:
+        await station.ready()
+        assert next(failures, None) is None
+
+
+async def test_a_standing_that_could_not_be_recorded_is_recorded_later(bench, monkeypatch):
+    original, failures = presence._record, iter([OperationalError("database is locked")] * 3)
+
+    def busy(*arguments):
+        if failure := next(failures, None):
+            raise failure
+        return original(*arguments)
+
+    monkeypatch.setattr("ocpp_client.presence._record", busy)
+    monkeypatch.setattr("ocpp_client.presence.REFRESH_S", 0.1)
+    async with bench() as station:
+        await station.ready()
+        assert await station.until_in_database(lambda: BackendState.load().connected)
 
 
 async def test_heartbeats_follow_the_interval_and_a_change_of_it(bench):
