@@ -1,11 +1,12 @@
 """StatusNotification: every change in its order while connected, the present state after a break (section 4.9)."""
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from ocpp_client.calls import Calls, NotDeliveredError
+from ocpp_client.calls import Calls, NotConnectedError, NotDeliveredError
 from ocpp_client.database import in_database
 from ocpp_client.standing import Standing
 from ocpp_client.waiting import rung
@@ -13,6 +14,8 @@ from station import clock
 from station.domain.moments import from_wire, to_wire
 from station.models import Connector
 from station.services import configuration
+
+logger = logging.getLogger(__name__)
 
 _MAX_INFO_LENGTH = 50
 # OCPP 1.6 section 7.7: connector 0 knows only these.
@@ -97,7 +100,10 @@ class StatusReporter:
         self._suspected = unseen
 
     async def report_all(self, *, only_changed: bool) -> None:
-        """Tell the present state of the station and every connector; raises NotDeliveredError."""
+        """Tell the present state of the station and every connector; raises NotConnectedError.
+
+        A backend that refuses a status (some know no connector 0) is told the others, and what is owed afterwards.
+        """
         async with self._one_at_a_time:
             self._queue.clear()
             self._due_s.clear()
@@ -107,7 +113,12 @@ class StatusReporter:
                 last = self._sent.get(report.connector_id)
                 if only_changed and last is not None and last.content == report.content:
                     continue
-                await self._send(report)
+                try:
+                    await self._send(report)
+                except NotConnectedError:
+                    raise
+                except NotDeliveredError as failure:
+                    logger.warning("The status of connector %d was not taken: %s", report.connector_id, failure.code)
 
     async def report(self, connector_id: int | None) -> None:
         """Tell the state of one connector (None: of all) because the backend has asked."""

@@ -178,3 +178,17 @@ async def test_a02_a_new_key_is_used_at_once_and_the_old_one_while_the_new_one_i
         await station.backend.drop()
         await station.backend.wait_connected(at_least=3)
         await station.until(station.link.standing.flow.is_set)
+
+
+async def test_4_9_a_backend_that_takes_no_status_is_sent_what_it_is_owed_all_the_same(bench):
+    async with bench(run=False) as station:
+        station.backend.answers["StatusNotification"] = CallError(code="NotSupported")
+        running = asyncio.create_task(station.link.run())
+        try:
+            await station.ready()
+
+            refused = [frame.payload["connectorId"] for frame in station.backend.received("StatusNotification")]
+            assert refused == [0, 1, 2]
+        finally:
+            await station.link.stop()
+            await running
