@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from ocpp_client.ports import LocalList
+from station.domain.authorization import AuthorizationStatus
 from station.domain.moments import from_wire
 from station.models import CachedAuthorization
 from station.services import configuration
 from station.services.flushing import without_flush
 
 MAX_ENTRIES = 1000
+_STATUSES = frozenset(AuthorizationStatus)
 
 
 def enabled() -> bool:
@@ -20,17 +22,17 @@ def enabled() -> bool:
 # A power cut costs at most what the backend will be asked again.
 @without_flush()
 def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList) -> None:
-    """Remember an idTagInfo, unless the card stands in the local list (section 3.5.3)."""
-    if not enabled() or local_list.contains(id_tag):
+    """Remember an idTagInfo, unless the card stands in the local list (section 3.5.3) or the status is none."""
+    status = info.get("status")
+    if not isinstance(status, str) or status not in _STATUSES or not enabled() or local_list.contains(id_tag):
         return
-    status = str(info.get("status", ""))
     if status == "ConcurrentTx":
         # It speaks of this moment, not of the card.
         status = "Accepted"
     CachedAuthorization.objects.update_or_create(
         id_tag=id_tag.casefold(),
         defaults={
-            "status": status[:20],
+            "status": status,
             "parent_id_tag": str(info.get("parentIdTag") or "")[:20],
             "expires_at": expiry_of(info),
             "updated_at": at,

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from ocpp_client import authorization_cache
 from ocpp_client.ports import LocalList
+from station.domain.authorization import AuthorizationStatus
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, journal, sessions
@@ -25,6 +26,7 @@ REPORTED_AFTER = 3
 REFUSED_CODE = "backend.message.refused"
 _ANSWER_PREFIX = sessions.REFUSED_PREFIX
 _MAX_ERROR_LENGTH = 200
+_MAX_TAG_LENGTH = 20
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -159,13 +161,21 @@ def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[s
     if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
         raise TransactionUnknownError(repr(number)[:40])
     ChargingSession.objects.filter(id=session.pk).update(transaction_id=number)
+    parent = info.get("parentIdTag")
     return StartAnswered(
         session_id=session.pk,
         transaction_id=number,
-        status=str(info.get("status", "Accepted"))[:20],
+        status=_status_of(info),
         expiry=info.get("expiryDate"),
-        parent=info.get("parentIdTag"),
+        parent=parent[:_MAX_TAG_LENGTH] if isinstance(parent, str) else None,
     )
+
+
+def _status_of(info: dict[str, Any]) -> str:
+    """Read the status of a card; a backend that says nothing accepts it, one that says nonsense does not."""
+    status = info.get("status", AuthorizationStatus.ACCEPTED.value)
+    known = isinstance(status, str) and status in frozenset(AuthorizationStatus)
+    return status if known else AuthorizationStatus.INVALID.value
 
 
 def _tag_of(row: OutboxMessage) -> str:

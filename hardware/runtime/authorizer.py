@@ -85,6 +85,14 @@ def _entry(cached: CachedAuthorization | None) -> Entry | None:
     )
 
 
+def _moment(text: str | None) -> datetime | None:
+    """Read an expiry date; the schema lets any text pass, and one that is no date counts as none."""
+    try:
+        return from_wire(text) if text else None
+    except ValueError:
+        return None
+
+
 class Authorizer:
     """Judges cards; answers of the backend come in through `answered`."""
 
@@ -144,11 +152,10 @@ class Authorizer:
         if data["outcome"] != "answered":
             future.set_result(None)
             return
-        expiry = data.get("expiry")
         future.set_result(
             BackendAnswer(
                 status=AuthorizationStatus(data["status"]),
-                expires_at=from_wire(expiry) if expiry else None,
+                expires_at=_moment(data.get("expiry")),
                 parent_id_tag=data.get("parent") or None,
             )
         )

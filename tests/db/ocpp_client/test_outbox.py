@@ -160,6 +160,18 @@ async def test_4_8_a_refused_card_is_told_to_the_control_loop_and_cached(bench):
         assert [one.status for one in again] == ["Blocked"]
 
 
+@pytest.mark.parametrize("status", ["accepted", "", 7, ["Accepted"]])
+async def test_7_2_a_status_that_is_none_counts_as_invalid_and_spoils_no_cache(bench, status):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", {"transactionId": 5, "idTagInfo": {"status": status}})
+        await in_database(start, await in_database(lambda: session(stopped=False)))
+        answered = await station.until(lambda: station.surroundings.rung("start_answered"))
+
+        assert answered[0]["status"] == "Invalid"
+        assert not await in_database(CachedAuthorization.objects.exists)
+
+
 @pytest.mark.parametrize("number", [0, -1, 2**31, 2**63 - 1])
 async def test_e_3_54_any_transaction_id_is_taken(bench, number):
     async with bench() as station:

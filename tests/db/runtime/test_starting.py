@@ -229,6 +229,16 @@ async def test_a_remote_stop_finds_a_number_whose_bell_was_lost(bench: Bench) ->
 
 
 @in_virtual_time
+async def test_an_expiry_date_that_is_none_does_not_keep_a_driver_waiting(bench: Bench) -> None:
+    bench.go_online()
+    bench.backend[STRANGER] = {"status": "Accepted", "expiry": "never"}
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    bench.hall.reader.tap(STRANGER)
+    await bench.phase("charging", seconds=5)
+
+
+@in_virtual_time
 async def test_plug_and_charge_needs_no_card(bench: Bench) -> None:
     configure({"/hw/auth/device/Dummy/enabled": "true", "/auth/identification": "none"})
     bench.hall.outlets[1].plug()
