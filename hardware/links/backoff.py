@@ -2,8 +2,8 @@
 
 # An unplugged adapter is back within a fraction of a second of being plugged in again …
 FIRST_PAUSE_S = 0.25
-# … and a port that is gone for good is looked for often enough for a person waiting beside the station.
-LONGEST_PAUSE_S = 5.0
+# … and looking for one that is gone costs a single system call, while a start waits for ports that come late.
+LONGEST_PAUSE_S = 1.0
 
 
 class Backoff:

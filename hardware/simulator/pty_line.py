@@ -8,6 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 _READ_SIZE = 4096
+_TERMINALS = Path("/dev/pts")
+
+
+def forget_lines(folder: Path) -> None:
+    """Remove the names a killed simulator left: the terminal behind one may be a neighbour's by now."""
+    for path in folder.glob("*"):
+        if path.is_symlink() and path.readlink().parent == _TERMINALS:
+            path.unlink(missing_ok=True)
 
 
 class PtyLine:

@@ -84,6 +84,7 @@ def migrate() -> None:
 
 def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:
     from hardware.simulator.config import hardware_config
+    from hardware.simulator.pty_line import forget_lines
 
     wanted = hardware_config(data.root, connectors)
     try:
@@ -94,6 +95,7 @@ def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:
         raise RealHardwareIsConfigured(f"{data.hardware} is not JSON; mend it or move it away") from problem
     if present is not None and not _is_simulated(present):
         raise RealHardwareIsConfigured(f"{data.hardware} describes real hardware; move it away to simulate")
+    forget_lines(data.simulation)
     if present != wanted:
         draft = data.hardware.with_suffix(".new")
         draft.write_text(json.dumps(wanted, indent=2) + "\n")

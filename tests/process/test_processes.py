@@ -58,6 +58,25 @@ def test_a_station_is_ready_and_its_processes_share_one_group_and_session(statio
     wait_until(lambda: "station ready" in station.console(), what="the announcement")
 
 
+def test_a_terminal_that_was_handed_on_to_a_neighbour_after_a_kill_is_left_alone(station: Station) -> None:
+    station.kill_group()
+    folder = DataDirectory(station.data).simulation
+    neighbour, its_end = os.openpty()
+    os.set_blocking(neighbour, False)
+    try:
+        links = [path for path in folder.iterdir() if path.is_symlink()]
+        assert links
+        for link in links:
+            link.unlink()
+            link.symlink_to(os.ttyname(its_end))
+        station.launch()
+        with pytest.raises(BlockingIOError):
+            os.read(neighbour, 4096)
+    finally:
+        os.close(neighbour)
+        os.close(its_end)
+
+
 def test_a_long_directory_with_blanks_works(tmp_path: Path) -> None:
     with Station.start(tmp_path, data=tmp_path / LONG_NAME / "and a data directory") as station:
         pids_of(station)
