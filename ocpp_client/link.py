@@ -23,7 +23,7 @@ from ocpp_client.file_statuses import FileStatusSender
 from ocpp_client.frames import CallError, CallResult
 from ocpp_client.heartbeat import Heartbeat
 from ocpp_client.lookout import Lookout
-from ocpp_client.meter_keys import announce_meters
+from ocpp_client.meter_keys import MeterKeys
 from ocpp_client.outbox_sender import OutboxSender
 from ocpp_client.ports import Environment
 from ocpp_client.presence import Presence
@@ -84,6 +84,7 @@ class BackendLink:
             surroundings=surroundings,
             on_progress=standing.note_change,
         )
+        self._meter_keys = MeterKeys(calls=self.calls, outbox=self.outbox)
         self.heartbeat = Heartbeat(calls=self.calls, standing=standing, clock_port=environment.clock)
         self.authorizer = Authorizer(
             calls=self.calls, standing=standing, surroundings=surroundings, local_list=environment.local_list
@@ -98,6 +99,7 @@ class BackendLink:
         self._socket: ClientConnection | None = None
         self._connecting: asyncio.Future[ClientConnection] | None = None
         self._try_now = asyncio.Event()
+        self._ping_changed = asyncio.Event()
         self.awaits_uplink = False
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -262,7 +264,7 @@ class BackendLink:
         self.calls.attach(send)
         self._reception.begin(send)
         await self.presence.note_online()
-        beat = asyncio.create_task(keep_alive(socket, pong_timeout_s=self.timing.pong_timeout_s))
+        beat = asyncio.create_task(keep_alive(socket, self._ping_changed, pong_timeout_s=self.timing.pong_timeout_s))
         registering = asyncio.create_task(self._register(socket))
         try:
             async for text in socket:
@@ -294,7 +296,7 @@ class BackendLink:
         except frames.BrokenFrameError as broken:
             frame_log.received(text, None)
             logger.warning("The backend sent %s", broken)
-            self._reception.answer_broken(broken.answer)
+            self._reception.take_broken(broken)
             return
         frame_log.received(text, frame)
         if isinstance(frame, CallResult | CallError):
@@ -336,8 +338,7 @@ class BackendLink:
         self.outbox.ring()
         self.security.ring()
         self.files.ring()
-        if full:
-            await announce_meters(self.calls)
+        await self._meter_keys.tell(anew=full)
 
     async def _past_is_settled(self) -> None:
         """Wait for the control loop of a fresh start: the statuses in the table are those of before it."""
@@ -365,6 +366,11 @@ class BackendLink:
         if self._socket is not None:
             self.spawn(self._close(self._socket))
 
+    def restart_timers(self) -> None:
+        """Take changed intervals into use at once."""
+        self.heartbeat.restart()
+        self._ping_changed.set()
+
     def try_now(self) -> None:
         """Waste no time waiting for the next attempt."""
         self._backoff.attempts = 0
@@ -380,7 +386,11 @@ class BackendLink:
         await socket.close(1000)
 
     def _take_late(self, answer: CallResult | CallError) -> None:
-        self.spawn(self.outbox.take_late(answer))
+        self.spawn(self._late(answer))
+
+    async def _late(self, answer: CallResult | CallError) -> None:
+        if isinstance(answer, CallError) or not await self.registrar.take_late(answer):
+            await self.outbox.take_late(answer)
 
 
 def _reconnect_bounds() -> tuple[float, float]:

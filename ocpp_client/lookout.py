@@ -34,7 +34,7 @@ class Lookout:
             if seen is not None and seen == before and not link.status.is_suspicious:
                 continue
             if await in_database(watch.changes):
-                link.heartbeat.restart()
+                link.restart_timers()
                 if await in_database(endpoint.configured) != link.standing.endpoint:
                     link.reconnect()
             if link.standing.flow.is_set():

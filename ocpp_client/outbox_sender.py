@@ -39,12 +39,19 @@ class OutboxSender:
         self._surroundings = surroundings
         self._on_progress = on_progress
         self._bell = asyncio.Event()
+        self._empty = asyncio.Event()
         self._next: Claimed | Wait | None = None
         self._settling = asyncio.Lock()
 
     def ring(self) -> None:
         """Look into the outbox now."""
         self._bell.set()
+
+    async def emptied(self, patience_s: float) -> bool:
+        """Wait until nothing is owed any more; answers False when that takes too long."""
+        self._empty.clear()
+        self.ring()
+        return await rung(self._empty, patience_s)
 
     async def settled(self) -> None:
         """Wait until an answer that has come is written down: what the backend sends next may build upon it."""
@@ -79,8 +86,11 @@ class OutboxSender:
         if not isinstance(claimed, Claimed):
             self._bell.clear()
             found = await in_database(outbox_store.look, clock.now())
-            if not isinstance(found, Claimed):
-                return found.seconds if found else None
+            if found is None:
+                self._empty.set()
+                return None
+            if isinstance(found, Wait):
+                return found.seconds
             claimed = found
         self._next = await self._deliver(claimed)
         if isinstance(self._next, Wait):

@@ -14,7 +14,7 @@ from ocpp_client.frames import Call, CallError, CallResult, ErrorCode
 from ocpp_client.handlers import HANDLERS
 from ocpp_client.handlers.base import CallRefusedError, Reply, Request, status
 from station import clock
-from station.services import configuration
+from station.services import configuration, security_log
 
 if TYPE_CHECKING:
     from ocpp_client.link import BackendLink
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 2000
 _REMEMBERED = 200
 _REMEMBERED_S = 120.0
+_VOLLEY_S = 1.0
 # OCPP 1.6 section 4.2: not allowed while the registration is pending.
 _NOT_BEFORE_ACCEPTED = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
 # Asking again does no harm, and a remembered answer might be out of date.
@@ -51,6 +52,7 @@ class Reception:
         self._send: Send | None = None
         self._memory: OrderedDict[str, _Remembered] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._next_note_s = 0.0
 
     def begin(self, send: Send) -> None:
         """Answer over this connection; message ids of earlier ones mean nothing here."""
@@ -61,8 +63,10 @@ class Reception:
         """Give up the connection. What is being carried out goes on; its answer has nowhere to go."""
         self._send = None
 
-    def answer_broken(self, answer: CallError | None) -> None:
-        """Answer a frame that could not be read, where it deserves an answer."""
+    def take_broken(self, broken: frames.BrokenFrameError) -> None:
+        """Note a frame that could not be read, and answer it where it deserves an answer."""
+        self._note_invalid(str(broken))
+        answer = broken.answer
         if answer is not None and not self._link.standing.registration.must_be_silent:
             self._run(self._reply_with(frames.encode(answer)))
 
@@ -133,10 +137,23 @@ class Reception:
         try:
             schemas.check_call(call.action, payload, lenient=True)
         except schemas.SchemaViolationError as violation:
+            self._note_invalid(f"{call.action}: {violation}")
             raise CallRefusedError(violation.code, str(violation)) from violation
         if call.action in _NOT_BEFORE_ACCEPTED and not self._link.standing.registration.may_call:
             return status("Rejected")
         return await handler(Request(link=self._link, payload=payload, at=clock.now()))
+
+    def _note_invalid(self, reason: str) -> None:
+        """Leave an entry in the security log (security whitepaper, section 8), one for a whole volley."""
+        now_s = clock.monotonic_s()
+        if now_s < self._next_note_s:
+            return
+        self._next_note_s = now_s + _VOLLEY_S
+
+        async def note() -> None:
+            await in_database(security_log.record, "InvalidMessages", at=clock.now(), tech_info=reason)
+
+        self._run(note())
 
     async def _reply_with(self, text: str) -> None:
         if self._send is None:

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, transaction
 
-from ocpp_client import registration
-from ocpp_client.calls import Calls, NotConnectedError, NotDeliveredError, RefusedError
+from ocpp_client import registration, schemas
+from ocpp_client.calls import AnswerTimeoutError, Calls, NotConnectedError, NotDeliveredError, RefusedError
 from ocpp_client.database import in_database
+from ocpp_client.frames import CallResult
 from ocpp_client.ports import ClockPort, Facts, StationFacts
 from ocpp_client.registration import (
     Begin,
@@ -61,6 +63,8 @@ class Registrar:
         self._on_change = on_change
         self._retry: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
+        # The BootNotification that met a time-out: it is repeated under its id, and its answer may still come.
+        self._unanswered: tuple[str, dict[str, Any]] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def connected(self) -> None:
@@ -128,7 +132,8 @@ class Registrar:
     async def _boot(self) -> None:
         try:
             payload = await in_database(self._payload)
-            answer = await self._calls.call("BootNotification", payload)
+            message_id = self._id_for(payload)
+            answer = await self._calls.call("BootNotification", payload, message_id=message_id)
         except DatabaseError:
             logger.exception("BootNotification could not be written")
             await self.handle(BootFailed())
@@ -136,11 +141,41 @@ class Registrar:
         except NotConnectedError:
             await self.handle(Disconnected())
             return
+        except AnswerTimeoutError:
+            logger.warning("BootNotification was not answered in time")
+            self._unanswered = message_id, payload
+            await self.handle(BootFailed())
+            return
         except NotDeliveredError as failure:
             detail = str(failure) if isinstance(failure, RefusedError) else failure.code
             logger.warning("BootNotification was not answered: %s", detail)
             await self.handle(BootFailed())
             return
+        await self._answered(payload, answer)
+
+    def _id_for(self, payload: dict[str, Any]) -> str:
+        """Choose the message id: after a time-out that of the first attempt, so that its answer counts whenever."""
+        unanswered, self._unanswered = self._unanswered, None
+        return unanswered[0] if unanswered is not None and unanswered[1] == payload else str(uuid.uuid4())
+
+    async def take_late(self, answer: CallResult) -> bool:
+        """Take an answer that came after its time-out; answers whether it is one to BootNotification."""
+        if self._unanswered is None or self._unanswered[0] != answer.message_id:
+            return False
+        if self._standing.registration.phase is not Phase.UNANSWERED:
+            return True
+        try:
+            schemas.check_result("BootNotification", answer.payload, lenient=True)
+        except schemas.SchemaViolationError as violation:
+            logger.warning("The late answer to BootNotification is none: %s", violation)
+            return True
+        _, payload = self._unanswered
+        self._unanswered = None
+        self._cancel_retry()
+        await self._answered(payload, answer.payload)
+        return True
+
+    async def _answered(self, payload: dict[str, Any], answer: dict[str, Any]) -> None:
         received_at = clock.now()
         try:
             await in_database(self._record, payload, answer, received_at)

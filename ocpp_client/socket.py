@@ -10,6 +10,7 @@ from websockets.typing import Subprotocol
 
 from ocpp_client.database import in_database
 from ocpp_client.endpoint import Endpoint
+from ocpp_client.waiting import rung
 from station.services import configuration
 
 logger = logging.getLogger(__name__)
@@ -20,8 +21,6 @@ MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 OPEN_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
 PONG_TIMEOUT_S = 20.0
-# Without client pings the configuration is looked at this often for an interval.
-_IDLE_LOOK_S = 60.0
 
 
 class _Connect(connect):
@@ -52,12 +51,17 @@ async def open_socket(target: Endpoint, context: ssl.SSLContext | None) -> Clien
     return socket
 
 
-async def keep_alive(socket: ClientConnection, *, pong_timeout_s: float = PONG_TIMEOUT_S) -> None:
-    """Ping every WebSocketPingInterval seconds (0: never); returns when a pong is missing, the connection aborted."""
+async def keep_alive(
+    socket: ClientConnection, changed: asyncio.Event, *, pong_timeout_s: float = PONG_TIMEOUT_S
+) -> None:
+    """Ping every WebSocketPingInterval seconds (0: never); returns when a pong is missing, the connection aborted.
+
+    `changed` says that the interval may be another one.
+    """
     while True:
+        changed.clear()
         interval_s = await in_database(configuration.get_int, "WebSocketPingInterval")
-        await asyncio.sleep(interval_s or _IDLE_LOOK_S)
-        if not interval_s:
+        if await rung(changed, interval_s or None):
             continue
         try:
             pong = await socket.ping()

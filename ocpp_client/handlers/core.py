@@ -52,7 +52,7 @@ async def _apply(request: Request, changes: tuple[Change, ...], effects: frozens
     if Effect.OCPP_CONNECTION in effects:
         link.reconnect()
     if Effect.OCPP_TIMERS in effects:
-        link.heartbeat.restart()
+        link.restart_timers()
     if changes:
         await link.environment.surroundings.inform("configuration", keys=[changed.key for changed in changes])
 

@@ -11,7 +11,7 @@ from ocpp_client.link import Timing
 from ocpp_client.registrar import Registrar
 from station.models import BackendState
 from station.services import configuration
-from tests.backend import CallError, Silence
+from tests.backend import CallError, Delay, Silence
 
 CONTENT = {
     "chargePointVendor": "Technagon GmbH",
@@ -125,6 +125,38 @@ async def test_4_2_an_unanswered_boot_is_followed_by_nothing_else(bench, monkeyp
         assert sent[:5] == ["BootNotification"] * 4 + ["StatusNotification"]
 
 
+async def test_4_2_a_backend_that_is_slower_than_the_time_out_is_heard_all_the_same(bench, monkeypatch):
+    monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 30.0)
+    timing = Timing(answer_timeout_s=0.3, look_s=0.1, recovery_s=0.0)
+    async with bench(run=False, timing=timing) as station:
+        station.backend.script_next("BootNotification", Delay(seconds=0.8))
+        running = asyncio.create_task(station.link.run())
+        try:
+            await station.ready()
+
+            assert len(station.backend.received("BootNotification")) == 1
+        finally:
+            await station.link.stop()
+            await running
+
+
+async def test_j_3_1_a_boot_repeated_after_a_time_out_keeps_its_id_and_takes_the_first_answer(bench, monkeypatch):
+    monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 0.1)
+    timing = Timing(answer_timeout_s=0.3, look_s=0.1, recovery_s=0.0)
+    async with bench(run=False, timing=timing, check_schemas=False) as station:
+        station.backend.script_next("BootNotification", Delay(seconds=0.55), Silence())
+        running = asyncio.create_task(station.link.run())
+        try:
+            await station.ready()
+
+            boots = station.backend.received("BootNotification")
+            assert len(boots) == 2
+            assert boots[0].message_id == boots[1].message_id
+        finally:
+            await station.link.stop()
+            await running
+
+
 async def test_j_3_a_backend_without_the_subprotocol_is_no_backend(bench):
     async with bench(subprotocols=["ocpp2.0.1"], check_schemas=False) as station:
         await station.until(lambda: station.link.standing.last_error == "subprotocol_refused")
@@ -165,6 +197,18 @@ async def test_a_missing_pong_ends_the_connection_and_a_new_one_follows(bench):
 
         await station.backend.wait_connected(at_least=2)
         await station.until(station.link.standing.flow.is_set)
+
+
+async def test_a_new_ping_interval_holds_at_once(bench):
+    timing = Timing(answer_timeout_s=1.0, look_s=0.1, pong_timeout_s=0.3, recovery_s=0.0)
+    async with bench(timing=timing, keys={"WebSocketPingInterval": "3600"}) as station:
+        await station.ready()
+
+        await station.backend.call("ChangeConfiguration", {"key": "WebSocketPingInterval", "value": "1"})
+        station.backend.freeze()
+
+        await station.until(lambda: not station.link.standing.connected)
+        station.backend.thaw()
 
 
 async def test_the_simulated_network_cuts_the_link_and_gives_it_back_at_once(bench):

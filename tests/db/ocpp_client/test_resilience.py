@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ocpp_client.database import in_database
-from station.models import OutboxMessage
+from station.models import OutboxMessage, SecurityEvent
 from station.models.backend import OutboxStatus
 from tests.backend import BackendCallError, Delay, Garbage, Silence, Twice
 from tests.db.ocpp_client.test_outbox import all_delivered, session, start, transaction_frames, whole_session
@@ -98,6 +98,8 @@ async def test_f8_broken_frames_never_end_the_conversation(bench):
         refusals = [frame for frame in station.backend.frames if frame.from_station and frame.kind == "error"]
         assert {frame.message_id for frame in refusals} == {"-1", "x", "y", "d"}
         assert {frame.code for frame in refusals} == {"FormationViolation"}
+        # A volley leaves one entry in the security log, not one for each frame.
+        assert 1 <= await station.until_in_database(SecurityEvent.objects.filter(type="InvalidMessages").count) <= 3
 
 
 async def test_f6_a_thousand_calls_at_once_are_all_answered(bench):

@@ -5,8 +5,9 @@ import asyncio
 from ocpp_client.database import in_database
 from station.models import CachedAuthorization, Connector, SecurityEvent
 from station.services import configuration
-from tests.backend import CallError, Silence
+from tests.backend import CallError, Drop, Silence
 from tests.db.ocpp_client.conftest import MOMENT
+from tests.db.ocpp_client.test_outbox import whole_session
 
 
 def bell(connector, status, revision, **more):
@@ -149,6 +150,22 @@ async def test_the_meters_keys_are_handed_over_after_registration(bench):
         }
         await station.link.stop()
         await running
+
+
+async def test_4_2_the_meters_keys_come_behind_what_was_owed_and_again_after_a_lost_connection(bench):
+    async with bench(run=False) as station:
+        await in_database(lambda: Connector.objects.filter(number=1).update(meter_public_key="ab"))
+        await in_database(whole_session)
+        station.backend.script_next("DataTransfer", Drop())
+        running = asyncio.create_task(station.link.run())
+        try:
+            await station.backend.wait_for("DataTransfer", count=2)
+
+            sent = [frame.action for frame in station.backend.received()]
+            assert sent.index("StopTransaction") < sent.index("DataTransfer")
+        finally:
+            await station.link.stop()
+            await running
 
 
 async def test_a_change_of_the_address_moves_the_station_after_the_answer(bench):
