@@ -84,7 +84,7 @@ class BackendLink:
             surroundings=surroundings,
             on_progress=standing.note_change,
         )
-        self._meter_keys = MeterKeys(calls=self.calls, outbox=self.outbox)
+        self.meter_keys = MeterKeys(calls=self.calls, outbox=self.outbox)
         self.heartbeat = Heartbeat(calls=self.calls, standing=standing, clock_port=environment.clock)
         self.authorizer = Authorizer(
             calls=self.calls, standing=standing, surroundings=surroundings, local_list=environment.local_list
@@ -338,7 +338,7 @@ class BackendLink:
         self.outbox.ring()
         self.security.ring()
         self.files.ring()
-        await self._meter_keys.tell(anew=full)
+        await self.meter_keys.tell(anew=full)
 
     async def _past_is_settled(self) -> None:
         """Wait for the control loop of a fresh start: the statuses in the table are those of before it."""

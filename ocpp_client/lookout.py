@@ -31,7 +31,8 @@ class Lookout:
             self._bell.clear()
             await rung(self._bell, link.timing.look_s)
             before, seen = seen, await in_database(database.version)
-            if seen is not None and seen == before and not link.status.is_suspicious:
+            suspicious = link.status.is_suspicious or link.meter_keys.is_suspicious
+            if seen is not None and seen == before and not suspicious:
                 continue
             if await in_database(watch.changes):
                 link.restart_timers()
@@ -40,6 +41,8 @@ class Lookout:
             if link.standing.flow.is_set():
                 link.outbox.ring()
                 await link.status.check_table()
+                if await link.meter_keys.are_news():
+                    link.spawn(link.meter_keys.tell(anew=True))
 
     async def watch_uplink(self) -> None:
         """Cut the connection with the simulated network, and connect at once when it is back."""

@@ -18,15 +18,34 @@ VENDOR, MESSAGE = "generalConfiguration", "setMeterConfiguration"
 # A backlog that is refused again and again does not hold the keys back for longer.
 _BACKLOG_S = 120.0
 
+Meters = list[dict[str, Any]]
+
 
 class MeterKeys:
-    """Hands the keys over once after each registration, behind what had happened before it (section 4.2)."""
+    """Hands the keys over once after each registration and when a meter changes (reference: eichrecht, section 5)."""
 
     def __init__(self, *, calls: Calls, outbox: OutboxSender) -> None:
         self._calls = calls
         self._outbox = outbox
         self._owed = False
+        self._told: Meters | None = None
+        self._seen: Meters | None = None
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether other meters were seen than told, at one look only."""
+        return self._seen is not None and self._seen != self._told
+
+    async def are_news(self) -> bool:
+        """Find a meter that was first read or exchanged after the keys had been told.
+
+        It takes two equal looks: the meters of a station that has just started answer one after the other.
+        """
+        if self._told is None or self._owed or self._one_at_a_time.locked():
+            return False
+        before, self._seen = self._seen, await in_database(_signing_meters)
+        return self.is_suspicious and self._seen == before
 
     async def tell(self, *, anew: bool) -> None:
         """Hand over what is owed (`anew`: everything); raises NotDeliveredError, after which it is still owed."""
@@ -37,15 +56,15 @@ class MeterKeys:
             await self._outbox.emptied(_BACKLOG_S)
             self._owed = False
             try:
-                await _announce(self._calls)
+                self._told = await in_database(_signing_meters)
+                await _announce(self._calls, self._told)
             except NotDeliveredError:
                 self._owed = True
                 raise
 
 
-async def _announce(calls: Calls) -> None:
-    """Tell the backend the keys of all signing meters; a refusal is logged and not argued with until the next boot."""
-    meters = await in_database(_signing_meters)
+async def _announce(calls: Calls, meters: Meters) -> None:
+    """Tell the backend these keys; a refusal is logged and not argued with until the next boot or another meter."""
     if not meters:
         return
     data = json.dumps({"meters": meters}, separators=(",", ":"))
@@ -58,7 +77,7 @@ async def _announce(calls: Calls) -> None:
         logger.warning("The backend does not take the meters' keys: %s", answer["status"])
 
 
-def _signing_meters() -> list[dict[str, Any]]:
+def _signing_meters() -> Meters:
     return [
         {
             "connectorId": row.number,

@@ -1,6 +1,7 @@
 """StatusNotification (OCPP 1.6 section 4.9) and Authorize on behalf of the control loop (section 4.1)."""
 
 import asyncio
+import json
 
 from ocpp_client.database import in_database
 from station.models import CachedAuthorization, Connector, SecurityEvent
@@ -166,6 +167,20 @@ async def test_4_2_the_meters_keys_come_behind_what_was_owed_and_again_after_a_l
         finally:
             await station.link.stop()
             await running
+
+
+async def test_the_keys_of_meters_read_after_the_registration_are_handed_over_together_and_once(bench):
+    async with bench() as station:
+        await station.ready()
+        await in_database(lambda: Connector.objects.filter(number=1).update(meter_public_key="ab"))
+        await in_database(lambda: Connector.objects.filter(number=2).update(meter_public_key="cd"))
+
+        frame = await station.backend.wait_for("DataTransfer")
+        assert [meter["publicKey"] for meter in json.loads(frame.payload["data"])["meters"]] == ["AB", "CD"]
+
+        await in_database(lambda: Connector.objects.filter(number=2).update(meter_serial="exchanged"))
+        frame = await station.backend.wait_for("DataTransfer", count=2)
+        assert [meter["meterSerial"] for meter in json.loads(frame.payload["data"])["meters"]] == ["", "exchanged"]
 
 
 async def test_a_change_of_the_address_moves_the_station_after_the_answer(bench):
