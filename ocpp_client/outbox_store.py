@@ -3,7 +3,9 @@
 Everything here is synchronous database work. There is one sender, so a row in `sent` is the one under way.
 """
 
+import logging
 import uuid
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,8 +21,13 @@ from station.models.backend import OutboxStatus
 from station.services import configuration, journal, sessions
 from station.services.flushing import without_flush
 
+logger = logging.getLogger(__name__)
+
 LONGEST_RETRY = timedelta(hours=1)
 KEPT_FOR = timedelta(days=7)
+# Some 30 MB: seven hours of samples every second at two points, a month of those every minute.
+MOST_OWED = 50_000
+_AT_ONCE = 500
 # After so many refusals a message is reported; it is tried on for ever (calibration law).
 REPORTED_AFTER = 3
 REFUSED_CODE = "backend.message.refused"
@@ -219,6 +226,41 @@ def undelivered(message_id: str) -> int | None:
         .values_list("id", flat=True)
         .first()
     )
+
+
+def thin_backlog(at: datetime, *, most: int = MOST_OWED) -> int:
+    """Drop every second meter value in between while more than `most` messages are owed; answers how many went.
+
+    Starts, stops, the first and the last meter values of a session and signed ones always stay; so does what was sent
+    before, because its answer may still come.
+    """
+    owed = OutboxMessage.objects.filter(status=OutboxStatus.PENDING)
+    dropped = 0
+    while (excess := owed.count() - most) > 0:
+        rows = owed.filter(action="MeterValues", attempts=0).order_by("id").values_list("id", "session_id")
+        unsigned = list(rows.exclude(payload__icontains="SignedData"))
+        ends = _ends_of_sessions(unsigned)
+        between = [row_id for row_id, _ in unsigned if row_id not in ends][1::2]
+        if not between:
+            break
+        for first in range(0, len(between), _AT_ONCE):
+            # In portions, so that the control loop never waits long for its turn to write.
+            dropped += OutboxMessage.objects.filter(id__in=between[first : first + _AT_ONCE]).delete()[0]
+        logger.info("The backlog was %d messages too long", excess)
+    if dropped:
+        journal.log("backend.backlog.thinned", at=at, dropped=dropped)
+    return dropped
+
+
+def _ends_of_sessions(rows: Iterable[tuple[int, int | None]]) -> set[int]:
+    """Find the first and the last message of each session; those outside sessions are all in between."""
+    firsts: dict[int, int] = {}
+    lasts: dict[int, int] = {}
+    for row_id, session_id in rows:
+        if session_id is not None:
+            firsts.setdefault(session_id, row_id)
+            lasts[session_id] = row_id
+    return {*firsts.values(), *lasts.values()}
 
 
 def forget_delivered(at: datetime) -> int:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from station.domain.moments import to_wire
 from station.domain.ports import MeterReading
 from station.domain.units import NOMINAL_VOLTAGE_V, MilliAmpere, WattHour
+
+_T = TypeVar("_T")
 
 _DAY = timedelta(days=1)
 _PHASES = 3
@@ -257,9 +259,16 @@ def transaction_data(
     last = meter_value(_in_context(end, ReadingContext.TRANSACTION_END), both) if end else None
     ends = (first is not None) + (last is not None)
     between = [value for sample in samples if (value := meter_value(sample, lists.get(sample.context, ()))) is not None]
-    while max_values is not None and between and len(between) + ends > max_values:
-        between = between[1::2]
+    if max_values is not None:
+        between = thinned(between, max_values - ends)
     return [*([first] if first else []), *between, *([last] if last else [])]
+
+
+def thinned(values: list[_T], most: int) -> list[_T]:
+    """Drop every second value until at most so many are left (errata 3.91)."""
+    while values and len(values) > most:
+        values = values[1::2]
+    return values
 
 
 def _in_context(sample: Sample, context: ReadingContext) -> Sample:

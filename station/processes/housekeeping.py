@@ -40,9 +40,10 @@ def forget_sessions() -> None:
 
 @app.task(name="system.forget_records")  # type: ignore[untyped-decorator]
 def forget_records() -> None:
-    """Keep the tables bounded: messages the backend has, and the oldest entries of the logs. Sessions stay."""
+    """Keep the tables bounded: messages, and the oldest entries of the logs. Sessions stay."""
     from ocpp_client import outbox_store
     from station.services import journal
 
     outbox_store.forget_delivered(clock.now())
+    outbox_store.thin_backlog(clock.now())
     journal.forget_oldest()

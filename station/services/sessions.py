@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from station.domain.connector import Permission
+from station.domain.meter_values import ReadingContext, thinned
 from station.domain.moments import to_wire
 from station.domain.units import WattHour
 from station.models import ChargingProfileRow, ChargingSession, Connector, MeterSample, OutboxMessage, ReservationRow
@@ -15,6 +16,8 @@ from station.services import outbox
 
 # What OutboxMessage.last_error holds when the backend has taken a start but not its card.
 REFUSED_PREFIX = "idTagInfo:"
+# Errata 3.91: a night of samples every second would make a frame of megabytes, which no backend takes.
+MOST_STOP_VALUES = 250
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +125,10 @@ def close_session(
     """End a session with the transaction data kept for it (OCPP 1.6 errata 3.14: begin and end always together)."""
     data = []
     if end:
-        data = [sample.meter_value() for sample in kept_samples(session_id) if sample.values]
+        kept = [sample for sample in kept_samples(session_id) if sample.values]
+        begin = [sample for sample in kept if sample.context == ReadingContext.TRANSACTION_BEGIN]
+        between = thinned([sample for sample in kept if sample not in begin], MOST_STOP_VALUES)
+        data = [sample.meter_value() for sample in (*begin, *between)]
         data.append({"timestamp": to_wire(at), "sampledValue": end})
     end_session(session_id, reason=reason, meter=meter, at=at, id_tag=id_tag, transaction_data=data)
 

@@ -209,6 +209,31 @@ async def test_the_message_under_way_at_a_power_cut_is_sent_again_under_its_id(b
         await running
 
 
+async def test_3_7_a_backlog_too_long_loses_values_in_between_and_nothing_else(bench):
+    async with bench(run=False):
+        first = await in_database(whole_session, 1, 9)
+        second = await in_database(whole_session, 2, 5)
+        await in_database(outbox_store.thin_backlog, clock.now(), most=12)
+
+        def left(of):
+            rows = OutboxMessage.objects.filter(session=of).order_by("id")
+            return [
+                row.payload["meterValue"][0]["sampledValue"][0]["value"] if row.action == "MeterValues" else row.action
+                for row in rows
+            ]
+
+        kept_first, kept_second = await in_database(left, first), await in_database(left, second)
+        assert len(kept_first) + len(kept_second) <= 12
+        assert kept_first[:2] == ["StartTransaction", "0"]
+        assert kept_first[-2:] == ["8", "StopTransaction"]
+        assert kept_second[:2] == ["StartTransaction", "0"]
+        assert kept_second[-2:] == ["4", "StopTransaction"]
+        # What cannot be thinned any further stays, whatever the bound says.
+        await in_database(outbox_store.thin_backlog, clock.now(), most=1)
+        assert len(await in_database(left, first)) >= 4
+        assert await in_database(outbox_store.thin_backlog, clock.now(), most=100) == 0
+
+
 async def test_delivered_messages_are_kept_for_a_week(bench):
     async with bench(run=False):
         row = await in_database(lambda: start(session()))

@@ -198,6 +198,23 @@ async def test_the_stop_carries_begin_samples_and_end(bench: Bench) -> None:
 
 
 @in_virtual_time
+async def test_errata_3_91_a_long_session_ends_with_a_message_of_bounded_length(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("station.services.sessions.MOST_STOP_VALUES", 5)
+    await measure(bench, MeterValueSampleInterval="1", StopTxnSampledData="Energy.Active.Import.Register")
+    await bench.charge()
+    await asyncio.sleep(25)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+    data = bench.messages("StopTransaction")[0][1]["transactionData"]
+    contexts = [each["sampledValue"][0]["context"] for each in data]
+    assert 1 < len(contexts) <= 7
+    assert (contexts[0], contexts[-1]) == ("Transaction.Begin", "Transaction.End")
+
+
+@in_virtual_time
 async def test_a_stop_without_stop_measurands_carries_no_data(bench: Bench) -> None:
     await measure(bench, StopTxnSampledData="", StopTxnAlignedData="")
     await bench.charge()
