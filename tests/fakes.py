@@ -126,6 +126,7 @@ class FakeRedis:
     values: dict[str, str] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
     down: bool = False
+    uptime_s: int = 0
 
     def _answer(self) -> None:
         if self.down:
@@ -138,6 +139,10 @@ class FakeRedis:
     async def set(self, key: str, value: str, *, ex: int | None = None) -> None:
         self._answer()
         self.values[key] = value
+
+    async def info(self, section: str) -> dict[str, int]:
+        self._answer()
+        return {"uptime_in_seconds": self.uptime_s}
 
     async def rpush(self, key: str, value: str) -> None:
         self._answer()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ from station.domain.authorization import (
 )
 from station.domain.moments import from_wire
 from station.models import BackendState, CachedAuthorization
-from station.services import configuration
+from station.services import configuration, live
 from whitelist import lookup
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 # process itself is gone.
 BACKEND_ANSWERS_S = 35.0
 OCPP_CHANNEL = "ocpp"
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def collect_query(id_tag: str, now: datetime) -> AuthorizationQuery:
     """Read everything the decision depends on.
 
     Whether the backend is reachable is asked of the database: a Redis that has just come back knows nothing yet, and a
-    driver must not be turned away for that.
+    driver must not be turned away for that (`Authorizer` doubts it only once the picture of the link has expired).
     """
     url, identity = configuration.get("/ocpp/url"), configuration.get("/ocpp/chargeBoxIdentity")
     backend = BackendState.load()
@@ -96,13 +97,16 @@ def _moment(text: str | None) -> datetime | None:
 class Authorizer:
     """Judges cards; answers of the backend come in through `answered`."""
 
-    def __init__(self, database: DatabaseThread) -> None:
+    def __init__(self, database: DatabaseThread, redis: Any) -> None:
         self._database = database
+        self._redis = redis
         self._waiting: dict[str, asyncio.Future[BackendAnswer | None]] = {}
 
     async def judge(self, id_tag: str) -> Judgement:
         """Decide about a card, asking the backend when the rules want it."""
         query = await self._database(collect_query, id_tag, clock.now())
+        if query.online and not await self._link_is_alive():
+            query = replace(query, online=False)
         decision = decide(query)
         if decision.verdict is not Verdict.ASK_BACKEND:
             return Judgement(decision=decision)
@@ -111,6 +115,20 @@ class Authorizer:
             decision=after_backend(query, answer),
             list_conflict=answer is not None and is_list_conflict(query, answer),
         )
+
+    async def _link_is_alive(self) -> bool:
+        """Tell whether the OCPP process still lives that has written "connected" into the table.
+
+        Its live part expires when it is gone. Without Redis, or where Redis itself has just come back, the table holds.
+        """
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                if await self._redis.get(live.key(live.BACKEND)) is not None:
+                    return True
+                uptime_s = (await self._redis.info("server"))["uptime_in_seconds"]
+        except (RedisError, OSError):
+            return True
+        return bool(uptime_s < live.LIFE_S[live.BACKEND])
 
     async def known_parent(self, id_tag: str) -> str:
         """Look the group of a card up in list and cache, without asking the backend."""

@@ -43,6 +43,8 @@ _Result = TypeVar("_Result")
 
 # Limits are computed anew at least so often: cars and cables change without a bell.
 RECOMPUTE_S = 1.0
+# Between two attempts at a restart (ResetRetries).
+RESET_AGAIN_S = 5.0
 # A card the lists disagree about is reported for this long; the event log keeps it.
 CONFLICT_SHOWN_S = 2.0
 
@@ -77,7 +79,7 @@ class Station:
         self.journal_broken = False
         self._past_is_settled = asyncio.Event()
         self.starting: set[int] = set()
-        self.authorizer = Authorizer(self.database)
+        self.authorizer = Authorizer(self.database, redis)
         self.admission = Admission(self)
         self.orders = Orders(self)
         self.bookings = Bookings(self)
@@ -419,12 +421,19 @@ class Station:
         await self.write(security_log.record, "ResetOrReboot", at=clock.now(), tech_info=f"asked by {origin}")
         for point in self.points.values():
             await self._note(point)
-        try:
-            (self.host.power.reboot if hard else self.host.power.restart_software)()
-        except (OSError, RuntimeError) as error:
-            log.exception("the restart failed")
-            self.set_fault("reset", frozenset({FaultCode.RESET_FAILURE}))
-            await self.write(journal.log, "station.restart.failed", at=clock.now(), error=str(error)[:200])
+        retries = await self.write(configuration.get_int, "ResetRetries") or 0
+        for attempt in range(retries + 1):
+            if attempt:
+                await asyncio.sleep(RESET_AGAIN_S)
+            try:
+                (self.host.power.reboot if hard else self.host.power.restart_software)()
+            except (OSError, RuntimeError) as error:
+                log.exception("the restart failed")
+                await self.write(journal.log, "station.restart.failed", at=clock.now(), error=str(error)[:200])
+            else:
+                self.set_fault("reset", frozenset())
+                return
+        self.set_fault("reset", frozenset({FaultCode.RESET_FAILURE}))
 
     async def write(
         self, verb: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs

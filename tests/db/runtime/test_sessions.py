@@ -5,6 +5,7 @@ import asyncio
 from station.domain.commands import (
     PresentTag,
     Refusal,
+    Reset,
     SetAvailability,
     StartSession,
     Status,
@@ -522,3 +523,19 @@ async def test_a_stranger_at_a_busy_station_changes_nothing(bench: Bench) -> Non
     await asyncio.sleep(3)
 
     assert bench.station.points[1].state.phase == Phase.CHARGING
+
+
+@in_virtual_time
+async def test_9_1_22_a_restart_that_fails_is_tried_again_before_it_is_reported(bench: Bench) -> None:
+    configure({"ResetRetries": "2"})
+    bench.hall.computer.refuses = True
+    await bench.command(Reset(hard=False))
+    await bench.until(lambda: FaultCode.RESET_FAILURE in bench.station.active_faults, seconds=30)
+    assert LogEntry.objects.filter(code="station.restart.failed").count() == 3
+
+    await bench.command(Reset(hard=True))
+    await bench.until(lambda: LogEntry.objects.filter(code="station.restart.failed").count() == 4)
+    bench.hall.computer.refuses = False
+
+    await bench.until(lambda: bench.hall.computer.restarts == ["computer"], seconds=10)
+    assert FaultCode.RESET_FAILURE not in bench.station.active_faults

@@ -229,6 +229,20 @@ async def test_a_remote_stop_finds_a_number_whose_bell_was_lost(bench: Bench) ->
 
 
 @in_virtual_time
+async def test_a_driver_does_not_wait_for_a_backend_whose_process_is_gone(bench: Bench) -> None:
+    bench.go_online()
+    # The table says "connected", but the picture of the process has expired.
+    bench.redis.uptime_s = 1000
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    bench.hall.reader.tap(CARD)
+    await bench.phase("charging", seconds=5)
+
+    assert not [message for message in bench.bells.sent if message["type"] == "authorize.request"]
+    assert ChargingSession.objects.get().authorized_by == "offline_listed"
+
+
+@in_virtual_time
 async def test_an_expiry_date_that_is_none_does_not_keep_a_driver_waiting(bench: Bench) -> None:
     bench.go_online()
     bench.backend[STRANGER] = {"status": "Accepted", "expiry": "never"}
