@@ -156,7 +156,10 @@ class Work:
         journal.log("files.host_key_new", at=self._bench.now(), where=where, fingerprint=fingerprint)
 
     def _location(self) -> Location:
-        return Location.read(next(locations(self._job.request), ""))
+        location = Location.read(next(locations(self._job.request), ""))
+        if location.scheme.upper() not in configuration.get_list("SupportedFileTransferProtocols"):
+            raise ProtocolUnknown(f"{location.scheme} is switched off")
+        return location
 
     def _upload(self) -> None:
         location = self._location()

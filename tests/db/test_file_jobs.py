@@ -234,6 +234,14 @@ def test_a_failed_log_upload_says_why(world, location, plan, status):
     assert world.work("log") == ["Uploading", status]
 
 
+def test_9_1_30_a_protocol_that_is_switched_off_is_not_spoken(world):
+    configuration.change({"SupportedFileTransferProtocols": "SFTP,HTTPS"}, origin=Origin.LOCAL, actor="test", at=AT)
+    file_jobs.submit_log(log_request(location="ftp://files.example/"), AT)
+
+    assert world.work("log") == ["Uploading", "NotSupportedOperation"]
+    assert world.uploaded == {}
+
+
 def test_the_security_log_holds_the_security_events_of_the_time(world):
     security_log.record("InvalidMessages", at=AT - timedelta(hours=2), tech_info="early")
     security_log.record("InvalidMessages", at=AT, tech_info="right")
