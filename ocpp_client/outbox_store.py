@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from ocpp_client import authorization_cache
 from ocpp_client.ports import LocalList
@@ -27,6 +28,7 @@ LONGEST_RETRY = timedelta(hours=1)
 KEPT_FOR = timedelta(days=7)
 # Some 30 MB: seven hours of samples every second at two points, a month of those every minute.
 MOST_OWED = 50_000
+MOST_DELIVERED = 50_000
 _AT_ONCE = 500
 # After so many refusals a message is reported; it is tried on for ever (calibration law).
 REPORTED_AFTER = 3
@@ -263,7 +265,19 @@ def _ends_of_sessions(rows: Iterable[tuple[int, int | None]]) -> set[int]:
     return {*firsts.values(), *lasts.values()}
 
 
-def forget_delivered(at: datetime) -> int:
-    """Delete what the backend took more than a week ago; answers how many rows went."""
-    deleted, _ = OutboxMessage.objects.filter(status=OutboxStatus.DELIVERED, delivered_at__lt=at - KEPT_FOR).delete()
+def forget_delivered(at: datetime, *, most: int = MOST_DELIVERED) -> int:
+    """Delete what the backend took more than a week or `most` messages ago; answers how many rows went.
+
+    The start of a running session stays: it holds what the backend said of the card.
+    """
+    delivered = OutboxMessage.objects.filter(status=OutboxStatus.DELIVERED)
+    newest = delivered.order_by("-id").values_list("id", flat=True)
+    beyond = next(iter(newest[most : most + 1]), 0)
+    old = delivered.filter(Q(delivered_at__lt=at - KEPT_FOR) | Q(id__lte=beyond)).exclude(
+        action="StartTransaction", session__stopped_at=None
+    )
+    deleted = 0
+    # In portions, so that the control loop never waits long for its turn to write.
+    while portion := list(old.values_list("id", flat=True)[:_AT_ONCE]):
+        deleted += OutboxMessage.objects.filter(id__in=portion).delete()[0]
     return deleted

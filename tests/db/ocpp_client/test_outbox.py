@@ -244,6 +244,22 @@ async def test_delivered_messages_are_kept_for_a_week(bench):
         assert row.pk
 
 
+async def test_of_many_delivered_messages_the_newest_are_kept_and_the_start_of_a_running_session(bench, monkeypatch):
+    monkeypatch.setattr(outbox_store, "_AT_ONCE", 2)
+    async with bench(run=False):
+        running = await in_database(lambda: session(2, stopped=False))
+        begun = await in_database(lambda: start(running))
+        await in_database(whole_session, 1, 5)
+        await in_database(OutboxMessage.objects.update, status=OutboxStatus.DELIVERED, delivered_at=MOMENT)
+        owed = await in_database(lambda: values(running))
+
+        assert await in_database(outbox_store.forget_delivered, MOMENT, most=2) == 5
+        left = await in_database(lambda: list(OutboxMessage.objects.order_by("id").values_list("id", "action")))
+        assert [action for _, action in left] == ["StartTransaction", "MeterValues", "StopTransaction", "MeterValues"]
+        assert left[0][0] == begun.pk
+        assert left[-1][0] == owed.pk
+
+
 async def test_backend_calls_are_answered_while_an_own_call_waits(bench):
     async with bench() as station:
         await station.ready()
