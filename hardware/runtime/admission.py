@@ -74,8 +74,14 @@ class Admission:
             self._judging.discard(key)
         self._spawn(signal(reader, ReaderSignal.ACCEPTED if outcome.succeeded else ReaderSignal.REFUSED))
         if not outcome.succeeded:
+            self._spawn(self._blink(points))
             await self._station.tell_refusal(id_tag, outcome)
         return outcome
+
+    async def _blink(self, points: "Sequence[ChargingPoint]") -> None:
+        """Show at the points that could have been meant that the card is refused."""
+        repeat = await self._station.write(configuration.get_int, "BlinkRepeat") or 0
+        await self._station.lamps.refuse([each.number for each in points if each.session is None], repeat)
 
     async def _act_on_tag(
         self, id_tag: str, points: "Sequence[ChargingPoint]", origin: str, reader: TagReader | None

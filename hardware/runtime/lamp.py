@@ -1,7 +1,14 @@
 """What the topper lamp of a charging point shows (manuals, chapter OCPP errors)."""
 
+import asyncio
+from collections.abc import Iterable
+
 from station.domain.faults import CATALOGUE, FaultCode
-from station.domain.ports import LampColour, LampPattern
+from station.domain.ports import DeviceError, LampColour, LampPattern, StationIo
+
+# One blink of a lamp takes about so long; an answer ends even where somebody has asked for a hundred blinks.
+BLINK_S = 1.0
+LONGEST_ANSWER_S = 10.0
 
 _COLOURS = {
     "Available": LampColour.GREEN,
@@ -22,3 +29,45 @@ def pattern_of(status: str, faults: frozenset[FaultCode]) -> LampPattern:
     if blinks:
         return LampPattern(colour=LampColour.RED, blinks=min(each for each in blinks if each))
     return LampPattern(colour=_COLOURS[status])
+
+
+class Lamps:
+    """The lamps of all charging points: the pattern of their state, or for a moment the answer to a card."""
+
+    def __init__(self, io: StationIo | None) -> None:
+        self._io = io
+        self._wanted: dict[int, LampPattern] = {}
+        self._shown: dict[int, LampPattern] = {}
+        self._answers: dict[int, LampPattern] = {}
+
+    async def show(self, number: int, pattern: LampPattern) -> None:
+        """Show the state of a point; a fault goes before an answer to a card."""
+        self._wanted[number] = pattern
+        if pattern.blinks:
+            self._answers.pop(number, None)
+        await self._update(number)
+
+    async def refuse(self, numbers: Iterable[int], repeat: int) -> None:
+        """Blink yellow so many times (BlinkRepeat) where a card was refused, unless a fault is shown there."""
+        numbers = [number for number in numbers if number in self._wanted and not self._wanted[number].blinks]
+        if not repeat or not numbers:
+            return
+        answer = LampPattern(colour=LampColour.YELLOW, blinks=repeat)
+        for number in numbers:
+            self._answers[number] = answer
+            await self._update(number)
+        await asyncio.sleep(min(repeat * BLINK_S, LONGEST_ANSWER_S))
+        for number in numbers:
+            if self._answers.get(number) is answer:
+                del self._answers[number]
+                await self._update(number)
+
+    async def _update(self, number: int) -> None:
+        pattern = self._answers.get(number, self._wanted[number])
+        if self._io is None or self._shown.get(number) == pattern:
+            return
+        self._shown[number] = pattern
+        try:
+            await self._io.show(number, pattern)
+        except DeviceError:
+            self._shown.pop(number, None)

@@ -14,7 +14,7 @@ from hardware.runtime.authorizer import Authorizer
 from hardware.runtime.bell import rung
 from hardware.runtime.bookings import Bookings
 from hardware.runtime.database import DatabaseThread
-from hardware.runtime.lamp import pattern_of
+from hardware.runtime.lamp import Lamps, pattern_of
 from hardware.runtime.limits import LimitBook, read_framework
 from hardware.runtime.metering import NOTE_S, Plan, Sampler, read_plan
 from hardware.runtime.orders import Orders
@@ -30,7 +30,7 @@ from station.domain.connector import Permission, Timer
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.limits import EffectiveLimit, LimitSource
 from station.domain.meter_values import MeasurandSelection
-from station.domain.ports import DeviceError, Devices, LampPattern, StationInputs, TagReader
+from station.domain.ports import Devices, StationInputs, TagReader
 from station.domain.reservations import Reservation
 from station.host import Host
 from station.services import configuration, journal, outbox, security_log, sessions
@@ -68,6 +68,7 @@ class Station:
             for number, controller in devices.controllers.items()
         }
         self._io = devices.io
+        self.lamps = Lamps(devices.io)
         self.limits = LimitBook()
         self.present_limits: dict[int, tuple[EffectiveLimit, dict[LimitSource, Any]]] = {}
         self.metering = Plan(
@@ -90,7 +91,6 @@ class Station:
             ReaderPoll(reader, connector_id, tapped=self._tapped, unwell=self._reader_unwell)
             for connector_id, reader in devices.readers
         ]
-        self._lamps: dict[int, LampPattern] = {}
         self._recompute = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -352,14 +352,7 @@ class Station:
     # --- the lamp
 
     async def _show_lamp(self, point: ChargingPoint) -> None:
-        pattern = pattern_of(point.ocpp_status, point.active_faults | self.active_faults)
-        if self._io is None or self._lamps.get(point.number) == pattern:
-            return
-        self._lamps[point.number] = pattern
-        try:
-            await self._io.show(point.number, pattern)
-        except DeviceError:
-            self._lamps.pop(point.number, None)
+        await self.lamps.show(point.number, pattern_of(point.ocpp_status, point.active_faults | self.active_faults))
 
     # --- commands and bells
 

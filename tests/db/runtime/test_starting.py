@@ -4,7 +4,7 @@ import asyncio
 
 from station.domain.commands import Outcome, PresentTag, Refusal, StartSession, Status, StopSession
 from station.domain.connector import Phase
-from station.domain.ports import ReaderSignal
+from station.domain.ports import LampColour, LampPattern, ReaderSignal
 from station.models import AuditEntry, ChargingSession, LogEntry
 from tests.db.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time
 
@@ -308,3 +308,15 @@ async def test_redis_away_costs_nothing_but_freshness(bench: Bench) -> None:
     await asyncio.sleep(5)
     bench.hall.reader.tap(CARD)
     await bench.until(lambda: bench.messages("StopTransaction"))
+
+
+@in_virtual_time
+async def test_9_1_2_a_refused_card_makes_the_lamp_blink_as_often_as_blink_repeat_says(bench: Bench) -> None:
+    configure({"BlinkRepeat": "4"})
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    await bench.until(lambda: bench.hall.io.lamps[1] == LampPattern(colour=LampColour.YELLOW))
+    bench.hall.reader.tap(STRANGER)
+
+    await bench.until(lambda: bench.hall.io.lamps[1] == LampPattern(colour=LampColour.YELLOW, blinks=4))
+    await bench.until(lambda: bench.hall.io.lamps[1] == LampPattern(colour=LampColour.YELLOW), seconds=6)
