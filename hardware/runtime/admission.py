@@ -11,7 +11,7 @@ from django.db import DatabaseError
 from hardware.runtime.pollers import signal
 from station import clock
 from station.domain import connector as machine
-from station.domain.authorization import Verdict, may_stop, same_tag
+from station.domain.authorization import Reason, Verdict, may_stop, same_tag
 from station.domain.commands import Outcome, Refusal, Status, rejected
 from station.domain.connector import Permission, Phase
 from station.domain.ports import ReaderSignal, TagReader
@@ -231,6 +231,8 @@ class Admission:
             parent, reason = decision.parent_id_tag or "", decision.reason.value
         else:
             parent = await self._station.authorizer.known_parent(wish.id_tag)
+        if not parent and reason != Reason.BACKEND_ACCEPTED and self._needs_group(wish):
+            parent = await self._station.authorizer.group_of(wish.id_tag)
         # While the backend thought, the driver may have plugged in, or somebody else may have come.
         if wish.among:
             chosen = self._choose(wish.among)
@@ -255,6 +257,12 @@ class Admission:
         if self._station.journal_broken:
             return rejected(Refusal.JOURNAL_UNWRITABLE)
         return Outcome(status=Status.ACCEPTED, data={"connector_id": point.number})
+
+    def _needs_group(self, wish: Wish) -> bool:
+        """Tell whether only the card's group, which is not known here, could open a reserved point (section 5.13)."""
+        points = wish.among or ([wish.point] if wish.point else [])
+        refusals = [self._reserved_for_other(each, wish.id_tag, "") for each in points]
+        return any(refusal is not None and refusal.ask_parent for refusal in refusals)
 
     def _check_reservation(
         self, point: "ChargingPoint", id_tag: str, parent: str

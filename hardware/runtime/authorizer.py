@@ -136,6 +136,15 @@ class Authorizer:
         entry = query.list_entry or query.cache_entry
         return (entry.parent_id_tag or "") if entry else ""
 
+    async def group_of(self, id_tag: str) -> str:
+        """Ask the backend for the group of a card; empty when it has none, or cannot be asked."""
+        query = await self._database(collect_query, id_tag, clock.now())
+        if not query.backend_configured or not query.online or not await self._link_is_alive():
+            return ""
+        answer = await self._ask(id_tag)
+        accepted = answer is not None and answer.status is AuthorizationStatus.ACCEPTED
+        return (answer.parent_id_tag or "") if answer is not None and accepted else ""
+
     async def contradicts_list(self, id_tag: str, status: str) -> bool:
         """Tell whether the backend has just refused a card of its own list."""
         query = await self._database(collect_query, id_tag, clock.now())

@@ -356,3 +356,18 @@ async def test_a_reservation_of_the_station_keeps_one_point_free(bench: Bench) -
     await bench.charge(2, card=CARD)
 
     assert bench.messages("StartTransaction")[1][1]["reservationId"] == 7
+
+
+@in_virtual_time
+async def test_5_13_the_backend_is_asked_for_the_group_that_opens_a_reserved_point(bench: Bench) -> None:
+    bench.go_online()
+    bench.backend[STRANGER] = {"status": "Accepted", "parent": "FLEET"}
+    await bench.command(reserve(bench, 9, 1, CARD, parent="FLEET"))
+
+    # Without AuthorizeRemoteTxRequests the card itself is not judged.
+    await bench.command(StartSession(id_tag=STRANGER, connector_id=1))
+    bench.hall.outlets[1].plug()
+    await bench.phase("charging", 1)
+
+    assert ChargingSession.objects.get().reservation_id == 9
+    assert bench.messages("StartTransaction")[0][1]["reservationId"] == 9
