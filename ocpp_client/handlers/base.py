@@ -52,9 +52,9 @@ class Request:
         surroundings = self.link.environment.surroundings
         return await surroundings.submit(command, actor=self.actor, at=self.at, wait_s=COMMAND_WAIT_S)
 
-    def moment(self, name: str) -> datetime | None:
-        """Read an optional dateTime field; raises CallRefusedError."""
-        text = self.payload.get(name)
+    def moment(self, name: str, *, within: str | None = None) -> datetime | None:
+        """Read an optional dateTime field, perhaps `within` another one; raises CallRefusedError."""
+        text = (self.payload if within is None else self.payload[within]).get(name)
         if text is None:
             return None
         try:

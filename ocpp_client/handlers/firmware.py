@@ -29,12 +29,16 @@ async def update_firmware(request: Request) -> Reply:
 
 async def signed_update_firmware(request: Request) -> Reply:
     """Check and note a signed update."""
+    request.moment("retrieveDateTime", within="firmware")
+    request.moment("installDateTime", within="firmware")
     jobs = request.link.environment.file_jobs
     return Reply(payload={"status": await in_database(jobs.submit_signed_firmware, request.payload, request.at)})
 
 
 async def get_log(request: Request) -> Reply:
     """Begin the upload of a log."""
+    request.moment("oldestTimestamp", within="log")
+    request.moment("latestTimestamp", within="log")
     jobs = request.link.environment.file_jobs
     status, name = await in_database(jobs.submit_log, request.payload, request.at)
     payload: Payload = {"status": status}

@@ -29,6 +29,15 @@ CALLS = [
         {"connectorId": 1, "expiryDate": "soon", "idTag": "A", "reservationId": 1},
         "PropertyConstraintViolation",
     ),
+    (
+        "GetLog",
+        {
+            "logType": "SecurityLog",
+            "requestId": 1,
+            "log": {"remoteLocation": "ftp://x", "oldestTimestamp": "yesterday"},
+        },
+        "PropertyConstraintViolation",
+    ),
     ("SetChargingProfile", {"connectorId": 1, "csChargingProfiles": {}}, "OccurenceConstraintViolation"),
 ]
 
