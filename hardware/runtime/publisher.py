@@ -234,6 +234,11 @@ class Publisher:
                     self._station.journal_failed(error)
                     await asyncio.sleep(1.0)
             await self._ring(record, revision)
+            self._queue.task_done()
+
+    async def written(self) -> None:
+        """Wait until every status so far is in the table."""
+        await self._queue.join()
 
     async def _ring(self, record: StatusRecord, revision: int) -> None:
         try:

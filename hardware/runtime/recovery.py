@@ -1,6 +1,7 @@
 """Taking over what a restart or a power cut interrupted: every open session is resumed or closed, once."""
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# How long the first look at plugs and the first statuses may hold up the start.
+FIRST_LOOK_S = 1.0
 # How long the devices may take to answer before a session is judged without them.
 DEVICES_ANSWER_S = 6.0
 # Whoever was away longer than this cannot know that it is still the same car.
@@ -71,9 +74,13 @@ class Recovery:
                 # The power went between the backend's refusal and its consequence.
                 await self._station.verdicts.turn_away(self._station.points[row.connector_id])
         self._station.outbox_filled()
+        await asyncio.gather(*(self._look_at_plug(point) for point in self._station.points.values()))
         for point in self._station.points.values():
             self._station.changed(point)
         self._station.station_changed()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._station.publisher.written(), FIRST_LOOK_S)
+        self._station.statuses_are_told()
         await self._station.write(journal.log, "station.started", at=clock.now())
 
     async def _wait_for_devices(self, point: "ChargingPoint") -> None:
@@ -81,6 +88,16 @@ class Recovery:
         while clock.monotonic_s() < deadline_s:
             if point.status is not None and (point.reading is not None or point.meter is None):
                 return
+            await asyncio.sleep(0.02)
+
+    async def _look_at_plug(self, point: "ChargingPoint") -> None:
+        """Believe in a plugged car before telling anything, or the point would look free for a moment."""
+        deadline_s = clock.monotonic_s() + FIRST_LOOK_S
+        while clock.monotonic_s() < deadline_s:
+            connected = point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
+            if point.pilot.connected or not connected:
+                return
+            point.hurry(0.3)
             await asyncio.sleep(0.02)
 
     def _same_car(self, row: ChargingSession) -> bool:

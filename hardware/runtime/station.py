@@ -79,6 +79,7 @@ class Station:
         self.operative = True
         self.journal_broken = False
         self._past_is_settled = asyncio.Event()
+        self._tells_present = False
         self.starting: set[int] = set()
         self.authorizer = Authorizer(self.database, redis)
         self.admission = Admission(self)
@@ -168,6 +169,11 @@ class Station:
             point.settle_availability()
         self._past_is_settled.set()
 
+    def statuses_are_told(self) -> None:
+        """Note that the statuses in the table are those of now: whoever tells the backend waits for it."""
+        self._tells_present = True
+        self.publisher.refresh()
+
     async def until_recovered(self) -> None:
         """Wait until the past is settled; cards and commands of before would meet points that look free."""
         await self._past_is_settled.wait()
@@ -249,7 +255,7 @@ class Station:
     def not_ready(self) -> list[str]:
         """Answer why the station cannot charge; empty: it can."""
         reasons = []
-        if not self.recovered:
+        if not (self.recovered and self._tells_present):
             reasons.append("starting")
         if self.journal_broken:
             reasons.append("journal_unwritable")

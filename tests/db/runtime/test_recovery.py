@@ -7,7 +7,7 @@ import pytest
 
 from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
-from station.models import BackendState, ChargingSession
+from station.models import BackendState, ChargingSession, Connector
 from tests.db.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
 
 
@@ -118,6 +118,21 @@ async def test_nobody_is_served_before_the_past_is_settled(bench: Bench) -> None
     assert not outcome.succeeded
     assert bench.station.points[1].state.phase == Phase.CHARGING
     assert not bench.station.journal_broken
+
+
+@in_virtual_time
+async def test_a_car_that_stayed_plugged_in_is_never_told_as_a_free_point(bench: Bench) -> None:
+    bench.hall.outlets[1].plug()
+    await bench.told("Preparing")
+    await bench.kill()
+    told = len(bench.bells.sent)
+    await bench.start(wait=False)
+    await bench.until(lambda: "starting" not in bench.station.not_ready())
+
+    row = Connector.objects.get(number=1)
+    assert row.status == "Preparing"
+    await asyncio.sleep(3)
+    assert {m["status"] for m in bench.bells.sent[told:] if m.get("connector") == 1} <= {"Preparing"}
 
 
 @in_virtual_time
