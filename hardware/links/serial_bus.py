@@ -180,6 +180,9 @@ class SerialBus:
             self._busy_until_s = loop.time() + SETTLE_S
             raise
         except ModbusException as error:
+            # As below: a cancellation that meets the loss of the port must not be taken for one more silent device.
+            if _cancellations() > cancellations:
+                raise asyncio.CancelledError from error
             if self._client is not client:
                 raise PortLostError(f"{self.settings.port}: {self._trouble}") from error
             self._busy_until_s = loop.time() + SETTLE_S

@@ -12,8 +12,8 @@ from station.host.power import LOCK_FILE, process_start_ticks
 from station.paths import DataDirectory
 
 _DYING_MAIN_S = 10.0
-# Children notice the death of their parent at once; whoever takes longer hangs.
-_DYING_CHILD_S = 5.0
+# Children notice the death of their parent at once; whoever takes longer than an orderly end may take hangs.
+_DYING_CHILD_S = 2.0
 _KILLED_S = 5.0
 _STEP_S = 0.02
 

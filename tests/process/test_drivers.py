@@ -249,6 +249,20 @@ async def test_losing_the_port_ends_a_wait_at_once_and_the_bus_comes_back(bench,
     assert await eventually(lambda: bus.read_holding(2, 0xFC01, 1, QUICK)) == [4712]
 
 
+async def test_a_cancellation_that_meets_the_loss_of_the_port_is_not_lost(bench):
+    bus = SerialBus(BusSettings(port=str(bench.port.path)))
+    bus.acquire()
+    bench.muted.add(1)
+    asking = asyncio.ensure_future(bus.read_holding(1, 24000, 1, Patience(timeout_s=30, attempts=3)))
+    await bench.port.hears()
+
+    bus.release()
+    asking.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
 async def test_a_port_that_does_not_exist_is_told_at_once_and_found_later(tmp_path):
     bench = RtuBench(tmp_path / "later", {1: phoenix_registers()})
     controller = PhoenixEvCc(SerialBus(BusSettings(port=str(bench.port.path))), address=1)
