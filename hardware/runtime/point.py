@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 # How long a car may take to ask for energy before a session counts as suspended by the car; the standard gives it 3 s
 # to close S2 plus the time to wake up.
-REACTION_S = 4.0
+REACTION_S = 3.0
 # IEC 61851-1 table A.6: a car ends its current within 3 s after the pilot signal ended; after 6 s the contactor opens
 # under load. Then at the latest the final register stands still.
 CURRENT_ENDS_S = 6.0
