@@ -79,7 +79,9 @@ class Recovery:
             self._station.changed(point)
         self._station.station_changed()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._station.publisher.written(), FIRST_LOOK_S)
+            # Not `wait_for`: on Python 3.11 it can swallow a cancellation that meets the result.
+            async with asyncio.timeout(FIRST_LOOK_S):
+                await self._station.publisher.written()
         self._station.statuses_are_told()
         await self._station.write(journal.log, "station.started", at=clock.now())
 
