@@ -30,11 +30,8 @@ async def send_local_list(request: Request) -> Reply:
     outcome = await in_database(
         link.environment.local_list.apply, payload["listVersion"], payload["updateType"], entries, request.at
     )
-
-    async def tell() -> None:
-        await link.environment.surroundings.inform("whitelist")
-
-    return status(outcome, after=tell if outcome == "Accepted" else None)
+    # No bell: the control loop looks a card up when it is shown.
+    return status(outcome)
 
 
 HANDLERS: dict[str, Handler] = {

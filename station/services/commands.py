@@ -112,7 +112,7 @@ async def submit_command_async(
 def inform(kind: str, /, *, expires_s: float = 60.0, **data: Any) -> bool:
     """Ring the control loop's bell: something in the database (or at the backend) concerns it.
 
-    Kinds: `configuration` (keys), `profiles`, `whitelist`, `authorized` (request_id, answer),
+    Kinds: `configuration` (keys), `profiles`, `authorized` (request_id, answer),
     `start_answered` (session_id, status), `backend` (connected). A lost bell costs time, not truth. Answers whether
     it was handed over.
     """
