@@ -14,6 +14,7 @@ from station.domain import connector as machine
 from station.domain.authorization import Reason, Verdict, may_stop, same_tag
 from station.domain.commands import Outcome, Refusal, Status, rejected
 from station.domain.connector import Permission, Phase
+from station.domain.pilot import DEBOUNCE_S
 from station.domain.ports import ReaderSignal, TagReader
 from station.domain.reservations import Refusal as ReservedForOther
 from station.domain.reservations import Reservation, may_start
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from hardware.runtime.station import Station
 
 log = logging.getLogger(__name__)
+
+# Two quick polls and the debounce of the pilot take about 80 ms; nobody at the reader notices twice that.
+LOOK_S = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +99,9 @@ class Admission:
             if waiting_card is not None and same_tag(waiting_card.id_tag, id_tag):
                 await point.handle(machine.StopRequested(reason="Local", id_tag=id_tag))
                 return Outcome(status=Status.ACCEPTED)
-        waiting = [each for each in points if each.waits_for_card and self._usable(each) is None]
-        if not waiting:
+        if not self._waiting(points):
+            await self._look(points)
+        if not self._waiting(points):
             stopped = await self._stop_with(id_tag, points)
             if stopped is not None:
                 return stopped
@@ -105,6 +110,26 @@ class Admission:
             return rejected(chosen)
         self._spawn(signal(reader, ReaderSignal.WAIT))
         return await self._admit(Wish(id_tag=id_tag, origin=origin, point=chosen, among=points, reader=reader))
+
+    def _waiting(self, points: "Sequence[ChargingPoint]") -> "list[ChargingPoint]":
+        return [each for each in points if each.waits_for_card and self._usable(each) is None]
+
+    async def _look(self, points: "Sequence[ChargingPoint]") -> None:
+        """Look at the plugs before the card is understood.
+
+        A cable may have been plugged in or pulled since the last poll, and what a card means depends on it. A silent
+        board, or one that is busy ending a session, is not waited for long.
+        """
+        asked_s = clock.monotonic_s()
+        for point in points:
+            point.hurry()
+
+        def is_settled(point: "ChargingPoint") -> bool:
+            seen = point.status is not None and point.status.read_at_s >= asked_s + DEBOUNCE_S
+            return (seen and point.pilot.doubt is None) or not point.equipment.controller_ok
+
+        while clock.monotonic_s() - asked_s < LOOK_S and not all(is_settled(each) for each in points):
+            await asyncio.sleep(LOOK_S / 30)
 
     async def _stop_with(self, id_tag: str, points: "Sequence[ChargingPoint]") -> Outcome | None:
         charging = [each for each in points if each.session is not None]

@@ -211,6 +211,20 @@ async def test_a_card_means_the_car_that_waits_longest(bench: Bench) -> None:
 
 
 @in_virtual_time
+async def test_a_card_means_the_plugs_of_this_moment_not_those_of_the_last_poll(bench: Bench) -> None:
+    await bench.charge(2, card=FRIEND)
+    bench.hall.reader.tap(FRIEND)
+    await bench.phase("finishing", 2)
+    await asyncio.sleep(10)
+
+    bench.hall.outlets[2].unplug()
+    bench.hall.outlets[1].plug()
+    outcome = await bench.station.admission.present_tag(CARD, None, origin="reader")
+
+    assert outcome.data == {"connector_id": 1}
+
+
+@in_virtual_time
 async def test_a_card_ends_its_own_session_when_no_car_waits(bench: Bench) -> None:
     await bench.charge(1, card=CARD)
     await bench.charge(2, card=FRIEND)
