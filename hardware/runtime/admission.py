@@ -208,7 +208,10 @@ class Admission:
             if refused is not None and not refused.ask_parent:
                 return rejected(Refusal.CONNECTOR_RESERVED)
         else:
-            chosen = self._choose(list(self._station.points.values()))
+            points = list(self._station.points.values())
+            if not self._waiting(points):
+                await self._look(points)
+            chosen = self._choose(points)
             if chosen is Refusal.REPLUG_NEEDED:
                 lapsed = [each for each in self._station.points.values() if each.state.phase is Phase.LAPSED]
                 chosen = lapsed[0]
