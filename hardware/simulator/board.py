@@ -1,16 +1,13 @@
-"""The logic of the charge controller board: commissioning, commands, supervision, permitted current.
+"""The logic of the charge controller board: commissioning, commands, permitted current.
 
 Coils and the current limit are lost when the board restarts; it then stands available, not released, unlocked, with the
-smallest limit. The real board documents no watchdog. A station builder adds one, and so does this board: when no valid
-request arrives for `supervision_s` (10 s unless set otherwise), it behaves as if the limit were 6 A until one does.
+smallest limit. Like the real board it has no watchdog: what was released stays released when nobody talks to it.
 """
 
 from dataclasses import dataclass, field
 
 from hardware.protocols.phoenix import COMMISSIONED, MAXIMUM_CURRENT_A, MINIMUM_CURRENT_A, BoardError, Setting
 
-SUPERVISION_S = 10.0
-FALLBACK_CURRENT_A = MINIMUM_CURRENT_A
 # Limit set by the switches of the board: the charging points are built for 32 A.
 DIP_LIMIT_A = 32
 # Time the board does not answer after a restart command.
@@ -43,20 +40,14 @@ STOPS_PWM = frozenset(
 
 @dataclass(kw_only=True)
 class Board:
-    """Registers that decide what the board does, and the time of the last valid request."""
+    """Registers that decide what the board does."""
 
-    supervision_s: float = SUPERVISION_S
     settings: dict[Setting, int] = field(default_factory=lambda: dict(STATION_SETTINGS))
     release_coil: bool = False
     available_coil: bool = True
     lock_coil: bool = False
     limit_a: int = MINIMUM_CURRENT_A
-    heard_at_s: float = 0.0
     silent_until_s: float = 0.0
-
-    def hear(self, *, now_s: float) -> None:
-        """Note a valid request of the master."""
-        self.heard_at_s = now_s
 
     def is_restarting(self, *, now_s: float) -> bool:
         """Whether the board is starting and neither answers nor releases anything."""
@@ -79,10 +70,9 @@ class Board:
         by_coil = self.settings[Setting.LOCK_SOURCE] == COMMISSIONED[Setting.LOCK_SOURCE]
         return self.lock_coil if by_coil else vehicle_connected
 
-    def permitted_a(self, *, cable_a: int, now_s: float) -> int:
-        """Say which current the PWM signals when it is on: the least of limit, cable, switches and supervision."""
-        supervised = now_s - self.heard_at_s <= self.supervision_s
-        return min(self.limit_a if supervised else FALLBACK_CURRENT_A, cable_a, DIP_LIMIT_A)
+    def permitted_a(self, *, cable_a: int) -> int:
+        """Return the current the PWM signals when it is on: the least of limit, cable and switches."""
+        return min(self.limit_a, cable_a, DIP_LIMIT_A)
 
     def set_limit(self, amperes: int) -> bool:
         """Take a new limit; answers False, and keeps the old one, for what the register does not take."""

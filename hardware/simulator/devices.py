@@ -67,7 +67,6 @@ def lines(
         controller = RtuSlave(
             address=CONTROLLER_ADDRESS,
             registers=PhoenixRegisters(world=world, point=point, serial_number=f"1{meter.serial_number:09d}"),
-            on_valid_request=lambda now_s, board=point.board: board.hear(now_s=now_s),  # type: ignore[misc]
         )
         made.append(line(controller_port(number), controller, lambda point=point: controller_mode(point)))  # type: ignore[misc]
         registers = EastronRegisters(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardware.simulator.actions import ControlApi
-from hardware.simulator.board import SUPERVISION_S
 from hardware.simulator.devices import lines
 from hardware.simulator.files import HostFile, MetersFile
 from hardware.simulator.http_server import MAXIMUM_HEAD_BYTES, HttpServer
@@ -40,7 +39,6 @@ class Simulator:
             connectors=settings.connectors,
             now_s=clock(),
             socket_lock=settings.socket_lock,
-            supervision_s=settings.supervision_s,
         )
 
     async def open(self) -> None:
@@ -127,7 +125,6 @@ def parse_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
     parser.add_argument("--control", type=_host_and_port, metavar="HOST:PORT", help="address of the control API")
     parser.add_argument("--connectors", type=int, default=1, choices=(1, 2))
     parser.add_argument("--tethered", action="store_true", help="fixed cables instead of sockets with a bolt")
-    parser.add_argument("--supervision-s", type=float, default=SUPERVISION_S, help="silence until the fall-back to 6 A")
     parser.add_argument("--strict-timing", action="store_true", help="meters insist on 60 ms of silence")
     parsed = parser.parse_args(arguments)
     return SimulatorSettings(
@@ -135,7 +132,6 @@ def parse_arguments(arguments: list[str] | None = None) -> SimulatorSettings:
         control=parsed.control,
         connectors=parsed.connectors,
         socket_lock=not parsed.tethered,
-        supervision_s=parsed.supervision_s,
         strict_timing=parsed.strict_timing,
     )
 

@@ -123,7 +123,7 @@ class ChargingPoint:
     @property
     def offered_a(self) -> int:
         """The current the pilot signals, 0 without PWM."""
-        return self.board.permitted_a(cable_a=self.cable_a, now_s=self.now_s) if self.pwm_on else 0
+        return self.board.permitted_a(cable_a=self.cable_a) if self.pwm_on else 0
 
     @property
     def pilot(self) -> Pilot:

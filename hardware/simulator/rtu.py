@@ -10,7 +10,7 @@ Address 0 is for everybody and is never answered. Requests for other addresses a
 silence, as the Modbus serial line specification (V1.02, section 2) wants it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Protocol
 
@@ -87,20 +87,18 @@ def with_crc(frame: bytes) -> bytes:
 
 
 class RtuSlave:
-    """One device at one address of a line. `on_valid_request` hears of each request for it with a right checksum."""
+    """One device at one address of a line."""
 
     def __init__(
         self,
         *,
         address: int,
         registers: RegisterMap,
-        on_valid_request: Callable[[float], None] | None = None,
         silence_s: float = 0.0,
     ) -> None:
         """`silence_s`: requests that come sooner after the last answer are passed over, as real meters do."""
         self._address = address
         self._registers = registers
-        self._on_valid_request = on_valid_request
         self._silence_s = silence_s
         self._buffer = bytearray()
         self._received_at_s = 0.0
@@ -136,8 +134,6 @@ class RtuSlave:
             return b""
         if self._answered_at_s is not None and now_s - self._answered_at_s < self._silence_s:
             return b""
-        if self._on_valid_request is not None:
-            self._on_valid_request(now_s)
         try:
             body = bytes([function]) + self._execute(function, frame[2:-2])
         except ModbusRefusalError as refusal:

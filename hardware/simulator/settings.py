@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hardware.simulator.board import SUPERVISION_S
-
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatorSettings:
@@ -12,15 +10,13 @@ class SimulatorSettings:
 
     `directory`: data directory of the station; everything of the simulator is in its folder `sim`. `control`: host and
     port of the control API, None for the Unix socket alone. `socket_lock`: a socket with a bolt; without it the cables
-    are fixed. `supervision_s`: time without a valid request after which a controller falls back to 6 A.
-    `strict_timing`: meters pass over requests that come within 60 ms after an answer, as real ones do.
+    are fixed. `strict_timing`: meters pass over requests that come within 60 ms after an answer, as real ones do.
     """
 
     directory: Path
     control: tuple[str, int] | None = None
     connectors: int = 1
     socket_lock: bool = True
-    supervision_s: float = SUPERVISION_S
     strict_timing: bool = False
 
     @property

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hardware.simulator.board import SUPERVISION_S, Board
 from hardware.simulator.faults import MISSING_PHASE, WEAK_SIGNAL_PERCENT, fault_code, is_of_station
 from hardware.simulator.field import ReaderField
 from hardware.simulator.lamp import Lamp
@@ -88,9 +87,7 @@ class World:
     on_host_change: Callable[[], None] = _nobody_listens
 
     @classmethod
-    def build(
-        cls, *, connectors: int, now_s: float, socket_lock: bool = True, supervision_s: float = SUPERVISION_S
-    ) -> "World":
+    def build(cls, *, connectors: int, now_s: float, socket_lock: bool = True) -> "World":
         """Make the basic state: no car, no fault, link up. Without `socket_lock` the cables are fixed."""
         numbers = range(1, connectors + 1)
         return cls(
@@ -99,7 +96,6 @@ class World:
                     number=number,
                     now_s=now_s,
                     cable_is_fixed=not socket_lock,
-                    board=Board(supervision_s=supervision_s, heard_at_s=now_s),
                 )
                 for number in numbers
             },
