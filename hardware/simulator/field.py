@@ -8,7 +8,8 @@ from hardware.protocols.twn4 import Led
 # A swiped card stays in the field this long, and until the reader was asked once, but not longer than the second value.
 HELD_S = 0.300
 HELD_AT_MOST_S = 2.0
-# The same card again is a swipe of its own only after readers have taken its absence for more than a trembling hand.
+# The same card again is a swipe of its own only after readers have taken its absence for more than a trembling hand;
+# whoever listens to a reader measures that for each card, whatever other cards came in between.
 SAME_CARD_AWAY_S = 0.700
 # OCPP 1.6 limits an idTag to 20 characters (CiString20Type).
 MAXIMUM_UID_LENGTH = 20
@@ -33,7 +34,7 @@ class ReaderField:
     present: str | None = None
     waiting: deque[str] = field(default_factory=deque)
     since_s: float = 0.0
-    last: str | None = None
+    left_at_s: dict[str, float] = field(default_factory=dict)
     was_seen: bool = True
     leds: Led = NO_LED
     beeps: int = 0
@@ -50,12 +51,11 @@ class ReaderField:
         if self.present is not None:
             held_s = now_s - self.since_s
             if self.was_seen and (held_s >= HELD_S or self.waiting):
-                self.present, self.was_seen, self.since_s = None, False, now_s
+                self._take_away(self.present, was_seen=False, now_s=now_s)
             elif held_s >= HELD_AT_MOST_S:
-                self.present, self.was_seen, self.since_s = None, True, now_s
+                self._take_away(self.present, was_seen=True, now_s=now_s)
         elif self.waiting and self._may_follow(now_s=now_s):
             self.present, self.was_seen, self.since_s = self.waiting.popleft(), False, now_s
-            self.last = self.present
 
     def search(self, *, now_s: float) -> str | None:
         """Answer the tag in the field, as the reader does when it is asked."""
@@ -66,12 +66,18 @@ class ReaderField:
     def clear(self, *, now_s: float) -> None:
         """Take all tags away."""
         if self.present is not None:
-            self.present, self.since_s = None, now_s
+            self._take_away(self.present, was_seen=True, now_s=now_s)
         self.waiting.clear()
         self.was_seen = True
 
+    def _take_away(self, uid: str, *, was_seen: bool, now_s: float) -> None:
+        self.present, self.was_seen, self.since_s = None, was_seen, now_s
+        recent = {tag: left_s for tag, left_s in self.left_at_s.items() if now_s - left_s < SAME_CARD_AWAY_S}
+        self.left_at_s = {**recent, uid: now_s}
+
     def _may_follow(self, *, now_s: float) -> bool:
-        if self.waiting[0] == self.last and now_s - self.since_s < SAME_CARD_AWAY_S:
+        left_at_s = self.left_at_s.get(self.waiting[0])
+        if left_at_s is not None and now_s - left_at_s < SAME_CARD_AWAY_S:
             return False
         # `was_seen` of an empty field: the reader has noticed that the previous tag is gone.
         return self.was_seen or now_s - self.since_s >= HELD_AT_MOST_S

@@ -1,8 +1,11 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardware.protocols.twn4 import Beep, FoundTag, Function, Led, Reply, TagType, leds, search_tag
+from hardware.runtime.pollers import TAP_GAP_S
 from hardware.simulator.field import TagUnusableError
 from hardware.simulator.lamp import Lamp
 from hardware.simulator.reader import Twn4Reader
@@ -63,6 +66,18 @@ def test_cards_swiped_together_are_seen_one_after_the_other_with_an_empty_field_
 
     changes = [uid for index, uid in enumerate(seen) if index == 0 or uid != seen[index - 1]]
     assert changes == ["A", None, "B", None, "B", None]
+
+
+def test_a_card_that_comes_back_after_another_one_is_a_tap_of_its_own(reader: Twn4Reader, world: World) -> None:
+    for uid in ("A", "B", "A"):
+        world.swipe(uid, connector=None)
+
+    polls = [(10.0 + index / 10, search(reader, now_s=10.0 + index / 10)) for index in range(30)]
+
+    appearances = [now_s for (_, before), (now_s, uid) in pairwise([(0.0, None), *polls]) if uid == "A" != before]
+    absences = [now_s for now_s, uid in polls if uid != "A" and appearances[0] < now_s < appearances[-1]]
+    assert len(appearances) == 2
+    assert absences[-1] - absences[0] >= TAP_GAP_S
 
 
 @given(uid=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=20))
