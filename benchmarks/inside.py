@@ -41,13 +41,13 @@ def rows(number: int) -> None:
     from django.db import transaction
 
     from station.models import ChargingSession
-    from station.services import journal
+    from station.services import event_log
 
     now = datetime.now(UTC)
     with transaction.atomic():
         for turn in range(number):
             at = now - timedelta(hours=number - turn)
-            journal.log("station.started", at=at)
+            event_log.log("station.started", at=at)
             ChargingSession.objects.create(
                 connector_id=1 + turn % 2,
                 id_tag=f"CARD{turn:06}",

@@ -18,7 +18,7 @@ from django.conf import settings
 from ocpp_client.endpoint import Endpoint
 from ocpp_client.failures import CREDENTIALS, Failure
 from station.domain.configuration import ConfigurationRefused, Origin
-from station.services import configuration, journal
+from station.services import configuration, event_log
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Credentials:
     def worked(self, used: Endpoint, wanted: Endpoint, at: datetime) -> None:
         """Learn from an accepted registration; a SecurityProfile that did not work goes back to the one that did."""
         if used.security_profile != wanted.security_profile:
-            journal.log("backend.profile.fallback", at=at, wanted=wanted.security_profile, used=used.security_profile)
+            event_log.log("backend.profile.fallback", at=at, wanted=wanted.security_profile, used=used.security_profile)
             try:
                 configuration.change(
                     {"SecurityProfile": str(used.security_profile)}, origin=Origin.LOCAL, actor="fallback", at=at

@@ -19,7 +19,7 @@ from ocpp_client.ports import LocalList
 from station.domain.authorization import AuthorizationStatus
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
-from station.services import configuration, journal, sessions
+from station.services import configuration, event_log, sessions
 from station.services.flushing import without_flush
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalL
         status=OutboxStatus.DELIVERED, delivered_at=at, next_attempt_at=None, last_error=error
     )
     if row.attempts > REPORTED_AFTER or row.last_error:
-        journal.end(REFUSED_CODE, at=at)
+        event_log.end(REFUSED_CODE, at=at)
     return started
 
 
@@ -208,7 +208,7 @@ def postpone(claimed: Claimed, error: str, at: datetime, *, new_id: bool) -> Non
         message_id=str(uuid.uuid4()) if new_id else row.message_id,
     )
     if row.attempts >= REPORTED_AFTER:
-        journal.begin(REFUSED_CODE, at=at, action=row.action, outbox_id=row.pk, error=error[:_MAX_ERROR_LENGTH])
+        event_log.begin(REFUSED_CODE, at=at, action=row.action, outbox_id=row.pk, error=error[:_MAX_ERROR_LENGTH])
 
 
 @transaction.atomic
@@ -217,7 +217,7 @@ def park(claimed: Claimed, error: str, at: datetime) -> None:
     OutboxMessage.objects.filter(id=claimed.id).update(
         status=OutboxStatus.PARKED, last_error=error[:_MAX_ERROR_LENGTH], next_attempt_at=None
     )
-    journal.log("backend.message.parked", at=at, action=claimed.action, outbox_id=claimed.id, error=error[:200])
+    event_log.log("backend.message.parked", at=at, action=claimed.action, outbox_id=claimed.id, error=error[:200])
 
 
 def undelivered(message_id: str) -> int | None:
@@ -250,7 +250,7 @@ def thin_backlog(at: datetime, *, most: int = MOST_OWED) -> int:
             dropped += OutboxMessage.objects.filter(id__in=between[first : first + _AT_ONCE]).delete()[0]
         logger.info("The backlog was %d messages too long", excess)
     if dropped:
-        journal.log("backend.backlog.thinned", at=at, dropped=dropped)
+        event_log.log("backend.backlog.thinned", at=at, dropped=dropped)
     return dropped
 
 

@@ -13,7 +13,7 @@ from ocpp_client.standing import Standing
 from ocpp_client.waiting import rung
 from station import clock
 from station.models import BackendState
-from station.services import journal, outbox
+from station.services import event_log, outbox
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,6 @@ def _record(online: bool, at: datetime, reason: str | None) -> None:  # noqa: FB
     BackendState.load()
     BackendState.objects.filter(id=1).update(connected=online, changed_at=at)
     if online:
-        journal.end(OFFLINE_CODE, at=at)
+        event_log.end(OFFLINE_CODE, at=at)
     elif reason is not None:
-        journal.begin(OFFLINE_CODE, at=at, reason=reason)
+        event_log.begin(OFFLINE_CODE, at=at, reason=reason)

@@ -32,7 +32,7 @@ from station import clock
 from station.domain.configuration import ConfigurationRefused, Origin
 from station.domain.moments import from_wire
 from station.models import BackendState
-from station.services import configuration, journal, security_log
+from station.services import configuration, event_log, security_log
 
 logger = logging.getLogger(__name__)
 
@@ -214,9 +214,9 @@ class Registrar:
             state.save(update_fields=["registration", "memory", "accepted_by", "heartbeat_interval_s"])
             for code in (Phase.PENDING, Phase.REJECTED):
                 if status.lower() == code.value:
-                    journal.begin(f"backend.{code.value}", at=at)
+                    event_log.begin(f"backend.{code.value}", at=at)
                 else:
-                    journal.end(f"backend.{code.value}", at=at)
+                    event_log.end(f"backend.{code.value}", at=at)
         if status == "Accepted" and interval:
             take_interval(interval, at)
         take_time(self._clock_port, answer["currentTime"])

@@ -73,7 +73,7 @@ class Admission:
             outcome = await self._act_on_tag(id_tag, points, origin, reader)
         except DatabaseError as error:
             self._station.journal_failed(error)
-            outcome = rejected(Refusal.JOURNAL_UNWRITABLE)
+            outcome = rejected(Refusal.RECORDS_UNWRITABLE)
         finally:
             self._judging.discard(key)
         self._spawn(signal(reader, ReaderSignal.ACCEPTED if outcome.succeeded else ReaderSignal.REFUSED))
@@ -169,7 +169,7 @@ class Admission:
         if point.busy:
             return Refusal.CONNECTOR_OCCUPIED
         if self._station.journal_broken:
-            return Refusal.JOURNAL_UNWRITABLE
+            return Refusal.RECORDS_UNWRITABLE
         return None
 
     def _choose(self, points: "Sequence[ChargingPoint]") -> "ChargingPoint | Refusal":
@@ -283,7 +283,7 @@ class Admission:
         if not await point.handle(machine.TagAuthorized(permission=permission)):
             return rejected(Refusal.CONNECTOR_OCCUPIED)
         if self._station.journal_broken:
-            return rejected(Refusal.JOURNAL_UNWRITABLE)
+            return rejected(Refusal.RECORDS_UNWRITABLE)
         return Outcome(status=Status.ACCEPTED, data={"connector_id": point.number})
 
     def _needs_group(self, wish: Wish) -> bool:

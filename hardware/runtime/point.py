@@ -24,11 +24,11 @@ from station.domain.connector import (
     EndSession,
     Event,
     IllegalTransitionError,
-    JournalFailed,
     LockPlug,
     Overlay,
     Permission,
     Phase,
+    RecordFailed,
     StartTimer,
     State,
     Timer,
@@ -79,7 +79,7 @@ class Equipment:
 class ChargingPoint:
     """The live half of a connector; its durable half is in the database.
 
-    Events are handled one after the other; an effect that fails for want of a journal turns the session back before
+    Events are handled one after the other; if the session record cannot be written, the session is turned back before
     energy is released.
     """
 
@@ -200,7 +200,7 @@ class ChargingPoint:
                 await self._perform(effect)
         except JournalUnwritableError as error:
             self._around.journal_failed(error)
-            await self._handle(JournalFailed())
+            await self._handle(RecordFailed())
         if self.settle_availability():
             await self.actuator.set_available(self.operative)
         self._around.changed(self)

@@ -17,7 +17,7 @@ from station import clock
 from station.domain.faults import FaultCode, worst
 from station.domain.moments import to_wire
 from station.models import Connector
-from station.services import journal, live, sessions
+from station.services import event_log, live, sessions
 from station.services.flushing import without_flush
 from station.ui import words
 
@@ -134,9 +134,9 @@ def _store_status(record: StatusRecord) -> int:
     row = sessions.connector(record.number)
     before, after = set(row.fault_codes), set(record.faults)
     for code in after - before:
-        journal.begin(f"fault.{code}", at=record.at, connector_id=record.number)
+        event_log.begin(f"fault.{code}", at=record.at, connector_id=record.number)
     for code in before - after:
-        journal.end(f"fault.{code}", at=record.at, connector_id=record.number)
+        event_log.end(f"fault.{code}", at=record.at, connector_id=record.number)
     row.phase, row.phase_since = record.phase, record.phase_since
     row.operative, row.scheduled_operative = record.operative, record.scheduled_operative
     row.fault_codes = list(record.faults)

@@ -17,7 +17,7 @@ from station.domain.meter_values import ReadingContext, Sample, sampled_values
 from station.domain.ports import DeviceError, MeterReading, Pilot
 from station.domain.units import PAUSE, WattHour
 from station.models import BackendState, ChargingSession, OutboxMessage
-from station.services import journal, sessions
+from station.services import event_log, sessions
 
 if TYPE_CHECKING:
     from hardware.runtime.point import ChargingPoint
@@ -83,7 +83,7 @@ class Recovery:
             async with asyncio.timeout(FIRST_LOOK_S):
                 await self._station.publisher.written()
         self._station.statuses_are_told()
-        await self._station.write(journal.log, "station.started", at=clock.now())
+        await self._station.write(event_log.log, "station.started", at=clock.now())
 
     async def _wait_for_devices(self, point: "ChargingPoint") -> None:
         deadline_s = clock.monotonic_s() + DEVICES_ANSWER_S
@@ -114,7 +114,7 @@ class Recovery:
         log.warning("session %d on point %d goes on after a restart", row.pk, point.number)
         point.resume(RunningSession.of(row), point.status)
         await self._station.write(
-            journal.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk
+            event_log.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk
         )
 
     async def _interrupted(self, row: ChargingSession) -> Interrupted:

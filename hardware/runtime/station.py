@@ -33,7 +33,7 @@ from station.domain.meter_values import MeasurandSelection
 from station.domain.ports import Devices, StationInputs, TagReader
 from station.domain.reservations import Reservation
 from station.host import Host
-from station.services import configuration, journal, outbox, security_log, sessions
+from station.services import configuration, event_log, outbox, security_log, sessions
 from station.services.commands import REPLY_LIFE_S, Envelope
 
 log = logging.getLogger(__name__)
@@ -258,7 +258,7 @@ class Station:
         if not (self.recovered and self._tells_present):
             reasons.append("starting")
         if self.journal_broken:
-            reasons.append("journal_unwritable")
+            reasons.append("records_unwritable")
         if self.blocked:
             reasons.append("station_faulted")
         if not any(point.equipment.controller_ok for point in self.points.values()):
@@ -372,13 +372,13 @@ class Station:
                 outcome = await self.orders.carry_out(envelope.command, envelope.origin.value)
             except DatabaseError as error:
                 self.journal_failed(error)
-                outcome = rejected(Refusal.JOURNAL_UNWRITABLE)
+                outcome = rejected(Refusal.RECORDS_UNWRITABLE)
         try:
             await self.redis.rpush(envelope.reply_key, json.dumps(outcome.encode()))
             await self.redis.expire(envelope.reply_key, REPLY_LIFE_S)
         except (RedisError, OSError):
             log.info("nobody can hear the answer to a command")
-        await self.write(journal.audit, envelope, outcome)
+        await self.write(event_log.audit, envelope, outcome)
 
     async def informed(self, kind: str, data: dict[str, Any]) -> None:
         """Hear a bell of another process."""
@@ -395,7 +395,9 @@ class Station:
     async def tell_refusal(self, id_tag: str, outcome: Outcome) -> None:
         """Explain a refused start in the event log; the page and the reader show it."""
         reason = outcome.reason.value if outcome.reason else ""
-        await self.write(journal.log, "start.refused", at=clock.now(), id_tag=id_tag[:4], reason=reason, **outcome.data)
+        await self.write(
+            event_log.log, "start.refused", at=clock.now(), id_tag=id_tag[:4], reason=reason, **outcome.data
+        )
 
     async def tell_list_conflict(self) -> None:
         """Report that the backend refuses a card of its own list (OCPP 1.6 section 3.5.2)."""
@@ -416,7 +418,7 @@ class Station:
 
     async def restart(self, *, hard: bool, origin: str) -> None:
         """Restart the software, or the computer and the controllers."""
-        await self.write(journal.log, "station.restart", at=clock.now(), hard=hard, origin=origin)
+        await self.write(event_log.log, "station.restart", at=clock.now(), hard=hard, origin=origin)
         await self.write(security_log.record, "ResetOrReboot", at=clock.now(), tech_info=f"asked by {origin}")
         for point in self.points.values():
             await self._note(point)
@@ -428,7 +430,7 @@ class Station:
                 (self.host.power.reboot if hard else self.host.power.restart_software)()
             except (OSError, RuntimeError) as error:
                 log.exception("the restart failed")
-                await self.write(journal.log, "station.restart.failed", at=clock.now(), error=str(error)[:200])
+                await self.write(event_log.log, "station.restart.failed", at=clock.now(), error=str(error)[:200])
             else:
                 self.set_fault("reset", frozenset())
                 return

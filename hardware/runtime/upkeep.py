@@ -11,7 +11,7 @@ from station import clock
 from station.domain import connector as machine
 from station.domain.faults import FaultCode
 from station.models import ChargingProfileRow
-from station.services import configuration, journal
+from station.services import configuration, event_log
 
 if TYPE_CHECKING:
     from hardware.runtime.point import ChargingPoint
@@ -85,7 +85,7 @@ class Upkeep:
 
     async def _try_journal(self) -> None:
         try:
-            await self._station.database(journal.log, "journal.writable", at=clock.now())
+            await self._station.database(event_log.log, "journal.writable", at=clock.now())
         except (DatabaseError, OSError):
             return
         self._station.journal_broken = False

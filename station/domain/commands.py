@@ -51,7 +51,7 @@ class Refusal(StrEnum):
     PROFILE_INVALID = "profile_invalid"
     START_PENDING = "start_pending"
     SESSIONS_RUNNING = "sessions_running"
-    JOURNAL_UNWRITABLE = "journal_unwritable"
+    RECORDS_UNWRITABLE = "records_unwritable"
     HARDWARE_ABSENT = "hardware_absent"
     TOO_LATE = "too_late"
     MALFORMED = "malformed"

@@ -1,10 +1,10 @@
 """The machine of one charging point: IEC 61851 below, OCPP above, one table of transitions in between.
 
 `step` never does anything; it answers the next state and the effects, in the order in which they must happen. The
-order is part of the answer: the journal is written (`BeginSession`) before energy is released (`EnableCharging`), and
-energy is withdrawn before the books are closed. Faults, availability and reservations do not move this machine: a
-fault withdraws the permission to charge, and what the backend calls Faulted, Unavailable or Reserved is laid over the
-phase by `status_of`.
+order is part of the answer: the session record is written (`BeginSession`) before energy is released
+(`EnableCharging`), and energy is withdrawn before the session is closed. Faults, availability and reservations do not
+move this machine: a fault withdraws the permission to charge, and what the backend calls Faulted, Unavailable or
+Reserved is laid over the phase by `status_of`.
 """
 
 from collections.abc import Callable
@@ -138,7 +138,7 @@ class EnergyForbidden(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JournalFailed(Event):
+class RecordFailed(Event):
     """The session could not be written down, so it must not begin."""
 
 
@@ -352,7 +352,7 @@ for _phase in SESSION_PHASES:
     TRANSITIONS[_phase, EnergyPermitted] = _release
     TRANSITIONS[_phase, EnergyForbidden] = _withdraw
     TRANSITIONS[_phase, ReactionTimedOut] = _give_up_waiting
-    TRANSITIONS[_phase, JournalFailed] = _drop_session
+    TRANSITIONS[_phase, RecordFailed] = _drop_session
 for _phase in Phase:
     if _phase not in SESSION_PHASES:
         for _event in (CarWantsEnergy, CarPaused, EnergyPermitted, EnergyForbidden, ReactionTimedOut):

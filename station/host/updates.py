@@ -17,7 +17,7 @@ from station.paths import DataDirectory
 
 PRODUCT = "station"
 SIMULATED_HARDWARE = "simulated"
-# What must stay free for the journal while software is written.
+# What must stay free for the session records while software is written.
 _SPARE_BYTES = 100_000_000
 _SLOTS = ("a", "b")
 

@@ -5,8 +5,8 @@ from station.models.authorization import CachedAuthorization
 from station.models.backend import BackendState, OutboxMessage, SecurityEvent
 from station.models.configuration import ConfigurationValue
 from station.models.connector import Connector
+from station.models.event_log import AuditEntry, LogEntry
 from station.models.files import FileJob, TrustedCertificate
-from station.models.journal import AuditEntry, LogEntry
 from station.models.planning import ChargingProfileRow, ReservationRow
 from station.models.session import ChargingSession, MeterSample
 

@@ -1,4 +1,4 @@
-"""Charging sessions: the journal that is written before energy flows."""
+"""Session records: each is written before energy flows."""
 
 from datetime import datetime
 from typing import ClassVar

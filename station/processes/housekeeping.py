@@ -42,8 +42,8 @@ def forget_sessions() -> None:
 def forget_records() -> None:
     """Keep the tables bounded: messages, and the oldest entries of the logs. Sessions stay."""
     from ocpp_client import outbox_store
-    from station.services import journal
+    from station.services import event_log
 
     outbox_store.forget_delivered(clock.now())
     outbox_store.thin_backlog(clock.now())
-    journal.forget_oldest()
+    event_log.forget_oldest()

@@ -50,7 +50,7 @@ _SHARED = (
     "station.services.commands",
     "station.services.configuration",
     "station.services.file_jobs",
-    "station.services.journal",
+    "station.services.event_log",
     "station.services.live",
     "station.services.redis",
     "station.services.security_log",

@@ -14,7 +14,7 @@ from station.domain.commands import PrepareUpdate
 from station.domain.file_jobs import Event, Kind, Retrying, Step
 from station.domain.firmware import ImageRefused
 from station.models import ChargingSession, FileJob
-from station.services import configuration, file_jobs, journal, security_log, signing, transfers
+from station.services import configuration, event_log, file_jobs, security_log, signing, transfers
 from station.services.diagnostics import locations
 from station.services.file_job_bench import RebootRefused, Workbench
 from station.services.transfers import Exchange, Location
@@ -153,7 +153,7 @@ class Work:
         return replace(self._bench.exchange, check=self._check, on_new_host=self._note_host)
 
     def _note_host(self, where: str, fingerprint: str) -> None:
-        journal.log("files.host_key_new", at=self._bench.now(), where=where, fingerprint=fingerprint)
+        event_log.log("files.host_key_new", at=self._bench.now(), where=where, fingerprint=fingerprint)
 
     def _location(self) -> Location:
         location = Location.read(next(locations(self._job.request), ""))

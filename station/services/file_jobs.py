@@ -24,7 +24,7 @@ from station.domain import file_jobs as machine
 from station.domain.file_jobs import ENDED, Event, Kind, Step
 from station.domain.moments import from_wire
 from station.models import FileJob
-from station.services import identity, journal, security_log, signing
+from station.services import event_log, identity, security_log, signing
 
 CHANNEL = "ocpp"
 RUN_TASK = "system.run_file_jobs"
@@ -227,9 +227,9 @@ def _tell_all(job: FileJob, statuses: Iterable[str]) -> None:
 
 def _record(job: FileJob, event: Event, at: datetime) -> None:
     if job.step in ENDED:
-        journal.log(f"files.{job.step}", at=at, kind=job.kind, reason=job.data.get("reason", ""), event=event.value)
+        event_log.log(f"files.{job.step}", at=at, kind=job.kind, reason=job.data.get("reason", ""), event=event.value)
     elif event is Event.BEGUN and job.step == Step.TRANSFERRING:
-        journal.log("files.began", at=at, kind=job.kind)
+        event_log.log("files.began", at=at, kind=job.kind)
 
 
 def _create(

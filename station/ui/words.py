@@ -89,7 +89,7 @@ REFUSALS: Words = {
     Refusal.PROFILE_INVALID: _("The charging profile is not valid."),
     Refusal.START_PENDING: _("A start is under way already."),
     Refusal.SESSIONS_RUNNING: _("End the running charging sessions first."),
-    Refusal.JOURNAL_UNWRITABLE: _("The journal cannot be written; no session may start."),
+    Refusal.RECORDS_UNWRITABLE: _("Sessions cannot be recorded; none may start."),
     Refusal.HARDWARE_ABSENT: _("The control of the charging points does not answer."),
     Refusal.TOO_LATE: _("The command came too late and was not carried out."),
     Refusal.MALFORMED: _("The command was not understood."),
@@ -193,7 +193,7 @@ PILOTS: Words = {
 NOT_READY: Words = {
     "hardware_absent": _("The control of the charging points is not running."),
     "starting": _("The control of the charging points is starting."),
-    "journal_unwritable": _("The journal cannot be written."),
+    "records_unwritable": _("Sessions cannot be recorded."),
     "station_faulted": _("A fault puts the whole station out of order."),
     "controllers_silent": _("No EVSE controller answers."),
 }

@@ -1,6 +1,6 @@
 """Django's admin for support: all records to look at, few to change.
 
-What the journal, the audit, the outbox or the backend rely on is read-only. Signing in happens at the station's own
+What the event log, the audit, the outbox or the backend rely on is read-only. Signing in happens at the station's own
 login page, which delays guesses.
 """
 
@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from station import clock, models
-from station.services import journal
+from station.services import event_log
 from station.web.record_names import RECORD_NAMES
 from whitelist.models import Card
 
@@ -260,7 +260,7 @@ class Delays(Record):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete the row and say who did it."""
-        journal.log("sign_in.delay_lifted", at=clock.now(), actor=request.user.get_username(), address=obj.address)
+        event_log.log("sign_in.delay_lifted", at=clock.now(), actor=request.user.get_username(), address=obj.address)
         super().delete_model(request, obj)
 
 

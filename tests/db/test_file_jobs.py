@@ -25,7 +25,7 @@ from station.domain.moments import to_wire
 from station.host.updates import SlotUpdates
 from station.models import ChargingSession, FileJob, LogEntry, SecurityEvent, TrustedCertificate
 from station.paths import DataDirectory
-from station.services import configuration, diagnostics, file_job_runner, file_jobs, journal, security_log
+from station.services import configuration, diagnostics, event_log, file_job_runner, file_jobs, security_log
 from station.services.file_job_bench import RebootRefused, Workbench
 from station.services.transfers import Exchange
 from station.services.transfers.errors import ConnectionBroken, LoginRefused
@@ -288,7 +288,7 @@ def test_the_archive_holds_no_secret_in_any_form(world):
     with gzip.open(world.data.logs / "ocpp.log.2.gz", "wt") as file:
         file.write(lines)
     for form in forms:
-        journal.log("some.event", at=AT, detail=form)
+        event_log.log("some.event", at=AT, detail=form)
         security_log.record("InvalidMessages", at=AT, tech_info=form)
 
     file_jobs.submit_diagnostics(DIAGNOSTICS, AT)

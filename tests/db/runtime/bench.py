@@ -101,7 +101,7 @@ class Bench:
 
     def _contactor_closes(self, outlet: Outlet) -> None:
         if not ChargingSession.objects.running().on(outlet.number).exists():
-            self.broken_promises.append(f"energy without a session in the journal at {outlet.number}")
+            self.broken_promises.append(f"energy without a session record at {outlet.number}")
         if not outlet.bolt_in:
             self.broken_promises.append(f"energy without a lock at {outlet.number}")
 

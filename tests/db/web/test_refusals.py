@@ -9,7 +9,7 @@ from django.utils import translation
 from station import clock
 from station.domain.authorization import Reason
 from station.domain.commands import Refusal
-from station.services import journal
+from station.services import event_log
 from station.web import fragments, present, refusals
 from tests.db.web.conftest import Parts
 
@@ -17,7 +17,7 @@ NAMELESS = {"reason": Refusal.NO_CONNECTOR_FREE.value}
 
 
 def refuse(id_tag: str = "BLOC", *, ago_s: float = 1, **data: str) -> None:
-    journal.log("start.refused", at=clock.now() - timedelta(seconds=ago_s), id_tag=id_tag, **data)
+    event_log.log("start.refused", at=clock.now() - timedelta(seconds=ago_s), id_tag=id_tag, **data)
 
 
 def latest() -> refusals.RefusedCard | None:

@@ -23,7 +23,6 @@ from station.domain.connector import (
     EnergyPermitted,
     Event,
     IllegalTransitionError,
-    JournalFailed,
     LockPlug,
     Overlay,
     Permission,
@@ -31,6 +30,7 @@ from station.domain.connector import (
     PlugInserted,
     PlugRemoved,
     ReactionTimedOut,
+    RecordFailed,
     SocketFreed,
     StartTimer,
     State,
@@ -56,7 +56,7 @@ EVENTS: tuple[Event, ...] = (
     StopRequested(reason="DeAuthorized", keep_locked=True),
     EnergyPermitted(),
     EnergyForbidden(),
-    JournalFailed(),
+    RecordFailed(),
 )
 STAYS_OUTSIDE_A_SESSION = {CarWantsEnergy, CarPaused, EnergyPermitted, EnergyForbidden, ReactionTimedOut}
 
@@ -125,7 +125,7 @@ TABLE: dict[Phase, dict[type[Event], Phase]] = {
                 Phase.CHARGING: Phase.CHARGING,
                 Phase.SUSPENDED_EVSE: Phase.SUSPENDED_EVSE,
             }.get(phase, Phase.SUSPENDED_EV),
-            JournalFailed: Phase.PLUGGED,
+            RecordFailed: Phase.PLUGGED,
         }
         for phase in SESSION_PHASES
     },
@@ -156,7 +156,7 @@ def test_the_table_knows_no_event_that_this_test_does_not() -> None:
 # --- the order of effects
 
 
-def test_the_journal_comes_before_the_lock_and_the_lock_before_the_energy() -> None:
+def test_the_session_record_comes_before_the_lock_and_the_lock_before_the_energy() -> None:
     _, effects = step(state_in(Phase.PLUGGED), TagAuthorized(permission=CARD))
 
     assert names(effects) == ["CancelTimer", "BeginSession", "LockPlug", "EnableCharging", "StartTimer"]
@@ -185,7 +185,7 @@ def test_a_stop_may_keep_the_plug_locked() -> None:
 
 
 def test_a_session_that_cannot_be_written_down_ends_without_energy_and_without_a_stop() -> None:
-    after, effects = step(state_in(Phase.STARTING), JournalFailed())
+    after, effects = step(state_in(Phase.STARTING), RecordFailed())
 
     assert after.phase is Phase.PLUGGED
     assert after.permission is None
@@ -229,8 +229,8 @@ class AnyLife(RuleBasedStateMachine):
     def begin(self, *, permitted: bool) -> None:
         self.state = State(permitted=permitted)
 
-    @rule(event=st.sampled_from(EVENTS), journal=st.sampled_from([True, True, True, False]))
-    def something_happens(self, *, event: Event, journal: bool) -> None:
+    @rule(event=st.sampled_from(EVENTS), writable=st.sampled_from([True, True, True, False]))
+    def something_happens(self, *, event: Event, writable: bool) -> None:
         before = self.state
         try:
             self.state, effects = step(before, event)
@@ -238,13 +238,13 @@ class AnyLife(RuleBasedStateMachine):
             assert self.state is before
             assert (before.phase, type(event)) not in TRANSITIONS
             return
-        if isinstance(event, JournalFailed):
+        if isinstance(event, RecordFailed):
             # Outside of a failing start it never comes; a session that was begun is forgotten together with it.
             self.session = False
             self.ended = self.begun
         for effect in effects:
-            if isinstance(effect, BeginSession) and not journal:
-                self.state, effects = step(self.state, JournalFailed())
+            if isinstance(effect, BeginSession) and not writable:
+                self.state, effects = step(self.state, RecordFailed())
                 self.carry_out(effects)
                 return
             self.carry_out((effect,))
@@ -380,4 +380,4 @@ def test_every_change_of_status_is_one_the_standard_knows(
 
     old, new = status_of(before.phase, Overlay()), status_of(after.phase, Overlay())
     starts = phase in {Phase.LAPSED, Phase.FINISHING} and event is TagAuthorized and new in STARTS_AT_ONCE
-    assert not real or old == new or new in ALLOWED[old] or (old, new) in TOLERATED or starts or event is JournalFailed
+    assert not real or old == new or new in ALLOWED[old] or (old, new) in TOLERATED or starts or event is RecordFailed

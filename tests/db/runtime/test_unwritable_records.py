@@ -1,4 +1,4 @@
-"""A database that cannot be written: no energy without a journal, and no end of a session is ever lost."""
+"""A database that cannot be written: no energy without a record, and no end of a session is ever lost."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ async def test_a_session_that_cannot_be_written_gets_no_energy(bench: Bench) -> 
     outcome = await bench.command(PresentTag(id_tag=CARD))
 
     assert not outcome.succeeded
-    assert outcome.reason is Refusal.JOURNAL_UNWRITABLE
+    assert outcome.reason is Refusal.RECORDS_UNWRITABLE
     assert all(current == 0 for _, current, _ in outlet.history)
     assert not outlet.released
     assert bench.station.points[1].session is None
@@ -37,14 +37,14 @@ async def test_a_session_that_cannot_be_written_gets_no_energy(bench: Bench) -> 
 
 
 @in_virtual_time
-async def test_the_station_takes_cards_again_when_the_journal_can_be_written(bench: Bench) -> None:
+async def test_the_station_takes_cards_again_when_records_can_be_written(bench: Bench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.database.refuses = lambda verb: verb in {"begin_session", "log"}
     await bench.command(PresentTag(id_tag=CARD))
     await asyncio.sleep(3)
     assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.station.active_faults
-    assert "journal_unwritable" in bench.station.not_ready()
+    assert "records_unwritable" in bench.station.not_ready()
 
     bench.database.refuses = None
     await bench.until(lambda: not bench.station.not_ready())
@@ -97,7 +97,7 @@ async def test_a_stop_that_cannot_be_written_does_not_hold_up_the_other_point(be
     bench.database.refuses = everything
     await bench.command(StopSession(connector_id=1))
     await bench.phase("finishing", 1)
-    # The journal is a fault of the whole station: nobody may draw energy that cannot be written down.
+    # Unwritable records are a fault of the whole station: nobody may draw energy that cannot be written down.
     await bench.until(lambda: bench.hall.outlets[2].current == 0)
 
     bench.database.refuses = None
@@ -106,7 +106,7 @@ async def test_a_stop_that_cannot_be_written_does_not_hold_up_the_other_point(be
 
 
 @in_virtual_time
-async def test_a_session_ends_when_the_journal_stays_unwritable(bench: Bench) -> None:
+async def test_a_session_ends_when_records_stay_unwritable(bench: Bench) -> None:
     await bench.charge(1)
     bench.database.refuses = everything
     await asyncio.sleep(15)
@@ -126,7 +126,7 @@ async def test_a_card_that_cannot_be_looked_up_is_refused(bench: Bench) -> None:
     await bench.phase("plugged")
     bench.database.refuses = everything
     outcome = await bench.command(PresentTag(id_tag=CARD))
-    assert outcome.reason is Refusal.JOURNAL_UNWRITABLE
+    assert outcome.reason is Refusal.RECORDS_UNWRITABLE
 
     bench.database.refuses = None
     await bench.until(lambda: not bench.station.not_ready())
