@@ -7,8 +7,8 @@ from ocpp_client.calls import AnswerMalformedError, Calls, NotConnectedError, No
 from ocpp_client.database import in_database
 from ocpp_client.ports import FileJobs
 from ocpp_client.schemas import SchemaViolationError
-from ocpp_client.waiting import rung
 from station import clock
+from station.concurrency import wait_or_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class FileStatusSender:
         while True:
             await self._flow.wait()
             if not await self.step():
-                await rung(self._bell, _LOOK_S)
+                await wait_or_timeout(self._bell, _LOOK_S)
 
     async def step(self) -> bool:
         """Send the oldest owed status; answers whether there may be more to do at once."""

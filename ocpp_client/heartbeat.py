@@ -7,7 +7,7 @@ from ocpp_client.database import in_database
 from ocpp_client.ports import ClockPort
 from ocpp_client.registrar import take_time
 from ocpp_client.standing import Standing
-from ocpp_client.waiting import rung
+from station.concurrency import wait_or_timeout
 from station.services import configuration
 
 
@@ -30,7 +30,7 @@ class Heartbeat:
             await self._standing.flow.wait()
             self._restart.clear()
             interval_s = await in_database(configuration.get_int, "HeartbeatInterval")
-            if not await rung(self._restart, interval_s or None) and self._standing.flow.is_set():
+            if not await wait_or_timeout(self._restart, interval_s or None) and self._standing.flow.is_set():
                 await self.send()
 
     async def send(self) -> None:

@@ -34,8 +34,8 @@ from ocpp_client.security_events import SecurityEventSender
 from ocpp_client.socket import PONG_TIMEOUT_S, keep_alive, open_socket
 from ocpp_client.standing import Standing
 from ocpp_client.status import StatusReporter
-from ocpp_client.waiting import rung
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.services import configuration, security_log
 
 logger = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ class BackendLink:
             delay_s = self._backoff.next_delay_s(
                 minimum_s=low, maximum_s=high, refused=failure is Failure.CONNECTION_REFUSED
             )
-            await rung(self._try_now, delay_s)
+            await wait_or_timeout(self._try_now, delay_s)
 
     def _network_is_cut(self) -> bool:
         uplink = self.environment.uplink

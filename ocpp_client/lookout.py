@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ocpp_client import database, endpoint
 from ocpp_client.database import in_database
-from ocpp_client.waiting import rung
+from station.concurrency import wait_or_timeout
 from station.services import configuration
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Lookout:
         watch, seen = await in_database(configuration.Watch), await in_database(database.version)
         while True:
             self._bell.clear()
-            await rung(self._bell, link.timing.look_s)
+            await wait_or_timeout(self._bell, link.timing.look_s)
             before, seen = seen, await in_database(database.version)
             suspicious = link.status.is_suspicious or link.meter_keys.is_suspicious
             if seen is not None and seen == before and not suspicious:

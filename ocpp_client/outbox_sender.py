@@ -13,8 +13,8 @@ from ocpp_client.frames import CallError, CallResult
 from ocpp_client.outbox_store import Claimed, StartAnswered, TransactionUnknownError, Wait
 from ocpp_client.ports import LocalList, Surroundings
 from ocpp_client.schemas import SchemaViolationError
-from ocpp_client.waiting import rung
 from station import clock
+from station.concurrency import wait_or_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class OutboxSender:
         """Wait until nothing is owed any more; answers False when that takes too long."""
         self._empty.clear()
         self.ring()
-        return await rung(self._empty, patience_s)
+        return await wait_or_timeout(self._empty, patience_s)
 
     async def settled(self) -> None:
         """Wait until an answer that has come is written down: what the backend sends next may build upon it."""
@@ -173,4 +173,4 @@ class OutboxSender:
 
     async def _rest(self, pause_s: float | None) -> None:
         """Wait for the bell, or until the oldest message is due."""
-        await rung(self._bell, pause_s)
+        await wait_or_timeout(self._bell, pause_s)

@@ -10,8 +10,8 @@ from django.db import DatabaseError
 from ocpp_client.database import in_database
 from ocpp_client.ports import Surroundings
 from ocpp_client.standing import Standing
-from ocpp_client.waiting import rung
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.models import BackendState
 from station.services import event_log, outbox
 
@@ -39,7 +39,7 @@ class Presence:
             if self._unrecorded:
                 await self._record_told()
             await self.publish()
-            if await rung(self._standing.changed, REFRESH_S):
+            if await wait_or_timeout(self._standing.changed, REFRESH_S):
                 await asyncio.sleep(_GATHER_S)
 
     async def publish(self) -> None:

@@ -6,8 +6,8 @@ from datetime import datetime
 from ocpp_client.calls import AnswerMalformedError, Calls, NotConnectedError, NotDeliveredError, RefusedError
 from ocpp_client.database import in_database
 from ocpp_client.frames import ErrorCode
-from ocpp_client.waiting import rung
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.domain.moments import to_wire
 from station.models import SecurityEvent
 
@@ -36,7 +36,7 @@ class SecurityEventSender:
             await self._flow.wait()
             pause_s = await self.step()
             if pause_s:
-                await rung(self._bell, pause_s)
+                await wait_or_timeout(self._bell, pause_s)
 
     async def step(self) -> float:
         """Deliver the oldest entry; answers the seconds to wait before the next look."""

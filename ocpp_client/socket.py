@@ -10,7 +10,7 @@ from websockets.typing import Subprotocol
 
 from ocpp_client.database import in_database
 from ocpp_client.endpoint import Endpoint
-from ocpp_client.waiting import rung
+from station.concurrency import wait_or_timeout
 from station.services import configuration
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ async def keep_alive(
     while True:
         changed.clear()
         interval_s = await in_database(configuration.get_int, "WebSocketPingInterval")
-        if await rung(changed, interval_s or None):
+        if await wait_or_timeout(changed, interval_s or None):
             continue
         try:
             pong = await socket.ping()

@@ -9,8 +9,8 @@ from typing import Any
 from ocpp_client.calls import Calls, NotConnectedError, NotDeliveredError
 from ocpp_client.database import in_database
 from ocpp_client.standing import Standing
-from ocpp_client.waiting import rung
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.domain.moments import from_wire, to_wire
 from station.models import Connector
 from station.services import configuration
@@ -137,7 +137,7 @@ class StatusReporter:
                 # Not queued and not repeated: the next connection tells the state of then.
                 continue
             if pause_s != 0:
-                await rung(self._bell, pause_s)
+                await wait_or_timeout(self._bell, pause_s)
 
     async def step(self) -> float | None:
         """Send the oldest change; answers the seconds until one is due, None when there is none."""

@@ -164,7 +164,8 @@ class Authorizer:
                     "timeout_s": BACKEND_ANSWERS_S - 5,
                 },
             )
-            return await asyncio.wait_for(future, BACKEND_ANSWERS_S)
+            async with asyncio.timeout(BACKEND_ANSWERS_S):
+                return await future
         except (TimeoutError, RedisError, OSError) as error:
             log.info("no answer about a card: %s", error)
             return None

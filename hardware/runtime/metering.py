@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hardware.runtime.bell import rung
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.domain.meter_values import (
     MeasurandSelection,
     ReadingContext,
@@ -109,7 +109,7 @@ class Sampler:
                 continue
             moment = min(self._next.values(), default=now + LONGEST_SLEEP)
             self._wake.clear()
-            await rung(self._wake, max((moment - now).total_seconds(), 0))
+            await wait_or_timeout(self._wake, max((moment - now).total_seconds(), 0))
 
     def _take_due(self, now: datetime) -> "dict[_Grid, datetime]":
         """Take the moments that have come, one for each grid, and put the grid's next one in their place."""

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from hardware.runtime.bell import rung
 from hardware.runtime.point import ChargingPoint
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
 from station.domain.ports import DeviceError, DeviceRefusedError, ReaderSignal, StationInputs, StationIo, TagReader
@@ -98,7 +98,7 @@ async def _pause(point: ChargingPoint, started_s: float) -> None:
     if remaining <= 0:
         await asyncio.sleep(0)
         return
-    await rung(point.kick, remaining)
+    await wait_or_timeout(point.kick, remaining)
 
 
 async def poll_meter(

@@ -12,8 +12,8 @@ from django.db import DatabaseError, transaction
 from django.utils import translation
 from redis.exceptions import RedisError
 
-from hardware.runtime.bell import rung
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.domain.faults import FaultCode, worst
 from station.domain.moments import to_wire
 from station.models import Connector
@@ -273,7 +273,7 @@ class Publisher:
             self.revision += 1
             await live.publish_async(self._station.redis, live.HARDWARE, picture(self._station, self.revision))
             await asyncio.sleep(SHORTEST_GAP_S)
-            await rung(self._dirty, IDLE_REFRESH_S)
+            await wait_or_timeout(self._dirty, IDLE_REFRESH_S)
 
 
 def _durable(record: StatusRecord) -> tuple[object, ...]:

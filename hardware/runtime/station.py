@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
-from hardware.runtime.bell import rung
 from hardware.runtime.bookings import Bookings
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.lamp import Lamps, pattern_of
@@ -25,6 +24,7 @@ from hardware.runtime.recovery import Recovery
 from hardware.runtime.upkeep import Upkeep
 from hardware.runtime.verdicts import Verdicts
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.domain.commands import Outcome, Refusal, rejected
 from station.domain.connector import Permission, Timer
 from station.domain.faults import CATALOGUE, FaultCode, Scope
@@ -353,7 +353,7 @@ class Station:
             settled_s = self.limits.state.next_settled_s(clock.monotonic_s())
             if settled_s is not None:
                 wait_s = min(wait_s, max(settled_s - clock.monotonic_s(), 0.0))
-            await rung(self._recompute, max(wait_s, 0.01))
+            await wait_or_timeout(self._recompute, max(wait_s, 0.01))
 
     # --- the lamp
 
