@@ -35,7 +35,7 @@ from ocpp_client.socket import PONG_TIMEOUT_S, keep_alive, open_socket
 from ocpp_client.standing import Standing
 from ocpp_client.status import StatusReporter
 from station import clock
-from station.concurrency import wait_or_timeout
+from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.services import configuration, security_log
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class BackendLink:
         self._ping_changed = asyncio.Event()
         self.awaits_uplink = False
         self._stopping = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks(logger, expected=(NotDeliveredError,))
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -155,24 +155,14 @@ class BackendLink:
 
     async def _end(self) -> None:
         await self.registrar.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         self.standing.last_error = ""
         await self.presence.note_online()
         await self.presence.publish()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside the connection; its failure is logged."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None or isinstance(error, NotDeliveredError):
-            return
-        logger.error("A task of the backend link failed", exc_info=error)
+        self._tasks.spawn(work)
 
     # --- connecting ------------------------------------------------------------------------------------------
 

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ocpp_client import frames, schemas
 from ocpp_client.calls import NotConnectedError, NotDeliveredError, Send
@@ -14,6 +13,7 @@ from ocpp_client.frames import Call, CallError, CallResult, ErrorCode
 from ocpp_client.handlers import HANDLERS
 from ocpp_client.handlers.base import CallRefusedError, Reply, Request, status
 from station import clock
+from station.concurrency import BackgroundTasks
 from station.services import configuration, security_log
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Reception:
         self._link = link
         self._send: Send | None = None
         self._memory: OrderedDict[str, _Remembered] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks(logger)
         self._next_note_s = 0.0
 
     def begin(self, send: Send) -> None:
@@ -68,7 +68,7 @@ class Reception:
         self._note_invalid(str(broken))
         answer = broken.answer
         if answer is not None and not self._link.standing.registration.must_be_silent:
-            self._run(self._reply_with(frames.encode(answer)))
+            self._tasks.spawn(self._reply_with(frames.encode(answer)))
 
     def take(self, call: Call) -> None:
         """Answer a call."""
@@ -77,19 +77,9 @@ class Reception:
             return
         if len(self._tasks) >= MOST_AT_ONCE:
             refusal = CallError(message_id=call.message_id, code=ErrorCode.INTERNAL_ERROR, description="too many calls")
-            self._run(self._reply_with(frames.encode(refusal)))
+            self._tasks.spawn(self._reply_with(frames.encode(refusal)))
             return
-        self._run(self._answer(call))
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("Answering a call failed", exc_info=error)
+        self._tasks.spawn(self._answer(call))
 
     async def _answer(self, call: Call) -> None:
         known = self._memory.get(call.message_id)
@@ -153,7 +143,7 @@ class Reception:
         async def note() -> None:
             await in_database(security_log.record, "InvalidMessages", at=clock.now(), tech_info=reason)
 
-        self._run(note())
+        self._tasks.spawn(note())
 
     async def _reply_with(self, text: str) -> None:
         if self._send is None:

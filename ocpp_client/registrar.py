@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from ocpp_client.registration import (
 )
 from ocpp_client.standing import Standing
 from station import clock
+from station.concurrency import BackgroundTasks
 from station.domain.configuration import ConfigurationRefused, Origin
 from station.domain.moments import from_wire
 from station.models import BackendState
@@ -65,7 +66,7 @@ class Registrar:
         self._asking: asyncio.Task[None] | None = None
         # The BootNotification that met a time-out: it is repeated under its id, and its answer may still come.
         self._unanswered: tuple[str, dict[str, Any]] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks(logger)
 
     async def connected(self) -> None:
         """Begin a connection."""
@@ -84,7 +85,7 @@ class Registrar:
                 case SendBoot():
                     if self._asking is not None:
                         self._asking.cancel()
-                    self._asking = self._spawn(self._boot())
+                    self._asking = self._tasks.spawn(self._boot())
                 case RetryIn():
                     self._cancel_retry()
                     loop = asyncio.get_running_loop()
@@ -92,30 +93,17 @@ class Registrar:
                 case CancelRetry():
                     self._cancel_retry()
                 case Begin():
-                    self._spawn(self._begin(full=True))
+                    self._tasks.spawn(self._begin(full=True))
                 case Resume():
-                    self._spawn(self._begin(full=False))
+                    self._tasks.spawn(self._begin(full=False))
 
     async def close(self) -> None:
         """End everything under way."""
         self._cancel_retry()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("Registration step failed", exc_info=error)
+        await self._tasks.close()
 
     def _retry_now(self) -> None:
-        self._spawn(self.handle(RetryDue()))
+        self._tasks.spawn(self.handle(RetryDue()))
 
     def _cancel_retry(self) -> None:
         if self._retry is not None:

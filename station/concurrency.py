@@ -54,4 +54,6 @@ class BackgroundTasks:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None or isinstance(error, self._expected):
             return
-        self._logger.error("A background task failed: %s", getattr(task.get_coro(), "__qualname__", task), exc_info=error)
+        self._logger.error(
+            "A background task failed: %s", getattr(task.get_coro(), "__qualname__", task), exc_info=error
+        )

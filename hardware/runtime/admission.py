@@ -10,6 +10,7 @@ from django.db import DatabaseError
 
 from hardware.runtime.pollers import signal
 from station import clock
+from station.concurrency import BackgroundTasks
 from station.domain import connector as machine
 from station.domain.authorization import Reason, Verdict, may_stop, same_tag
 from station.domain.commands import Outcome, Refusal, Status, rejected
@@ -49,13 +50,13 @@ class Admission:
     def __init__(self, station: "Station") -> None:
         self._station = station
         self._judging: set[str] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks(log)
 
     # --- cards
 
     def tapped(self, uid: str, connector_id: int | None, reader: TagReader | None) -> None:
         """Take a card held to a reader."""
-        self._spawn(self.present_tag(uid, connector_id, origin="reader", reader=reader))
+        self._tasks.spawn(self.present_tag(uid, connector_id, origin="reader", reader=reader))
 
     async def present_tag(
         self, id_tag: str, connector_id: int | None, *, origin: str, reader: TagReader | None = None
@@ -76,9 +77,9 @@ class Admission:
             outcome = rejected(Refusal.RECORDS_UNWRITABLE)
         finally:
             self._judging.discard(key)
-        self._spawn(signal(reader, ReaderSignal.ACCEPTED if outcome.succeeded else ReaderSignal.REFUSED))
+        self._tasks.spawn(signal(reader, ReaderSignal.ACCEPTED if outcome.succeeded else ReaderSignal.REFUSED))
         if not outcome.succeeded:
-            self._spawn(self._blink(points))
+            self._tasks.spawn(self._blink(points))
             await self._station.tell_refusal(id_tag, outcome)
         return outcome
 
@@ -108,7 +109,7 @@ class Admission:
         chosen = self._choose(points)
         if isinstance(chosen, Refusal):
             return rejected(chosen)
-        self._spawn(signal(reader, ReaderSignal.WAIT))
+        self._tasks.spawn(signal(reader, ReaderSignal.WAIT))
         return await self._admit(Wish(id_tag=id_tag, origin=origin, point=chosen, among=points, reader=reader))
 
     def _waiting(self, points: "Sequence[ChargingPoint]") -> "list[ChargingPoint]":
@@ -219,7 +220,7 @@ class Admission:
                 return rejected(chosen)
             point = chosen
         self._starting.add(point.number)
-        starting = self._spawn(self._start(point, wish))
+        starting = self._tasks.spawn(self._start(point, wish))
         if patience_s:
             done, _ = await asyncio.wait({starting}, timeout=patience_s)
             if done:
@@ -340,9 +341,3 @@ class Admission:
         if free and not await self._station.database(configuration.get_bool, "/hw/auth/device/Dummy/allowStop"):
             return
         await point.handle(machine.StopRequested(reason="Local"))
-
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

@@ -15,6 +15,7 @@ from celery import bootsteps
 
 from hardware.runtime.station import Station
 from hardware.runtime.wiring import make_station
+from station.concurrency import BackgroundTasks
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._station: Station | None = None
         self._main: asyncio.Task[None] | None = None
-        self._running: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks(log)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._work, name="control-loop", daemon=True)
 
@@ -50,10 +51,8 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._begin, work)
 
     def _begin(self, work: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
-        if self._station is not None and self._loop is not None:
-            task = self._loop.create_task(work(self._station))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+        if self._station is not None:
+            self._tasks.spawn(work(self._station))
 
     def _work(self) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hardware.runtime.admission import Wish
 from hardware.runtime.point import LOCK_MOVES_S
 from station import clock
+from station.concurrency import BackgroundTasks
 from station.domain import connector as machine
 from station.domain.charging_profiles import (
     Context,
@@ -62,7 +63,7 @@ class Orders:
 
     def __init__(self, station: "Station") -> None:
         self._station = station
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks(log)
         self._verbs: dict[type[Command], Callable[[Any, str], Awaitable[Outcome]]] = {
             PresentTag: self._present_tag,
             StartSession: self._start,
@@ -81,11 +82,6 @@ class Orders:
 
     def _point(self, connector_id: int | None) -> "ChargingPoint | None":
         return self._station.points.get(connector_id or 0)
-
-    def _later(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _present_tag(self, command: PresentTag, origin: str) -> Outcome:
         if not 0 < len(command.id_tag) <= MAX_ID_TAG:
@@ -207,7 +203,7 @@ class Orders:
         return Outcome(status=Status.SCHEDULED) if scheduled else _ACCEPTED
 
     async def _reset(self, command: Reset, origin: str) -> Outcome:
-        self._later(self._restart(command, origin))
+        self._tasks.spawn(self._restart(command, origin))
         return _ACCEPTED
 
     async def _restart(self, command: Reset, origin: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -14,6 +14,7 @@ from hardware.runtime.actuator import Actuator
 from hardware.runtime.session import RunningSession
 from hardware.runtime.surroundings import JournalUnwritableError, Surroundings
 from station import clock
+from station.concurrency import BackgroundTasks
 from station.domain import connector as machine
 from station.domain.connector import (
     BeginSession,
@@ -121,7 +122,7 @@ class ChargingPoint:
         self.hurry_until_s = 0.0
         self._around = surroundings
         self._lock = asyncio.Lock()
-        self._later: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks(log)
 
     # --- what others ask
 
@@ -169,12 +170,7 @@ class ChargingPoint:
 
     def post(self, event: Event) -> None:
         """Handle an event soon, without waiting for it."""
-        self._do_later(self.handle(event))
-
-    def _do_later(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
+        self._tasks.spawn(self.handle(event))
 
     async def handle(self, event: Event) -> bool:
         """Step the machine and carry out what it asks; answers whether the event had a meaning here."""
@@ -350,7 +346,7 @@ class ChargingPoint:
         )
         if not await self._is_written(write):
             # The session has ended in fact, and the driver shall not be held up; it is written down later.
-            self._do_later(self._write_until_taken(write))
+            self._tasks.spawn(self._write_until_taken(write))
 
     async def _is_written(self, write: Callable[[], None]) -> bool:
         try:

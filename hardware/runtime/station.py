@@ -24,7 +24,7 @@ from hardware.runtime.recovery import Recovery
 from hardware.runtime.upkeep import Upkeep
 from hardware.runtime.verdicts import Verdicts
 from station import clock
-from station.concurrency import wait_or_timeout
+from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain.commands import Outcome, Refusal, rejected
 from station.domain.connector import Permission, Timer
 from station.domain.faults import CATALOGUE, FaultCode, Scope
@@ -93,7 +93,7 @@ class Station:
             for connector_id, reader in devices.readers
         ]
         self._recompute = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks(log)
 
     # --- life
 
@@ -191,7 +191,7 @@ class Station:
         self.publisher.changed(record_of_point(point, clock.now()))
         self._recompute.set()
         self.sampler.replan()
-        self._spawn(self._show_lamp(point))
+        self._tasks.spawn(self._show_lamp(point))
 
     def station_changed(self) -> None:
         """Record the status of the station as a whole."""
@@ -211,7 +211,7 @@ class Station:
 
     def outbox_filled(self) -> None:
         """Wake the OCPP process: there is something to send."""
-        self._spawn(self.publisher.ring_outbox())
+        self._tasks.spawn(self.publisher.ring_outbox())
 
     async def session_written(self) -> None:
         """Read again what comes and goes with a session: the profiles of its own, the reservation it used."""
@@ -229,7 +229,7 @@ class Station:
 
     def car_arrived(self, point: ChargingPoint) -> None:
         """Let a waiting card, or plug and charge, take the car."""
-        self._spawn(self.admission.car_arrived(point))
+        self._tasks.spawn(self.admission.car_arrived(point))
 
     # --- state
 
@@ -278,7 +278,7 @@ class Station:
     async def _observed(self, point: ChargingPoint) -> None:
         pressed = bool(point.status and point.status.button_pressed)
         if pressed and not point.button_was_pressed:
-            self._spawn(self.admission.button_pressed(point))
+            self._tasks.spawn(self.admission.button_pressed(point))
         point.button_was_pressed = pressed
         self.publisher.refresh_if_changed(point)
 
@@ -445,11 +445,6 @@ class Station:
         except (DatabaseError, OSError) as error:
             self.journal_failed(error)
             return None
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _store_availability(operative: bool, points: list[ChargingPoint]) -> None:  # noqa: FBT001 - stored as it is
