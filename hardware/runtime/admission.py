@@ -22,8 +22,8 @@ from station.domain.reservations import Reservation, may_start
 from station.services import configuration
 
 if TYPE_CHECKING:
+    from hardware.runtime.control_loop import ControlLoop
     from hardware.runtime.point import ChargingPoint
-    from hardware.runtime.station import Station
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ LOOK_S = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class StartRequest:
     """Somebody wants to charge, at `point`; a card at the reader may mean any of the points `among`."""
 
     id_tag: str
@@ -47,7 +47,7 @@ class Wish:
 class Admission:
     """Matches cards with charging points; one judgement per card at a time."""
 
-    def __init__(self, station: "Station") -> None:
+    def __init__(self, station: "ControlLoop") -> None:
         self._station = station
         self._judging: set[str] = set()
         self._tasks = BackgroundTasks(log)
@@ -110,7 +110,7 @@ class Admission:
         if isinstance(chosen, Refusal):
             return rejected(chosen)
         self._tasks.spawn(signal(reader, ReaderSignal.WAIT))
-        return await self._admit(Wish(id_tag=id_tag, origin=origin, point=chosen, among=points, reader=reader))
+        return await self._admit(StartRequest(id_tag=id_tag, origin=origin, point=chosen, among=points, reader=reader))
 
     def _waiting(self, points: "Sequence[ChargingPoint]") -> "list[ChargingPoint]":
         return [each for each in points if each.waits_for_card and self._usable(each) is None]
@@ -196,7 +196,7 @@ class Admission:
     # --- remote start
 
     async def start_remotely(
-        self, id_tag: str, point: "ChargingPoint | None", wish: Wish, *, patience_s: float = 0.0
+        self, id_tag: str, point: "ChargingPoint | None", wish: StartRequest, *, patience_s: float = 0.0
     ) -> Outcome:
         """Check a remote start and begin it; accepted means "will try" unless the card is judged in `patience_s`."""
         if point is not None:
@@ -232,10 +232,12 @@ class Admission:
     def _starting(self) -> set[int]:
         return self._station.starting
 
-    async def _start(self, point: "ChargingPoint", wish: Wish) -> Outcome:
+    async def _start(self, point: "ChargingPoint", wish: StartRequest) -> Outcome:
         try:
             outcome = await self._admit(
-                Wish(id_tag=wish.id_tag, origin=wish.origin, point=point, profile=wish.profile, judge=wish.judge)
+                StartRequest(
+                    id_tag=wish.id_tag, origin=wish.origin, point=point, profile=wish.profile, judge=wish.judge
+                )
             )
         finally:
             self._starting.discard(point.number)
@@ -245,7 +247,7 @@ class Admission:
 
     # --- admitting
 
-    async def _admit(self, wish: Wish) -> Outcome:
+    async def _admit(self, wish: StartRequest) -> Outcome:
         point = wish.point
         if point is None:
             return rejected(Refusal.NO_CONNECTOR_FREE)
@@ -287,7 +289,7 @@ class Admission:
             return rejected(Refusal.RECORDS_UNWRITABLE)
         return Outcome(status=Status.ACCEPTED, data={"connector_id": point.number})
 
-    def _needs_group(self, wish: Wish) -> bool:
+    def _needs_group(self, wish: StartRequest) -> bool:
         """Tell whether only the card's group, which is not known here, could open a reserved point (section 5.13)."""
         points = wish.among or ([wish.point] if wish.point else [])
         refusals = [self._reserved_for_other(each, wish.id_tag, "") for each in points]
@@ -329,7 +331,7 @@ class Admission:
                 return
         if await self._station.database(configuration.get_bool, "/hw/auth/device/Dummy/enabled"):
             dummy = await self._station.database(configuration.get, "/hw/auth/device/Dummy/id/value")
-            outcome = await self._admit(Wish(id_tag=dummy, origin="plug", point=point))
+            outcome = await self._admit(StartRequest(id_tag=dummy, origin="plug", point=point))
             if not outcome.succeeded:
                 await self._station.tell_refusal(dummy, outcome)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from hardware.runtime.station import Station
+from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.wiring import make_station
 from station.concurrency import BackgroundTasks
 
@@ -27,7 +27,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._station: Station | None = None
+        self._station: ControlLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._tasks = BackgroundTasks(log)
         self._ready = threading.Event()
@@ -44,13 +44,13 @@ class LoopThread:
             self._loop.call_soon_threadsafe(self._main.cancel)
         self._thread.join(_STOP_S)
 
-    def submit(self, work: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
+    def submit(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]]) -> None:
         """Run work in the loop, from any thread, without waiting."""
         if self._loop is None or self._station is None:
             return
         self._loop.call_soon_threadsafe(self._begin, work)
 
-    def _begin(self, work: Callable[[Station], Coroutine[Any, Any, None]]) -> None:
+    def _begin(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]]) -> None:
         if self._station is not None:
             self._tasks.spawn(work(self._station))
 
@@ -87,7 +87,7 @@ def loop() -> LoopThread:
     return _Holder.thread
 
 
-class ControlLoop(bootsteps.StartStopStep):  # type: ignore[misc]
+class ControlLoopStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Starts the loop with the worker and ends it with the worker."""
 
     # The loop must be there before the first command is taken, and outlive the last one.

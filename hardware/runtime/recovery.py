@@ -20,8 +20,8 @@ from station.models import BackendState, ChargingSession, OutboxMessage
 from station.services import event_log, sessions
 
 if TYPE_CHECKING:
+    from hardware.runtime.control_loop import ControlLoop
     from hardware.runtime.point import ChargingPoint
-    from hardware.runtime.station import Station
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Interrupted:
 class Recovery:
     """Runs once per start, before limits are applied and cards are served."""
 
-    def __init__(self, station: "Station") -> None:
+    def __init__(self, station: "ControlLoop") -> None:
         self._station = station
 
     async def run(self) -> None:
@@ -72,7 +72,7 @@ class Recovery:
         for row in going_on:
             if row.deauthorized_at is not None and row.energy_allowed_wh is None:
                 # The power went between the backend's refusal and its consequence.
-                await self._station.verdicts.turn_away(self._station.points[row.connector_id])
+                await self._station.start_responses.stop_refused_session(self._station.points[row.connector_id])
         self._station.outbox_filled()
         await asyncio.gather(*(self._look_at_plug(point) for point in self._station.points.values()))
         for point in self._station.points.values():

@@ -5,15 +5,15 @@ import asyncio
 from django.conf import settings
 
 from hardware.drivers.config import build, load
-from hardware.runtime.station import Station
+from hardware.runtime.control_loop import ControlLoop
 from station import host
 from station.services import identity, redis
 
 
-async def make_station() -> Station:
+async def make_station() -> ControlLoop:
     """Build the station from its hardware configuration; raises HardwareConfigError with every mistake in it."""
     config = await asyncio.to_thread(load, settings.DATA.hardware)
-    return Station(
+    return ControlLoop(
         build(config),
         host=host.for_settings(),
         redis=redis.async_client(),

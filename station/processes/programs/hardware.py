@@ -7,5 +7,5 @@ from station.processes.programs import celery_worker
 
 def main(_plan: Plan) -> int:
     """Control the hardware until SIGTERM."""
-    app.steps["worker"].add("hardware.runtime.bootstep:ControlLoop")
+    app.steps["worker"].add("hardware.runtime.bootstep:ControlLoopStep")
     return celery_worker.run(queue=HARDWARE_QUEUE, tasks=["hardware.runtime.tasks"])

@@ -12,7 +12,7 @@ import pytest
 from channels.layers import channel_layers
 from django.db import connections
 
-from hardware.runtime.station import Station
+from hardware.runtime.control_loop import ControlLoop
 from station import clock
 from station.domain.commands import Command, Origin, Outcome
 from station.models import BackendState, ChargingProfileRow, ChargingSession, OutboxMessage
@@ -29,7 +29,7 @@ class Bench:
     """One station and its surroundings. `check` runs at the end of every scenario."""
 
     hall: Hall
-    station: Station
+    control_loop: ControlLoop
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, points: int = 1) -> None:
         self.loop = VirtualLoop()
@@ -45,7 +45,7 @@ class Bench:
         self._main: asyncio.Task[None] | None = None
         monkeypatch.setattr(clock, "now", self.clock.now)
         monkeypatch.setattr(clock, "monotonic_s", self.clock.monotonic_s)
-        monkeypatch.setattr("hardware.runtime.station.DatabaseThread", lambda: self.database)
+        monkeypatch.setattr("hardware.runtime.control_loop.DatabaseThread", lambda: self.database)
         monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
@@ -79,10 +79,12 @@ class Bench:
 
     async def start(self, *, wait: bool = True) -> None:
         """Start the control loop (anew) over the same hardware and database."""
-        self.station = Station(self.hall.devices(), host=self.hall.computer.host(), redis=self.redis, has_lock=True)
-        self._main = asyncio.create_task(self.station.run())
+        self.control_loop = ControlLoop(
+            self.hall.devices(), host=self.hall.computer.host(), redis=self.redis, has_lock=True
+        )
+        self._main = asyncio.create_task(self.control_loop.run())
         if wait:
-            await self.until(lambda: self.station.recovered)
+            await self.until(lambda: self.control_loop.recovered)
 
     async def kill(self) -> None:
         """Let the process die without a word."""
@@ -121,7 +123,7 @@ class Bench:
         data = {"request_id": message["request_id"], "outcome": "answered", **answer}
 
         def reply() -> None:
-            self._spawned = asyncio.ensure_future(self.station.informed("authorized", data))
+            self._spawned = asyncio.ensure_future(self.control_loop.informed("authorized", data))
 
         self.loop.call_later(self.backend_thinks_s, reply)
 
@@ -129,7 +131,7 @@ class Bench:
         """Let the backend answer the StartTransaction of the newest session."""
         session = ChargingSession.objects.running().order_by("-id")[0]
         ChargingSession.objects.filter(pk=session.pk).update(transaction_id=transaction_id)
-        await self.station.informed(
+        await self.control_loop.informed(
             "start_answered",
             {"session_id": session.pk, "status": status, "transaction_id": transaction_id, "parent": parent},
         )
@@ -146,7 +148,7 @@ class Bench:
             sent_at=self.clock.now(),
             expires_at=self.clock.now() + timedelta(seconds=life_s),
         )
-        await self.station.command(envelope)
+        await self.control_loop.command(envelope)
         return Outcome.decode(json.loads(self.redis.lists[envelope.reply_key][0]))
 
     async def until(self, condition: Callable[[], T], *, seconds: float = 20.0) -> T:
@@ -167,11 +169,11 @@ class Bench:
         assert self.statuses(number)[-len(statuses) :] == list(statuses)
 
     async def phase(self, phase: str, number: int = 1, *, seconds: float = 20.0) -> None:
-        await self.until(lambda: self.station.points[number].state.phase == phase, seconds=seconds)
+        await self.until(lambda: self.control_loop.points[number].state.phase == phase, seconds=seconds)
 
     def describe(self) -> str:
-        points = {number: point.state.phase.value for number, point in self.station.points.items()}
-        return f"{points}, faults {self.station.faults}, {[m for m, _ in self.messages()]}"
+        points = {number: point.state.phase.value for number, point in self.control_loop.points.items()}
+        return f"{points}, faults {self.control_loop.faults}, {[m for m, _ in self.messages()]}"
 
     async def charge(self, number: int = 1, *, card: str = CARD, **car: Any) -> None:
         """Plug a car in and charge with a card."""

@@ -28,7 +28,7 @@ def stamps(bench: Bench, connector: int = 1) -> list[Any]:
 
 async def measure(bench: Bench, **keys: str) -> None:
     configure(keys)
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
 
 
 @in_virtual_time
@@ -67,9 +67,9 @@ async def test_two_points_with_samples_every_second_lose_none(bench: Bench, apar
         meter.latency_s = 0.08
     await bench.charge(1, card=CARD)
     await bench.charge(2, card=FRIEND)
-    first, second = (bench.station.points[number].session for number in (1, 2))
+    first, second = (bench.control_loop.points[number].session for number in (1, 2))
     second.started_at = first.started_at + timedelta(seconds=2, milliseconds=apart_ms)
-    bench.station.sampler.replan()
+    bench.control_loop.sampler.replan()
     await asyncio.sleep(2)
     OutboxMessage.objects.filter(action="MeterValues").delete()
     await asyncio.sleep(60)

@@ -30,7 +30,7 @@ async def test_a_session_goes_on_after_a_restart_of_the_software(bench: Bench) -
     await bench.start()
     await asyncio.sleep(10)
 
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
     assert ChargingSession.objects.get().stopped_at is None
     # The car has not noticed anything.
     assert set(commands) <= {(True, 32_000, True)}
@@ -50,7 +50,7 @@ async def test_a_paused_session_stays_paused_or_goes_on(bench: Bench) -> None:
     await bench.phase("suspended_ev")
     await bench.kill()
     await bench.start()
-    assert bench.station.points[1].state.phase == Phase.SUSPENDED_EV
+    assert bench.control_loop.points[1].state.phase == Phase.SUSPENDED_EV
     bench.hall.outlets[1].set_ready(ready=True)
     await bench.phase("charging")
 
@@ -70,7 +70,7 @@ async def test_a_car_that_left_meanwhile_closes_its_session_with_the_true_regist
     assert (stop["reason"], stop["meterStop"]) == ("PowerLoss", bench.hall.outlets[1].register_wh)
     assert not bench.hall.outlets[1].released
     assert not bench.hall.outlets[1].bolt_in
-    assert bench.station.points[1].state.phase == Phase.AVAILABLE
+    assert bench.control_loop.points[1].state.phase == Phase.AVAILABLE
 
 
 @in_virtual_time
@@ -111,13 +111,13 @@ async def test_nobody_is_served_before_the_past_is_settled(bench: Bench) -> None
     await bench.kill()
     await bench.start(wait=False)
     outcome, _ = await asyncio.gather(
-        bench.command(PresentTag(id_tag=FRIEND, connector_id=1)), bench.until(lambda: bench.station.recovered)
+        bench.command(PresentTag(id_tag=FRIEND, connector_id=1)), bench.until(lambda: bench.control_loop.recovered)
     )
     await asyncio.sleep(5)
 
     assert not outcome.succeeded
-    assert bench.station.points[1].state.phase == Phase.CHARGING
-    assert not bench.station.journal_broken
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
+    assert not bench.control_loop.journal_broken
 
 
 @in_virtual_time
@@ -127,7 +127,7 @@ async def test_a_car_that_stayed_plugged_in_is_never_told_as_a_free_point(bench:
     await bench.kill()
     told = len(bench.bells.sent)
     await bench.start(wait=False)
-    await bench.until(lambda: "starting" not in bench.station.not_ready())
+    await bench.until(lambda: "starting" not in bench.control_loop.not_ready())
 
     row = Connector.objects.get(number=1)
     assert row.status == "Preparing"
@@ -141,7 +141,7 @@ async def test_silent_devices_do_not_stop_the_start_of_the_station(bench: Bench)
     await bench.kill()
     bench.hall.controllers[1].silent = bench.hall.meters[1].silent = True
     await bench.start(wait=False)
-    await bench.until(lambda: bench.station.recovered, seconds=30)
+    await bench.until(lambda: bench.control_loop.recovered, seconds=30)
 
     assert len(bench.messages("StopTransaction")) == 1
     await bench.charge(2, card=FRIEND)
@@ -154,7 +154,7 @@ async def test_a_restart_while_the_other_point_is_free_does_not_overload_the_fus
     from tests.db.runtime.bench import configure
 
     configure({"/power/station/mainsMaxCurrent": "32000"})
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     await bench.charge(1, follows_s=4.8)
     await bench.kill()
     bench.hall.outlets[2].plug()
@@ -192,13 +192,13 @@ async def test_killed_at_any_moment_the_books_are_right(bench: Bench, seed: int)
         await asyncio.sleep(dice.uniform(0.1, 3.0))
         await bench.start()
         sessions = ChargingSession.objects.count()
-    for number in bench.station.points:
+    for number in bench.control_loop.points:
         await bench.command(StopSession(connector_id=number))
     await bench.until(lambda: not ChargingSession.objects.running().exists(), seconds=30)
 
     assert len(bench.messages("StartTransaction")) == len(bench.messages("StopTransaction"))
     assert len(bench.messages("StartTransaction")) >= sessions > 0
-    for number in bench.station.points:
+    for number in bench.control_loop.points:
         books = ChargingSession.objects.on(number).order_by("id")
         registers = [value for row in books for value in (row.meter_start_wh, row.meter_stop_wh)]
         assert registers == sorted(registers)

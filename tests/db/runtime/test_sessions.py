@@ -52,14 +52,14 @@ async def test_a_car_that_never_wants_energy_suspends_the_session(bench: Bench) 
 async def test_a_limit_below_six_amperes_pauses_and_never_ends_a_session(bench: Bench) -> None:
     await bench.charge()
     profile(5.9)
-    await bench.station.informed("profiles", {})
+    await bench.control_loop.informed("profiles", {})
     await bench.phase("suspended_evse")
     await bench.until(lambda: bench.hall.outlets[1].current == 0)
     await asyncio.sleep(30)
     assert bench.hall.outlets[1].current == 0
 
     profile(10)
-    await bench.station.informed("profiles", {})
+    await bench.control_loop.informed("profiles", {})
     await bench.phase("charging")
 
     await bench.until(lambda: bench.hall.outlets[1].current == 10_000)
@@ -72,7 +72,7 @@ async def test_a_new_limit_reaches_the_car_at_once(bench: Bench) -> None:
     await bench.charge()
     asked_s = bench.loop.time()
     configure({"/power/station/mainsMaxCurrent": "13000"})
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     await bench.until(lambda: bench.hall.outlets[1].offered == 13_000)
 
     assert bench.loop.time() - asked_s < 0.25
@@ -86,7 +86,7 @@ async def test_a_thin_cable_sets_the_limit(bench: Bench) -> None:
     await bench.phase("charging")
 
     assert bench.hall.outlets[1].offered == 13_000
-    assert bench.station.present_limits[1][0].source == "cable"
+    assert bench.control_loop.present_limits[1][0].source == "cable"
 
 
 @in_virtual_time
@@ -126,7 +126,7 @@ async def test_the_stop_button_stops_plug_and_charge_only_where_the_owner_allows
     bench.hall.outlets[1].button = True
     await asyncio.sleep(3)
     bench.hall.outlets[1].button = False
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
 
     configure({"/hw/auth/device/Dummy/allowStop": "true"})
     await asyncio.sleep(1)
@@ -162,7 +162,7 @@ async def test_another_card_does_not_stop_a_session(bench: Bench) -> None:
     outcome = await bench.command(PresentTag(id_tag=FRIEND))
 
     assert outcome.reason is Refusal.CONNECTOR_OCCUPIED
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
 
 
 # --- the backend changes its mind
@@ -193,11 +193,11 @@ async def test_a_refused_session_goes_on_without_energy_where_the_owner_wants_it
 
     assert bench.messages("StopTransaction") == []
     assert bench.hall.outlets[1].current == 0
-    assert bench.station.points[1].session.suspended
+    assert bench.control_loop.points[1].session.suspended
 
     await bench.kill()
     await bench.start()
-    assert bench.station.points[1].session.suspended
+    assert bench.control_loop.points[1].session.suspended
     await asyncio.sleep(10)
     assert bench.hall.outlets[1].current == 0
 
@@ -208,7 +208,7 @@ async def test_a_refused_session_may_draw_the_energy_it_is_allowed(bench: Bench)
     await bench.charge()
     await bench.start_answered("Invalid")
     await asyncio.sleep(5)
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
     await bench.phase("finishing", seconds=200)
     await stopped(bench)
 
@@ -230,7 +230,7 @@ async def test_another_drivers_session_is_not_unlocked_by_the_card_of_a_refused_
     await asyncio.sleep(2)
 
     assert bench.hall.outlets[1].locked
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
 
 
 @in_virtual_time
@@ -253,7 +253,7 @@ async def test_a_jammed_lock_never_gets_energy(bench: Bench) -> None:
     outlet.plug()
     await bench.phase("plugged")
     bench.hall.reader.tap(CARD)
-    await bench.until(lambda: FaultCode.CONNECTOR_LOCK_FAILURE in bench.station.points[1].active_faults)
+    await bench.until(lambda: FaultCode.CONNECTOR_LOCK_FAILURE in bench.control_loop.points[1].active_faults)
     await asyncio.sleep(5)
 
     assert not outlet.released
@@ -358,12 +358,12 @@ async def test_a_faulted_point_takes_no_card(bench: Bench) -> None:
 @in_virtual_time
 async def test_a_controller_that_falls_silent_is_a_fault_and_comes_back(bench: Bench) -> None:
     bench.hall.controllers[1].silent = True
-    await bench.until(lambda: bench.station.points[1].blocked)
+    await bench.until(lambda: bench.control_loop.points[1].blocked)
     await bench.told("Faulted")
     assert Connector.objects.get(number=1).vendor_error_code == "EVSECommunicationError"
 
     bench.hall.controllers[1].silent = False
-    await bench.until(lambda: not bench.station.points[1].blocked)
+    await bench.until(lambda: not bench.control_loop.points[1].blocked)
     await bench.told("Faulted", "Available")
 
 
@@ -381,7 +381,7 @@ async def test_without_a_meter_value_no_session_begins(bench: Bench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.hall.meters[1].silent = True
-    bench.station.points[1].reading = None
+    bench.control_loop.points[1].reading = None
     outcome = await bench.command(PresentTag(id_tag=CARD))
 
     assert not outcome.succeeded
@@ -397,7 +397,7 @@ async def test_a_welded_contactor_is_found_by_its_current(bench: Bench) -> None:
     outlet.target = lambda: 10_000
     bench.hall.reader.tap(CARD)
     await stopped(bench)
-    await bench.until(lambda: FaultCode.POWER_SWITCH_FAILURE in bench.station.points[1].active_faults)
+    await bench.until(lambda: FaultCode.POWER_SWITCH_FAILURE in bench.control_loop.points[1].active_faults)
 
 
 @in_virtual_time
@@ -406,21 +406,21 @@ async def test_a_car_that_stops_as_late_as_the_standard_allows_is_no_welded_cont
     bench.hall.reader.tap(CARD)
     for _ in range(100):
         await asyncio.sleep(0.1)
-        assert not bench.station.points[1].active_faults
+        assert not bench.control_loop.points[1].active_faults
     assert (await stopped(bench))["meterStop"] == bench.hall.outlets[1].register_wh
 
 
 @in_virtual_time
 async def test_a_station_fault_at_an_input_blocks_every_point(bench: Bench) -> None:
     bench.hall.io.faults = {0: frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})}
-    await bench.until(lambda: bench.station.blocked)
+    await bench.until(lambda: bench.control_loop.blocked)
 
     assert (await bench.command(PresentTag(id_tag=CARD))).reason is Refusal.CONNECTOR_FAULTED
-    assert bench.station.not_ready() == ["station_faulted"]
+    assert bench.control_loop.not_ready() == ["station_faulted"]
     await bench.told("Faulted", number=0)
 
     bench.hall.io.faults = {}
-    await bench.until(lambda: not bench.station.not_ready())
+    await bench.until(lambda: not bench.control_loop.not_ready())
 
 
 @in_virtual_time
@@ -430,20 +430,20 @@ async def test_a_weak_signal_is_a_warning_that_needs_a_better_signal_to_go(bench
     for signal in (19, 25, 31):
         computer.signal = signal
         await asyncio.sleep(3)
-        told.append(FaultCode.WEAK_SIGNAL in bench.station.active_faults)
+        told.append(FaultCode.WEAK_SIGNAL in bench.control_loop.active_faults)
 
     assert told == [True, True, False]
-    assert bench.station.not_ready() == []
+    assert bench.control_loop.not_ready() == []
 
 
 @in_virtual_time
 async def test_a_silent_reader_is_a_warning(bench: Bench) -> None:
     bench.hall.reader.silent = True
-    await bench.until(lambda: FaultCode.READER_FAILURE in bench.station.active_faults)
+    await bench.until(lambda: FaultCode.READER_FAILURE in bench.control_loop.active_faults)
     assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
 
     bench.hall.reader.silent = False
-    await bench.until(lambda: not bench.station.active_faults)
+    await bench.until(lambda: not bench.control_loop.active_faults)
 
 
 # --- availability
@@ -466,7 +466,7 @@ async def test_out_of_service_waits_for_the_session_without_an_available_between
     await bench.charge()
     assert (await bench.command(SetAvailability(connector_id=1, operative=False))).status is Status.SCHEDULED
     await asyncio.sleep(5)
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
     bench.hall.outlets[1].lock_commanded = True
     bench.hall.outlets[1].unplug()
     await bench.until(lambda: not bench.hall.outlets[1].available)
@@ -482,8 +482,8 @@ async def test_a_scheduled_change_survives_a_restart(bench: Bench) -> None:
     await bench.command(SetAvailability(connector_id=0, operative=False))
     await bench.kill()
     await bench.start()
-    assert bench.station.points[1].scheduled_operative is False
-    assert bench.station.operative is False
+    assert bench.control_loop.points[1].scheduled_operative is False
+    assert bench.control_loop.operative is False
     await bench.command(StopSession(connector_id=1))
     await bench.until(lambda: not bench.hall.outlets[1].available)
 
@@ -512,7 +512,7 @@ async def test_a_waiting_card_is_sent_away_when_the_point_goes_out_of_service(be
     await bench.phase("authorized")
     await bench.command(SetAvailability(connector_id=1, operative=False))
 
-    assert bench.station.points[1].state.phase == Phase.AVAILABLE
+    assert bench.control_loop.points[1].state.phase == Phase.AVAILABLE
     await bench.told("Unavailable")
 
 
@@ -522,7 +522,7 @@ async def test_a_stranger_at_a_busy_station_changes_nothing(bench: Bench) -> Non
     bench.hall.reader.tap(STRANGER)
     await asyncio.sleep(3)
 
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
 
 
 @in_virtual_time
@@ -530,7 +530,7 @@ async def test_9_1_22_a_restart_that_fails_is_tried_again_before_it_is_reported(
     configure({"ResetRetries": "2"})
     bench.hall.computer.refuses = True
     await bench.command(Reset(hard=False))
-    await bench.until(lambda: FaultCode.RESET_FAILURE in bench.station.active_faults, seconds=30)
+    await bench.until(lambda: FaultCode.RESET_FAILURE in bench.control_loop.active_faults, seconds=30)
     assert LogEntry.objects.filter(code="station.restart.failed").count() == 3
 
     await bench.command(Reset(hard=True))
@@ -538,4 +538,4 @@ async def test_9_1_22_a_restart_that_fails_is_tried_again_before_it_is_reported(
     bench.hall.computer.refuses = False
 
     await bench.until(lambda: bench.hall.computer.restarts == ["computer"], seconds=10)
-    assert FaultCode.RESET_FAILURE not in bench.station.active_faults
+    assert FaultCode.RESET_FAILURE not in bench.control_loop.active_faults

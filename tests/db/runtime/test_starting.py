@@ -69,7 +69,7 @@ async def test_a_card_held_to_the_reader_is_one_tap(bench: Bench) -> None:
     await bench.phase("charging")
     await asyncio.sleep(10)
 
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
 
 
 @in_virtual_time
@@ -79,7 +79,7 @@ async def test_a_card_nobody_knows_is_refused(bench: Bench) -> None:
     bench.hall.reader.tap(STRANGER)
     await bench.until(lambda: LogEntry.objects.filter(code="start.refused").exists())
 
-    assert bench.station.points[1].state.phase == Phase.PLUGGED
+    assert bench.control_loop.points[1].state.phase == Phase.PLUGGED
     assert bench.hall.reader.signals[-1] is ReaderSignal.REFUSED
     assert not ChargingSession.objects.exists()
     assert not bench.hall.outlets[1].released
@@ -186,7 +186,7 @@ async def test_a_command_that_comes_too_late_does_nothing(bench: Bench) -> None:
     outcome = await bench.command(StartSession(id_tag=CARD), life_s=-1)
 
     assert outcome.reason is Refusal.TOO_LATE
-    assert bench.station.points[1].state.phase == Phase.AVAILABLE
+    assert bench.control_loop.points[1].state.phase == Phase.AVAILABLE
     assert AuditEntry.objects.get().reason == "too_late"
 
 
@@ -285,7 +285,7 @@ async def test_a_card_shown_twice_quickly_is_judged_once(bench: Bench) -> None:
     await bench.phase("charging")
     await asyncio.sleep(5)
 
-    assert bench.station.points[1].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[1].state.phase == Phase.CHARGING
     assert ChargingSession.objects.count() == 1
 
 
@@ -298,7 +298,7 @@ async def test_a_backend_that_never_answers_does_not_freeze_the_station(bench: B
     await asyncio.sleep(1)
     bench.hall.outlets[1].unplug()
     await bench.phase("available")
-    await bench.until(lambda: not bench.station.admission._judging, seconds=40)
+    await bench.until(lambda: not bench.control_loop.admission._judging, seconds=40)
 
 
 @in_virtual_time

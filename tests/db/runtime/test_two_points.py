@@ -36,7 +36,7 @@ def mains(amperes: int) -> None:
 @in_virtual_time
 async def test_two_cars_share_the_mains(bench: Bench) -> None:
     mains(32)
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     await bench.charge(1, card=CARD, follows_s=4.8)
     assert bench.hall.outlets[1].current == 32_000
 
@@ -45,13 +45,13 @@ async def test_two_cars_share_the_mains(bench: Bench) -> None:
 
     assert bench.hall.outlets[1].current == 16_000
     assert bench.hall.highest_sum() <= 32_000
-    assert bench.station.present_limits[2][0].source == "station_mains"
+    assert bench.control_loop.present_limits[2][0].source == "station_mains"
 
 
 @in_virtual_time
 async def test_the_first_car_gets_its_current_back_when_the_second_leaves(bench: Bench) -> None:
     mains(32)
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     await bench.charge(1, card=CARD, follows_s=4.8, ends_s=2.9)
     await bench.charge(2, card=FRIEND, follows_s=4.8, ends_s=2.9)
     await asyncio.sleep(10)
@@ -65,7 +65,7 @@ async def test_the_first_car_gets_its_current_back_when_the_second_leaves(bench:
 @in_virtual_time
 async def test_where_the_mains_feed_only_one_the_second_waits(bench: Bench) -> None:
     mains(10)
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     await bench.charge(1, card=CARD)
     bench.hall.outlets[2].plug()
     await bench.phase("plugged", 2)
@@ -84,20 +84,20 @@ async def test_where_the_mains_feed_only_one_the_second_waits(bench: Bench) -> N
 @in_virtual_time
 async def test_a_station_profile_limits_the_sum(bench: Bench) -> None:
     profile(20, purpose="ChargePointMaxProfile")
-    await bench.station.informed("profiles", {})
+    await bench.control_loop.informed("profiles", {})
     await bench.charge(1, card=CARD)
     await bench.charge(2, card=FRIEND)
     await bench.until(lambda: bench.hall.outlets[2].current == 10_000)
 
     assert bench.hall.highest_sum() <= 20_000
-    assert bench.station.present_limits[1][0].source == "charging_profile"
+    assert bench.control_loop.present_limits[1][0].source == "charging_profile"
 
 
 @in_virtual_time
 async def test_single_phase_cars_on_different_phases_need_not_share(bench: Bench) -> None:
     mains(32)
     configure({"ConnectorPhaseRotation": "0.RST,1.RST,2.STR"})
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     await bench.charge(1, card=CARD, phases=1)
     await bench.charge(2, card=FRIEND, phases=1)
 
@@ -107,7 +107,7 @@ async def test_single_phase_cars_on_different_phases_need_not_share(bench: Bench
 @in_virtual_time
 async def test_a_controller_that_falls_silent_keeps_its_share(bench: Bench) -> None:
     mains(32)
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     await bench.charge(1, card=CARD)
     # The board goes on with what it was told last: nobody can take it back.
     bench.hall.controllers[1].silent = True
@@ -124,12 +124,12 @@ async def test_a_controller_that_falls_silent_keeps_its_share(bench: Bench) -> N
 @in_virtual_time
 async def test_a_reduction_the_board_did_not_take_is_not_given_to_another(bench: Bench) -> None:
     mains(32)
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     await bench.charge(1, card=CARD)
     bench.hall.outlets[2].plug()
     await bench.phase("plugged", 2)
     bench.hall.reader.tap(FRIEND)
-    await bench.until(lambda: bench.station.points[2].session is not None)
+    await bench.until(lambda: bench.control_loop.points[2].session is not None)
     bench.hall.controllers[1].silent = True
     await asyncio.sleep(30)
 
@@ -141,12 +141,12 @@ async def test_a_reduction_the_board_did_not_take_is_not_given_to_another(bench:
 async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed: int) -> None:
     dice = random.Random(seed)
     mains(32)
-    await bench.station.informed("configuration", {})
+    await bench.control_loop.informed("configuration", {})
     fuse = 32_000
     cards = [CARD, FRIEND]
     for _ in range(40):
         number = dice.choice([1, 2])
-        outlet, point = bench.hall.outlets[number], bench.station.points[number]
+        outlet, point = bench.hall.outlets[number], bench.control_loop.points[number]
         match dice.randrange(7):
             case 0 if outlet.car is None and not outlet.cable:
                 outlet.plug(
@@ -166,7 +166,7 @@ async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed:
                 outlet.unplug()
             case 4:
                 profile(dice.choice([0, 7, 13, 25, 32]), connector_id=number)
-                await bench.station.informed("profiles", {})
+                await bench.control_loop.informed("profiles", {})
             case 5:
                 await bench.command(StopSession(connector_id=number))
             case 6 if point.session is not None and dice.random() < 0.2:
@@ -176,7 +176,7 @@ async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed:
         await asyncio.sleep(dice.uniform(0.05, 8.0))
 
     assert [bench.hall.highest_sum(phase) <= fuse for phase in range(3)] == [True] * 3
-    for number in bench.station.points:
+    for number in bench.control_loop.points:
         await bench.command(StopSession(connector_id=number))
     await bench.until(lambda: not ChargingSession.objects.running().exists())
     starts, stops = bench.messages("StartTransaction"), bench.messages("StopTransaction")
@@ -189,11 +189,11 @@ async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed:
 @in_virtual_time
 async def test_a_waiting_card_follows_the_car_to_the_other_point(bench: Bench) -> None:
     bench.hall.reader.tap(CARD)
-    await bench.until(lambda: any(point.state.phase == "authorized" for point in bench.station.points.values()))
+    await bench.until(lambda: any(point.state.phase == "authorized" for point in bench.control_loop.points.values()))
     bench.hall.outlets[2].plug()
     await bench.phase("charging", 2)
 
-    assert bench.station.points[1].state.phase == Phase.AVAILABLE
+    assert bench.control_loop.points[1].state.phase == Phase.AVAILABLE
     assert ChargingSession.objects.get().connector_id == 2
 
 
@@ -207,7 +207,7 @@ async def test_a_card_means_the_car_that_waits_longest(bench: Bench) -> None:
     bench.hall.reader.tap(CARD)
     await bench.phase("charging", 2)
 
-    assert bench.station.points[1].state.phase == Phase.PLUGGED
+    assert bench.control_loop.points[1].state.phase == Phase.PLUGGED
 
 
 @in_virtual_time
@@ -219,7 +219,7 @@ async def test_a_card_means_the_plugs_of_this_moment_not_those_of_the_last_poll(
 
     bench.hall.outlets[2].unplug()
     bench.hall.outlets[1].plug()
-    outcome = await bench.station.admission.present_tag(CARD, None, origin="reader")
+    outcome = await bench.control_loop.admission.present_tag(CARD, None, origin="reader")
 
     assert outcome.data == {"connector_id": 1}
 
@@ -231,7 +231,7 @@ async def test_a_card_ends_its_own_session_when_no_car_waits(bench: Bench) -> No
     bench.hall.reader.tap(CARD)
     await bench.phase("finishing", 1)
 
-    assert bench.station.points[2].state.phase == Phase.CHARGING
+    assert bench.control_loop.points[2].state.phase == Phase.CHARGING
 
 
 @in_virtual_time

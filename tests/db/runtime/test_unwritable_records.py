@@ -32,7 +32,7 @@ async def test_a_session_that_cannot_be_written_gets_no_energy(bench: Bench) -> 
     assert outcome.reason is Refusal.RECORDS_UNWRITABLE
     assert all(current == 0 for _, current, _ in outlet.history)
     assert not outlet.released
-    assert bench.station.points[1].session is None
+    assert bench.control_loop.points[1].session is None
     assert bench.messages() == []
 
 
@@ -43,11 +43,11 @@ async def test_the_station_takes_cards_again_when_records_can_be_written(bench: 
     bench.database.refuses = lambda verb: verb in {"begin_session", "log"}
     await bench.command(PresentTag(id_tag=CARD))
     await asyncio.sleep(3)
-    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.station.active_faults
-    assert "records_unwritable" in bench.station.not_ready()
+    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.active_faults
+    assert "records_unwritable" in bench.control_loop.not_ready()
 
     bench.database.refuses = None
-    await bench.until(lambda: not bench.station.not_ready())
+    await bench.until(lambda: not bench.control_loop.not_ready())
     assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
     await bench.phase("charging")
 
@@ -112,7 +112,7 @@ async def test_a_session_ends_when_records_stay_unwritable(bench: Bench) -> None
     await asyncio.sleep(15)
     assert bench.hall.outlets[1].current == 0
     await asyncio.sleep(80)
-    assert bench.station.points[1].state.phase == Phase.FINISHING
+    assert bench.control_loop.points[1].state.phase == Phase.FINISHING
     assert not bench.hall.outlets[1].bolt_in
 
     bench.database.refuses = None
@@ -129,7 +129,7 @@ async def test_a_card_that_cannot_be_looked_up_is_refused(bench: Bench) -> None:
     assert outcome.reason is Refusal.RECORDS_UNWRITABLE
 
     bench.database.refuses = None
-    await bench.until(lambda: not bench.station.not_ready())
+    await bench.until(lambda: not bench.control_loop.not_ready())
     assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
 
 
@@ -168,5 +168,5 @@ async def test_the_control_loop_survives_a_database_that_is_away_for_a_while(ben
     bench.database.refuses = None
 
     await bench.until(lambda: bench.messages("StopTransaction"), seconds=60)
-    await bench.until(lambda: not bench.station.not_ready())
+    await bench.until(lambda: not bench.control_loop.not_ready())
     assert len(bench.messages("StartTransaction")) == len(bench.messages("StopTransaction")) == 1

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from hardware.runtime.admission import Wish
+from hardware.runtime.admission import StartRequest
 from hardware.runtime.point import LOCK_MOVES_S
 from station import clock
 from station.concurrency import BackgroundTasks
@@ -41,8 +41,8 @@ from station.domain.reservations import Condition, Reservation, ReserveStatus, c
 from station.services import configuration, reservations, sessions
 
 if TYPE_CHECKING:
+    from hardware.runtime.control_loop import ControlLoop
     from hardware.runtime.point import ChargingPoint
-    from hardware.runtime.station import Station
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +58,10 @@ PERSON_WAITS_S = 3.5
 _ACCEPTED = Outcome(status=Status.ACCEPTED)
 
 
-class Orders:
+class CommandHandlers:
     """One method per command."""
 
-    def __init__(self, station: "Station") -> None:
+    def __init__(self, station: "ControlLoop") -> None:
         self._station = station
         self._tasks = BackgroundTasks(log)
         self._verbs: dict[type[Command], Callable[[Any, str], Awaitable[Outcome]]] = {
@@ -98,7 +98,9 @@ class Orders:
                 return rejected(Refusal.CONNECTOR_UNKNOWN)
         if command.charging_profile is not None and not await self._profile_fits(command, point):
             return rejected(Refusal.PROFILE_INVALID)
-        wish = Wish(id_tag=command.id_tag, origin=origin, profile=command.charging_profile, judge=command.authorize)
+        wish = StartRequest(
+            id_tag=command.id_tag, origin=origin, profile=command.charging_profile, judge=command.authorize
+        )
         # A person at the page waits for the verdict on the card; a backend only wants to know that it is tried.
         patience_s = PERSON_WAITS_S if origin == Origin.WEB else 0.0
         return await self._station.admission.start_remotely(command.id_tag, point, wish, patience_s=patience_s)
@@ -196,7 +198,7 @@ class Orders:
         if command.connector_id == 0:
             self._station.operative = command.operative
         await self._station.store_availability()
-        await self._station.bookings.end_hopeless()
+        await self._station.reservations_cache.end_hopeless()
         for point in points:
             self._station.changed(point)
         self._station.station_changed()
@@ -243,7 +245,7 @@ class Orders:
         if status is not ReserveStatus.ACCEPTED:
             return Outcome(status=Status.REJECTED, reason=Refusal.CONNECTOR_OCCUPIED, data={"ocpp": status.value})
         await self._station.database(reservations.store, wanted)
-        await self._station.bookings.reload()
+        await self._station.reservations_cache.reload()
         return Outcome(status=Status.ACCEPTED, data={"ocpp": status.value})
 
     def _conditions(self) -> dict[int, Condition]:
@@ -263,7 +265,7 @@ class Orders:
         removed = await self._station.database(reservations.delete, [command.reservation_id])
         if not removed:
             return rejected(Refusal.MALFORMED)
-        await self._station.bookings.reload()
+        await self._station.reservations_cache.reload()
         return _ACCEPTED
 
     async def _prepare_update(self, command: PrepareUpdate, _origin: str) -> Outcome:

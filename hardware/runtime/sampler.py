@@ -22,8 +22,8 @@ from station.domain.units import PAUSE, WattHour
 from station.services import configuration, sessions
 
 if TYPE_CHECKING:
+    from hardware.runtime.control_loop import ControlLoop
     from hardware.runtime.point import ChargingPoint
-    from hardware.runtime.station import Station
 
 # A reading younger than this is taken for a sample; an older one is read anew.
 FRESH_S = 0.7
@@ -88,7 +88,7 @@ class _Grid:
 class Sampler:
     """Records samples on the grid of each transaction and on the clock's grid; missed ones are not made up for."""
 
-    def __init__(self, station: "Station") -> None:
+    def __init__(self, station: "ControlLoop") -> None:
         self._station = station
         self._wake = asyncio.Event()
         # The next moment of every grid; a moment that has come is sampled even when something else was being done.

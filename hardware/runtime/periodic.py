@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError
 from django.db.models import Count, Max
 
-from hardware.runtime import publisher as publishing
+from hardware.runtime import snapshot_publisher as publishing
 from station import clock
 from station.domain import connector as machine
 from station.domain.faults import FaultCode
@@ -14,8 +14,8 @@ from station.models import ChargingProfileRow
 from station.services import configuration, event_log
 
 if TYPE_CHECKING:
+    from hardware.runtime.control_loop import ControlLoop
     from hardware.runtime.point import ChargingPoint
-    from hardware.runtime.station import Station
 
 TICK_S = 1.0
 # Bells are rarely lost, and looking costs the processor time of a charging station.
@@ -26,10 +26,10 @@ WEAK_SIGNAL, GOOD_SIGNAL = 20, 30
 FAULT_ENDS_SESSION_S = 60.0
 
 
-class Upkeep:
+class Periodic:
     """Steps once a second; a step that fails for want of a database is made up for by the next one."""
 
-    def __init__(self, station: "Station") -> None:
+    def __init__(self, station: "ControlLoop") -> None:
         self._station = station
         self._faulted_since: dict[int, float] = {}
         self._configuration: configuration.Watch | None = None
@@ -45,7 +45,7 @@ class Upkeep:
     async def step(self) -> None:
         """Do what is due."""
         station = self._station
-        await station.bookings.expire()
+        await station.reservations_cache.expire()
         for point in station.points.values():
             await self._end_what_stays_faulted(point)
         if station.journal_broken:
@@ -63,7 +63,7 @@ class Upkeep:
         """Apply what other processes wrote, should their bell have been lost."""
         if await self._station.write(self._has_news):
             await self._station.read_again()
-        await self._station.verdicts.catch_up()
+        await self._station.start_responses.catch_up()
 
     def _has_news(self) -> bool:
         if self._configuration is None:

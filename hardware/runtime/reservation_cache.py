@@ -7,13 +7,13 @@ from station.domain.reservations import Reservation, expired
 from station.services import reservations
 
 if TYPE_CHECKING:
-    from hardware.runtime.station import Station
+    from hardware.runtime.control_loop import ControlLoop
 
 
-class Bookings:
+class ReservationCache:
     """Mirrors the table and lets the charging points show what is reserved."""
 
-    def __init__(self, station: "Station") -> None:
+    def __init__(self, station: "ControlLoop") -> None:
         self._station = station
         self.all: tuple[Reservation, ...] = ()
 

@@ -22,8 +22,8 @@ from station.services.flushing import without_flush
 from station.ui import words
 
 if TYPE_CHECKING:
+    from hardware.runtime.control_loop import ControlLoop
     from hardware.runtime.point import ChargingPoint
-    from hardware.runtime.station import Station
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def record_of_point(point: "ChargingPoint", at: datetime) -> StatusRecord:
     )
 
 
-def record_of_station(station: "Station", at: datetime) -> StatusRecord:
+def record_of_station(station: "ControlLoop", at: datetime) -> StatusRecord:
     """Describe the station as a whole (OCPP connector 0)."""
     status = "Faulted" if station.blocked else "Available" if station.operative else "Unavailable"
     return _record(
@@ -189,7 +189,7 @@ def store_equipment(point: "ChargingPoint") -> None:
 class Publisher:
     """Writes statuses in the order they came about and keeps the live picture fresh."""
 
-    def __init__(self, station: "Station") -> None:
+    def __init__(self, station: "ControlLoop") -> None:
         self._station = station
         self._queue: asyncio.Queue[StatusRecord] = asyncio.Queue()
         self._last: dict[int, StatusRecord] = {}
@@ -280,7 +280,7 @@ def _durable(record: StatusRecord) -> tuple[object, ...]:
     return (*record.told, record.phase, record.faults, record.operative, record.scheduled_operative)
 
 
-def picture(station: "Station", revision: int) -> dict[str, Any]:
+def picture(station: "ControlLoop", revision: int) -> dict[str, Any]:
     """Draw everything that moves, as JSON values."""
     not_ready = station.not_ready()
     return {
@@ -298,7 +298,7 @@ def picture(station: "Station", revision: int) -> dict[str, Any]:
     }
 
 
-def _point_picture(station: "Station", point: "ChargingPoint") -> dict[str, Any]:
+def _point_picture(station: "ControlLoop", point: "ChargingPoint") -> dict[str, Any]:
     status, reading, session = point.status, point.reading, point.session
     limits = station.present_limits.get(point.number)
     permission = point.state.permission

@@ -9,16 +9,16 @@ from station.domain import connector as machine
 from station.services import configuration, sessions
 
 if TYPE_CHECKING:
+    from hardware.runtime.control_loop import ControlLoop
     from hardware.runtime.point import ChargingPoint
-    from hardware.runtime.station import Station
 
 ACCEPTED = "Accepted"
 
 
-class Verdicts:
+class StartResponses:
     """Acts on StartTransaction.conf (OCPP 1.6 section 5.19, errata 3.17)."""
 
-    def __init__(self, station: "Station") -> None:
+    def __init__(self, station: "ControlLoop") -> None:
         self._station = station
 
     async def start_answered(self, data: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ class Verdicts:
                     {"session_id": session.id, "transaction_id": transaction_id, "status": status}
                 )
 
-    async def turn_away(self, point: "ChargingPoint") -> None:
+    async def stop_refused_session(self, point: "ChargingPoint") -> None:
         """End the session of a refused card, or take its energy, as StopTransactionOnInvalidId says."""
         session = point.session
         if session is None:
@@ -76,7 +76,7 @@ class Verdicts:
             session.energy_ceiling_wh = point.register_wh + allowed
             await self._station.write(sessions.store_refusal, session.id, clock.now(), session.energy_ceiling_wh)
         else:
-            await self.turn_away(point)
+            await self.stop_refused_session(point)
 
     def _point_of(self, session_id: int) -> "ChargingPoint | None":
         points = self._station.points.values()

@@ -11,18 +11,18 @@ from redis.exceptions import RedisError
 
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
-from hardware.runtime.bookings import Bookings
+from hardware.runtime.command_handlers.charging import CommandHandlers
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.lamp import Lamps, pattern_of
 from hardware.runtime.limits import LimitBook, read_framework
-from hardware.runtime.metering import NOTE_S, Plan, Sampler, read_plan
-from hardware.runtime.orders import Orders
+from hardware.runtime.periodic import Periodic
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.pollers import ReaderPoll, poll_controller, poll_io, poll_meter
-from hardware.runtime.publisher import Publisher, record_of_point, record_of_station
 from hardware.runtime.recovery import Recovery
-from hardware.runtime.upkeep import Upkeep
-from hardware.runtime.verdicts import Verdicts
+from hardware.runtime.reservation_cache import ReservationCache
+from hardware.runtime.sampler import NOTE_S, Plan, Sampler, read_plan
+from hardware.runtime.snapshot_publisher import Publisher, record_of_point, record_of_station
+from hardware.runtime.start_responses import StartResponses
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain.commands import Outcome, Refusal, rejected
@@ -49,7 +49,7 @@ RESET_AGAIN_S = 5.0
 CONFLICT_SHOWN_S = 2.0
 
 
-class Station:
+class ControlLoop:
     """The live station. `run` never returns by itself; `stop` leaves the hardware in its safe state."""
 
     def __init__(self, devices: Devices, *, host: Host, redis: Any, has_lock: bool) -> None:
@@ -83,9 +83,9 @@ class Station:
         self.starting: set[int] = set()
         self.authorizer = Authorizer(self.database, redis)
         self.admission = Admission(self)
-        self.orders = Orders(self)
-        self.bookings = Bookings(self)
-        self.verdicts = Verdicts(self)
+        self.command_handlers = CommandHandlers(self)
+        self.reservations_cache = ReservationCache(self)
+        self.start_responses = StartResponses(self)
         self.publisher = Publisher(self)
         self.sampler = Sampler(self)
         self.readers = [
@@ -127,7 +127,7 @@ class Station:
                 group.create_task(poll_io(self._io, heard=self._inputs))
             group.create_task(self.sampler.run())
             group.create_task(self._keep_limits())
-            group.create_task(Upkeep(self).run())
+            group.create_task(Periodic(self).run())
 
     async def stop(self) -> None:
         """Leave registers and sessions written; energy goes on at the controllers, the next start takes it over."""
@@ -137,7 +137,7 @@ class Station:
 
     async def _load(self) -> None:
         await self._read_configuration()
-        await self.bookings.reload()
+        await self.reservations_cache.reload()
         for point in self.points.values():
             row = await self.database(sessions.connector, point.number)
             point.operative, point.scheduled_operative = row.operative, row.scheduled_operative
@@ -218,7 +218,7 @@ class Station:
         framework = await self.write(read_framework)
         if framework is not None:
             self.limits.framework = framework
-        await self.bookings.reload()
+        await self.reservations_cache.reload()
 
     def journal_failed(self, error: Exception) -> None:
         """Refuse new sessions until the journal can be written again."""
@@ -236,7 +236,7 @@ class Station:
     @property
     def reservations(self) -> tuple[Reservation, ...]:
         """The reservations that hold."""
-        return self.bookings.all
+        return self.reservations_cache.all
 
     @property
     def active_faults(self) -> frozenset[FaultCode]:
@@ -289,7 +289,7 @@ class Station:
             return
         if session.energy_ceiling_wh is not None and point.reading.import_energy >= session.energy_ceiling_wh:
             session.energy_ceiling_wh = None
-            await self.verdicts.turn_away(point)
+            await self.start_responses.stop_refused_session(point)
         elif clock.monotonic_s() - session.last_noted_s >= NOTE_S:
             session.last_noted_s = clock.monotonic_s()
             await self._note(point)
@@ -303,7 +303,7 @@ class Station:
     async def _faults_changed(self, point: ChargingPoint) -> None:
         self.changed(point)
         await self.apply_limits()
-        await self.bookings.end_hopeless()
+        await self.reservations_cache.end_hopeless()
 
     async def _station_fault(self, witness: str, codes: frozenset[FaultCode]) -> None:
         self.set_fault(witness, codes)
@@ -369,7 +369,7 @@ class Station:
             outcome = rejected(Refusal.TOO_LATE)
         else:
             try:
-                outcome = await self.orders.carry_out(envelope.command, envelope.origin.value)
+                outcome = await self.command_handlers.carry_out(envelope.command, envelope.origin.value)
             except DatabaseError as error:
                 self.journal_failed(error)
                 outcome = rejected(Refusal.RECORDS_UNWRITABLE)
@@ -386,7 +386,7 @@ class Station:
             case "authorized":
                 self.authorizer.answered(data)
             case "start_answered":
-                await self.verdicts.start_answered(data)
+                await self.start_responses.start_answered(data)
             case "configuration" | "profiles":
                 await self.read_again()
             case _:
