@@ -7,6 +7,8 @@ from station.domain.configuration.row_kinds import flag, measurand_list, number,
 _DAY_S = 86_400
 _PROFILES = ("Core", "FirmwareManagement", "LocalAuthListManagement", "Reservation", "SmartCharging", "RemoteTrigger")
 _PROTOCOLS = ("FTP", "FTPS", "HTTP", "HTTPS", "SFTP")
+# Backends show an idle point by its clock-aligned values, so these hold what an energy manager wants to see, too.
+_MEASURED = "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage,Current.Offered,Power.Offered"
 _READ_ONLY, _READ_WRITE = Access.READ_ONLY, Access.READ_WRITE
 _MANUAL, _OCPP, _SECURITY = Source.MANUAL, Source.OCPP, Source.SECURITY
 
@@ -171,9 +173,7 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         source=_OCPP,
         unit="Wh",
     ),
-    measurand_list(
-        "MeterValuesAlignedData", "Energy.Active.Import.Register", "What clock-aligned meter values hold.", _OCPP
-    ),
+    measurand_list("MeterValuesAlignedData", _MEASURED, "What clock-aligned meter values hold.", _OCPP),
     number("MeterValuesAlignedDataMaxLength", 16, 1, 100, "Most items of MeterValuesAlignedData.", access=_READ_ONLY),
     number(
         "MeterValueSampleInterval",
@@ -185,12 +185,7 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         effect=Effect.METERING,
         aliases=("MeterValuesSampleInterval",),
     ),
-    measurand_list(
-        "MeterValuesSampledData",
-        "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage",
-        "What the meter values of a session hold.",
-        _MANUAL,
-    ),
+    measurand_list("MeterValuesSampledData", _MEASURED, "What the meter values of a session hold.", _MANUAL),
     number("MeterValuesSampledDataMaxLength", 16, 1, 100, "Most items of MeterValuesSampledData.", access=_READ_ONLY),
     number(
         "MinimumStatusDuration",
@@ -267,7 +262,7 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         3,
         0,
         1000,
-        "Kept but ignored (calibration law): a transaction message is never given up.",
+        "After so many refusals a transaction message is set aside, kept and sent again later; never given up.",
     ),
     number(
         "TransactionMessageRetryInterval",
