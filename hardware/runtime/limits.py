@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from station.domain.allocation import Budget, Demand, Policy, State, step, supply_phases
-from station.domain.charging_profiles import Installed, limit_at, next_change_after, parse_profile, station_limit_at
+from station.domain.charging_profiles import Installed, limit_at, next_change_after, station_limit_at
 from station.domain.limits import EffectiveLimit, LimitSource, effective, floor_to_step
 from station.domain.units import PAUSE, MilliAmpere
-from station.models import ChargingProfileRow
-from station.services import configuration, identity
+from station.services import charging_profiles, configuration, identity
 
 if TYPE_CHECKING:
     from hardware.runtime.point import ChargingPoint
@@ -42,10 +41,7 @@ def read_framework() -> Framework:
     return Framework(
         mains=MilliAmpere(configuration.get_int("/power/station/mainsMaxCurrent")),
         rating=MilliAmpere(identity.load().rated_current_a * _SECOND),
-        profiles=tuple(
-            Installed(connector_id=row.connector_id, profile=parse_profile(row.profile), installed_at=row.installed_at)
-            for row in ChargingProfileRow.objects.order_by("id")
-        ),
+        profiles=charging_profiles.installed(),
         rotations=rotations,
     )
 

@@ -14,43 +14,16 @@ from station.domain.charging_profiles import Installed, Purpose, RateUnit, Rejec
 from station.domain.limits import LimitSource, effective
 from station.domain.units import MilliAmpere
 from station.models import ChargingProfileRow, ChargingSession
-from station.services import configuration
+from station.services import charging_profiles, configuration
 
 _LONGEST_SCHEDULE_S = 366 * 86_400
 _MA_PER_A = 1000
 _LOCAL_SOURCES = frozenset(source.value for source in LimitSource) - {LimitSource.CHARGING_PROFILE.value}
 
 
-def installed() -> tuple[Installed, ...]:
-    """Read every installed profile."""
-    return tuple(_installed(row) for row in ChargingProfileRow.objects.order_by("id"))
-
-
-def _installed(row: ChargingProfileRow) -> Installed:
-    return Installed(
-        connector_id=row.connector_id, profile=profiles.parse_profile(row.profile), installed_at=row.installed_at
-    )
-
-
-def _context() -> profiles.Context:
-    present = configuration.snapshot()
-    running = ChargingSession.objects.running().values_list("connector_id", "transaction_id")
-    return profiles.Context(
-        connectors=int(present["NumberOfConnectors"]),
-        running=dict(running),
-        installed=installed(),
-        max_stack_level=int(present["ChargeProfileMaxStackLevel"]),
-        max_periods=int(present["ChargingScheduleMaxPeriods"]),
-        max_installed=int(present["MaxChargingProfilesInstalled"]),
-        units=profiles.allowed_units(present["ChargingScheduleAllowedChargingRateUnit"]),
-        smart_charging="SmartCharging" in present.items_in("SupportedFeatureProfiles"),
-        stack_per_connector=present["ChargingProfileStackPerConnector"] == "true",
-    )
-
-
 def refuse_remote_profile(raw: Payload, connector_id: int | None) -> bool:
     """Tell whether the profile of a RemoteStartTransaction makes the whole call unacceptable (errata 3.41)."""
-    return profiles.check_remote_start(_parse(raw), connector_id or 1, _context()) is not None
+    return profiles.check_remote_start(_parse(raw), connector_id or 1, charging_profiles.context()) is not None
 
 
 def _parse(raw: Payload) -> profiles.ChargingProfile:
@@ -75,7 +48,7 @@ async def set_charging_profile(request: Request) -> Reply:
 
 @transaction.atomic
 def _install(connector_id: int, raw: Payload, at: datetime) -> profiles.Rejection | None:
-    profile, context = _parse(raw), _context()
+    profile, context = _parse(raw), charging_profiles.context()
     rejection = profiles.check_acceptance(profile, connector_id, context)
     if rejection is not None:
         return rejection
@@ -125,7 +98,7 @@ async def clear_charging_profile(request: Request) -> Reply:
 
 @transaction.atomic
 def _clear(wanted: profiles.ClearFilter) -> int:
-    _, gone = profiles.clear(installed(), wanted)
+    _, gone = profiles.clear(charging_profiles.installed(), wanted)
     return _remove(gone)
 
 
@@ -149,7 +122,7 @@ async def get_composite_schedule(request: Request) -> Reply:
 def _composite(
     connector_id: int, duration_s: int, unit: RateUnit, live: dict[str, Any], at: datetime
 ) -> Payload | None:
-    context = _context()
+    context = charging_profiles.context()
     if not 0 <= connector_id <= context.connectors or duration_s < 0 or unit not in context.units:
         return None
     starts = ChargingSession.objects.running().values_list("connector_id", "started_at")
