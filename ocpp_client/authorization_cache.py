@@ -5,7 +5,8 @@ from typing import Any
 
 from ocpp_client.ports import LocalList
 from station.domain.authorization import AuthorizationStatus
-from station.domain.moments import from_wire
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
+from station.domain.moments import lenient
 from station.models import CachedAuthorization
 from station.services import configuration
 from station.services.flushing import without_flush
@@ -33,21 +34,13 @@ def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList)
         id_tag=id_tag.casefold(),
         defaults={
             "status": status,
-            "parent_id_tag": str(info.get("parentIdTag") or "")[:20],
-            "expires_at": expiry_of(info),
+            "parent_id_tag": str(info.get("parentIdTag") or "")[:MAX_ID_TAG_LENGTH],
+            # An expiry that is no date counts as none.
+            "expires_at": lenient(info.get("expiryDate")),
             "updated_at": at,
         },
     )
     _evict()
-
-
-def expiry_of(info: dict[str, Any]) -> datetime | None:
-    """Read the expiry date of an idTagInfo; a date that is none counts as none."""
-    text = info.get("expiryDate")
-    try:
-        return from_wire(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
 
 
 def clear() -> bool:

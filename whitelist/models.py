@@ -5,6 +5,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
+
 
 class Source(models.TextChoices):
     """Who maintains an entry; SendLocalList touches only the backend's entries and those it names."""
@@ -32,9 +34,9 @@ class Card(models.Model):
     called GID on the page.
     """
 
-    uid = models.CharField(max_length=20)
-    key = models.CharField(max_length=20, unique=True)
-    group = models.CharField(max_length=20, default="", blank=True)
+    uid = models.CharField(max_length=MAX_ID_TAG_LENGTH)
+    key = models.CharField(max_length=MAX_ID_TAG_LENGTH, unique=True)
+    group = models.CharField(max_length=MAX_ID_TAG_LENGTH, default="", blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     authorization = models.CharField(max_length=20, default="Accepted")
     source = models.CharField(max_length=10, choices=Source, default=Source.LOCAL)
@@ -54,7 +56,7 @@ class MasterKeyNote(models.Model):
     """The one row that remembers which master key was entered, so that a deleted one stays away (primary key 1)."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    key = models.CharField(max_length=20)
+    key = models.CharField(max_length=MAX_ID_TAG_LENGTH)
     entered_at = models.DateTimeField()
 
     class Meta:

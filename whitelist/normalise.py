@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from station.domain.authorization import MAX_ID_TAG_LENGTH
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 
 # Readers, stickers and spreadsheets write 04:A2:B3, 04-A2-B3 or 04 A2 B3 for the card that the reader calls 04A2B3.
 _SEPARATORS = re.compile(r"[ :.-]")

@@ -23,6 +23,7 @@ from hardware.protocols.twn4 import (
     search_tag,
     set_tag_types,
 )
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.domain.ports import DeviceError, DeviceNoiseError, DeviceRefusedError, ReaderSignal, Tag
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 # a reader ill after 2 s of silence, which are two unanswered attempts.
 TIMEOUT_S = 0.5
 ATTEMPTS = 2
-# OCPP 1.6 limits an idTag to 20 characters (CiString20Type): ten bytes as hexadecimal text.
-MAX_ID_TAG_LENGTH = 20
 # Bytes asked for: enough to see that an id is too long, instead of getting it cut (usual request 10h, rfid.md).
 _SEARCH_BYTES = 0x14
 

@@ -25,7 +25,7 @@ from station.domain.authorization import (
     decide,
     is_list_conflict,
 )
-from station.domain.moments import from_wire
+from station.domain.moments import lenient
 from station.models import BackendState, CachedAuthorization
 from station.services import configuration, live
 from whitelist import lookup
@@ -84,14 +84,6 @@ def _entry(cached: CachedAuthorization | None) -> Entry | None:
         expires_at=cached.expires_at,
         parent_id_tag=cached.parent_id_tag or None,
     )
-
-
-def _moment(text: str | None) -> datetime | None:
-    """Read an expiry date; the schema lets any text pass, and one that is no date counts as none."""
-    try:
-        return from_wire(text) if text else None
-    except ValueError:
-        return None
 
 
 class Authorizer:
@@ -183,7 +175,8 @@ class Authorizer:
         future.set_result(
             BackendAnswer(
                 status=AuthorizationStatus(data["status"]),
-                expires_at=_moment(data.get("expiry")),
+                # The schema lets any text pass, and an expiry that is no date counts as none.
+                expires_at=lenient(data.get("expiry")),
                 parent_id_tag=data.get("parent") or None,
             )
         )

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from hardware.protocols.twn4 import Led
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 
 # A swiped card stays in the field this long, and until the reader was asked once, but not longer than the second value.
 HELD_S = 0.300
@@ -11,8 +12,6 @@ HELD_AT_MOST_S = 2.0
 # The same card again is a swipe of its own only after readers have taken its absence for more than a trembling hand;
 # whoever listens to a reader measures that for each card, whatever other cards came in between.
 SAME_CARD_AWAY_S = 0.700
-# OCPP 1.6 limits an idTag to 20 characters (CiString20Type).
-MAXIMUM_UID_LENGTH = 20
 
 
 NO_LED = Led(0)
@@ -23,7 +22,7 @@ class TagUnusableError(Exception):
 
     def __init__(self, uid: str) -> None:
         super().__init__(
-            f"a uid has 1 to {MAXIMUM_UID_LENGTH} printable ASCII characters, this one has {len(uid)}: {uid[:40]!r}"
+            f"a uid has 1 to {MAX_ID_TAG_LENGTH} printable ASCII characters, this one has {len(uid)}: {uid[:40]!r}"
         )
 
 
@@ -41,7 +40,7 @@ class ReaderField:
 
     def swipe(self, uid: str, *, now_s: float) -> None:
         """Hold a tag before the reader, after those that are already there; raises TagUnusableError."""
-        if not 1 <= len(uid) <= MAXIMUM_UID_LENGTH or not uid.isascii() or not uid.isprintable():
+        if not 1 <= len(uid) <= MAX_ID_TAG_LENGTH or not uid.isascii() or not uid.isprintable():
             raise TagUnusableError(uid)
         self.waiting.append(uid)
         self.advance(now_s=now_s)

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-# OCPP 1.6 section 7.28 limits an idTag to 20 characters (CiString20Type). A longer card number is refused, not cut.
-MAX_ID_TAG_LENGTH = 20
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 
 
 class IdentificationMode(StrEnum):

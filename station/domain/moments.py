@@ -1,6 +1,12 @@
 """Moments on the wire: always UTC, always with Z, milliseconds."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+# Python's calendar ends at the years 1 and 9999, and a moment at its very edge cannot be shown in another zone. Nobody
+# means these days by themselves: they stand for "always" and "never".
+_MARGIN = timedelta(days=1)
+EARLIEST = datetime.min.replace(tzinfo=UTC) + _MARGIN
+LATEST = datetime.max.replace(tzinfo=UTC) - _MARGIN
 
 
 def to_wire(moment: datetime) -> str:
@@ -9,6 +15,25 @@ def to_wire(moment: datetime) -> str:
 
 
 def from_wire(text: str) -> datetime:
-    """Read an ISO 8601 dateTime; a stamp without a zone is taken as UTC. Raises ValueError."""
+    """Read an ISO 8601 dateTime; a stamp without a zone means UTC (OCPP 1.6 section 3.15). Raises ValueError.
+
+    A date at the edge of the calendar or beyond it (0001-01-01T00:00:00+01:00) becomes `EARLIEST` or `LATEST`: it is a
+    bound, and the nearest that can be computed with says the same.
+    """
     moment = datetime.fromisoformat(text.strip())
+    naive = moment.replace(tzinfo=None)
+    if naive < EARLIEST.replace(tzinfo=None) + _MARGIN:
+        return EARLIEST
+    if naive > LATEST.replace(tzinfo=None) - _MARGIN:
+        return LATEST
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def lenient(text: object) -> datetime | None:
+    """Read a dateTime that somebody else wrote; None where there is none or it is no dateTime."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return from_wire(text)
+    except ValueError:
+        return None

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
+
 
 class ChargingProfileRow(models.Model):
     """One installed charging profile (OCPP 1.6 section 3.13); `profile` is the csChargingProfiles object.
@@ -39,8 +41,8 @@ class ReservationRow(models.Model):
 
     reservation_id = models.BigIntegerField(primary_key=True)
     connector_id = models.PositiveSmallIntegerField()
-    id_tag = models.CharField(max_length=20)
-    parent_id_tag = models.CharField(max_length=20, default="", blank=True)
+    id_tag = models.CharField(max_length=MAX_ID_TAG_LENGTH)
+    parent_id_tag = models.CharField(max_length=MAX_ID_TAG_LENGTH, default="", blank=True)
     expires_at = models.DateTimeField()
 
     class Meta:

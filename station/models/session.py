@@ -6,6 +6,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F, Q
 
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
+
 
 class SessionQuerySet(models.QuerySet["ChargingSession"]):
     """Speaking filters over sessions."""
@@ -29,8 +31,8 @@ class ChargingSession(models.Model):
     """
 
     connector_id = models.PositiveSmallIntegerField()
-    id_tag = models.CharField(max_length=20)
-    parent_id_tag = models.CharField(max_length=20, default="", blank=True)
+    id_tag = models.CharField(max_length=MAX_ID_TAG_LENGTH)
+    parent_id_tag = models.CharField(max_length=MAX_ID_TAG_LENGTH, default="", blank=True)
     authorized_by = models.CharField(max_length=40, default="", blank=True)
     origin = models.CharField(max_length=20, default="", blank=True)
     reservation_id = models.BigIntegerField(null=True, blank=True)
@@ -42,7 +44,7 @@ class ChargingSession(models.Model):
     stopped_at = models.DateTimeField(null=True, blank=True)
     meter_stop_wh = models.PositiveBigIntegerField(null=True, blank=True)
     stop_reason = models.CharField(max_length=20, default="", blank=True)
-    stop_id_tag = models.CharField(max_length=20, default="", blank=True)
+    stop_id_tag = models.CharField(max_length=MAX_ID_TAG_LENGTH, default="", blank=True)
     deauthorized_at = models.DateTimeField(null=True, blank=True)
     energy_allowed_wh = models.PositiveBigIntegerField(null=True, blank=True)
 

@@ -13,6 +13,7 @@ from station.domain import file_jobs as machine
 from station.domain.commands import PrepareUpdate
 from station.domain.file_jobs import Event, Kind, Retrying, Step
 from station.domain.firmware import ImageRefused
+from station.domain.moments import lenient
 from station.models import ChargingSession, FileJob
 from station.services import configuration, event_log, file_jobs, security_log, signing, transfers
 from station.services.diagnostics import locations
@@ -104,7 +105,7 @@ class Work:
 
     def _waits_for(self, name: str) -> bool:
         """Put the job off until a date of the request, saying so once; answer False when it has come."""
-        date = file_jobs.moment(self._job.data.get(name))
+        date = lenient(self._job.data.get(name))
         if date is None or date <= self._bench.now():
             return False
         if self._job.data.get("announced") == name:
@@ -234,7 +235,7 @@ class Work:
         """Take the free points out of service and wait until nobody charges (whitepaper L01.FR.06/07)."""
         now = self._bench.now()
         is_charging = ChargingSession.objects.running().exists()
-        asked_at = file_jobs.moment(self._job.data.get("asked_at"))
+        asked_at = lenient(self._job.data.get("asked_at"))
         if is_charging and asked_at and now - asked_at < _ASK_AGAIN:
             self._postpone(_POLL)
             return
@@ -278,7 +279,7 @@ class Work:
 
     def _reboot(self) -> None:
         reboots, now = self._job.data.get("reboots", 0), self._bench.now()
-        asked_at = file_jobs.moment(self._job.data.get("reboot_at"))
+        asked_at = lenient(self._job.data.get("reboot_at"))
         if asked_at and now - asked_at < _REBOOT_PATIENCE:
             # It is going down, or coming up: a process of the worker may be quicker than the rest of the computer.
             self._postpone(_POLL)

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from station.domain import file_jobs as machine
 from station.domain.file_jobs import ENDED, Event, Kind, Step
-from station.domain.moments import from_wire
+from station.domain.moments import lenient
 from station.models import FileJob
 from station.services import event_log, identity, security_log, signing
 
@@ -51,7 +51,7 @@ class Owed:
 
 def submit_diagnostics(request: dict[str, Any], at: datetime) -> str | None:
     """Begin an upload of logs (GetDiagnostics), in place of a running one; answer the file name, or None."""
-    start, stop = moment(request.get("startTime")), moment(request.get("stopTime"))
+    start, stop = lenient(request.get("startTime")), lenient(request.get("stopTime"))
     if _is_empty(start, stop, at):
         return None
     name = file_name()
@@ -64,7 +64,7 @@ def submit_diagnostics(request: dict[str, Any], at: datetime) -> str | None:
 def submit_log(request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
     """Begin an upload of logs or of the security log (GetLog); answer a LogStatus and the file name."""
     log = request["log"]
-    start, stop = moment(log.get("oldestTimestamp")), moment(log.get("latestTimestamp"))
+    start, stop = lenient(log.get("oldestTimestamp")), lenient(log.get("latestTimestamp"))
     if _is_empty(start, stop, at):
         return "Rejected", None
     is_security = request["logType"] == "SecurityLog"
@@ -282,16 +282,6 @@ def _payload(job: FileJob, status: str) -> dict[str, Any]:
     return {"status": status} | number
 
 
-def moment(text: object) -> datetime | None:
-    """Read a moment of a request; None where there is none or it is no moment."""
-    if not isinstance(text, str):
-        return None
-    try:
-        return from_wire(text)
-    except ValueError:
-        return None
-
-
 def _is_empty(start: datetime | None, stop: datetime | None, at: datetime) -> bool:
     return (start is not None and start > at) or (start is not None and stop is not None and stop < start)
 
@@ -299,7 +289,7 @@ def _is_empty(start: datetime | None, stop: datetime | None, at: datetime) -> bo
 def _plan(*, retrieve_at: object, install_at: object) -> dict[str, Any]:
     dates = {"retrieve_at": retrieve_at, "install_at": install_at}
     # The ticket names this installation for good: numbers of rows may come again after a factory reset.
-    return {"ticket": str(uuid.uuid4())} | {name: date for name, date in dates.items() if moment(date)}
+    return {"ticket": str(uuid.uuid4())} | {name: date for name, date in dates.items() if lenient(date)}
 
 
 def _window(start: datetime | None, stop: datetime | None) -> dict[str, Any]:

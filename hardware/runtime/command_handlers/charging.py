@@ -11,9 +11,7 @@ from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain import connector as machine
 from station.domain.charging_profiles import (
-    Context,
     ProfileFormatError,
-    allowed_units,
     check_remote_start,
     parse_profile,
 )
@@ -36,9 +34,10 @@ from station.domain.commands import (
 )
 from station.domain.connector import Phase
 from station.domain.faults import FaultCode
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.domain.moments import from_wire
 from station.domain.reservations import Condition, Reservation, ReserveStatus, check_reserve
-from station.services import configuration, reservations, sessions
+from station.services import charging_profiles, configuration, reservations, sessions
 
 if TYPE_CHECKING:
     from hardware.runtime.control_loop import ControlLoop
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_ID_TAG = 20
 # How long a restart waits for the backend to confirm the last messages; the queue survives in any case.
 FLUSH_S = 8.0
 # A restart begins only after the answer to whoever asked has had time to leave.
@@ -84,12 +82,12 @@ class CommandHandlers:
         return self._station.points.get(connector_id or 0)
 
     async def _present_tag(self, command: PresentTag, origin: str) -> Outcome:
-        if not 0 < len(command.id_tag) <= MAX_ID_TAG:
+        if not 0 < len(command.id_tag) <= MAX_ID_TAG_LENGTH:
             return rejected(Refusal.TAG_INVALID)
         return await self._station.admission.present_tag(command.id_tag, command.connector_id, origin=origin)
 
     async def _start(self, command: StartSession, origin: str) -> Outcome:
-        if not 0 < len(command.id_tag) <= MAX_ID_TAG:
+        if not 0 < len(command.id_tag) <= MAX_ID_TAG_LENGTH:
             return rejected(Refusal.TAG_INVALID)
         point = None
         if command.connector_id is not None:
@@ -110,19 +108,8 @@ class CommandHandlers:
             profile = parse_profile(command.charging_profile or {})
         except ProfileFormatError:
             return False
-        context = await self._station.database(self._profile_context)
+        context = await self._station.database(charging_profiles.context)
         return check_remote_start(profile, point.number if point else 1, context) is None
-
-    def _profile_context(self) -> Context:
-        return Context(
-            connectors=len(self._station.points),
-            running={},
-            max_stack_level=configuration.get_int("ChargeProfileMaxStackLevel"),
-            max_periods=configuration.get_int("ChargingScheduleMaxPeriods"),
-            max_installed=configuration.get_int("MaxChargingProfilesInstalled"),
-            units=allowed_units(configuration.get("ChargingScheduleAllowedChargingRateUnit")),
-            installed=self._station.limits.framework.profiles,
-        )
 
     async def _stop(self, command: StopSession, _origin: str) -> Outcome:
         if command.transaction_id is not None:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from station.domain.moments import from_wire
+
 _Member = TypeVar("_Member", bound=StrEnum)
 
 # A limit has one decimal (section 7.14). Backends calculate in binary floats: this much beyond it is noise.
@@ -262,10 +264,9 @@ def _moment(data: Mapping[str, Any], field: str) -> datetime | None:
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = from_wire(value)
     except ValueError:
         raise ProfileFormatError(Violation.PROPERTY, field, "not a date and time") from None
     if moment.year not in _YEARS:
         raise ProfileFormatError(Violation.PROPERTY, field, "year out of range")
-    # A backend that forgets the zone means UTC (OCPP 1.6 section 3.15 recommends it throughout).
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment

@@ -6,12 +6,11 @@ from urllib.parse import urlsplit
 
 from station.domain.configuration.keys import Parse
 from station.domain.configuration.problems import InvalidValue
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.domain.meter_values import UnsupportedMeasurandError, normal_form, parse_measurands
 
 # OCPP 1.6 section 7.29 (KeyValue): a value is a CiString500Type.
 MAX_VALUE_LENGTH = 500
-# OCPP 1.6 section 4.2 (idToken): CiString20Type. A longer number is refused, not cut.
-MAX_ID_TAG_LENGTH = 20
 MAX_INTEGER = 2**31 - 1
 MAX_PORT = 65_535
 IDENTITY_PLACEHOLDER = "${chargeBoxIdentity}"

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from station import clock
 from station.domain.faults import CATALOGUE, FaultCode, Scope
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.ui import words
 from station.web import bench as simulator
 from station.web import bench_view, present, refusals
@@ -60,7 +61,7 @@ class LineForm(forms.Form):
 class SwipeForm(forms.Form):
     """The card in the hand."""
 
-    uid = forms.RegexField(r"^[ -~]{1,20}$", max_length=20)
+    uid = forms.RegexField(r"^[ -~]+$", max_length=MAX_ID_TAG_LENGTH)
 
 
 class SwitchForm(forms.Form):

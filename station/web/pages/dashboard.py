@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from station import clock
 from station.domain.commands import Outcome, Refusal, StartSession, Status, StopSession, UnlockConnector
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.services import identity
 from station.web import cards, facts, present, refusals
 from station.web.requests import answer, submit
@@ -32,8 +33,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 class StartForm(forms.Form):
     """The card to charge for."""
 
-    # OCPP 1.6 CiString20Type: a longer card number is refused, not cut.
-    id_tag = forms.RegexField(r"^[ -~]{1,20}$", max_length=20)
+    id_tag = forms.RegexField(r"^[ -~]+$", max_length=MAX_ID_TAG_LENGTH)
 
 
 @require_POST

@@ -141,6 +141,21 @@ async def test_a_connection_lost_under_way_sends_the_same_id_over_the_next_one(b
         assert len(station.backend.books.transactions) == 1
 
 
+@pytest.mark.parametrize("expiry", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-05:00", "never"])
+async def test_an_odd_expiry_date_does_not_cost_the_order(bench, expiry):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next(
+            "StartTransaction", {"transactionId": 17, "idTagInfo": {"status": "Accepted", "expiryDate": expiry}}
+        )
+        await in_database(whole_session)
+        await station.until_in_database(all_delivered)
+
+        frames = transaction_frames(station.backend)
+        assert [frame.action for frame in frames] == ["StartTransaction"] + ["MeterValues"] * 2 + ["StopTransaction"]
+        assert {frame.payload["transactionId"] for frame in frames[1:]} == {17}
+
+
 async def test_4_8_a_refused_card_is_told_to_the_control_loop_and_cached(bench):
     async with bench() as station:
         await station.ready()
