@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from station import clock
 from station.services import accounts, live
-from station.web import fragments, present, sessions
+from station.web import fragments, login_sessions, present
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _may_look(self, at: datetime) -> bool:
         key = self.scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME, "")
-        user = sessions.user_of(key, at=at)
+        user = login_sessions.user_of(key, at=at)
         return user is not None and not accounts.profile_of(user).must_change_password
 
 

@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from station import clock
 from station.services import accounts
-from station.web import origins, sessions
+from station.web import login_sessions, origins
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -79,12 +79,12 @@ class SessionRules:
     ) -> HttpResponseBase | None:
         """Answer in the view's place where the rules say so."""
         at = clock.now()
-        if isinstance(request.user, User) and sessions.has_ended(request.session, at=at):
+        if isinstance(request.user, User) and login_sessions.has_ended(request.session, at=at):
             logout(request)
         if not isinstance(request.user, User):
             return self._to_login(request) if getattr(view, "login_required", True) else None
         if not getattr(view, "is_passive", False):
-            sessions.note_activity(request.session, at=at)
+            login_sessions.note_activity(request.session, at=at)
         if getattr(view, "before_password_change", False) or not getattr(view, "login_required", True):
             return None
         if accounts.profile_of(request.user).must_change_password:

@@ -18,8 +18,8 @@ from station import clock
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.ui import words
-from station.web import bench as simulator
 from station.web import bench_view, present, refusals
+from station.web import simulator_client as simulator
 from station.web.access import passive
 from station.web.requests import is_htmx
 from whitelist.models import Card

@@ -16,7 +16,7 @@ from station import clock
 from station.services import accounts, sign_in_delays
 from station.services.passwords import MAXIMUM_LENGTH
 from station.ui import format as formats
-from station.web import sessions
+from station.web import login_sessions
 from station.web.access import before_password_change, public
 
 _LANGUAGE_COOKIE_S = 365 * 86400
@@ -58,7 +58,7 @@ def login(request: HttpRequest) -> HttpResponse:
             status = 403
             form.add_error(None, _("User name or password is wrong."))
         else:
-            sessions.begin(request, user, at=clock.now())
+            login_sessions.begin(request, user, at=clock.now())
             return redirect(_next(request))
     return render(request, "pages/login.html", {"form": form, "next": request.GET.get("next", "")}, status=status)
 

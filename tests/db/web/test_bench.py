@@ -10,7 +10,7 @@ from django.test import Client
 from hardware.simulator.main import Simulator
 from hardware.simulator.settings import SimulatorSettings
 from station.paths import DataDirectory
-from station.web import bench
+from station.web import simulator_client
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def simulator(data: DataDirectory) -> Iterator[Simulator]:
 def test_a_car_is_plugged_in_and_pulled_out_by_mouse(browser: Client, parts, simulator: Simulator):
     browser.post("/sim/connectors/1/plug", {"max_current_a": "16", "phases": "1", "battery_wh": "40000"})
 
-    vehicle = bench.state()["connectors"][0]["vehicle"]
+    vehicle = simulator_client.state()["connectors"][0]["vehicle"]
     assert (vehicle["max_current_a"], vehicle["phases"], vehicle["battery_wh"]) == (16, 1, 40000)
 
     browser.post("/sim/connectors/1/unplug")
-    assert bench.state()["connectors"][0]["vehicle"] is None
+    assert simulator_client.state()["connectors"][0]["vehicle"] is None
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_every_button_does_something_the_simulator_knows(
 
 def test_faults_come_and_go(browser: Client, parts, simulator: Simulator):
     browser.post("/sim/connectors/2/fault", {"code": "GroundFailure", "active": "true"})
-    assert bench.state()["connectors"][1]["faults"] == ["GroundFailure"]
+    assert simulator_client.state()["connectors"][1]["faults"] == ["GroundFailure"]
 
     browser.post("/sim/connectors/2/fault", {"code": "GroundFailure"})
-    assert bench.state()["connectors"][1]["faults"] == []
+    assert simulator_client.state()["connectors"][1]["faults"] == []
 
 
 def test_a_refusal_of_the_simulator_is_shown(browser: Client, parts, simulator: Simulator):
@@ -92,10 +92,10 @@ def test_without_the_simulator_the_bench_says_so(browser: Client, parts):
 
 
 def test_nonsense_reaches_no_simulator(browser: Client, parts, simulator: Simulator):
-    before = bench.state()["connectors"]
+    before = simulator_client.state()["connectors"]
 
     assert browser.post("/sim/connectors/1/explode").status_code == 404
     answer = browser.post("/sim/connectors/1/plug", {"max_current_a": "9999", "phases": "3"}, HTTP_HX_REQUEST="true")
 
     assert "This value is not possible." in answer.content.decode()
-    assert bench.state()["connectors"] == before
+    assert simulator_client.state()["connectors"] == before
