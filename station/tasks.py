@@ -18,8 +18,9 @@ from station.domain.commands import Command, Origin, Outcome
 from station.host import archives, for_settings, updates, versions
 from station.host.power import MainProcessIsAway, RebootIsRefused
 from station.models import TrustedCertificate
-from station.services import commands, diagnostics, file_job_runner, file_jobs
-from station.services.file_job_bench import RebootRefused, Workbench
+from station.services import commands, diagnostics
+from station.services.file_jobs import jobs, runner
+from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange
 
 ACTOR = "update"
@@ -30,7 +31,7 @@ _TRUSTED_KINDS = ("backend_root", "manufacturer_root")
 app.conf.beat_schedule |= {
     # A job whose bell was lost, or whose date has come, waits this long at most. No answer: it must not pile up.
     "file jobs": {
-        "task": file_jobs.RUN_TASK,
+        "task": jobs.RUN_TASK,
         "schedule": LOOK_EVERY,
         "options": {"expires": LOOK_EVERY.total_seconds()},
     },
@@ -38,12 +39,12 @@ app.conf.beat_schedule |= {
 }
 
 
-def workbench() -> Workbench:
+def job_environment() -> JobEnvironment:
     """Put together what the jobs need."""
     data = settings.DATA
     own = () if settings.SIMULATE else for_settings().network.addresses()
     authorities = TrustedCertificate.objects.filter(kind__in=_TRUSTED_KINDS).values_list("pem", flat=True)
-    return Workbench(
+    return JobEnvironment(
         directory=data.files / "jobs",
         locks=data.run,
         exchange=Exchange(
@@ -99,16 +100,16 @@ def _reboot() -> None:
 def _work(group: str) -> None:
     try:
         # Looked at again after the lock is free: a job that came in between found it taken.
-        while group in file_job_runner.due_groups(clock.now()) and file_job_runner.work(group, workbench()):
+        while group in runner.due_groups(clock.now()) and runner.work(group, job_environment()):
             pass
     finally:
         connections.close_all()
 
 
-@app.task(name=file_jobs.RUN_TASK)  # type: ignore[untyped-decorator]
+@app.task(name=jobs.RUN_TASK)  # type: ignore[untyped-decorator]
 def run_file_jobs() -> None:
     """Look what is due, and do it in the background; what is being done already is left alone."""
-    for group in file_job_runner.due_groups(clock.now()):
+    for group in runner.due_groups(clock.now()):
         # A daemon: the end of the process ends the job, which goes on from its row at the next start.
         threading.Thread(target=_work, args=(group,), name=f"files-{group}", daemon=True).start()
 
@@ -116,7 +117,7 @@ def run_file_jobs() -> None:
 @app.task(name="system.tidy_files")  # type: ignore[untyped-decorator]
 def tidy_files() -> None:
     """Delete what jobs have left behind."""
-    file_job_runner.tidy(workbench())
+    runner.tidy(job_environment())
 
 
 class ResumeFileJobs(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -49,7 +49,7 @@ _SHARED = (
     "station.services.accounts",
     "station.services.commands",
     "station.services.configuration",
-    "station.services.file_jobs",
+    "station.services.file_jobs.jobs",
     "station.services.event_log",
     "station.services.live",
     "station.services.redis",

@@ -25,8 +25,9 @@ from station.domain.moments import to_wire
 from station.host.updates import SlotUpdates
 from station.models import ChargingSession, FileJob, LogEntry, SecurityEvent, TrustedCertificate
 from station.paths import DataDirectory
-from station.services import configuration, diagnostics, event_log, file_job_runner, file_jobs, security_log
-from station.services.file_job_bench import RebootRefused, Workbench
+from station.services import configuration, diagnostics, event_log, security_log
+from station.services.file_jobs import jobs, runner
+from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange
 from station.services.transfers.errors import ConnectionBroken, LoginRefused
 from tests.images import Maker
@@ -64,8 +65,8 @@ class World:
     reboot_unheard: bool = False
     on_wait: list = field(default_factory=list)
 
-    def bench(self) -> Workbench:
-        return Workbench(
+    def environment(self) -> JobEnvironment:
+        return JobEnvironment(
             directory=self.data.files / "jobs",
             locks=self.data.run,
             exchange=Exchange(known_hosts=self.data.certificates / "known_hosts"),
@@ -104,7 +105,7 @@ class World:
         """Work until nothing is due or the computer restarts; answer the statuses told meanwhile."""
         before = len(self.told)
         with suppress(PowerOff):
-            assert file_job_runner.work(group, self.bench())
+            assert runner.work(group, self.environment())
         return [status for _, status in self.told[before:]]
 
     def _next(self, exchange) -> None:
@@ -130,8 +131,8 @@ def world(tmp_path, settings, monkeypatch) -> Iterator[World]:
     settings.DATA = data
     maker = Maker()
     world = World(data=data, maker=maker, image=maker.image(tmp_path / "image"))
-    monkeypatch.setattr(file_jobs, "_ring", lambda: None)
-    monkeypatch.setattr(file_jobs, "tell", lambda job, status: world.told.append((job.kind, status)))
+    monkeypatch.setattr(jobs, "_ring", lambda: None)
+    monkeypatch.setattr(jobs, "tell", lambda job, status: world.told.append((job.kind, status)))
     monkeypatch.setattr(security_log, "_ring", lambda: None)
     monkeypatch.setattr("station.services.transfers.upload", world.upload)
     monkeypatch.setattr("station.services.transfers.download", world.download)
@@ -147,7 +148,7 @@ def only_job() -> FileJob:
 
 
 def test_diagnostics_are_uploaded_under_the_serial_number(world):
-    assert file_jobs.submit_diagnostics(DIAGNOSTICS, AT) == "4711.tar.gz"
+    assert jobs.submit_diagnostics(DIAGNOSTICS, AT) == "4711.tar.gz"
 
     assert world.work("diagnostics") == ["Uploading", "Uploaded"]
     assert list(world.uploaded) == ["4711.tar.gz"]
@@ -156,7 +157,7 @@ def test_diagnostics_are_uploaded_under_the_serial_number(world):
 
 def test_a_failed_upload_is_tried_again_as_often_as_asked_for(world):
     world.plan = [ConnectionBroken("x"), ConnectionBroken("x")]
-    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS, AT)
 
     assert world.work("diagnostics") == ["Uploading", "UploadFailed"]
     assert world.at == AT + timedelta(seconds=5)
@@ -164,28 +165,28 @@ def test_a_failed_upload_is_tried_again_as_often_as_asked_for(world):
 
 def test_a_second_try_that_succeeds_is_an_upload(world):
     world.plan = [ConnectionBroken("x")]
-    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS, AT)
 
     assert world.work("diagnostics") == ["Uploading", "Uploaded"]
 
 
 def test_a_retry_far_away_does_not_hold_the_worker(world):
     world.plan = [ConnectionBroken("x")]
-    file_jobs.submit_diagnostics(DIAGNOSTICS | {"retryInterval": 600}, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS | {"retryInterval": 600}, AT)
 
     assert world.work("diagnostics") == ["Uploading"]
-    assert file_job_runner.due_groups(AT + timedelta(seconds=500)) == []
-    assert file_job_runner.due_groups(AT + timedelta(seconds=600)) == ["diagnostics"]
+    assert runner.due_groups(AT + timedelta(seconds=500)) == []
+    assert runner.due_groups(AT + timedelta(seconds=600)) == ["diagnostics"]
 
 
 def test_a_second_request_takes_the_place_of_the_first_in_the_middle_of_its_transfer(world):
-    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS, AT)
     real = world.upload
 
     def interrupted(location, source, name, exchange):
         world.at += timedelta(seconds=1)
         if not world.uploaded and FileJob.objects.count() == 1:
-            file_jobs.submit_diagnostics(DIAGNOSTICS | {"location": "sftp://other.example/"}, world.at)
+            jobs.submit_diagnostics(DIAGNOSTICS | {"location": "sftp://other.example/"}, world.at)
         real(location, source, name, exchange)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -197,9 +198,9 @@ def test_a_second_request_takes_the_place_of_the_first_in_the_middle_of_its_tran
 
 
 def test_a_window_in_which_nothing_can_have_happened_has_no_file(world):
-    assert file_jobs.submit_diagnostics(DIAGNOSTICS | {"startTime": to_wire(AT + timedelta(days=1))}, AT) is None
+    assert jobs.submit_diagnostics(DIAGNOSTICS | {"startTime": to_wire(AT + timedelta(days=1))}, AT) is None
     inverted = {"startTime": to_wire(AT), "stopTime": to_wire(AT - timedelta(days=1))}
-    assert file_jobs.submit_diagnostics(DIAGNOSTICS | inverted, AT) is None
+    assert jobs.submit_diagnostics(DIAGNOSTICS | inverted, AT) is None
     assert not FileJob.objects.exists()
 
 
@@ -208,11 +209,11 @@ def log_request(number: int = 7, kind: str = "DiagnosticsLog", location: str = "
 
 
 def test_a_log_carries_its_request_id_and_a_second_request_cancels_the_first(world):
-    assert file_jobs.submit_log(log_request(7), AT) == ("Accepted", "4711.tar.gz")
-    assert file_jobs.submit_log(log_request(8, "SecurityLog"), AT) == ("AcceptedCanceled", "4711-security.tar.gz")
+    assert jobs.submit_log(log_request(7), AT) == ("Accepted", "4711.tar.gz")
+    assert jobs.submit_log(log_request(8, "SecurityLog"), AT) == ("AcceptedCanceled", "4711-security.tar.gz")
 
     assert world.work("log") == ["Uploading", "Uploaded"]
-    assert [owed.payload for owed in file_jobs.untold(AT)] == [
+    assert [owed.payload for owed in jobs.untold(AT)] == [
         {"status": "Uploading", "requestId": 8},
         {"status": "Uploaded", "requestId": 8},
     ]
@@ -229,14 +230,14 @@ def test_a_log_carries_its_request_id_and_a_second_request_cancels_the_first(wor
 )
 def test_a_failed_log_upload_says_why(world, location, plan, status):
     world.plan = plan
-    file_jobs.submit_log(log_request(location=location), AT)
+    jobs.submit_log(log_request(location=location), AT)
 
     assert world.work("log") == ["Uploading", status]
 
 
 def test_9_1_30_a_protocol_that_is_switched_off_is_not_spoken(world):
     configuration.change({"SupportedFileTransferProtocols": "SFTP,HTTPS"}, origin=Origin.LOCAL, actor="test", at=AT)
-    file_jobs.submit_log(log_request(location="ftp://files.example/"), AT)
+    jobs.submit_log(log_request(location="ftp://files.example/"), AT)
 
     assert world.work("log") == ["Uploading", "NotSupportedOperation"]
     assert world.uploaded == {}
@@ -248,7 +249,7 @@ def test_the_security_log_holds_the_security_events_of_the_time(world):
     request = log_request(kind="SecurityLog")
     request["log"]["oldestTimestamp"] = to_wire(AT - timedelta(hours=1))
 
-    file_jobs.submit_log(request, AT)
+    jobs.submit_log(request, AT)
     world.work("log")
 
     (world.data.root / "got").write_bytes(world.uploaded["4711-security.tar.gz"])
@@ -291,7 +292,7 @@ def test_the_archive_holds_no_secret_in_any_form(world):
         event_log.log("some.event", at=AT, detail=form)
         security_log.record("InvalidMessages", at=AT, tech_info=form)
 
-    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS, AT)
     world.work("diagnostics")
 
     (world.data.root / "got").write_bytes(world.uploaded["4711.tar.gz"])
@@ -317,7 +318,7 @@ def test_the_archive_holds_no_secret_in_any_form(world):
 
 
 def test_the_password_of_a_location_leaves_the_database_with_the_job(world):
-    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS, AT)
     assert "secret-of-the-server" in diagnostics.secrets()
 
     world.work("diagnostics")
@@ -329,36 +330,36 @@ def test_the_password_of_a_location_leaves_the_database_with_the_job(world):
 
 
 def test_an_update_is_downloaded_installed_and_confirmed_after_the_restart(world):
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
 
     assert world.work() == ["Downloading", "Downloaded", "Installing"]
     assert world.reboots == 1
     world.restart()
     assert world.work() == ["Installed"]
-    assert world.bench().updates.version() == "9.1.0"
+    assert world.environment().updates.version() == "9.1.0"
     assert SecurityEvent.objects.get().type == "FirmwareUpdated"
     assert world.commands == [True, False]
     assert only_job().step == "done"
 
 
 def test_the_last_status_stays_owed_until_the_backend_has_it(world):
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
     world.work()
-    for owed in file_jobs.untold(world.at):
-        assert file_jobs.mark_told(owed.job_id, owed.status)
+    for owed in jobs.untold(world.at):
+        assert jobs.mark_told(owed.job_id, owed.status)
     world.restart()
     world.work()
 
-    (owed,) = file_jobs.untold(world.at)
+    (owed,) = jobs.untold(world.at)
     assert (owed.action, owed.payload) == ("FirmwareStatusNotification", {"status": "Installed"})
-    assert file_jobs.mark_told(owed.job_id, "Installed")
-    assert not file_jobs.mark_told(owed.job_id, "Installed")
-    assert file_jobs.untold(world.at) == []
-    assert file_jobs.last_status("firmware") == {"status": "Idle"}
+    assert jobs.mark_told(owed.job_id, "Installed")
+    assert not jobs.mark_told(owed.job_id, "Installed")
+    assert jobs.untold(world.at) == []
+    assert jobs.last_status("firmware") == {"status": "Idle"}
 
 
 def test_an_update_waits_for_its_retrieve_date(world):
-    file_jobs.submit_firmware(FIRMWARE | {"retrieveDate": to_wire(AT + timedelta(hours=1))}, AT)
+    jobs.submit_firmware(FIRMWARE | {"retrieveDate": to_wire(AT + timedelta(hours=1))}, AT)
 
     assert world.work() == []
     assert world.at == AT
@@ -370,7 +371,7 @@ def test_an_update_waits_until_nobody_charges(world):
     session = ChargingSession.objects.create(
         connector_id=1, id_tag="A", started_at=AT, meter_start_wh=0, meter_last_wh=0, meter_last_at=AT
     )
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
 
     def unplug() -> None:
         session.stopped_at, session.meter_stop_wh = world.at, 10
@@ -393,7 +394,7 @@ def test_an_update_waits_until_nobody_charges(world):
 )
 def test_an_unsuitable_image_is_an_installation_that_fails(world, changes, reason):
     world.maker.image(world.image, **changes)
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
 
     assert world.work() == ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
     assert only_job().data["reason"] == reason
@@ -403,7 +404,7 @@ def test_an_unsuitable_image_is_an_installation_that_fails(world, changes, reaso
 def test_unsigned_software_is_taken_on_the_bench_when_signatures_are_switched_off(world):
     world.maker.image(world.image, signed=False)
     configuration_without_signatures(world)
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
 
     assert world.work() == ["Downloading", "Downloaded", "Installing"]
 
@@ -420,25 +421,25 @@ def test_an_installation_that_fails_gives_the_points_back(world, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr("station.host.images.unpack", fail)
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
 
     assert world.work() == ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
     assert world.commands == [True, False]
-    assert world.bench().updates.version() != "9.1.0"
+    assert world.environment().updates.version() != "9.1.0"
 
 
 def test_a_computer_that_cannot_be_restarted_keeps_the_old_software(world):
     world.reboot_refused = True
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
 
     assert world.work()[-1] == "InstallationFailed"
     world.restart()
-    assert world.bench().updates.version() != "9.1.0"
+    assert world.environment().updates.version() != "9.1.0"
 
 
 def test_a_restart_that_does_not_come_is_asked_for_again_and_then_given_up(world):
     world.reboot_unheard = True
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
 
     assert world.work()[-1] == "InstallationFailed"
     assert world.reboots == 3
@@ -447,7 +448,7 @@ def test_a_restart_that_does_not_come_is_asked_for_again_and_then_given_up(world
 
 def test_an_update_without_hardware_is_given_up_in_the_end(world):
     world.outcome = rejected(Refusal.HARDWARE_ABSENT)
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
 
     assert world.work()[-1] == "InstallationFailed"
     assert timedelta(minutes=10) < world.at - AT < timedelta(minutes=12)
@@ -457,7 +458,7 @@ def test_an_update_without_hardware_is_given_up_in_the_end(world):
 def test_an_update_that_is_killed_anywhere_goes_on_after_the_start(world, monkeypatch, survived):
     """The process dies before the n-th change of the row; afterwards another one takes over."""
     left = [survived]
-    real = {"advance": file_jobs.advance, "postpone": file_jobs.postpone}
+    real = {"advance": jobs.advance, "postpone": jobs.postpone}
 
     def mortal(name):
         def call(*args, **kwargs):
@@ -470,8 +471,8 @@ def test_an_update_that_is_killed_anywhere_goes_on_after_the_start(world, monkey
         return call
 
     for name in real:
-        monkeypatch.setattr(file_jobs, name, mortal(name))
-    file_jobs.submit_firmware(FIRMWARE, AT)
+        monkeypatch.setattr(jobs, name, mortal(name))
+    jobs.submit_firmware(FIRMWARE, AT)
 
     statuses = []
     for _ in range(3):
@@ -483,13 +484,13 @@ def test_an_update_that_is_killed_anywhere_goes_on_after_the_start(world, monkey
 
     assert [status for _, status in world.told] == ["Downloading", "Downloaded", "Installing", "Installed"]
     assert statuses in (["Installed"], [])
-    assert world.bench().updates.version() == "9.1.0"
+    assert world.environment().updates.version() == "9.1.0"
     assert world.commands[-1] is False
     assert SecurityEvent.objects.filter(type="FirmwareUpdated").exists()
 
 
 def test_a_transfer_that_kills_the_process_again_and_again_is_given_up(world):
-    file_jobs.submit_firmware(FIRMWARE | {"retries": 0}, AT)
+    jobs.submit_firmware(FIRMWARE | {"retries": 0}, AT)
     world.plan = [Killed()] * 20
     kills = 0
     for _ in range(20):
@@ -504,11 +505,11 @@ def test_a_transfer_that_kills_the_process_again_and_again_is_given_up(world):
 
 
 def test_only_one_worker_works_on_a_group(world):
-    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS, AT)
     held, go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with file_job_runner._lock(world.data.run / "files-diagnostics.lock"):
+        with runner._lock(world.data.run / "files-diagnostics.lock"):
             held.set()
             go.wait(10)
 
@@ -516,17 +517,17 @@ def test_only_one_worker_works_on_a_group(world):
     thread.start()
     held.wait(10)
 
-    assert not file_job_runner.work("diagnostics", world.bench())
+    assert not runner.work("diagnostics", world.environment())
     go.set()
     thread.join()
     assert world.work("diagnostics") == ["Uploading", "Uploaded"]
 
 
 def test_a_second_update_waits_while_the_first_is_being_installed(world):
-    file_jobs.submit_firmware(FIRMWARE, AT)
+    jobs.submit_firmware(FIRMWARE, AT)
     world.work()
 
-    file_jobs.submit_firmware(FIRMWARE, world.at)
+    jobs.submit_firmware(FIRMWARE, world.at)
 
     assert world.work() == []
     world.restart()
@@ -616,29 +617,29 @@ SIGNED = ["Downloading", "Downloaded", "SignatureVerified", "Installing", "Insta
 def test_a_signed_update_runs_through(world, manufacturer, key):
     manufacturer.key = key or manufacturer.key
 
-    assert file_jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT) == "Accepted"
+    assert jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT) == "Accepted"
 
     assert world.work() == SIGNED
     world.restart()
     assert world.work() == ["Installed"]
-    assert {owed.payload["requestId"] for owed in file_jobs.untold(world.at)} == {5}
-    assert file_jobs.last_status("signed_firmware") == {"status": "Idle"}
+    assert {owed.payload["requestId"] for owed in jobs.untold(world.at)} == {5}
+    assert jobs.last_status("signed_firmware") == {"status": "Idle"}
 
 
 def test_a_signature_of_another_file_is_invalid_and_a_security_event(world, manufacturer):
-    file_jobs.submit_signed_firmware(manufacturer.request(b"another file"), AT)
+    jobs.submit_signed_firmware(manufacturer.request(b"another file"), AT)
 
     assert world.work() == ["Downloading", "Downloaded", "InvalidSignature"]
     event = SecurityEvent.objects.get()
     assert (event.type, event.critical) == ("InvalidFirmwareSignature", True)
-    assert file_jobs.last_status("signed_firmware") == {"status": "InvalidSignature", "requestId": 5}
+    assert jobs.last_status("signed_firmware") == {"status": "InvalidSignature", "requestId": 5}
 
 
 @pytest.mark.parametrize("signature", ["", "no base64!", "AAAA", "=="])
 def test_a_signature_that_is_none_is_invalid(world, manufacturer, signature):
     request = manufacturer.request(b"")
     request["firmware"]["signature"] = signature
-    file_jobs.submit_signed_firmware(request, AT)
+    jobs.submit_signed_firmware(request, AT)
 
     assert world.work()[-1] == "InvalidSignature"
 
@@ -658,13 +659,13 @@ def test_a_certificate_the_manufacturer_has_not_issued_is_refused_before_anythin
     for case in cases:
         request = manufacturer.request(b"")
         request["firmware"]["signingCertificate"] = case
-        assert file_jobs.submit_signed_firmware(request, AT) == "InvalidCertificate"
+        assert jobs.submit_signed_firmware(request, AT) == "InvalidCertificate"
     assert not FileJob.objects.exists()
     assert set(SecurityEvent.objects.values_list("type", flat=True)) == {"InvalidFirmwareSigningCertificate"}
 
 
 def test_without_a_root_of_the_manufacturer_no_certificate_is_valid(world):
-    assert file_jobs.submit_signed_firmware(Manufacturer().request(b""), AT) == "InvalidCertificate"
+    assert jobs.submit_signed_firmware(Manufacturer().request(b""), AT) == "InvalidCertificate"
 
 
 def test_a_certificate_the_manufacturer_has_taken_back_is_refused(world, manufacturer):
@@ -682,18 +683,18 @@ def test_a_certificate_the_manufacturer_has_taken_back_is_refused(world, manufac
     (world.data.certificates / "revoked" / "a.crl").write_bytes(revoked.public_bytes(serialization.Encoding.PEM))
 
     request = manufacturer.request(b"", certificate=certificate)
-    assert file_jobs.submit_signed_firmware(request, AT) == "RevokedCertificate"
-    assert file_jobs.submit_signed_firmware(manufacturer.request(b""), AT) == "Accepted"
+    assert jobs.submit_signed_firmware(request, AT) == "RevokedCertificate"
+    assert jobs.submit_signed_firmware(manufacturer.request(b""), AT) == "Accepted"
 
 
 def test_dates_of_a_signed_update_are_announced_and_kept(world, manufacturer):
     content = world.image.read_bytes()
     retrieve_at, install_at = AT + timedelta(hours=1), AT + timedelta(hours=2)
     dates = {"retrieveDateTime": to_wire(retrieve_at), "installDateTime": to_wire(install_at)}
-    file_jobs.submit_signed_firmware(manufacturer.request(content, **dates), AT)
+    jobs.submit_signed_firmware(manufacturer.request(content, **dates), AT)
 
     assert world.work() == ["DownloadScheduled"]
-    assert file_jobs.last_status("signed_firmware") == {"status": "DownloadScheduled", "requestId": 5}
+    assert jobs.last_status("signed_firmware") == {"status": "DownloadScheduled", "requestId": 5}
     world.at = retrieve_at
     assert world.work() == ["Downloading", "Downloaded", "SignatureVerified", "InstallScheduled"]
     world.at = install_at
@@ -703,25 +704,25 @@ def test_dates_of_a_signed_update_are_announced_and_kept(world, manufacturer):
 def test_a_new_signed_update_cancels_one_that_waits_for_its_date(world, manufacturer):
     content = world.image.read_bytes()
     later = {"installDateTime": to_wire(AT + timedelta(hours=2))}
-    file_jobs.submit_signed_firmware(manufacturer.request(content, 5, **later), AT)
+    jobs.submit_signed_firmware(manufacturer.request(content, 5, **later), AT)
     world.work()
 
-    assert file_jobs.submit_signed_firmware(manufacturer.request(content, 6), AT) == "AcceptedCanceled"
+    assert jobs.submit_signed_firmware(manufacturer.request(content, 6), AT) == "AcceptedCanceled"
     assert world.work() == SIGNED
 
 
 def test_a_new_signed_update_is_rejected_while_the_last_is_being_installed(world, manufacturer):
     content = world.image.read_bytes()
-    file_jobs.submit_signed_firmware(manufacturer.request(content, 5), AT)
+    jobs.submit_signed_firmware(manufacturer.request(content, 5), AT)
     world.work()
 
-    assert file_jobs.submit_signed_firmware(manufacturer.request(content, 6), AT) == "Rejected"
+    assert jobs.submit_signed_firmware(manufacturer.request(content, 6), AT) == "Rejected"
 
 
 def test_an_image_of_the_manufacturer_needs_the_maker_too(world, manufacturer):
     """Signed by the manufacturer's certificate, but not for this product."""
     world.maker.image(world.image, product="toaster")
-    file_jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT)
+    jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT)
 
     assert world.work() == ["Downloading", "Downloaded", "InstallVerificationFailed"]
 
@@ -731,29 +732,29 @@ def test_an_image_of_the_manufacturer_needs_the_maker_too(world, manufacturer):
 
 def test_a_trigger_answers_idle_without_a_job_and_the_running_status_with_one(world):
     for kind in Kind:
-        assert file_jobs.last_status(kind.value) == {"status": "Idle"}
+        assert jobs.last_status(kind.value) == {"status": "Idle"}
     world.plan = [ConnectionBroken("x")]
-    file_jobs.submit_log(log_request(9) | {"retries": 1, "retryInterval": 600}, AT)
+    jobs.submit_log(log_request(9) | {"retries": 1, "retryInterval": 600}, AT)
     world.work("log")
 
-    assert file_jobs.last_status("log") == {"status": "Uploading", "requestId": 9}
+    assert jobs.last_status("log") == {"status": "Uploading", "requestId": 9}
 
 
 def test_files_of_ended_jobs_and_old_archives_are_deleted(world):
-    jobs = world.data.files / "jobs"
-    file_jobs.submit_firmware(FIRMWARE | {"retrieveDate": to_wire(AT + timedelta(days=1))}, AT)
-    (jobs / str(only_job().pk)).mkdir(parents=True)
-    (jobs / "999999").mkdir()
+    directory = world.data.files / "jobs"
+    jobs.submit_firmware(FIRMWARE | {"retrieveDate": to_wire(AT + timedelta(days=1))}, AT)
+    (directory / str(only_job().pk)).mkdir(parents=True)
+    (directory / "999999").mkdir()
 
-    file_job_runner.tidy(world.bench())
+    runner.tidy(world.environment())
 
-    assert [path.name for path in jobs.iterdir()] == [str(only_job().pk)]
+    assert [path.name for path in directory.iterdir()] == [str(only_job().pk)]
 
 
 def test_only_some_rows_of_ended_jobs_are_kept(world, monkeypatch):
-    monkeypatch.setattr(file_jobs, "_ROWS_KEPT", 3)
+    monkeypatch.setattr(jobs, "_ROWS_KEPT", 3)
     for _ in range(5):
-        file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+        jobs.submit_diagnostics(DIAGNOSTICS, AT)
         world.work("diagnostics")
 
     assert FileJob.objects.count() == 3
@@ -761,7 +762,7 @@ def test_only_some_rows_of_ended_jobs_are_kept(world, monkeypatch):
 
 def test_what_happens_to_a_job_is_in_the_event_log(world):
     world.plan = [ConnectionBroken("files.example: no connection")] * 2
-    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS, AT)
     world.work("diagnostics")
 
     entries = list(LogEntry.objects.order_by("id").values_list("code", flat=True))
@@ -794,10 +795,10 @@ def test_a_flood_of_one_type_does_not_drown_the_others(world):
 def test_submitting_costs_little(world):
     import time
 
-    file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+    jobs.submit_diagnostics(DIAGNOSTICS, AT)
     before_s = time.process_time()
     for _ in range(20):
-        file_jobs.submit_diagnostics(DIAGNOSTICS, AT)
+        jobs.submit_diagnostics(DIAGNOSTICS, AT)
 
     assert (time.process_time() - before_s) / 20 < 0.05
 
@@ -810,10 +811,10 @@ def test_the_message_to_the_backend_process_carries_the_status(world, monkeypatc
         async def send(self, channel, message):
             sent.append((channel, message))
 
-    monkeypatch.setattr(file_jobs, "get_channel_layer", Layer)
+    monkeypatch.setattr(jobs, "get_channel_layer", Layer)
     job = SimpleNamespace(pk=3, kind="log", request_id=8)
 
-    file_jobs.tell(job, "Uploaded")
+    jobs.tell(job, "Uploaded")
 
     assert sent == [
         (
@@ -828,10 +829,10 @@ def test_the_message_to_the_backend_process_carries_the_status(world, monkeypatc
     ]
 
 
-def test_the_workbench_of_the_product_can_be_made(world, settings):
+def test_the_environment_of_the_product_can_be_made(world, settings):
     settings.SIMULATE = False
 
-    bench = tasks.workbench()
+    environment = tasks.job_environment()
 
-    assert not bench.exchange.allow_loopback
-    assert replace(bench, directory=world.data.files).locks == world.data.run
+    assert not environment.exchange.allow_loopback
+    assert replace(environment, directory=world.data.files).locks == world.data.run

@@ -13,7 +13,7 @@ def main(_plan: Plan) -> int:
     from ocpp_client.ports import Environment
     from ocpp_client.surroundings import StationSurroundings
     from station import host
-    from station.services import file_jobs
+    from station.services.file_jobs import jobs
     from whitelist.backend_list import BackendList
 
     computer = host.for_settings()
@@ -23,7 +23,7 @@ def main(_plan: Plan) -> int:
             local_list=BackendList(),
             clock=computer.clock,
             uplink=Uplink(computer),
-            file_jobs=file_jobs,
+            file_jobs=jobs,
             facts=Facts(computer),
         )
     )

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from station.domain.file_jobs import Kind
 from station.models import FileJob
-from station.services import file_jobs
-from station.services.file_job_bench import Workbench
-from station.services.file_job_steps import Work
-from station.services.file_jobs import JobTakenAway
+from station.services.file_jobs import jobs
+from station.services.file_jobs.environment import JobEnvironment
+from station.services.file_jobs.jobs import JobTakenAway
+from station.services.file_jobs.steps import Work
 
 GROUPS: dict[str, frozenset[Kind]] = {
     "diagnostics": frozenset({Kind.DIAGNOSTICS}),
@@ -36,39 +36,39 @@ def due_groups(at: datetime) -> list[str]:
     """Answer the groups in which something is to be done soon."""
     found = []
     for name, kinds in GROUPS.items():
-        job = file_jobs.oldest_unfinished(kinds)
+        job = jobs.oldest_unfinished(kinds)
         if job is not None and (job.due_at or at) <= at + PATIENCE:
             found.append(name)
     return found
 
 
-def work(group: str, bench: Workbench) -> bool:
+def work(group: str, environment: JobEnvironment) -> bool:
     """Work on a group until nothing is due soon; answer False when somebody else already does."""
-    with _lock(bench.locks / f"files-{group}.lock") as is_ours:
+    with _lock(environment.locks / f"files-{group}.lock") as is_ours:
         if not is_ours:
             return False
-        while (job := file_jobs.oldest_unfinished(GROUPS[group])) is not None:
-            due_in = (job.due_at or bench.now()) - bench.now()
+        while (job := jobs.oldest_unfinished(GROUPS[group])) is not None:
+            due_in = (job.due_at or environment.now()) - environment.now()
             if due_in > PATIENCE:
                 break
             if due_in > timedelta(0):
                 # In short pieces, because a newer request may change the plan.
-                bench.wait(min(_LOOK_S, due_in.total_seconds()))
+                environment.wait(min(_LOOK_S, due_in.total_seconds()))
                 continue
             try:
-                Work(job, bench).do()
+                Work(job, environment).do()
             except JobTakenAway:
                 logger.info("file job %s was taken away", job.pk)
     return True
 
 
-def tidy(bench: Workbench) -> None:
+def tidy(environment: JobEnvironment) -> None:
     """Delete files of jobs that have ended, and archives nobody has fetched for a day."""
-    if not bench.directory.is_dir():
+    if not environment.directory.is_dir():
         return
     running = {str(number) for number in FileJob.objects.filter(finished_at=None).values_list("id", flat=True)}
-    oldest = (bench.now() - _ARCHIVE_LIFE).timestamp()
-    for path in bench.directory.iterdir():
+    oldest = (environment.now() - _ARCHIVE_LIFE).timestamp()
+    for path in environment.directory.iterdir():
         if path.name not in running and (path.name.isdigit() or path.stat().st_mtime < oldest):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -15,9 +15,10 @@ from station.domain.file_jobs import Event, Kind, Retrying, Step
 from station.domain.firmware import ImageRefused
 from station.domain.moments import lenient
 from station.models import ChargingSession, FileJob
-from station.services import configuration, event_log, file_jobs, security_log, signing, transfers
+from station.services import configuration, event_log, security_log, signing, transfers
 from station.services.diagnostics import locations
-from station.services.file_job_bench import RebootRefused, Workbench
+from station.services.file_jobs import jobs
+from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange, Location
 from station.services.transfers.errors import (
     ConnectionBroken,
@@ -52,12 +53,12 @@ logger = logging.getLogger(__name__)
 class Work:
     """One step of one job."""
 
-    def __init__(self, job: FileJob, bench: Workbench) -> None:
+    def __init__(self, job: FileJob, environment: JobEnvironment) -> None:
         self._job = job
-        self._bench = bench
+        self._environment = environment
         self._kind = Kind(job.kind)
-        self._directory = bench.directory / str(job.pk)
-        self._began_at = self._last_check = bench.now()
+        self._directory = environment.directory / str(job.pk)
+        self._began_at = self._last_check = environment.now()
 
     def do(self) -> None:
         """Do what the step asks for."""
@@ -82,19 +83,19 @@ class Work:
                 self._clean()
 
     def _advance(self, event: Event, *, due_at: datetime | None = None, **data: Any) -> None:
-        self._job = file_jobs.advance(self._job, event, at=self._bench.now(), due_at=due_at, **data)
+        self._job = jobs.advance(self._job, event, at=self._environment.now(), due_at=due_at, **data)
 
     def _postpone(self, delay: timedelta, *, failed: bool = False, **data: Any) -> None:
-        self._job = file_jobs.postpone(self._job, due_at=self._bench.now() + delay, failed=failed, **data)
+        self._job = jobs.postpone(self._job, due_at=self._environment.now() + delay, failed=failed, **data)
 
     def _check(self) -> None:
         """Raise `TransferCancelled` when a newer request has taken this job's place; looks only now and then."""
-        now = self._bench.now()
+        now = self._environment.now()
         if now - self._last_check >= _CANCEL_CHECK:
             self._last_check = now
             if now - self._began_at > _LONGEST_TRY:
                 raise ConnectionBroken("the transfer takes too long")
-            if not file_jobs.is_wanted(self._job):
+            if not jobs.is_wanted(self._job):
                 raise TransferCancelled
 
     # Waiting and transfer
@@ -106,10 +107,10 @@ class Work:
     def _waits_for(self, name: str) -> bool:
         """Put the job off until a date of the request, saying so once; answer False when it has come."""
         date = lenient(self._job.data.get(name))
-        if date is None or date <= self._bench.now():
+        if date is None or date <= self._environment.now():
             return False
         if self._job.data.get("announced") == name:
-            self._postpone(date - self._bench.now())
+            self._postpone(date - self._environment.now())
         else:
             self._advance(Event.POSTPONED, due_at=date, announced=name)
         return True
@@ -140,7 +141,7 @@ class Work:
             self._advance(Event.TRANSFERRED)
 
     def _try_again(self, failure: Exception, retrying: Retrying) -> None:
-        now = self._bench.now()
+        now = self._environment.now()
         logger.warning("file job %s (%s): try %s failed: %s", self._job.pk, self._kind, self._job.attempts + 1, failure)
         next_try = retrying.next_try(self._job.attempts + 1, now)
         is_late = not self._kind.is_update and next_try and next_try > self._job.created_at + _UPLOAD_LIFE
@@ -151,10 +152,10 @@ class Work:
             self._postpone(next_try - now, failed=True, reason=str(failure)[:200])
 
     def _exchange(self) -> Exchange:
-        return replace(self._bench.exchange, check=self._check, on_new_host=self._note_host)
+        return replace(self._environment.exchange, check=self._check, on_new_host=self._note_host)
 
     def _note_host(self, where: str, fingerprint: str) -> None:
-        event_log.log("files.host_key_new", at=self._bench.now(), where=where, fingerprint=fingerprint)
+        event_log.log("files.host_key_new", at=self._environment.now(), where=where, fingerprint=fingerprint)
 
     def _location(self) -> Location:
         location = Location.read(next(locations(self._job.request), ""))
@@ -168,12 +169,12 @@ class Work:
         if not archive.exists():
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             start, stop = (self._job.data.get(name) for name in ("start", "stop"))
-            self._bench.pack(
+            self._environment.pack(
                 archive,
                 start=datetime.fromisoformat(start) if start else None,
                 stop=datetime.fromisoformat(stop) if stop else None,
                 is_security=self._job.data.get("security", False),
-                at=self._bench.now(),
+                at=self._environment.now(),
                 check=self._check,
             )
         transfers.upload(location, archive, self._job.file, self._exchange())
@@ -204,7 +205,7 @@ class Work:
             if self._is_proven:
                 firmware = self._job.request["firmware"]
                 signing.check_signature(self._image, firmware["signingCertificate"], firmware["signature"])
-            version = self._bench.updates.check(
+            version = self._environment.updates.check(
                 self._image,
                 needs_signature=configuration.get_bool("/update/requireSignature"),
                 is_proven=self._is_proven,
@@ -224,16 +225,16 @@ class Work:
         logger.warning("file job %s: the image is refused: %s", self._job.pk, detail)
         with transaction.atomic():
             if event is Event.SIGNATURE_REFUSED:
-                security_log.record("InvalidFirmwareSignature", at=self._bench.now(), tech_info=detail)
+                security_log.record("InvalidFirmwareSignature", at=self._environment.now(), tech_info=detail)
             self._advance(event, reason=code)
 
     def _wait_until_installation(self) -> None:
         if not self._waits_for("install_at"):
-            self._advance(Event.BEGUN, preparing_since=self._bench.now().isoformat())
+            self._advance(Event.BEGUN, preparing_since=self._environment.now().isoformat())
 
     def _prepare(self) -> None:
         """Take the free points out of service and wait until nobody charges (whitepaper L01.FR.06/07)."""
-        now = self._bench.now()
+        now = self._environment.now()
         is_charging = ChargingSession.objects.running().exists()
         asked_at = lenient(self._job.data.get("asked_at"))
         if is_charging and asked_at and now - asked_at < _ASK_AGAIN:
@@ -241,7 +242,7 @@ class Work:
             return
         # In the row first: whatever happens now, the points are given back in the end.
         self._postpone(_POLL, prepared=True)
-        outcome = self._bench.submit(PrepareUpdate(begin=True), now)
+        outcome = self._environment.submit(PrepareUpdate(begin=True), now)
         if outcome.succeeded:
             self._postpone(_POLL, asked_at=now.isoformat(), preparing_since=now.isoformat())
             if not ChargingSession.objects.running().exists():
@@ -251,7 +252,7 @@ class Work:
 
     def _install(self) -> None:
         try:
-            self._bench.updates.install(
+            self._environment.updates.install(
                 self._image,
                 ticket=self._job.data["ticket"],
                 needs_signature=configuration.get_bool("/update/requireSignature"),
@@ -259,47 +260,47 @@ class Work:
             )
         except (ImageRefused, OSError) as error:
             logger.warning("file job %s: the installation failed: %s", self._job.pk, error)
-            self._bench.updates.undo()
+            self._environment.updates.undo()
             self._advance(Event.INSTALL_FAILED, reason=str(error)[:200])
         else:
             self._advance(Event.SWITCHED)
 
     def _restart(self) -> None:
-        match self._bench.updates.result(self._job.data["ticket"]):
+        match self._environment.updates.result(self._job.data["ticket"]):
             case "running":
                 security_log.record(
-                    "FirmwareUpdated", at=self._bench.now(), tech_info=self._job.data.get("version", "")
+                    "FirmwareUpdated", at=self._environment.now(), tech_info=self._job.data.get("version", "")
                 )
                 self._advance(Event.BOOTED_NEW)
             case "not_running":
-                self._bench.updates.undo()
+                self._environment.updates.undo()
                 self._advance(Event.BOOTED_OLD, reason="not_running")
             case _:
                 self._reboot()
 
     def _reboot(self) -> None:
-        reboots, now = self._job.data.get("reboots", 0), self._bench.now()
+        reboots, now = self._job.data.get("reboots", 0), self._environment.now()
         asked_at = lenient(self._job.data.get("reboot_at"))
         if asked_at and now - asked_at < _REBOOT_PATIENCE:
             # It is going down, or coming up: a process of the worker may be quicker than the rest of the computer.
             self._postpone(_POLL)
             return
         if reboots >= _MOST_REBOOTS:
-            self._bench.updates.undo()
+            self._environment.updates.undo()
             self._advance(Event.BOOTED_OLD, reason="no_reboot")
             return
         self._say_farewell()
         self._postpone(_POLL, reboots=reboots + 1, reboot_at=now.isoformat())
         try:
-            self._bench.reboot()
+            self._environment.reboot()
         except RebootRefused as refusal:
-            self._bench.updates.undo()
+            self._environment.updates.undo()
             self._advance(Event.BOOTED_OLD, reason=str(refusal)[:200])
 
     def _say_farewell(self) -> None:
         waited_s = 0.0
         while waited_s < _FAREWELL_S and FileJob.objects.filter(id=self._job.pk, data__has_key="untold").exists():
-            self._bench.wait(_FAREWELL_LOOK_S)
+            self._environment.wait(_FAREWELL_LOOK_S)
             waited_s += _FAREWELL_LOOK_S
 
     # The end
@@ -308,8 +309,8 @@ class Work:
         """Give the charging points back and delete the files; only then is the job over."""
         shutil.rmtree(self._directory, ignore_errors=True)
         if self._job.data.get("prepared"):
-            outcome = self._bench.submit(PrepareUpdate(begin=False), self._bench.now())
+            outcome = self._environment.submit(PrepareUpdate(begin=False), self._environment.now())
             if not outcome.succeeded and self._job.attempts < _MOST_RELEASES:
                 self._postpone(_POLL, failed=True)
                 return
-        file_jobs.finish(self._job, at=self._bench.now())
+        jobs.finish(self._job, at=self._environment.now())

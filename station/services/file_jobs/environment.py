@@ -39,7 +39,7 @@ class Packer(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workbench:
+class JobEnvironment:
     """What the work needs of the world around it. `exchange` is a pattern for transfers."""
 
     directory: Path

@@ -1,6 +1,6 @@
 """Long jobs with files, as the backend asks for them: quick verbs that leave a row, and the statuses owed for it.
 
-The work itself is done by `station.services.file_job_runner` in the worker. Every status is in the row before it is
+The work itself is done by `station.services.file_jobs.runner` in the worker. Every status is in the row before it is
 told, and stays there until the process that talks to the backend says that it was sent (`mark_told`).
 """
 
