@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 
@@ -50,3 +52,37 @@ class PowerPort(Protocol):
 
     def reboot(self) -> None:
         """Restart the whole computer, controllers' volatile state included. Raises like `restart_software`."""
+
+
+class InstallationResult(StrEnum):
+    """What became of an installation."""
+
+    PENDING = "pending"  # switched, but the computer has not been restarted since
+    RUNNING = "running"  # the new software runs
+    NOT_RUNNING = "not_running"  # the old one does
+
+
+class UpdatePort(Protocol):
+    """The computer's way to new software. `ticket` names one installation for good."""
+
+    def version(self) -> str:
+        """Return the version that runs now."""
+
+    def check(self, image: Path, *, needs_signature: bool, is_proven: bool) -> str:
+        """Return the version of an image this computer may install; raises `ImageRefused`.
+
+        `needs_signature`: the configuration's wish; `is_proven`: the manufacturer's signature of the whole file has
+        been checked already (SignedUpdateFirmware).
+        """
+
+    def install(self, image: Path, *, ticket: str, needs_signature: bool, is_proven: bool) -> None:
+        """Write the image and let the next start of the computer use it; once per ticket, whenever it is cut short.
+
+        Raises `ImageRefused` or OSError; the running software is untouched and starts the next time, too.
+        """
+
+    def result(self, ticket: str, /) -> InstallationResult:
+        """Return what became of an installation."""
+
+    def undo(self) -> None:
+        """Let the next start of the computer use the software that runs now, or ran before if this one is damaged."""

@@ -5,14 +5,14 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from station.domain.firmware import ImageRefused, Manifest, Target, Version, check
 from station.host import images
-from station.host.versions import RELEASE, distribution_version
+from station.host.ports import InstallationResult, UpdatePort
+from station.host.release import RELEASE, distribution_version
 from station.paths import DataDirectory
 
 PRODUCT = "station"
@@ -20,40 +20,6 @@ SIMULATED_HARDWARE = "simulated"
 # What must stay free for the session records while software is written.
 _SPARE_BYTES = 100_000_000
 _SLOTS = ("a", "b")
-
-
-class Result(StrEnum):
-    """What became of an installation."""
-
-    PENDING = "pending"  # switched, but the computer has not been restarted since
-    RUNNING = "running"  # the new software runs
-    NOT_RUNNING = "not_running"  # the old one does
-
-
-class UpdatePort(Protocol):
-    """The computer's way to new software. `ticket` names one installation for good."""
-
-    def version(self) -> str:
-        """Answer the version that runs now."""
-
-    def check(self, image: Path, *, needs_signature: bool, is_proven: bool) -> str:
-        """Answer the version of an image this computer may install; raises `ImageRefused`.
-
-        `needs_signature`: the configuration's wish; `is_proven`: the manufacturer's signature of the whole file has
-        been checked already (SignedUpdateFirmware).
-        """
-
-    def install(self, image: Path, *, ticket: str, needs_signature: bool, is_proven: bool) -> None:
-        """Write the image and let the next start of the computer use it; once per ticket, whenever it is cut short.
-
-        Raises `ImageRefused` or OSError; the running software is untouched and starts the next time, too.
-        """
-
-    def result(self, ticket: str, /) -> Result:
-        """Answer what became of it."""
-
-    def undo(self) -> None:
-        """Let the next start of the computer use the software that runs now, or ran before if this one is damaged."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +35,8 @@ class NoUpdates:
     def install(self, image: Path, *, ticket: str, **_wishes: bool) -> None:
         raise ImageRefused("not_supported", f"{image.name} ({ticket})")
 
-    def result(self, _ticket: str) -> Result:
-        return Result.NOT_RUNNING
+    def result(self, _ticket: str) -> InstallationResult:
+        return InstallationResult.NOT_RUNNING
 
     def undo(self) -> None:
         """Nothing was done."""
@@ -164,23 +130,23 @@ class SlotUpdates:
         slots = kept | {free: _Slot(version=version, ticket=ticket, manifest=raw)}
         self._save(replace(state, primary=free, switched_in=self.boot_id(), slots=slots))
 
-    def result(self, ticket: str) -> Result:
+    def result(self, ticket: str) -> InstallationResult:
         state = _State.read(self._file)
         primary = state.slots[state.primary]
         if primary.ticket != ticket:
-            return Result.NOT_RUNNING
+            return InstallationResult.NOT_RUNNING
         if self._running(state) != state.primary:
-            return Result.PENDING
+            return InstallationResult.PENDING
         if primary.manifest is not None:
             manifest = Manifest.read(primary.manifest)
             try:
                 images.check_unpacked(manifest, self.root / state.primary)
             except (ImageRefused, OSError):
-                return Result.NOT_RUNNING
+                return InstallationResult.NOT_RUNNING
             # Only software that has run raises the floor: a failed update must leave the way back open.
             if Version(state.floor) < manifest.security_floor:
                 self._save(replace(state, floor=str(manifest.security_floor)))
-        return Result.RUNNING
+        return InstallationResult.RUNNING
 
     def undo(self) -> None:
         state = _State.read(self._file)

@@ -7,20 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from station.domain.commands import Command, Outcome
+from station.host.ports import UpdatePort
 from station.services.transfers import Exchange
 
 
 class RebootRefused(Exception):
     """The computer cannot be restarted."""
-
-
-class Updates(Protocol):
-    """See `station.host.updates.UpdatePort`."""
-
-    def check(self, image: Path, *, needs_signature: bool, is_proven: bool) -> str: ...
-    def install(self, image: Path, *, ticket: str, needs_signature: bool, is_proven: bool) -> None: ...
-    def result(self, ticket: str, /) -> str: ...
-    def undo(self) -> None: ...
 
 
 class Packer(Protocol):
@@ -46,7 +38,7 @@ class JobEnvironment:
     locks: Path
     exchange: Exchange
     pack: Packer
-    updates: Updates
+    updates: UpdatePort
     reboot: Callable[[], None]
     submit: Callable[[Command, datetime], Outcome]
     now: Callable[[], datetime]

@@ -14,6 +14,7 @@ from station.domain.commands import PrepareUpdate
 from station.domain.file_jobs import Event, Kind, Retrying, Step
 from station.domain.firmware import ImageRefused
 from station.domain.moments import lenient
+from station.host.ports import InstallationResult
 from station.models import ChargingSession, FileJob
 from station.services import configuration, event_log, security_log, signing, transfers
 from station.services.diagnostics import locations
@@ -267,15 +268,15 @@ class Work:
 
     def _restart(self) -> None:
         match self._environment.updates.result(self._job.data["ticket"]):
-            case "running":
+            case InstallationResult.RUNNING:
                 security_log.record(
                     "FirmwareUpdated", at=self._environment.now(), tech_info=self._job.data.get("version", "")
                 )
                 self._advance(Event.BOOTED_NEW)
-            case "not_running":
+            case InstallationResult.NOT_RUNNING:
                 self._environment.updates.undo()
                 self._advance(Event.BOOTED_OLD, reason="not_running")
-            case _:
+            case InstallationResult.PENDING:
                 self._reboot()
 
     def _reboot(self) -> None:

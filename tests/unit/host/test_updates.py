@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from station.domain.firmware import ImageRefused
-from station.host import images, updates, versions
+from station.host import images, release, updates
+from station.host.ports import InstallationResult
 from tests.images import FILES, Maker, add
 
 WISHES = {"needs_signature": True, "is_proven": False}
@@ -41,7 +42,7 @@ def computer(tmp_path, maker) -> Computer:
 def refusal(computer: Computer, image: Path, **wishes) -> str:
     with pytest.raises(ImageRefused) as refused:
         computer.updates.install(image, ticket="t", **(WISHES | wishes))
-    assert computer.updates.version() == versions.RELEASE
+    assert computer.updates.version() == release.RELEASE
     return refused.value.code
 
 
@@ -52,11 +53,11 @@ def test_a_signed_image_runs_after_the_restart_and_not_before(tmp_path, curve):
 
     computer.updates.install(maker.image(tmp_path / "image"), ticket="one", **WISHES)
 
-    assert computer.updates.version() == versions.RELEASE
-    assert computer.updates.result("one") == updates.Result.PENDING
+    assert computer.updates.version() == release.RELEASE
+    assert computer.updates.result("one") == InstallationResult.PENDING
     computer.restart()
     assert computer.updates.version() == "9.1.0"
-    assert computer.updates.result("one") == updates.Result.RUNNING
+    assert computer.updates.result("one") == InstallationResult.RUNNING
     assert (tmp_path / "slots" / "b" / "bin/station").read_bytes() == FILES["bin/station"]
 
 
@@ -67,7 +68,7 @@ def test_two_updates_use_the_slots_in_turn(tmp_path, maker, computer):
         computer.restart()
 
         assert computer.updates.version() == f"9.{number}.0"
-        assert computer.updates.result(str(number)) == updates.Result.RUNNING
+        assert computer.updates.result(str(number)) == InstallationResult.RUNNING
 
 
 def test_an_installation_that_is_repeated_after_a_cut_does_nothing_more(tmp_path, maker, computer):
@@ -77,7 +78,7 @@ def test_an_installation_that_is_repeated_after_a_cut_does_nothing_more(tmp_path
 
     computer.updates.install(image, ticket="one", **WISHES)
 
-    assert computer.updates.result("one") == updates.Result.PENDING
+    assert computer.updates.result("one") == InstallationResult.PENDING
 
 
 def test_an_update_that_is_undone_before_the_restart_never_runs(tmp_path, maker, computer):
@@ -86,8 +87,8 @@ def test_an_update_that_is_undone_before_the_restart_never_runs(tmp_path, maker,
     computer.updates.undo()
     computer.restart()
 
-    assert computer.updates.version() == versions.RELEASE
-    assert computer.updates.result("one") == updates.Result.NOT_RUNNING
+    assert computer.updates.version() == release.RELEASE
+    assert computer.updates.result("one") == InstallationResult.NOT_RUNNING
 
 
 def test_software_damaged_after_the_restart_gives_way_to_the_old_one(tmp_path, maker, computer):
@@ -95,9 +96,9 @@ def test_software_damaged_after_the_restart_gives_way_to_the_old_one(tmp_path, m
     computer.restart()
     (tmp_path / "slots" / "b" / "etc/release").write_bytes(b"harm")
 
-    assert computer.updates.result("one") == updates.Result.NOT_RUNNING
+    assert computer.updates.result("one") == InstallationResult.NOT_RUNNING
     computer.updates.undo()
-    assert computer.updates.version() == versions.RELEASE
+    assert computer.updates.version() == release.RELEASE
 
 
 def test_software_older_than_the_floor_of_what_has_run_is_refused(tmp_path, maker, computer):
@@ -231,11 +232,11 @@ def test_a_cut_at_any_write_leaves_the_old_software_active(tmp_path, maker, monk
             computer.updates.install(image, ticket="one", **WISHES)
         monkeypatch.setattr("os.fsync", real)
         result = computer.updates.result("one")
-        assert computer.updates.version() == versions.RELEASE
-        if result == updates.Result.PENDING and left[0]:
+        assert computer.updates.version() == release.RELEASE
+        if result == InstallationResult.PENDING and left[0]:
             break
         computer.restart()
-        expected = "9.1.0" if result == updates.Result.PENDING else versions.RELEASE
+        expected = "9.1.0" if result == InstallationResult.PENDING else release.RELEASE
         assert computer.updates.version() == expected
         shutil.rmtree(tmp_path / f"run {survived}")
     else:
@@ -256,8 +257,8 @@ def test_on_the_bench_a_file_that_is_no_container_can_stand_for_an_image(tmp_pat
     computer.updates.install(tmp_path / "image", ticket="one", needs_signature=False, is_proven=False)
     computer.restart()
 
-    assert computer.updates.version().startswith(f"{versions.RELEASE}+")
-    assert computer.updates.result("one") == updates.Result.RUNNING
+    assert computer.updates.version().startswith(f"{release.RELEASE}+")
+    assert computer.updates.result("one") == InstallationResult.RUNNING
 
 
 def test_a_computer_without_slots_refuses_every_image(tmp_path, maker):
@@ -268,7 +269,7 @@ def test_a_computer_without_slots_refuses_every_image(tmp_path, maker):
 def test_the_release_is_the_version_of_the_project():
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
 
-    assert project["project"]["version"] == versions.RELEASE
+    assert project["project"]["version"] == release.RELEASE
 
 
 def test_the_shipped_key_is_one_an_image_can_be_signed_with():

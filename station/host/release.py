@@ -1,0 +1,15 @@
+"""This release of the software, and the distribution it runs on."""
+
+import platform
+
+# The version of this release; `pyproject.toml` says the same (checked by a test).
+RELEASE = "0.1.0"
+
+
+def distribution_version() -> str:
+    """Return the version of the operating system's distribution."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return platform.release()
+    return release.get("VERSION_ID") or release.get("BUILD_ID") or platform.release()
