@@ -16,11 +16,13 @@ from station.domain.supervision import Watch
 
 log = logging.getLogger(__name__)
 
-CONTROLLER_IDLE_S = 0.25
+CONTROLLER_IDLE_S = 0.5
+CONTROLLER_PLUGGED_S = 0.25
 CONTROLLER_HURRY_S = 0.03
 METER_IDLE_S = 2.0
 METER_SESSION_S = 1.0
-READER_S = 0.06
+# A card is held to a reader for a second or more; asking eight times a second is noticed by nobody.
+READER_S = 0.12
 IO_S = 0.5
 # A device is reported when it was silent for this long and at least this many polls failed in a row.
 CONTROLLER_SILENT_S, METER_SILENT_S, READER_SILENT_S = 2.0, 4.0, 2.0
@@ -89,7 +91,9 @@ async def poll_controller(
 
 async def _pause(point: ChargingPoint, started_s: float) -> None:
     now_s = clock.monotonic_s()
-    period = CONTROLLER_HURRY_S if now_s < point.hurry_until_s else CONTROLLER_IDLE_S
+    period = CONTROLLER_PLUGGED_S if point.pilot.connected or point.state.has_session else CONTROLLER_IDLE_S
+    if now_s < point.hurry_until_s:
+        period = CONTROLLER_HURRY_S
     point.kick.clear()
     remaining = period - (now_s - started_s)
     if point.pilot.doubt is not None:

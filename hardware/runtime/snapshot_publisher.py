@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 OCPP_CHANNEL = "ocpp"
 # Pages redraw at most twice a second; publishing faster would only cost.
-SHORTEST_GAP_S = 0.2
+SHORTEST_GAP_S = 0.5
 # The live part expires after live.LIFE_S seconds, so an idle station speaks up well before that.
 IDLE_REFRESH_S = 4.0
 MAX_INFO = 50

@@ -14,6 +14,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from station import clock
 from station.domain import commands
 from station.domain.commands import Command, Origin, Outcome, Refusal, Status
 
@@ -91,15 +92,25 @@ def submit_command(
 
     Answers `NO_ANSWER` when the hardware process or Redis is away; the command has then expired and will not act.
     """
-    from station.services import redis
-
     envelope = _envelope(command, origin, actor, at, wait_s)
     try:
         _post(COMMAND_TASK, {"envelope": envelope.encode()}, expires_s=wait_s)
-        answer = redis.client().blpop([envelope.reply_key], timeout=wait_s)
+        answer = _await_reply(envelope.reply_key, wait_s)
     except (OperationalError, RedisError, OSError):
         return _NO_ANSWER
-    return Outcome.decode(json.loads(answer[1])) if answer else _NO_ANSWER
+    return Outcome.decode(json.loads(answer)) if answer else _NO_ANSWER
+
+
+def _await_reply(key: str, wait_s: float) -> str | None:
+    """Wait for the control loop's reply in pieces, so that a Redis that hangs is noticed."""
+    from station.services import redis
+
+    deadline_s = clock.monotonic_s() + wait_s
+    while (remaining_s := deadline_s - clock.monotonic_s()) > 0:
+        found = redis.client().blpop([key], timeout=min(remaining_s, redis.LONGEST_BLOCK_S))
+        if found:
+            return str(found[1])
+    return None
 
 
 async def submit_command_async(

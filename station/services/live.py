@@ -4,6 +4,7 @@ Parts: `hardware` (control loop), `backend` (OCPP consumer). A part expires when
 is never shown as a live one. Subscribers of the channel group `live` get {"type": "live.changed", "part": …}.
 """
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,6 +13,12 @@ from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
 GROUP = "live"
+# Held by open pages. Announcing costs Redis and the publisher several commands, several times a second for years, and a
+# charging station is hardly ever looked at.
+WATCHED = "live:watched"
+WATCHED_S = 15
+# The channel layer itself waits for ever (its blocking reads need that).
+_ANNOUNCED_IN_S = 1.0
 HARDWARE, BACKEND = "hardware", "backend"
 LIFE_S = {HARDWARE: 10, BACKEND: 30}
 
@@ -32,16 +39,29 @@ def read(part: str) -> dict[str, Any] | None:
     return json.loads(text) if text else None
 
 
-async def publish_async(redis: Any, part: str, data: dict[str, Any], *, announce: bool = True) -> bool:
-    """Publish a part from an event loop over the given redis.asyncio client; answers whether Redis took it."""
+async def publish_async(redis: Any, part: str, data: dict[str, Any]) -> bool:
+    """Publish a part over the given redis.asyncio client and tell open pages; return whether Redis took it."""
     try:
-        await redis.set(key(part), json.dumps(data, separators=(",", ":")), ex=LIFE_S[part])
-        if announce:
-            layer = get_channel_layer()
-            await layer.group_send(GROUP, {"type": "live.changed", "part": part})
+        async with redis.pipeline(transaction=False) as pipe:
+            pipe.set(key(part), json.dumps(data, separators=(",", ":")), ex=LIFE_S[part]).exists(WATCHED)
+            _, watched = await pipe.execute()
+        if watched:
+            async with asyncio.timeout(_ANNOUNCED_IN_S):
+                await get_channel_layer().group_send(GROUP, {"type": "live.changed", "part": part})
     except (RedisError, OSError):
         return False
     return True
+
+
+def watch() -> None:
+    """Say that a page is open, so that changes are announced for the next WATCHED_S seconds."""
+    from station.services import redis
+
+    try:
+        redis.client().set(WATCHED, 1, ex=WATCHED_S)
+    except (RedisError, OSError):
+        # Then nobody can announce anything either; the page looks by itself every few seconds.
+        return
 
 
 def announce(part: str) -> None:

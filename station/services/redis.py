@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncRedis
 
 _CONNECT_TIMEOUT_S = 1.0
+# A Redis that hangs is as good as gone: whoever asked does without it, and nobody waits for ever.
+_ANSWER_TIMEOUT_S = 1.5
+# A blocking command has to give up well before the time-out of its connection.
+LONGEST_BLOCK_S = 1.0
 # A pooled connection may have died with an earlier Redis; a fresh one finds the new one.
 _ONE_MORE = 1
 
@@ -24,7 +28,7 @@ def client() -> "Redis":
     return Redis(
         unix_socket_path=settings.REDIS_SOCKET,
         decode_responses=True,
-        socket_timeout=None,
+        socket_timeout=_ANSWER_TIMEOUT_S,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,
         # redis-py tries again for seconds by default; here somebody waits who can do without Redis.
         retry=Retry(NoBackoff(), _ONE_MORE),
@@ -40,7 +44,7 @@ def async_client() -> "AsyncRedis":
     return AsyncRedis(
         unix_socket_path=settings.REDIS_SOCKET,
         decode_responses=True,
-        socket_timeout=None,
+        socket_timeout=_ANSWER_TIMEOUT_S,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,
         retry=Retry(NoBackoff(), _ONE_MORE),
     )

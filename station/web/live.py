@@ -94,6 +94,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         return True
 
     def _render(self, at: datetime) -> dict[str, str]:
+        live.watch()
         return fragments.render_page(self._page, present.look(at), language=self._language)
 
     def _may_look(self, at: datetime) -> bool:
