@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hardware.links.serial_bus import ModbusRefusedError, Patience, SerialBus
 from hardware.protocols.phoenix import (
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 # The manual names no response time. The longest answer (34 registers) takes 76 ms at 9600 baud; turn-around of
 # comparable boards is 3-13 ms (ABL specification), and lost first requests are known from evcc issue 32436.
 PATIENCE = Patience(timeout_s=0.25, attempts=3)
+# How long the coils of a board that shows no change are believed.
+COILS_READ_S = 1.0
 
 # Meaning of each error for the station: fact sheet evse_controllers.md, section 7. A rejected or invalid cable is a
 # matter between vehicle side and station, like an invalid pilot. NOT_AVAILABLE is a state, RESERVED_14 undocumented.
@@ -55,6 +57,16 @@ _FAULTS: dict[BoardError, FaultCode] = {
     BoardError.RESIDUAL_CURRENT_TEST_FAILED: FaultCode.GROUND_FAILURE,
 }
 _NOT_LOCKED = frozenset({BoardError.LOCKING_FAILED, BoardError.LOCK_FEEDBACK_LOST})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Coils:
+    """The coils as they were read, and until when that is believed."""
+
+    values: tuple[bool, bool, bool]
+    commands_given: int
+    block: StatusBlock
+    due_s: float
 
 
 class PhoenixEvCc:
@@ -83,6 +95,7 @@ class PhoenixEvCc:
         self._limit: MilliAmpere | None = None
         self._available: bool | None = None
         self._locked: bool | None = None
+        self._coils: _Coils | None = None
 
     async def open(self) -> None:
         self._bus.acquire()
@@ -108,7 +121,7 @@ class PhoenixEvCc:
         commands_before = self._commands_given
         block = StatusBlock.decode(await self._read_live())
         read_at_s = asyncio.get_running_loop().time()
-        released, available, lock_commanded = await self._bus.read_coils(self._address, Command.RELEASE, 3, PATIENCE)
+        released, available, lock_commanded = await self._read_coils(block, read_at_s)
         status = self._status(block, read_at_s, released=released, lock_commanded=lock_commanded)
         # A command given between the two requests makes them differ without any restart.
         if commands_before == self._commands_given:
@@ -190,8 +203,34 @@ class PhoenixEvCc:
                 return registers
         return await self._bus.read_input(self._address, STATUS_START, STATUS_COUNT, PATIENCE)
 
+    async def _read_coils(self, block: StatusBlock, now_s: float) -> tuple[bool, bool, bool]:
+        """Read release, availability and lock command.
+
+        They move by our commands, or all at once when the board restarts; that shows in the live block, too (the pilot
+        goes), so a quiet board is asked for its coils once a second.
+        """
+        known = self._coils
+        if (
+            known is None
+            or known.commands_given != self._commands_given
+            or known.block != block
+            or now_s >= known.due_s
+        ):
+            released, available, locked = await self._bus.read_coils(self._address, Command.RELEASE, 3, PATIENCE)
+            known = self._coils = _Coils(
+                values=(released, available, locked),
+                commands_given=self._commands_given,
+                block=block,
+                due_s=now_s + COILS_READ_S,
+            )
+        return known.values
+
     async def _write_coil(self, coil: Command, *, on: bool) -> None:
-        await self._bus.write_coil(self._address, coil, PATIENCE, on=on)
+        try:
+            await self._bus.write_coil(self._address, coil, PATIENCE, on=on)
+        finally:
+            # A poll that was under way has read what this command has just changed.
+            self._coils = None
 
     async def _write_current(self, limit: MilliAmpere) -> None:
         await self._bus.write_register(self._address, CommandRegister.MAXIMUM_CURRENT_A, limit // 1000, PATIENCE)
