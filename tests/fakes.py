@@ -10,7 +10,7 @@ import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Self, ParamSpec, TypeVar
 
 from django.db import OperationalError
 from redis.exceptions import ConnectionError as RedisIsAway
@@ -119,6 +119,38 @@ class InlineDatabase:
         pass
 
 
+@dataclass(kw_only=True)
+class FakePipeline:
+    """Commands of a FakeRedis gathered for one round trip."""
+
+    redis: "FakeRedis"
+    commands: list[tuple[str, str, str]] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.commands.clear()
+
+    def set(self, key: str, value: str, *, ex: int | None = None) -> "FakePipeline":
+        self.commands.append(("set", key, value))
+        return self
+
+    def exists(self, key: str) -> "FakePipeline":
+        self.commands.append(("exists", key, ""))
+        return self
+
+    async def execute(self) -> list[object]:
+        answers: list[object] = []
+        for name, key, value in self.commands:
+            if name == "set":
+                await self.redis.set(key, value)
+                answers.append(True)
+            else:
+                answers.append(int(await self.redis.get(key) is not None))
+        return answers
+
+
 @dataclass
 class FakeRedis:
     """As much of Redis as the control loop uses."""
@@ -139,6 +171,9 @@ class FakeRedis:
     async def set(self, key: str, value: str, *, ex: int | None = None) -> None:
         self._answer()
         self.values[key] = value
+
+    def pipeline(self, *, transaction: bool) -> "FakePipeline":
+        return FakePipeline(redis=self)
 
     async def info(self, section: str) -> dict[str, int]:
         self._answer()

@@ -164,8 +164,8 @@ class Bench:
         return value
 
     async def told(self, *statuses: str, number: int = 1) -> None:
-        """Wait until the backend was told exactly these statuses last."""
-        await asyncio.sleep(0.5)
+        """Wait until the backend was told exactly these statuses last; an idle board is looked at twice a second."""
+        await asyncio.sleep(0.8)
         assert self.statuses(number)[-len(statuses) :] == list(statuses)
 
     async def phase(self, phase: str, number: int = 1, *, seconds: float = 20.0) -> None:
