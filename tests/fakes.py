@@ -10,7 +10,7 @@ import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from django.db import OperationalError
 from redis.exceptions import ConnectionError as RedisIsAway
