@@ -14,12 +14,16 @@ from redis.exceptions import RedisError
 from ocpp_client import frame_log
 from ocpp_client.consumer import CHANNEL, OcppConsumer
 from ocpp_client.ports import Environment
+from station import clock
+from station.host.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
 
 # Commands wait for the control loop in threads; more at once than this no station needs.
 _THREADS = 16
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+# The supervisor waits three times as long.
+_BEAT_S = 10.0
 
 
 class OcppWorker(Worker):  # type: ignore[misc]
@@ -74,18 +78,27 @@ class OcppWorker(Worker):  # type: ignore[misc]
         raise NotImplementedError(message["type"])
 
 
-async def run(environment: Environment) -> None:
+async def _beat(heartbeat: Heartbeat) -> None:
+    """Tell for ever that the event loop turns."""
+    while True:
+        heartbeat.beat(clock.monotonic_s())
+        await asyncio.sleep(_BEAT_S)
+
+
+async def run(environment: Environment, heartbeat: Heartbeat) -> None:
     """Hold the connection until SIGTERM or SIGINT; then close it with 1001."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="ocpp"))
     worker = OcppWorker(OcppConsumer.as_asgi(environment=environment), [CHANNEL], get_channel_layer())
     working = asyncio.create_task(worker.handle())
+    beating = asyncio.create_task(_beat(heartbeat))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, working.cancel)
     await asyncio.gather(working, return_exceptions=True)
+    beating.cancel()
 
 
-def main(environment: Environment) -> None:
+def main(environment: Environment, heartbeat: Heartbeat) -> None:
     """Run the process; Django is set up already."""
     frame_log.write_to(settings.DATA.logs)
-    asyncio.run(run(environment))
+    asyncio.run(run(environment, heartbeat))

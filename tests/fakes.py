@@ -104,13 +104,16 @@ class InlineDatabase:
 
     latency_s: float = 0.004
     refuses: Callable[[str], bool] | None = None
+    busy_since_s: float | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def __call__(
         self, function: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
     ) -> _Result:
         async with self._turn:
+            self.busy_since_s = asyncio.get_running_loop().time()
             await asyncio.sleep(self.latency_s)
+            self.busy_since_s = None
             if self.refuses is not None and self.refuses(getattr(function, "func", function).__name__):
                 raise OperationalError("disk I/O error")
             return function(*args, **kwargs)
@@ -356,6 +359,8 @@ class _Device:
     outlet: Outlet
     latency_s: float = 0.01
     silent: bool = False
+    # A driver that waits for something that never comes.
+    hangs: bool = False
 
     async def open(self) -> None:
         pass
@@ -365,6 +370,8 @@ class _Device:
 
     async def _answer(self) -> None:
         await asyncio.sleep(self.latency_s)
+        while self.hangs:
+            await asyncio.sleep(1.0)
         if self.silent:
             await asyncio.sleep(0.1)
             raise DeviceSilentError("no answer")

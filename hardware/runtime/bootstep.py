@@ -14,8 +14,10 @@ from typing import Any
 from celery import bootsteps
 
 from hardware.runtime.control_loop import ControlLoop
+from hardware.runtime.heartbeat import LoopHeartbeat
 from hardware.runtime.wiring import make_station
 from station.concurrency import BackgroundTasks
+from station.host.heartbeat import Heartbeat, UnwatchedHeartbeat
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ class LoopThread:
     """Owns the event loop and the station in it."""
 
     def __init__(self) -> None:
+        self.heartbeat: Heartbeat = UnwatchedHeartbeat()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._station: ControlLoop | None = None
         self._main: asyncio.Task[None] | None = None
@@ -67,12 +70,16 @@ class LoopThread:
         self._loop = asyncio.get_running_loop()
         self._station = await make_station()
         self._main = asyncio.create_task(self._station.run())
+        beating = asyncio.create_task(
+            LoopHeartbeat(self.heartbeat, points=self._station.points.values(), database=self._station.database).run()
+        )
         self._ready.set()
         try:
             await self._main
         except asyncio.CancelledError:
             log.info("the control loop ends")
         finally:
+            beating.cancel()
             await self._station.stop()
 
 

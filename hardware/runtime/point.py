@@ -118,6 +118,8 @@ class ChargingPoint:
         self.kept_locked_for: str | None = None
         self.finishing_info = ""
         self.deadlines: dict[Timer, float] = {}
+        # When the controller was last asked, whether it answered or not.
+        self.served_at_s = clock.monotonic_s()
         self.kick = asyncio.Event()
         self.hurry_until_s = 0.0
         self._around = surroundings
@@ -368,6 +370,7 @@ class ChargingPoint:
     async def _wait_for_no_current(self) -> None:
         deadline = clock.monotonic_s() + CURRENT_ENDS_S
         while True:
+            self.served_at_s = clock.monotonic_s()
             try:
                 status = await self.controller.read_status()
                 self.status = status

@@ -60,7 +60,7 @@ async def poll_controller(
     silence = Silence(patience_s=CONTROLLER_SILENT_S)
     await _open(point.controller.open, f"controller {point.number}")
     while True:
-        started_s = clock.monotonic_s()
+        started_s = point.served_at_s = clock.monotonic_s()
         try:
             if point.equipment.controller is None:
                 point.equipment.controller = await point.controller.identify()

@@ -5,11 +5,13 @@ import faulthandler
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
 
+from station.host.heartbeat import Heartbeat, UnwatchedHeartbeat, from_environment
 from station.host.power import process_start_ticks
 from station.paths import DataDirectory
 from station.processes.plan import Plan
@@ -38,16 +40,11 @@ def names(plan: Plan) -> list[str]:
 
 
 def run(name: str, plan: Plan) -> int:
-    """Run one process to its end in this very process; answers the exit code."""
-    import setproctitle
-
-    setproctitle.setproctitle(f"station: {name} {plan.data}")
-    faulthandler.enable()
-    main: Callable[[Plan], int] = import_module(PROGRAMS[name]).main
-    return main(plan)
+    """Run one process to its end in this very process, as a service of systemd; answers the exit code."""
+    return _run(name, plan, from_environment())
 
 
-def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int) -> int:
+def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int, heartbeat: Heartbeat | None) -> int:
     """Run one process in a fresh fork of the supervisor, shed of everything that is the supervisor's."""
     gc.enable()
     signal.set_wakeup_fd(-1)
@@ -58,9 +55,11 @@ def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.setpgid(0, main_group)
     die_with_parent(main_pid)
+    # A process that is silent is aborted to see where it hangs; its memory holds keys and stays off the disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _record(name, DataDirectory(plan.data))
     try:
-        return run(name, plan)
+        return _run(name, plan, heartbeat or UnwatchedHeartbeat())
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception:
@@ -70,6 +69,16 @@ def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int) -> int:
         _close_databases()
         logging.shutdown()
         sys.stdout.flush()
+
+
+def _run(name: str, plan: Plan, heartbeat: Heartbeat) -> int:
+    import setproctitle
+
+    setproctitle.setproctitle(f"station: {name} {plan.data}")
+    # Writes down where every thread is when the process is aborted.
+    faulthandler.enable()
+    main: Callable[[Plan, Heartbeat], int] = import_module(PROGRAMS[name]).main
+    return main(plan, heartbeat)
 
 
 def die_with_parent(parent: int) -> None:

@@ -1,8 +1,9 @@
 """The main process as supervisor: PyPI supervisor, with children that are forked instead of executed.
 
 A fork shares the memory of everything the main process has loaded and runs within milliseconds. What differs from a
-plain supervisord: it wakes up at once when a child ends, restarts after tenths of a second instead of seconds, keeps
-the children in its own process group, and takes the requests of `station.host.power`.
+plain supervisord: it wakes up at once when a child ends, restarts after tenths of a second instead of seconds, replaces
+a child that no longer says that it works, keeps the children in its own process group, and takes the requests of
+`station.host.power`.
 """
 
 import gc
@@ -11,7 +12,8 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -26,6 +28,7 @@ from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 from typing_extensions import override
 
+from station import clock
 from station.host.power import PowerVerb, take_request
 from station.paths import DataDirectory
 from station.processes import child
@@ -33,6 +36,7 @@ from station.processes.console import Excerpt
 from station.processes.lock import StationLock
 from station.processes.plan import Plan
 from station.processes.programs.redis import SOCKET_NAME
+from station.processes.watch import HeartbeatWatch
 
 CONFIG_FILE = "supervisord.conf"
 COMMAND = "station-process"
@@ -46,6 +50,10 @@ _IDLE_S = 60.0
 _READY_STEP_S = 0.1
 _READY_TIMEOUT_S = 1.0
 _FIRST_INHERITED = 3
+# A silent process is aborted, so that it writes down where it hangs, and killed when it does not even do that.
+_ABORT_S = 0.5
+# Who waits in poll(2) for so much longer than intended has not run: the group was stopped, or the machine hangs.
+_OWN_ABSENCE_S = 1.0
 
 
 def configuration(names: list[str]) -> str:
@@ -92,6 +100,18 @@ class StationProcess(Subprocess):  # type: ignore[misc]
             doubled_s: float = _FIRST_BACKOFF_S * 2 ** min(self.backoff - 1, 16)
             self.delay = time.time() + min(doubled_s, _LONGEST_BACKOFF_S)
         return result
+
+    @override
+    def spawn(self) -> int | None:
+        """Start the process; the watch waits for its first beat."""
+        self.config.options.watch.started(self.config.name, at_s=clock.monotonic_s())
+        pid: int | None = super().spawn()
+        return pid
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the process lives and nobody has asked it to end."""
+        return bool(self.pid) and self.state in {ProcessStates.STARTING, ProcessStates.RUNNING}
 
     def waits_s(self, now: float, *, is_running: bool) -> float:
         """Answer how long nothing needs to be done about this process."""
@@ -173,8 +193,9 @@ class StationOptions(ServerOptions):  # type: ignore[misc]
     # Supervisor's loop looks at this in every round and leaves after the first when it is set.
     test = False
 
-    def __init__(self, plan: Plan, kept: set[int]) -> None:
+    def __init__(self, plan: Plan, kept: set[int], watch: HeartbeatWatch) -> None:
         super().__init__()
+        self.watch = watch
         self.poller: PromptPoller = PromptPoller(self)
         self.signal_receiver = SignalInbox()
         self._plan = plan
@@ -210,7 +231,14 @@ class StationOptions(ServerOptions):  # type: ignore[misc]
     @override
     def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
         """Become the child here and now."""
-        code = child.run_forked(argv[1], self._plan, main_pid=self._main_pid, main_group=self._main_group)
+        name = argv[1]
+        code = child.run_forked(
+            name,
+            self._plan,
+            main_pid=self._main_pid,
+            main_group=self._main_group,
+            heartbeat=self.watch.heartbeat_of(name),
+        )
         os._exit(code)
 
 
@@ -223,6 +251,9 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
         self._lock = lock
         self._on_ready: Callable[[], None] | None = on_ready
         self._next_look_s = 0.0
+        self._planned_look_s = clock.monotonic_s()
+        # When the next, harder signal is due for who is already being ended.
+        self._killed_s: dict[int, float] = {}
         self._to_stop: list[ProcessGroup] = []
         self._to_start: list[ProcessGroup] = []
         self._excerpts = {name: Excerpt(name) for name in child.names(plan)}
@@ -249,6 +280,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
     def tick(self, now: float | None = None) -> None:
         """Do what is due in every round."""
         self._continue_restart()
+        self._replace_the_silent(clock.monotonic_s())
         if self._on_ready and self.options.mood == SupervisorStates.RUNNING and time.monotonic() >= self._next_look_s:
             if _is_healthy(self._plan):
                 self._on_ready()
@@ -256,17 +288,50 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             self._next_look_s = time.monotonic() + _READY_STEP_S
 
     def _patience_s(self) -> float:
+        patience_s = self._wait_s()
+        self._planned_look_s = clock.monotonic_s() + patience_s
+        return patience_s
+
+    def _wait_s(self) -> float:
         is_running = self.options.mood == SupervisorStates.RUNNING
         if self.options.signal_receiver.first is not None:
             return 0.0
         if not is_running and not (self.stop_groups and self.stop_groups[-1].get_unstopped_processes()):
             return 0.0
         now = time.time()
-        processes = [process for group in self.process_groups.values() for process in group.processes.values()]
-        waits = [process.waits_s(now, is_running=is_running) for process in processes]
+        waits = [process.waits_s(now, is_running=is_running) for process in self._processes()]
+        waits += [max(0.0, due_s - clock.monotonic_s()) for _, due_s in self._deadlines()]
         if self._on_ready and is_running:
             waits.append(max(0.0, self._next_look_s - time.monotonic()))
         return min(waits, default=_IDLE_S)
+
+    def _processes(self) -> list[StationProcess]:
+        return [process for group in self.process_groups.values() for process in group.processes.values()]
+
+    def _deadlines(self) -> Iterator[tuple[StationProcess, float]]:
+        for process in self._processes():
+            deadline_s = self.options.watch.deadline_s(process.config.name)
+            if process.is_at_work and deadline_s is not None:
+                yield process, self._killed_s.get(process.pid, deadline_s)
+
+    def _replace_the_silent(self, now_s: float) -> None:
+        """End who has not said in time that it works; the supervisor starts it again like any that has died."""
+        if now_s - self._planned_look_s > _OWN_ABSENCE_S:
+            self.options.watch.excuse(at_s=now_s)
+        silent = [process for process, due_s in self._deadlines() if now_s >= due_s]
+        for process in silent:
+            is_aborted = process.pid in self._killed_s
+            if not is_aborted:
+                self.options.logger.error(
+                    "%(name)s (%(pid)s) no longer says that it works, and is replaced",
+                    name=process.config.name,
+                    pid=process.pid,
+                )
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL if is_aborted else signal.SIGABRT)
+        living = {process.pid for process in self._processes()}
+        self._killed_s = {pid: due_s for pid, due_s in self._killed_s.items() if pid in living}
+        self._killed_s |= {process.pid: now_s + _ABORT_S for process in silent}
 
     def _take_request(self) -> None:
         if self.options.mood != SupervisorStates.RUNNING:
@@ -310,8 +375,9 @@ def supervise(plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> in
     # What exists now is the same in every child: never looked at again by the collector, its pages stay shared. No
     # collection before: the holes it leaves would be filled by each child for itself (measured: 11 MiB of 171).
     gc.freeze()
+    watch = HeartbeatWatch()
     while True:
-        options = StationOptions(plan, kept)
+        options = StationOptions(plan, kept, watch)
         options.realize(["-c", CONFIG_FILE, "-n"], doc=__doc__, progname="station")
         options.first = True
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from station.host.heartbeat import Heartbeat
 from station.processes.plan import Plan
 
 
@@ -9,7 +10,7 @@ class DemoBackendIsNotPlanned(RuntimeError):
     """The process was started without an address to listen at."""
 
 
-def main(plan: Plan) -> int:
+def main(plan: Plan, _heartbeat: Heartbeat) -> int:
     """Serve until SIGTERM."""
     from ocpp_client.demo_backend.central import run
 

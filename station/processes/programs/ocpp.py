@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from ocpp_client.ports import StationFacts
 from station.host import Host
+from station.host.heartbeat import Heartbeat
 from station.processes.plan import Plan
 
 
-def main(_plan: Plan) -> int:
+def main(_plan: Plan, heartbeat: Heartbeat) -> int:
     """Hold the connection until SIGTERM."""
     from ocpp_client import worker
     from ocpp_client.ports import Environment
@@ -25,7 +26,8 @@ def main(_plan: Plan) -> int:
             uplink=Uplink(computer),
             file_jobs=jobs,
             facts=Facts(computer),
-        )
+        ),
+        heartbeat,
     )
     return 0
 

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from station.host.heartbeat import Heartbeat
 from station.processes.plan import Plan
 
 SOCKET_NAME = "redis.sock"
@@ -28,7 +29,7 @@ def binary() -> str:
     return str(bundled)
 
 
-def main(plan: Plan) -> int:
+def main(plan: Plan, _heartbeat: Heartbeat) -> int:
     """Become redis-server; the process id and the parent-death signal stay."""
     os.chdir(plan.data / "run")
     options = {

@@ -2,10 +2,11 @@
 
 import asyncio
 
+from station.host.heartbeat import Heartbeat
 from station.processes.plan import Plan
 
 
-def main(plan: Plan) -> int:
+def main(plan: Plan, _heartbeat: Heartbeat) -> int:
     """Play the hardware until SIGTERM."""
     from hardware.simulator.main import run
     from hardware.simulator.settings import SimulatorSettings

@@ -4,6 +4,8 @@ import logging
 import os
 from http import HTTPStatus
 
+from station import clock
+from station.host.heartbeat import Heartbeat
 from station.paths import DataDirectory
 from station.processes import certificate
 from station.processes.plan import Address, Plan
@@ -13,6 +15,8 @@ _THREADS = 4
 _HTTP_TIMEOUT_S = 30
 _WEBSOCKET_TIMEOUT_S = 24 * 3600
 _CLOSE_TIMEOUT_S = 1
+# The supervisor waits three times as long.
+_BEAT_S = 10
 
 
 def _escaped(text: str) -> str:
@@ -39,14 +43,16 @@ def _is_news(record: logging.LogRecord) -> bool:
     return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
 
 
-def main(plan: Plan) -> int:
+def main(plan: Plan, heartbeat: Heartbeat) -> int:
     """Serve until SIGTERM."""
     logging.getLogger("django.request").addFilter(_is_news)
     os.environ.setdefault("ASGI_THREADS", str(_THREADS))
     from daphne.server import Server
+    from twisted.internet.task import LoopingCall
 
     from station.asgi import application
 
+    LoopingCall(lambda: heartbeat.beat(clock.monotonic_s())).start(_BEAT_S)
     Server(
         application=application,
         endpoints=endpoints(plan),

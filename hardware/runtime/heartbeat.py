@@ -1,0 +1,66 @@
+"""What the control loop tells its supervisor: not that it turns, but that every point is served."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Protocol
+
+from station import clock
+from station.host.heartbeat import Heartbeat
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+# A controller is asked four times a second. Two silent boards on one line, each tried three times for every command,
+# keep each other waiting for up to 6 s.
+SERVED_S = 8.0
+# SQLite gives up after 10 s (settings, `timeout`), and the loop goes on without a journal. What takes longer hangs in
+# the storage.
+DATABASE_S = 15.0
+
+
+class Served(Protocol):
+    """A charging point as the heartbeat sees it."""
+
+    number: int
+    served_at_s: float
+
+
+class DatabaseWork(Protocol):
+    """The database thread as the heartbeat sees it."""
+
+    busy_since_s: float | None
+
+
+class LoopHeartbeat:
+    """Beats once a second as long as nothing of the loop hangs; who does not hear it replaces the process."""
+
+    def __init__(self, heartbeat: Heartbeat, *, points: Collection[Served], database: DatabaseWork) -> None:
+        self._heartbeat = heartbeat
+        self._points = points
+        self._database = database
+        self._is_hanging = False
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        while True:
+            self.step(clock.monotonic_s())
+            await asyncio.sleep(BEAT_S)
+
+    def step(self, now_s: float) -> None:
+        """Beat once, unless something hangs."""
+        hanging = self._hanging(now_s)
+        if hanging and not self._is_hanging:
+            log.error("the control loop hangs: %s", hanging)
+        self._is_hanging = bool(hanging)
+        if not hanging:
+            self._heartbeat.beat(now_s)
+
+    def _hanging(self, now_s: float) -> str:
+        busy_since_s = self._database.busy_since_s
+        if busy_since_s is not None and now_s - busy_since_s >= DATABASE_S:
+            return "the database does not come back"
+        # A locked database holds a point up that has something to write; energy is withdrawn before that.
+        until_s = now_s if busy_since_s is None else busy_since_s
+        unserved = [point.number for point in self._points if until_s - point.served_at_s >= SERVED_S]
+        return f"points {unserved} are not served" if unserved else ""

@@ -1,0 +1,83 @@
+"""How a process tells whoever supervises it that it works: over shared memory or over systemd's socket."""
+
+import contextlib
+import mmap
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+_BYTES_OF_A_MOMENT = 8
+
+
+class Heartbeat(Protocol):
+    """The way of one process to its supervisor."""
+
+    def beat(self, at_s: float) -> None:
+        """Tell that this process works at this moment (monotonic seconds). It must cost next to nothing."""
+
+
+class UnwatchedHeartbeat:
+    """A process that nobody supervises."""
+
+    def beat(self, at_s: float) -> None:
+        """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class SharedHeartbeat:
+    """The place of one process in the memory it shares with the main process."""
+
+    moments: "memoryview[float]"
+    place: int
+
+    def beat(self, at_s: float) -> None:
+        """Write the moment down; no system call is made."""
+        self.moments[self.place] = at_s
+
+
+class SharedHeartbeats:
+    """When each process last said that it works, in memory that every fork of this process shares.
+
+    Not a file: the kernel writes changed pages of a file to the flash twice a minute.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._places = {name: place for place, name in enumerate(names)}
+        memory = mmap.mmap(-1, _BYTES_OF_A_MOMENT * max(len(self._places), 1))
+        self._moments: memoryview[float] = memoryview(memory).cast("d")
+
+    def of(self, name: str) -> SharedHeartbeat:
+        """Return what a process beats with."""
+        return SharedHeartbeat(self._moments, self._places[name])
+
+    def last_s(self, name: str) -> float | None:
+        """Return the moment of the last beat; None before the first one."""
+        return self._moments[self._places[name]] or None
+
+    def forget(self, name: str) -> None:
+        """Forget the beats of an earlier process of this name."""
+        self._moments[self._places[name]] = 0.0
+
+
+class SystemdHeartbeat:
+    """systemd's notification protocol, sd_notify(3): ready with the first beat, alive with each."""
+
+    def __init__(self, address: str) -> None:
+        # A leading @ stands for the zero byte of an abstract address.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        self._told_ready = False
+
+    def beat(self, at_s: float) -> None:
+        """Send one datagram. One that is lost while systemd is replaced is made up for by the next beat."""
+        with contextlib.suppress(OSError):
+            self._socket.sendto(b"WATCHDOG=1" if self._told_ready else b"READY=1\nWATCHDOG=1", self._address)
+            self._told_ready = True
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Heartbeat:
+    """Return the way to systemd where it started this process and waits to hear of it."""
+    address = environment.get("NOTIFY_SOCKET")
+    return SystemdHeartbeat(address) if address else UnwatchedHeartbeat()

@@ -1,0 +1,120 @@
+"""The control loop dies, stops or hangs while cars charge: somebody is back in control soon, and the session is whole.
+
+The boards have no watchdog (reference/hardware/evse_controllers.md section 1): what is released stays released until
+the next control loop says otherwise.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backend import Backend, ThreadedBackend
+from tests.process.judgement import (
+    complaints_about_books,
+    complaints_about_energy,
+    free_ports,
+    wait_until_delivered,
+)
+from tests.station import Station, wait_until
+
+pytestmark = pytest.mark.process
+
+CARD = "04A2B3C4"
+CONFIG = {
+    "/ocpp/reconnectMinS": "1",
+    "/ocpp/reconnectMaxS": "1",
+    "TransactionMessageRetryInterval": "1",
+    "MeterValueSampleInterval": "1",
+}
+# DESIGN.md section 9.
+BACK_IN_CONTROL_S = 10.0
+REDUCED_A = 10
+
+
+class Site:
+    """A station at its backend, with a car that charges at connector 1."""
+
+    def __init__(self, station: Station, backend: ThreadedBackend) -> None:
+        self.station = station
+        self.backend = backend
+
+    def charge(self) -> None:
+        self.station.sim("/connectors/1/plug", {})
+        self.station.wait_sim(lambda point: point["cp_state"] != "A")
+        self.station.sim("/reader/swipe", {"uid": CARD})
+        self.station.wait_sim(lambda point: max(point["currents_a"]) > 30, timeout_s=15)
+
+    def reduce(self) -> None:
+        """Let the backend lower the current; whoever obeys is in control."""
+        self.backend.post("SetChargingProfile", {"connectorId": 0, "csChargingProfiles": _reduction()})
+
+    def wait_in_control(self, *, since_s: float) -> None:
+        patience_s = since_s + BACK_IN_CONTROL_S - time.monotonic()
+        self.station.wait_sim(lambda point: point["offered_a"] == REDUCED_A, timeout_s=patience_s)
+
+    def problems(self) -> list[str]:
+        wait_until_delivered(self.station, self.backend)
+        register_wh = self.station.connector(1)["energy_wh"]
+        return [
+            *complaints_about_books(self.station, self.backend),
+            *complaints_about_energy(self.backend.books, 1, first_wh=0, last_wh=register_wh),
+        ]
+
+
+def _reduction() -> dict[str, Any]:
+    schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": REDUCED_A}]}
+    return {
+        "chargingProfileId": 1,
+        "stackLevel": 0,
+        "chargingProfilePurpose": "TxDefaultProfile",
+        "chargingProfileKind": "Relative",
+        "chargingSchedule": schedule,
+    }
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    backend_port, http_port, sim_port = free_ports(3)
+    with (
+        Backend.threaded(port=backend_port) as backend,
+        Station.start(
+            tmp_path, config=CONFIG, backend_url=backend.url, http_port=http_port, sim_port=sim_port
+        ) as station,
+    ):
+        backend.wait_for("StatusNotification", where=lambda sent: sent["connectorId"] == 2)
+        yield Site(station, backend)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_somebody_is_back_in_control_within_ten_seconds_and_the_session_goes_on(
+    site: Site, number: signal.Signals
+) -> None:
+    site.charge()
+    lost_at_s = time.monotonic()
+    gone = site.station.kill("hardware", number)
+    site.reduce()
+
+    site.wait_in_control(since_s=lost_at_s)
+
+    assert site.station.pid_of("hardware") != gone
+    site.station.sim("/reader/swipe", {"uid": CARD})
+    site.station.wait_sim(lambda point: point["offered_a"] == 0)
+    wait_until(lambda: site.backend.received("StopTransaction"), what="StopTransaction")
+    assert len(site.backend.received("StartTransaction")) == 1
+    assert site.problems() == []
+
+
+def test_a_process_of_a_stopped_group_that_goes_on_is_not_replaced(site: Site) -> None:
+    """Ctrl-Z and `fg` in the terminal of `./scripts/run`."""
+    pids = site.station.child_pids()
+    os.killpg(site.station.pid, signal.SIGSTOP)
+    time.sleep(7)
+    os.killpg(site.station.pid, signal.SIGCONT)
+    time.sleep(3)
+
+    assert site.station.child_pids() == pids
