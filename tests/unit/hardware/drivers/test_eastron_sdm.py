@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.protocols.eastron import Holding, Model, Quantity, encode_block, encode_bytes, encode_u32
 from station.domain.ports import DeviceError, DeviceNoiseError
-from tests.unit.hardware_drivers.fake_bus import FakeBus
+from tests.unit.hardware.drivers.fake_bus import FakeBus
 
 CHARGING = {
     Quantity.VOLTAGE_L1: 230.2,

@@ -15,7 +15,7 @@ from station.asgi import application
 from station.domain.commands import Origin
 from station.services import accounts, live
 from station.web.live import SIGNED_OUT, TRY_AGAIN_LATER
-from tests.db.web.conftest import AT, Parts, charging, point
+from tests.db.station.web.conftest import AT, Parts, charging, point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -238,7 +238,7 @@ def test_the_table_has_every_combination_once_and_refuses_every_blocked_card_wit
 
 
 def test_the_documentation_shows_the_present_table() -> None:
-    document = Path(__file__).parents[3] / "docs" / "authorization.md"
+    document = Path(__file__).parents[4] / "docs" / "authorization.md"
 
     assert document.read_text(encoding="utf-8") == render()
 

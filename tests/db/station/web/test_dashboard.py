@@ -9,7 +9,7 @@ from station import clock
 from station.domain.commands import Origin, Outcome, Refusal, StartSession, Status, StopSession, UnlockConnector
 from station.domain.faults import FaultCode
 from station.models import ChargingSession, Connector
-from tests.db.web.conftest import AT, Door, Parts, charging, point
+from tests.db.station.web.conftest import AT, Door, Parts, charging, point
 
 
 def page(browser: Client, address: str = "/", language: str = "en") -> str:

@@ -267,7 +267,7 @@ def test_a_computer_without_slots_refuses_every_image(tmp_path, maker):
 
 
 def test_the_release_is_the_version_of_the_project():
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())
 
     assert project["project"]["version"] == release.RELEASE
 

@@ -11,7 +11,7 @@ from station.domain.authorization import Reason
 from station.domain.commands import Refusal
 from station.services import event_log
 from station.web import fragments, present, refusals
-from tests.db.web.conftest import Parts
+from tests.db.station.web.conftest import Parts
 
 NAMELESS = {"reason": Refusal.NO_CONNECTOR_FREE.value}
 

@@ -5,7 +5,7 @@ from django.test import Client
 
 from station.models import ChargingSession, ConfigurationValue, LogEntry, OutboxMessage, SignInDelay
 from station.web import admin as station_admin
-from tests.db.web.conftest import AT
+from tests.db.station.web.conftest import AT
 
 
 @pytest.fixture

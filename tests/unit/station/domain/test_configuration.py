@@ -27,7 +27,7 @@ from station.domain.configuration.document import render
 from station.domain.configuration.problems import TEMPLATES
 
 SPECIFICATION = Path("/work/shared/spec/configuration_keys.csv")
-DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration_keys.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "configuration_keys.md"
 STATION = {"/identity/serial": "100002440", "/identity/connectors": "2"}
 KEY = "0123456789abcdef"
 

@@ -8,7 +8,7 @@ from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
 from hardware.protocols.phoenix import BoardError, IdentificationBlock, Input, StatusBlock
 from station.domain.faults import FaultCode
 from station.domain.ports import DeviceRefusedError, DeviceSilentError, Pilot
-from tests.unit.hardware_drivers.fake_bus import FakeBus
+from tests.unit.hardware.drivers.fake_bus import FakeBus
 
 RELEASE, AVAILABLE, LOCK, LIMIT = 20000, 20001, 20002, 22000
 

@@ -12,7 +12,7 @@ from station.domain.commands import Origin
 from station.domain.configuration import InvalidValue
 from station.models import SecurityEvent, SignInDelay
 from station.services import accounts, identity, sign_in_delays
-from tests.db.web.conftest import AT, PASSWORD, sign_in
+from tests.db.station.web.conftest import AT, PASSWORD, sign_in
 
 FAR, NEAR = "203.0.113.7", "192.168.32.20"
 

@@ -8,7 +8,7 @@ from hardware.drivers import lamp
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo
 from station.domain.faults import FaultCode
 from station.domain.ports import DeviceSilentError, LampColour, LampPattern
-from tests.unit.hardware_drivers.fake_bus import FakeBus
+from tests.unit.hardware.drivers.fake_bus import FakeBus
 
 GREEN = LampPattern(colour=LampColour.GREEN)
 
