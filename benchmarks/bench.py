@@ -61,7 +61,7 @@ class Bench:
         return await asyncio.to_thread(self.station.connector, number)
 
     async def until(self, fits: Callable[[dict[str, Any]], bool], *, number: int = 1, timeout_s: float = 15.0) -> float:
-        """Wait for a physical truth; answers the moment it was first seen."""
+        """Wait for a physical truth; return the moment it was first seen."""
         deadline_s = time.monotonic() + timeout_s
         while not fits(state := await self.connector(number)):
             if time.monotonic() > deadline_s:
@@ -79,7 +79,7 @@ class Bench:
         )
 
     async def start_charging(self, *, number: int = 1, tag: str = TAG) -> Frame:
-        """Plug in, start remotely and wait for current; answers the StartTransaction."""
+        """Plug in, start remotely and wait for current; return the StartTransaction."""
         mark = self.backend.mark()
         await self.sim(f"/connectors/{number}/plug", {"max_current_a": 32})
         await self.status("Preparing", after=mark, number=number)

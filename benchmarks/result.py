@@ -21,7 +21,7 @@ class Result:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Answer the smallest value that so large a share of all does not exceed."""
+    """Return the smallest value that so large a share of all does not exceed."""
     return sorted(values)[max(ceil(share * len(values)) - 1, 0)]
 
 

@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def collect(copy: Path) -> str:
-    """Answer the catalogue as the sources would make it, without touching the real one."""
+    """Return the catalogue as the sources would make it, without touching the real one."""
     for name in SOURCES:
         (copy / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "locale", copy / "locale")

@@ -61,7 +61,7 @@ class DataDirectory:
         return os.open(self.run, os.O_PATH | os.O_DIRECTORY)
 
     def socket(self, name: str) -> str:
-        """Answer a short path of a Unix socket in `run`.
+        """Return a short path of a Unix socket in `run`.
 
         A socket address holds 107 bytes at most (unix(7)), a data directory may be longer and may contain blanks;
         the open descriptor of the directory gives a short name that works in this process and its forks.

@@ -52,12 +52,12 @@ DEFAULT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Default:
-    """Answer as the books propose."""
+    """Return as the books propose."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delay:
-    """Answer after a while; other frames are answered meanwhile."""
+    """Return after a while; other frames are answered meanwhile."""
 
     seconds: float
     answer: "Script" = field(default_factory=Default)
@@ -95,7 +95,7 @@ class Garbage:
 
 @dataclass(frozen=True, kw_only=True)
 class Twice:
-    """Answer as the books propose, two times over."""
+    """Return as the books propose, two times over."""
 
 
 Fixed = Default | Delay | CallError | Silence | Drop | Garbage | Twice | Payload
@@ -312,7 +312,7 @@ class Backend:
     # --- scripts ---------------------------------------------------------------------------------------------
 
     def script_next(self, action: str, *scripts: Script, times: int = 1) -> None:
-        """Answer the next messages of this action so; afterwards `answers` holds again."""
+        """Return the next messages of this action so; afterwards `answers` holds again."""
         self._next[action].extend(list(scripts) * times)
 
     # --- what came -------------------------------------------------------------------------------------------
@@ -615,7 +615,7 @@ class ThreadedBackend:
         return self.backend.connects
 
     def script_next(self, action: str, *scripts: Script, times: int = 1) -> None:
-        """Answer the next messages of this action so."""
+        """Return the next messages of this action so."""
         self._soon(lambda: self.backend.script_next(action, *scripts, times=times))
 
     def mark(self) -> int:

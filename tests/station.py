@@ -46,7 +46,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], T], *, timeout_s: float = 10.0, what: str = "") -> T:
-    """Wait for a condition to become true and answer its value. Raises NeverHappened."""
+    """Wait for a condition to become true and return its value. Raises NeverHappened."""
     deadline_s = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > deadline_s:
@@ -56,7 +56,7 @@ def wait_until(condition: Callable[[], T], *, timeout_s: float = 10.0, what: str
 
 
 def http(method: str, port: int, path: str, body: Any = None, *, timeout_s: float = 10.0) -> tuple[int, Any]:
-    """Ask a local HTTP server; answers the status and the JSON body (or the text)."""
+    """Ask a local HTTP server; return the status and the JSON body (or the text)."""
     connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         headers = {"Content-Type": "application/json"} if body is not None else {}
@@ -170,7 +170,7 @@ class Station:
             raise NeverHappened(f"{problem}\n{self.console()[-4000:]}") from problem
 
     def sim(self, path: str, body: Any = None) -> dict[str, Any]:
-        """POST to the simulator, or GET /state; answers the new state. Raises SimulatorRefused."""
+        """POST to the simulator, or GET /state; return the new state. Raises SimulatorRefused."""
         method = "GET" if path == "/state" else "POST"
         status, answer = http(method, self.sim_port, path, body if body is not None or method == "GET" else {})
         if status != 200:
@@ -213,17 +213,17 @@ class Station:
         return {name: pid for name, pid, ended in self._recorded() if not ended}
 
     def pid_of(self, name: str) -> int:
-        """Wait for a child to live and answer its process id."""
+        """Wait for a child to live and return its process id."""
         return wait_until(lambda: self.child_pids().get(name), what=f"process {name}") or 0
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Kill one child; answers the pid it had."""
+        """Kill one child; return the pid it had."""
         pid = self.pid_of(name)
         os.kill(pid, number)
         return pid
 
     def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """End in order with SIGTERM; answers the exit code."""
+        """End in order with SIGTERM; return the exit code."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(timeout_s)

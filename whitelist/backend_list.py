@@ -54,7 +54,7 @@ class BackendList:
     """The whitelist behind `ocpp_client.ports.LocalList`."""
 
     def version(self) -> int:
-        """Answer the version of the backend's list; 0 when it is empty."""
+        """Return the version of the backend's list; 0 when it is empty."""
         return BackendState.load().list_version
 
     def contains(self, id_tag: str) -> bool:
@@ -64,7 +64,7 @@ class BackendList:
         return Card.objects.present().filter(key=key_of(id_tag)).exists()
 
     def apply(self, version: int, update_type: str, entries: Sequence[Mapping[str, Any]], at: datetime) -> str:
-        """Take a list, all or nothing; answers an OCPP UpdateStatus."""
+        """Take a list, all or nothing; return an OCPP UpdateStatus."""
         with transaction.atomic():
             outcome, reason = UpdateStatus.ACCEPTED, ""
             try:
@@ -104,7 +104,7 @@ def _take(version: int, update_type: str, entries: Sequence[Mapping[str, Any]], 
 
 
 def _check_request(version: int, update_type: str, length: int) -> tuple[UpdateType, int]:
-    """Judge a request by everything but its entries; answers its type and the version of the present list."""
+    """Judge a request by everything but its entries; return its type and the version of the present list."""
     if not configuration.get_bool("LocalAuthListEnabled"):
         raise ListRefused(UpdateStatus.NOT_SUPPORTED, "list_disabled")
     if version <= 0:

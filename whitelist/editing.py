@@ -96,7 +96,7 @@ class Page:
 
 
 def page(number: int = 1, *, search: str = "", with_deleted: bool = False) -> Page:
-    """Answer a page of the entries whose UID or group contains `search`; a number out of range is moved into it."""
+    """Return a page of the entries whose UID or group contains `search`; a number out of range is moved into it."""
     found = Card.objects.all() if with_deleted else Card.objects.present()
     if wanted := search.strip():
         matches = Q(key__contains=key_of(wanted)) | Q(group__icontains=wanted)
@@ -159,7 +159,7 @@ class _Batch:
         self.touched: Counter[str] = Counter()
 
     def make(self, change: Change) -> bool:
-        """Make one change; answers whether it makes the list longer. Raises `CardRefused`."""
+        """Make one change; return whether it makes the list longer. Raises `CardRefused`."""
         match change:
             case AddCard():
                 self._add(change)

@@ -6,7 +6,7 @@ from whitelist.normalise import key_of
 
 
 def find(id_tag: str) -> Entry | None:
-    """Answer the entry of a card, None when it is not listed (or deleted)."""
+    """Return the entry of a card, None when it is not listed (or deleted)."""
     card = Card.objects.present().filter(key=key_of(id_tag)).first()
     if card is None:
         return None

@@ -13,7 +13,7 @@ from whitelist.table import Table, make_card
 
 
 def ensure_master_key(at: datetime) -> bool:
-    """Enter the identity's master key, once: deleted by somebody, it stays away. Answers whether it was entered now."""
+    """Enter the identity's master key, once: deleted by somebody, it stays away. Return whether it was entered now."""
     uid = identity.load().master_key
     key = key_of(uid)
     if not uid or MasterKeyNote.objects.filter(key=key).exists():

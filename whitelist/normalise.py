@@ -21,7 +21,7 @@ class CardRefused(Exception):
 
 
 def key_of(id_tag: str) -> str:
-    """Answer what two writings of one id tag have in common: upper and lower case are the same (OCPP 1.6, 7.28)."""
+    """Return what two writings of one id tag have in common: upper and lower case are the same (OCPP 1.6, 7.28)."""
     return id_tag.strip().casefold()
 
 

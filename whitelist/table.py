@@ -49,11 +49,11 @@ class Table:
         return iter(list(self._rows.values()))
 
     def get(self, key: str) -> Card | None:
-        """Answer the row of a key, deleted or not."""
+        """Return the row of a key, deleted or not."""
         return self._rows.get(key)
 
     def present(self, key: str) -> Card | None:
-        """Answer the row of a key unless it is deleted."""
+        """Return the row of a key unless it is deleted."""
         row = self._rows.get(key)
         return row if row is not None and row.deleted_at is None else None
 
@@ -131,7 +131,7 @@ def make_card(
 
 
 def edited(card: Card, *, at: datetime, deleted_at: datetime | None = None) -> Card:
-    """Answer a card deleted or restored by a local edit, which makes it a local one."""
+    """Return a card deleted or restored by a local edit, which makes it a local one."""
     return make_card(
         uid=card.uid,
         group=card.group,

@@ -75,7 +75,7 @@ class Board:
         return min(self.limit_a, cable_a, DIP_LIMIT_A)
 
     def set_limit(self, amperes: int) -> bool:
-        """Take a new limit; answers False, and keeps the old one, for what the register does not take."""
+        """Take a new limit; return False, and keep the old one, for what the register does not take."""
         if not MINIMUM_CURRENT_A <= amperes <= MAXIMUM_CURRENT_A:
             return False
         self.limit_a = amperes

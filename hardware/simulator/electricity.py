@@ -65,7 +65,7 @@ class EnergyCounter:
         return sum(self.phases_wh)
 
     def count(self, present: Load, *, hours: float) -> float:
-        """Add what flows during `hours` and answer how many watt-hours that were."""
+        """Add what flows during `hours` and return how many watt-hours that were."""
         added = tuple(power * hours for power in present.phase_powers_w)
         self.phases_wh = tuple(old + new for old, new in zip(self.phases_wh, added, strict=True))
         return sum(added)

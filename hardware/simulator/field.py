@@ -57,7 +57,7 @@ class ReaderField:
             self.present, self.was_seen, self.since_s = self.waiting.popleft(), False, now_s
 
     def search(self, *, now_s: float) -> str | None:
-        """Answer the tag in the field, as the reader does when it is asked."""
+        """Return the tag in the field, as the reader does when it is asked."""
         self.advance(now_s=now_s)
         self.was_seen = True
         return self.present

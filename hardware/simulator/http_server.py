@@ -120,7 +120,7 @@ class HttpServer:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Serve one request; answers whether the connection goes on."""
+        """Serve one request; return whether the connection goes on."""
         keep_alive = False
         try:
             async with asyncio.timeout(IDLE_S):

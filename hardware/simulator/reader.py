@@ -46,7 +46,7 @@ class Twn4Reader:
         self._tag_types = ALL_TAG_TYPES.to_bytes(4, "little") * 2
 
     def receive(self, data: bytes, *, now_s: float) -> bytes:
-        """Take bytes from the line and answer the bytes to send."""
+        """Take bytes from the line and return the bytes to send."""
         self._buffer += data
         answer = b""
         while (end := self._buffer.find(TERMINATOR)) >= 0:

@@ -105,7 +105,7 @@ class RtuSlave:
         self._answered_at_s: float | None = None
 
     def receive(self, data: bytes, *, now_s: float) -> bytes:
-        """Take bytes from the line and answer the bytes to send, empty for silence."""
+        """Take bytes from the line and return the bytes to send, empty for silence."""
         if now_s - self._received_at_s > FRAME_TIMEOUT_S:
             self._buffer.clear()
         self._received_at_s = now_s

@@ -21,7 +21,7 @@ class Host:
 
 @cache
 def for_settings() -> Host:
-    """Answer the computer the settings name: the real one, or the simulator's."""
+    """Return the computer the settings name: the real one, or the simulator's."""
     from django.conf import settings
 
     from station.host import modem, network, power, simulated, wall_clock

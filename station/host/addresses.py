@@ -11,12 +11,12 @@ _OWN_IPV4 = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
 
 
 def own_addresses() -> frozenset[str]:
-    """Answer all IPv4 and IPv6 addresses of this computer, loopback included."""
+    """Return all IPv4 and IPv6 addresses of this computer, loopback included."""
     return frozenset(_own_ipv4() | _own_ipv6())
 
 
 def outside_addresses() -> tuple[str, ...]:
-    """Answer the addresses under which others can reach this computer, in a steady order."""
+    """Return the addresses under which others can reach this computer, in a steady order."""
     addresses = (ipaddress.ip_address(address) for address in own_addresses())
     reachable = [address for address in addresses if not address.is_loopback and not address.is_link_local]
     return tuple(str(address) for address in sorted(reachable, key=lambda address: (address.version, int(address))))

@@ -36,7 +36,7 @@ class Window:
         return self.start is not None and self.stop is not None and self.stop < self.start
 
     def bounds(self) -> tuple[str, str]:
-        """Answer the bounds as log lines write moments."""
+        """Return the bounds as log lines write moments."""
         start, stop = (moment and f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" for moment in (self.start, self.stop))
         return start or "", f"{stop}~" if stop else "~"
 

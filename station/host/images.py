@@ -59,7 +59,7 @@ def looks_like_image(path: Path) -> bool:
 
 
 def verify(path: Path, key: UpdateKey, *, needs_signature: bool) -> Manifest:
-    """Check signature, contents and shape; answer the manifest. Raises `ImageRefused`."""
+    """Check signature, contents and shape; return the manifest. Raises `ImageRefused`."""
     with _opened(path) as file:
         return _verify(file, key, needs_signature=needs_signature)
 
@@ -98,7 +98,7 @@ def check_unpacked(manifest: Manifest, directory: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """Answer the SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

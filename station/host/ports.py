@@ -41,7 +41,7 @@ class ClockPort(Protocol):
         """Tell whether the wall clock shows the time: synchronised, or set by the backend since the start."""
 
     def set_from_backend(self, at: datetime) -> bool:
-        """Take over the backend's time (an aware moment); answers whether the clock was changed."""
+        """Take over the backend's time (an aware moment); return whether the clock was changed."""
 
 
 class PowerPort(Protocol):

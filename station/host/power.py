@@ -50,7 +50,7 @@ class MainProcess:
     data: DataDirectory
 
     def pid(self) -> int:
-        """Answer the verified process id. Raises MainProcessIsAway."""
+        """Return the verified process id. Raises MainProcessIsAway."""
         try:
             holder = json.loads((self.data.run / LOCK_FILE).read_text())
             pid, started = int(holder["pid"]), int(holder["started"])

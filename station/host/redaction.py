@@ -36,7 +36,7 @@ def _pieces(secret: bytes) -> Iterator[str]:
 
 
 def _decoded(secret: str) -> bytes | None:
-    """Answer the bytes of a secret that is written in hex, as an AuthorizationKey often is."""
+    """Return the bytes of a secret that is written in hex, as an AuthorizationKey often is."""
     try:
         raw = binascii.unhexlify(secret)
     except (binascii.Error, ValueError):
@@ -81,7 +81,7 @@ class Redaction:
         self._inside_key = False
 
     def line(self, text: str) -> str:
-        """Answer a line fit for other eyes. Lines come in order: a private key may span several."""
+        """Return a line fit for other eyes. Lines come in order: a private key may span several."""
         if self._inside_key:
             self._inside_key = not _KEY_ENDS.search(text)
             return MASK + "\n"

@@ -27,7 +27,7 @@ class HostFile:
     _state: HostState = field(default_factory=HostState, init=False)
 
     def read(self) -> HostState:
-        """Answer the latest state; the basic state while the file is absent or broken."""
+        """Return the latest state; the basic state while the file is absent or broken."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - asked ten times a second; a Path costs twice as much
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)

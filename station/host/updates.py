@@ -210,7 +210,7 @@ def update_key(data: DataDirectory, *, is_simulated: bool) -> images.UpdateKey:
 
 @cache
 def for_settings() -> UpdatePort:
-    """Answer the updates of the computer the settings name."""
+    """Return the updates of the computer the settings name."""
     from django.conf import settings
 
     if not settings.SIMULATE:

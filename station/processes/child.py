@@ -40,7 +40,7 @@ def names(plan: Plan) -> list[str]:
 
 
 def run(name: str, plan: Plan) -> int:
-    """Run one process to its end in this very process, as a service of systemd; answers the exit code."""
+    """Run one process to its end in this very process, as a service of systemd; return the exit code."""
     return _run(name, plan, from_environment())
 
 

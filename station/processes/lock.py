@@ -83,7 +83,7 @@ class StationLock:
 
 
 def end_orphans(data: DataDirectory) -> list[str]:
-    """End what is left of an earlier run in this directory; answers the names. Raises OrphanSurvives."""
+    """End what is left of an earlier run in this directory; return the names. Raises OrphanSurvives."""
     orphans = {note: pid for note in sorted(data.run.glob("*.pid")) if (pid := _living(note))}
     if not _gone(orphans, _DYING_CHILD_S, signal.SIGTERM) and not _gone(orphans, _KILLED_S, signal.SIGKILL):
         raise OrphanSurvives(", ".join(note.stem for note in orphans if _living(note)))

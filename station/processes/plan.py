@@ -53,7 +53,7 @@ class Address:
             return False
 
     def occupied_by_another(self) -> OSError | None:
-        """Try to listen there for a moment; answers the refusal of the system."""
+        """Try to listen there for a moment; return the refusal of the system."""
         try:
             with self._listen():
                 return None

@@ -114,7 +114,7 @@ class StationProcess(Subprocess):  # type: ignore[misc]
         return bool(self.pid) and self.state in {ProcessStates.STARTING, ProcessStates.RUNNING}
 
     def waits_s(self, now: float, *, is_running: bool) -> float:
-        """Answer how long nothing needs to be done about this process."""
+        """Return how long nothing needs to be done about this process."""
         match self.state:
             case ProcessStates.STOPPED if is_running and not self.laststart:
                 return 0.0
@@ -364,7 +364,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
 
 
 def supervise(plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> int:
-    """Run all processes until SIGTERM or SIGINT; answers the exit code."""
+    """Run all processes until SIGTERM or SIGINT; return the exit code."""
     data = DataDirectory(plan.data)
     os.chdir(data.run)
     os.umask(0o077)

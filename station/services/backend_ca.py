@@ -53,7 +53,7 @@ def _install(certificate: x509.Certificate, at: datetime) -> TrustedCertificate:
 
 
 def bundle() -> str:
-    """Answer the installed backend CA certificates as one PEM text; empty: none."""
+    """Return the installed backend CA certificates as one PEM text; empty: none."""
     rows = TrustedCertificate.objects.filter(kind=BACKEND_ROOT).order_by("id")
     return "".join(rows.values_list("pem", flat=True))
 

@@ -90,7 +90,7 @@ def submit_command(
 ) -> Outcome:
     """Hand a command to the control loop and wait for its answer.
 
-    Answers `NO_ANSWER` when the hardware process or Redis is away; the command has then expired and will not act.
+    Return `NO_ANSWER` when the hardware process or Redis is away; the command has then expired and will not act.
     """
     envelope = _envelope(command, origin, actor, at, wait_s)
     try:
@@ -124,7 +124,7 @@ def inform(kind: str, /, *, expires_s: float = 60.0, **data: Any) -> bool:
     """Ring the control loop's bell: something in the database (or at the backend) concerns it.
 
     Kinds: `configuration` (keys), `profiles`, `authorized` (request_id, answer),
-    `start_answered` (session_id, status), `backend` (connected). A lost bell costs time, not truth. Answers whether
+    `start_answered` (session_id, status), `backend` (connected). A lost bell costs time, not truth. Return whether
     it was handed over.
     """
     try:

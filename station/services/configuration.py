@@ -122,7 +122,7 @@ def register_write_handler(key: str, handler: WriteHandler) -> None:
 
 
 def snapshot() -> Snapshot:
-    """Answer the values in force now (not those of live keys); the same object as long as nothing has changed."""
+    """Return the values in force now (not those of live keys); the same object as long as nothing has changed."""
     if connection.vendor != "sqlite":
         return _build()
     connection.ensure_connection()
@@ -169,35 +169,35 @@ def _build() -> Snapshot:
 
 
 def get(name: str) -> str:
-    """Answer a key's value in force, live keys included; raise `UnknownKey`."""
+    """Return a key's value in force, live keys included; raise `UnknownKey`."""
     present = snapshot()
     key = present.registry.find(name)
     return _live_value(key) if key.storage is Storage.LIVE else present[key.name]
 
 
 def get_int(name: str) -> int:
-    """Answer a number; raise ValueError where none is set."""
+    """Return a number; raise ValueError where none is set."""
     return int(get(name))
 
 
 def get_optional_int(name: str) -> int | None:
-    """Answer a number, or None where none is set."""
+    """Return a number, or None where none is set."""
     value = get(name)
     return int(value) if value else None
 
 
 def get_bool(name: str) -> bool:
-    """Answer a truth value."""
+    """Return a truth value."""
     return get(name) == "true"
 
 
 def get_list(name: str) -> tuple[str, ...]:
-    """Answer a list's items."""
+    """Return a list's items."""
     return snapshot().items_in(name)
 
 
 def charge_box_identity_template() -> str:
-    """Answer the chargebox ID as it was written, for the form that edits it."""
+    """Return the chargebox ID as it was written, for the form that edits it."""
     present = snapshot()
     default = present.registry.defaults["/ocpp/chargeBoxIdentity"]
     return present.stored.get("/ocpp/chargeBoxIdentity", default)
@@ -212,7 +212,7 @@ def _live_value(key: ConfigurationKey) -> str:
 
 
 def listing(origin: Origin, names: Iterable[str] = ()) -> Listing:
-    """Answer the named keys, or all of them, as `origin` may see them; names in any case, each answered once."""
+    """Return the named keys, or all of them, as `origin` may see them; names in any case, each answered once."""
     present = snapshot()
     if not (names := tuple(names)):
         visible = (key for key in present.registry.keys if key.visible_to(origin))
@@ -242,7 +242,7 @@ def _listed(key: ConfigurationKey, present: Snapshot, origin: Origin) -> Listed:
 
 
 def change(items: Mapping[str, str], *, origin: Origin, actor: str, at: datetime) -> tuple[Change, ...]:
-    """Set many keys, all or none, durably; answer what changed, with the effects to apply.
+    """Set many keys, all or none, durably; return what changed, with the effects to apply.
 
     Raises `ConfigurationRefused` with every reason. The identity file is replaced last, so that a failure of the
     database leaves it alone; if the commit itself fails it gets its old content back.
@@ -341,7 +341,7 @@ def _may_be_simulated() -> bool:
 
 
 def reset_to_factory(*, origin: Origin, actor: str, at: datetime) -> tuple[Change, ...]:
-    """Forget every stored value; the identity stays. Answers what changed by it."""
+    """Forget every stored value; the identity stays. Return what changed by it."""
     _cache.entry = None
     try:
         with transaction.atomic():
@@ -363,7 +363,7 @@ class Watch:
         self._seen = snapshot()
 
     def changes(self) -> tuple[Change, ...]:
-        """Answer the keys that differ since the last call; costs next to nothing when none does."""
+        """Return the keys that differ since the last call; costs next to nothing when none does."""
         present = snapshot()
         if present is self._seen:
             return ()
@@ -373,5 +373,5 @@ class Watch:
 
 
 def effects_of(changes: Iterable[Change]) -> frozenset[Effect]:
-    """Answer what has to be applied after these changes."""
+    """Return what has to be applied after these changes."""
     return frozenset(changed.effect for changed in changes) - {Effect.NONE}

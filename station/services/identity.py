@@ -124,7 +124,7 @@ def _as_text(value: str | int) -> str:
 
 
 def stamp() -> tuple[int, int, int] | None:
-    """Answer something that changes with the file; None while there is none."""
+    """Return something that changes with the file; None while there is none."""
     try:
         status = settings.DATA.identity.stat()
     except FileNotFoundError:
@@ -133,7 +133,7 @@ def stamp() -> tuple[int, int, int] | None:
 
 
 def with_values(identity: Identity, values: Mapping[str, str]) -> Identity:
-    """Answer the identity with configuration keys in normal form put in; a factory password is hashed here."""
+    """Return the identity with configuration keys in normal form put in; a factory password is hashed here."""
     converted: dict[str, str | int | bool] = {}
     for key, value in values.items():
         match key:
@@ -149,7 +149,7 @@ def with_values(identity: Identity, values: Mapping[str, str]) -> Identity:
 
 
 def as_values(identity: Identity) -> dict[str, str]:
-    """Answer the identity as configuration keys, the password as a mask."""
+    """Return the identity as configuration keys, the password as a mask."""
     values = {key: _as_text(getattr(identity, name)) for key, name in _FIELDS.items()}
     return values | {"/identity/factoryPassword": MASK if identity.has_factory_password else ""}
 
@@ -174,7 +174,7 @@ def save(identity: Identity) -> None:
 
 
 def ensure(*, at: datetime) -> str | None:
-    """Complete the identity on a first start; answer the factory password in clear if one was made just now.
+    """Complete the identity on a first start; return the factory password in clear if one was made just now.
 
     A serial number that production gave is kept, and such a station gets a password only if its production date says
     that it has one.

@@ -30,7 +30,7 @@ def enqueue(action: str, payload: dict[str, Any], *, session: ChargingSession | 
 
 
 def moment_in_order(at: datetime) -> datetime:
-    """Answer the moment a message of now may carry: never one before the message queued last.
+    """Return the moment a message of now may carry: never one before the message queued last.
 
     While one charging point waits for its final register the other one goes on writing; the backend must be able to
     trust that messages come in the order of their stamps (OCPP 1.6 section 3.7).

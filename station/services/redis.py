@@ -20,7 +20,7 @@ _ONE_MORE = 1
 
 @cache
 def client() -> "Redis":
-    """Answer this process's connection pool for synchronous code."""
+    """Return this process's connection pool for synchronous code."""
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry

@@ -39,7 +39,7 @@ def store(wanted: Reservation) -> None:
 
 
 def delete(numbers: Sequence[int]) -> int:
-    """Delete reservations by number; answers how many there were."""
+    """Delete reservations by number; return how many there were."""
     deleted, _ = ReservationRow.objects.filter(reservation_id__in=numbers).delete()
     return deleted
 

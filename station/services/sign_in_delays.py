@@ -30,7 +30,7 @@ class SignInDelayed(Exception):
 
 
 def delay_s(failures: int) -> int:
-    """Answer how long the next attempt has to wait after this many failures in a row."""
+    """Return how long the next attempt has to wait after this many failures in a row."""
     if failures < FREE_FAILURES:
         return 0
     doublings = min(failures - FREE_FAILURES, 10)

@@ -35,7 +35,7 @@ class SignatureWrong(Exception):
 
 
 def check_certificate(pem: str, *, at: datetime) -> x509.Certificate:
-    """Answer a certificate that may sign software now; raises `SigningCertificateInvalid` or `…Revoked`."""
+    """Return a certificate that may sign software now; raises `SigningCertificateInvalid` or `…Revoked`."""
     try:
         certificates = x509.load_pem_x509_certificates(pem.encode())
         certificate = certificates[0]

@@ -11,7 +11,7 @@ class Ring:
 
     @property
     def dashes(self) -> str:
-        """Answer the value of `stroke-dasharray`."""
+        """Return the value of `stroke-dasharray`."""
         return f"{self.filled} 100"
 
 

@@ -90,7 +90,7 @@ class PointCard:
 
     @property
     def id(self) -> str:
-        """Answer the stable id of the tile's root element."""
+        """Return the stable id of the tile's root element."""
         return f"connector-{self.number}"
 
 

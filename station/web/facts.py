@@ -34,7 +34,7 @@ class Connection:
 
 
 def about(present: Present) -> tuple[Fact, ...]:
-    """Answer the station's data in the order of the page."""
+    """Return the station's data in the order of the page."""
     known, computer = present.identity, host.for_settings()
     lines = [
         ("model", _("Model"), f"{known.vendor} {known.model}".strip()),
@@ -49,7 +49,7 @@ def about(present: Present) -> tuple[Fact, ...]:
 
 
 def connections(present: Present) -> tuple[Connection, ...]:
-    """Answer the three connections of the dashboard."""
+    """Return the three connections of the dashboard."""
     return (_web(), _backend(present), _daemon(present))
 
 

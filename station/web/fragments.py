@@ -13,7 +13,7 @@ DASHBOARD, CONNECTORS, OTHER = "dashboard", "connectors", "other"
 
 
 def render_page(page: str, present: Present, *, language: str) -> dict[str, str]:
-    """Answer the live parts of a page by their id."""
+    """Return the live parts of a page by their id."""
     with translation.override(language):
         return {name: render_to_string(template, context) for name, template, context in _parts(page, present)}
 

@@ -37,7 +37,7 @@ SUPPORT = Section(label=_("Support"), pages=(Page(url_name="admin:index", label=
 
 
 def sections(*, expert: bool) -> tuple[Section, ...]:
-    """Answer the menu of this station for a user."""
+    """Return the menu of this station for a user."""
     return tuple(
         Section(label=section.label, pages=pages)
         for section in (*SECTIONS, *((BENCH,) if settings.SIMULATE else ()), SUPPORT)

@@ -38,7 +38,7 @@ def is_own_host(header: str, *, now_s: float) -> bool:
 
 
 def https_port() -> int:
-    """Answer the port of HTTPS: the last origin the station is configured with, plain HTTP stands before it."""
+    """Return the port of HTTPS: the last origin the station is configured with, plain HTTP stands before it."""
     origins = _origins()
     return (origins[-1].port if origins else None) or 443
 

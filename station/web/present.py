@@ -24,11 +24,11 @@ class Present:
 
     @property
     def connector_numbers(self) -> range:
-        """Answer the numbers of the charging points."""
+        """Return the numbers of the charging points."""
         return range(1, self.identity.connectors + 1)
 
     def connector(self, number: int) -> dict[str, Any] | None:
-        """Answer the live part of one charging point."""
+        """Return the live part of one charging point."""
         found = (self.hardware or {}).get("connectors", {}).get(str(number))
         return found if isinstance(found, dict) else None
 
@@ -63,7 +63,7 @@ def moment(text: Any) -> datetime | None:
 
 
 def recorded(number: int) -> dict[str, Any]:
-    """Answer what the database knows of a charging point, in the shape of the snapshot."""
+    """Return what the database knows of a charging point, in the shape of the snapshot."""
     row = Connector.objects.filter(number=number).first() or Connector(number=number, status="Unavailable")
     session = ChargingSession.objects.running().on(number).first()
     return {

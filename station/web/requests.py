@@ -21,7 +21,7 @@ class HtmxRequest(Protocol):
 
 
 def signed_in(request: HttpRequest) -> User:
-    """Answer the user; the middleware has turned strangers away."""
+    """Return the user; the middleware has turned strangers away."""
     if not isinstance(request.user, User):
         message = "this view is open to strangers"
         raise TypeError(message)

@@ -42,7 +42,7 @@ def state() -> dict[str, Any]:
 
 
 def act(path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Do something to the simulated world and answer its new state; raises SimulatorAway, SimulatorRefused."""
+    """Do something to the simulated world and return its new state; raises SimulatorAway, SimulatorRefused."""
     return _ask("POST", path, body)
 
 

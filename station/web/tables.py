@@ -33,7 +33,7 @@ class Table:
 
 
 def all_tables(present: Present) -> tuple[Table, ...]:
-    """Answer the tables in the order of the page."""
+    """Return the tables in the order of the page."""
     points = [present.connector(number) or recorded(number) for number in present.connector_numbers]
     return (_generic(points), _status(points), _meter(points), _power(points))
 

@@ -43,7 +43,7 @@ class Site:
         wait_until(lambda: self.status(connector) == wanted, what=f"{wanted} at the backend")
 
     def transaction(self, number: int) -> Any:
-        """Answer a transaction by its place in the books, once it is there."""
+        """Return a transaction by its place in the books, once it is there."""
 
         def found() -> Any:
             transactions = self.backend.books.transactions

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    """Try until the condition holds, and answer what it answers; OSError means not yet."""
+    """Try until the condition holds, and return what it answers; OSError means not yet."""
     end_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < end_s:
         with suppress(OSError):

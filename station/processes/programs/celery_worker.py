@@ -94,7 +94,7 @@ def _end_blocking_read(queue: str) -> None:
 
 
 def run(*, queue: str, tasks: list[str]) -> int:
-    """Run one worker in this process until SIGTERM; answers the exit code."""
+    """Run one worker in this process until SIGTERM; return the exit code."""
     from celery.worker import state
 
     redis_socket.wait()

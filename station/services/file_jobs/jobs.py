@@ -50,7 +50,7 @@ class Owed:
 
 
 def submit_diagnostics(request: dict[str, Any], at: datetime) -> str | None:
-    """Begin an upload of logs (GetDiagnostics), in place of a running one; answer the file name, or None."""
+    """Begin an upload of logs (GetDiagnostics), in place of a running one; return the file name, or None."""
     start, stop = lenient(request.get("startTime")), lenient(request.get("stopTime"))
     if _is_empty(start, stop, at):
         return None
@@ -62,7 +62,7 @@ def submit_diagnostics(request: dict[str, Any], at: datetime) -> str | None:
 
 
 def submit_log(request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
-    """Begin an upload of logs or of the security log (GetLog); answer a LogStatus and the file name."""
+    """Begin an upload of logs or of the security log (GetLog); return a LogStatus and the file name."""
     log = request["log"]
     start, stop = lenient(log.get("oldestTimestamp")), lenient(log.get("latestTimestamp"))
     if _is_empty(start, stop, at):
@@ -85,7 +85,7 @@ def submit_firmware(request: dict[str, Any], at: datetime) -> None:
 
 
 def submit_signed_firmware(request: dict[str, Any], at: datetime) -> str:
-    """Plan an update (SignedUpdateFirmware); answer an UpdateFirmwareStatus.
+    """Plan an update (SignedUpdateFirmware); return an UpdateFirmwareStatus.
 
     The certificate is judged first; the file is not looked for, so that a backend can cancel an update by asking for
     one that does not exist (whitepaper L01.FR.26).
@@ -109,7 +109,7 @@ def submit_signed_firmware(request: dict[str, Any], at: datetime) -> str:
 
 
 def last_status(kind: str) -> dict[str, Any]:
-    """Answer the payload of a triggered status message of a kind."""
+    """Return the payload of a triggered status message of a kind."""
     job = FileJob.objects.filter(kind=kind).order_by("-id").first()
     status = machine.triggered_status(Kind(kind), Step(job.step) if job else None, job.status if job else "")
     if job is None or status == machine.IDLE:
@@ -131,7 +131,7 @@ def untold(at: datetime) -> list[Owed]:
 
 
 def mark_told(job_id: int, status: str) -> bool:
-    """Note that the backend has got a status; answer whether it was still owed."""
+    """Note that the backend has got a status; return whether it was still owed."""
     with transaction.atomic():
         job = FileJob.objects.filter(id=job_id).first()
         entries = job.data.get("untold", []) if job else []
@@ -146,7 +146,7 @@ def mark_told(job_id: int, status: str) -> bool:
 
 
 def file_name(addition: str = "") -> str:
-    """Answer the name of an archive of this station."""
+    """Return the name of an archive of this station."""
     return f"{_NOT_IN_FILE_NAMES.sub('_', identity.load().serial) or 'station'}{addition}.tar.gz"
 
 
@@ -199,7 +199,7 @@ def finish(job: FileJob, *, at: datetime) -> None:
 
 
 def oldest_unfinished(kinds: Iterable[Kind]) -> FileJob | None:
-    """Answer the job that is next among rivals: they work strictly one after the other."""
+    """Return the job that is next among rivals: they work strictly one after the other."""
     return FileJob.objects.filter(kind__in=list(kinds), finished_at=None).order_by("id").first()
 
 
@@ -268,7 +268,7 @@ def _unfinished(kind: Kind) -> Any:
 
 
 def _cancel(kind: Kind, at: datetime) -> bool:
-    """Cancel what a new job of this kind replaces; answer whether there was something."""
+    """Cancel what a new job of this kind replaces; return whether there was something."""
     has_cancelled = False
     for job in _unfinished(kind).order_by("id"):
         if machine.may_cancel(Step(job.step)):

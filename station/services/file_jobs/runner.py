@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def due_groups(at: datetime) -> list[str]:
-    """Answer the groups in which something is to be done soon."""
+    """Return the groups in which something is to be done soon."""
     found = []
     for name, kinds in GROUPS.items():
         job = jobs.oldest_unfinished(kinds)
@@ -43,7 +43,7 @@ def due_groups(at: datetime) -> list[str]:
 
 
 def work(group: str, environment: JobEnvironment) -> bool:
-    """Work on a group until nothing is due soon; answer False when somebody else already does."""
+    """Work on a group until nothing is due soon; return False when somebody else already does."""
     with _lock(environment.locks / f"files-{group}.lock") as is_ours:
         if not is_ours:
             return False

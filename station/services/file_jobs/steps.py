@@ -106,7 +106,7 @@ class Work:
             self._advance(Event.BEGUN)
 
     def _waits_for(self, name: str) -> bool:
-        """Put the job off until a date of the request, saying so once; answer False when it has come."""
+        """Put the job off until a date of the request, saying so once; return False when it has come."""
         date = lenient(self._job.data.get(name))
         if date is None or date <= self._environment.now():
             return False

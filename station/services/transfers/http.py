@@ -84,7 +84,7 @@ def _refuse(location: Location, answer: HTTPResponse) -> None:
 
 
 def _redirected(location: Location, answer: HTTPResponse) -> Location:
-    """Answer where a redirect leads: only within the same protocol, and with the password only on the same server."""
+    """Return where a redirect leads: only within the same protocol, and with the password only on the same server."""
     there = answer.getheader("Location") or ""
     here = f"{location.scheme}://{location.host if ':' not in location.host else f'[{location.host}]'}:{location.port}"
     fresh = Location.read(urljoin(here + location.target, there))

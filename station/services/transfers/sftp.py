@@ -28,7 +28,7 @@ class KnownHosts:
         self._path = path
 
     def find(self, where: str) -> str | None:
-        """Answer the remembered key of a server."""
+        """Return the remembered key of a server."""
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:

@@ -139,7 +139,7 @@ def bench(request: HttpRequest) -> HttpResponse:
 @_simulated_only
 @require_GET
 def world(request: HttpRequest) -> HttpResponse:
-    """Answer the moving parts alone; the page asks for them every second."""
+    """Return the moving parts alone; the page asks for them every second."""
     return render(request, "components/bench_world.html", _context())
 
 

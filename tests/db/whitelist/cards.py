@@ -18,5 +18,5 @@ def make_many(count: int, source: Source = Source.LOCAL) -> None:
 
 
 def listed() -> dict[str, str]:
-    """Answer UID and source of every card that is present."""
+    """Return UID and source of every card that is present."""
     return dict(Card.objects.present().order_by("key").values_list("uid", "source"))

@@ -102,7 +102,7 @@ class World:
         self.at += timedelta(seconds=100)
 
     def work(self, group: str = "update") -> list[str]:
-        """Work until nothing is due or the computer restarts; answer the statuses told meanwhile."""
+        """Work until nothing is due or the computer restarts; return the statuses told meanwhile."""
         before = len(self.told)
         with suppress(PowerOff):
             assert runner.work(group, self.environment())

@@ -176,7 +176,7 @@ def test_speed_and_swipe_and_modem_show_in_the_state(bench: Bench) -> None:
 
 
 async def converse(handler: Any, sent: bytes) -> bytes:
-    """Send bytes to a server over a socket, close the sending side, and answer what comes back until the end."""
+    """Send bytes to a server over a socket, close the sending side, and return what comes back until the end."""
     http = HttpServer(handler)
     server = await asyncio.start_server(http.connected, "127.0.0.1", 0, limit=16 * 1024)
     try:
