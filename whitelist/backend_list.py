@@ -92,7 +92,8 @@ def _take(version: int, update_type: str, entries: Sequence[Mapping[str, Any]], 
             table.remove(entry.key)
         else:
             table.put(entry.card)
-    if table.surplus:
+    # What only removes is taken even where the maximum was lowered below what the list holds.
+    if table.surplus and any(entry.card is not None for entry in named):
         raise ListRefused(UpdateStatus.FAILED, "list_full")
     had_entries = kind is UpdateType.FULL or _backend_has_entries()
     table.write()
@@ -107,15 +108,17 @@ def _check_request(version: int, update_type: str, length: int) -> tuple[UpdateT
     """Judge a request by everything but its entries; return its type and the version of the present list."""
     if not configuration.get_bool("LocalAuthListEnabled"):
         raise ListRefused(UpdateStatus.NOT_SUPPORTED, "list_disabled")
-    if version <= 0:
-        # 0 says "empty" and -1 "not supported" in GetLocalListVersion (section 5.10).
-        raise ListRefused(UpdateStatus.FAILED, "version_not_positive")
-    if length > configuration.get_int("SendLocalListMaxLength"):
-        raise ListRefused(UpdateStatus.FAILED, "too_many_in_one_request")
     try:
         kind = UpdateType(update_type)
     except ValueError as error:
         raise ListRefused(UpdateStatus.FAILED, "update_type") from error
+    # 0 says "empty" and -1 "not supported" in GetLocalListVersion (section 5.10). An empty full list of version 0 is
+    # therefore consistent, and certification tests reset a station that way.
+    clears = kind is UpdateType.FULL and version == 0 and length == 0
+    if version <= 0 and not clears:
+        raise ListRefused(UpdateStatus.FAILED, "version_not_positive")
+    if length > configuration.get_int("SendLocalListMaxLength"):
+        raise ListRefused(UpdateStatus.FAILED, "too_many_in_one_request")
     present_version = BackendState.load().list_version
     if kind is UpdateType.DIFFERENTIAL and version <= present_version:
         raise ListRefused(UpdateStatus.VERSION_MISMATCH, "version_not_newer")

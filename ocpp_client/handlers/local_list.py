@@ -25,8 +25,6 @@ async def send_local_list(request: Request) -> Reply:
         return status("NotSupported")
     payload, link = request.payload, request.link
     entries = payload.get("localAuthorizationList") or []
-    if payload["listVersion"] <= 0 or len(entries) > await in_database(configuration.get_int, "SendLocalListMaxLength"):
-        return status("Failed")
     outcome = await in_database(
         link.environment.local_list.apply, payload["listVersion"], payload["updateType"], entries, request.at
     )

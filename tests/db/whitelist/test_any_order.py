@@ -54,7 +54,8 @@ class Model:
 
     def take(self, kind: str, version: int, entries: list[tuple[str, AuthorizationStatus | None]]) -> str:
         names = [key for key, _ in entries]
-        if version <= 0:
+        clears = (kind, version, names) == ("Full", 0, [])
+        if version <= 0 and not clears:
             return "Failed"
         if kind == "Differential" and version <= self.version:
             return "VersionMismatch"

@@ -59,6 +59,19 @@ def test_section_5_15_an_empty_full_list_clears_the_backends_rows_and_the_versio
     assert BackendList().version() == 0
 
 
+def test_section_5_10_an_empty_full_list_of_version_0_clears_the_backends_rows_as_the_certification_test_does() -> None:
+    make("LOCAL")
+    send(5, entry("A"), entry("B"), full=True)
+
+    assert send(0, full=True) == "Accepted"
+
+    assert listed() == {"LOCAL": "local"}
+    assert BackendList().version() == 0
+    assert send(0, full=True) == "Accepted"
+    assert send(1, entry("C")) == "Accepted"
+    assert BackendList().version() == 1
+
+
 def test_section_5_15_a_differential_adds_changes_and_deletes() -> None:
     send(1, entry("A"), entry("B"), entry("C"), full=True)
 
@@ -114,7 +127,9 @@ def test_all_that_an_id_tag_info_says_is_kept() -> None:
     [
         (0, True, [entry("X")], "Failed"),
         (-1, True, [entry("X")], "Failed"),
+        (-1, True, [], "Failed"),
         (0, False, [entry("X")], "Failed"),
+        (0, False, [], "Failed"),
         (5, False, [entry("X")], "VersionMismatch"),
         (4, False, [entry("X")], "VersionMismatch"),
         (6, True, [entry("X"), entry("x")], "Failed"),
@@ -184,6 +199,19 @@ def test_local_rows_count_towards_the_limit_but_the_master_key_does_not() -> Non
     assert send(2, entry("C"), entry("A", None)) == "Accepted"
     assert send(3, entry("D"), entry("local", None)) == "Accepted"
     assert send(4, entry("A"), entry("B"), entry("LOCAL"), full=True) == "Accepted"
+
+
+def test_a_list_longer_than_its_maximum_has_become_can_be_cleared_and_shortened() -> None:
+    make("LOCAL")
+    make("OTHER")
+    send(1, entry("A"), entry("B"), full=True)
+    change(LocalAuthListMaxLength="1")
+
+    assert send(2, entry("A", None)) == "Accepted"
+    assert send(3, entry("C")) == "Failed"
+    assert send(0, full=True) == "Accepted"
+
+    assert listed() == {"LOCAL": "local", "OTHER": "local"}
 
 
 def test_section_3_5_3_members_of_the_list_leave_the_cache() -> None:

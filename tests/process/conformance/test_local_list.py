@@ -75,6 +75,21 @@ def test_a_full_update_without_entries_empties_the_list(bench: Bench) -> None:
     assert not known(bench, "A")
 
 
+@section("S 5.10", "S 5.15")
+@pytest.mark.parametrize("entries", [None, []])
+def test_a_full_update_of_version_0_without_entries_resets_the_list(
+    bench: Bench, entries: list[Payload] | None
+) -> None:
+    send(bench, 9, "Full", rows("A"))
+
+    assert send(bench, 0, "Full", entries) == "Accepted"
+
+    assert version(bench) == 0
+    assert send(bench, 1, "Differential", rows("B")) == "Accepted"
+    bench.plug()
+    assert not known(bench, "A")
+
+
 @section("S 5.15")
 def test_a_differential_update_adds_changes_and_removes(bench: Bench) -> None:
     send(bench, 3, "Full", rows("A", "B"))
