@@ -13,6 +13,7 @@ def backlog(samples: int) -> None:
     from django.db import transaction
 
     from station.domain.connector import Permission
+    from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
     from station.domain.units import WattHour
     from station.services import sessions
 
@@ -23,14 +24,17 @@ def backlog(samples: int) -> None:
             permission=Permission(id_tag="04A2B3C4", reason="local_list", origin="local"),
             meter=WattHour(0),
             at=begin,
-            begin_values=[],
+            begin=None,
         )
         for second in range(1, samples + 1):
             at = begin + timedelta(seconds=second)
-            register = {"value": str(second * 6), "measurand": "Energy.Active.Import.Register", "unit": "Wh"}
-            sample = sessions.Sample(at=at, context="Sample.Periodic", values=[register])
+            value = MeterValue(
+                at=at,
+                context=ReadingContext.SAMPLE_PERIODIC,
+                quantities=(Quantity(measurand=Measurand.ENERGY, value=second * 6),),
+            )
             sessions.record_meter_values(
-                connector_id=1, session_id=row.pk, sample=sample, keep_for_stop=[], register=second * 6
+                connector_id=1, session_id=row.pk, at=at, register=second * 6, told=value, kept=None
             )
         stopped_at = begin + timedelta(seconds=samples + 1)
         sessions.end_session(row.pk, reason="Local", meter=WattHour(samples * 6), at=stopped_at)

@@ -12,9 +12,11 @@ from ocpp_client.database import in_database
 from ocpp_client.frames import CallError, CallResult
 from ocpp_client.outbox_store import Claimed, StartAnswered, TransactionUnknownError, Wait
 from ocpp_client.ports import LocalList, Surroundings
+from ocpp_client.rendering import payload_of, render
 from ocpp_client.schemas import SchemaViolationError
 from station import clock
 from station.concurrency import wait_or_timeout
+from station.domain.facts import FactKind, MeterSampled
 
 logger = logging.getLogger(__name__)
 
@@ -98,22 +100,24 @@ class OutboxSender:
         return 0
 
     async def _deliver(self, claimed: Claimed) -> Claimed | Wait | None:
+        message = render(claimed.fact, transaction_id=claimed.transaction_id)
+        action = type(message).__name__
         try:
-            answer = await self._calls.call(claimed.action, claimed.payload, message_id=claimed.message_id)
+            answer = await self._calls.call(action, payload_of(message), message_id=claimed.message_id)
         except NotConnectedError:
             await in_database(outbox_store.put_back, claimed)
             return None
         except RefusedError as refusal:
-            await self._postpone(claimed, f"CALLERROR {refusal}", new_id=True)
+            await self._postpone(claimed, action, f"CALLERROR {refusal}", new_id=True)
             return None
         except AnswerMalformedError as malformed:
             # An odd answer is an answer (section 3.7); only a StartTransaction cannot do without its number.
             answer = malformed.payload
         except NotDeliveredError as failure:
-            await self._postpone(claimed, failure.code, new_id=False)
+            await self._postpone(claimed, action, failure.code, new_id=False)
             return None
         except SchemaViolationError as violation:
-            await self._refuse_to_send(claimed, str(violation))
+            await self._refuse_to_send(claimed, action, str(violation))
             return None
         except asyncio.CancelledError:
             await asyncio.shield(in_database(outbox_store.put_back, claimed))
@@ -126,21 +130,21 @@ class OutboxSender:
         except TransactionUnknownError as error:
             # The transaction the backend may have begun has no number we could stop it by; a repetition under the same
             # id would only get the same answer.
-            await self._postpone(claimed, f"no transactionId: {error}", new_id=True)
+            await self._postpone(claimed, action, f"no transactionId: {error}", new_id=True)
             return None
         if started is not None:
             await self._tell(started)
         self._on_progress()
         return following
 
-    async def _postpone(self, claimed: Claimed, error: str, *, new_id: bool) -> None:
-        logger.warning("%s %s was not taken: %s", claimed.action, claimed.message_id, error)
+    async def _postpone(self, claimed: Claimed, action: str, error: str, *, new_id: bool) -> None:
+        logger.warning("%s %s was not taken: %s", action, claimed.message_id, error)
         await in_database(outbox_store.postpone, claimed, error, clock.now(), new_id=new_id)
 
-    async def _refuse_to_send(self, claimed: Claimed, error: str) -> None:
-        logger.error("%s %s breaks its schema: %s", claimed.action, claimed.message_id, error)
-        if claimed.action == "MeterValues":
-            await in_database(outbox_store.park, claimed, error, clock.now())
+    async def _refuse_to_send(self, claimed: Claimed, action: str, error: str) -> None:
+        logger.error("%s %s breaks its schema: %s", action, claimed.message_id, error)
+        if isinstance(claimed.fact, MeterSampled):
+            await in_database(outbox_store.park, claimed.id, FactKind.METER_SAMPLED, error, clock.now())
         else:
             await in_database(outbox_store.postpone, claimed, error, clock.now(), new_id=False)
 

@@ -16,7 +16,9 @@ from django.db.models import Q
 
 from ocpp_client import authorization_cache
 from ocpp_client.ports import LocalList
+from station.domain import facts
 from station.domain.authorization import AuthorizationStatus
+from station.domain.facts import Fact, FactKind, FactUnreadableError, MeterSampled
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, event_log, sessions
@@ -45,8 +47,8 @@ class Claimed:
 
     id: int
     message_id: str
-    action: str
-    payload: dict[str, Any]
+    fact: Fact
+    transaction_id: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ def recover() -> None:
 def unheard_refusals() -> list[StartAnswered]:
     """Answer the refusals of running sessions that the control loop may not have heard of."""
     refused = OutboxMessage.objects.filter(
-        action="StartTransaction",
+        kind=FactKind.SESSION_BEGAN,
         status=OutboxStatus.DELIVERED,
         session__stopped_at=None,
         last_error__startswith=_ANSWER_PREFIX,
@@ -111,21 +113,23 @@ def claim(at: datetime) -> Claimed | Wait | None:
     if row.next_attempt_at is not None and row.next_attempt_at > at:
         # A clock that was set back must not turn a minute into a day.
         return Wait(seconds=min((row.next_attempt_at - at).total_seconds(), LONGEST_RETRY.total_seconds()))
+    try:
+        fact = fact_of(row)
+    except FactUnreadableError as error:
+        # It can never be sent; whatever stands behind it can.
+        park(row.pk, row.kind, str(error), at)
+        return claim(at)
     OutboxMessage.objects.filter(id=row.pk, status=OutboxStatus.PENDING).update(
         status=OutboxStatus.SENT, attempts=row.attempts + 1
     )
-    return Claimed(id=row.pk, message_id=row.message_id, action=row.action, payload=_payload(row))
+    number = row.session.transaction_id if row.session is not None else None
+    return Claimed(id=row.pk, message_id=row.message_id, fact=fact, transaction_id=number)
 
 
-def _payload(row: OutboxMessage) -> dict[str, Any]:
-    """Fill in what was not known when the message was written."""
-    if row.session is None or row.action == "StartTransaction":
-        return dict(row.payload)
-    number = row.session.transaction_id
-    if number is None:
-        # OCPP 1.6 errata 3.18: -1 only where the StartTransaction will never be delivered – the operator has parked it.
-        return {**row.payload, "transactionId": -1} if row.action == "StopTransaction" else dict(row.payload)
-    return {**row.payload, "transactionId": number}
+def fact_of(row: OutboxMessage) -> Fact:
+    """Read what a row tells, with the values kept for the end of its session; raises FactUnreadableError."""
+    values = sessions.kept_values(row.session.pk) if row.session and row.kind == FactKind.SESSION_ENDED else ()
+    return facts.decode(row.kind, row.at, row.fact, values)
 
 
 def settle_and_claim(
@@ -136,7 +140,7 @@ def settle_and_claim(
     Only what begins and ends a session waits for the disk: meter values that a power cut makes undelivered again are
     repeated under their id.
     """
-    with without_flush() if claimed.action == "MeterValues" else nullcontext(), transaction.atomic():
+    with without_flush() if isinstance(claimed.fact, MeterSampled) else nullcontext(), transaction.atomic():
         return settle(claimed.id, answer, at, local_list), claim(at)
 
 
@@ -150,7 +154,7 @@ def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalL
     info: dict[str, Any] = raw_info if isinstance(raw_info, dict) else {}
     started: StartAnswered | None = None
     error = ""
-    if row.action == "StartTransaction" and row.session is not None:
+    if row.kind == FactKind.SESSION_BEGAN and row.session is not None:
         started = _record_start(row.session, answer, info)
         error = "" if started.status == "Accepted" else f"{_ANSWER_PREFIX}{started.status}"
     if "status" in info and (tag := _tag_of(row)):
@@ -158,6 +162,8 @@ def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalL
     OutboxMessage.objects.filter(id=row_id).update(
         status=OutboxStatus.DELIVERED, delivered_at=at, next_attempt_at=None, last_error=error
     )
+    if row.kind == FactKind.SESSION_ENDED and row.session is not None:
+        sessions.forget_values(row.session.pk)
     if row.attempts > REPORTED_AFTER or row.last_error:
         event_log.end(REFUSED_CODE, at=at)
     return started
@@ -188,7 +194,7 @@ def _status_of(info: dict[str, Any]) -> str:
 
 
 def _tag_of(row: OutboxMessage) -> str:
-    return str(row.payload.get("idTag", ""))
+    return str(row.fact.get("id_tag", ""))
 
 
 def put_back(claimed: Claimed) -> None:
@@ -208,16 +214,16 @@ def postpone(claimed: Claimed, error: str, at: datetime, *, new_id: bool) -> Non
         message_id=str(uuid.uuid4()) if new_id else row.message_id,
     )
     if row.attempts >= REPORTED_AFTER:
-        event_log.begin(REFUSED_CODE, at=at, action=row.action, outbox_id=row.pk, error=error[:_MAX_ERROR_LENGTH])
+        event_log.begin(REFUSED_CODE, at=at, fact=row.kind, outbox_id=row.pk, error=error[:_MAX_ERROR_LENGTH])
 
 
 @transaction.atomic
-def park(claimed: Claimed, error: str, at: datetime) -> None:
+def park(row_id: int, kind: str, error: str, at: datetime) -> None:
     """Set a message aside that can never be sent in any lawful form; it is kept and reported."""
-    OutboxMessage.objects.filter(id=claimed.id).update(
+    OutboxMessage.objects.filter(id=row_id).update(
         status=OutboxStatus.PARKED, last_error=error[:_MAX_ERROR_LENGTH], next_attempt_at=None
     )
-    event_log.log("backend.message.parked", at=at, action=claimed.action, outbox_id=claimed.id, error=error[:200])
+    event_log.log("backend.message.parked", at=at, fact=kind, outbox_id=row_id, error=error[:_MAX_ERROR_LENGTH])
 
 
 def undelivered(message_id: str) -> int | None:
@@ -239,8 +245,8 @@ def thin_backlog(at: datetime, *, most: int = MOST_OWED) -> int:
     owed = OutboxMessage.objects.filter(status=OutboxStatus.PENDING)
     dropped = 0
     while (excess := owed.count() - most) > 0:
-        rows = owed.filter(action="MeterValues", attempts=0).order_by("id").values_list("id", "session_id")
-        unsigned = list(rows.exclude(payload__icontains="SignedData"))
+        rows = owed.filter(kind=FactKind.METER_SAMPLED, attempts=0).order_by("id").values_list("id", "session_id")
+        unsigned = list(rows.exclude(fact__has_key="signed"))
         ends = _ends_of_sessions(unsigned)
         between = [row_id for row_id, _ in unsigned if row_id not in ends][1::2]
         if not between:
@@ -274,7 +280,7 @@ def forget_delivered(at: datetime, *, most: int = MOST_DELIVERED) -> int:
     newest = delivered.order_by("-id").values_list("id", flat=True)
     beyond = next(iter(newest[most : most + 1]), 0)
     old = delivered.filter(Q(delivered_at__lt=at - KEPT_FOR) | Q(id__lte=beyond)).exclude(
-        action="StartTransaction", session__stopped_at=None
+        kind=FactKind.SESSION_BEGAN, session__stopped_at=None
     )
     deleted = 0
     # In portions, so that the control loop never waits long for its turn to write.

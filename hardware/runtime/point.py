@@ -37,7 +37,7 @@ from station.domain.connector import (
 )
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import EffectiveLimit
-from station.domain.meter_values import ReadingContext, Sample, sampled_values
+from station.domain.meter_values import MeterValue, ReadingContext, Sample, meter_value
 from station.domain.pilot import PilotFilter
 from station.domain.ports import (
     ControllerIdentity,
@@ -305,7 +305,7 @@ class ChargingPoint:
                 permission=permission,
                 meter=reading.import_energy,
                 at=at,
-                begin_values=list(sampled_values(sample, self._around.stop_selections())),
+                begin=meter_value(sample, self._around.stop_selections()),
             )
         except (DatabaseError, IntegrityError, OSError) as error:
             raise JournalUnwritableError(str(error)) from error
@@ -339,18 +339,18 @@ class ChargingPoint:
         session.ending = True
         await self._wait_for_no_current()
         register = WattHour(self.register_wh or session.meter_start_wh)
-        values: list[dict[str, Any]] = []
+        end: MeterValue | None = None
         if self.reading is not None:
             sample = Sample(at=clock.now(), reading=self.reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
-            values = list(sampled_values(sample, self._around.stop_selections()))
+            end = meter_value(sample, self._around.stop_selections())
         write = partial(
-            sessions.close_session, session.id, reason=reason, id_tag=id_tag, at=stopped_at, meter=register, end=values
+            sessions.end_session, session.id, reason=reason, id_tag=id_tag, at=stopped_at, meter=register, end=end
         )
         if not await self._is_written(write):
             # The session has ended in fact, and the driver shall not be held up; it is written down later.
             self._tasks.spawn(self._write_until_taken(write))
 
-    async def _is_written(self, write: Callable[[], None]) -> bool:
+    async def _is_written(self, write: Callable[[], Any]) -> bool:
         try:
             await self._around.database(write)
         except (DatabaseError, OSError) as error:
@@ -361,7 +361,7 @@ class ChargingPoint:
         await self._around.session_written()
         return True
 
-    async def _write_until_taken(self, write: Callable[[], None]) -> None:
+    async def _write_until_taken(self, write: Callable[[], Any]) -> None:
         """Try again for ever; until then the session stays, and no other can begin here."""
         while not await self._is_written(write):
             await asyncio.sleep(WRITE_AGAIN_S)

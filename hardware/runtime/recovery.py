@@ -13,7 +13,7 @@ from django.db.models import Max
 
 from hardware.runtime.session import RunningSession
 from station import clock
-from station.domain.meter_values import ReadingContext, Sample, sampled_values
+from station.domain.meter_values import ReadingContext, Sample, meter_value
 from station.domain.ports import DeviceError, MeterReading, Pilot
 from station.domain.units import PAUSE, WattHour
 from station.models import BackendState, ChargingSession, OutboxMessage
@@ -139,13 +139,13 @@ class Recovery:
         end = Sample(at=interrupted.at, reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
         log.warning("session %d on connector %d is closed after a power cut", row.pk, row.connector_id)
         await self._station.write(
-            sessions.close_session,
+            sessions.end_session,
             row.pk,
             reason="PowerLoss",
             id_tag="",
             at=interrupted.at,
             meter=interrupted.register,
-            end=sampled_values(end, self._station.metering.stop_both),
+            end=meter_value(end, self._station.metering.stop_both),
         )
 
 
@@ -156,7 +156,7 @@ def _open_sessions() -> list[ChargingSession]:
 def _last_sign_of_life() -> datetime | None:
     """Find the moment of the newest note that all connectors together have left."""
     noted = ChargingSession.objects.aggregate(newest=Max("meter_last_at"))["newest"]
-    told = OutboxMessage.objects.aggregate(newest=Max("created_at"))["newest"]
+    told = OutboxMessage.objects.aggregate(newest=Max("at"))["newest"]
     return max((moment for moment in (noted, told) if moment is not None), default=None)
 
 

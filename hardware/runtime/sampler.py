@@ -12,10 +12,10 @@ from station.domain.meter_values import (
     MeasurandSelection,
     ReadingContext,
     Sample,
+    meter_value,
     next_aligned,
     next_sampled,
     parse_measurands,
-    sampled_values,
 )
 from station.domain.ports import DeviceError, MeterReading
 from station.domain.units import PAUSE, WattHour
@@ -170,13 +170,10 @@ class Sampler:
             sessions.record_meter_values,
             connector_id=point.number,
             session_id=session.id if session else None,
-            sample=sessions.Sample(
-                at=at,
-                context=context.value,
-                values=list(sampled_values(sample, plan.aligned if clocked else plan.sampled)),
-            ),
-            keep_for_stop=list(sampled_values(sample, plan.stop_aligned if clocked else plan.stop_sampled)),
+            at=at,
             register=reading.import_energy,
+            told=meter_value(sample, plan.aligned if clocked else plan.sampled),
+            kept=meter_value(sample, plan.stop_aligned if clocked else plan.stop_sampled),
         )
         self._station.outbox_filled()
 

@@ -3,9 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from ocpp_client import own_certificate
+from ocpp.v16 import call
+
+from ocpp_client import own_certificate, rendering
 from ocpp_client.database import in_database
-from ocpp_client.handlers.base import Handler, Payload, Reply, Request, status
+from ocpp_client.handlers.base import Handler, Reply, Request, status
 from ocpp_client.registration import BootTriggered
 from station.domain.meter_values import MeasurandSelection, ReadingContext, Sample, meter_value, parse_measurands
 from station.domain.ports import MeterReading
@@ -95,24 +97,26 @@ async def _meter_values(request: Request, connector_ids: Any) -> Reply:
     link = request.link
     snapshot = await link.environment.surroundings.hardware() or {}
     selections = await in_database(_selections)
-    messages: list[Payload] = []
+    messages: list[call.MeterValues] = []
     for connector_id in connector_ids:
         connector = snapshot.get("connectors", {}).get(str(connector_id))
         sample = _sample(request, connector) if connector else None
         value = meter_value(sample, selections) if sample else None
         if value is None:
             continue
-        message: Payload = {"connectorId": connector_id, "meterValue": [value]}
-        transaction_id = (connector.get("session") or {}).get("transaction_id")
-        if transaction_id is not None:
-            message["transactionId"] = transaction_id
-        messages.append(message)
+        messages.append(
+            call.MeterValues(
+                connector_id=connector_id,
+                meter_value=[rendering.meter_value(value)],
+                transaction_id=(connector.get("session") or {}).get("transaction_id"),
+            )
+        )
     if not messages:
         return status("Rejected")
 
     async def send() -> None:
         for message in messages:
-            await link.calls.call("MeterValues", message)
+            await link.calls.call("MeterValues", rendering.payload_of(message))
 
     return status("Accepted", after=send)
 

@@ -1,19 +1,15 @@
-"""What a station measures for its backend: measurand lists, sampled values on the wire, and when to sample.
+"""What a station measures for its backend: measurand lists, what they select of a reading, and when to sample.
 
-OCPP 1.6 sections 3.16, 4.7, 7.31 to 7.36, 7.45 and errata 3.14, 3.46, 3.78, 3.86, 3.91.
+OCPP 1.6 sections 3.16, 4.7, 7.31 to 7.36 and errata 3.46, 3.78; how a value looks on the wire is not decided here.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
 
-from station.domain.moments import to_wire
 from station.domain.ports import MeterReading
 from station.domain.units import NOMINAL_VOLTAGE_V, MilliAmpere, WattHour
-
-_T = TypeVar("_T")
 
 _DAY = timedelta(days=1)
 _PHASES = 3
@@ -35,16 +31,6 @@ class Measurand(StrEnum):
 # An AC station takes no energy back from the car: export measurands would announce a register that never moves.
 SUPPORTED = frozenset(Measurand)
 _PER_PHASE = frozenset({Measurand.POWER, Measurand.CURRENT, Measurand.VOLTAGE})
-# Section 7.45 has no unit for a frequency, and errata 3.86 says that it is Hertz without one.
-_UNITS = {
-    Measurand.ENERGY: "Wh",
-    Measurand.ENERGY_INTERVAL: "Wh",
-    Measurand.POWER: "W",
-    Measurand.POWER_OFFERED: "W",
-    Measurand.CURRENT: "A",
-    Measurand.CURRENT_OFFERED: "A",
-    Measurand.VOLTAGE: "V",
-}
 _MEASURANDS = {measurand.value.casefold(): measurand for measurand in Measurand}
 
 
@@ -141,73 +127,70 @@ class Sample:
     interval_energy: WattHour | None = None
 
 
-def sampled_values(sample: Sample, selections: Sequence[MeasurandSelection]) -> list[dict[str, str]]:
-    """Write the sampledValue list of one MeterValue.
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One measured value: an integer in Wh, W, mA, mV or mHz, as its measurand has it; `phase`: 1 to 3."""
 
-    What the meter did not deliver is left out. An empty list is no valid MeterValue: the caller sends nothing then.
-    """
-    values: dict[tuple[Measurand, int | None], str] = {}
+    measurand: Measurand
+    value: int
+    phase: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedRecord:
+    """What a meter has signed, byte for byte; `encoding` names its format (OCMF, EDL), `public_key` as printed."""
+
+    encoding: str
+    data: bytes
+    public_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterValue:
+    """What was selected of one sample, in the order of the list that selected it, and the signed record of it."""
+
+    at: datetime
+    context: ReadingContext
+    quantities: tuple[Quantity, ...]
+    signed: SignedRecord | None = None
+
+
+def meter_value(sample: Sample, selections: Sequence[MeasurandSelection]) -> MeterValue | None:
+    """Select from a sample; None when nothing of the list was measured, for an empty MeterValue is not valid."""
+    quantities: dict[tuple[Measurand, int | None], Quantity] = {}
     for selection in selections:
-        for phase, text in _measure(sample, selection):
-            values.setdefault((selection.measurand, phase), text)
-    return [_sampled_value(sample.context, *key, text) for key, text in values.items()]
-
-
-def meter_value(sample: Sample, selections: Sequence[MeasurandSelection]) -> dict[str, Any] | None:
-    """Write one MeterValue; None when nothing of the list was measured."""
-    values = sampled_values(sample, selections)
-    if not values:
+        for phase, value in _measured(sample, selection):
+            if value is not None:
+                quantity = Quantity(measurand=selection.measurand, value=value, phase=phase)
+                quantities.setdefault((selection.measurand, phase), quantity)
+    if not quantities:
         return None
-    return {"timestamp": to_wire(sample.at), "sampledValue": values}
+    return MeterValue(at=sample.at, context=sample.context, quantities=tuple(quantities.values()))
 
 
-def _measure(sample: Sample, selection: MeasurandSelection) -> list[tuple[int | None, str]]:
+def _measured(sample: Sample, selection: MeasurandSelection) -> list[tuple[int | None, int | None]]:
     reading = sample.reading
-    phases = range(1, _PHASES + 1) if selection.phase is None else (selection.phase,)
-    found: list[tuple[int | None, str | None]]
     match selection.measurand:
         case Measurand.ENERGY:
-            found = [(None, str(reading.import_energy))]
+            return [(None, reading.import_energy)]
         case Measurand.ENERGY_INTERVAL:
-            found = [(None, _whole(sample.interval_energy))]
+            return [(None, sample.interval_energy)]
         case Measurand.POWER if selection.phase is None:
-            found = [(None, _whole(reading.power))]
-        case Measurand.POWER:
-            found = [(phase, _whole(reading.phase_powers[phase - 1])) for phase in phases]
+            return [(None, reading.power)]
         case Measurand.POWER_OFFERED:
-            found = [(None, str(sample.offered * NOMINAL_VOLTAGE_V * _PHASES // 1000))]
-        case Measurand.CURRENT:
-            found = [(phase, _thousandths(reading.currents[phase - 1])) for phase in phases]
+            return [(None, sample.offered * NOMINAL_VOLTAGE_V * _PHASES // 1000)]
         case Measurand.CURRENT_OFFERED:
-            found = [(None, _thousandths(sample.offered))]
-        case Measurand.VOLTAGE:
-            found = [(phase, _thousandths(reading.voltages[phase - 1])) for phase in phases]
+            return [(None, sample.offered)]
         case Measurand.FREQUENCY:
-            found = [(None, _thousandths(reading.frequency))]
-    return [(phase, text) for phase, text in found if text is not None]
-
-
-def _sampled_value(context: ReadingContext, measurand: Measurand, phase: int | None, text: str) -> dict[str, str]:
-    value = {"value": text, "context": context.value, "format": "Raw", "measurand": measurand.value}
-    if phase is not None:
-        value["phase"] = f"L{phase}-N" if measurand is Measurand.VOLTAGE else f"L{phase}"
-    value["location"] = "Outlet"
-    if measurand in _UNITS:
-        value["unit"] = _UNITS[measurand]
-    return value
-
-
-def _whole(value: int | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _thousandths(value: int | None) -> str | None:
-    if value is None:
-        return None
-    sign = "-" if value < 0 else ""
-    whole, thousandths = divmod(abs(value), 1000)
-    digits = f"{thousandths:03d}".rstrip("0")
-    return f"{sign}{whole}.{digits or '0'}"
+            return [(None, reading.frequency)]
+        case Measurand.POWER | Measurand.CURRENT | Measurand.VOLTAGE:
+            of_phases: dict[Measurand, tuple[int | None, ...]] = {
+                Measurand.POWER: reading.phase_powers,
+                Measurand.CURRENT: reading.currents,
+                Measurand.VOLTAGE: reading.voltages,
+            }
+            phases = range(1, _PHASES + 1) if selection.phase is None else (selection.phase,)
+            return [(phase, of_phases[selection.measurand][phase - 1]) for phase in phases]
 
 
 def next_aligned(now: datetime, interval_s: int) -> datetime | None:
@@ -236,40 +219,3 @@ def next_sampled(transaction_start: datetime, now: datetime, interval_s: int) ->
 def _next_on_grid(origin: datetime, now: datetime, interval_s: int) -> datetime:
     interval = timedelta(seconds=interval_s)
     return origin + max((now - origin) // interval + 1, 1) * interval
-
-
-def transaction_data(
-    begin: Sample | None,
-    samples: Sequence[Sample],
-    end: Sample | None,
-    *,
-    sampled: Sequence[MeasurandSelection],
-    aligned: Sequence[MeasurandSelection],
-    max_values: int | None = None,
-) -> list[dict[str, Any]]:
-    """Write the transactionData of a StopTransaction.req; empty when StopTxnSampledData and -AlignedData are.
-
-    `begin` and `end` are the readings at start and stop of the transaction; they bring every measurand of both lists
-    with the contexts Transaction.Begin and Transaction.End (errata 3.14) and are never dropped. With more than
-    `max_values` MeterValues every second one in between goes, until they fit (errata 3.91).
-    """
-    both = tuple(dict.fromkeys((*sampled, *aligned)))
-    lists = {ReadingContext.SAMPLE_PERIODIC: sampled, ReadingContext.SAMPLE_CLOCK: aligned}
-    first = meter_value(_in_context(begin, ReadingContext.TRANSACTION_BEGIN), both) if begin else None
-    last = meter_value(_in_context(end, ReadingContext.TRANSACTION_END), both) if end else None
-    ends = (first is not None) + (last is not None)
-    between = [value for sample in samples if (value := meter_value(sample, lists.get(sample.context, ()))) is not None]
-    if max_values is not None:
-        between = thinned(between, max_values - ends)
-    return [*([first] if first else []), *between, *([last] if last else [])]
-
-
-def thinned(values: list[_T], most: int) -> list[_T]:
-    """Drop every second value until at most so many are left (errata 3.91)."""
-    while values and len(values) > most:
-        values = values[1::2]
-    return values
-
-
-def _in_context(sample: Sample, context: ReadingContext) -> Sample:
-    return Sample(at=sample.at, reading=sample.reading, context=context, offered=sample.offered)

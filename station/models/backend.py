@@ -15,18 +15,19 @@ class OutboxStatus(models.TextChoices):
 
 
 class OutboxMessage(models.Model):
-    """One transaction message (StartTransaction, StopTransaction, MeterValues), sent strictly in the order of `id`.
+    """One fact the backend must hear, sent strictly in the order of `id`.
 
-    `payload` is the OCPP payload; a transactionId is filled in from `session` when it is sent. `message_id` is the
-    OCPP-J unique id; it stays the same after a time-out and changes after a CALLERROR. Parked messages are set aside
-    by the operator and kept for ever.
+    `fact` is what `station.domain.facts` encodes, neutral of any protocol; it becomes a message when it is sent, with
+    the number the backend has given the `session`. `at` is the moment it tells of. `message_id` is the OCPP-J unique
+    id; it stays the same after a time-out and changes after a CALLERROR. Parked messages are set aside and kept for
+    ever.
     """
 
     message_id = models.CharField(max_length=36, unique=True)
-    action = models.CharField(max_length=40)
-    payload = models.JSONField()
+    kind = models.CharField(max_length=20)
+    fact = models.JSONField()
     session = models.ForeignKey("station.ChargingSession", null=True, on_delete=models.PROTECT, related_name="messages")
-    created_at = models.DateTimeField()
+    at = models.DateTimeField()
     status = models.CharField(max_length=10, choices=OutboxStatus, default=OutboxStatus.PENDING)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
@@ -38,7 +39,7 @@ class OutboxMessage(models.Model):
         indexes: ClassVar = [models.Index(fields=["status", "id"])]
 
     def __str__(self) -> str:
-        return f"{self.action} #{self.pk} ({self.status})"
+        return f"{self.kind} #{self.pk} ({self.status})"
 
 
 class SecurityEvent(models.Model):

@@ -89,12 +89,13 @@ class ChargingSession(models.Model):
 
 
 class MeterSample(models.Model):
-    """A meter value kept for StopTransaction.transactionData, in OCPP wire form."""
+    """A meter value kept to be told with the end of its session, as `station.domain.facts` encodes its parts."""
 
     session = models.ForeignKey(ChargingSession, on_delete=models.CASCADE, related_name="samples")
     at = models.DateTimeField()
     context = models.CharField(max_length=20)
-    values = models.JSONField()
+    quantities = models.JSONField()
+    signed = models.JSONField(null=True, blank=True)
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["session", "at"])]

@@ -1,11 +1,12 @@
-"""The durable queue of transaction messages to the backend (OCPP 1.6 section 3.7)."""
+"""The durable queue of what the backend must hear (OCPP 1.6 section 3.7)."""
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import connection
 
+from station.domain import facts
+from station.domain.facts import Fact
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 
@@ -17,15 +18,19 @@ class OutsideTransactionError(RuntimeError):
     """A message and its record must share one fate; there is no transaction around this call."""
 
 
-def enqueue(action: str, payload: dict[str, Any], *, session: ChargingSession | None, at: datetime) -> OutboxMessage:
-    """Append a message to the queue, in the same database transaction as the record it tells of.
+def enqueue(fact: Fact, *, session: ChargingSession | None) -> OutboxMessage:
+    """Append a fact to the queue, in the same database transaction as the record it tells of.
 
-    `payload` must not contain `transactionId` when `session` is given: it is filled in when the message is sent.
+    The values of a session that has ended are not stored again: they are the session's rows of `MeterSample`.
     """
     if not connection.in_atomic_block:
-        raise OutsideTransactionError(action)
+        raise OutsideTransactionError(type(fact).__name__)
     return OutboxMessage.objects.create(
-        message_id=str(uuid.uuid4()), action=action, payload=payload, session=session, created_at=at
+        message_id=str(uuid.uuid4()),
+        kind=facts.KINDS[type(fact)],
+        fact=facts.encode(fact),
+        session=session,
+        at=fact.at,
     )
 
 
@@ -35,7 +40,7 @@ def moment_in_order(at: datetime) -> datetime:
     While one charging point waits for its final register the other one goes on writing; the backend must be able to
     trust that messages come in the order of their stamps (OCPP 1.6 section 3.7).
     """
-    newest = OutboxMessage.objects.order_by("-id").values_list("created_at", flat=True).first()
+    newest = OutboxMessage.objects.order_by("-id").values_list("at", flat=True).first()
     return newest if newest is not None and at < newest < at + OVERLAP else at
 
 

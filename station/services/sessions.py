@@ -1,14 +1,17 @@
-"""The verbs of charging sessions. Each writes the record and the message it causes in one transaction."""
+"""The verbs of charging sessions. Each writes the record and the fact it causes in one transaction."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F, QuerySet, Value, Window
+from django.db.models.functions import Mod, RowNumber
 
+from station.domain import facts
 from station.domain.connector import Permission
-from station.domain.meter_values import ReadingContext, thinned
-from station.domain.moments import to_wire
+from station.domain.facts import FactKind, MeterSampled, SessionBegan, SessionEnded
+from station.domain.meter_values import MeterValue, ReadingContext
 from station.domain.units import WattHour
 from station.models import ChargingProfileRow, ChargingSession, Connector, MeterSample, OutboxMessage, ReservationRow
 from station.models.session import SessionQuerySet
@@ -16,31 +19,20 @@ from station.services import outbox
 
 # What OutboxMessage.last_error holds when the backend has taken a start but not its card.
 REFUSED_PREFIX = "idTagInfo:"
-# Errata 3.91: a night of samples every second would make a frame of megabytes, which no backend takes.
+# Errata 3.91: a night of samples every second would make a frame of megabytes, which no backend takes. A sampled value
+# takes some 150 bytes of it.
 MOST_STOP_VALUES = 250
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """Sampled values of one moment in OCPP wire form."""
-
-    at: datetime
-    context: str
-    values: list[dict[str, Any]]
-
-    def meter_value(self) -> dict[str, Any]:
-        """Make the meterValue element of MeterValues.req and transactionData."""
-        return {"timestamp": to_wire(self.at), "sampledValue": self.values}
+MOST_STOP_QUANTITIES = 2_000
 
 
 @transaction.atomic
 def begin_session(
-    *, connector_id: int, permission: Permission, meter: WattHour, at: datetime, begin_values: list[dict[str, Any]]
+    *, connector_id: int, permission: Permission, meter: WattHour, at: datetime, begin: MeterValue | None
 ) -> ChargingSession:
-    """Write a session, its StartTransaction, its TxProfile and the end of its reservation, durably.
+    """Write a session, the fact of its begin, its TxProfile and the end of its reservation, durably.
 
-    `begin_values` are kept for StopTransaction.transactionData (Transaction.Begin). Raises IntegrityError when a
-    session runs on this connector already, and DatabaseError when nothing can be written.
+    `begin` is kept to be told with the end. Raises IntegrityError when a session runs on this connector already, and
+    DatabaseError when nothing can be written.
     """
     at = outbox.moment_in_order(at)
     session = ChargingSession.objects.create(
@@ -55,18 +47,18 @@ def begin_session(
         meter_last_wh=meter,
         meter_last_at=at,
     )
-    payload: dict[str, Any] = {
-        "connectorId": connector_id,
-        "idTag": permission.id_tag,
-        "meterStart": meter,
-        "timestamp": to_wire(at),
-    }
     if permission.reservation_id is not None:
-        payload["reservationId"] = permission.reservation_id
         ReservationRow.objects.filter(reservation_id=permission.reservation_id).delete()
-    outbox.enqueue("StartTransaction", payload, session=session, at=at)
-    if begin_values:
-        MeterSample.objects.create(session=session, at=at, context="Transaction.Begin", values=begin_values)
+    fact = SessionBegan(
+        at=at,
+        connector_id=connector_id,
+        id_tag=permission.id_tag,
+        register=meter,
+        reservation_id=permission.reservation_id,
+    )
+    outbox.enqueue(fact, session=session)
+    if begin is not None:
+        _keep(session, replace(begin, at=at))
     if permission.profile:
         _bind_profile(session, permission.profile, at)
     return session
@@ -89,69 +81,83 @@ def _bind_profile(session: ChargingSession, profile: dict[str, Any], at: datetim
 
 @transaction.atomic
 def end_session(
-    session_id: int,
-    *,
-    reason: str,
-    meter: WattHour,
-    at: datetime,
-    id_tag: str = "",
-    transaction_data: list[dict[str, Any]] | None = None,
+    session_id: int, *, reason: str, meter: WattHour, at: datetime, id_tag: str = "", end: MeterValue | None = None
 ) -> ChargingSession | None:
-    """Close a session and queue its StopTransaction; a session that is closed already is left as it is (None).
+    """Close a session and queue the fact of its end; a session that is closed already is left as it is (None).
 
-    A register below the start is never written: the start value stands, as the law forbids negative energy and the
-    event log tells of the meter.
+    `end` is told together with what was kept from the begin on (OCPP 1.6 errata 3.14); without it nothing is. A
+    register below the start is never written: the start value stands, as the law forbids negative energy and the event
+    log tells of the meter.
     """
     session = ChargingSession.objects.running().filter(pk=session_id).first()
     if session is None:
         return None
-    at = outbox.moment_in_order(at)
-    register = max(meter, session.meter_start_wh)
-    session.end(wh=register, at=at, reason=reason, id_tag=id_tag)
-    payload: dict[str, Any] = {"meterStop": register, "timestamp": to_wire(at), "reason": reason}
-    if id_tag:
-        payload["idTag"] = id_tag
-    if transaction_data:
-        payload["transactionData"] = transaction_data
-    outbox.enqueue("StopTransaction", payload, session=session, at=at)
+    stopped_at = outbox.moment_in_order(at)
+    register = WattHour(max(meter, session.meter_start_wh))
+    session.end(wh=register, at=stopped_at, reason=reason, id_tag=id_tag)
+    outbox.enqueue(SessionEnded(at=stopped_at, register=register, reason=reason, id_tag=id_tag), session=session)
     session.profiles.all().delete()
-    MeterSample.objects.filter(session=session).delete()
+    if end is None:
+        MeterSample.objects.filter(session=session).delete()
+    else:
+        _thin_samples(session)
+        _keep(session, replace(end, at=stopped_at))
     return session
 
 
-def close_session(
-    session_id: int, *, reason: str, id_tag: str, at: datetime, meter: WattHour, end: list[dict[str, Any]]
-) -> None:
-    """End a session with the transaction data kept for it (OCPP 1.6 errata 3.14: begin and end always together)."""
-    data = []
-    if end:
-        kept = [sample for sample in kept_samples(session_id) if sample.values]
-        begin = [sample for sample in kept if sample.context == ReadingContext.TRANSACTION_BEGIN]
-        between = thinned([sample for sample in kept if sample not in begin], MOST_STOP_VALUES)
-        data = [sample.meter_value() for sample in (*begin, *between)]
-        data.append({"timestamp": to_wire(at), "sampledValue": end})
-    end_session(session_id, reason=reason, meter=meter, at=at, id_tag=id_tag, transaction_data=data)
+def _keep(session: ChargingSession, value: MeterValue) -> None:
+    MeterSample.objects.create(
+        session=session,
+        at=value.at,
+        context=value.context,
+        quantities=facts.encode_quantities(value.quantities),
+        signed=None if value.signed is None else facts.encode_signed(value.signed),
+    )
+
+
+def _thin_samples(session: ChargingSession) -> None:
+    """Drop every second value in between until the rest fits into one message (OCPP 1.6 errata 3.91).
+
+    The values themselves stay in the database: a night of samples every second would fill the memory. Signed ones are
+    never dropped.
+    """
+    rows = MeterSample.objects.filter(session=session, signed__isnull=True)
+    between = rows.exclude(context=ReadingContext.TRANSACTION_BEGIN)
+    count, keep_every = between.count(), 1
+    while count // keep_every > MOST_STOP_VALUES:
+        keep_every *= 2
+    if keep_every > 1:
+        _keep_every(keep_every, between)
+    while sum(len(each) for each in between.values_list("quantities", flat=True)) > MOST_STOP_QUANTITIES:
+        _keep_every(2, between)
+
+
+def _keep_every(nth: int, rows: QuerySet[MeterSample]) -> None:
+    number = Window(RowNumber(), order_by=F("id").asc())
+    dropped = rows.annotate(number=number).annotate(rest=Mod("number", Value(nth))).filter(rest__gt=0)
+    MeterSample.objects.filter(id__in=dropped.values("id")).delete()
 
 
 @transaction.atomic
 def record_meter_values(
-    *, connector_id: int, session_id: int | None, sample: Sample, keep_for_stop: list[dict[str, Any]], register: int
+    *,
+    connector_id: int,
+    session_id: int | None,
+    at: datetime,
+    register: int,
+    told: MeterValue | None,
+    kept: MeterValue | None,
 ) -> None:
-    """Queue a MeterValues message; inside a session also remember the register and what StopTransaction will carry."""
-    sample = replace(sample, at=outbox.moment_in_order(sample.at))
+    """Queue a meter value; inside a session also remember the register and what its end will tell."""
+    at = outbox.moment_in_order(at)
     session = ChargingSession.objects.running().filter(pk=session_id).first() if session_id else None
-    if sample.values:
-        outbox.enqueue(
-            "MeterValues",
-            {"connectorId": connector_id, "meterValue": [sample.meter_value()]},
-            session=session,
-            at=sample.at,
-        )
+    if told is not None:
+        outbox.enqueue(MeterSampled(connector_id=connector_id, value=replace(told, at=at)), session=session)
     if session is not None:
-        if keep_for_stop:
-            MeterSample.objects.create(session=session, at=sample.at, context=sample.context, values=keep_for_stop)
+        if kept is not None:
+            _keep(session, replace(kept, at=at))
         if register >= session.meter_last_wh:
-            session.note_meter(wh=register, at=sample.at)
+            session.note_meter(wh=register, at=at)
 
 
 def note_meter(session_id: int, *, register: int, at: datetime) -> None:
@@ -161,10 +167,15 @@ def note_meter(session_id: int, *, register: int, at: datetime) -> None:
         session.note_meter(wh=register, at=at)
 
 
-def kept_samples(session_id: int) -> list[Sample]:
-    """Read what was kept for StopTransaction, oldest first."""
-    rows = MeterSample.objects.filter(session_id=session_id).order_by("at", "id")
-    return [Sample(at=row.at, context=row.context, values=row.values) for row in rows]
+def kept_values(session_id: int) -> tuple[MeterValue, ...]:
+    """Read what the end of a session tells, in the order in which it was measured; raises FactUnreadableError."""
+    rows = MeterSample.objects.filter(session_id=session_id).order_by("id")
+    return tuple(facts.decode_value(row.at, row.context, row.quantities, row.signed) for row in rows)
+
+
+def forget_values(session_id: int) -> None:
+    """Delete what was kept for the end of a session, once the backend has taken it."""
+    MeterSample.objects.filter(session_id=session_id).delete()
 
 
 def running(session_id: int) -> SessionQuerySet:
@@ -187,7 +198,7 @@ def answered_start(session_id: int) -> tuple[int, str] | None:
     row = running(session_id).first()
     if row is None or row.transaction_id is None:
         return None
-    start = OutboxMessage.objects.filter(session_id=session_id, action="StartTransaction").first()
+    start = OutboxMessage.objects.filter(session_id=session_id, kind=FactKind.SESSION_BEGAN).first()
     refused = start is not None and start.last_error.startswith(REFUSED_PREFIX)
     return row.transaction_id, start.last_error.removeprefix(REFUSED_PREFIX) if start and refused else "Accepted"
 
@@ -199,7 +210,7 @@ def by_transaction(transaction_id: int) -> ChargingSession | None:
 
 def stop_is_queued(session_id: int) -> bool:
     """Whether a StopTransaction of this session has been written before."""
-    return OutboxMessage.objects.filter(session_id=session_id, action="StopTransaction").exists()
+    return OutboxMessage.objects.filter(session_id=session_id, kind=FactKind.SESSION_ENDED).exists()
 
 
 def connector(number: int) -> Connector:

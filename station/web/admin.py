@@ -126,8 +126,8 @@ class Samples(Record):
 class Outbox(Record):
     """Messages owed to the backend."""
 
-    list_display = ("id", "action", "status", "session", "created_at", "attempts", "next_attempt_at", "last_error")
-    list_filter = ("status", "action")
+    list_display = ("id", "kind", "status", "session", "at", "attempts", "next_attempt_at", "last_error")
+    list_filter = ("status", "kind")
     list_select_related = ("session",)
     search_fields = ("message_id",)
     ordering = ("-id",)

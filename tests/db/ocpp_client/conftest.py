@@ -14,6 +14,7 @@ from ocpp_client.link import BackendLink, Timing
 from ocpp_client.ports import Environment, StationFacts
 from station.domain.commands import Command, Outcome, Status
 from station.domain.configuration import Origin
+from station.domain.facts import Fact
 from station.models import Connector
 from station.services import configuration
 from station.services.outbox import enqueue
@@ -233,9 +234,9 @@ def _connectors() -> None:
         Connector.objects.create(number=number, status_at=MOMENT, status_revision=1)
 
 
-def put(action: str, payload: dict[str, Any], session: Any = None) -> Any:
-    """Put a message into the outbox as the control loop does."""
+def put(fact: Fact, session: Any = None) -> Any:
+    """Put a fact into the outbox as the control loop does."""
     from django.db import transaction
 
     with transaction.atomic():
-        return enqueue(action, payload, session=session, at=MOMENT)
+        return enqueue(fact, session=session)

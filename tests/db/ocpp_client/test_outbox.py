@@ -8,12 +8,13 @@ import pytest
 from ocpp_client import outbox_store
 from ocpp_client.database import in_database
 from station import clock
+from station.domain.facts import FactKind, MeterSampled, SessionBegan, SessionEnded
+from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
+from station.domain.units import WattHour
 from station.models import CachedAuthorization, ChargingSession, LogEntry, OutboxMessage
 from station.models.backend import OutboxStatus
 from tests.backend import CallError, Default, Delay, Silence
 from tests.db.ocpp_client.conftest import MOMENT, put
-
-STAMP = "2026-11-20T12:00:00.000Z"
 
 
 def session(connector_id=1, *, stopped=True):
@@ -30,18 +31,17 @@ def session(connector_id=1, *, stopped=True):
 
 
 def start(of):
-    return put(
-        "StartTransaction", {"connectorId": of.connector_id, "idTag": "CARD", "meterStart": 0, "timestamp": STAMP}, of
-    )
+    return put(SessionBegan(at=MOMENT, connector_id=of.connector_id, id_tag="CARD", register=WattHour(0)), of)
 
 
 def values(of, wh=1):
-    sample = {"timestamp": STAMP, "sampledValue": [{"value": str(wh)}]}
-    return put("MeterValues", {"connectorId": of.connector_id, "meterValue": [sample]}, of)
+    energy = Quantity(measurand=Measurand.ENERGY, value=wh)
+    value = MeterValue(at=MOMENT, context=ReadingContext.SAMPLE_PERIODIC, quantities=(energy,))
+    return put(MeterSampled(connector_id=of.connector_id, value=value), of)
 
 
 def stop(of):
-    return put("StopTransaction", {"meterStop": 5, "timestamp": STAMP, "reason": "Local"}, of)
+    return put(SessionEnded(at=MOMENT, register=WattHour(5), reason="Local"), of)
 
 
 def whole_session(connector_id=1, samples=2):
@@ -232,17 +232,14 @@ async def test_3_7_a_backlog_too_long_loses_values_in_between_and_nothing_else(b
 
         def left(of):
             rows = OutboxMessage.objects.filter(session=of).order_by("id")
-            return [
-                row.payload["meterValue"][0]["sampledValue"][0]["value"] if row.action == "MeterValues" else row.action
-                for row in rows
-            ]
+            return [row.fact["quantities"][0][1] if row.kind == FactKind.METER_SAMPLED else row.kind for row in rows]
 
         kept_first, kept_second = await in_database(left, first), await in_database(left, second)
         assert len(kept_first) + len(kept_second) <= 12
-        assert kept_first[:2] == ["StartTransaction", "0"]
-        assert kept_first[-2:] == ["8", "StopTransaction"]
-        assert kept_second[:2] == ["StartTransaction", "0"]
-        assert kept_second[-2:] == ["4", "StopTransaction"]
+        assert kept_first[:2] == ["session_began", 0]
+        assert kept_first[-2:] == [8, "session_ended"]
+        assert kept_second[:2] == ["session_began", 0]
+        assert kept_second[-2:] == [4, "session_ended"]
         # What cannot be thinned any further stays, whatever the bound says.
         await in_database(outbox_store.thin_backlog, clock.now(), most=1)
         assert len(await in_database(left, first)) >= 4
@@ -269,8 +266,8 @@ async def test_of_many_delivered_messages_the_newest_are_kept_and_the_start_of_a
         owed = await in_database(lambda: values(running))
 
         assert await in_database(outbox_store.forget_delivered, MOMENT, most=2) == 5
-        left = await in_database(lambda: list(OutboxMessage.objects.order_by("id").values_list("id", "action")))
-        assert [action for _, action in left] == ["StartTransaction", "MeterValues", "StopTransaction", "MeterValues"]
+        left = await in_database(lambda: list(OutboxMessage.objects.order_by("id").values_list("id", "kind")))
+        assert [kind for _, kind in left] == ["session_began", "meter_sampled", "session_ended", "meter_sampled"]
         assert left[0][0] == begun.pk
         assert left[-1][0] == owed.pk
 

@@ -13,6 +13,8 @@ from channels.layers import channel_layers
 from django.db import connections
 
 from hardware.runtime.control_loop import ControlLoop
+from ocpp_client import outbox_store
+from ocpp_client.rendering import payload_of, render
 from station import clock
 from station.domain.commands import Command, Origin, Outcome
 from station.models import BackendState, ChargingProfileRow, ChargingSession, OutboxMessage
@@ -185,12 +187,13 @@ class Bench:
         await asyncio.sleep(1.0)
 
     def messages(self, *actions: str) -> list[tuple[str, dict[str, Any]]]:
-        """Read the queue to the backend."""
-        return [
-            (row.action, row.payload)
-            for row in OutboxMessage.objects.order_by("id")
-            if not actions or row.action in actions
-        ]
+        """Read the queue to the backend as the messages it will be sent."""
+        messages = []
+        for row in OutboxMessage.objects.order_by("id").select_related("session"):
+            number = row.session.transaction_id if row.session else None
+            message = render(outbox_store.fact_of(row), transaction_id=number)
+            messages.append((type(message).__name__, payload_of(message)))
+        return [message for message in messages if not actions or message[0] in actions]
 
     def statuses(self, number: int = 1) -> list[str]:
         """Read what the OCPP process was told of a connector, repetitions left out."""

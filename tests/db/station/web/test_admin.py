@@ -13,7 +13,7 @@ def rows(db) -> None:
     session = ChargingSession.objects.create(
         connector_id=1, id_tag="04A2", started_at=AT, meter_start_wh=0, meter_last_wh=10, meter_last_at=AT
     )
-    OutboxMessage.objects.create(message_id="m", action="StartTransaction", payload={}, session=session, created_at=AT)
+    OutboxMessage.objects.create(message_id="m", kind="session_began", fact={}, session=session, at=AT)
     ConfigurationValue.objects.create(key="AuthorizationKey", value="canary-key", changed_at=AT)
     SignInDelay.objects.create(account="admin", address="203.0.113.7", failures=9, failed_at=AT)
 

@@ -1,0 +1,134 @@
+"""Facts as messages of OCPP 1.6 (sections 6.31, 6.45, 6.49, 7.31 to 7.45); nothing is decided or looked up here."""
+
+import base64
+import json
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from ocpp.v16 import call
+from ocpp.v16.datatypes import MeterValue as WireMeterValue
+from ocpp.v16.datatypes import SampledValue
+from ocpp.v16.enums import Location, Phase, ReadingContext, Reason, UnitOfMeasure, ValueFormat
+from ocpp.v16.enums import Measurand as WireMeasurand
+
+from station.domain.facts import Fact, MeterSampled, SessionBegan, SessionEnded
+from station.domain.meter_values import Measurand, MeterValue, Quantity, SignedRecord
+from station.domain.moments import to_wire
+
+# Errata 3.18: the number of a transaction the backend will not hear the begin of.
+NO_TRANSACTION = -1
+# Section 7.45 has no unit for a frequency, and errata 3.86 says that it is Hertz without one.
+_UNITS = {
+    Measurand.ENERGY: UnitOfMeasure.wh,
+    Measurand.ENERGY_INTERVAL: UnitOfMeasure.wh,
+    Measurand.POWER: UnitOfMeasure.w,
+    Measurand.POWER_OFFERED: UnitOfMeasure.w,
+    Measurand.CURRENT: UnitOfMeasure.a,
+    Measurand.CURRENT_OFFERED: UnitOfMeasure.a,
+    Measurand.VOLTAGE: UnitOfMeasure.v,
+}
+_THOUSANDTHS = frozenset({Measurand.CURRENT, Measurand.CURRENT_OFFERED, Measurand.VOLTAGE, Measurand.FREQUENCY})
+
+
+def render(fact: Fact, *, transaction_id: int | None) -> Any:
+    """Write a fact as the call that tells it; `transaction_id` is the backend's number, if it has given one."""
+    match fact:
+        case SessionBegan():
+            return call.StartTransaction(
+                connector_id=fact.connector_id,
+                id_tag=fact.id_tag,
+                meter_start=fact.register,
+                timestamp=to_wire(fact.at),
+                reservation_id=fact.reservation_id,
+            )
+        case MeterSampled():
+            return call.MeterValues(
+                connector_id=fact.connector_id,
+                meter_value=[meter_value(fact.value)],
+                transaction_id=transaction_id,
+            )
+        case SessionEnded():
+            return call.StopTransaction(
+                meter_stop=fact.register,
+                timestamp=to_wire(fact.at),
+                transaction_id=NO_TRANSACTION if transaction_id is None else transaction_id,
+                reason=Reason(fact.reason),
+                id_tag=fact.id_tag or None,
+                transaction_data=[meter_value(value) for value in fact.values] or None,
+            )
+
+
+def meter_value(value: MeterValue) -> WireMeterValue:
+    """Write one meter value: what was measured, and after it what the meter has signed."""
+    context = ReadingContext(value.context.value)
+    sampled = [_sampled_value(context, quantity) for quantity in value.quantities]
+    if value.signed is not None:
+        sampled.append(_signed_value(context, value.signed))
+    return WireMeterValue(timestamp=to_wire(value.at), sampled_value=sampled)
+
+
+def _sampled_value(context: ReadingContext, quantity: Quantity) -> SampledValue:
+    measurand = quantity.measurand
+    phase = None
+    if quantity.phase is not None:
+        phase = Phase(f"L{quantity.phase}-N" if measurand is Measurand.VOLTAGE else f"L{quantity.phase}")
+    return SampledValue(
+        value=_thousandths(quantity.value) if measurand in _THOUSANDTHS else str(quantity.value),
+        context=context,
+        format=ValueFormat.raw,
+        measurand=WireMeasurand(measurand.value),
+        phase=phase,
+        location=Location.outlet,
+        unit=_UNITS.get(measurand),
+    )
+
+
+def _signed_value(context: ReadingContext, signed: SignedRecord) -> SampledValue:
+    """Wrap a signed record as the application note "Signed Meter Values in OCPP" has it (section 3.2)."""
+    key = base64.b64encode(f"oca:base16:asn1:{signed.public_key}".encode()).decode() if signed.public_key else ""
+    content = {
+        "signedMeterData": base64.b64encode(signed.data).decode("ascii"),
+        # The method stands inside the record.
+        "signingMethod": "",
+        "encodingMethod": signed.encoding,
+        "publicKey": key,
+    }
+    return SampledValue(
+        value=json.dumps(content, separators=(",", ":")),
+        context=context,
+        format=ValueFormat.signed_data,
+        measurand=WireMeasurand.energy_active_import_register,
+        location=Location.outlet,
+        unit=UnitOfMeasure.wh,
+    )
+
+
+def _thousandths(value: int) -> str:
+    sign = "-" if value < 0 else ""
+    whole, thousandths = divmod(abs(value), 1000)
+    digits = f"{thousandths:03d}".rstrip("0")
+    return f"{sign}{whole}.{digits or '0'}"
+
+
+def payload_of(message: Any) -> dict[str, Any]:
+    """Make the JSON object of a message of the `ocpp` package; fields without a value are left out."""
+    attributes = vars(message)
+    names = _names(tuple(attributes))
+    return {name: _plain(value) for name, value in zip(names, attributes.values(), strict=True) if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | int):
+        return value
+    if isinstance(value, Iterable):
+        return [_plain(each) for each in value]
+    return payload_of(value)
+
+
+@cache
+def _names(attributes: tuple[str, ...]) -> list[str]:
+    """Write the attributes of a message as they are named on the wire: meter_start becomes meterStart."""
+    return [
+        first + "".join(part.capitalize() for part in others) for first, *others in (a.split("_") for a in attributes)
+    ]
