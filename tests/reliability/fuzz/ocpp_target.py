@@ -1,0 +1,122 @@
+"""The station's OCPP process before a peer that sends whatever it likes."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from station.domain.commands import Command, Outcome, Refusal, Status
+from tests.reliability.fuzz.mutation import damage_text
+from tests.reliability.fuzz.ocpp_frames import FuzzedFrame
+from tests.reliability.wire import Network, Socket, World
+
+ERROR_CODES = frozenset(
+    {
+        "NotImplemented",
+        "NotSupported",
+        "InternalError",
+        "ProtocolError",
+        "SecurityError",
+        "FormationViolation",
+        "PropertyConstraintViolation",
+        "OccurenceConstraintViolation",
+        "TypeConstraintViolation",
+        "GenericError",
+    }
+)
+UNREADABLE = "-1"
+
+
+@dataclass
+class AnyStation:
+    """The rest of the station: it takes or refuses commands as the dice fall."""
+
+    dice: random.Random
+    commands: Counter[str] = field(default_factory=Counter)
+
+    async def submit(self, command: Command, **_: Any) -> Outcome:
+        self.commands[type(command).__name__] += 1
+        await asyncio.sleep(self.dice.choice((0.0, 0.01, 0.3)))
+        if self.dice.random() < 0.6:
+            return Outcome(status=Status.ACCEPTED)
+        return Outcome(status=Status.REJECTED, reason=self.dice.choice(list(Refusal)))
+
+    async def inform(self, _kind: str, /, **_data: Any) -> bool:
+        return True
+
+    async def publish(self, _data: dict[str, Any]) -> bool:
+        return True
+
+    async def hardware(self) -> dict[str, Any] | None:
+        return {"not_ready": []}
+
+
+class FuzzingPeer:
+    """The backend: it answers the station's own calls, sometimes with rubbish, and counts what comes back."""
+
+    def __init__(self, world: World, dice: random.Random, *, rubbish: float) -> None:
+        self.world = world
+        self.dice = dice
+        self.rubbish = rubbish
+        self.answers: Counter[str] = Counter()
+        self.own_calls: Counter[str] = Counter()
+        self.complaints: list[str] = []
+        self.network: Network | None = None
+
+    def opened(self, socket: Socket) -> None:
+        """Nothing is done at once."""
+
+    def closed(self, socket: Socket) -> None:
+        """Nobody waits."""
+
+    def received(self, socket: Socket, text: str) -> None:
+        match json.loads(text):
+            case [2, str(message_id), str(action), dict()]:
+                self.own_calls[action] += 1
+                answer = self._answer(message_id, action)
+                self.world.call_later(0.01, lambda: socket.deliver(answer))
+            case [3, str(message_id), dict()]:
+                self.answers[message_id] += 1
+            case [4, str(message_id), str(code), str(), dict()] if code in ERROR_CODES:
+                self.answers[message_id] += 1
+            case other:
+                self.complaints.append(f"no frame of OCPP-J: {str(other)[:200]}")
+
+    def _answer(self, message_id: str, action: str) -> str:
+        payload: dict[str, Any] = {}
+        if action == "BootNotification":
+            payload = {"currentTime": "2026-11-20T12:00:00Z", "interval": 600, "status": "Accepted"}
+        elif action == "Heartbeat":
+            payload = {"currentTime": "2026-11-20T12:00:00Z"}
+        elif action in {"Authorize", "StartTransaction"}:
+            payload = {"idTagInfo": {"status": "Accepted"}, "transactionId": 1}
+        elif action == "DataTransfer":
+            payload = {"status": "Accepted"}
+        elif action == "SignCertificate":
+            payload = {"status": "Rejected"}
+        text = json.dumps([3, message_id, payload])
+        return (
+            damage_text(self.dice, text) if action != "BootNotification" and self.dice.random() < self.rubbish else text
+        )
+
+
+def batches(frames: Iterator[FuzzedFrame], count: int, size: int) -> Iterator[list[FuzzedFrame]]:
+    """Cut a number of frames into batches."""
+    while count > 0:
+        yield [next(frames) for _ in range(min(size, count))]
+        count -= size
+
+
+def unanswered(peer: FuzzingPeer, sent: Iterable[FuzzedFrame]) -> Iterator[str]:
+    """Name the frames that were owed one answer and got none or several; a mutation may make two of one id."""
+    owed: dict[str, list[FuzzedFrame]] = {}
+    for frame in sent:
+        if frame.owed is not None:
+            owed.setdefault(frame.owed, []).append(frame)
+    for message_id, frames in owed.items():
+        times = peer.answers[message_id]
+        if times != len(frames):
+            yield f"{times} answers to {[frame.text[:300] for frame in frames]}"
