@@ -29,7 +29,7 @@ _MOST_IMAGE_BYTES = 1_000_000_000
 _TRUSTED_KINDS = ("backend_root", "manufacturer_root")
 
 app.conf.beat_schedule |= {
-    # A job whose bell was lost, or whose date has come, waits this long at most. No answer: it must not pile up.
+    # A job whose wake-up was lost, or whose date has come, waits this long at most. No answer: it must not pile up.
     "file jobs": {
         "task": jobs.RUN_TASK,
         "schedule": LOOK_EVERY,

@@ -1,4 +1,4 @@
-"""All addresses of the web interface. Which of them strangers may ask for stands at the view (station.web.access)."""
+"""All addresses of the web interface. Which of them need no login stands at the view (station.web.access)."""
 
 from django.urls import URLPattern, URLResolver, path
 

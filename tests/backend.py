@@ -121,7 +121,7 @@ class Frame:
 
     @property
     def from_station(self) -> bool:
-        """Tell whether the station sent it."""
+        """Return whether the station sent it."""
         return self.direction is Direction.FROM_STATION
 
 
@@ -147,7 +147,7 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the connection still stands."""
+        """Return whether the connection still stands."""
         return self.closed_at_s is None
 
 

@@ -149,7 +149,7 @@ class Station:
         return self.process.pid
 
     def healthy(self) -> bool:
-        """Tell whether /healthz says that the station can charge."""
+        """Return whether /healthz says that the station can charge."""
         try:
             return http("GET", self.http_port, "/healthz", timeout_s=2)[0] == 200
         except (OSError, HTTPException):

@@ -58,7 +58,7 @@ class BackendList:
         return BackendState.load().list_version
 
     def contains(self, id_tag: str) -> bool:
-        """Tell whether a card stands in a list that is in use: such cards never enter the cache."""
+        """Return whether a card stands in a list that is in use: such cards never enter the cache."""
         if not configuration.get_bool("LocalAuthListEnabled"):
             return False
         return Card.objects.present().filter(key=key_of(id_tag)).exists()

@@ -97,7 +97,7 @@ class ElatecTwn4:
         found = FoundTag.decode(await self._command(search_tag(_SEARCH_BYTES)))
         uid = None if found is None else self._uid(found)
         if found is None or uid is None:
-            # The reader is well: a card that cannot be an idTag is no card to the station, and told of once.
+            # The reader works: a tag that cannot be an idTag is no card to the station; it is reported once.
             if found is not None and found != self._unusable:
                 log.info("card with an id that cannot be an idTag: type %02X, %s", found.type, found.id.hex())
             self._unusable = found

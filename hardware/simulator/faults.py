@@ -15,7 +15,7 @@ SHOWN_BY_DEVICES = frozenset(
         FaultCode.POWER_METER_FAILURE,  # the meter's line is silent
         FaultCode.READER_FAILURE,  # the reader's line is silent
         FaultCode.UNDER_VOLTAGE,  # L3 is missing at every meter
-        FaultCode.WEAK_SIGNAL,  # the modem hears next to nothing
+        FaultCode.WEAK_SIGNAL,  # the modem has hardly any signal
         FaultCode.OVER_VOLTAGE_PROTECTION_FAILURE,  # the arrester's contact at input IN of controller 1
     }
 )

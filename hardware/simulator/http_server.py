@@ -105,7 +105,7 @@ class HttpServer:
             while await self._serve_one(reader, writer):
                 pass
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            pass  # The client went away or fell asleep; nobody is left to be told.
+            pass  # The client went away or does not read any more.
         except asyncio.CancelledError:
             pass  # The server stops; ending quietly here keeps asyncio from reporting it as a failure.
         finally:

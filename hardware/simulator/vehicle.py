@@ -33,7 +33,7 @@ class Vehicle:
 
     @property
     def wants_energy(self) -> bool:
-        """Whether the car would close its contact to state C when it hears a permitted current."""
+        """Whether the car would close its contact to state C when the pilot signals a permitted current."""
         return self.ready and (self.battery_wh is None or self.charged_wh < self.battery_wh)
 
     @property

@@ -53,7 +53,7 @@ class UpdateKey:
 
 
 def looks_like_image(path: Path) -> bool:
-    """Tell whether a file begins like one of ours, whatever follows."""
+    """Return whether a file begins like one of ours, whatever follows."""
     with path.open("rb") as file:
         return file.read(len(MANIFEST)) == MANIFEST.encode()
 

@@ -18,7 +18,7 @@ class KernelNetwork:
         return outside_addresses()
 
     def uplink_up(self) -> bool:
-        """Tell whether the kernel has a default route."""
+        """Return whether the kernel has a default route."""
         try:
             routes = Path("/proc/net/route").read_text().splitlines()[1:]
         except OSError:

@@ -24,7 +24,7 @@ class NetworkPort(Protocol):
         """List the addresses others can reach the station at, in a steady order."""
 
     def uplink_up(self) -> bool:
-        """Tell whether there is a way out to the backend; cheap enough to be asked 20 times a second."""
+        """Return whether there is a way out to the backend; cheap enough to be asked 20 times a second."""
 
 
 class ModemPort(Protocol):
@@ -38,7 +38,7 @@ class ClockPort(Protocol):
     """The computer's wall clock."""
 
     def is_trustworthy(self) -> bool:
-        """Tell whether the wall clock shows the time: synchronised, or set by the backend since the start."""
+        """Return whether the wall clock shows the time: synchronised, or set by the backend since the start."""
 
     def set_from_backend(self, at: datetime) -> bool:
         """Take over the backend's time (an aware moment); return whether the clock was changed."""
@@ -71,8 +71,8 @@ class UpdatePort(Protocol):
     def check(self, image: Path, *, needs_signature: bool, is_proven: bool) -> str:
         """Return the version of an image this computer may install; raises `ImageRefused`.
 
-        `needs_signature`: the configuration's wish; `is_proven`: the manufacturer's signature of the whole file has
-        been checked already (SignedUpdateFirmware).
+        `needs_signature`: the configuration demands a signature; `is_proven`: the manufacturer's signature of the whole
+        file has been checked already (SignedUpdateFirmware).
         """
 
     def install(self, image: Path, *, ticket: str, needs_signature: bool, is_proven: bool) -> None:

@@ -61,7 +61,7 @@ class MainProcess:
         return pid
 
     def ask(self, verb: PowerVerb) -> None:
-        """Leave a request and ring the bell. Raises MainProcessIsAway."""
+        """Leave a request and wake the main process. Raises MainProcessIsAway."""
         pid = self.pid()
         request = self.data.run / REQUEST_FILE
         draft = request.with_suffix(f".{os.getpid()}")

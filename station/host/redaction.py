@@ -81,7 +81,7 @@ class Redaction:
         self._inside_key = False
 
     def line(self, text: str) -> str:
-        """Return a line fit for other eyes. Lines come in order: a private key may span several."""
+        """Return a line without secrets. Lines come in order: a private key may span several."""
         if self._inside_key:
             self._inside_key = not _KEY_ENDS.search(text)
             return MASK + "\n"

@@ -19,7 +19,7 @@ class Versions:
 
 
 def os_version() -> str:
-    """Return the version of the system software that is running now, as the backend hears it."""
+    """Return the version of the system software that is running now, as the backend is told."""
     return updates.for_settings().version()[:_LONGEST]
 
 

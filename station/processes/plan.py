@@ -44,7 +44,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Tell whether nobody outside this machine can reach it."""
+        """Return whether nobody outside this machine can reach it."""
         if self.host == "localhost":
             return True
         try:

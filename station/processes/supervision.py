@@ -143,9 +143,9 @@ class PromptPoller(PollPoller):  # type: ignore[misc]
 
     def __init__(self, options: "StationOptions") -> None:
         super().__init__(options)
-        self.bell, self._rope = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(self._rope, warn_on_full_buffer=False)
-        self.register_readable(self.bell)
+        self.wakeup, self._wakeup_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wakeup_writer, warn_on_full_buffer=False)
+        self.register_readable(self.wakeup)
         self.patience_s: Callable[[], float] = lambda: 1.0
         self.on_signal: Callable[[], None] = lambda: None
 
@@ -154,19 +154,19 @@ class PromptPoller(PollPoller):  # type: ignore[misc]
         """Wait; the caller's fixed second is ignored."""
         # A millisecond more than due, because the supervisor compares with "later than".
         readable, writable = super().poll(self.patience_s() + 0.001)
-        if self.bell in readable:
-            os.read(self.bell, 1024)
-            readable.remove(self.bell)
+        if self.wakeup in readable:
+            os.read(self.wakeup, 1024)
+            readable.remove(self.wakeup)
             # Before anything is started in this round: the signal may be the end.
             self.on_signal()
         return readable, writable
 
     @override
     def close(self) -> None:
-        """Let go of the bell."""
+        """Close the wake-up pipe."""
         signal.set_wakeup_fd(-1)
-        os.close(self.bell)
-        os.close(self._rope)
+        os.close(self.wakeup)
+        os.close(self._wakeup_writer)
 
 
 class SignalInbox(SignalReceiver):  # type: ignore[misc]

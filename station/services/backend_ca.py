@@ -59,10 +59,10 @@ def bundle() -> str:
 
 
 def is_installed() -> bool:
-    """Tell whether there is a CA to check the backend against."""
+    """Return whether there is a CA to check the backend against."""
     return TrustedCertificate.objects.filter(kind=BACKEND_ROOT).exists()
 
 
 def has_own_certificate() -> bool:
-    """Tell whether the station has a certificate to show."""
+    """Return whether the station has a certificate to show."""
     return TrustedCertificate.objects.filter(kind=OWN).exists()

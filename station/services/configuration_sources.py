@@ -1,6 +1,6 @@
 """Where live configuration keys come from, and who takes the values of keys that are handed on.
 
-The same in every process: measured values are read from the live picture and the tables, never from another process.
+The same in every process: measured values are read from the live snapshot and the tables, never from another process.
 """
 
 import base64
@@ -32,8 +32,8 @@ def _current_date_time(_key: ConfigurationKey) -> str:
 
 
 def _meter_data(key: ConfigurationKey) -> str | None:
-    picture = live.read(live.HARDWARE)
-    point = ((picture or {}).get("connectors") or {}).get(_number_in(key))
+    snapshot = live.read(live.HARDWARE)
+    point = ((snapshot or {}).get("connectors") or {}).get(_number_in(key))
     if not point or point.get("energy_wh") is None:
         return None
     data = {

@@ -73,7 +73,7 @@ class Identity:
         return bool(self.factory_password_hash)
 
     def accepts_first_password(self, password: str) -> bool:
-        """Tell whether this is the password of the first login: the sticker's, or the serial number where none is."""
+        """Return whether this is the password of the first login: the sticker's, or the serial number where none is."""
         if self.has_factory_password:
             return check_password(password, self.factory_password_hash)
         if self.production_date >= FIRST_MONTH_WITH_STICKER or not self.serial:

@@ -1,6 +1,6 @@
 """The latest snapshot of what moves: parts of it published by the process that knows, read by every page.
 
-Parts: `hardware` (control loop), `backend` (OCPP consumer). A part expires when its process is gone, so an old picture
+Parts: `hardware` (control loop), `backend` (OCPP consumer). A part expires when its process is gone, so an old snapshot
 is never shown as a live one. Subscribers of the channel group `live` get {"type": "live.changed", "part": …}.
 """
 

@@ -1,4 +1,4 @@
-"""The security log of the station (security whitepaper, section 8): a ring, in which floods do not drown the rest."""
+"""The security log of the station (security whitepaper, section 8): bounded, and no flood pushes out the rest."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ LOGGED_ONLY = frozenset(
         "InvalidTLSCipherSuite",
     }
 )
-# The ring keeps at least a thousand entries (reference/security.md, section 2.4) and is cut now and then.
+# The log keeps at least a thousand entries (reference/security.md, section 2.4) and is cut now and then.
 KEPT = 2_000
 _SLACK = 200
 # What comes more often than this within the span is a flood: the last entry let through says so.
@@ -55,7 +55,7 @@ _LONGEST_INFO = 255
 
 
 def record(kind: str, *, at: datetime, tech_info: str = "") -> SecurityEvent | None:
-    """Append an entry; what the backend must hear of is thereby owed to it. None: left out, because of a flood."""
+    """Append an entry; what the backend must be told is thereby owed to it. None: left out, because of a flood."""
     with transaction.atomic():
         recent = SecurityEvent.objects.filter(type=kind, at__gt=at - SPAN, at__lte=at).count()
         if recent >= MOST_OF_A_TYPE:
@@ -77,7 +77,7 @@ def _ring() -> None:
 
 
 def _cut(newest: int) -> None:
-    """Shorten the ring; what is still owed to the backend stays."""
+    """Shorten the log; what is still owed to the backend stays."""
     if newest % _SLACK:
         return
     beyond = SecurityEvent.objects.order_by("-id").values_list("id", flat=True)[KEPT : KEPT + 1]

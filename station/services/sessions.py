@@ -184,7 +184,7 @@ def running(session_id: int) -> SessionQuerySet:
 
 
 def store_parent(session_id: int, parent: str) -> None:
-    """Write down the group the backend has told."""
+    """Store the group the backend has sent."""
     running(session_id).update(parent_id_tag=parent)
 
 

@@ -7,7 +7,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def public(view: View) -> View:
-    """Let strangers in."""
+    """Open a view to people who are not signed in."""
     view.login_required = False  # type: ignore[attr-defined]
     return view
 

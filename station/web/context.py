@@ -13,7 +13,7 @@ from station.web import menu
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """Return the frame's view model; strangers get the language switch only."""
+    """Return the frame's view model; people who are not signed in get the language switch only."""
     frame: dict[str, Any] = {"languages": settings.LANGUAGES, "language": get_language()}
     user = getattr(request, "user", None)
     match = request.resolver_match

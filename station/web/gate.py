@@ -1,4 +1,4 @@
-"""The door of the live socket: own names and own pages only."""
+"""Checks before the live socket is opened: own names and own pages only."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 TRY_AGAIN_LATER = 4503
 SIGNED_OUT = 4401
 _SHORTEST_PAUSE_S = 0.5
-# Without any bell the page is looked at again, so that a dead process is noticed.
+# Without any notification the page is rendered again, so that a dead process is noticed.
 _LONGEST_PAUSE_S = 3.0
 
 
@@ -65,7 +65,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Ignore what the page says: it has nothing to say here."""
 
     async def live_changed(self, _message: dict[str, Any]) -> None:
-        """Hear the bell of a publisher."""
+        """React to the notification of a publisher."""
         self._bell.set()
 
     async def _serve(self) -> None:

@@ -27,7 +27,7 @@ def begin(request: HttpRequest, user: User, *, at: datetime) -> None:
 
 
 def has_ended(session: SessionBase, *, at: datetime) -> bool:
-    """Tell whether the session was idle for too long or is too old.
+    """Return whether the session was idle for too long or is too old.
 
     A clock that was corrected by minutes ends no session; one set back further does, as it would prolong it.
     """

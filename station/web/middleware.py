@@ -66,7 +66,7 @@ class ContentSecurityPolicy:
 
 
 class SessionRules:
-    """Closes every page to strangers, ends idle and old sessions, and insists on a password of one's own."""
+    """Requires a login for every page, ends idle and old sessions, and insists on a password of one's own."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -23,7 +23,7 @@ def split_host(header: str) -> tuple[str, int | None]:
 
 
 def is_own_host(header: str, *, now_s: float) -> bool:
-    """Tell whether a Host header names this station."""
+    """Return whether a Host header names this station."""
     try:
         name, _ = split_host(header)
     except ValueError:

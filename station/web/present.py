@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from station.models import ChargingSession, Connector
 from station.services import configuration, identity, live
 
-# The control loop publishes at least every few seconds; an older picture is not shown as a live one.
+# The control loop publishes at least every few seconds; an older snapshot is not shown as a live one.
 FRESH_S = 10
 
 
@@ -46,7 +46,7 @@ def look(at: datetime) -> Present:
 
 
 def is_fresh(part: dict[str, Any], at: datetime) -> bool:
-    """Tell whether a part was published a moment ago; a part from the future was, before the clock was set back."""
+    """Return whether a part was published a moment ago; a part from the future was, before the clock was set back."""
     published = moment(part.get("at"))
     return published is None or (at - published).total_seconds() < FRESH_S
 

@@ -21,15 +21,15 @@ class HtmxRequest(Protocol):
 
 
 def signed_in(request: HttpRequest) -> User:
-    """Return the user; the middleware has turned strangers away."""
+    """Return the user; the middleware lets nobody else through."""
     if not isinstance(request.user, User):
-        message = "this view is open to strangers"
+        message = "this view needs no login"
         raise TypeError(message)
     return request.user
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    """Tell whether htmx asks for a fragment."""
+    """Return whether htmx asks for a fragment."""
     return bool(cast("HtmxRequest", request).htmx)
 
 

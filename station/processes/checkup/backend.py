@@ -1,4 +1,4 @@
-"""The ladder to the backend: name, TCP, TLS, WebSocket and subprotocol; the first broken rung is reported."""
+"""The steps to the backend: name, TCP, TLS, WebSocket and subprotocol; the first that fails is reported."""
 
 import asyncio
 import socket

@@ -18,7 +18,7 @@ _ENDS_SOON = timedelta(days=14)
 
 
 def is_running() -> bool:
-    """Tell whether the station runs: under its own main process, or as services of the init system."""
+    """Return whether the station runs: under its own main process, or as services of the init system."""
     return _has_main_process() or redis_socket.answers()
 
 

@@ -42,7 +42,7 @@ class Uplink:
         self.simulated = self.host.is_simulated
 
     def is_up(self) -> bool:
-        """Tell whether there is a way out; only a simulated one is ever believed to be cut.
+        """Return whether there is a way out; only a simulated one is ever believed to be cut.
 
         A real computer may reach its backend without a default route, so the connection attempt itself decides there.
         """

@@ -28,7 +28,7 @@ from station.services import event_log, identity, security_log, signing
 
 CHANNEL = "ocpp"
 RUN_TASK = "system.run_file_jobs"
-# Rows of ended jobs are kept for the curious, up to this many.
+# So many rows of ended jobs are kept for support.
 _ROWS_KEPT = 50
 # What the backend has not taken by then says nothing any more.
 _STATUS_LIFE = timedelta(days=7)
@@ -204,7 +204,7 @@ def oldest_unfinished(kinds: Iterable[Kind]) -> FileJob | None:
 
 
 def is_wanted(job: FileJob) -> bool:
-    """Tell whether a job still stands where this one was seen."""
+    """Return whether a job is still in the step in which this one was read."""
     return FileJob.objects.filter(id=job.pk, step=job.step).exists()
 
 

@@ -30,7 +30,7 @@ def _forget(_where: str, _fingerprint: str) -> None:
 class Exchange:
     """The surroundings of one transfer.
 
-    `check` is called for every block and raises `TransferCancelled` to stop; `on_new_host` hears of an SFTP server
+    `check` is called for every block and raises `TransferCancelled` to stop; `on_new_host` is called for an SFTP server
     whose key is seen for the first time (where, fingerprint). `authorities` are PEM certificates trusted beside the
     system's.
     """

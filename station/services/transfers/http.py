@@ -163,7 +163,7 @@ def _send(verb: str, location: Location, body: _Body, exchange: Exchange) -> int
     for _ in range(MOST_REDIRECTS + 1):
         with _connected(location, exchange) as connection:
             headers = _headers(location) | {"Content-Type": body.kind, "Content-Length": str(body.size())}
-            # A server that refuses may answer, and close its ear, before it has heard everything.
+            # A server that refuses may answer and stop reading before it has received everything.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(verb, location.target, body=body.blocks(exchange), headers=headers)
             answer = connection.getresponse()

@@ -45,8 +45,8 @@ class KnownHosts:
             os.fsync(file.fileno())
 
 
-class _Verdict:
-    """Judges the key a server shows."""
+class _HostKeyPolicy:
+    """Accepts or refuses the key a server shows."""
 
     def __init__(self, location: Location, exchange: Exchange) -> None:
         self._where = f"[{location.host}]:{location.port}"
@@ -71,11 +71,11 @@ async def _connected(location: Location, exchange: Exchange) -> AsyncIterator[An
     # Loaded only when it is needed: it costs every process that has it some 20 MB.
     import asyncssh
 
-    verdict = _Verdict(location, exchange)
+    policy = _HostKeyPolicy(location, exchange)
 
     class Client(asyncssh.SSHClient):
         def validate_host_public_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
-            return verdict.accepts(key)
+            return policy.accepts(key)
 
     try:
         async with (
@@ -102,7 +102,7 @@ async def _connected(location: Location, exchange: Exchange) -> AsyncIterator[An
     except TransferFailed:
         raise
     except asyncssh.HostKeyNotVerifiable as error:
-        reason = "the server's key has changed" if verdict.changed else "the server's key is not accepted"
+        reason = "the server's key has changed" if policy.changed else "the server's key is not accepted"
         raise IdentityRefused(f"{location}: {reason}") from error
     except (asyncssh.PermissionDenied, asyncssh.SFTPPermissionDenied) as error:
         raise LoginRefused(f"{location}: {error.reason[:120]}") from error
