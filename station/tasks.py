@@ -40,7 +40,7 @@ app.conf.beat_schedule |= {
 
 
 def job_environment() -> JobEnvironment:
-    """Put together what the jobs need."""
+    """Return what the jobs need."""
     data = settings.DATA
     own = () if settings.SIMULATE else for_settings().network.addresses()
     authorities = TrustedCertificate.objects.filter(kind__in=_TRUSTED_KINDS).values_list("pem", flat=True)
@@ -99,7 +99,7 @@ def _reboot() -> None:
 
 def _work(group: str) -> None:
     try:
-        # Looked at again after the lock is free: a job that came in between found it taken.
+        # Checked again once the lock is free: a job that arrived meanwhile found it taken.
         while group in runner.due_groups(clock.now()) and runner.work(group, job_environment()):
             pass
     finally:
@@ -108,7 +108,7 @@ def _work(group: str) -> None:
 
 @app.task(name=jobs.RUN_TASK)  # type: ignore[untyped-decorator]
 def run_file_jobs() -> None:
-    """Look what is due, and do it in the background; what is being done already is left alone."""
+    """Start what is due in the background; what is already running is left alone."""
     for group in runner.due_groups(clock.now()):
         # A daemon: the end of the process ends the job, which goes on from its row at the next start.
         threading.Thread(target=_work, args=(group,), name=f"files-{group}", daemon=True).start()
@@ -121,10 +121,10 @@ def tidy_files() -> None:
 
 
 class ResumeFileJobs(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Takes up, when the worker starts, what an earlier one was doing."""
+    """Resumes, when the worker starts, what an earlier one was doing."""
 
     def start(self, _worker: Any) -> None:
-        """Begin at once instead of at the first look."""
+        """Begin at once instead of with the first periodic run."""
         run_file_jobs()
 
 

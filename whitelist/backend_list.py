@@ -64,7 +64,7 @@ class BackendList:
         return Card.objects.present().filter(key=key_of(id_tag)).exists()
 
     def apply(self, version: int, update_type: str, entries: Sequence[Mapping[str, Any]], at: datetime) -> str:
-        """Take a list, all or nothing; return an OCPP UpdateStatus."""
+        """Apply a list, all or nothing; return an OCPP UpdateStatus."""
         with transaction.atomic():
             outcome, reason = UpdateStatus.ACCEPTED, ""
             try:
@@ -105,7 +105,7 @@ def _take(version: int, update_type: str, entries: Sequence[Mapping[str, Any]], 
 
 
 def _check_request(version: int, update_type: str, length: int) -> tuple[UpdateType, int]:
-    """Judge a request by everything but its entries; return its type and the version of the present list."""
+    """Check everything in a request but its entries; return its type and the version of the present list."""
     if not configuration.get_bool("LocalAuthListEnabled"):
         raise ListRefused(UpdateStatus.NOT_SUPPORTED, "list_disabled")
     try:

@@ -36,7 +36,7 @@ def export_file() -> bytes:
 
 
 def import_file(content: bytes, *, mode: ImportMode, at: datetime, actor: str, origin: Origin = Origin.WEB) -> Imported:
-    """Take a file, all or nothing; cards it changes become local. Raises `FileRefused` with the first mistake."""
+    """Import a file, all or nothing; cards it changes become local. Raises `FileRefused` with the first mistake."""
     with transaction.atomic():
         table = Table.read()
         file = parse(content, {row.key: (row.uid, row.group) for row in table})

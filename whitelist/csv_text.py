@@ -1,4 +1,4 @@
-"""The text of the file user-export.csv: reading what people and their spreadsheets send back, writing ours. Pure."""
+"""The text of the file user-export.csv: parsing and rendering, without files or database."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ HEADER = ("UID", "GID", "Expiry", "Authorization")
 MAX_BYTES = 1_000_000
 _DELIMITERS = (",", ";")
 _AUTHORIZATIONS = {"accepted": AuthorizationStatus.ACCEPTED, "blocked": AuthorizationStatus.BLOCKED}
-# A spreadsheet would calculate these; the apostrophe that keeps it from doing so is taken off again on the way back.
+# A spreadsheet would evaluate these; the apostrophe that prevents it is removed again when the file is read.
 _WOULD_CALCULATE = re.compile(r"'*[=+\-@\t\r]")
 _WAS_GUARDED = re.compile(r"'+[=+\-@\t\r]")
 # What a spreadsheet makes of a long card number with an E in it, or with digits only: the card number is lost.
@@ -46,7 +46,7 @@ class CardLine:
 
     @property
     def key(self) -> str:
-        """Under which key the whitelist has the card."""
+        """The key under which the whitelist stores the card."""
         return key_of(self.uid)
 
 
@@ -112,7 +112,7 @@ def _decode(content: bytes) -> str:
 
 
 def _find_delimiter(text: str) -> str:
-    """Tell how the columns are divided; a header that is one cell, to be taken apart, counts only as a last resort."""
+    """Return the delimiter; a header that is one cell, to be taken apart, counts only as a last resort."""
     for take_apart in (False, True):
         for delimiter in _DELIMITERS:
             with suppress(FileRefused):

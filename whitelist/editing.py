@@ -51,7 +51,7 @@ class DeleteCard:
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreCard:
-    """Bring a deleted card back."""
+    """Restore a deleted card."""
 
     key: str
 
@@ -87,7 +87,7 @@ class Saved:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Ten entries of the list, and where they stand in it."""
+    """Ten entries of the list, and their position in it."""
 
     cards: tuple[Card, ...]
     number: int
@@ -184,7 +184,7 @@ class _Batch:
     def _find(self, key: str) -> Card:
         card = self._table.get(key)
         if card is None:
-            # Somebody else, or the backend, was faster.
+            # Somebody else, or the backend, has changed it meanwhile.
             raise CardRefused("card_gone")
         return card
 

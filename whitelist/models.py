@@ -16,7 +16,7 @@ class Source(models.TextChoices):
 
 
 class CardQuerySet(models.QuerySet["Card"]):
-    """Speaking filters over cards."""
+    """Named filters over cards."""
 
     def present(self) -> "CardQuerySet":
         """Entries that count: not deleted."""

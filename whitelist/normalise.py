@@ -1,4 +1,4 @@
-"""What may stand in a card's row: id tags in the form they are kept, and the key under which they are found."""
+"""Normal form of id tags, and the key under which they are stored."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""The whitelist taken in hand: read rows, change them in memory, write everything in one go."""
+"""The whitelist in memory: read rows, change them, write everything at once."""
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
@@ -77,7 +77,7 @@ class Table:
         self._deleted_some |= card.deleted_at is not None
 
     def remove(self, key: str) -> None:
-        """Take a row away for good."""
+        """Delete a row for good."""
         row = self._rows.pop(key, None)
         if row is None:
             return
@@ -86,7 +86,7 @@ class Table:
         self._removed.add(key)
 
     def write(self) -> None:
-        """Bring the database to the present state; cards that are listed leave the authorization cache."""
+        """Write the changes to the database; cards that are listed leave the authorization cache."""
         for chunk in _chunks(self._removed):
             Card.objects.filter(key__in=chunk).delete()
         rows = [self._rows[key] for key in self._written]

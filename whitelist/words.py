@@ -29,10 +29,10 @@ REFUSALS: Mapping[str, str | Promise] = {
 
 
 def describe(code: str, data: Mapping[str, object]) -> str:
-    """Say a refusal in the language of the reader."""
+    """Return a refusal in the language of the reader."""
     return str(REFUSALS[code]) % data
 
 
 def describe_line(line: int, code: str, data: Mapping[str, object]) -> str:
-    """Say why a file is refused, and where its first mistake stands."""
+    """Return why a file is refused and where its first mistake is."""
     return str(_("Line %(line)s: %(reason)s")) % {"line": line, "reason": describe(code, data)}

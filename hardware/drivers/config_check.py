@@ -1,4 +1,4 @@
-"""Checking of a hardware configuration: collects every mistake, so that an installer mends them in one go."""
+"""Checking of a hardware configuration: collects every mistake, so that an installer can correct them all at once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -124,7 +124,7 @@ class Parser:
                 text = f"{checked['code']!r} is no fault"
                 self._add(ProblemCode.UNKNOWN_CODE, f"{place}.code", text, fault=checked["code"])
             inputs.append(checked)
-        # One contact may mean the same fault at several points, but two entries alike are a slip.
+        # One contact may mean the same fault at several points, but two equal entries are a mistake.
         entries = [(item.get("input"), item.get("code"), item.get("connector", 0)) for item in inputs]
         for number, entry in enumerate(entries):
             if entry in entries[:number]:
@@ -135,7 +135,7 @@ class Parser:
     def _value(self, value: Any, kind: FieldKind, where: str) -> Any:
         if value is None and kind.nullable:
             return None
-        # bool is an int to Python, but not to a person who writes JSON.
+        # bool is a subclass of int, but JSON tells them apart.
         if not isinstance(value, kind.type) or (isinstance(value, bool) and kind.type is not bool):
             self._add(
                 ProblemCode.WRONG_TYPE,

@@ -36,7 +36,7 @@ _POWERS = (Quantity.POWER_L1, Quantity.POWER_L2, Quantity.POWER_L3)
 
 
 class EastronSdm:
-    """A Meter. `model` is used until the meter's own type code says another one."""
+    """A Meter. `model` is used until the meter reports a type code of its own."""
 
     def __init__(
         self, bus: SerialBus, *, address: int, model: Model = Model.SDM630, public_key_registers: bool = False
@@ -61,7 +61,7 @@ class EastronSdm:
             # Older meters have no type code; the configuration decides.
             code = 0
         self._model = TYPE_CODES.get(code, self._model)
-        # Another meter, or this one after a visit of the fitter, counts from where it stands.
+        # Another meter, or one that was replaced or reset by a technician, starts from its own register.
         self._highest_energy_kwh = None
         return MeterIdentity(
             vendor="Eastron",
@@ -102,7 +102,7 @@ class EastronSdm:
         if highest is not None and kwh < highest - _STEPS_OF_TOLERANCE * _float32_step(highest):
             raise DeviceNoiseError(f"import energy fell from {highest} kWh to {kwh} kWh")
         self._highest_energy_kwh = kwh if highest is None else max(kwh, highest)
-        # Never lower than told before, whatever the last float32 step does.
+        # Never lower than reported before, whatever the last float32 step does.
         return WattHour(round(self._highest_energy_kwh * 1000))
 
     async def _read_holding(self, register: int, count: int) -> list[int]:

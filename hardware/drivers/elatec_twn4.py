@@ -40,7 +40,7 @@ _LIGHT: dict[ReaderSignal, Led] = {
     ReaderSignal.REFUSED: Led.RED,
     ReaderSignal.WAIT: Led.YELLOW,
 }
-# Pitch and rhythm tell yes from no without looking. The reader is busy while it beeps and must answer in time.
+# Pitch and rhythm distinguish yes from no. The reader is busy while it beeps and must answer in time.
 _SOUND: dict[ReaderSignal, tuple[Beep, ...]] = {
     ReaderSignal.ACCEPTED: (Beep(volume_percent=80, frequency_hz=2600, on_ms=150, off_ms=0),),
     ReaderSignal.REFUSED: (
@@ -80,7 +80,7 @@ class ElatecTwn4:
         self._unusable: FoundTag | None = None
 
     async def open(self) -> None:
-        """Take the line; the first poll sets the reader up, so a silent reader does not keep the station."""
+        """Take the line; the first poll sets the reader up, so a silent reader does not delay the start."""
         self._line.open()
 
     async def close(self) -> None:
@@ -108,7 +108,7 @@ class ElatecTwn4:
         light = _LIGHT[signal]
         await self._command(leds(Function.GPIO_CLEAR, (Led.RED | Led.GREEN | Led.YELLOW) & ~light))
         await self._command(leds(Function.GPIO_SET, light))
-        # The poll puts the light out; waiting is shown until the answer replaces it.
+        # The poll switches the light off; "waiting" is shown until the result replaces it.
         self._light_until_s = None if signal is ReaderSignal.WAIT else asyncio.get_running_loop().time() + _LIGHT_S
         for beep in _SOUND[signal]:
             await self._command(beep.encode())

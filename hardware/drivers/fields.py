@@ -18,7 +18,7 @@ class FieldKind:
     connector: bool = False
 
     def accepts(self, value: Any) -> bool:
-        """Say whether a value of the right type is in range."""
+        """Return whether a value of the right type is in range."""
         if self.choices:
             return value in self.choices
         if self.type is str:

@@ -2,14 +2,14 @@
 
 from station.domain.ports import LampPattern
 
-# A blink is seen as one at 0.5 s on and off, and counted to seven; the pause tells where counting starts. Chosen by us.
+# At 0.5 s on and off blinks can be counted, up to seven; the pause marks the start of a group. Our own choice.
 ON_S = 0.5
 OFF_S = 0.5
 PAUSE_S = 2.0
 
 
 def phase(pattern: LampPattern, elapsed_s: float) -> tuple[bool, float | None]:
-    """Say whether the pattern is lit after this time and how long that stays so; None: for ever."""
+    """Return whether the pattern is lit after this time and how long that lasts; None: for ever."""
     if not pattern.blinks:
         return True, None
     blink_s = ON_S + OFF_S

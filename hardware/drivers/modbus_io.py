@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 PATIENCE = Patience(timeout_s=0.25, attempts=3)
 # A module that lost power has dark lamps: everything is written again after this time.
 REFRESH_S = 10.0
-# After a failed write the lamp waits this long, as its state is worth less than the bus.
+# After a failed write the lamp waits this long: its state matters less than a free bus.
 _RETRY_S = 1.0
 
 

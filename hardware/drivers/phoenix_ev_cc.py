@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 # The manual names no response time. The longest answer (34 registers) takes 76 ms at 9600 baud; turn-around of
 # comparable boards is 3-13 ms (ABL specification), and lost first requests are known from evcc issue 32436.
 PATIENCE = Patience(timeout_s=0.25, attempts=3)
-# How long the coils of a board that shows no change are believed.
+# How long the coils of an unchanged board are considered valid.
 COILS_READ_S = 1.0
 
 # Meaning of each error for the station: fact sheet evse_controllers.md, section 7. A rejected or invalid cable is a

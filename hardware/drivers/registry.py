@@ -24,7 +24,7 @@ class Buses:
         self._by_port: dict[str, SerialBus] = {}
 
     def bus(self, options: Mapping[str, Any]) -> SerialBus:
-        """Find the bus of a device; the configuration check has seen to equal settings."""
+        """Return the bus of a device; the configuration check ensures that settings on one port agree."""
         settings = BusSettings(
             port=options["port"],
             baudrate=options["baudrate"],

@@ -14,7 +14,7 @@ class Backoff:
         self._not_before_s = float("-inf")
 
     def allows(self, now_s: float) -> bool:
-        """Say whether it is time for another attempt."""
+        """Return whether it is time for another attempt."""
         return now_s >= self._not_before_s
 
     def failed(self, now_s: float) -> None:

@@ -37,7 +37,7 @@ class BusSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How a device wants to be asked: time for an answer, attempts, silence on the bus before a request."""
+    """How a device is polled: response time-out, attempts, silence on the bus before a request."""
 
     timeout_s: float
     attempts: int
@@ -57,7 +57,7 @@ class PortLostError(DeviceSilentError):
 
 
 class _Framer(FramerRTU):
-    """Ends every kind of noise in "wait for more", where pymodbus would raise into the event loop."""
+    """Treats every kind of noise as an incomplete frame, where pymodbus would raise into the event loop."""
 
     def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:  # noqa: N802
         try:
@@ -262,7 +262,7 @@ class SerialBus:
         waiting = client.ctx.response_future
         if not waiting.done():
             waiting.set_exception(ModbusException(trouble))
-            # The future pymodbus makes for itself at the start has no one who would look at the exception.
+            # Nobody retrieves the exception of the future that pymodbus creates at the start.
             waiting.exception()
 
 

@@ -1,1 +1,1 @@
-"""What stands on the wire: registers and frames of each device, encoding and decoding side by side."""
+"""What is on the wire: registers and frames of each device, encoding and decoding side by side."""

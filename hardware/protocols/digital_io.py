@@ -37,7 +37,7 @@ _COLOURS: dict[LampElement, LampColour] = {element: colour for colour, element i
 
 
 def first_lamp_coil(connector_id: int) -> int:
-    """Say where the four coils of a charging point (1, 2, …) begin."""
+    """Return the first of the four coils of a charging point (1, 2, …)."""
     return (connector_id - 1) * COILS_PER_LAMP
 
 

@@ -100,7 +100,7 @@ def encode_float(value: float) -> tuple[int, int]:
 
 
 def decode_float(high: int, low: int) -> float:
-    """Read a number from two registers; NaN and infinity pass, as they are the meter's business."""
+    """Read a number from two registers; NaN and infinity are passed on for the driver to judge."""
     (value,) = struct.unpack(">f", struct.pack(">HH", high, low))
     return float(value)
 

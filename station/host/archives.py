@@ -102,17 +102,17 @@ def _add(archive: tarfile.TarFile, name: str, lines: Iterable[str], redaction: R
 
 
 def log_parts(directory: Path, window: Window) -> Iterator[Part]:
-    """Give the log files of a directory, the newest first, rotated and packed ones included."""
+    """Yield the log files of a directory, the newest first, rotated and packed ones included."""
     files = [path for path in directory.iterdir() if path.is_file() and not path.is_symlink()]
     for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
         name = path.name.removesuffix(".gz")
         with suppress(FileNotFoundError):
-            # Rotation may take a file away between two looks.
+            # Log rotation may remove a file meanwhile.
             yield f"logs/{name}", within(_lines_of(path), window)
 
 
 def within(lines: Iterable[str], window: Window) -> Iterator[str]:
-    """Give the lines whose stamp lies in the window, and what follows them without a stamp of its own."""
+    """Yield the lines whose time stamp lies in the window, with the unstamped lines that follow them."""
     start, stop = window.bounds()
     is_inside = window.start is None
     for line in lines:
@@ -130,7 +130,7 @@ def _lines_of(path: Path) -> Iterator[str]:
                 with gzip.open(raw) as unpacked:
                     yield from _text(unpacked)  # type: ignore[arg-type]
                 return
-            # Of a long log the end matters.
+            # The end of a long log is what matters.
             size = raw.seek(0, os.SEEK_END)
             if size > MOST_BYTES_PER_PART:
                 raw.seek(size - MOST_BYTES_PER_PART)

@@ -1,4 +1,4 @@
-"""How a process tells whoever supervises it that it works: over shared memory or over systemd's socket."""
+"""How a process tells its supervisor that it works: over shared memory or over systemd's socket."""
 
 import contextlib
 import mmap
@@ -12,17 +12,17 @@ _BYTES_OF_A_MOMENT = 8
 
 
 class Heartbeat(Protocol):
-    """The way of one process to its supervisor."""
+    """The channel from one process to its supervisor."""
 
     def beat(self, at_s: float) -> None:
-        """Tell that this process works at this moment (monotonic seconds). It must cost next to nothing."""
+        """Report that this process works at this moment (monotonic seconds). It must cost next to nothing."""
 
 
 class UnwatchedHeartbeat:
     """A process that nobody supervises."""
 
     def beat(self, at_s: float) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SharedHeartbeats:
         self._moments: memoryview[float] = memoryview(memory).cast("d")
 
     def of(self, name: str) -> SharedHeartbeat:
-        """Return what a process beats with."""
+        """Return the heartbeat of one process."""
         return SharedHeartbeat(self._moments, self._places[name])
 
     def last_s(self, name: str) -> float | None:
@@ -78,6 +78,6 @@ class SystemdHeartbeat:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Heartbeat:
-    """Return the way to systemd where it started this process and waits to hear of it."""
+    """Return systemd's heartbeat if it started this process and expects one."""
     address = environment.get("NOTIFY_SOCKET")
     return SystemdHeartbeat(address) if address else UnwatchedHeartbeat()

@@ -53,7 +53,7 @@ class UpdateKey:
 
 
 def looks_like_image(path: Path) -> bool:
-    """Return whether a file begins like one of ours, whatever follows."""
+    """Return whether a file begins like one of our images."""
     with path.open("rb") as file:
         return file.read(len(MANIFEST)) == MANIFEST.encode()
 
@@ -87,7 +87,7 @@ def unpack(path: Path, manifest: Manifest, directory: Path) -> None:
 
 
 def check_unpacked(manifest: Manifest, directory: Path) -> None:
-    """Raise `ImageRefused` unless exactly the manifest's files lie there, unharmed."""
+    """Raise `ImageRefused` unless exactly the manifest's files are there, unchanged."""
     present = {str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()}
     if present != {one.path for one in manifest.files}:
         raise ImageRefused("contents_wrong", "files are missing or too many")

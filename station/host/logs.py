@@ -25,7 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def mask_secrets(text: str) -> str:
-    """Replace every value that stands behind a secret's name by `***`."""
+    """Replace every value that follows the name of a secret by `***`."""
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<1>{MASK}\g<3>", text)
     return text
@@ -41,7 +41,7 @@ class MaskSecrets(logging.Filter):
 
 
 class UtcFormatter(logging.Formatter):
-    """Stamps lines in UTC and keeps a hostile text from forging a second line."""
+    """Stamps lines in UTC and keeps hostile text from forging another line."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"

@@ -24,7 +24,7 @@ class NetworkPort(Protocol):
         """List the addresses others can reach the station at, in a steady order."""
 
     def uplink_up(self) -> bool:
-        """Return whether there is a way out to the backend; cheap enough to be asked 20 times a second."""
+        """Return whether there is a route to the backend; cheap enough to be asked 20 times a second."""
 
 
 class ModemPort(Protocol):
@@ -63,7 +63,7 @@ class InstallationResult(StrEnum):
 
 
 class UpdatePort(Protocol):
-    """The computer's way to new software. `ticket` names one installation for good."""
+    """Installs new system software. `ticket` identifies one installation for good."""
 
     def version(self) -> str:
         """Return the version that runs now."""
@@ -76,7 +76,7 @@ class UpdatePort(Protocol):
         """
 
     def install(self, image: Path, *, ticket: str, needs_signature: bool, is_proven: bool) -> None:
-        """Write the image and let the next start of the computer use it; once per ticket, whenever it is cut short.
+        """Write the image for the next start of the computer; once per ticket, even if interrupted and repeated.
 
         Raises `ImageRefused` or OSError; the running software is untouched and starts the next time, too.
         """

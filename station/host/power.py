@@ -45,7 +45,7 @@ def process_start_ticks(pid: int) -> int | None:
 
 @dataclass(frozen=True)
 class MainProcess:
-    """The main process of a data directory, as its lock file tells."""
+    """The main process of a data directory, according to its lock file."""
 
     data: DataDirectory
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 from station.host.logs import MASK, mask_secrets
 
-# Shorter values (a PIN) are masked only where they stand alone: inside other numbers they would hide the innocent.
+# Shorter values (a PIN) are masked only where they stand alone: elsewhere they would mask parts of other numbers.
 _SAFE_LENGTH = 8
 _SHORTEST = 3
 # A piece of base64 this long does not appear by accident.
@@ -22,7 +22,7 @@ _KEY_ENDS = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")
 
 
 def _pieces(secret: bytes) -> Iterator[str]:
-    """Give what of a secret shows in the base64 of a longer text, at each of the three places it may begin."""
+    """Yield what is visible of a secret in the base64 of a longer text, for each of the three alignments."""
     for offset in range(3):
         text = base64.b64encode(bytes(offset) + secret).decode()
         piece = text[-(-offset * 8 // 6) : (offset + len(secret)) * 8 // 6]
@@ -93,6 +93,6 @@ class Redaction:
 
 
 def _shortened(match: re.Match[str]) -> str:
-    # The same card keeps the same name, so that its way can be followed.
+    # The same card keeps the same substitute, so that it can be traced through the log.
     name = hashlib.sha256(match[2].encode()).hexdigest()[:6]
     return f"{match[1]}{match[2][:_SHOWN]}…{name}{match[3]}"

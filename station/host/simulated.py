@@ -1,4 +1,4 @@
-"""The computer of a simulated station: the simulator writes down what it is like."""
+"""The computer of a simulated station, as the simulator's file describes it."""
 
 import json
 import os

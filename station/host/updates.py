@@ -39,7 +39,7 @@ class NoUpdates:
         return InstallationResult.NOT_RUNNING
 
     def undo(self) -> None:
-        """Nothing was done."""
+        """Do nothing: nothing was installed."""
 
 
 @dataclass(frozen=True, kw_only=True)

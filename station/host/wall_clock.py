@@ -11,7 +11,7 @@ from station import clock
 # adjtimex(2): the clock is not synchronised.
 _TIME_ERROR = 5
 _TIMEX_BYTES = 256
-# Below this a correction would cost more order (stamps running backwards) than it brings accuracy.
+# A smaller correction is not worth time stamps that run backwards.
 _TOLERATED_S = 2.0
 _EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class SystemClock:
         return clock.now() >= _EARLIEST_PLAUSIBLE and (self._was_set or _kernel_says_synchronised())
 
     def set_from_backend(self, at: datetime) -> bool:
-        # A time service is better than a message of unknown delay.
+        # A time service is more accurate than a message of unknown delay.
         if at < _EARLIEST_PLAUSIBLE or _kernel_says_synchronised():
             return False
         if abs((at - clock.now()).total_seconds()) <= _TOLERATED_S:
@@ -44,7 +44,7 @@ class SystemClock:
 
 @dataclass
 class SimulatedClock:
-    """The clock of somebody's computer, which is not ours to set."""
+    """The clock of a developer's computer, which is never set."""
 
     def is_trustworthy(self) -> bool:
         return clock.now() >= _EARLIEST_PLAUSIBLE

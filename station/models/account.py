@@ -38,7 +38,7 @@ class UserProfile(models.Model):
 class SignInDelay(models.Model):
     """Failed attempts to sign in, per account and address; they survive a restart and are forgotten after a day.
 
-    The row with an empty account and address counts all attempts from afar within the present minute.
+    The row with an empty account and address counts all remote attempts within the current minute.
     """
 
     account = models.CharField(max_length=150)

@@ -1,4 +1,4 @@
-"""Charging profiles and reservations the backend has placed here."""
+"""Charging profiles and reservations set by the backend."""
 
 from typing import ClassVar
 

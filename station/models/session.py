@@ -10,7 +10,7 @@ from station.domain.id_tags import MAX_ID_TAG_LENGTH
 
 
 class SessionQuerySet(models.QuerySet["ChargingSession"]):
-    """Speaking filters over sessions."""
+    """Named filters over sessions."""
 
     def running(self) -> "SessionQuerySet":
         """Sessions that have begun and not ended."""

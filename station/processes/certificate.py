@@ -42,7 +42,7 @@ class Pair:
 
     @property
     def is_own(self) -> bool:
-        """Return whether the installer brought it."""
+        """Return whether the installer uploaded it."""
         return self.certificate.name == "web_own.pem"
 
     def load(self) -> x509.Certificate | None:

@@ -45,7 +45,7 @@ def run(name: str, plan: Plan) -> int:
 
 
 def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int, heartbeat: Heartbeat | None) -> int:
-    """Run one process in a fresh fork of the supervisor, shed of everything that is the supervisor's."""
+    """Run one process in a fresh fork of the supervisor, without anything that belongs to the supervisor."""
     gc.enable()
     signal.set_wakeup_fd(-1)
     for number in _DEFAULT_SIGNALS:
@@ -91,7 +91,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def _record(name: str, data: DataDirectory) -> None:
-    """Leave a note by which the next start recognises an orphan of this run."""
+    """Record what the next start needs to recognise an orphan of this run."""
     pid = os.getpid()
     (data.run / f"{name}.pid").write_text(f"{pid} {process_start_ticks(pid)}\n")
 

@@ -1,4 +1,4 @@
-"""What the main process says on its terminal: a little, and never at the price of waiting for the reader."""
+"""What the main process prints on its terminal: little, and never blocking."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 # The level stands behind the stamp, see LOGGING in station.settings; a traceback's lines have neither.
 _LEVEL = re.compile(r"^\S+ (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
-# Redis has a style of its own; what it says belongs into its log.
+# Redis has a format of its own; its output belongs in its log.
 _REDIS = re.compile(r"^\d+:\S+ ")
 _SHOWN = {"WARNING", "ERROR", "CRITICAL"}
 _NAME_WIDTH = 12
@@ -17,12 +17,12 @@ _ATOMIC_BYTES = 4096
 
 
 def say(text: str) -> None:
-    """Write one line to standard output, or drop it when nobody takes it."""
+    """Write one line to standard output, or drop it when that would block."""
     _put(sys.stdout.fileno(), text)
 
 
 class Excerpt:
-    """Picks the lines worth showing from one process's output, which arrives in pieces."""
+    """Selects the lines to show from one process's output, which arrives in pieces."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -35,7 +35,7 @@ class Excerpt:
             _put(sys.stderr.fileno(), f"{self._name:<{_NAME_WIDTH}} {line}")
 
     def lines(self, text: str) -> Iterator[str]:
-        """Give the whole lines that are a warning or worse, and what belongs to them."""
+        """Yield complete lines of level warning or above, with the lines that belong to them."""
         *whole, self._rest = (self._rest + text).split("\n")
         for line in whole:
             found = _LEVEL.match(line)

@@ -12,7 +12,7 @@ from station.host.power import LOCK_FILE, process_start_ticks
 from station.paths import DataDirectory
 
 _DYING_MAIN_S = 10.0
-# Children notice the death of their parent at once; whoever takes longer than an orderly end may take hangs.
+# Children notice the death of their parent at once; one that takes longer than an orderly end hangs.
 _DYING_CHILD_S = 2.0
 _KILLED_S = 5.0
 _STEP_S = 0.02
@@ -27,12 +27,12 @@ class AlreadyRunning(RuntimeError):
 
 
 class OrphanSurvives(RuntimeError):
-    """A process of an earlier run does not end, not even killed."""
+    """A process of an earlier run does not end, not even when killed."""
 
 
 @dataclass
 class StationLock:
-    """The lock of a data directory; held as long as the main process lives, whichever way it ends."""
+    """The lock of a data directory; held as long as the main process lives, however it ends."""
 
     data: DataDirectory
     _descriptor: int = field(default=-1, init=False)
@@ -55,7 +55,7 @@ class StationLock:
         self._write(is_stopping=False)
 
     def announce_stop(self) -> None:
-        """Let a successor know that waiting is worth while."""
+        """Tell a successor that waiting is worthwhile."""
         self._write(is_stopping=True)
 
     def _try(self) -> bool:
@@ -69,7 +69,7 @@ class StationLock:
         try:
             holder = json.loads(self.path.read_text())
             pid, is_stopping = int(holder["pid"]), bool(holder["stopping"])
-            # A lock without its process is in the hands of the kernel's cleaning up.
+            # The kernel is about to release the lock of a process that has ended.
             return pid, is_stopping or process_start_ticks(pid) != int(holder["started"])
         except (OSError, ValueError, KeyError, TypeError):
             # The holder is between taking the lock and writing its name.

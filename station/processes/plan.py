@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-# 80 and 443, 8080 and 8443: the distance people expect between a web interface and its encrypted twin.
+# 80 and 443, 8080 and 8443: the usual distance between the ports of HTTP and HTTPS.
 _HTTPS_DISTANCE = 363
 _HIGHEST_PORT = 65_535
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -39,7 +39,7 @@ class Address:
 
     @property
     def reachable(self) -> "Address":
-        """Name an address this very machine reaches the listener at."""
+        """Return an address at which this machine reaches the listener."""
         return Address(_ANY.get(self.host, self.host), self.port)
 
     @property
@@ -53,7 +53,7 @@ class Address:
             return False
 
     def occupied_by_another(self) -> OSError | None:
-        """Try to listen there for a moment; return the refusal of the system."""
+        """Try to listen there for a moment; return the error of the operating system."""
         try:
             with self._listen():
                 return None
@@ -175,7 +175,7 @@ def _address(options: dict[str, object], name: str) -> Address | None:
 def set_environment(arguments: Sequence[str], environment: MutableMapping[str, str]) -> None:
     """Translate the flags into what `station.settings` reads; before Django loads them.
 
-    Unknown flags and mistakes are left to the command itself, which knows how to complain.
+    Unknown flags and mistakes are left to the command itself, which reports them.
     """
     flags = {argument.partition("=")[0] for argument in arguments}
     command = arguments[0] if arguments else ""

@@ -36,7 +36,7 @@ class Prepared:
 
 
 def check_addresses(plan: Plan) -> None:
-    """Refuse addresses nobody can listen at. Raises AddressIsTaken naming flag, address and reason."""
+    """Refuse addresses that are already in use. Raises AddressIsTaken naming flag, address and reason."""
     seen: dict[object, str] = {}
     for flag, address in plan.listeners.items():
         if address in seen:
@@ -110,7 +110,7 @@ def _is_simulated(description: dict[str, object]) -> bool:
         for device in connector.values()
         if isinstance(device, dict)
     ]
-    # Also after the whole directory has been moved elsewhere.
+    # Also correct after the whole directory has been moved.
     return all(Path(port).parent.name == "sim" for port in ports)
 
 

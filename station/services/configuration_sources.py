@@ -1,4 +1,4 @@
-"""Where live configuration keys come from, and who takes the values of keys that are handed on.
+"""Where live configuration keys come from, and who stores the values of write-only keys.
 
 The same in every process: measured values are read from the live snapshot and the tables, never from another process.
 """

@@ -24,7 +24,7 @@ _ROWS_AT_A_TIME = 500
 def texts(
     *, start: datetime | None, stop: datetime | None, versions: Mapping[str, str], at: datetime
 ) -> Iterator[Text]:
-    """Give everything the database knows that helps to understand a station, within a time."""
+    """Yield everything in the database that helps to diagnose a station, within a time window."""
     yield "versions.json", [json.dumps({"made_at": to_wire(at)} | dict(versions), indent=2) + "\n"]
     yield "configuration.txt", _configuration()
     yield "events.jsonl", _lines(_between(LogEntry.objects.all(), "at", start, stop), _event)
@@ -34,12 +34,12 @@ def texts(
 
 
 def security_texts(*, start: datetime | None, stop: datetime | None) -> Iterator[Text]:
-    """Give the security log within a time."""
+    """Yield the security log within a time window."""
     yield "security.jsonl", _lines(_between(SecurityEvent.objects.all(), "at", start, stop), _security)
 
 
 def secrets() -> frozenset[str]:
-    """Collect every value nobody outside may see, as it is now."""
+    """Collect every secret value currently in force."""
     present = configuration.snapshot()
     found = {present[key.name] for key in present.registry.keys if not key.readable}
     found.add(settings.SECRET_KEY)
@@ -80,7 +80,7 @@ def _between(rows: QuerySet[Any], moment: str, start: datetime | None, stop: dat
 
 
 def _lines(rows: QuerySet[Any], describe: Any) -> Iterator[str]:
-    """Give the newest rows, one JSON object a line, the newest first."""
+    """Yield the newest rows, one JSON object a line, the newest first."""
     for row in islice(rows.iterator(chunk_size=_ROWS_AT_A_TIME), MOST_ROWS):
         yield json.dumps(describe(row), ensure_ascii=False, default=str) + "\n"
 

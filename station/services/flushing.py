@@ -21,6 +21,6 @@ def without_flush() -> Iterator[None]:
     try:
         yield
     finally:
-        # A connection that was closed meanwhile begins anew with its own settings.
+        # A connection that was closed meanwhile is reopened with the default settings.
         if connection.connection is not None:
             connection.connection.execute("PRAGMA synchronous=FULL")

@@ -1,4 +1,4 @@
-"""The station's identity: what production wrote into it and what no factory reset takes away."""
+"""The station's identity: what production wrote and what survives a factory reset."""
 
 import json
 import os
@@ -25,7 +25,7 @@ FIRST_MONTH_WITH_STICKER = "2025-08"
 _MASTER_KEY = re.compile(r"(?:(?:[0-9A-Fa-f]{2}){4,10})?")
 # NXP, whose cards most master keys are, begins each 7-byte UID with its ISO 7816-6 manufacturer code.
 _NXP = "04"
-# What a key reads as when its value exists but is nobody's business.
+# Shown instead of a value that exists but must not be disclosed.
 MASK = "***"
 
 _FIELDS: Mapping[str, str] = {
@@ -69,7 +69,7 @@ class Identity:
 
     @property
     def has_factory_password(self) -> bool:
-        """Whether the sticker names a password, so that the serial number opens nothing."""
+        """Whether there is a password on the sticker, so that the serial number is not accepted."""
         return bool(self.factory_password_hash)
 
     def accepts_first_password(self, password: str) -> bool:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncRedis
 
 _CONNECT_TIMEOUT_S = 1.0
-# A Redis that hangs is as good as gone: whoever asked does without it, and nobody waits for ever.
+# A Redis that hangs is treated as absent: callers do without it, and nobody waits for ever.
 _ANSWER_TIMEOUT_S = 1.5
 # A blocking command has to give up well before the time-out of its connection.
 LONGEST_BLOCK_S = 1.0

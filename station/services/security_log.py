@@ -71,7 +71,7 @@ def record(kind: str, *, at: datetime, tech_info: str = "") -> SecurityEvent | N
 
 
 def _ring() -> None:
-    """Have it delivered at once; without Redis the sender finds it by itself."""
+    """Ask for delivery at once; without Redis the sender finds it by itself."""
     with suppress(RedisError, OSError, ChannelFull):
         async_to_sync(get_channel_layer().send)(CHANNEL, {"type": "security.event"})
 

@@ -189,7 +189,7 @@ def store_parent(session_id: int, parent: str) -> None:
 
 
 def store_refusal(session_id: int, at: datetime, ceiling_wh: int | None) -> None:
-    """Write down that the backend refuses the card, and up to which register it may still draw (None: no further)."""
+    """Store that the backend refuses the card, and up to which register it may still draw (None: no further)."""
     running(session_id).update(deauthorized_at=at, energy_allowed_wh=ceiling_wh)
 
 

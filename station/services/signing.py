@@ -27,7 +27,7 @@ class SigningCertificateInvalid(Exception):
 
 
 class SigningCertificateRevoked(Exception):
-    """The manufacturer has taken the certificate back."""
+    """The manufacturer has revoked the certificate."""
 
 
 class SignatureWrong(Exception):

@@ -1,1 +1,1 @@
-"""How the station speaks to people: words, quantities, drawings."""
+"""How the station addresses people: words, quantities, charts."""

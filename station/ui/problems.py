@@ -60,5 +60,5 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
 
 
 def say(code: str, data: Mapping[str, str | int]) -> str:
-    """Say in the reader's language why a value is refused."""
+    """Return in the reader's language why a value is refused."""
     return str(PROBLEMS[code]) % data

@@ -99,7 +99,7 @@ REFUSALS: Words = {
 _BLOCKED = _("The card is blocked.")
 _EXPIRED = _("The card has expired.")
 _UNKNOWN_OFFLINE = _("The backend cannot be asked, and the card is not known here.")
-# Why a card is refused, as far as that says more than that it is.
+# Why a card is refused, where that is more specific than the refusal itself.
 CARD_REFUSALS: Words = {
     Reason.TAG_MALFORMED: _("This is not a usable card number (1 to 20 characters)."),
     Reason.WHITELIST_BLOCKED: _BLOCKED,
@@ -200,10 +200,10 @@ NOT_READY: Words = {
 
 
 def word(words: Words, code: Any, *, unknown: str | None = None) -> str:
-    """Say a code in words; one without words is shown as it is (or as `unknown`), since a newer part may send it."""
+    """Return the words for a code; one without words stays (or is `unknown`), as a newer part may send it."""
     return str(words.get(str(code), code if unknown is None else unknown))
 
 
 def faults(codes: list[str]) -> str:
-    """Say several faults in words."""
+    """Return the words for several faults."""
     return ", ".join(word(FAULTS, code) for code in codes)

@@ -233,7 +233,7 @@ class Cards(Record):
 
 
 class Users(Record):
-    """People who can sign in; the password's hash is nobody's business."""
+    """People who can sign in; the password's hash is not shown."""
 
     list_display = ("username", "is_active", "is_staff", "last_login")
     fields: ClassVar[Any] = ("username", "is_active", "is_staff", "last_login", "date_joined")

@@ -1,4 +1,4 @@
-"""The present of the station for pages: the live snapshot, and the recorded state where a process is away."""
+"""The current state of the station for pages: the live snapshot, and the recorded state where a process is away."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ FRESH_S = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Present:
-    """One look at the station. `hardware` and `backend` are the live parts, None while their process is away."""
+    """The state of the station at one moment. Live parts are None while their process is away."""
 
     at: datetime
     zone: ZoneInfo

@@ -22,7 +22,7 @@ class RefusedCard:
 
 
 def latest(present: Present) -> RefusedCard | None:
-    """Return the card refused last, for as long as it is news."""
+    """Return the card refused last, while it is recent."""
     since = present.at - timedelta(seconds=SHOWN_S)
     refused = LogEntry.objects.filter(code="start.refused", at__gt=since, at__lte=present.at)
     entry = refused.order_by("-at", "-pk").first()

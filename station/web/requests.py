@@ -39,7 +39,7 @@ def submit(request: HttpRequest, command: Command) -> Outcome:
 
 
 def say(outcome: Outcome) -> str:
-    """Say an outcome in words: the reason of a refusal where there is one."""
+    """Return an outcome in words: the reason for a refusal where there is one."""
     if outcome.reason and not outcome.succeeded:
         return words.word(words.REFUSALS, outcome.reason)
     return words.word(words.OUTCOMES, outcome.status)

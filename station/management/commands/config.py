@@ -36,7 +36,7 @@ class Command(BaseCommand):
         super().run_from_argv([*argv[:2], *_options_first(argv[2:])])
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        # What changed is printed; the log lines of the service would say it twice.
+        # What changed is printed; the service's log lines would repeat it.
         logging.getLogger(configuration.__name__).setLevel(logging.WARNING)
         _make_database()
         try:
@@ -89,7 +89,7 @@ class Command(BaseCommand):
 
 
 def _options_first(arguments: list[str]) -> list[str]:
-    """Move options before the words, because argparse gives words after an option no second chance."""
+    """Move options to the front: argparse does not collect positional arguments that follow an option."""
     options: list[str] = []
     words: list[str] = []
     rest = iter(arguments)

@@ -1,4 +1,4 @@
-"""`manage.py doctor`: check the surroundings and say how to mend them."""
+"""`manage.py doctor`: check the environment and say how to fix it."""
 
 import json
 from dataclasses import asdict

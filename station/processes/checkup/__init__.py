@@ -1,4 +1,4 @@
-"""The station's check-up: what stands between it and a charge, and how to mend it."""
+"""The station's check-up: what keeps it from charging, and how to fix it."""
 
 from collections.abc import Callable, Iterator
 
@@ -23,6 +23,6 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 
 def examine() -> Iterator[Finding]:
-    """Run every check in turn; one that finds its ground missing says nothing."""
+    """Run every check in turn; one whose preconditions are missing reports nothing."""
     for check in _CHECKS:
         yield from check()

@@ -20,7 +20,7 @@ _TIMEOUT_S = 10.0
 
 
 def ladder() -> Iterator[Finding]:
-    """Climb to the backend, unless the running station stands at the top already."""
+    """Check each step, unless the running station is connected already."""
     subject = _("backend")
     if not settings.DATA.database.exists():
         return
@@ -30,7 +30,7 @@ def ladder() -> Iterator[Finding]:
         return
     present = live.read(live.BACKEND)
     if present and present.get("connected"):
-        # A second connection under the same identity would push the first one out.
+        # A second connection under the same identity would displace the first one.
         yield Finding(subject=subject, text=_("connected to %(url)s") % {"url": target.base_url})
         return
     yield from _climb(subject, target)

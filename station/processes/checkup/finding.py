@@ -1,4 +1,4 @@
-"""What a check answers."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at: what it is about, what was seen, and what to do about it."""
+    """One checked item: what it is about, what was found, and what to do about it."""
 
     subject: str
     level: Level = Level.OK
@@ -28,5 +28,5 @@ def problem(subject: str, text: str, remedy: str) -> Finding:
 
 
 def warning(subject: str, text: str, remedy: str) -> Finding:
-    """Report what works still, but should be looked after."""
+    """Report what still works but needs attention."""
     return Finding(subject=subject, level=Level.WARNING, text=text, remedy=remedy)

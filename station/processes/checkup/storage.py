@@ -17,7 +17,7 @@ _TOO_FEW_BYTES = 20 * _MEGABYTE
 
 
 def directory() -> Iterator[Finding]:
-    """Look at the data directory's rights."""
+    """Check the data directory's permissions."""
     subject, root = _("data directory"), settings.DATA.root
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         yield problem(
@@ -36,7 +36,7 @@ def directory() -> Iterator[Finding]:
 
 
 def free_space() -> Iterator[Finding]:
-    """Look at the space on the disk."""
+    """Check the free disk space."""
     subject, free = _("disk space"), shutil.disk_usage(settings.DATA.root).free
     text = _("%(megabytes)d MB free") % {"megabytes": free // _MEGABYTE}
     if free < _SCARCE_BYTES:
@@ -53,7 +53,7 @@ def database() -> Iterator[Finding]:
         yield warning(subject, _("there is none yet"), _("It is made at the first start."))
         return
     try:
-        # Read-only and on a connection of its own, so that looking changes nothing.
+        # Read-only and on a connection of its own, so that the check changes nothing.
         connection = sqlite3.connect(f"{settings.DATA.database.as_uri()}?mode=ro", uri=True)
         try:
             complaints = [row[0] for row in connection.execute("PRAGMA quick_check(5)") if row[0] != "ok"]

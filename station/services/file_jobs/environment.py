@@ -1,4 +1,4 @@
-"""What the work on file jobs needs of the world around it."""
+"""What the work on file jobs needs from the rest of the station."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Packer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class JobEnvironment:
-    """What the work needs of the world around it. `exchange` is a pattern for transfers."""
+    """What the work needs from the rest of the station. `exchange` is the template for transfers."""
 
     directory: Path
     locks: Path

@@ -30,7 +30,7 @@ CHANNEL = "ocpp"
 RUN_TASK = "system.run_file_jobs"
 # So many rows of ended jobs are kept for support.
 _ROWS_KEPT = 50
-# What the backend has not taken by then says nothing any more.
+# A status the backend has not accepted by then is outdated.
 _STATUS_LIFE = timedelta(days=7)
 _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -151,7 +151,7 @@ def file_name(addition: str = "") -> str:
 
 
 def advance(job: FileJob, event: Event, *, at: datetime, due_at: datetime | None = None, **data: Any) -> FileJob:
-    """Move a job on; statuses are in the row, and the change is committed, before anybody is told.
+    """Advance a job; statuses are in the row, and the change is committed, before anybody is told.
 
     Raises `JobTakenAway` when the row is not in the step the caller has seen.
     """
@@ -176,7 +176,7 @@ def advance(job: FileJob, event: Event, *, at: datetime, due_at: datetime | None
 
 
 def postpone(job: FileJob, *, due_at: datetime, failed: bool = False, **data: Any) -> FileJob:
-    """Let a job rest where it stands; raises `JobTakenAway`."""
+    """Postpone a job without changing its step; raises `JobTakenAway`."""
     with transaction.atomic():
         present = FileJob.objects.get(id=job.pk)
         if present.step != job.step:
@@ -288,7 +288,7 @@ def _is_empty(start: datetime | None, stop: datetime | None, at: datetime) -> bo
 
 def _plan(*, retrieve_at: object, install_at: object) -> dict[str, Any]:
     dates = {"retrieve_at": retrieve_at, "install_at": install_at}
-    # The ticket names this installation for good: numbers of rows may come again after a factory reset.
+    # The ticket identifies this installation for good: row numbers may be used again after a factory reset.
     return {"ticket": str(uuid.uuid4())} | {name: date for name, date in dates.items() if lenient(date)}
 
 

@@ -25,7 +25,7 @@ GROUPS: dict[str, frozenset[Kind]] = {
     "log": frozenset({Kind.LOG}),
     "update": frozenset({Kind.FIRMWARE, Kind.SIGNED_FIRMWARE}),
 }
-# A job due within this time is waited for; later ones are left to the next look.
+# A job due within this time is waited for; later ones are left to the next run.
 PATIENCE = timedelta(seconds=15)
 _LOOK_S = 0.5
 _ARCHIVE_LIFE = timedelta(hours=24)
@@ -52,7 +52,7 @@ def work(group: str, environment: JobEnvironment) -> bool:
             if due_in > PATIENCE:
                 break
             if due_in > timedelta(0):
-                # In short pieces, because a newer request may change the plan.
+                # In short steps, because a newer request may change the plan.
                 environment.wait(min(_LOOK_S, due_in.total_seconds()))
                 continue
             try:

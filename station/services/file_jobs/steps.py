@@ -1,4 +1,4 @@
-"""The steps of a long job with a file, each of which can be cut short anywhere and done again."""
+"""The steps of a long job with a file; each can be interrupted anywhere and repeated."""
 
 import logging
 import shutil
@@ -32,7 +32,7 @@ from station.services.transfers.errors import (
 )
 
 _POLL = timedelta(seconds=1)
-# An archive nobody could be given is worthless after a day (and takes room).
+# An archive that could not be uploaded is worthless after a day (and takes space).
 _UPLOAD_LIFE = timedelta(days=1)
 # While somebody charges the points are taken out of service again at times: the hardware process may be a new one.
 _ASK_AGAIN = timedelta(minutes=5)
@@ -41,13 +41,13 @@ _HARDWARE_PATIENCE = timedelta(minutes=10)
 _REBOOT_PATIENCE = timedelta(seconds=90)
 _MOST_REBOOTS = 3
 _MOST_RELEASES = 30
-# The last status before a reboot gets this long to leave the station.
-_FAREWELL_S = 3.0
-# A server that gives a byte now and then would hold a job for ever.
+# The last status before a reboot has this long to reach the backend.
+_LAST_STATUS_S = 3.0
+# A server that sends a byte now and then would block a job for ever.
 _LONGEST_TRY = timedelta(hours=4)
 _CANCEL_CHECK = timedelta(milliseconds=500)
 _SIGNATURE_CODES = {"signature_wrong", "signature_missing"}
-_FAREWELL_LOOK_S = 0.1
+_LAST_STATUS_POLL_S = 0.1
 logger = logging.getLogger(__name__)
 
 
@@ -106,7 +106,7 @@ class Work:
             self._advance(Event.BEGUN)
 
     def _waits_for(self, name: str) -> bool:
-        """Put the job off until a date of the request, saying so once; return False when it has come."""
+        """Postpone the job until a date of the request and report that once; return False when it has come."""
         date = lenient(self._job.data.get(name))
         if date is None or date <= self._environment.now():
             return False
@@ -283,14 +283,14 @@ class Work:
         reboots, now = self._job.data.get("reboots", 0), self._environment.now()
         asked_at = lenient(self._job.data.get("reboot_at"))
         if asked_at and now - asked_at < _REBOOT_PATIENCE:
-            # It is going down, or coming up: a process of the worker may be quicker than the rest of the computer.
+            # It is shutting down or starting: the worker may be faster than the rest of the computer.
             self._postpone(_POLL)
             return
         if reboots >= _MOST_REBOOTS:
             self._environment.updates.undo()
             self._advance(Event.BOOTED_OLD, reason="no_reboot")
             return
-        self._say_farewell()
+        self._wait_for_last_status()
         self._postpone(_POLL, reboots=reboots + 1, reboot_at=now.isoformat())
         try:
             self._environment.reboot()
@@ -298,11 +298,11 @@ class Work:
             self._environment.updates.undo()
             self._advance(Event.BOOTED_OLD, reason=str(refusal)[:200])
 
-    def _say_farewell(self) -> None:
+    def _wait_for_last_status(self) -> None:
         waited_s = 0.0
-        while waited_s < _FAREWELL_S and FileJob.objects.filter(id=self._job.pk, data__has_key="untold").exists():
-            self._environment.wait(_FAREWELL_LOOK_S)
-            waited_s += _FAREWELL_LOOK_S
+        while waited_s < _LAST_STATUS_S and FileJob.objects.filter(id=self._job.pk, data__has_key="untold").exists():
+            self._environment.wait(_LAST_STATUS_POLL_S)
+            waited_s += _LAST_STATUS_POLL_S
 
     # The end
 

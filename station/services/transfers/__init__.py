@@ -1,4 +1,4 @@
-"""Fetching and bringing files over FTP, FTPS, SFTP, HTTP and HTTPS, as a backend asks for it."""
+"""Downloads and uploads over FTP, FTPS, SFTP, HTTP and HTTPS, as requested by a backend."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ def _protocol(location: Location) -> "ModuleType":
 
 
 def download(location: Location, target: Path, exchange: Exchange) -> None:
-    """Fetch a file; it appears under its name only when it is complete. Raises `TransferFailed` or its kin."""
+    """Download a file; it appears under its name only when complete. Raises `TransferFailed` or a subclass."""
     if not location.segments:
         raise LocationRefused(f"{location}: the location names no file")
     part = target.with_name(f"{target.name}.part")
@@ -46,6 +46,6 @@ def download(location: Location, target: Path, exchange: Exchange) -> None:
 
 
 def upload(location: Location, source: Path, name: str, exchange: Exchange) -> None:
-    """Bring a file into the directory the location names. Raises `TransferFailed` or its kin."""
+    """Upload a file into the directory the location names. Raises `TransferFailed` or a subclass."""
     with source.open("rb") as file:
         _protocol(location).upload(location, file, name, exchange)

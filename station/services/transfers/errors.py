@@ -1,4 +1,4 @@
-"""Why a file did not get to its other end."""
+"""Why a transfer failed."""
 
 
 class TransferFailed(Exception):
@@ -18,11 +18,11 @@ class AddressForbidden(LocationRefused):
 
 
 class LoginRefused(TransferFailed):
-    """The server does not let us in, or not at this place."""
+    """The server refuses the login, or access to this path."""
 
 
 class ServerRefused(TransferFailed):
-    """The server answered, but not with the file."""
+    """The server replied, but not with the file."""
 
 
 class ConnectionBroken(TransferFailed):

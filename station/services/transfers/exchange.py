@@ -19,16 +19,16 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def _nothing() -> None:
-    """Go on."""
+    """Never cancel."""
 
 
 def _forget(_where: str, _fingerprint: str) -> None:
-    """Tell nobody."""
+    """Ignore a new host key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """The surroundings of one transfer.
+    """The conditions of one transfer.
 
     `check` is called for every block and raises `TransferCancelled` to stop; `on_new_host` is called for an SFTP server
     whose key is seen for the first time (where, fingerprint). `authorities` are PEM certificates trusted beside the
@@ -45,7 +45,7 @@ class Exchange:
     on_new_host: Callable[[str, str], None] = field(default=_forget)
 
     def addresses(self, host: str, port: int) -> tuple[str, ...]:
-        """Resolve a name and refuse it if any of its addresses is forbidden.
+        """Resolve a host name and refuse it if any of its addresses is forbidden.
 
         What is dialled afterwards is one of these addresses, so that a second answer of the name server cannot lead
         elsewhere. Raises `AddressForbidden` or `ConnectionBroken`.
@@ -91,7 +91,7 @@ class Exchange:
         return context
 
     def blocks(self, source: BinaryIO) -> Iterator[bytes]:
-        """Read a file to be sent, block by block, for as long as somebody wants it."""
+        """Read a file to be sent, block by block, until it is cancelled."""
         while block := source.read(BLOCK_BYTES):
             self.check()
             yield block
@@ -106,7 +106,7 @@ class Intake:
         self.size = 0
 
     def announce(self, size: int | None) -> None:
-        """Refuse what says beforehand that it is too large; raises `QuotaExceeded`."""
+        """Refuse a transfer whose announced size is too large; raises `QuotaExceeded`."""
         if size is not None and size > self._exchange.most_bytes:
             raise QuotaExceeded(f"the file has {size} bytes")
 

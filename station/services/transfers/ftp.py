@@ -71,7 +71,7 @@ def _connected(location: Location, exchange: Exchange) -> Iterator[ftplib.FTP]:
 
 
 def download(location: Location, target: BinaryIO, exchange: Exchange) -> None:
-    """Fetch a file."""
+    """Download a file."""
     intake = Intake(target, exchange)
     with _connected(location, exchange) as ftp:
         for directory in location.segments[:-1]:
@@ -85,7 +85,7 @@ def download(location: Location, target: BinaryIO, exchange: Exchange) -> None:
 
 
 def upload(location: Location, source: BinaryIO, name: str, exchange: Exchange) -> None:
-    """Bring a file into the directory the location names, which is made where it is missing."""
+    """Upload a file into the directory the location names, which is created if missing."""
     with _connected(location, exchange) as ftp:
         for directory in location.segments:
             try:

@@ -96,7 +96,7 @@ def _redirected(location: Location, answer: HTTPResponse) -> Location:
 
 
 def download(location: Location, target: BinaryIO, exchange: Exchange) -> None:
-    """Fetch a file, following redirects."""
+    """Download a file, following redirects."""
     for _ in range(MOST_REDIRECTS + 1):
         with _connected(location, exchange) as connection:
             connection.request("GET", location.target, headers=_headers(location))

@@ -14,7 +14,7 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """Where a file is fetched from or brought to. `segments` are the decoded parts of the path."""
+    """Where a file is downloaded from or uploaded to. `segments` are the decoded parts of the path."""
 
     scheme: str
     host: str

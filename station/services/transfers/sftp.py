@@ -1,4 +1,4 @@
-"""SFTP with a password. A server's key is remembered at first sight; another one later is refused."""
+"""SFTP with a password. A server's key is stored on first use; a different one later is refused."""
 
 import asyncio
 import os
@@ -115,7 +115,7 @@ async def _connected(location: Location, exchange: Exchange) -> AsyncIterator[An
 
 
 def download(location: Location, target: BinaryIO, exchange: Exchange) -> None:
-    """Fetch a file."""
+    """Download a file."""
     asyncio.run(_download(location, target, exchange))
 
 
@@ -133,7 +133,7 @@ async def _download(location: Location, target: BinaryIO, exchange: Exchange) ->
 
 
 def upload(location: Location, source: BinaryIO, name: str, exchange: Exchange) -> None:
-    """Bring a file into the directory the location names, which is made where it is missing."""
+    """Upload a file into the directory the location names, which is created if missing."""
     asyncio.run(_upload(location, source, name, exchange))
 
 

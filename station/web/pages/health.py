@@ -1,4 +1,4 @@
-"""Whether the station can charge, for whoever watches over it."""
+"""Whether the station can charge, for monitoring."""
 
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
