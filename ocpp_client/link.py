@@ -292,7 +292,7 @@ class BackendLink:
         if isinstance(frame, CallResult | CallError):
             self.calls.take_answer(frame)
         else:
-            self._reception.take(frame)
+            self._reception.take(frame, text)
 
     async def _disconnected(self) -> None:
         self.calls.detach()

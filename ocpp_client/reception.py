@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocpp_client import frames, schemas
+from ocpp_client.answered_calls import AnsweredCalls, fingerprint
 from ocpp_client.calls import NotConnectedError, NotDeliveredError, Send
 from ocpp_client.database import in_database
 from ocpp_client.frames import Call, CallError, CallResult, ErrorCode
 from ocpp_client.handlers import HANDLERS
 from ocpp_client.handlers.base import CallRefusedError, Reply, Request, status
+from ocpp_client.socket import MAX_MESSAGE_BYTES
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.services import configuration, security_log
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# More calls under way at once than any backend has a use for; the rest is refused instead of piled up.
+# More calls under way at once than any backend has a use for; the rest is refused instead of piled up. Two messages of
+# the greatest size a connection takes: parsed and carried out, they cost several times their text.
 MOST_AT_ONCE = 2000
-_REMEMBERED = 200
-_REMEMBERED_S = 120.0
+MOST_BYTES_AT_ONCE = 2 * MAX_MESSAGE_BYTES
+# A backend that sends and does not read leaves the refusals themselves standing.
+_MOST_TASKS = 2 * MOST_AT_ONCE
 _VOLLEY_S = 1.0
 # OCPP 1.6 section 4.2: not allowed while the registration is pending.
 _NOT_BEFORE_ACCEPTED = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
@@ -37,11 +40,10 @@ _WITHOUT_EFFECT = frozenset(
 Answer = tuple[str, Reply | None]
 
 
-@dataclass(kw_only=True)
-class _Remembered:
-    call: Call
-    at_s: float
-    work: "asyncio.Task[Answer]"
+@dataclass(frozen=True, kw_only=True)
+class _UnderWay:
+    digest: bytes
+    answer: asyncio.Future[str]
 
 
 class Reception:
@@ -50,14 +52,17 @@ class Reception:
     def __init__(self, link: "BackendLink") -> None:
         self._link = link
         self._send: Send | None = None
-        self._memory: OrderedDict[str, _Remembered] = OrderedDict()
+        self._answered = AnsweredCalls()
+        self._under_way: dict[str, _UnderWay] = {}
+        self._bytes_under_way = 0
         self._tasks = BackgroundTasks(logger)
         self._next_note_s = 0.0
 
     def begin(self, send: Send) -> None:
         """Answer over this connection; message ids of earlier ones mean nothing here."""
         self._send = send
-        self._memory.clear()
+        self._answered.clear()
+        self._under_way.clear()
 
     def end(self) -> None:
         """Give up the connection. What is being carried out goes on; its answer has nowhere to go."""
@@ -68,32 +73,55 @@ class Reception:
         self._note_invalid(str(broken))
         answer = broken.answer
         if answer is not None and not self._link.standing.registration.must_be_silent:
-            self._tasks.spawn(self._reply_with(frames.encode(answer)))
+            self._refuse(answer)
 
-    def take(self, call: Call) -> None:
-        """Answer a call."""
+    def take(self, call: Call, text: str | bytes) -> None:
+        """Answer a call, which came as this text."""
         if self._link.standing.registration.must_be_silent:
             logger.info("%s stays unanswered: the backend has rejected this station", call.action[:50])
             return
-        if len(self._tasks) >= MOST_AT_ONCE:
-            refusal = CallError(message_id=call.message_id, code=ErrorCode.INTERNAL_ERROR, description="too many calls")
-            self._tasks.spawn(self._reply_with(frames.encode(refusal)))
+        digest, size = fingerprint(text)
+        if len(self._tasks) >= MOST_AT_ONCE or self._bytes_under_way + size > MOST_BYTES_AT_ONCE:
+            self._refuse(
+                CallError(message_id=call.message_id, code=ErrorCode.INTERNAL_ERROR, description="too many calls")
+            )
             return
-        self._tasks.spawn(self._answer(call))
+        self._bytes_under_way += size
+        self._tasks.spawn(self._answer(call, digest, size))
 
-    async def _answer(self, call: Call) -> None:
-        known = self._memory.get(call.message_id)
-        now_s = clock.monotonic_s()
-        if known is not None and known.call == call and now_s - known.at_s < _REMEMBERED_S:
-            text, _ = await asyncio.shield(known.work)
+    def _refuse(self, refusal: CallError) -> None:
+        if len(self._tasks) < _MOST_TASKS:
+            self._tasks.spawn(self._reply_with(frames.encode(refusal)))
+
+    async def _answer(self, call: Call, digest: bytes, size: int) -> None:
+        try:
+            await self._answer_once(call, digest)
+        finally:
+            self._bytes_under_way -= size
+
+    async def _answer_once(self, call: Call, digest: bytes) -> None:
+        first = self._under_way.get(call.message_id)
+        if first is not None and first.digest == digest:
+            await self._reply_with(await asyncio.shield(first.answer))
+            return
+        text = self._answered.find(call.message_id, digest, clock.monotonic_s())
+        if text is not None:
             await self._reply_with(text)
             return
-        work = asyncio.ensure_future(self._perform(call))
+        under_way = _UnderWay(digest=digest, answer=asyncio.get_running_loop().create_future())
         if call.action not in _WITHOUT_EFFECT:
-            self._memory[call.message_id] = _Remembered(call=call, at_s=now_s, work=work)
-            while len(self._memory) > _REMEMBERED:
-                self._memory.popitem(last=False)
-        text, reply = await work
+            self._under_way[call.message_id] = under_way
+        try:
+            text, reply = await self._perform(call)
+            under_way.answer.set_result(text)
+        finally:
+            under_way.answer.cancel()
+            # Gone from there when the connection is another one by now, or the id was used for another call.
+            remember = self._under_way.get(call.message_id) is under_way
+            if remember:
+                del self._under_way[call.message_id]
+        if remember:
+            self._answered.remember(call.message_id, digest, text, clock.monotonic_s())
         await self._reply_with(text)
         if reply is not None and reply.after is not None:
             try:

@@ -168,6 +168,51 @@ async def test_a_repeated_message_id_has_one_effect_and_the_same_answer(bench):
         assert len(station.surroundings.commands) == 1
 
 
+async def test_a_call_repeated_while_it_is_carried_out_has_one_effect_and_two_answers(bench):
+    async with bench() as station:
+        await station.ready()
+        station.surroundings.hold = asyncio.Event()
+        posted = [await station.backend.post("Reset", {"type": "Soft"}, message_id="same") for _ in range(2)]
+        await station.until(lambda: station.surroundings.commands)
+
+        station.surroundings.hold.set()
+        await station.backend.answer(posted[0])
+        await station.until(lambda: len([f for f in station.backend.frames if f.message_id == "same"]) == 4)
+
+        assert len(station.surroundings.commands) == 1
+
+
+async def test_a_call_repeated_after_many_others_still_has_one_effect(bench):
+    async with bench() as station:
+        await station.ready()
+        await station.backend.call("Reset", {"type": "Soft"}, message_id="same")
+        for _ in range(300):
+            await station.backend.call("DataTransfer", {"vendorId": "x"})
+
+        assert await station.backend.call("Reset", {"type": "Soft"}, message_id="same") == {"status": "Accepted"}
+
+        assert len(station.surroundings.commands) == 1
+
+
+async def test_calls_under_way_are_bounded_by_their_bytes_and_the_rest_is_refused(bench):
+    async with bench() as station:
+        await station.ready()
+        station.surroundings.hold = asyncio.Event()
+        great = {"connectorId": 1, "type": "Operative", "x": "x" * 1_500_000}
+        taken = [await station.backend.post("ChangeAvailability", great) for _ in range(2)]
+        await station.until(lambda: len(station.surroundings.commands) == 2)
+
+        with pytest.raises(BackendCallError) as refused:
+            await station.backend.call("ChangeAvailability", great)
+        assert refused.value.code == "InternalError"
+        assert await station.backend.call("DataTransfer", {"vendorId": "x"}) == {"status": "UnknownVendorId"}
+
+        station.surroundings.hold.set()
+        for each in taken:
+            await station.backend.answer(each)
+        assert await station.backend.call("ChangeAvailability", great) == {"status": "Accepted"}
+
+
 async def test_5_3_a_change_is_durable_when_it_is_answered(bench):
     async with bench() as station:
         await station.ready()
