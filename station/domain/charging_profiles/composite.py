@@ -1,19 +1,20 @@
 """GetCompositeSchedule: what the station would allow over a span of time (section 5.7)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from station.domain.charging_profiles.profile import Period, RateUnit, render_moment, render_period
+from station.domain.charging_profiles.profile import Period, RateUnit, render_period
 from station.domain.charging_profiles.schedule import (
-    DEFAULT_PHASES,
+    MOST_PHASES,
     ProfileLimit,
     limit_at,
     next_change_after,
     station_limit_at,
 )
 from station.domain.charging_profiles.store import Installed
+from station.domain.moments import to_wire
 from station.domain.units import NOMINAL_VOLTAGE_V, MilliAmpere
 
 # A year of quarter-hours would be an answer of a megabyte; what does not fit is left out and the duration says so.
@@ -43,8 +44,10 @@ class CompositeSchedule:
 
 @dataclass(frozen=True, kw_only=True)
 class _Limit:
+    """What a source allows: `current` per phase as it is enforced, which is compared, and as it is told."""
+
+    current: MilliAmpere
     hundredths: int
-    phases: int | None = None
 
 
 def composite_schedule(
@@ -62,22 +65,22 @@ def composite_schedule(
     """Join profiles and local limits for a connector, or for the station (connector 0).
 
     `local_limits` has every connector of the station with the limit that holds without profiles, `station_limit` is the
-    mains limit of their sum. A connector without a transaction is calculated as if one began at `start`. The window
-    begins at a full second, its first period with the limit of the very moment: what has begun since that second is
-    what holds.
+    mains limit of their sum. A connector without a transaction is calculated as if one began at `start`. A period
+    names the fewest phases of all profiles that apply in it, whichever of them sets the limit.
     """
     profiles = tuple(profiles)
-    asked, start = start, start.replace(microsecond=0)
     connectors = sorted(local_limits) if connector_id == 0 else [connector_id]
     begins = {each: transaction_starts.get(each, start) for each in connectors}
 
-    def limit(t: datetime) -> _Limit:
-        own = [
-            _least(_of_profile(limit_at(t, each, profiles, begins[each]), unit), _of_current(local_limits[each], unit))
-            for each in connectors
+    def limit(t: datetime) -> tuple[_Limit, int | None]:
+        own = [limit_at(t, each, profiles, begins[each]) for each in connectors]
+        station = station_limit_at(t, profiles)
+        shares = [
+            _least(_of_profile(profile, unit), _of_current(local_limits[each], unit))
+            for each, profile in zip(connectors, own, strict=True)
         ]
-        total = own[0] if connector_id != 0 else _Limit(hundredths=sum(each.hundredths for each in own))
-        return _least(_of_profile(station_limit_at(t, profiles), unit), _least(total, _of_current(station_limit, unit)))
+        total = _least(_of_profile(station, unit), _least(_of_current(station_limit, unit), _sum(shares)))
+        return total, min((each.phases for each in (*own, station) if each and each.phases), default=None)
 
     def next_change(t: datetime) -> datetime | None:
         changes = (
@@ -89,9 +92,9 @@ def composite_schedule(
     offset_s = 0
     covered_s = duration_s
     while True:
-        looked_at = max(asked, start + timedelta(seconds=offset_s))
-        now = limit(looked_at)
-        period = CompositePeriod(start_s=offset_s, limit_tenths=now.hundredths // 10, phases=now.phases)
+        looked_at = start + timedelta(seconds=offset_s)
+        now, phases = limit(looked_at)
+        period = CompositePeriod(start_s=offset_s, limit_tenths=now.hundredths // 10, phases=phases)
         if not periods or (periods[-1].limit_tenths, periods[-1].phases) != (period.limit_tenths, period.phases):
             if len(periods) == max_periods:
                 covered_s = offset_s
@@ -114,7 +117,7 @@ def render_composite(schedule: CompositeSchedule) -> dict[str, Any]:
     return {
         "status": "Accepted",
         "connectorId": schedule.connector_id,
-        "scheduleStart": render_moment(schedule.start),
+        "scheduleStart": to_wire(schedule.start),
         "chargingSchedule": {
             "duration": schedule.duration_s,
             "chargingRateUnit": schedule.unit.value,
@@ -127,12 +130,19 @@ def render_composite(schedule: CompositeSchedule) -> dict[str, Any]:
 
 
 def _of_profile(limit: ProfileLimit | None, unit: RateUnit) -> _Limit | None:
-    return None if limit is None else _Limit(hundredths=limit.in_unit_hundredths(unit), phases=limit.phases)
+    return None if limit is None else _Limit(current=limit.current, hundredths=limit.in_unit_hundredths(unit))
 
 
 def _of_current(limit: MilliAmpere, unit: RateUnit) -> _Limit:
-    return _Limit(hundredths=limit // 10 if unit is RateUnit.A else limit * NOMINAL_VOLTAGE_V * DEFAULT_PHASES // 10)
+    told = limit // 10 if unit is RateUnit.A else limit * NOMINAL_VOLTAGE_V * MOST_PHASES // 10
+    return _Limit(current=limit, hundredths=told)
+
+
+def _sum(limits: Sequence[_Limit]) -> _Limit:
+    return _Limit(
+        current=MilliAmpere(sum(each.current for each in limits)), hundredths=sum(each.hundredths for each in limits)
+    )
 
 
 def _least(first: _Limit | None, second: _Limit) -> _Limit:
-    return second if first is None or second.hundredths < first.hundredths else first
+    return second if first is None or second.current < first.current else first

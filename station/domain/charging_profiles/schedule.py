@@ -9,8 +9,8 @@ from station.domain.charging_profiles.profile import Kind, Period, Purpose, Rate
 from station.domain.charging_profiles.store import Installed
 from station.domain.units import NOMINAL_VOLTAGE_V, MilliAmpere
 
-# Errata 3.69: three phases are assumed where a period does not name a number.
-DEFAULT_PHASES = 3
+# What a car at this station may use (ConnectorSwitch3to1PhaseSupported is false).
+MOST_PHASES = 3
 _SECOND = timedelta(seconds=1)
 
 
@@ -25,15 +25,22 @@ class ProfileLimit:
 
     @property
     def current(self) -> MilliAmpere:
-        """Milliamperes per phase; watts are converted at the nominal voltage (errata 3.69), rounded down."""
-        return MilliAmpere(self.in_unit_hundredths(RateUnit.A) * 10)
+        """Milliamperes per phase, rounded down.
+
+        Watts are the total at the nominal voltage (errata 3.69). They are spread over every phase the car may use and
+        not over the period's numberPhases: a station that cannot switch phases off cannot hold a car to fewer.
+        """
+        return MilliAmpere(
+            self.limit_tenths * 100 // (1 if self.unit is RateUnit.A else NOMINAL_VOLTAGE_V * MOST_PHASES)
+        )
 
     def in_unit_hundredths(self, unit: RateUnit) -> int:
-        """Hundredths of the wanted unit, rounded down."""
+        """Return hundredths of the unit a backend asks for, rounded down; amperes count on the phases it named."""
         if unit is self.unit:
             return self.limit_tenths * 10
-        volts = NOMINAL_VOLTAGE_V * (self.phases or DEFAULT_PHASES)
-        return self.limit_tenths * 10 // volts if unit is RateUnit.A else self.limit_tenths * 10 * volts
+        if unit is RateUnit.A:
+            return self.limit_tenths * 10 // (NOMINAL_VOLTAGE_V * MOST_PHASES)
+        return self.limit_tenths * 10 * NOMINAL_VOLTAGE_V * (self.phases or MOST_PHASES)
 
 
 def limit_at(

@@ -417,11 +417,27 @@ def test_section_7_10_a_station_limit_without_start_runs_since_it_was_set() -> N
 
 def test_errata_3_69_watts_become_amperes_per_phase_at_the_nominal_voltage() -> None:
     three = installed(1, profile(schedule=schedule((0, 110_400), unit=RateUnit.W, start=NOW)))
-    one_phase = Schedule(unit=RateUnit.W, start=NOW, periods=(Period(start_s=0, limit_tenths=36_800, phases=1),))
 
     assert amperes(NOW, three) == 16.0
-    assert amperes(NOW, installed(1, profile(schedule=one_phase))) == 16.0
-    assert amperes(NOW, installed(1, profile(schedule=schedule((0, 110_399), unit=RateUnit.W, start=NOW)))) == 15.99
+    assert amperes(NOW, installed(1, profile(schedule=schedule((0, 110_399), unit=RateUnit.W, start=NOW)))) == 15.999
+
+
+@pytest.mark.parametrize("phases", [None, 1, 2, 3])
+def test_a_limit_in_watts_holds_in_total_on_every_phase_the_car_may_use(phases: int | None) -> None:
+    periods = (Period(start_s=0, limit_tenths=73_600, phases=phases),)
+    limit = limit_at(NOW, 1, installed(1, profile(schedule=Schedule(unit=RateUnit.W, start=NOW, periods=periods))), NOW)
+
+    assert limit is not None
+    assert limit.current == 10_666
+    assert limit.current * 3 * 230 <= 7_360_000
+
+
+def test_errata_3_34_a_limit_in_amperes_holds_per_phase_whatever_number_of_phases_is_named() -> None:
+    for phases in (1, 3):
+        periods = (Period(start_s=0, limit_tenths=160, phases=phases),)
+        only = installed(1, profile(schedule=Schedule(unit=RateUnit.A, start=NOW, periods=periods)))
+
+        assert amperes(NOW, only) == 16.0
 
 
 def composite(connector_id: int, profiles: tuple[Installed, ...], duration_s: int, **fields: Any) -> list[Any]:
@@ -481,12 +497,49 @@ def test_section_5_7_mixed_units_are_joined_in_the_wanted_unit() -> None:
     assert composite(1, profiles, 60) == [(0, 10.1)]
 
 
-def test_section_5_7_a_window_that_begins_between_seconds_is_told_in_full_seconds() -> None:
+def test_section_5_7_a_window_begins_at_the_very_moment_of_the_request() -> None:
     start = NOW + timedelta(milliseconds=700)
     running = {1: NOW + timedelta(milliseconds=300)}
     profiles = installed(1, profile(kind=Kind.RELATIVE, schedule=schedule((0, 160), (60, 100))))
 
-    assert composite(1, profiles, 120, start=start, transaction_starts=running) == [(0, 16.0), (61, 10.0)]
+    assert composite(1, profiles, 120, start=start, transaction_starts=running) == [(0, 16.0), (60, 10.0)]
+    assert composite(1, profiles, 61, start=start, transaction_starts=running) == [(0, 16.0), (60, 10.0)]
+
+
+def test_section_5_7_a_period_names_the_fewest_phases_of_the_profiles_that_apply() -> None:
+    def of(phases: int | None, limit_tenths: int) -> Schedule:
+        return Schedule(
+            unit=RateUnit.A, start=NOW, periods=(Period(start_s=0, limit_tenths=limit_tenths, phases=phases),)
+        )
+
+    for own, station, fewest in ((3, 1, 1), (1, 3, 1), (None, 2, 2), (3, None, 3), (None, None, None)):
+        for low, high in ((100, 200), (200, 100)):
+            found = composite_schedule(
+                1,
+                start=NOW,
+                duration_s=60,
+                unit=RateUnit.A,
+                profiles=(
+                    *installed(1, profile(schedule=of(own, low))),
+                    *installed(0, profile(Purpose.CHARGE_POINT_MAX, profile_id=2, schedule=of(station, high))),
+                ),
+                transaction_starts={},
+                local_limits=LOCAL,
+                station_limit=MilliAmpere(63_000),
+            )
+
+            assert found.periods == (CompositePeriod(start_s=0, limit_tenths=100, phases=fewest),)
+
+
+def test_section_5_7_mixed_units_are_compared_as_they_are_enforced() -> None:
+    watts = Schedule(unit=RateUnit.W, start=NOW, periods=(Period(start_s=0, limit_tenths=73_600, phases=1),))
+    profiles = (
+        *installed(1, profile(schedule=watts)),
+        *installed(0, profile(Purpose.CHARGE_POINT_MAX, profile_id=2, schedule=schedule((0, 120), start=NOW))),
+    )
+
+    assert composite(1, profiles, 60) == [(0, 10.6)]
+    assert composite(1, profiles, 60, unit=RateUnit.W) == [(0, 7_360.0)]
 
 
 def test_section_5_7_a_very_long_answer_is_cut_and_says_so() -> None:
@@ -525,7 +578,7 @@ def test_errata_3_57_the_answer_has_a_schedule_start_but_no_start_schedule() -> 
     assert render_composite(found) == {
         "status": "Accepted",
         "connectorId": 1,
-        "scheduleStart": "2026-03-01T12:00:00Z",
+        "scheduleStart": "2026-03-01T12:00:00.000Z",
         "chargingSchedule": {
             "duration": 60,
             "chargingRateUnit": "A",
