@@ -164,7 +164,7 @@ def _build() -> Snapshot:
     rows = dict(ConfigurationValue.objects.values_list("key", "value"))
     features = _wiring.features() if _wiring.features else configuration_sources.features_of(rows)
     stored = rows | identity.as_values(identity.load())
-    facts = Facts(connectors=int(stored["/identity/connectors"]))
+    facts = Facts.of(stored)
     return Snapshot(_registry(facts, tuple(features)), stored)
 
 

@@ -8,19 +8,20 @@ from station.domain.configuration.keys import Check, Context, Facts
 from station.domain.configuration.problems import InvalidValue
 from station.domain.configuration.values import MAX_PORT, items_of
 
-# Manual 1.6 "Power": 32 A with one charging point, 63 A with two (22 kW each).
-_MAINS_MAXIMUM_MA = {1: 32_000, 2: 63_000}
+# Manual 1.6 "Power": 32 A with one charging point, 63 A with two (22 kW each); the supply terminals carry no more.
+MAINS_MAXIMUM_MA = 63_000
 MAINS_MINIMUM_MA = 6_000
+_MA_PER_A = 1_000
 _CLIENT_CERTIFICATE_PROFILE = 3
 
 
 def mains_maximum_ma(facts: Facts) -> int:
-    """Answer the most that a station of this size may draw from the grid."""
-    return _MAINS_MAXIMUM_MA[facts.connectors]
+    """Return the most that a station of this size and rating may draw from the grid."""
+    return min(MAINS_MAXIMUM_MA, facts.connectors * facts.rated_current_a * _MA_PER_A)
 
 
 def mains_current(value: str, context: Context) -> None:
-    """Refuse more than a station of this size may draw."""
+    """Refuse more than a station of this size and rating may draw."""
     high = mains_maximum_ma(context.facts)
     if int(value) > high:
         raise InvalidValue("range", low=MAINS_MINIMUM_MA, high=high)
@@ -115,8 +116,8 @@ def signature_required(value: str, context: Context) -> None:
 
 
 def read_mains_current(values: Mapping[str, str]) -> str:
-    """Answer the limit in force: a station that lost a charging point also loses that point's share."""
-    maximum = mains_maximum_ma(Facts(connectors=int(values["/identity/connectors"])))
+    """Return the limit in force: a station that lost a charging point also loses that point's share."""
+    maximum = mains_maximum_ma(Facts.of(values))
     return str(min(int(values["/power/station/mainsMaxCurrent"]), maximum))
 
 

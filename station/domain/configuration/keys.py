@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from station.domain.commands import Origin
 from station.domain.configuration.problems import InvalidValue
 
 CONNECTOR_PLACEHOLDER = "<connector-id>"
 FEATURE_PLACEHOLDER = "<feature>"
+CONNECTORS_KEY = "/identity/connectors"
+RATED_CURRENT_KEY = "/identity/ratedCurrentA"
 
 
 class Access(StrEnum):
@@ -63,6 +65,12 @@ class Facts:
     """What of the station decides which keys exist and what their defaults are."""
 
     connectors: int = 2
+    rated_current_a: int = 32
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Self:
+        """Read the keys that say so."""
+        return cls(connectors=int(values[CONNECTORS_KEY]), rated_current_a=int(values[RATED_CURRENT_KEY]))
 
 
 def _yes() -> bool:

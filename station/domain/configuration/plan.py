@@ -1,10 +1,13 @@
 """Deciding on a change of configuration: many keys at once, all or nothing, nothing stored here."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from station.domain.commands import Origin
 from station.domain.configuration.keys import (
+    CONNECTORS_KEY,
+    RATED_CURRENT_KEY,
     ConfigurationKey,
     Context,
     Effect,
@@ -16,6 +19,7 @@ from station.domain.configuration.problems import ConfigurationRefused, InvalidV
 from station.domain.configuration.registry import Registry
 from station.domain.configuration.snapshot import Snapshot
 
+_SOME_AMPERES = re.compile(r"[0-9]{1,2}")
 # May be given beside /auth/identification and then wins; all other disagreements are contradictions.
 _YIELDING = frozenset({"AllowOfflineTxForUnknownId"})
 
@@ -105,11 +109,14 @@ def _features(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _facts_after(items: Mapping[str, str], present: Facts) -> Facts:
-    """A change of the number of charging points decides which other keys the same change may name."""
+    """What the same change says of the station decides which other keys it may name, and what they take."""
+    facts = present
     for name, value in items.items():
-        if name.lower() in {"/identity/connectors", "numberofconnectors"} and value in {"1", "2"}:
-            return Facts(connectors=int(value))
-    return present
+        if name.lower() in {CONNECTORS_KEY, "numberofconnectors"} and value in {"1", "2"}:
+            facts = replace(facts, connectors=int(value))
+        elif name.lower() == RATED_CURRENT_KEY.lower() and _SOME_AMPERES.fullmatch(value):
+            facts = replace(facts, rated_current_a=int(value))
+    return facts
 
 
 def _normal_forms(

@@ -145,11 +145,11 @@ VENDOR_KEYS: tuple[ConfigurationKey, ...] = (
         type="int mA",
         default="63000",
         default_for=lambda facts: str(checks.mains_maximum_ma(facts)),
-        parse=values.integer(checks.MAINS_MINIMUM_MA, 63_000),
+        parse=values.integer(checks.MAINS_MINIMUM_MA, checks.MAINS_MAXIMUM_MA),
         check=checks.mains_current,
         read=checks.read_mains_current,
         effect=Effect.LIMITS,
-        allowed="6000 to 32000 with one charging point, to 63000 with two",
+        allowed="6000 to the rated current of all charging points, at most 63000",
         description="The most the whole station may draw from the grid, per phase.",
     ),
     ConfigurationKey(

@@ -28,13 +28,13 @@ from station.domain.configuration.problems import TEMPLATES
 
 SPECIFICATION = Path("/work/shared/spec/configuration_keys.csv")
 DOCUMENT = Path(__file__).parents[4] / "docs" / "configuration_keys.md"
-STATION = {"/identity/serial": "100002440", "/identity/connectors": "2"}
+STATION = {"/identity/serial": "100002440", "/identity/connectors": "2", "/identity/ratedCurrentA": "32"}
 KEY = "0123456789abcdef"
 
 
 def present(stored: Mapping[str, str] | None = None) -> Snapshot:
     everything = {**STATION, **(stored or {})}
-    return Snapshot(Registry(Facts(connectors=int(everything["/identity/connectors"]))), everything)
+    return Snapshot(Registry(Facts.of(everything)), everything)
 
 
 def plan(
@@ -136,9 +136,14 @@ def test_product_features_are_keys_of_their_own() -> None:
     }
 
 
-@pytest.mark.parametrize(("connectors", "milliampere"), [("1", "32000"), ("2", "63000")])
-def test_the_mains_limit_follows_the_number_of_charging_points(connectors: str, milliampere: str) -> None:
-    snapshot = present({"/identity/connectors": connectors})
+@pytest.mark.parametrize(
+    ("connectors", "rated_a", "milliampere"),
+    [("1", "32", "32000"), ("2", "32", "63000"), ("1", "48", "48000"), ("2", "16", "32000"), ("1", "6", "6000")],
+)
+def test_the_mains_limit_follows_number_and_rating_of_the_charging_points(
+    connectors: str, rated_a: str, milliampere: str
+) -> None:
+    snapshot = present({"/identity/connectors": connectors, "/identity/ratedCurrentA": rated_a})
 
     assert snapshot["/power/station/mainsMaxCurrent"] == milliampere
     assert snapshot["NumberOfConnectors"] == connectors
@@ -151,6 +156,17 @@ def test_more_than_the_mains_limit_of_the_station_is_refused() -> None:
         ("/power/station/mainsMaxCurrent", "range")
     ]
     assert codes({"/power/station/mainsMaxCurrent": "5999"}) == [("/power/station/mainsMaxCurrent", "range")]
+
+
+def test_a_station_rated_48_ampere_can_be_set_up_in_one_call() -> None:
+    snapshot = after(
+        {"/power/station/mainsMaxCurrent": "48000", "/identity/connectors": "1", "/identity/ratedCurrentA": "48"}
+    )
+
+    assert snapshot["/power/station/mainsMaxCurrent"] == "48000"
+    assert codes(
+        {"/power/station/mainsMaxCurrent": "48001", "/identity/connectors": "1", "/identity/ratedCurrentA": "48"}
+    ) == [("/power/station/mainsMaxCurrent", "range")]
 
 
 def test_a_station_that_loses_a_charging_point_reads_the_smaller_mains_limit() -> None:
