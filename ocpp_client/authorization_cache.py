@@ -6,7 +6,7 @@ from typing import Any
 from ocpp_client.ports import LocalList
 from station.domain.authorization import AuthorizationStatus
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
-from station.domain.moments import lenient
+from station.domain.moments import lenient_expiry
 from station.models import CachedAuthorization
 from station.services import configuration
 from station.services.flushing import without_flush
@@ -36,7 +36,7 @@ def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList)
             "status": status,
             "parent_id_tag": str(info.get("parentIdTag") or "")[:MAX_ID_TAG_LENGTH],
             # An expiry that is no date counts as none.
-            "expires_at": lenient(info.get("expiryDate")),
+            "expires_at": lenient_expiry(info.get("expiryDate")),
             "updated_at": at,
         },
     )

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import Origin
-from station.domain.moments import from_wire
+from station.domain.moments import expiry_from_wire
 from station.models import AuditEntry, BackendState
 from station.services import configuration
 from whitelist.models import Card, Source
@@ -166,7 +166,7 @@ def _read_entry(entry: Mapping[str, Any], at: datetime) -> Named:
     card = make_card(
         uid=uid,
         group=check_backend_tag(parent, "group") if parent.strip() else "",
-        expires_at=None if expiry is None else from_wire(_text(expiry)),
+        expires_at=None if expiry is None else expiry_from_wire(_text(expiry)),
         authorization=AuthorizationStatus(_text(info.get("status"))).value,
         source=Source.BACKEND,
         at=at,

@@ -56,9 +56,12 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class BackendAnswer:
-    """The idTagInfo of an Authorize.conf or StartTransaction.conf."""
+    """The idTagInfo of an Authorize.conf or StartTransaction.conf.
 
-    status: AuthorizationStatus
+    `status` None: the backend has answered, but with a CALLERROR or without a status that the standard knows.
+    """
+
+    status: AuthorizationStatus | None
     expires_at: datetime | None = None
     parent_id_tag: str | None = None
 
@@ -120,6 +123,7 @@ class Reason(StrEnum):
     BACKEND_EXPIRED = "backend_expired"
     BACKEND_INVALID = "backend_invalid"
     BACKEND_CONCURRENT = "backend_concurrent"
+    BACKEND_ANSWER_UNUSABLE = "backend_answer_unusable"
     # Offline.
     OFFLINE_LISTED = "offline_listed"
     OFFLINE_CACHED = "offline_cached"
@@ -144,12 +148,13 @@ class Decision:
     expires_at: datetime | None = None
 
 
-_BACKEND_REASONS = {
+_BACKEND_REASONS: dict[AuthorizationStatus | None, Reason] = {
     AuthorizationStatus.ACCEPTED: Reason.BACKEND_ACCEPTED,
     AuthorizationStatus.BLOCKED: Reason.BACKEND_BLOCKED,
     AuthorizationStatus.EXPIRED: Reason.BACKEND_EXPIRED,
     AuthorizationStatus.INVALID: Reason.BACKEND_INVALID,
     AuthorizationStatus.CONCURRENT_TX: Reason.BACKEND_CONCURRENT,
+    None: Reason.BACKEND_ANSWER_UNUSABLE,
 }
 
 
@@ -180,7 +185,10 @@ def decide(query: AuthorizationQuery) -> Decision:
 
 
 def after_backend(query: AuthorizationQuery, answer: BackendAnswer | None) -> Decision:
-    """Judge the tag once the backend has answered; None: no answer came, so the rules of an offline station hold."""
+    """Judge the tag once the backend has answered; None: no answer came, so the rules of an offline station hold.
+
+    An answer that cannot be used is not the same as none: a backend that is there has not let the card charge.
+    """
     if answer is None:
         return decide(replace(query, online=False))
     accepted = answer.status is AuthorizationStatus.ACCEPTED

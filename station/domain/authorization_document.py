@@ -38,8 +38,11 @@ the cache.
    backend. A good entry charges, a bad one is refused, an unknown card charges only in identification mode `any`. In
    mode `none` a cable is enough, unless the dummy tag has a bad entry.
 3. *Is the backend reachable?* It is asked (Authorize), unless `LocalPreAuthorize` is on and the card has a good
-   entry. A bad entry is always asked about: the backend may know better. If no answer comes in time, the rules of 4
-   hold.
+   entry. A bad entry is always asked about: the backend may know better. If the connection is lost or no answer comes
+   in time, the rules of 4 hold. A CALLERROR, and an answer without a status that the standard knows, are answers: the
+   card is refused (`backend_answer_unusable`), whatever the rules of 4 would say. Whatever else is odd in an answer
+   that names a status, such as an expiry that is no date, changes nothing about its status. The date 0001-01-01 is
+   what several backends write for “no date”; it counts as none.
 4. *Offline:* a bad entry is refused, whatever else is set. A good one charges if `LocalAuthorizeOffline` is on. Any
    other card charges only with `AllowOfflineTxForUnknownId` or in mode `any`, and only once this backend has
    accepted the station: before, nobody could tell whether the session will ever be taken over.

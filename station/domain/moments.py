@@ -37,3 +37,21 @@ def lenient(text: object) -> datetime | None:
         return from_wire(text)
     except ValueError:
         return None
+
+
+def expiry_from_wire(text: str) -> datetime | None:
+    """Read the expiry of a card; None where there is none. Raises ValueError.
+
+    Backends written in C# or Go send their empty date, the first day of the calendar, for a card without an expiry; an
+    expired one they call Expired.
+    """
+    if not text.strip():
+        return None
+    moment = from_wire(text)
+    return None if moment == EARLIEST else moment
+
+
+def lenient_expiry(text: object) -> datetime | None:
+    """Read the expiry of a card; None where there is none or it is no date."""
+    moment = lenient(text)
+    return None if moment == EARLIEST else moment

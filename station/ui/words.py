@@ -113,6 +113,7 @@ CARD_REFUSALS: Words = {
     Reason.WHITELIST_UNKNOWN: _("The card is not in the station's list."),
     Reason.BACKEND_INVALID: _("The backend does not know the card."),
     Reason.BACKEND_CONCURRENT: _("The card is charging elsewhere already."),
+    Reason.BACKEND_ANSWER_UNUSABLE: _("The backend gave no usable answer about the card."),
     Reason.OFFLINE_UNKNOWN: _UNKNOWN_OFFLINE,
     Reason.OFFLINE_LOCAL_OFF: _("The backend cannot be asked, and cards are not accepted without it."),
     Reason.BEFORE_FIRST_ACCEPTANCE: _("The backend has not accepted this station yet."),

@@ -10,6 +10,7 @@ from django.db import OperationalError
 from ocpp_client.ports import LocalList
 from station.domain.authorization import AuthorizationStatus, EntrySource
 from station.domain.commands import Origin
+from station.domain.moments import LATEST
 from station.models import AuditEntry, BackendState, CachedAuthorization
 from station.services import configuration
 from tests.db.whitelist.cards import listed, make, make_many
@@ -120,6 +121,24 @@ def test_all_that_an_id_tag_info_says_is_kept() -> None:
     assert found.source is EntrySource.BACKEND
     assert Card.objects.get().uid == "Ab-Cd"
     assert lookup.find("ABCD") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expires_at"),
+    [
+        ("0001-01-01T00:00:00+01:00", None),
+        ("0001-01-01T00:00:00", None),
+        ("", None),
+        ("2027-01-01T00:00:00", datetime(2027, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59-05:00", LATEST),
+    ],
+)
+def test_odd_dates_of_expiry_are_read_as_they_are_meant(text: str, expires_at: datetime | None) -> None:
+    assert send(1, entry("A", expiryDate=text), full=True) == "Accepted"
+
+    found = lookup.find("A")
+    assert found is not None
+    assert found.expires_at == expires_at
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,16 @@ def test_section_4_1_no_answer_of_the_backend_means_offline_rules() -> None:
     )
 
 
+@pytest.mark.parametrize("entry", [None, ACCEPTED, BLOCKED])
+def test_an_answer_that_cannot_be_used_refuses_whatever_the_offline_rules_would_say(entry: Entry | None) -> None:
+    query = replace(QUERY, list_entry=entry, allow_offline_unknown=True, mode=IdentificationMode.ANY)
+
+    decision = after_backend(query, BackendAnswer(status=None))
+
+    assert outcome(decision) == (Verdict.REFUSED, Reason.BACKEND_ANSWER_UNUSABLE)
+    assert not is_list_conflict(query, BackendAnswer(status=None))
+
+
 @pytest.mark.parametrize("tag", ["", "x" * 21])
 def test_section_7_28_a_tag_without_or_with_too_many_characters_is_refused(tag: str) -> None:
     assert outcome(decide(replace(QUERY, id_tag=tag))) == (Verdict.REFUSED, Reason.TAG_MALFORMED)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from station.domain.moments import EARLIEST, LATEST, from_wire, lenient, to_wire
+from station.domain.moments import EARLIEST, LATEST, expiry_from_wire, from_wire, lenient, lenient_expiry, to_wire
 
 ZONES = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
@@ -63,3 +63,18 @@ def test_every_moment_that_can_be_written_can_be_read_shown_in_any_zone_and_writ
 @given(st.text() | st.none() | st.integers())
 def test_no_text_can_make_the_lenient_reader_fail(text: object) -> None:
     lenient(text)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "", " "])
+def test_the_empty_date_of_a_backend_is_no_expiry(text: str) -> None:
+    assert expiry_from_wire(text) is None
+    assert lenient_expiry(text) is None
+
+
+def test_any_other_expiry_counts_as_it_stands() -> None:
+    assert expiry_from_wire("2026-01-01T00:00:00") == datetime(2026, 1, 1, tzinfo=UTC)
+    assert expiry_from_wire("9999-12-31T23:59:59-05:00") == LATEST
+    assert lenient_expiry("tomorrow") is None
+    assert lenient_expiry(20_260_101) is None
+    with pytest.raises(ValueError, match="tomorrow"):
+        expiry_from_wire("tomorrow")
