@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import OperationalError, connection
@@ -45,6 +46,10 @@ class Disk:
     def hang(self) -> None:
         """Let everybody wait for the disk."""
         self._free.clear()
+
+    def go_on(self) -> None:
+        """Let everybody have the disk again."""
+        self._free.set()
 
     def mend(self) -> None:
         """Be a good disk again."""
@@ -110,24 +115,36 @@ class ProcessDatabase:
         self._disk = disk
         self._process = process
         self._turn = asyncio.Lock()
+        self.busy_since_s: float | None = None
 
     async def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        # A verb whose asker is cancelled goes on in the product's thread.
+        return await asyncio.shield(asyncio.ensure_future(self._in_turn(partial(function, *args, **kwargs))))
+
+    async def _in_turn(self, verb: Callable[[], R]) -> R:
         async with self._turn:
-            await self._disk.access()
-            if self._disk.is_over:
-                raise OperationalError("the world has ended")
+            self.busy_since_s = asyncio.get_running_loop().time()
             try:
-                return function(*args, **kwargs)
-            except Killed:
-                # Hooks of a commit die with the process that made it.
-                connection.run_on_commit = []
-                self._process.kill()
-                await asyncio.Event().wait()
-                raise
-            except OperationalError as error:
-                if str(error) == LOCKED:
-                    await asyncio.sleep(BUSY_S)
-                raise
+                return await self._perform(verb)
+            finally:
+                self.busy_since_s = None
+
+    async def _perform(self, verb: Callable[[], R]) -> R:
+        await self._disk.access()
+        if self._disk.is_over:
+            raise OperationalError("the world has ended")
+        try:
+            return verb()
+        except Killed:
+            # Hooks of a commit die with the process that made it.
+            connection.run_on_commit = []
+            self._process.kill()
+            await asyncio.Event().wait()
+            raise
+        except OperationalError as error:
+            if str(error) == LOCKED:
+                await asyncio.sleep(BUSY_S)
+            raise
 
     def close(self) -> None:
         """Nothing to close."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -21,6 +22,7 @@ from redis.exceptions import RedisError
 from hardware.runtime import recovery
 from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.database import DatabaseThread
+from hardware.runtime.heartbeat import LoopHeartbeat
 from ocpp_client.consumer import OcppConsumer
 from ocpp_client.ports import Environment
 from station.domain.commands import Command, Origin, Outcome, Refusal, Status
@@ -60,6 +62,9 @@ def install(
     monkeypatch.setattr(DatabaseThread, "__init__", lambda _thread: None)
     monkeypatch.setattr(DatabaseThread, "__call__", lambda _thread, verb, *args, **kw: database()(verb, *args, **kw))
     monkeypatch.setattr(DatabaseThread, "close", lambda _thread: None)
+    monkeypatch.setattr(
+        DatabaseThread, "busy_since_s", property(lambda _thread: database().busy_since_s), raising=False
+    )
     monkeypatch.setattr("ocpp_client.database.sync_to_async", to_async)
     # Test and station share one connection, whose own changes SQLite does not count.
     monkeypatch.setattr("ocpp_client.database.version", lambda: None)
@@ -89,8 +94,8 @@ _wakeups: set[asyncio.Task[None]] = set()
 def _environment() -> Environment:
     """Get what the product's own start would hand to its OCPP process."""
     made: list[Environment] = []
-    with mock.patch("ocpp_client.worker.main", made.append):
-        programs.main(mock.sentinel.plan)
+    with mock.patch("ocpp_client.worker.main", lambda environment, *_: made.append(environment)):
+        programs.main(*(mock.MagicMock() for _ in signature(programs.main).parameters))
     return made[0]
 
 
@@ -109,6 +114,7 @@ class Hardware:
     clock: Clock
     process: Process | None = None
     loop: ControlLoop | None = None
+    beat_at_s: float | None = None
     _queue: list[tuple[float, Callable[[ControlLoop], Coroutine[Any, Any, None]]]] = field(default_factory=list)
 
     async def main(self) -> None:
@@ -119,10 +125,29 @@ class Hardware:
         for expires_s, work in queue:
             if self.clock.monotonic_s() < expires_s:
                 asyncio.get_running_loop().create_task(work(loop))
+        beating = asyncio.get_running_loop().create_task(
+            LoopHeartbeat(self, points=loop.points.values(), database=loop.database).run()
+        )
         try:
             await loop.run()
         finally:
+            beating.cancel()
             await loop.stop()
+
+    def begin(self) -> None:
+        """Start the process."""
+        assert self.process is not None
+        self.beat_at_s, self.loop = None, None
+        self.process.start(self.main)
+
+    def silent_s(self, now_s: float) -> float | None:
+        """Return for how long a living process has not said that it works; None before its first word."""
+        alive = self.process is not None and self.process.alive
+        return now_s - self.beat_at_s if alive and self.beat_at_s is not None else None
+
+    def beat(self, at_s: float) -> None:
+        """Take a heartbeat of the loop."""
+        self.beat_at_s = at_s
 
     def post(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]], *, life_s: float) -> None:
         """Put a task on the queue of this process."""
@@ -205,6 +230,11 @@ class Ocpp:
     host: Host
     process: Process | None = None
     messages: "asyncio.Queue[dict[str, Any]]" = field(default_factory=asyncio.Queue)
+
+    def begin(self) -> None:
+        """Start the process."""
+        assert self.process is not None
+        self.process.start(self.main)
 
     async def main(self) -> None:
         """Hold the connection, as the Channels worker does."""
