@@ -171,17 +171,7 @@ Start = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
-def station_directory(tmp_path, settings):
-    """A data directory of its own for every test."""
-    from station.paths import DataDirectory
-
-    settings.DATA = DataDirectory(tmp_path)
-    settings.DATA.create()
-    return settings.DATA
-
-
-@pytest.fixture
-def bench(transactional_db, station_directory, monkeypatch):
+def bench(transactional_db, data, monkeypatch):
     """Make benches: `async with bench() as station:`; options go to the backend."""
     # Test and link share one database connection, whose own changes SQLite does not count.
     monkeypatch.setattr("ocpp_client.database.version", lambda: None)

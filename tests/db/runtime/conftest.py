@@ -1,8 +1,5 @@
 """A station on the bench; a module with two charging points says so with a fixture `points` of its own."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from station.paths import DataDirectory
@@ -15,10 +12,7 @@ def points() -> int:
 
 
 @pytest.fixture
-def bench(points: int, db: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    directory = DataDirectory(tmp_path / "station")
-    directory.create()
-    settings.DATA = directory
+def bench(points: int, db: None, data: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench(monkeypatch, points=points)
     list_card(CARD)
     list_card(FRIEND)

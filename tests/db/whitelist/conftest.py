@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,8 @@ MASTER_KEY = "04A1B2C3D4E5F6"
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, settings, db) -> Iterator[DataDirectory]:
-    directory = DataDirectory(tmp_path / "station")
-    directory.create()
-    settings.DATA = directory
+def data(data: DataDirectory, db: None) -> Iterator[DataDirectory]:
     identity.save(identity.Identity(serial="100000001", master_key=MASTER_KEY))
     configuration._cache.entry = None
-    yield directory
+    yield data
     configuration._cache.entry = None

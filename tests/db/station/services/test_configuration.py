@@ -29,13 +29,10 @@ KEY = "canary-0123456789"
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, settings) -> Iterator[DataDirectory]:
-    directory = DataDirectory(tmp_path / "a station")
-    directory.create()
-    settings.DATA = directory
+def data(data: DataDirectory) -> Iterator[DataDirectory]:
     wiring = configuration._wiring
     before = wiring.live.copy(), wiring.write.copy(), wiring.features
-    yield directory
+    yield data
     wiring.live, wiring.write, wiring.features = before
 
 

@@ -124,11 +124,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path, settings, monkeypatch) -> Iterator[World]:
+def world(data, tmp_path, settings, monkeypatch) -> Iterator[World]:
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    data = DataDirectory(tmp_path / "station")
-    data.create()
-    settings.DATA = data
     maker = Maker()
     world = World(data=data, maker=maker, image=maker.image(tmp_path / "image"))
     monkeypatch.setattr(jobs, "_ring", lambda: None)

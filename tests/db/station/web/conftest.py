@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,13 +18,10 @@ AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, settings) -> DataDirectory:
-    directory = DataDirectory(tmp_path)
-    directory.create()
-    settings.DATA = directory
+def data(data: DataDirectory, settings: Any) -> DataDirectory:
     settings.SIMULATE = True
     identity.save(identity.Identity(serial="100002440", production_date="2025-09", factory_password_hash="!"))
-    return directory
+    return data
 
 
 @pytest.fixture

@@ -1,18 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from station.paths import DataDirectory
 from station.processes.certificate import SERVICE_ADDRESS, Pair, ensure, names_in
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
-
-
-@pytest.fixture
-def data(tmp_path) -> DataDirectory:
-    directory = DataDirectory(tmp_path)
-    directory.create()
-    return directory
 
 
 def made(data: DataDirectory, *, at: datetime = NOW, addresses: tuple[str, ...] = ("10.0.0.7",)):

@@ -11,13 +11,6 @@ from station.paths import DataDirectory
 from station.processes.lock import AlreadyRunning, StationLock, end_orphans
 
 
-@pytest.fixture
-def data(tmp_path) -> DataDirectory:
-    directory = DataDirectory(tmp_path)
-    directory.create()
-    return directory
-
-
 def test_one_directory_has_one_main_process(data: DataDirectory) -> None:
     StationLock(data).acquire()
 
