@@ -30,11 +30,6 @@ class Window:
     start: datetime | None = None
     stop: datetime | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no moment can be inside."""
-        return self.start is not None and self.stop is not None and self.stop < self.start
-
     def bounds(self) -> tuple[str, str]:
         """Return the bounds as log lines write moments."""
         start, stop = (moment and f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" for moment in (self.start, self.stop))

@@ -114,11 +114,6 @@ class Plan:
         address = self.https or self.http
         return f"{'https' if self.https else 'http'}://{address.reachable}/"
 
-    @property
-    def health_url(self) -> str:
-        """Name the address of the health check."""
-        return f"http://{self.http.reachable}/healthz"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of a run."""

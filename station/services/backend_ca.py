@@ -52,12 +52,6 @@ def _install(certificate: x509.Certificate, at: datetime) -> TrustedCertificate:
     return row
 
 
-def bundle() -> str:
-    """Return the installed backend CA certificates as one PEM text; empty: none."""
-    rows = TrustedCertificate.objects.filter(kind=BACKEND_ROOT).order_by("id")
-    return "".join(rows.values_list("pem", flat=True))
-
-
 def is_installed() -> bool:
     """Return whether there is a CA to check the backend against."""
     return TrustedCertificate.objects.filter(kind=BACKEND_ROOT).exists()

@@ -3,8 +3,8 @@
 import logging
 import threading
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -37,10 +37,6 @@ from station.services import backend_ca, identity, security_log
 from station.services.identity import MASK
 
 logger = logging.getLogger(__name__)
-
-LiveProvider = Callable[[ConfigurationKey], str | None]
-WriteHandler = Callable[[str, datetime], None]
-FeatureProvider = Callable[[], Iterable[str]]
 
 
 # A change of these is an event of the security whitepaper (section 8, ReconfigurationOfSecurityParameters).
@@ -80,15 +76,6 @@ class Listing:
 
 
 @dataclass
-class _Wiring:
-    """Where live keys come from and who takes keys that are handed on, beyond `configuration_sources`."""
-
-    live: dict[str, LiveProvider] = field(default_factory=dict)
-    write: dict[str, WriteHandler] = field(default_factory=dict)
-    features: FeatureProvider | None = None
-
-
-@dataclass
 class _Cached:
     """The snapshot last made on one database connection, with what would show that it is out of date."""
 
@@ -98,27 +85,7 @@ class _Cached:
     snapshot: Snapshot
 
 
-_wiring = _Wiring()
 _cache = threading.local()
-
-
-def register_live(key_pattern: str, provider: LiveProvider) -> None:
-    """Let `provider` answer a live key, named as in the registry (with its placeholder); None means: not known."""
-    _wiring.live[key_pattern] = provider
-
-
-def register_features(provider: FeatureProvider) -> None:
-    """Let `provider` name the product features, whose values the live provider of `/Product/Features/<feature>` has."""
-    _wiring.features = provider
-
-
-def register_write_handler(key: str, handler: WriteHandler) -> None:
-    """Let `handler` take the values of a key that is handed on instead of stored.
-
-    It runs inside the change's transaction, raises `InvalidValue` to refuse, and does what cannot be rolled back in
-    `transaction.on_commit`.
-    """
-    _wiring.write[key] = handler
 
 
 def snapshot() -> Snapshot:
@@ -162,10 +129,9 @@ def _build() -> Snapshot:
     from station.services import configuration_sources
 
     rows = dict(ConfigurationValue.objects.values_list("key", "value"))
-    features = _wiring.features() if _wiring.features else configuration_sources.features_of(rows)
+    features = configuration_sources.features_of(rows)
     stored = rows | identity.as_values(identity.load())
-    facts = Facts.of(stored)
-    return Snapshot(_registry(facts, tuple(features)), stored)
+    return Snapshot(_registry(Facts.of(stored), features), stored)
 
 
 def get(name: str) -> str:
@@ -196,17 +162,10 @@ def get_list(name: str) -> tuple[str, ...]:
     return snapshot().items_in(name)
 
 
-def charge_box_identity_template() -> str:
-    """Return the chargebox ID as it was written, for the form that edits it."""
-    present = snapshot()
-    default = present.registry.defaults["/ocpp/chargeBoxIdentity"]
-    return present.stored.get("/ocpp/chargeBoxIdentity", default)
-
-
 def _live_value(key: ConfigurationKey) -> str:
     from station.services import configuration_sources
 
-    provider = _wiring.live.get(key.row) or configuration_sources.LIVE.get(key.row)
+    provider = configuration_sources.LIVE.get(key.row)
     value = provider(key) if provider is not None else None
     return key.default if value is None else value
 
@@ -282,7 +241,7 @@ def _hand_on(plan: Plan, at: datetime) -> None:
 
     problems = []
     for name, value in plan.handed_on.items():
-        take = _wiring.write.get(name) or configuration_sources.WRITE.get(name, _refuse)
+        take = configuration_sources.WRITE.get(name, _refuse)
         try:
             take(value, at)
         except InvalidValue as refusal:

@@ -33,17 +33,6 @@ OWED_BY_USE_CASE = frozenset(
         "InvalidCentralSystemCertificate",
     }
 )
-LOGGED_ONLY = frozenset(
-    {
-        "FailedToAuthenticationAtCentralSystem",
-        "CentralSystemFailedToAuthentication",
-        "ReconfigurationOfSecurityParameters",
-        "InvalidMessages",
-        "AttemptedReplayAttacks",
-        "InvalidTLSVersion",
-        "InvalidTLSCipherSuite",
-    }
-)
 # The log keeps at least a thousand entries (reference/security.md, section 2.4) and is cut now and then.
 KEPT = 2_000
 _SLACK = 200

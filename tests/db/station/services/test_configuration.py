@@ -4,7 +4,6 @@ import json
 import logging
 import stat
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -22,18 +21,10 @@ from station.domain.configuration import ConfigurationRefused, Effect, InvalidVa
 from station.management.commands.config import _options_first
 from station.models import AuditEntry, ConfigurationValue, TrustedCertificate
 from station.paths import DataDirectory
-from station.services import backend_ca, configuration, identity
+from station.services import backend_ca, configuration, configuration_sources, identity
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KEY = "canary-0123456789"
-
-
-@pytest.fixture(autouse=True)
-def data(data: DataDirectory) -> Iterator[DataDirectory]:
-    wiring = configuration._wiring
-    before = wiring.live.copy(), wiring.write.copy(), wiring.features
-    yield data
-    wiring.live, wiring.write, wiring.features = before
 
 
 def change(items: dict[str, str], origin: Origin = Origin.LOCAL):
@@ -56,7 +47,7 @@ def pem() -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data")]
 
 
 def test_a_new_station_has_the_defaults_and_stores_nothing() -> None:
@@ -85,11 +76,11 @@ def test_one_refused_key_leaves_all_others_as_they_were() -> None:
     assert not AuditEntry.objects.exists()
 
 
-def test_a_handler_that_refuses_leaves_database_and_identity_as_they_were() -> None:
+def test_a_handler_that_refuses_leaves_database_and_identity_as_they_were(monkeypatch) -> None:
     def refuse(_value: str, _at: datetime) -> None:
         raise InvalidValue("password_policy", reasons="too common")
 
-    configuration.register_write_handler("/WebUi/password/reset", refuse)
+    monkeypatch.setitem(configuration_sources.WRITE, "/WebUi/password/reset", refuse)
 
     with pytest.raises(ConfigurationRefused, match="too common"):
         change({"HeartbeatInterval": "60", "/identity/serial": "S1", "/WebUi/password/reset": "password password"})
@@ -162,11 +153,11 @@ def test_local_keys_do_not_exist_for_the_backend() -> None:
     assert [entry.key.name for entry in asked.known] == ["HeartbeatInterval"]
 
 
-def test_live_keys_ask_the_one_who_knows() -> None:
-    configuration.register_live("/hw/connectors/<connector-id>/data", lambda key: f'{{"n": {key.connector_id}}}')
-    configuration.register_live("/Safety/Ovp/failed", lambda _key: None)
-    configuration.register_features(lambda: ("modbus",))
-    configuration.register_live("/Product/Features/<feature>", lambda _key: "true")
+def test_live_keys_ask_the_one_who_knows(monkeypatch) -> None:
+    live = configuration_sources.LIVE
+    monkeypatch.setitem(live, "/hw/connectors/<connector-id>/data", lambda key: f'{{"n": {key.connector_id}}}')
+    monkeypatch.setitem(live, "/Safety/Ovp/failed", lambda _key: None)
+    monkeypatch.setattr(configuration_sources, "features_of", lambda _rows: ("modbus",))
 
     assert configuration.get("/hw/connectors/2/data") == '{"n": 2}'
     assert configuration.get("/Safety/Ovp/failed") == "false"
@@ -174,16 +165,16 @@ def test_live_keys_ask_the_one_who_knows() -> None:
     assert configuration.get("/Product/Features/modbus") == "true"
 
 
-def test_a_live_value_too_long_for_ocpp_is_not_cut_but_left_out() -> None:
-    configuration.register_live("/hw/connectors/<connector-id>/data", lambda _key: "x" * 501)
+def test_a_live_value_too_long_for_ocpp_is_not_cut_but_left_out(monkeypatch) -> None:
+    monkeypatch.setitem(configuration_sources.LIVE, "/hw/connectors/<connector-id>/data", lambda _key: "x" * 501)
 
     assert configuration.listing(Origin.BACKEND, ["/hw/connectors/1/data"]).known[0].value is None
     assert configuration.listing(Origin.WEB, ["/hw/connectors/1/data"]).known[0].value == "x" * 501
 
 
-def test_what_is_handed_on_is_never_stored() -> None:
+def test_what_is_handed_on_is_never_stored(monkeypatch) -> None:
     taken: list[str] = []
-    configuration.register_write_handler("/WebUi/password/reset", lambda value, _at: taken.append(value))
+    monkeypatch.setitem(configuration_sources.WRITE, "/WebUi/password/reset", lambda value, _at: taken.append(value))
 
     change({"/webui/password/reset": "a long new password"}, Origin.BACKEND)
 
@@ -204,8 +195,8 @@ def test_a_ca_file_installs_each_of_its_certificates_once(tmp_path: Path) -> Non
     change({"/ocpp/caFile": str(file)})
     changes = change({"/ocpp/caFile": str(file)})
 
-    assert TrustedCertificate.objects.filter(kind=backend_ca.BACKEND_ROOT).count() == 2
-    assert backend_ca.bundle().count("BEGIN CERTIFICATE") == 2
+    roots = TrustedCertificate.objects.filter(kind=backend_ca.BACKEND_ROOT)
+    assert [row.pem.count("BEGIN CERTIFICATE") for row in roots] == [1, 1]
     assert configuration.effects_of(changes) == {Effect.OCPP_CONNECTION}
 
 
