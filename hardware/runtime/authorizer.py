@@ -10,7 +10,8 @@ from typing import Any
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
-from hardware.runtime.database import DatabaseThread
+from hardware.runtime.records import RecordStore
+from hardware.runtime.state import StationState
 from station import clock
 from station.domain.authorization import (
     Authenticator,
@@ -25,6 +26,7 @@ from station.domain.authorization import (
     decide,
     is_list_conflict,
 )
+from station.domain.faults import FaultCode
 from station.domain.moments import lenient
 from station.models import BackendState, CachedAuthorization
 from station.services import configuration, live
@@ -37,6 +39,9 @@ log = logging.getLogger(__name__)
 BACKEND_ANSWERS_S = 35.0
 OCPP_CHANNEL = "ocpp"
 _LOOK_S = 1.0
+# A card the lists disagree about is reported for this long; the event log keeps it.
+CONFLICT_SHOWN_S = 2.0
+CONFLICT_SOURCE = "list"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +94,15 @@ def _entry(cached: CachedAuthorization | None) -> Entry | None:
 class Authorizer:
     """Judges cards; answers of the backend come in through `answered`."""
 
-    def __init__(self, database: DatabaseThread, redis: Any) -> None:
-        self._database = database
+    def __init__(self, state: StationState, records: RecordStore, redis: Any) -> None:
+        self._state = state
+        self._records = records
         self._redis = redis
         self._waiting: dict[str, asyncio.Future[BackendAnswer | None]] = {}
 
     async def judge(self, id_tag: str) -> Judgement:
         """Decide about a card, asking the backend when the rules want it."""
-        query = await self._database(collect_query, id_tag, clock.now())
+        query = await self._records.execute(collect_query, id_tag, clock.now())
         if query.online and not await self._link_is_alive():
             query = replace(query, online=False)
         decision = decide(query)
@@ -124,13 +130,13 @@ class Authorizer:
 
     async def known_parent(self, id_tag: str) -> str:
         """Look the group of a card up in list and cache, without asking the backend."""
-        query = await self._database(collect_query, id_tag, clock.now())
+        query = await self._records.execute(collect_query, id_tag, clock.now())
         entry = query.list_entry or query.cache_entry
         return (entry.parent_id_tag or "") if entry else ""
 
     async def group_of(self, id_tag: str) -> str:
         """Ask the backend for the group of a card; empty when it has none, or cannot be asked."""
-        query = await self._database(collect_query, id_tag, clock.now())
+        query = await self._records.execute(collect_query, id_tag, clock.now())
         if not query.backend_configured or not query.online or not await self._link_is_alive():
             return ""
         answer = await self._ask(id_tag)
@@ -139,8 +145,14 @@ class Authorizer:
 
     async def contradicts_list(self, id_tag: str, status: str) -> bool:
         """Tell whether the backend has just refused a card of its own list."""
-        query = await self._database(collect_query, id_tag, clock.now())
+        query = await self._records.execute(collect_query, id_tag, clock.now())
         return is_list_conflict(query, BackendAnswer(status=AuthorizationStatus(status)))
+
+    def report_list_conflict(self) -> None:
+        """Report that the backend refuses a card of its own list (OCPP 1.6 section 3.5.2)."""
+        self._state.set_faults(CONFLICT_SOURCE, frozenset({FaultCode.LOCAL_LIST_CONFLICT}))
+        loop = asyncio.get_running_loop()
+        loop.call_later(CONFLICT_SHOWN_S, self._state.set_faults, CONFLICT_SOURCE, frozenset())
 
     async def _ask(self, id_tag: str) -> BackendAnswer | None:
         request_id = str(uuid.uuid4())

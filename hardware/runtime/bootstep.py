@@ -15,7 +15,7 @@ from celery import bootsteps
 
 from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.heartbeat import LoopHeartbeat
-from hardware.runtime.wiring import make_station
+from hardware.runtime.wiring import make_control_loop
 from station.concurrency import BackgroundTasks
 from station.host.heartbeat import Heartbeat, UnwatchedHeartbeat
 
@@ -30,7 +30,7 @@ class LoopThread:
     def __init__(self) -> None:
         self.heartbeat: Heartbeat = UnwatchedHeartbeat()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._station: ControlLoop | None = None
+        self._control_loop: ControlLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._tasks = BackgroundTasks(log)
         self._ready = threading.Event()
@@ -49,13 +49,13 @@ class LoopThread:
 
     def submit(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]]) -> None:
         """Run work in the loop, from any thread, without waiting."""
-        if self._loop is None or self._station is None:
+        if self._loop is None or self._control_loop is None:
             return
         self._loop.call_soon_threadsafe(self._begin, work)
 
     def _begin(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]]) -> None:
-        if self._station is not None:
-            self._tasks.spawn(work(self._station))
+        if self._control_loop is not None:
+            self._tasks.spawn(work(self._control_loop))
 
     def _work(self) -> None:
         try:
@@ -68,10 +68,12 @@ class LoopThread:
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._station = await make_station()
-        self._main = asyncio.create_task(self._station.run())
+        self._control_loop = await make_control_loop()
+        self._main = asyncio.create_task(self._control_loop.run())
         beating = asyncio.create_task(
-            LoopHeartbeat(self.heartbeat, points=self._station.points.values(), database=self._station.database).run()
+            LoopHeartbeat(
+                self.heartbeat, points=self._control_loop.points.values(), database=self._control_loop.database
+            ).run()
         )
         self._ready.set()
         try:
@@ -80,7 +82,7 @@ class LoopThread:
             log.info("the control loop ends")
         finally:
             beating.cancel()
-            await self._station.stop()
+            await self._control_loop.stop()
 
 
 class _Holder:

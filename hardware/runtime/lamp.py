@@ -1,10 +1,16 @@
 """What the topper lamp of a charging point shows (manuals, chapter OCPP errors)."""
 
 import asyncio
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 
+from hardware.runtime.point import ChargingPoint
+from hardware.runtime.state import StationState
+from station.concurrency import BackgroundTasks
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.ports import DeviceError, LampColour, LampPattern, StationIo
+
+log = logging.getLogger(__name__)
 
 # One blink of a lamp takes about so long; an answer ends even where somebody has asked for a hundred blinks.
 BLINK_S = 1.0
@@ -34,15 +40,24 @@ def pattern_of(status: str, faults: frozenset[FaultCode]) -> LampPattern:
 class Lamps:
     """The lamps of all charging points: the pattern of their state, or for a moment the answer to a card."""
 
-    def __init__(self, io: StationIo | None) -> None:
+    def __init__(self, io: StationIo | None, points: Mapping[int, ChargingPoint], state: StationState) -> None:
         self._io = io
+        self._points = points
+        self._state = state
+        self._tasks = BackgroundTasks(log)
         self._wanted: dict[int, LampPattern] = {}
         self._shown: dict[int, LampPattern] = {}
         self._answers: dict[int, LampPattern] = {}
 
-    async def show(self, number: int, pattern: LampPattern) -> None:
-        """Show the state of a point; a fault goes before an answer to a card."""
+    def point_changed(self, number: int) -> None:
+        """Show the state of a point soon."""
+        self._tasks.spawn(self._show_state(number))
+
+    async def _show_state(self, number: int) -> None:
+        point = self._points[number]
+        pattern = pattern_of(point.ocpp_status, point.active_faults | self._state.active_faults)
         self._wanted[number] = pattern
+        # A fault goes before an answer to a card.
         if pattern.blinks:
             self._answers.pop(number, None)
         await self._update(number)

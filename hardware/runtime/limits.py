@@ -1,24 +1,28 @@
-"""The current limit of every charging point: all sources gathered, the station's mains shared out."""
+"""The current limit of every charging point: all sources gathered, the mains shared out, the result made real."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from hardware.runtime.point import ChargingPoint
+from hardware.runtime.records import RecordStore
+from station import clock
+from station.concurrency import wait_or_timeout
 from station.domain.allocation import Budget, Demand, Policy, State, step, supply_phases
 from station.domain.charging_profiles import Installed, limit_at, next_change_after, station_limit_at
 from station.domain.limits import EffectiveLimit, LimitSource, effective, floor_to_step
 from station.domain.units import PAUSE, MilliAmpere
 from station.services import charging_profiles, configuration, identity
 
-if TYPE_CHECKING:
-    from hardware.runtime.point import ChargingPoint
-
 # Within one station a raise costs nothing: no hysteresis, only the time a reduction needs to become real.
 WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0)
 # A phase counts as used from this current on (loadmanagement.md, section 4).
 PHASE_IN_USE = MilliAmpere(500)
-_SECOND = 1_000
+_MA_PER_A = 1_000
+# Limits are computed anew at least so often: cars and cables change without a wake-up.
+RECOMPUTE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +44,18 @@ def read_framework() -> Framework:
             rotations[int(number)] = rotation
     return Framework(
         mains=MilliAmpere(configuration.get_int("/power/station/mainsMaxCurrent")),
-        rating=MilliAmpere(identity.load().rated_current_a * _SECOND),
+        rating=MilliAmpere(identity.load().rated_current_a * _MA_PER_A),
         profiles=charging_profiles.installed(),
         rotations=rotations,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointLimit:
+    """The limit of a charging point and every source it comes from."""
+
+    effective: EffectiveLimit
+    sources: Mapping[LimitSource, MilliAmpere]
 
 
 class LimitBook:
@@ -54,14 +66,14 @@ class LimitBook:
         self.state = State()
         self.extra: dict[int, dict[LimitSource, MilliAmpere]] = {}
 
-    def assume(self, points: "Iterable[ChargingPoint]", now_s: float) -> None:
+    def assume(self, points: Collection[ChargingPoint], now_s: float) -> None:
         """Begin with what the boards may be drawing since before the restart."""
         self.state = State.assuming(
             {str(point.number): point.actuator.may_draw(now_s) for point in points}, now_s, policy=WITHIN_STATION
         )
 
     def own_limits(
-        self, point: "ChargingPoint", now: datetime, *, station_blocked: bool
+        self, point: ChargingPoint, now: datetime, *, station_blocked: bool
     ) -> dict[LimitSource, MilliAmpere]:
         """Gather every source but the shared mains."""
         limits = {LimitSource.RATING: self.framework.rating, **self.extra.get(point.number, {})}
@@ -85,13 +97,12 @@ class LimitBook:
         return self.framework.mains, LimitSource.STATION_MAINS
 
     def compute(
-        self, points: "Iterable[ChargingPoint]", now: datetime, now_s: float, *, station_blocked: bool
-    ) -> dict[int, tuple[EffectiveLimit, dict[LimitSource, MilliAmpere]]]:
+        self, points: Collection[ChargingPoint], now: datetime, now_s: float, *, station_blocked: bool
+    ) -> dict[int, PointLimit]:
         """Go on to this moment: the effective limit of every point and all sources it comes from.
 
         A point without a session is given what it could have, so that people see what would limit it.
         """
-        points = list(points)
         budget, budget_source = self._budget(now)
         own = {point.number: self.own_limits(point, now, station_blocked=station_blocked) for point in points}
         demands = [
@@ -108,7 +119,7 @@ class LimitBook:
             for point in points
         ]
         self.state, _ = step(self.state, demands, now_s, budget=Budget.uniform(budget), policy=WITHIN_STATION)
-        answer = {}
+        computed = {}
         for point, demand in zip(points, demands, strict=True):
             share = self.state.points[demand.point_id].commanded
             limits = own[point.number]
@@ -116,10 +127,10 @@ class LimitBook:
             limits[LimitSource.STATION_MAINS] = self.framework.mains
             shared = budget if enough else share
             limits[budget_source] = min(shared, limits.get(budget_source, shared))
-            answer[point.number] = (effective(limits), limits)
-        return answer
+            computed[point.number] = PointLimit(effective=effective(limits), sources=limits)
+        return computed
 
-    def _phases(self, point: "ChargingPoint") -> frozenset[int]:
+    def _phases(self, point: ChargingPoint) -> frozenset[int]:
         """Assume all phases until a charging car has shown which it uses."""
         reading = point.reading
         if reading is None or point.state.phase != "charging" or None in reading.currents:
@@ -127,7 +138,7 @@ class LimitBook:
         used = sum(1 for current in reading.currents if (current or 0) > PHASE_IN_USE)
         return supply_phases(self.framework.rotations.get(point.number, "RST"), used)
 
-    def next_change(self, points: "Iterable[ChargingPoint]", now: datetime) -> datetime | None:
+    def next_change(self, points: Collection[ChargingPoint], now: datetime) -> datetime | None:
         """Tell when a profile next changes a limit by itself."""
         moments = [
             next_change_after(
@@ -139,3 +150,114 @@ class LimitBook:
             for point in points
         ]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def next_due_s(self, points: Collection[ChargingPoint], now: datetime, now_s: float) -> float:
+        """Return in how many seconds something that limits depend on changes by itself, RECOMPUTE_S at most."""
+        wait_s = RECOMPUTE_S
+        change = self.next_change(points, now)
+        if change is not None:
+            wait_s = min(wait_s, max((change - now).total_seconds(), 0.0))
+        settled_s = self.state.next_settled_s(now_s)
+        if settled_s is not None:
+            wait_s = min(wait_s, max(settled_s - now_s, 0.0))
+        return wait_s
+
+
+class StationFaults(Protocol):
+    """The state of the station as far as limits depend on it."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a fault puts the whole station out of order."""
+
+    @property
+    def recovered(self) -> bool:
+        """Whether hardware may be commanded."""
+
+
+class LimitLoop:
+    """Keeps the limits of all points computed and applied.
+
+    There is one computation, of all points together, and one write at a time for each point. A write takes the limit
+    of the newest computation, so that a raise decided earlier never overtakes a reduction.
+    """
+
+    def __init__(self, points: Mapping[int, ChargingPoint], state: StationFaults, records: RecordStore) -> None:
+        self._points = points
+        self._state = state
+        self._records = records
+        self._book = LimitBook()
+        self._present: dict[int, PointLimit] = {}
+        self._writing: dict[int, asyncio.Lock] = {}
+        self._due = asyncio.Event()
+
+    # --- what others ask
+
+    @property
+    def present(self) -> Mapping[int, PointLimit]:
+        """The limits of the newest computation."""
+        return self._present
+
+    @property
+    def framework(self) -> Framework:
+        """Mains, rating and charging profiles in force."""
+        return self._book.framework
+
+    def limit_of(self, number: int) -> EffectiveLimit:
+        """Compute all limits anew and return this point's; the others follow with the next round."""
+        self._compute()
+        self._due.set()
+        return self._present[number].effective
+
+    # --- what others tell
+
+    def point_changed(self, _number: int) -> None:
+        """Compute soon: sessions and faults change limits."""
+        self._due.set()
+
+    def station_changed(self) -> None:
+        """Compute soon: a fault of the station forbids energy."""
+        self._due.set()
+
+    async def load(self) -> None:
+        """Read what limits depend on outside the points; raises DatabaseError."""
+        self._book.framework = await self._records.execute(read_framework)
+
+    async def reload(self) -> None:
+        """Read it anew; what cannot be read leaves what is known."""
+        self._book.framework = await self._records.attempt(read_framework) or self._book.framework
+
+    def assume_present_draw(self) -> None:
+        """Begin with what the boards may be drawing since before a restart."""
+        self._book.assume(self._points.values(), clock.monotonic_s())
+
+    # --- the loop
+
+    async def run(self) -> None:
+        """Compute and apply for ever."""
+        while True:
+            self._due.clear()
+            if self._state.recovered:
+                await self.apply()
+            wait_s = self._book.next_due_s(self._points.values(), clock.now(), clock.monotonic_s())
+            await wait_or_timeout(self._due, max(wait_s, 0.01))
+
+    async def apply(self) -> None:
+        """Compute all limits and make them real."""
+        self._compute()
+        # Reductions first, so that the sum never exceeds the mains for a moment; no point waits for another's board.
+        lower = [point for point in self._points.values() if self._is_reduced(point)]
+        await asyncio.gather(*(self._write(point) for point in lower))
+        await asyncio.gather(*(self._write(point) for point in self._points.values() if point not in lower))
+
+    def _compute(self) -> None:
+        self._present = self._book.compute(
+            self._points.values(), clock.now(), clock.monotonic_s(), station_blocked=self._state.blocked
+        )
+
+    def _is_reduced(self, point: ChargingPoint) -> bool:
+        return point.effective is not None and self._present[point.number].effective.limit < point.effective.limit
+
+    async def _write(self, point: ChargingPoint) -> None:
+        async with self._writing.setdefault(point.number, asyncio.Lock()):
+            await point.apply_limit(self._present[point.number].effective)

@@ -1,18 +1,17 @@
-"""One charging point: its devices polled, its machine stepped, the machine's effects carried out in order."""
+"""One charging point: its devices, its machine stepped, the machine's effects carried out in order."""
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import partial
-from typing import Any
-
-from django.db import DatabaseError, IntegrityError
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from hardware.runtime.actuator import Actuator
+from hardware.runtime.parameters import Parameters
+from hardware.runtime.records import RecordStore, RecordUnwritableError
 from hardware.runtime.session import RunningSession
-from hardware.runtime.surroundings import JournalUnwritableError, Surroundings
+from hardware.runtime.session_end import SessionEnding
+from hardware.runtime.session_records import SessionEnd, SessionRecords
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain import connector as machine
@@ -37,7 +36,6 @@ from station.domain.connector import (
 )
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import EffectiveLimit
-from station.domain.meter_values import MeterValue, ReadingContext, Sample, meter_value
 from station.domain.pilot import PilotFilter
 from station.domain.ports import (
     ControllerIdentity,
@@ -48,27 +46,38 @@ from station.domain.ports import (
     MeterIdentity,
     MeterReading,
 )
-from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere, WattHour
-from station.services import sessions
+from station.domain.snapshot import FinishedSessionSnapshot
+from station.domain.units import MINIMUM_CURRENT
+from station.services import connectors
+from station.services.connectors import Availability
 
 log = logging.getLogger(__name__)
 
 # How long a car may take to ask for energy before a session counts as suspended by the car; the standard gives it 3 s
 # to close S2 plus the time to wake up.
 REACTION_S = 3.0
-# IEC 61851-1 table A.6: a car ends its current within 3 s after the pilot signal ended; after 6 s the contactor opens
-# under load. Then at the latest the final register stands still.
-CURRENT_ENDS_S = 6.0
-NO_CURRENT = MilliAmpere(500)
-LOCK_MOVES_S = 3.0
-WRITE_AGAIN_S = 1.0
 # A register read with an open contactor cannot have moved since.
 REGISTER_IS_FRESH_S = 5.0
+POLL_FASTER_S = 3.0
+
+
+class Limits(Protocol):
+    """Knows the limits of all charging points."""
+
+    def limit_of(self, number: int) -> EffectiveLimit:
+        """Compute this point's limit anew, with its session counted in."""
+
+
+class PointChanges(Protocol):
+    """Who hears of changes."""
+
+    def point_changed(self, number: int) -> None:
+        """Take note that phase, session, limit, availability or faults of a charging point have changed."""
 
 
 @dataclass(kw_only=True)
 class Equipment:
-    """What is known of the devices of a point."""
+    """What is known of the devices of a point; changed by the point's own methods."""
 
     controller: ControllerIdentity | None = None
     meter: MeterIdentity | None = None
@@ -81,7 +90,7 @@ class ChargingPoint:
     """The live half of a connector; its durable half is in the database.
 
     Events are handled one after the other; if the session record cannot be written, the session is turned back before
-    energy is released.
+    energy is released. Attributes are for reading: what changes a point is a method of it.
     """
 
     def __init__(
@@ -91,7 +100,11 @@ class ChargingPoint:
         controller: EvseController,
         meter: Meter | None,
         has_lock: bool,
-        surroundings: Surroundings,
+        records: RecordStore,
+        parameters: Parameters,
+        session_records: SessionRecords,
+        limits: Limits,
+        changes: PointChanges,
     ) -> None:
         self.number = number
         self.controller = controller
@@ -105,24 +118,31 @@ class ChargingPoint:
         self.reading: MeterReading | None = None
         self.reading_at: datetime | None = None
         self.session: RunningSession | None = None
+        self.last_session: FinishedSessionSnapshot | None = None
         self.effective: EffectiveLimit | None = None
-        self.faults: dict[str, frozenset[FaultCode]] = {}
         self.operative = True
         self.scheduled_operative: bool | None = None
         self.reserved = False
         # Out of service for a software update, without touching what the operator has set.
-        self.held_back = False
-        # False while a restart is being recovered from: the board goes on as it was left, and nothing is concluded.
-        self.in_control = False
-        self.button_was_pressed = False
+        self.update_pending = False
         self.kept_locked_for: str | None = None
         self.finishing_info = ""
-        self.deadlines: dict[Timer, float] = {}
+        self.waits_until: datetime | None = None
         # When the controller was last asked, whether it answered or not.
         self.served_at_s = clock.monotonic_s()
-        self.kick = asyncio.Event()
-        self.hurry_until_s = 0.0
-        self._around = surroundings
+        self.polls_faster_until_s = 0.0
+        self.poll_now = asyncio.Event()
+        self._faults: dict[str, frozenset[FaultCode]] = {}
+        # False while a restart is being recovered from: the board goes on as it was left, and nothing is concluded.
+        self._in_control = False
+        self._button_was_pressed = False
+        self._deadlines: dict[Timer, float] = {}
+        self._records = records
+        self._parameters = parameters
+        self._session_records = session_records
+        self._limits = limits
+        self._changes = changes
+        self._ending = SessionEnding(self, session_records)
         self._lock = asyncio.Lock()
         self._tasks = BackgroundTasks(log)
 
@@ -130,8 +150,8 @@ class ChargingPoint:
 
     @property
     def active_faults(self) -> frozenset[FaultCode]:
-        """All faults of this point, from whichever witness."""
-        return frozenset[FaultCode]().union(*self.faults.values())
+        """All faults of this point, from whichever source."""
+        return frozenset[FaultCode]().union(*self._faults.values())
 
     @property
     def blocked(self) -> bool:
@@ -141,7 +161,8 @@ class ChargingPoint:
     @property
     def overlay(self) -> Overlay:
         """What the backend sees over the phase."""
-        return Overlay(faulted=self.blocked, operative=self.operative and not self.held_back, reserved=self.reserved)
+        operative = self.operative and not self.update_pending
+        return Overlay(faulted=self.blocked, operative=operative, reserved=self.reserved)
 
     @property
     def ocpp_status(self) -> str:
@@ -163,10 +184,115 @@ class ChargingPoint:
         """The newest energy register."""
         return self.reading.import_energy if self.reading else None
 
-    def hurry(self, seconds: float = 3.0) -> None:
+    @property
+    def availability(self) -> Availability:
+        """Whether the point is in service, as it is written down."""
+        return Availability(number=self.number, operative=self.operative, scheduled_operative=self.scheduled_operative)
+
+    # --- what others change
+
+    def poll_faster(self, seconds: float = POLL_FASTER_S) -> None:
         """Poll quickly for a while, because something is about to change."""
-        self.hurry_until_s = max(self.hurry_until_s, clock.monotonic_s() + seconds)
-        self.kick.set()
+        self.polls_faster_until_s = max(self.polls_faster_until_s, clock.monotonic_s() + seconds)
+        self.poll_now.set()
+
+    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
+        """Take what one source reports to be wrong; return whether that is news."""
+        if self._faults.get(source, frozenset()) == codes:
+            return False
+        self._faults[source] = codes
+        return True
+
+    def set_reserved(self, *, reserved: bool) -> None:
+        """Show the point as reserved, or not."""
+        if self.reserved != reserved:
+            self.reserved = reserved
+            self.tell_changed()
+
+    def set_update_pending(self, *, pending: bool) -> None:
+        """Keep the point out of service for a software update, or end that."""
+        self.update_pending = pending
+        self.tell_changed()
+
+    def keep_locked_for(self, id_tag: str) -> None:
+        """Keep the plug locked after the end of the session until this card is presented."""
+        self.kept_locked_for = id_tag
+
+    async def unlock(self) -> None:
+        """Let the plug go, whoever it was kept for."""
+        self.kept_locked_for = None
+        await self.actuator.unlock()
+
+    def take_button_press(self) -> bool:
+        """Tell once for each press of the stop button."""
+        pressed = bool(self.status and self.status.button_pressed)
+        is_new = pressed and not self._button_was_pressed
+        self._button_was_pressed = pressed
+        return is_new
+
+    def tell_changed(self) -> None:
+        """Tell whoever depends on phase, session, limit, availability or faults of this point."""
+        self._changes.point_changed(self.number)
+
+    # --- its devices
+
+    def controller_identified(self, identity: ControllerIdentity) -> None:
+        """Note which controller the point has."""
+        self.equipment.controller, self.equipment.is_news = identity, True
+
+    def controller_answered(self) -> None:
+        """Note that the controller is there."""
+        self.equipment.controller_ok = True
+
+    def controller_is_silent(self) -> None:
+        """Note that the controller does not answer."""
+        self.equipment.controller_ok = False
+
+    def meter_identified(self, identity: MeterIdentity) -> None:
+        """Note which meter the point has."""
+        self.equipment.meter, self.equipment.is_news = identity, True
+
+    def meter_answered(self) -> None:
+        """Note that the meter is there; after a silence it may be another one."""
+        if not self.equipment.meter_ok:
+            self.equipment.meter = None
+        self.equipment.meter_ok = True
+
+    def meter_is_silent(self) -> None:
+        """Note that the meter does not answer."""
+        self.equipment.meter_ok = False
+
+    def take_equipment_news(self) -> bool:
+        """Tell once that other devices than before have been found."""
+        is_news, self.equipment.is_news = self.equipment.is_news, False
+        return is_news
+
+    # --- service
+
+    def load_availability(self, stored: Availability) -> None:
+        """Take over what was written down."""
+        self.operative, self.scheduled_operative = stored.operative, stored.scheduled_operative
+        self.actuator.available = stored.operative
+
+    def schedule_availability(self, *, operative: bool) -> bool:
+        """Go in or out of service, now or when the session has ended; return whether it waits for that."""
+        if self.state.has_session and self.operative != operative:
+            self.scheduled_operative = operative
+            return True
+        self.operative, self.scheduled_operative = operative, None
+        return False
+
+    def settle_availability(self) -> bool:
+        """Take over the availability that waited for the end of a session; return whether there was one."""
+        if self.state.has_session or self.scheduled_operative is None:
+            return False
+        self.operative, self.scheduled_operative = self.scheduled_operative, None
+        self.actuator.available = self.operative
+        return True
+
+    def load_last_session(self, stored: FinishedSessionSnapshot | None) -> None:
+        """Take over which session ended here last."""
+        self.last_session = stored
 
     # --- what happens
 
@@ -175,7 +301,7 @@ class ChargingPoint:
         self._tasks.spawn(self.handle(event))
 
     async def handle(self, event: Event) -> bool:
-        """Step the machine and carry out what it asks; answers whether the event had a meaning here."""
+        """Step the machine and carry out what it asks; return whether the event had a meaning here."""
         async with self._lock:
             return await self._handle(event)
 
@@ -188,7 +314,7 @@ class ChargingPoint:
         before, self.state = self.state, state
         if before.phase is not state.phase:
             self.phase_since = clock.now()
-            self.hurry()
+            self.poll_faster()
             if state.phase is not Phase.FINISHING:
                 self.finishing_info = ""
         if isinstance(event, machine.PlugRemoved) and state.phase is Phase.FINISHING and before.has_session:
@@ -196,41 +322,37 @@ class ChargingPoint:
         try:
             for effect in effects:
                 await self._perform(effect)
-        except JournalUnwritableError as error:
-            self._around.journal_failed(error)
+        except RecordUnwritableError as error:
+            self._records.report_failure(error)
             await self._handle(RecordFailed())
         if self.settle_availability():
+            await self._records.attempt(connectors.store_availability, [self.availability])
             await self.actuator.set_available(self.operative)
-        self._around.changed(self)
-        if before.phase is not Phase.PLUGGED and self.state.phase is Phase.PLUGGED:
-            self._around.car_arrived(self)
+        self.tell_changed()
         return True
 
-    def settle_availability(self) -> bool:
-        """Take over the availability that waited for the end of a session; answers whether there was one."""
-        if self.state.has_session or self.scheduled_operative is None:
-            return False
-        self.operative, self.scheduled_operative = self.scheduled_operative, None
-        self.actuator.available = self.operative
-        return True
+    def take_control(self) -> bool:
+        """Begin to control: from here on events count. Return whether availability had waited for the recovery."""
+        self._in_control = True
+        return self.settle_availability()
 
     async def observe(self, status: ControllerStatus) -> None:
         """Take one poll of the controller."""
         self.status = status
-        if not self.in_control:
+        if not self._in_control:
             return
         self.pilot, events = self.pilot.observe(status.pilot, status.cable, at_s=status.read_at_s)
         if self.pilot.doubt is not None:
-            self.hurry(0.3)
+            self.poll_faster(0.3)
         for event in events:
             await self.handle(event)
         await self.actuator.reconcile(status)
 
     async def check_timers(self, now_s: float) -> None:
         """Fire what is due."""
-        due = [timer for timer, deadline in self.deadlines.items() if deadline <= now_s]
+        due = [timer for timer, deadline in self._deadlines.items() if deadline <= now_s]
         for timer in due:
-            del self.deadlines[timer]
+            self._cancel_timer(timer)
             expired = machine.ConnectionTimedOut() if timer is Timer.CONNECTION else machine.ReactionTimedOut()
             await self.handle(expired)
 
@@ -250,150 +372,9 @@ class ChargingPoint:
                 # Without a session it is only remembered; waiting for a session that ends slowly would hold up the
                 # limits of the other points.
                 self.state, _ = machine.step(self.state, event)
-                self._around.changed(self)
+                self.tell_changed()
         elif changed:
-            self._around.changed(self)
-
-    # --- what is done
-
-    async def _perform(self, effect: Effect) -> None:
-        match effect:
-            case StartTimer(timer=timer):
-                seconds = REACTION_S if timer is Timer.REACTION else self._around.seconds(timer)
-                if seconds > 0:
-                    self.deadlines[timer] = clock.monotonic_s() + seconds
-            case CancelTimer(timer=timer):
-                self.deadlines.pop(timer, None)
-            case BeginSession(permission=permission):
-                await self._begin_session(permission)
-            case EndSession(reason=reason, id_tag=id_tag):
-                await self._end_session(reason, id_tag)
-            case EnableCharging():
-                await self._enable()
-            case DisableCharging():
-                await self.actuator.disable()
-            case LockPlug():
-                # From here on the plug is held for this session; an earlier driver's card must not open it.
-                self.kept_locked_for = None
-                await self.actuator.lock()
-            case UnlockPlug():
-                self.kept_locked_for = None
-                await self.actuator.unlock()
-            case _:
-                raise TypeError(effect)
-
-    async def _enable(self) -> None:
-        effective = self._around.limit_of(self)
-        self.effective = effective
-        if effective.limit < MINIMUM_CURRENT:
-            self.post(machine.EnergyForbidden())
-            return
-        await self.actuator.set_limit(effective.limit)
-        await self.actuator.enable()
-        self.hurry()
-
-    async def _begin_session(self, permission: Permission) -> None:
-        reading = await self._register_for_start()
-        # A card may have waited for its car while reservations came and went, or at another point.
-        permission = replace(permission, reservation_id=self._around.reservation_used(self, permission))
-        at = clock.now()
-        sample = Sample(at=at, reading=reading, context=ReadingContext.TRANSACTION_BEGIN, offered=PAUSE)
-        try:
-            row = await self._around.database(
-                sessions.begin_session,
-                connector_id=self.number,
-                permission=permission,
-                meter=reading.import_energy,
-                at=at,
-                begin=meter_value(sample, self._around.stop_selections()),
-            )
-        except (DatabaseError, IntegrityError, OSError) as error:
-            raise JournalUnwritableError(str(error)) from error
-        self.session = RunningSession.of(row)
-        self._around.outbox_filled()
-        if permission.profile is not None or permission.reservation_id is not None:
-            await self._around.session_written()
-
-    async def _register_for_start(self) -> MeterReading:
-        if self.reading is not None and clock.monotonic_s() - self.reading.read_at_s < REGISTER_IS_FRESH_S:
-            return self.reading
-        try:
-            return await self.read_meter()
-        except DeviceError as error:
-            raise JournalUnwritableError(f"no meter value: {error}") from error
-
-    async def read_meter(self) -> MeterReading:
-        """Read the meter now; raises DeviceError. A register that went backwards is refused as noise."""
-        if self.meter is None:
-            raise DeviceError("this point has no meter")
-        reading = await self.meter.read()
-        self.reading, self.reading_at = reading, clock.now()
-        return reading
-
-    async def _end_session(self, reason: str, id_tag: str) -> None:
-        session = self.session
-        if session is None:
-            return
-        stopped_at = clock.now()
-        # From here on nothing is sampled: a later sample would overtake the end on its way into the queue.
-        session.ending = True
-        await self._wait_for_no_current()
-        register = WattHour(self.register_wh or session.meter_start_wh)
-        end: MeterValue | None = None
-        if self.reading is not None:
-            sample = Sample(at=clock.now(), reading=self.reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
-            end = meter_value(sample, self._around.stop_selections())
-        write = partial(
-            sessions.end_session, session.id, reason=reason, id_tag=id_tag, at=stopped_at, meter=register, end=end
-        )
-        if not await self._is_written(write):
-            # The session has ended in fact, and the driver shall not be held up; it is written down later.
-            self._tasks.spawn(self._write_until_taken(write))
-
-    async def _is_written(self, write: Callable[[], Any]) -> bool:
-        try:
-            await self._around.database(write)
-        except (DatabaseError, OSError) as error:
-            self._around.journal_failed(error)
-            return False
-        self.session = None
-        self._around.outbox_filled()
-        await self._around.session_written()
-        return True
-
-    async def _write_until_taken(self, write: Callable[[], Any]) -> None:
-        """Try again for ever; until then the session stays, and no other can begin here."""
-        while not await self._is_written(write):
-            await asyncio.sleep(WRITE_AGAIN_S)
-        self._around.changed(self)
-
-    async def _wait_for_no_current(self) -> None:
-        deadline = clock.monotonic_s() + CURRENT_ENDS_S
-        while True:
-            self.served_at_s = clock.monotonic_s()
-            try:
-                status = await self.controller.read_status()
-                self.status = status
-                reading = await self.read_meter()
-            except DeviceError as error:
-                log.info("point %d: no final value yet: %s", self.number, error)
-                await asyncio.sleep(0.1)
-            else:
-                currents = [current for current in reading.currents if current is not None]
-                flows = max(currents, default=0) > NO_CURRENT or status.contactor_closed is True
-                if not flows and not status.enabled:
-                    return
-            if clock.monotonic_s() >= deadline:
-                return
-
-    # --- what is told
-
-    def on_fault(self, witness: str, codes: frozenset[FaultCode]) -> bool:
-        """Take what one witness says is wrong; answers whether that is news."""
-        if self.faults.get(witness, frozenset()) == codes:
-            return False
-        self.faults[witness] = codes
-        return True
+            self.tell_changed()
 
     def resume(self, session: RunningSession, status: ControllerStatus) -> None:
         """Take a session of the database over after a restart, with the car still connected."""
@@ -407,3 +388,96 @@ class ChargingPoint:
             phase = Phase.CHARGING if wants else Phase.SUSPENDED_EV
         self.state = replace(self.state, phase=phase, car=True, wants=wants, permitted=status.enabled)
         self.status = status
+
+    def session_ended(self, end: SessionEnd) -> None:
+        """Let the session go: its end is written."""
+        if self.session is end.session:
+            self.session = None
+        self.last_session = FinishedSessionSnapshot(
+            id=end.session.id,
+            id_tag=end.session.id_tag,
+            started_at=end.session.started_at,
+            ended_at=end.at,
+            energy_wh=max(end.register - end.session.meter_start_wh, 0),
+            reason=end.reason,
+        )
+
+    # --- what is done
+
+    async def _perform(self, effect: Effect) -> None:
+        match effect:
+            case StartTimer(timer=timer):
+                self._start_timer(timer)
+            case CancelTimer(timer=timer):
+                self._cancel_timer(timer)
+            case BeginSession(permission=permission):
+                await self._begin_session(permission)
+            case EndSession(reason=reason, id_tag=id_tag):
+                if self.session is not None:
+                    await self._ending.run(self.session, reason=reason, id_tag=id_tag, at=clock.now())
+            case EnableCharging():
+                await self._enable()
+            case DisableCharging():
+                await self.actuator.disable()
+            case LockPlug():
+                # From here on the plug is held for this session; an earlier driver's card must not open it.
+                self.kept_locked_for = None
+                await self.actuator.lock()
+            case UnlockPlug():
+                await self.unlock()
+            case _:
+                raise TypeError(effect)
+
+    def _start_timer(self, timer: Timer) -> None:
+        seconds = REACTION_S if timer is Timer.REACTION else self._parameters.connection_timeout_s
+        if seconds > 0:
+            self._deadlines[timer] = clock.monotonic_s() + seconds
+            if timer is Timer.CONNECTION:
+                self.waits_until = clock.now() + timedelta(seconds=seconds)
+
+    def _cancel_timer(self, timer: Timer) -> None:
+        self._deadlines.pop(timer, None)
+        if timer is Timer.CONNECTION:
+            self.waits_until = None
+
+    async def _enable(self) -> None:
+        effective = self._limits.limit_of(self.number)
+        self.effective = effective
+        if effective.limit < MINIMUM_CURRENT:
+            self.post(machine.EnergyForbidden())
+            return
+        await self.actuator.set_limit(effective.limit)
+        await self.actuator.enable()
+        self.poll_faster()
+
+    async def _begin_session(self, permission: Permission) -> None:
+        reading = await self._register_for_start()
+        self.session = await self._session_records.begin(self.number, permission, reading)
+        if permission.profile is not None or self.session.reservation_id is not None:
+            await self._session_records.reload_dependents()
+
+    async def _register_for_start(self) -> MeterReading:
+        if self.reading is not None and clock.monotonic_s() - self.reading.read_at_s < REGISTER_IS_FRESH_S:
+            return self.reading
+        try:
+            return await self.read_meter()
+        except DeviceError as error:
+            raise RecordUnwritableError(f"no meter value: {error}") from error
+
+    def mark_served(self) -> None:
+        """Note that the controller is being asked."""
+        self.served_at_s = clock.monotonic_s()
+
+    async def read_controller(self) -> ControllerStatus:
+        """Read the controller now; raises DeviceError."""
+        self.mark_served()
+        self.status = await self.controller.read_status()
+        return self.status
+
+    async def read_meter(self) -> MeterReading:
+        """Read the meter now; raises DeviceError. A register that went backwards is refused as noise."""
+        if self.meter is None:
+            raise DeviceError("this point has no meter")
+        reading = await self.meter.read()
+        self.reading, self.reading_at = reading, clock.now()
+        return reading

@@ -1,24 +1,24 @@
 """The endless tasks that listen to devices. Each survives everything its device does; none delays another."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from hardware.runtime.device_events import DeviceEvents
 from hardware.runtime.point import ChargingPoint
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
-from station.domain.ports import DeviceError, DeviceRefusedError, ReaderSignal, StationInputs, StationIo, TagReader
+from station.domain.ports import DeviceError, DeviceRefusedError, StationIo, TagReader
 from station.domain.supervision import Watch
 
 log = logging.getLogger(__name__)
 
 CONTROLLER_IDLE_S = 0.5
 CONTROLLER_PLUGGED_S = 0.25
-CONTROLLER_HURRY_S = 0.03
+CONTROLLER_FASTER_S = 0.03
 METER_IDLE_S = 2.0
 METER_SESSION_S = 1.0
 # A card is held to a reader for a second or more; asking eight times a second is noticed by nobody.
@@ -44,47 +44,41 @@ class Silence:
         self.failures, self.last_good_s = 0, clock.monotonic_s()
 
     def missed(self) -> bool:
-        """Note a failed poll; answers whether the device counts as absent now."""
+        """Note a failed poll; return whether the device counts as absent now."""
         self.failures += 1
         return self.failures >= SILENT_POLLS and clock.monotonic_s() - self.last_good_s >= self.patience_s
 
 
-async def poll_controller(
-    point: ChargingPoint,
-    *,
-    observed: Callable[[ChargingPoint], Awaitable[None]],
-    faults_changed: Callable[[ChargingPoint], Awaitable[None]],
-    station_fault: Callable[[str, frozenset[FaultCode]], Awaitable[None]],
-) -> None:
+async def poll_controller(point: ChargingPoint, events: DeviceEvents) -> None:
     """Read one controller for ever: pilot, lock, errors, and the station's contacts wired to it."""
     silence = Silence(patience_s=CONTROLLER_SILENT_S)
     await _open(point.controller.open, f"controller {point.number}")
     while True:
-        started_s = point.served_at_s = clock.monotonic_s()
+        started_s = clock.monotonic_s()
+        point.mark_served()
         try:
             if point.equipment.controller is None:
-                point.equipment.controller = await point.controller.identify()
-                point.equipment.is_news = True
+                point.controller_identified(await point.controller.identify())
             status = await point.controller.read_status()
         except DeviceError as error:
             if isinstance(error, DeviceRefusedError):
                 log.warning("controller %d refuses to work: %s", point.number, error)
             if silence.missed():
-                point.equipment.controller_ok = False
-                if point.on_fault("silence", frozenset({FaultCode.EVSE_COMMUNICATION_ERROR})):
+                point.controller_is_silent()
+                if point.set_faults("silence", frozenset({FaultCode.EVSE_COMMUNICATION_ERROR})):
                     log.warning("controller %d is silent: %s", point.number, error)
-                    await faults_changed(point)
+                    await events.point_faults_changed(point)
         else:
             silence.heard()
-            point.equipment.controller_ok = True
-            news = point.on_fault("silence", frozenset())
+            point.controller_answered()
+            news = point.set_faults("silence", frozenset())
             of_station = frozenset(code for code in status.faults if CATALOGUE[code].scope is Scope.STATION)
-            await station_fault(f"controller {point.number}", of_station)
-            news |= point.on_fault("controller", status.faults - of_station)
+            events.station_faults(f"controller {point.number}", of_station)
+            news |= point.set_faults("controller", status.faults - of_station)
             if news:
-                await faults_changed(point)
+                await events.point_faults_changed(point)
             await point.observe(status)
-            await observed(point)
+            events.observed(point)
         await point.check_timers(clock.monotonic_s())
         await _pause(point, started_s)
 
@@ -92,9 +86,9 @@ async def poll_controller(
 async def _pause(point: ChargingPoint, started_s: float) -> None:
     now_s = clock.monotonic_s()
     period = CONTROLLER_PLUGGED_S if point.pilot.connected or point.state.has_session else CONTROLLER_IDLE_S
-    if now_s < point.hurry_until_s:
-        period = CONTROLLER_HURRY_S
-    point.kick.clear()
+    if now_s < point.polls_faster_until_s:
+        period = CONTROLLER_FASTER_S
+    point.poll_now.clear()
     remaining = period - (now_s - started_s)
     if point.pilot.doubt is not None:
         # The look that settles a doubt is due exactly when the pilot has been debounced, not a poll later.
@@ -102,16 +96,10 @@ async def _pause(point: ChargingPoint, started_s: float) -> None:
     if remaining <= 0:
         await asyncio.sleep(0)
         return
-    await wait_or_timeout(point.kick, remaining)
+    await wait_or_timeout(point.poll_now, remaining)
 
 
-async def poll_meter(
-    point: ChargingPoint,
-    *,
-    measured: Callable[[ChargingPoint], Awaitable[None]],
-    faults_changed: Callable[[ChargingPoint], Awaitable[None]],
-    station_fault: Callable[[str, frozenset[FaultCode]], Awaitable[None]],
-) -> None:
+async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
     """Read one meter for ever, judge its values, and keep its identity."""
     if point.meter is None:
         return
@@ -123,22 +111,18 @@ async def poll_meter(
         started_s = clock.monotonic_s()
         try:
             if point.equipment.meter is None:
-                point.equipment.meter = await point.meter.identify()
-                point.equipment.is_news = True
+                point.meter_identified(await point.meter.identify())
             await point.read_meter()
         except DeviceError as error:
             period = min(period, 0.5)
             if silence.missed():
-                point.equipment.meter_ok = False
-                if point.on_fault("meter", frozenset({FaultCode.POWER_METER_FAILURE})):
+                point.meter_is_silent()
+                if point.set_faults("meter", frozenset({FaultCode.POWER_METER_FAILURE})):
                     log.warning("meter %d is silent: %s", point.number, error)
-                    await faults_changed(point)
+                    await events.point_faults_changed(point)
         else:
-            if not point.equipment.meter_ok:
-                # After a silence it may be another meter.
-                point.equipment.meter = None
             silence.heard()
-            point.equipment.meter_ok = True
+            point.meter_answered()
             reading = point.reading
             proven: frozenset[FaultCode] = frozenset()
             if reading is not None:
@@ -148,49 +132,41 @@ async def poll_meter(
                 )
             if watch.since:
                 period = min(period, 0.5)
-            await station_fault(f"meter {point.number}", proven & {FaultCode.UNDER_VOLTAGE})
-            if point.on_fault("meter", frozenset()) | point.on_fault("values", proven - {FaultCode.UNDER_VOLTAGE}):
-                await faults_changed(point)
-            await measured(point)
+            events.station_faults(f"meter {point.number}", proven & {FaultCode.UNDER_VOLTAGE})
+            if point.set_faults("meter", frozenset()) | point.set_faults("values", proven - {FaultCode.UNDER_VOLTAGE}):
+                await events.point_faults_changed(point)
+            await events.measured(point)
         await asyncio.sleep(max(period - (clock.monotonic_s() - started_s), 0))
 
 
 class ReaderPoll:
     """Listens to one card reader: one action per tap, and its health."""
 
-    def __init__(
-        self,
-        reader: TagReader,
-        connector_id: int | None,
-        *,
-        tapped: Callable[[str, int | None, TagReader], None],
-        unwell: Callable[[bool], Awaitable[None]],
-    ) -> None:
-        self.reader = reader
-        self.connector_id = connector_id
-        self._tapped = tapped
-        self._unwell = unwell
+    def __init__(self, reader: TagReader, connector_id: int | None, events: DeviceEvents) -> None:
+        self._reader = reader
+        self._connector_id = connector_id
+        self._events = events
         self._last_seen: dict[str, float] = {}
-        self.healthy = True
+        self._is_healthy = True
 
     async def run(self) -> None:
         """Poll for ever."""
         silence = Silence(patience_s=READER_SILENT_S)
-        await _open(self.reader.open, "reader")
+        await _open(self._reader.open, "reader")
         while True:
             try:
-                tags = await self.reader.poll()
+                tags = await self._reader.poll()
             except DeviceError as error:
-                if silence.missed() and self.healthy:
-                    self.healthy = False
+                if silence.missed() and self._is_healthy:
+                    self._is_healthy = False
                     log.warning("the card reader is silent: %s", error)
-                    await self._unwell(True)
+                    self._events.reader_changed(self._connector_id, is_healthy=False)
                 await asyncio.sleep(0.25)
             else:
                 silence.heard()
-                if not self.healthy:
-                    self.healthy = True
-                    await self._unwell(False)
+                if not self._is_healthy:
+                    self._is_healthy = True
+                    self._events.reader_changed(self._connector_id, is_healthy=True)
                 for tag in tags:
                     self._see(tag.uid)
             await asyncio.sleep(READER_S)
@@ -201,17 +177,10 @@ class ReaderPoll:
         self._last_seen = {tag: seen for tag, seen in self._last_seen.items() if now_s - seen < TAP_GAP_S}
         self._last_seen[uid] = now_s
         if last_s is None or now_s - last_s >= TAP_GAP_S:
-            self._tapped(uid, self.connector_id, self.reader)
+            self._events.tapped(uid, self._connector_id, self._reader)
 
 
-async def signal(reader: TagReader | None, what: ReaderSignal) -> None:
-    """Light and beep, where there is a reader that can."""
-    if reader is not None:
-        with contextlib.suppress(DeviceError):
-            await reader.signal(what)
-
-
-async def poll_io(io: StationIo, *, heard: Callable[[StationInputs], Awaitable[None]]) -> None:
+async def poll_io(io: StationIo, events: DeviceEvents) -> None:
     """Read the auxiliary contacts for ever; a module that is away keeps its last word."""
     silence = Silence(patience_s=CONTROLLER_SILENT_S)
     reported = False
@@ -226,7 +195,7 @@ async def poll_io(io: StationIo, *, heard: Callable[[StationInputs], Awaitable[N
         else:
             silence.heard()
             reported = False
-            await heard(inputs)
+            await events.inputs(inputs)
         await asyncio.sleep(IO_S)
 
 

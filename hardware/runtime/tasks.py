@@ -19,10 +19,10 @@ def command(*, envelope: dict[str, Any]) -> None:
     except (UnknownCommandError, KeyError, ValueError, TypeError):
         log.warning("a command was not understood: %s", str(envelope)[:200])
         return
-    bootstep.loop().submit(lambda station: station.command(decoded))
+    bootstep.loop().submit(lambda control_loop: control_loop.command(decoded))
 
 
 @app.task(name=INFORM_TASK)  # type: ignore[untyped-decorator]
 def inform(*, kind: str, data: dict[str, Any]) -> None:
-    """Ring the control loop's bell."""
-    bootstep.loop().submit(lambda station: station.informed(kind, data))
+    """Hand a message of another process to the control loop."""
+    bootstep.loop().submit(lambda control_loop: control_loop.informed(kind, data))

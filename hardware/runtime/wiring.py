@@ -10,8 +10,8 @@ from station import host
 from station.services import identity, redis
 
 
-async def make_station() -> ControlLoop:
-    """Build the station from its hardware configuration; raises HardwareConfigError with every mistake in it."""
+async def make_control_loop() -> ControlLoop:
+    """Build the control loop from its hardware configuration; raises HardwareConfigError with every mistake in it."""
     config = await asyncio.to_thread(load, settings.DATA.hardware)
     return ControlLoop(
         build(config),

@@ -13,7 +13,7 @@ from station.domain.connector import Permission
 from station.domain.facts import FactKind, MeterSampled, SessionBegan, SessionEnded
 from station.domain.meter_values import MeterValue, ReadingContext
 from station.domain.units import WattHour
-from station.models import ChargingProfileRow, ChargingSession, Connector, MeterSample, OutboxMessage, ReservationRow
+from station.models import ChargingProfileRow, ChargingSession, MeterSample, OutboxMessage, ReservationRow
 from station.models.session import SessionQuerySet
 from station.services import outbox
 
@@ -211,9 +211,3 @@ def by_transaction(transaction_id: int) -> ChargingSession | None:
 def stop_is_queued(session_id: int) -> bool:
     """Whether a StopTransaction of this session has been written before."""
     return OutboxMessage.objects.filter(session_id=session_id, kind=FactKind.SESSION_ENDED).exists()
-
-
-def connector(number: int) -> Connector:
-    """Read the row of a connector, making it on first use."""
-    row, _ = Connector.objects.get_or_create(number=number)
-    return row

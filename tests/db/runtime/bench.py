@@ -86,7 +86,7 @@ class Bench:
         )
         self._main = asyncio.create_task(self.control_loop.run())
         if wait:
-            await self.until(lambda: self.control_loop.recovered)
+            await self.until(lambda: self.control_loop.state.recovered)
 
     async def kill(self) -> None:
         """Let the process die without a word."""
@@ -173,9 +173,12 @@ class Bench:
     async def phase(self, phase: str, number: int = 1, *, seconds: float = 20.0) -> None:
         await self.until(lambda: self.control_loop.points[number].state.phase == phase, seconds=seconds)
 
+    def not_ready(self) -> list[str]:
+        return list(self.control_loop.snapshots.not_ready())
+
     def describe(self) -> str:
         points = {number: point.state.phase.value for number, point in self.control_loop.points.items()}
-        return f"{points}, faults {self.control_loop.faults}, {[m for m, _ in self.messages()]}"
+        return f"{points}, faults {self.control_loop.state.active_faults}, {[m for m, _ in self.messages()]}"
 
     async def charge(self, number: int = 1, *, card: str = CARD, **car: Any) -> None:
         """Plug a car in and charge with a card."""

@@ -69,7 +69,7 @@ async def test_two_points_with_samples_every_second_lose_none(bench: Bench, apar
     await bench.charge(2, card=FRIEND)
     first, second = (bench.control_loop.points[number].session for number in (1, 2))
     second.started_at = first.started_at + timedelta(seconds=2, milliseconds=apart_ms)
-    bench.control_loop.sampler.replan()
+    bench.control_loop.sampler.wake()
     await asyncio.sleep(2)
     OutboxMessage.objects.filter(kind="meter_sampled").delete()
     await asyncio.sleep(60)

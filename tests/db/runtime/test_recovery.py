@@ -111,13 +111,14 @@ async def test_nobody_is_served_before_the_past_is_settled(bench: Bench) -> None
     await bench.kill()
     await bench.start(wait=False)
     outcome, _ = await asyncio.gather(
-        bench.command(PresentTag(id_tag=FRIEND, connector_id=1)), bench.until(lambda: bench.control_loop.recovered)
+        bench.command(PresentTag(id_tag=FRIEND, connector_id=1)),
+        bench.until(lambda: bench.control_loop.state.recovered),
     )
     await asyncio.sleep(5)
 
     assert not outcome.succeeded
     assert bench.control_loop.points[1].state.phase == Phase.CHARGING
-    assert not bench.control_loop.journal_broken
+    assert not bench.control_loop.records.failed
 
 
 @in_virtual_time
@@ -127,7 +128,7 @@ async def test_a_car_that_stayed_plugged_in_is_never_told_as_a_free_point(bench:
     await bench.kill()
     told = len(bench.bells.sent)
     await bench.start(wait=False)
-    await bench.until(lambda: "starting" not in bench.control_loop.not_ready())
+    await bench.until(lambda: "starting" not in bench.not_ready())
 
     row = Connector.objects.get(number=1)
     assert row.status == "Preparing"
@@ -141,7 +142,7 @@ async def test_silent_devices_do_not_stop_the_start_of_the_station(bench: Bench)
     await bench.kill()
     bench.hall.controllers[1].silent = bench.hall.meters[1].silent = True
     await bench.start(wait=False)
-    await bench.until(lambda: bench.control_loop.recovered, seconds=30)
+    await bench.until(lambda: bench.control_loop.state.recovered, seconds=30)
 
     assert len(bench.messages("StopTransaction")) == 1
     await bench.charge(2, card=FRIEND)

@@ -86,7 +86,7 @@ async def test_a_thin_cable_sets_the_limit(bench: Bench) -> None:
     await bench.phase("charging")
 
     assert bench.hall.outlets[1].offered == 13_000
-    assert bench.control_loop.present_limits[1][0].source == "cable"
+    assert bench.control_loop.limits.present[1].effective.source == "cable"
 
 
 @in_virtual_time
@@ -413,14 +413,14 @@ async def test_a_car_that_stops_as_late_as_the_standard_allows_is_no_welded_cont
 @in_virtual_time
 async def test_a_station_fault_at_an_input_blocks_every_point(bench: Bench) -> None:
     bench.hall.io.faults = {0: frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})}
-    await bench.until(lambda: bench.control_loop.blocked)
+    await bench.until(lambda: bench.control_loop.state.blocked)
 
     assert (await bench.command(PresentTag(id_tag=CARD))).reason is Refusal.CONNECTOR_FAULTED
-    assert bench.control_loop.not_ready() == ["station_faulted"]
+    assert bench.not_ready() == ["station_faulted"]
     await bench.told("Faulted", number=0)
 
     bench.hall.io.faults = {}
-    await bench.until(lambda: not bench.control_loop.not_ready())
+    await bench.until(lambda: not bench.not_ready())
 
 
 @in_virtual_time
@@ -430,20 +430,20 @@ async def test_a_weak_signal_is_a_warning_that_needs_a_better_signal_to_go(bench
     for signal in (19, 25, 31):
         computer.signal = signal
         await asyncio.sleep(3)
-        told.append(FaultCode.WEAK_SIGNAL in bench.control_loop.active_faults)
+        told.append(FaultCode.WEAK_SIGNAL in bench.control_loop.state.active_faults)
 
     assert told == [True, True, False]
-    assert bench.control_loop.not_ready() == []
+    assert bench.not_ready() == []
 
 
 @in_virtual_time
 async def test_a_silent_reader_is_a_warning(bench: Bench) -> None:
     bench.hall.reader.silent = True
-    await bench.until(lambda: FaultCode.READER_FAILURE in bench.control_loop.active_faults)
+    await bench.until(lambda: FaultCode.READER_FAILURE in bench.control_loop.state.active_faults)
     assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
 
     bench.hall.reader.silent = False
-    await bench.until(lambda: not bench.control_loop.active_faults)
+    await bench.until(lambda: not bench.control_loop.state.active_faults)
 
 
 # --- availability
@@ -483,7 +483,7 @@ async def test_a_scheduled_change_survives_a_restart(bench: Bench) -> None:
     await bench.kill()
     await bench.start()
     assert bench.control_loop.points[1].scheduled_operative is False
-    assert bench.control_loop.operative is False
+    assert bench.control_loop.state.operative is False
     await bench.command(StopSession(connector_id=1))
     await bench.until(lambda: not bench.hall.outlets[1].available)
 
@@ -530,7 +530,7 @@ async def test_9_1_22_a_restart_that_fails_is_tried_again_before_it_is_reported(
     configure({"ResetRetries": "2"})
     bench.hall.computer.refuses = True
     await bench.command(Reset(hard=False))
-    await bench.until(lambda: FaultCode.RESET_FAILURE in bench.control_loop.active_faults, seconds=30)
+    await bench.until(lambda: FaultCode.RESET_FAILURE in bench.control_loop.state.active_faults, seconds=30)
     assert LogEntry.objects.filter(code="station.restart.failed").count() == 3
 
     await bench.command(Reset(hard=True))
@@ -538,4 +538,4 @@ async def test_9_1_22_a_restart_that_fails_is_tried_again_before_it_is_reported(
     bench.hall.computer.refuses = False
 
     await bench.until(lambda: bench.hall.computer.restarts == ["computer"], seconds=10)
-    assert FaultCode.RESET_FAILURE not in bench.control_loop.active_faults
+    assert FaultCode.RESET_FAILURE not in bench.control_loop.state.active_faults

@@ -298,7 +298,7 @@ async def test_a_backend_that_never_answers_does_not_freeze_the_station(bench: B
     await asyncio.sleep(1)
     bench.hall.outlets[1].unplug()
     await bench.phase("available")
-    await bench.until(lambda: not bench.control_loop.admission._judging, seconds=40)
+    await bench.until(lambda: not bench.control_loop.admission._undecided, seconds=40)
 
 
 @in_virtual_time

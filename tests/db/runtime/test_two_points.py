@@ -45,7 +45,7 @@ async def test_two_cars_share_the_mains(bench: Bench) -> None:
 
     assert bench.hall.outlets[1].current == 16_000
     assert bench.hall.highest_sum() <= 32_000
-    assert bench.control_loop.present_limits[2][0].source == "station_mains"
+    assert bench.control_loop.limits.present[2].effective.source == "station_mains"
 
 
 @in_virtual_time
@@ -90,7 +90,7 @@ async def test_a_station_profile_limits_the_sum(bench: Bench) -> None:
     await bench.until(lambda: bench.hall.outlets[2].current == 10_000)
 
     assert bench.hall.highest_sum() <= 20_000
-    assert bench.control_loop.present_limits[1][0].source == "charging_profile"
+    assert bench.control_loop.limits.present[1].effective.source == "charging_profile"
 
 
 @in_virtual_time

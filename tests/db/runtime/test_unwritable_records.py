@@ -43,11 +43,11 @@ async def test_the_station_takes_cards_again_when_records_can_be_written(bench: 
     bench.database.refuses = lambda verb: verb in {"begin_session", "log"}
     await bench.command(PresentTag(id_tag=CARD))
     await asyncio.sleep(3)
-    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.active_faults
-    assert "records_unwritable" in bench.control_loop.not_ready()
+    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.state.active_faults
+    assert "records_unwritable" in bench.not_ready()
 
     bench.database.refuses = None
-    await bench.until(lambda: not bench.control_loop.not_ready())
+    await bench.until(lambda: not bench.not_ready())
     assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
     await bench.phase("charging")
 
@@ -129,7 +129,7 @@ async def test_a_card_that_cannot_be_looked_up_is_refused(bench: Bench) -> None:
     assert outcome.reason is Refusal.RECORDS_UNWRITABLE
 
     bench.database.refuses = None
-    await bench.until(lambda: not bench.control_loop.not_ready())
+    await bench.until(lambda: not bench.not_ready())
     assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
 
 
@@ -168,5 +168,5 @@ async def test_the_control_loop_survives_a_database_that_is_away_for_a_while(ben
     bench.database.refuses = None
 
     await bench.until(lambda: bench.messages("StopTransaction"), seconds=60)
-    await bench.until(lambda: not bench.control_loop.not_ready())
+    await bench.until(lambda: not bench.not_ready())
     assert len(bench.messages("StartTransaction")) == len(bench.messages("StopTransaction")) == 1

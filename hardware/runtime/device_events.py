@@ -1,0 +1,100 @@
+"""What devices tell, and what becomes of it. The pollers call it; a poll waits until its news is dealt with."""
+
+from collections.abc import Mapping
+
+from hardware.runtime.admission import Admission
+from hardware.runtime.limits import LimitLoop
+from hardware.runtime.point import ChargingPoint
+from hardware.runtime.records import RecordStore
+from hardware.runtime.reservation_cache import ReservationCache
+from hardware.runtime.snapshot_publisher import SnapshotPublisher
+from hardware.runtime.start_responses import StartResponses
+from hardware.runtime.state import StationState
+from station import clock
+from station.domain.faults import CATALOGUE, FaultCode, Scope
+from station.domain.ports import StationInputs, TagReader
+from station.services import sessions
+
+
+class DeviceEvents:
+    """Passes on what controllers, meters, readers and inputs tell."""
+
+    def __init__(
+        self,
+        points: Mapping[int, ChargingPoint],
+        state: StationState,
+        records: RecordStore,
+        *,
+        limits: LimitLoop,
+        reservations: ReservationCache,
+        admission: Admission,
+        start_responses: StartResponses,
+        snapshots: SnapshotPublisher,
+    ) -> None:
+        self._points = points
+        self._state = state
+        self._records = records
+        self._limits = limits
+        self._reservations = reservations
+        self._admission = admission
+        self._start_responses = start_responses
+        self._snapshots = snapshots
+
+    # --- controllers and meters
+
+    def observed(self, point: ChargingPoint) -> None:
+        """Take a poll of the controller that the point has taken."""
+        if point.take_button_press():
+            self._admission.button_pressed(point)
+        self._snapshots.refresh_if_moved(point)
+
+    async def measured(self, point: ChargingPoint) -> None:
+        """Take a reading of the meter."""
+        self._snapshots.refresh_if_moved(point)
+        session = point.session
+        if session is None or point.reading is None:
+            return
+        if session.take_ceiling_reached(point.reading.import_energy):
+            await self._start_responses.stop_refused_session(point)
+        elif session.take_note_due():
+            await self.note_register(point)
+
+    async def note_register(self, point: ChargingPoint) -> None:
+        """Write the newest register of a session down, so that a power cut loses little."""
+        if point.session and point.reading:
+            await self._records.attempt(
+                sessions.note_meter, point.session.id, register=point.reading.import_energy, at=clock.now()
+            )
+
+    async def point_faults_changed(self, point: ChargingPoint) -> None:
+        """Withdraw or give back energy, and end reservations nobody can use."""
+        point.tell_changed()
+        await self._limits.apply()
+        await self._reservations.end_hopeless()
+
+    def station_faults(self, source: str, codes: frozenset[FaultCode]) -> None:
+        """Take what a device reports to be wrong with the station as a whole."""
+        self._state.set_faults(source, codes)
+
+    # --- readers and inputs
+
+    def tapped(self, uid: str, connector_id: int | None, reader: TagReader) -> None:
+        """Take a card held to a reader."""
+        self._admission.tapped(uid, connector_id, reader)
+
+    def reader_changed(self, connector_id: int | None, *, is_healthy: bool) -> None:
+        """Take whether a card reader works."""
+        codes = frozenset[FaultCode]() if is_healthy else frozenset({FaultCode.READER_FAILURE})
+        self._state.set_faults(f"reader {connector_id or 0}", codes)
+
+    async def inputs(self, inputs: StationInputs) -> None:
+        """Take a poll of the auxiliary contacts."""
+        by_place: dict[int, set[FaultCode]] = {number: set() for number in (0, *self._points)}
+        for number, codes in inputs.faults.items():
+            for code in codes:
+                place = 0 if CATALOGUE[code].scope is Scope.STATION else number
+                by_place.setdefault(place, set()).add(code)
+        self._state.set_faults("inputs", frozenset(by_place.pop(0)))
+        for number, point in self._points.items():
+            if point.set_faults("inputs", frozenset(by_place[number])):
+                await self.point_faults_changed(point)

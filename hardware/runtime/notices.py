@@ -1,0 +1,68 @@
+"""What other processes tell the control loop, and a look into the tables should such a message have been lost."""
+
+from typing import Any
+
+from django.db.models import Count, Max
+
+from hardware.runtime.authorizer import Authorizer
+from hardware.runtime.limits import LimitLoop
+from hardware.runtime.parameters import Parameters
+from hardware.runtime.records import RecordStore
+from hardware.runtime.sampler import Sampler
+from hardware.runtime.start_responses import StartResponses
+from station.models import ChargingProfileRow
+from station.services import configuration
+
+
+class Notices:
+    """Takes messages, and finds what they were about without them."""
+
+    def __init__(
+        self,
+        records: RecordStore,
+        *,
+        parameters: Parameters,
+        limits: LimitLoop,
+        sampler: Sampler,
+        authorizer: Authorizer,
+        start_responses: StartResponses,
+    ) -> None:
+        self._records = records
+        self._parameters = parameters
+        self._limits = limits
+        self._sampler = sampler
+        self._authorizer = authorizer
+        self._start_responses = start_responses
+        self._configuration: configuration.Watch | None = None
+        self._profiles: object = None
+
+    async def take(self, kind: str, data: dict[str, Any]) -> None:
+        """Take a message of another process."""
+        match kind:
+            case "authorized":
+                self._authorizer.answered(data)
+            case "start_answered":
+                await self._start_responses.take(data)
+            case "configuration" | "profiles":
+                await self._reload()
+
+    async def catch_up(self) -> None:
+        """Apply what other processes wrote, should their message have been lost."""
+        if await self._records.attempt(self._has_news):
+            await self._reload()
+        await self._start_responses.catch_up()
+
+    async def _reload(self) -> None:
+        await self._parameters.load()
+        await self._limits.load()
+        self._sampler.wake()
+        await self._limits.apply()
+
+    def _has_news(self) -> bool:
+        if self._configuration is None:
+            self._configuration = configuration.Watch()
+        changed = bool(self._configuration.changes())
+        profiles = ChargingProfileRow.objects.aggregate(Count("id"), Max("id"), Max("installed_at"))
+        changed |= self._profiles is not None and profiles != self._profiles
+        self._profiles = profiles
+        return changed

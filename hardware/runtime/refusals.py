@@ -1,0 +1,33 @@
+"""Refused starts: told in the event log, and kept at hand for displays."""
+
+from collections.abc import Iterable, Mapping
+
+from hardware.runtime.records import RecordStore
+from station import clock
+from station.domain.commands import Outcome
+from station.domain.snapshot import RefusalSnapshot
+from station.services import event_log
+
+_SHOWN_CHARACTERS = 4
+
+
+class Refusals:
+    """Remembers the newest refusal at each charging point."""
+
+    def __init__(self, records: RecordStore) -> None:
+        self._records = records
+        self._newest: dict[int, RefusalSnapshot] = {}
+
+    @property
+    def newest(self) -> Mapping[int, RefusalSnapshot]:
+        """The newest refusal at each charging point, since the start of this process."""
+        return self._newest
+
+    async def note(self, id_tag: str, outcome: Outcome, numbers: Iterable[int]) -> None:
+        """Explain a refused start at the points that could have been meant; the page and the reader show it."""
+        reason, at = outcome.reason.value if outcome.reason else "", clock.now()
+        for number in numbers:
+            self._newest[number] = RefusalSnapshot(at=at, id_tag=id_tag, reason=reason)
+        await self._records.attempt(
+            event_log.log, "start.refused", at=at, id_tag=id_tag[:_SHOWN_CHARACTERS], reason=reason, **outcome.data
+        )

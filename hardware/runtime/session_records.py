@@ -1,0 +1,145 @@
+"""Where both ends of a session are written: the record and its StartTransaction or StopTransaction, in one commit.
+
+What is queued is the fact; it becomes the message when it is sent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from django.db import DatabaseError, IntegrityError
+
+from hardware.runtime.parameters import Parameters
+from hardware.runtime.records import RecordStore, RecordUnwritableError
+from hardware.runtime.session import RunningSession
+from hardware.runtime.wake_ups import WakeUps
+from station import clock
+from station.domain.connector import Permission
+from station.domain.meter_values import MeterValue, ReadingContext, Sample, meter_value
+from station.domain.ports import MeterReading
+from station.domain.units import PAUSE, WattHour
+from station.services import sessions
+
+
+class UsedReservations(Protocol):
+    """Knows which reservation a session redeems."""
+
+    def reservation_used(self, number: int, id_tag: str, parent_id_tag: str) -> int | None:
+        """Return the reservation that a session of this card at this point redeems."""
+
+
+class Reloadable(Protocol):
+    """Something that comes and goes with a session: the profiles of its own, the reservation it used."""
+
+    async def reload(self) -> None:
+        """Read it anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionEnd:
+    """Everything a session is closed with. Writing it twice closes the session once."""
+
+    session: RunningSession
+    reason: str
+    id_tag: str
+    at: datetime
+    register: WattHour
+    values: MeterValue | None
+
+
+class SessionRecords:
+    """Writes the two ends of sessions."""
+
+    def __init__(
+        self,
+        records: RecordStore,
+        parameters: Parameters,
+        wake_ups: WakeUps,
+        *,
+        reservations: UsedReservations,
+        dependents: Sequence[Reloadable],
+    ) -> None:
+        self._records = records
+        self._parameters = parameters
+        self._wake_ups = wake_ups
+        self._reservations = reservations
+        self._dependents = dependents
+
+    async def begin(self, number: int, permission: Permission, reading: MeterReading) -> RunningSession:
+        """Write a session and its StartTransaction; raises RecordUnwritableError."""
+        # A card may have waited for its car while reservations came and went, or at another point.
+        used = self._reservations.reservation_used(number, permission.id_tag, permission.parent_id_tag)
+        permission = replace(permission, reservation_id=used)
+        at = clock.now()
+        sample = Sample(at=at, reading=reading, context=ReadingContext.TRANSACTION_BEGIN, offered=PAUSE)
+        try:
+            row = await self._records.execute(
+                sessions.begin_session,
+                connector_id=number,
+                permission=permission,
+                meter=reading.import_energy,
+                at=at,
+                begin=self._values(sample),
+            )
+        except (DatabaseError, IntegrityError, OSError) as error:
+            raise RecordUnwritableError(str(error)) from error
+        self._wake_ups.outbox_changed()
+        return RunningSession.of(row)
+
+    def end_of(
+        self, session: RunningSession, *, reason: str, id_tag: str, at: datetime, reading: MeterReading | None
+    ) -> SessionEnd:
+        """Return what a session is closed with, given its final reading."""
+        values: MeterValue | None = None
+        if reading is not None:
+            sample = Sample(at=clock.now(), reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
+            values = self._values(sample)
+        return SessionEnd(
+            session=session,
+            reason=reason,
+            id_tag=id_tag,
+            at=at,
+            register=WattHour((reading.import_energy if reading else 0) or session.meter_start_wh),
+            values=values,
+        )
+
+    async def end(self, end: SessionEnd) -> bool:
+        """Write the end of a session and its StopTransaction; return whether it is written."""
+        try:
+            await self._records.execute(
+                sessions.end_session,
+                end.session.id,
+                reason=end.reason,
+                id_tag=end.id_tag,
+                at=end.at,
+                meter=end.register,
+                end=end.values,
+            )
+        except (DatabaseError, OSError) as error:
+            self._records.report_failure(error)
+            return False
+        self._wake_ups.outbox_changed()
+        return True
+
+    async def close_interrupted(self, session_id: int, *, reason: str, at: datetime, register: WattHour) -> None:
+        """Close a session that a restart found and that cannot go on."""
+        reading = MeterReading(read_at_s=clock.monotonic_s(), import_energy=register)
+        sample = Sample(at=at, reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
+        await self._records.attempt(
+            sessions.end_session,
+            session_id,
+            reason=reason,
+            id_tag="",
+            at=at,
+            meter=register,
+            end=self._values(sample),
+        )
+
+    async def reload_dependents(self) -> None:
+        """Read anew what comes and goes with a session."""
+        for dependent in self._dependents:
+            await dependent.reload()
+
+    def _values(self, sample: Sample) -> MeterValue | None:
+        return meter_value(sample, self._parameters.meter_schedule.stop_both)

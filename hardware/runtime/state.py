@@ -1,0 +1,113 @@
+"""What is known of the station as a whole, and who has to hear when it, or a charging point, has changed."""
+
+import asyncio
+from datetime import datetime
+from typing import Protocol
+
+from station.domain.faults import CATALOGUE, FaultCode
+
+
+class PointListener(Protocol):
+    """Whoever depends on the present of a charging point. Called at once, so it only takes note."""
+
+    def point_changed(self, number: int) -> None:
+        """Take note that phase, session, limit, availability or faults of a charging point have changed."""
+
+
+class StationListener(Protocol):
+    """Whoever depends on the present of the station as a whole. Called at once, so it only takes note."""
+
+    def station_changed(self) -> None:
+        """Take note that faults or availability of the station have changed."""
+
+
+class Changes:
+    """Passes changes on to those who depend on them, in their order here."""
+
+    def __init__(self) -> None:
+        self._of_points: tuple[PointListener, ...] = ()
+        self._of_station: tuple[StationListener, ...] = ()
+
+    def listen(self, *, points: tuple[PointListener, ...], station: tuple[StationListener, ...]) -> None:
+        """Take those who want to hear."""
+        self._of_points, self._of_station = points, station
+
+    def point_changed(self, number: int) -> None:
+        """Tell that a charging point has changed."""
+        for listener in self._of_points:
+            listener.point_changed(number)
+
+    def station_changed(self) -> None:
+        """Tell that the station as a whole has changed."""
+        for listener in self._of_station:
+            listener.station_changed()
+
+
+class StationState:
+    """Faults, availability and readiness of the station; its charging points have their own."""
+
+    def __init__(self, changes: Changes, *, started_at: datetime) -> None:
+        self.started_at = started_at
+        self._changes = changes
+        self._faults: dict[str, frozenset[FaultCode]] = {}
+        self._operative = True
+        self._recovery_is_over = asyncio.Event()
+        self._statuses_are_written = False
+
+    @property
+    def operative(self) -> bool:
+        """Whether the station as a whole is in service."""
+        return self._operative
+
+    def set_operative(self, *, operative: bool) -> None:
+        """Take the station into or out of service."""
+        self._operative = operative
+        self._changes.station_changed()
+
+    # --- faults
+
+    @property
+    def active_faults(self) -> frozenset[FaultCode]:
+        """All faults of the station as a whole."""
+        return frozenset[FaultCode]().union(*self._faults.values())
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a fault puts the whole station out of order."""
+        return any(CATALOGUE[code].faulted for code in self.active_faults)
+
+    def faults_from(self, source: str) -> frozenset[FaultCode]:
+        """Return what one source has reported."""
+        return self._faults.get(source, frozenset())
+
+    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> None:
+        """Take what one source reports to be wrong with the station; it replaces what the source reported before."""
+        if self.faults_from(source) == codes:
+            return
+        self._faults[source] = codes
+        self._changes.station_changed()
+
+    # --- the start
+
+    @property
+    def recovered(self) -> bool:
+        """Whether every session of before is resumed or closed, so that hardware may be commanded."""
+        return self._recovery_is_over.is_set()
+
+    @property
+    def started(self) -> bool:
+        """Whether the station has recovered and the statuses in the table are those of now."""
+        return self.recovered and self._statuses_are_written
+
+    def end_recovery(self) -> None:
+        """Let commands and cards in."""
+        self._recovery_is_over.set()
+
+    async def until_recovered(self) -> None:
+        """Wait until the past is settled; cards and commands of before would meet points that look free."""
+        await self._recovery_is_over.wait()
+
+    def first_statuses_are_written(self) -> None:
+        """Note that the statuses in the table are those of now."""
+        self._statuses_are_written = True
+        self._changes.station_changed()

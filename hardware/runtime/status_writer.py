@@ -1,0 +1,130 @@
+"""The status of every connector: found from the present, written to its row, told to the OCPP process, in order."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.db import DatabaseError
+from django.utils import translation
+
+from hardware.runtime.point import ChargingPoint
+from hardware.runtime.records import RecordStore
+from hardware.runtime.state import StationState
+from hardware.runtime.wake_ups import WakeUps
+from station import clock
+from station.domain.faults import FaultCode, worst
+from station.services import connectors
+from station.services.connectors import StatusRecord
+from station.ui import words
+
+MAX_INFO = 50
+WRITE_AGAIN_S = 1.0
+
+
+def record_of_point(point: ChargingPoint, at: datetime) -> StatusRecord:
+    """Describe a charging point."""
+    return _record(
+        point.number,
+        status=point.ocpp_status,
+        codes=point.active_faults,
+        info=point.finishing_info if point.ocpp_status == "Finishing" else "",
+        at=at,
+        phase=point.state.phase.value,
+        phase_since=point.phase_since,
+    )
+
+
+def record_of_station(state: StationState, at: datetime) -> StatusRecord:
+    """Describe the station as a whole (OCPP connector 0)."""
+    return _record(
+        0,
+        status="Faulted" if state.blocked else "Available" if state.operative else "Unavailable",
+        codes=state.active_faults,
+        info="",
+        at=at,
+        phase="station",
+        phase_since=state.started_at,
+    )
+
+
+def _record(
+    number: int,
+    *,
+    status: str,
+    codes: frozenset[FaultCode],
+    info: str,
+    at: datetime,
+    phase: str,
+    phase_since: datetime,
+) -> StatusRecord:
+    kind = worst(codes)
+    return StatusRecord(
+        number=number,
+        phase=phase,
+        phase_since=phase_since,
+        status=status,
+        error_code=kind.ocpp_error_code if kind else "NoError",
+        info=(_fault_info(kind.code) if kind else info)[:MAX_INFO],
+        vendor_error_code=(kind.vendor_error_code or "") if kind else "",
+        faults=tuple(sorted(code.value for code in codes)),
+        at=at,
+    )
+
+
+def _fault_info(code: FaultCode) -> str:
+    # The backend's people read English, whatever language a page on the laptop has.
+    with translation.override("en"):
+        return str(words.FAULTS[code])
+
+
+class StatusWriter:
+    """Writes statuses in the order they came about."""
+
+    def __init__(
+        self, points: Mapping[int, ChargingPoint], state: StationState, records: RecordStore, wake_ups: WakeUps
+    ) -> None:
+        self._points = points
+        self._state = state
+        self._records = records
+        self._wake_ups = wake_ups
+        self._queue: asyncio.Queue[StatusRecord] = asyncio.Queue()
+        self._last: dict[int, StatusRecord] = {}
+
+    def point_changed(self, number: int) -> None:
+        """Have the status of a charging point written, if it is another one."""
+        self._take(record_of_point(self._points[number], clock.now()))
+
+    def station_changed(self) -> None:
+        """Have the status of the station written, if it is another one."""
+        self._take(record_of_station(self._state, clock.now()))
+
+    def _take(self, record: StatusRecord) -> None:
+        last = self._last.get(record.number)
+        if last is not None and _durable(last) == _durable(record):
+            return
+        self._last[record.number] = record
+        self._queue.put_nowait(record)
+
+    async def run(self) -> None:
+        """Write and tell for ever, one after the other."""
+        while True:
+            record = await self._queue.get()
+            revision = await self._write(record)
+            await self._wake_ups.status_changed(record, revision)
+            self._queue.task_done()
+
+    async def _write(self, record: StatusRecord) -> int:
+        while True:
+            try:
+                return await self._records.execute(connectors.store_status, record)
+            except DatabaseError as error:
+                self._records.report_failure(error)
+                await asyncio.sleep(WRITE_AGAIN_S)
+
+    async def all_written(self) -> None:
+        """Wait until every status so far is in the table."""
+        await self._queue.join()
+
+
+def _durable(record: StatusRecord) -> tuple[object, ...]:
+    return (*record.told, record.phase, record.faults)

@@ -1,0 +1,219 @@
+"""The present of the station as its processes show it to one another: pages, display, Modbus and log read these types.
+
+A snapshot travels as JSON. What cannot be read, because another version of the software wrote it, decodes to None.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from datetime import datetime
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+_Snapshot = TypeVar("_Snapshot")
+Phases = tuple[int | None, int | None, int | None]
+NO_PHASES: Phases = (None, None, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionSnapshot:
+    """The running session. `energy_wh`: what it has drawn so far."""
+
+    id: int
+    id_tag: str
+    origin: str
+    started_at: datetime
+    meter_start_wh: int
+    energy_wh: int
+    transaction_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedSessionSnapshot:
+    """The last session that has ended here. `reason` is an OCPP 1.6 Reason."""
+
+    id: int
+    id_tag: str
+    started_at: datetime
+    ended_at: datetime
+    energy_wh: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusalSnapshot:
+    """The last start that was refused here; `reason` is a `commands.Refusal`."""
+
+    at: datetime
+    id_tag: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingCardSnapshot:
+    """A card that was accepted and waits for its car; `until` None: for ever."""
+
+    id_tag: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReservationSnapshot:
+    """The reservation that holds."""
+
+    reservation_id: int
+    id_tag: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerSnapshot:
+    """The controller board; `ok` None: nobody can say."""
+
+    ok: bool | None = None
+    model: str = ""
+    serial: str = ""
+    hardware_id: str = ""
+    firmware: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterSnapshot:
+    """The energy meter; `ok` None: nobody can say."""
+
+    ok: bool | None = None
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    public_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointSnapshot:
+    """One charging point; None: the device cannot say, or has not said yet.
+
+    `phase` is a `connector.Phase`, `status` and `error_code` are OCPP's, `faults` are codes of the fault catalogue.
+    `offered_ma` is what the pilot signals, `limit_ma` what it may, `limit_source` which of the `limits` sets it.
+    """
+
+    number: int
+    status: str
+    phase: str | None = None
+    phase_since: datetime | None = None
+    error_code: str = "NoError"
+    faults: tuple[str, ...] = ()
+    operative: bool = True
+    scheduled_operative: bool | None = None
+    plugged: bool | None = None
+    pilot: str | None = None
+    pwm: bool | None = None
+    locked: bool | None = None
+    contactor: bool | None = None
+    cable_ma: int | None = None
+    offered_ma: int | None = None
+    limit_ma: int | None = None
+    limit_source: str | None = None
+    limits: dict[str, int] = field(default_factory=dict)
+    energy_wh: int | None = None
+    power_w: int | None = None
+    voltages_mv: Phases = NO_PHASES
+    currents_ma: Phases = NO_PHASES
+    frequency_mhz: int | None = None
+    reading_at: datetime | None = None
+    reading_age_ms: int | None = None
+    session: SessionSnapshot | None = None
+    waiting_card: WaitingCardSnapshot | None = None
+    reservation: ReservationSnapshot | None = None
+    last_session: FinishedSessionSnapshot | None = None
+    last_refusal: RefusalSnapshot | None = None
+    controller: ControllerSnapshot = ControllerSnapshot()
+    meter: MeterSnapshot = MeterSnapshot()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareSnapshot:
+    """Everything the control loop knows. `not_ready` says why the station cannot charge; empty: it can."""
+
+    revision: int
+    at: datetime
+    not_ready: tuple[str, ...]
+    status: str
+    faults: tuple[str, ...]
+    mains_ma: int
+    reader_ok: bool
+    points: tuple[PointSnapshot, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether the station can charge."""
+        return not self.not_ready
+
+    def point(self, number: int) -> PointSnapshot | None:
+        """Return one charging point."""
+        return next((each for each in self.points if each.number == number), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSnapshot:
+    """How the connection to the backend stands. `registration` is a `registration.Phase`; `outbox` None: unknown."""
+
+    connected: bool
+    registration: str
+    url: str = ""
+    identity: str = ""
+    since: datetime | None = None
+    last_error: str = ""
+    outbox: int | None = None
+
+
+# --- the JSON form
+
+
+def encode(snapshot: HardwareSnapshot | BackendSnapshot) -> str:
+    """Return the JSON text."""
+    return json.dumps(asdict(snapshot), default=datetime.isoformat, separators=(",", ":"))
+
+
+def decode(kind: type[_Snapshot], text: str | bytes | None) -> _Snapshot | None:
+    """Read the JSON text of a snapshot; None when there is none, or when it is of another version."""
+    if not text:
+        return None
+    try:
+        found = _read(kind, json.loads(text))
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, kind) else None
+
+
+@cache
+def _fields(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind)}
+
+
+def _read(kind: Any, value: Any) -> Any:
+    """Read a JSON value as a type; raises ValueError, KeyError or TypeError when it is none."""
+    if get_origin(kind) is UnionType:
+        if value is None and NoneType in get_args(kind):
+            return None
+        (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    if is_dataclass(kind) and isinstance(kind, type):
+        return kind(**{name: _read(hint, value[name]) for name, hint in _fields(kind).items()})
+    if get_origin(kind) is tuple:
+        return _read_tuple(get_args(kind), value)
+    if get_origin(kind) is dict:
+        return {str(name): _read(get_args(kind)[1], each) for name, each in value.items()}
+    if kind is datetime:
+        return datetime.fromisoformat(value)
+    # No isinstance: True would pass for a number.
+    if type(value) is not kind:
+        raise TypeError(value)
+    return value
+
+
+def _read_tuple(kinds: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise TypeError(values)
+    if kinds[1:] == (Ellipsis,):
+        return tuple(_read(kinds[0], each) for each in values)
+    return tuple(_read(kind, each) for kind, each in zip(kinds, values, strict=True))
