@@ -46,6 +46,8 @@ class Card(models.Model):
     objects = CardQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("card")
+        verbose_name_plural = _("cards")
         indexes: ClassVar = [models.Index(fields=["deleted_at"])]
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class UserProfile(models.Model):
@@ -19,7 +20,8 @@ class UserProfile(models.Model):
     password_changed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "user profile"
+        verbose_name = _("user settings")
+        verbose_name_plural = _("user settings")
 
     def __str__(self) -> str:
         return f"profile of {self.user}"
@@ -48,7 +50,8 @@ class SignInDelay(models.Model):
     blocked_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "sign-in delay"
+        verbose_name = _("failed log-in")
+        verbose_name_plural = _("failed log-ins")
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["account", "address"], name="one_delay_per_account_and_address"),
         ]

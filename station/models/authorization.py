@@ -1,6 +1,7 @@
 """What the backend has said about cards before (OCPP 1.6 section 3.5.1)."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
 
@@ -15,7 +16,8 @@ class CachedAuthorization(models.Model):
     updated_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        verbose_name = "cached authorization"
+        verbose_name = _("cached authorization")
+        verbose_name_plural = _("cached authorizations")
 
     def __str__(self) -> str:
         return f"{self.id_tag}: {self.status}"

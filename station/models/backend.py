@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class OutboxStatus(models.TextChoices):
@@ -35,7 +36,8 @@ class OutboxMessage(models.Model):
     last_error = models.CharField(max_length=200, default="", blank=True)
 
     class Meta:
-        verbose_name = "outbox message"
+        verbose_name = _("message for the backend")
+        verbose_name_plural = _("messages for the backend")
         indexes: ClassVar = [models.Index(fields=["status", "id"])]
 
     def __str__(self) -> str:
@@ -52,7 +54,8 @@ class SecurityEvent(models.Model):
     delivered_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "security event"
+        verbose_name = _("security event")
+        verbose_name_plural = _("security events")
         indexes: ClassVar = [models.Index(fields=["critical", "delivered_at"])]
 
     def __str__(self) -> str:
@@ -77,6 +80,8 @@ class BackendState(models.Model):
     memory = models.JSONField(default=dict, blank=True)
 
     class Meta:
+        verbose_name = _("state of the backend link")
+        verbose_name_plural = _("state of the backend link")
         constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="one_backend_state")]
 
     def __str__(self) -> str:

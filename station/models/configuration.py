@@ -1,6 +1,7 @@
 """Configuration values that deviate from their default."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class ConfigurationValue(models.Model):
@@ -11,7 +12,8 @@ class ConfigurationValue(models.Model):
     changed_at = models.DateTimeField()
 
     class Meta:
-        verbose_name = "configuration value"
+        verbose_name = _("changed configuration key")
+        verbose_name_plural = _("changed configuration keys")
 
     def __str__(self) -> str:
         return self.key

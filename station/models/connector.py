@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Connector(models.Model):
@@ -35,6 +36,8 @@ class Connector(models.Model):
     controller_firmware = models.CharField(max_length=64, default="", blank=True)
 
     class Meta:
+        verbose_name = _("charging point")
+        verbose_name_plural = _("charging points")
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(number__lte=2), name="connector_number_is_0_to_2"),
         ]

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class LogEntry(models.Model):
@@ -18,7 +19,8 @@ class LogEntry(models.Model):
     cleared_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name_plural = "log entries"
+        verbose_name = _("event log entry")
+        verbose_name_plural = _("event log")
         indexes: ClassVar = [models.Index(fields=["at"]), models.Index(fields=["code", "cleared_at"])]
 
     def __str__(self) -> str:
@@ -37,7 +39,8 @@ class AuditEntry(models.Model):
     reason = models.CharField(max_length=80, default="", blank=True)
 
     class Meta:
-        verbose_name_plural = "audit entries"
+        verbose_name = _("command given")
+        verbose_name_plural = _("commands given")
         indexes: ClassVar = [models.Index(fields=["at"])]
 
     def __str__(self) -> str:

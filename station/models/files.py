@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class FileJob(models.Model):
@@ -25,6 +26,8 @@ class FileJob(models.Model):
     data = models.JSONField(default=dict, blank=True)
 
     class Meta:
+        verbose_name = _("file transfer")
+        verbose_name_plural = _("file transfers")
         indexes: ClassVar = [models.Index(fields=["kind", "finished_at"])]
 
     def __str__(self) -> str:
@@ -47,7 +50,8 @@ class TrustedCertificate(models.Model):
     confirmed = models.BooleanField(default=False)
 
     class Meta:
-        verbose_name = "trusted certificate"
+        verbose_name = _("certificate")
+        verbose_name_plural = _("certificates")
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["kind", "fingerprint"], name="one_certificate_per_kind_and_fingerprint"),
         ]

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
 
@@ -25,7 +26,8 @@ class ChargingProfileRow(models.Model):
     installed_at = models.DateTimeField()
 
     class Meta:
-        verbose_name = "charging profile"
+        verbose_name = _("charging profile")
+        verbose_name_plural = _("charging profiles")
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["connector_id", "purpose", "stack_level"], name="one_profile_per_purpose_level_and_connector"
@@ -46,7 +48,8 @@ class ReservationRow(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
-        verbose_name = "reservation"
+        verbose_name = _("reservation")
+        verbose_name_plural = _("reservations")
 
     def __str__(self) -> str:
         return f"reservation {self.reservation_id} on connector {self.connector_id} for {self.id_tag}"

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
 
@@ -51,7 +52,8 @@ class ChargingSession(models.Model):
     objects = SessionQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "charging session"
+        verbose_name = _("charging session")
+        verbose_name_plural = _("charging sessions")
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["connector_id"], condition=Q(stopped_at=None), name="one_running_session_per_connector"
@@ -98,6 +100,8 @@ class MeterSample(models.Model):
     signed = models.JSONField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("meter value")
+        verbose_name_plural = _("meter values")
         indexes: ClassVar = [models.Index(fields=["session", "at"])]
 
     def __str__(self) -> str:

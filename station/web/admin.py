@@ -6,17 +6,17 @@ login page, which delays guesses.
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin import AdminSite, ModelAdmin, register
 from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from station import clock, models
 from station.services import event_log
-from station.web.record_names import RECORD_NAMES
 from whitelist.models import Card
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ class StationAdminSite(AdminSite):
         return redirect("profile")
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """List all tables together under the names people know them by."""
+        """List all tables together: people do not think in applications."""
         apps = super().get_app_list(request, app_label)
-        tables = [table | {"name": str(RECORD_NAMES[table["model"]])} for app in apps for table in app["models"]]
         if not apps:
             return []
+        tables = [table for app in apps for table in app["models"]]
         tables.sort(key=lambda table: str(table["name"]))
         return [apps[0] | {"name": str(self.index_title), "app_url": reverse("admin:index"), "models": tables}]
 
@@ -54,7 +54,7 @@ class StationAdminSite(AdminSite):
 site = StationAdminSite(name="admin")
 
 
-class Record(_Rows):
+class ReadOnlyAdmin(_Rows):
     """Rows to look at."""
 
     show_full_result_count = False
@@ -63,16 +63,14 @@ class Record(_Rows):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Head the list with its name."""
-        name = RECORD_NAMES[self.model]
-        context = {"title": name, "record_name": name} | (extra_context or {})
+        context = {"title": capfirst(self.opts.verbose_name_plural)} | (extra_context or {})
         return super().changelist_view(request, context)
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
         """Head a row with the name of its list."""
-        name = RECORD_NAMES[self.model]
-        context = {"title": name, "record_name": name} | (extra_context or {})
+        context = {"title": capfirst(self.opts.verbose_name_plural)} | (extra_context or {})
         return super().changeform_view(request, object_id, form_url, context)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
@@ -88,14 +86,16 @@ class Record(_Rows):
         return False
 
 
-class Connectors(Record):
+@register(models.Connector, site=site)
+class ConnectorAdmin(ReadOnlyAdmin):
     """Charging points."""
 
     list_display = ("number", "phase", "status", "error_code", "operative", "status_at", "meter_serial")
     ordering = ("number",)
 
 
-class Sessions(Record):
+@register(models.ChargingSession, site=site)
+class ChargingSessionAdmin(ReadOnlyAdmin):
     """Charging sessions: what the driver is billed for."""
 
     list_display = (
@@ -114,7 +114,8 @@ class Sessions(Record):
     ordering = ("-id",)
 
 
-class Samples(Record):
+@register(models.MeterSample, site=site)
+class MeterSampleAdmin(ReadOnlyAdmin):
     """Meter values of sessions."""
 
     list_display = ("id", "session", "at", "context")
@@ -123,7 +124,8 @@ class Samples(Record):
     ordering = ("-id",)
 
 
-class Outbox(Record):
+@register(models.OutboxMessage, site=site)
+class OutboxMessageAdmin(ReadOnlyAdmin):
     """Messages owed to the backend."""
 
     list_display = ("id", "kind", "status", "session", "at", "attempts", "next_attempt_at", "last_error")
@@ -133,7 +135,8 @@ class Outbox(Record):
     ordering = ("-id",)
 
 
-class Log(Record):
+@register(models.LogEntry, site=site)
+class LogEntryAdmin(ReadOnlyAdmin):
     """The event log."""
 
     list_display = ("at", "code", "connector_id", "data", "cleared_at")
@@ -142,7 +145,8 @@ class Log(Record):
     ordering = ("-id",)
 
 
-class Audit(Record):
+@register(models.AuditEntry, site=site)
+class AuditEntryAdmin(ReadOnlyAdmin):
     """Who wanted what."""
 
     list_display = ("at", "origin", "actor", "command", "data", "outcome", "reason")
@@ -151,7 +155,8 @@ class Audit(Record):
     ordering = ("-id",)
 
 
-class SecurityEvents(Record):
+@register(models.SecurityEvent, site=site)
+class SecurityEventAdmin(ReadOnlyAdmin):
     """The security log."""
 
     list_display = ("at", "type", "tech_info", "critical", "delivered_at")
@@ -159,7 +164,8 @@ class SecurityEvents(Record):
     ordering = ("-id",)
 
 
-class Profiles(Record):
+@register(models.ChargingProfileRow, site=site)
+class ChargingProfileRowAdmin(ReadOnlyAdmin):
     """Charging profiles of the backend."""
 
     list_display = ("connector_id", "purpose", "stack_level", "profile_id", "session", "installed_at")
@@ -168,14 +174,16 @@ class Profiles(Record):
     ordering = ("connector_id", "purpose", "stack_level")
 
 
-class Reservations(Record):
+@register(models.ReservationRow, site=site)
+class ReservationRowAdmin(ReadOnlyAdmin):
     """Reservations of the backend."""
 
     list_display = ("reservation_id", "connector_id", "id_tag", "expires_at")
     ordering = ("expires_at",)
 
 
-class ConfigurationValues(Record):
+@register(models.ConfigurationValue, site=site)
+class ConfigurationValueAdmin(ReadOnlyAdmin):
     """Configuration keys that deviate from their default; secrets stay out of sight."""
 
     list_display = ("key", "changed_at")
@@ -184,7 +192,8 @@ class ConfigurationValues(Record):
     ordering = ("key",)
 
 
-class Backend(Record):
+@register(models.BackendState, site=site)
+class BackendStateAdmin(ReadOnlyAdmin):
     """What the backend link remembers."""
 
     list_display = ("accepted_by", "registration", "connected", "list_version", "changed_at")
@@ -192,7 +201,8 @@ class Backend(Record):
     exclude = ("memory",)
 
 
-class Files(Record):
+@register(models.FileJob, site=site)
+class FileJobAdmin(ReadOnlyAdmin):
     """Diagnostics and updates the backend has asked for. The request is hidden: its address may hold a password."""
 
     list_display = ("id", "kind", "status", "step", "attempts", "created_at", "finished_at")
@@ -201,7 +211,8 @@ class Files(Record):
     ordering = ("-id",)
 
 
-class Certificates(Record):
+@register(models.TrustedCertificate, site=site)
+class TrustedCertificateAdmin(ReadOnlyAdmin):
     """Certificates the station trusts."""
 
     list_display = ("kind", "subject", "issuer", "not_before", "not_after", "confirmed")
@@ -210,7 +221,8 @@ class Certificates(Record):
     ordering = ("kind", "subject")
 
 
-class Cache(Record):
+@register(models.CachedAuthorization, site=site)
+class CachedAuthorizationAdmin(ReadOnlyAdmin):
     """What the backend has said about cards; an entry may be forgotten, the backend is asked again then."""
 
     list_display = ("id_tag", "status", "parent_id_tag", "expires_at", "updated_at")
@@ -223,7 +235,8 @@ class Cache(Record):
         return bool(request.user.is_staff)
 
 
-class Cards(Record):
+@register(Card, site=site)
+class CardAdmin(ReadOnlyAdmin):
     """The whitelist. Editing belongs to the Users page, which knows the rules of the list."""
 
     list_display = ("uid", "authorization", "group", "expires_at", "source", "deleted_at")
@@ -232,7 +245,8 @@ class Cards(Record):
     ordering = ("uid",)
 
 
-class Users(Record):
+@register(User, site=site)
+class UserAdmin(ReadOnlyAdmin):
     """People who can sign in; the password's hash is not shown."""
 
     list_display = ("username", "is_active", "is_staff", "last_login")
@@ -240,7 +254,8 @@ class Users(Record):
     ordering = ("username",)
 
 
-class UserProfiles(Record):
+@register(models.UserProfile, site=site)
+class UserProfileAdmin(ReadOnlyAdmin):
     """Settings of users."""
 
     list_display = ("user", "expert", "must_change_password", "password_changed_at")
@@ -248,7 +263,8 @@ class UserProfiles(Record):
     ordering = ("user",)
 
 
-class Delays(Record):
+@register(models.SignInDelay, site=site)
+class SignInDelayAdmin(ReadOnlyAdmin):
     """Failed attempts to sign in. Deleting a row lets that address try again at once, and stands in the event log."""
 
     list_display = ("account", "address", "failures", "failed_at", "blocked_until")
@@ -262,26 +278,3 @@ class Delays(Record):
         """Delete the row and say who did it."""
         event_log.log("sign_in.delay_lifted", at=clock.now(), actor=request.user.get_username(), address=obj.address)
         super().delete_model(request, obj)
-
-
-for model, options in (
-    (models.Connector, Connectors),
-    (models.ChargingSession, Sessions),
-    (models.MeterSample, Samples),
-    (models.OutboxMessage, Outbox),
-    (models.LogEntry, Log),
-    (models.AuditEntry, Audit),
-    (models.SecurityEvent, SecurityEvents),
-    (models.ChargingProfileRow, Profiles),
-    (models.ReservationRow, Reservations),
-    (models.ConfigurationValue, ConfigurationValues),
-    (models.BackendState, Backend),
-    (models.FileJob, Files),
-    (models.TrustedCertificate, Certificates),
-    (models.CachedAuthorization, Cache),
-    (models.UserProfile, UserProfiles),
-    (models.SignInDelay, Delays),
-    (Card, Cards),
-    (User, Users),
-):
-    site.register(model, options)
