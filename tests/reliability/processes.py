@@ -19,7 +19,6 @@ from asgiref.sync import AsyncToSync
 from celery import Celery
 from redis.exceptions import RedisError
 
-from hardware.runtime import recovery
 from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.heartbeat import LoopHeartbeat
@@ -28,7 +27,7 @@ from ocpp_client.ports import Environment
 from station.domain.commands import Command, Origin, Outcome, Refusal, Status
 from station.host import Host
 from station.processes.programs import ocpp as programs
-from station.services import live
+from station.services import interrupted_sessions, live
 from station.services.commands import Envelope
 from tests.fakes import Clock, Hall
 from tests.reliability.computer import LiveRedis
@@ -101,7 +100,7 @@ def _environment() -> Environment:
 
 def boot(monkeypatch: pytest.MonkeyPatch, boot_id: str) -> None:
     """Let the computer have been started anew."""
-    monkeypatch.setattr(recovery, "_BOOT_ID", SimpleNamespace(read_text=lambda: boot_id))
+    monkeypatch.setattr(interrupted_sessions, "_BOOT_ID", SimpleNamespace(read_text=lambda: boot_id))
 
 
 @dataclass
@@ -161,7 +160,7 @@ class Hardware:
     def ready(self) -> bool:
         """Whether the station says that it can charge."""
         alive = self.process is not None and self.process.alive
-        return alive and self.loop is not None and self.loop.recovered and not self.loop.not_ready()
+        return alive and self.loop is not None and self.loop.state.recovered and not self.loop.snapshots.not_ready()
 
 
 @dataclass
