@@ -22,7 +22,7 @@ from station.domain.meter_values import (
     parse_measurands,
 )
 from station.domain.units import WattHour
-from tests.unit.domain.test_meter_values import NOW, SAMPLE
+from tests.unit.station.domain.test_meter_values import NOW, SAMPLE
 
 ENERGY = Quantity(measurand=Measurand.ENERGY, value=18_240)
 VALUE = MeterValue(at=NOW, context=ReadingContext.SAMPLE_PERIODIC, quantities=(ENERGY,))
