@@ -2,9 +2,9 @@
 
 `step` never does anything; it answers the next state and the effects, in the order in which they must happen. The
 order is part of the answer: the session record is written (`BeginSession`) before energy is released
-(`EnableCharging`), and energy is withdrawn before the session is closed. Faults, availability and reservations do not
-move this machine: a fault withdraws the permission to charge, and what the backend calls Faulted, Unavailable or
-Reserved is laid over the phase by `status_of`.
+(`EnableCharging`), and energy is withdrawn before the session is closed. Faults and availability do not move this
+machine: a fault withdraws the permission to charge, and what the backend calls Faulted or Unavailable is laid over the
+phase by `status_of`.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ class Phase(StrEnum):
     AVAILABLE = "available"  # no car, no card
     AUTHORIZED = "authorized"  # a card was accepted, no car yet
     PLUGGED = "plugged"  # a car, no card yet
+    RESERVED = "reserved"  # a car at a reserved point, and no card of the reservation yet
     LAPSED = "lapsed"  # a car without a card for longer than ConnectionTimeOut
     STARTING = "starting"  # session begun, waiting for the car's first reaction
     CHARGING = "charging"  # session, energy released, the car takes it
@@ -54,12 +55,14 @@ class State:
 
     `car`: a car is connected (pilot not A). `wants`: it asks for energy (pilot C or D).
     `permitted`: the effective current limit is at least 6 A and nothing forbids energy.
+    `reserved`: the point is kept for somebody.
     """
 
     phase: Phase = Phase.AVAILABLE
     car: bool = False
     wants: bool = False
     permitted: bool = True
+    reserved: bool = False
     permission: Permission | None = None
 
     @property
@@ -135,6 +138,16 @@ class EnergyPermitted(Event):
 @dataclass(frozen=True, kw_only=True)
 class EnergyForbidden(Event):
     """The effective limit fell below 6 A, or a fault forbids energy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointReserved(Event):
+    """The point is kept for somebody from now on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReservationEnded(Event):
+    """The point is kept for nobody any more: the reservation was used, cancelled, or is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +240,14 @@ def _stay(state: State, _event: Event) -> Answer:
 
 def _wait_for_card(state: State, _event: Event) -> Answer:
     return replace(state, phase=Phase.PLUGGED, permission=None), (StartTimer(timer=Timer.CONNECTION),)
+
+
+def _take_car(state: State, event: Event) -> Answer:
+    if state.reserved:
+        # OCPP 1.6 section 4.9, G2: Reserved ends when the identifier it is for is presented, not with the plug. The
+        # reservation has a time of its own, so ConnectionTimeOut does not run.
+        return replace(state, phase=Phase.RESERVED), ()
+    return _wait_for_card(state, event)
 
 
 def _wait_for_car(state: State, event: TagAuthorized) -> Answer:
@@ -323,7 +344,7 @@ def _unlock(state: State, _event: Event) -> Answer:
 
 
 TRANSITIONS: dict[tuple[Phase, type[Event]], Transition] = {
-    (Phase.AVAILABLE, PlugInserted): _wait_for_card,
+    (Phase.AVAILABLE, PlugInserted): _take_car,
     (Phase.AVAILABLE, TagAuthorized): _wait_for_car,
     (Phase.AVAILABLE, PlugRemoved): _stay,
     (Phase.AVAILABLE, SocketFreed): _stay,
@@ -335,6 +356,10 @@ TRANSITIONS: dict[tuple[Phase, type[Event]], Transition] = {
     (Phase.PLUGGED, PlugRemoved): _clear,
     (Phase.PLUGGED, SocketFreed): _clear,
     (Phase.PLUGGED, ConnectionTimedOut): _lapse,
+    (Phase.RESERVED, TagAuthorized): _begin_with_card,
+    (Phase.RESERVED, ReservationEnded): _wait_for_card,
+    (Phase.RESERVED, PlugRemoved): _clear,
+    (Phase.RESERVED, SocketFreed): _clear,
     (Phase.LAPSED, PlugRemoved): _clear,
     (Phase.LAPSED, SocketFreed): _clear,
     (Phase.LAPSED, TagAuthorized): _begin_with_card,
@@ -357,6 +382,9 @@ for _phase in Phase:
     if _phase not in SESSION_PHASES:
         for _event in (CarWantsEnergy, CarPaused, EnergyPermitted, EnergyForbidden, ReactionTimedOut):
             TRANSITIONS[_phase, _event] = _stay
+for _phase in Phase:
+    TRANSITIONS[_phase, PointReserved] = _stay
+    TRANSITIONS.setdefault((_phase, ReservationEnded), _stay)
 
 # What an event says about car and permission, whatever the phase.
 _FACTS: dict[type[Event], dict[str, bool]] = {
@@ -367,6 +395,8 @@ _FACTS: dict[type[Event], dict[str, bool]] = {
     CarPaused: {"car": True, "wants": False},
     EnergyPermitted: {"permitted": True},
     EnergyForbidden: {"permitted": False},
+    PointReserved: {"reserved": True},
+    ReservationEnded: {"reserved": False},
 }
 
 
@@ -381,6 +411,7 @@ def step(state: State, event: Event) -> Answer:
         car=facts.get("car", state.car),
         wants=facts.get("wants", state.wants),
         permitted=facts.get("permitted", state.permitted),
+        reserved=facts.get("reserved", state.reserved),
     )
     return transition(known, event)
 
@@ -398,6 +429,7 @@ _STATUS = {
     Phase.AVAILABLE: "Available",
     Phase.AUTHORIZED: "Preparing",
     Phase.PLUGGED: "Preparing",
+    Phase.RESERVED: "Reserved",
     Phase.LAPSED: "Finishing",
     Phase.STARTING: "Preparing",
     Phase.CHARGING: "Charging",

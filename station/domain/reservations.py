@@ -95,7 +95,7 @@ def check_reserve(
 
     `conditions` has every connector and, as 0, the station itself; reserved connectors count as FREE there.
     """
-    if not enabled or wanted.connector_id not in conditions or wanted.expires_at <= now:
+    if not enabled or wanted.connector_id not in conditions:
         return ReserveStatus.REJECTED
     if wanted.connector_id == 0 and not zero_supported:
         return ReserveStatus.REJECTED
@@ -108,7 +108,10 @@ def check_reserve(
     free = [each for each, condition in connectors.items() if condition is Condition.FREE]
     if not free:
         return _status_of_all(connectors.values())
-    return ReserveStatus.ACCEPTED if _can_promise(wanted, others, free) else ReserveStatus.OCCUPIED
+    if not _can_promise(wanted, others, free):
+        return ReserveStatus.OCCUPIED
+    # Last, because the condition of the connector says more than a clock that is not the backend's (section 5.13).
+    return ReserveStatus.ACCEPTED if wanted.expires_at > now else ReserveStatus.REJECTED
 
 
 def may_start(
@@ -123,7 +126,7 @@ def may_start(
     """Say whether an authorised tag may start on a connector.
 
     A Reservation: yes, and it is used up by this start (StartTransaction carries its number). None: yes, no reservation
-    is touched. A Refusal: no. `free_connectors` are those without a transaction that work, this one included.
+    is touched. A Refusal: no. `free_connectors` are those that work and that a car can still come to.
     """
     present = active(reservations, now)
     blocking = [each for each in present if each.connector_id == connector_id]
@@ -143,9 +146,18 @@ def may_start(
     return None
 
 
-def next_expiry(reservations: Iterable[Reservation], now: datetime) -> datetime | None:
-    """Find the moment the next reservation ends; None: none holds."""
-    return min((each.expires_at for each in active(reservations, now)), default=None)
+def reserved_connectors(
+    reservations: Iterable[Reservation], free_connectors: Collection[int], now: datetime
+) -> frozenset[int]:
+    """Select the connectors that are kept for somebody: those reserved by number, and all when none is left over.
+
+    A reservation of connector 0 keeps any one; with as many of them as there are free connectors each one is kept.
+    """
+    present = active(reservations, now)
+    named = frozenset(each.connector_id for each in present) - {0}
+    anywhere = sum(each.connector_id == 0 for each in present)
+    others = frozenset(free_connectors) - named
+    return named | others if anywhere and anywhere >= len(others) else named
 
 
 def _refuse(reason: RefusalReason, reservation: Reservation, parent: str | None) -> Refusal:

@@ -29,8 +29,10 @@ from station.domain.connector import (
     Phase,
     PlugInserted,
     PlugRemoved,
+    PointReserved,
     ReactionTimedOut,
     RecordFailed,
+    ReservationEnded,
     SocketFreed,
     StartTimer,
     State,
@@ -56,17 +58,21 @@ EVENTS: tuple[Event, ...] = (
     StopRequested(reason="DeAuthorized", keep_locked=True),
     EnergyPermitted(),
     EnergyForbidden(),
+    PointReserved(),
+    ReservationEnded(),
     RecordFailed(),
 )
+STAYS_EVERYWHERE = {PointReserved, ReservationEnded}
 STAYS_OUTSIDE_A_SESSION = {CarWantsEnergy, CarPaused, EnergyPermitted, EnergyForbidden, ReactionTimedOut}
 
 
 def state_in(phase: Phase, **facts: Any) -> State:
-    connected = phase in {*SESSION_PHASES, Phase.PLUGGED, Phase.LAPSED, Phase.FINISHING}
+    connected = phase in {*SESSION_PHASES, Phase.PLUGGED, Phase.RESERVED, Phase.LAPSED, Phase.FINISHING}
     given = {
         "car": connected,
         "wants": phase is Phase.CHARGING,
         "permitted": phase is not Phase.SUSPENDED_EVSE,
+        "reserved": phase is Phase.RESERVED,
         "permission": CARD if phase in {*SESSION_PHASES, Phase.AUTHORIZED} else None,
     }
     return State(phase=phase, **(given | facts))
@@ -96,6 +102,12 @@ TABLE: dict[Phase, dict[type[Event], Phase]] = {
         PlugRemoved: Phase.AVAILABLE,
         SocketFreed: Phase.AVAILABLE,
         ConnectionTimedOut: Phase.LAPSED,
+    },
+    Phase.RESERVED: {
+        PlugRemoved: Phase.AVAILABLE,
+        SocketFreed: Phase.AVAILABLE,
+        TagAuthorized: Phase.STARTING,
+        ReservationEnded: Phase.PLUGGED,
     },
     Phase.LAPSED: {
         PlugRemoved: Phase.AVAILABLE,
@@ -137,6 +149,8 @@ def test_every_cell_of_the_table(phase: Phase, event: Event) -> None:
     before = state_in(phase)
     expected = TABLE[phase].get(type(event))
     if expected is None and phase not in SESSION_PHASES and type(event) in STAYS_OUTSIDE_A_SESSION:
+        expected = phase
+    if expected is None and type(event) in STAYS_EVERYWHERE:
         expected = phase
 
     if expected is None:
@@ -211,6 +225,46 @@ def test_a_card_shown_to_an_empty_cable_waits_for_the_car() -> None:
 
     assert after.phase is Phase.AUTHORIZED
     assert names(effects) == ["StartTimer"]
+
+
+# --- reservations
+
+
+def test_section_4_9_g2_a_car_at_a_reserved_point_waits_for_the_holders_card_without_a_time_out() -> None:
+    reserved, _ = step(State(), PointReserved())
+
+    plugged, effects = step(reserved, PlugInserted())
+    assert status_of(plugged.phase, Overlay(reserved=True)) == "Reserved"
+    assert effects == ()
+    begun, effects = step(plugged, TagAuthorized(permission=CARD))
+    assert begun.phase is Phase.STARTING
+    assert BeginSession(permission=CARD) in effects
+
+
+def test_section_4_9_a_reservation_that_ends_leaves_its_waiting_car_preparing() -> None:
+    plugged, _ = step(State(reserved=True), PlugInserted())
+
+    after, effects = step(plugged, ReservationEnded())
+
+    assert status_of(after.phase, Overlay()) == "Preparing"
+    assert effects == (StartTimer(timer=Timer.CONNECTION),)
+
+
+def test_a_reservation_that_comes_after_the_car_does_not_hide_it() -> None:
+    plugged, _ = step(State(), PlugInserted())
+
+    after, effects = step(plugged, PointReserved())
+
+    assert (after.phase, effects) == (Phase.PLUGGED, ())
+    assert status_of(after.phase, Overlay(reserved=True)) == "Preparing"
+
+
+def test_a_car_that_leaves_a_reserved_point_leaves_it_reserved() -> None:
+    plugged, _ = step(State(reserved=True), PlugInserted())
+
+    after, _ = step(plugged, PlugRemoved())
+
+    assert status_of(after.phase, Overlay(reserved=after.reserved)) == "Reserved"
 
 
 # --- no sequence of events breaks a promise
@@ -306,6 +360,7 @@ BACKEND_SEES = {
     Phase.AVAILABLE: "Available",
     Phase.AUTHORIZED: "Preparing",
     Phase.PLUGGED: "Preparing",
+    Phase.RESERVED: "Reserved",
     Phase.LAPSED: "Finishing",
     Phase.STARTING: "Preparing",
     Phase.CHARGING: "Charging",
@@ -330,9 +385,11 @@ ALLOWED = {
     "SuspendedEV": {"Available", "Charging", "SuspendedEVSE", "Finishing", "Unavailable", "Faulted"},
     "SuspendedEVSE": {"Available", "Charging", "SuspendedEV", "Finishing", "Unavailable", "Faulted"},
     "Finishing": {"Available", "Preparing", "Unavailable", "Faulted"},
+    "Reserved": {"Available", "Preparing", "Unavailable", "Faulted"},
 }
 # Ours: energy that comes back after a pause is again "about to charge", and a card shown after the time-out of a car
-# (Finishing) may start at once when the car already wants energy.
+# (Finishing) or at a reserved point may start at once when the car already wants energy, or may not have any: Preparing
+# is then too short a state to be told.
 TOLERATED = {("SuspendedEVSE", "Preparing"), ("SuspendedEV", "Preparing")}
 STARTS_AT_ONCE = {"Preparing", "Charging", "SuspendedEV", "SuspendedEVSE"}
 
@@ -379,5 +436,7 @@ def test_every_change_of_status_is_one_the_standard_knows(
     after, _ = step(before, happened)
 
     old, new = status_of(before.phase, Overlay()), status_of(after.phase, Overlay())
-    starts = phase in {Phase.LAPSED, Phase.FINISHING} and event is TagAuthorized and new in STARTS_AT_ONCE
+    starts = (
+        phase in {Phase.LAPSED, Phase.FINISHING, Phase.RESERVED} and event is TagAuthorized and new in STARTS_AT_ONCE
+    )
     assert not real or old == new or new in ALLOWED[old] or (old, new) in TOLERATED or starts or event is RecordFailed

@@ -17,7 +17,7 @@ from station.domain.reservations import (
     check_reserve,
     expired,
     may_start,
-    next_expiry,
+    reserved_connectors,
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -47,6 +47,7 @@ def test_section_5_13_what_cannot_be_reserved_at_all_is_rejected() -> None:
     assert reserve(replace(ONE, connector_id=3)) is ReserveStatus.REJECTED
     assert reserve(replace(ONE, connector_id=-1)) is ReserveStatus.REJECTED
     assert reserve(replace(ONE, expires_at=NOW)) is ReserveStatus.REJECTED
+    assert reserve(replace(ANY, expires_at=NOW)) is ReserveStatus.REJECTED
     assert reserve(ANY, zero_supported=False) is ReserveStatus.REJECTED
     assert reserve(ONE, zero_supported=False) is ReserveStatus.ACCEPTED
 
@@ -66,6 +67,10 @@ def test_section_7_41_the_answer_tells_the_condition_of_the_connector(
     assert reserve(ANY, conditions={**FREE, 1: condition}) is ReserveStatus.ACCEPTED
     assert reserve(ANY, conditions={**FREE, 1: condition, 2: condition}) is status
     assert reserve(ONE, conditions={**FREE, 0: condition}) is status
+    over = replace(ONE, expires_at=NOW)
+    assert reserve(over, conditions={**FREE, 1: condition}) is status
+    assert reserve(over, conditions={**FREE, 0: condition}) is status
+    assert reserve(over, replace(ONE, reservation_id=2)) is ReserveStatus.OCCUPIED
 
 
 def test_section_5_13_a_reserved_connector_is_occupied_for_any_further_reservation() -> None:
@@ -96,8 +101,6 @@ def test_section_5_13_an_expired_reservation_hinders_nobody() -> None:
     assert reserve(ONE, old) is ReserveStatus.ACCEPTED
     assert start("OTHER", None, 1, [old], [1, 2]) is None
     assert expired([old, ONE], NOW) == (old,)
-    assert next_expiry([old, ONE], NOW) == ONE.expires_at
-    assert next_expiry([old], NOW) is None
 
 
 def test_section_3_11_only_the_holder_starts_on_a_reserved_connector() -> None:
@@ -137,6 +140,22 @@ def test_section_3_11_a_connector_reserved_by_name_is_not_free_for_the_holder_of
 
 def test_section_3_11_the_holders_own_connector_is_used_up_before_connector_0() -> None:
     assert start("HOLDER", None, 1, [replace(ANY, reservation_id=2), ONE], [1, 2]) == ONE
+
+
+def test_section_3_11_a_connector_is_kept_by_its_number_or_when_connector_0_leaves_none() -> None:
+    second = replace(ANY, reservation_id=2)
+    third = replace(ONE, reservation_id=3, connector_id=2)
+
+    def kept(*reservations: Reservation, free: Collection[int] = (1, 2)) -> set[int]:
+        return set(reserved_connectors(reservations, free, NOW))
+
+    assert kept() == kept(ANY) == set()
+    assert kept(ONE) == {1}
+    assert kept(ANY, second) == {1, 2}
+    assert kept(ANY, third) == {1, 2}
+    assert kept(ANY, free=[2]) == {2}
+    assert kept(ANY, free=[]) == set()
+    assert kept(replace(ANY, expires_at=NOW), free=[2]) == set()
 
 
 STEPS = st.lists(
