@@ -55,6 +55,7 @@ class Step(StrEnum):
 
     WAITING = "waiting"
     TRANSFERRING = "transferring"
+    RETRYING = "retrying"  # a try has failed, the next one has its time
     VERIFYING = "verifying"
     SCHEDULED = "scheduled"
     PREPARING = "preparing"
@@ -68,7 +69,11 @@ class Step(StrEnum):
 
 ENDED = frozenset({Step.DONE, Step.FAILED, Step.CANCELLED})
 # Once the new software is being written there is no way back but through.
-_CANCELLABLE = (Step.WAITING, Step.TRANSFERRING, Step.VERIFYING, Step.SCHEDULED, Step.PREPARING)
+_CANCELLABLE = (Step.WAITING, Step.TRANSFERRING, Step.RETRYING, Step.VERIFYING, Step.SCHEDULED, Step.PREPARING)
+
+
+# The tries of one transfer; they are counted together.
+TRYING = frozenset({Step.TRANSFERRING, Step.RETRYING})
 
 
 class Event(StrEnum):
@@ -77,6 +82,8 @@ class Event(StrEnum):
     POSTPONED = "postponed"
     BEGUN = "begun"
     TRANSFERRED = "transferred"
+    TRY_FAILED = "try_failed"
+    TRY_FORBIDDEN = "try_forbidden"
     TRANSFER_FAILED = "transfer_failed"
     TRANSFER_FORBIDDEN = "transfer_forbidden"
     LOCATION_UNREADABLE = "location_unreadable"
@@ -111,6 +118,9 @@ def _upload(failed: str, forbidden: str, unreadable: str, unknown: str) -> _Tabl
     return _CANCEL | {
         (Step.WAITING, Event.BEGUN): (Step.TRANSFERRING, ("Uploading",)),
         (Step.TRANSFERRING, Event.TRANSFERRED): (Step.DONE, ("Uploaded",)),
+        (Step.TRANSFERRING, Event.TRY_FAILED): (Step.RETRYING, (failed,)),
+        (Step.TRANSFERRING, Event.TRY_FORBIDDEN): (Step.RETRYING, (forbidden,)),
+        (Step.RETRYING, Event.BEGUN): (Step.TRANSFERRING, ("Uploading",)),
         (Step.TRANSFERRING, Event.TRANSFER_FAILED): (Step.FAILED, (failed,)),
         (Step.TRANSFERRING, Event.TRANSFER_FORBIDDEN): (Step.FAILED, (forbidden,)),
         (Step.TRANSFERRING, Event.LOCATION_UNREADABLE): (Step.FAILED, (unreadable,)),
@@ -121,6 +131,9 @@ def _upload(failed: str, forbidden: str, unreadable: str, unknown: str) -> _Tabl
 _UPDATE: _Table = _CANCEL | {
     (Step.WAITING, Event.BEGUN): (Step.TRANSFERRING, ("Downloading",)),
     (Step.TRANSFERRING, Event.TRANSFERRED): (Step.VERIFYING, ("Downloaded",)),
+    (Step.TRANSFERRING, Event.TRY_FAILED): (Step.RETRYING, ("DownloadFailed",)),
+    (Step.TRANSFERRING, Event.TRY_FORBIDDEN): (Step.RETRYING, ("DownloadFailed",)),
+    (Step.RETRYING, Event.BEGUN): (Step.TRANSFERRING, ("Downloading",)),
     (Step.TRANSFERRING, Event.TRANSFER_FAILED): (Step.FAILED, ("DownloadFailed",)),
     (Step.TRANSFERRING, Event.TRANSFER_FORBIDDEN): (Step.FAILED, ("DownloadFailed",)),
     (Step.TRANSFERRING, Event.LOCATION_UNREADABLE): (Step.FAILED, ("DownloadFailed",)),

@@ -150,19 +150,23 @@ def file_name(addition: str = "") -> str:
     return f"{_NOT_IN_FILE_NAMES.sub('_', identity.load().serial) or 'station'}{addition}.tar.gz"
 
 
-def advance(job: FileJob, event: Event, *, at: datetime, due_at: datetime | None = None, **data: Any) -> FileJob:
+def advance(
+    job: FileJob, event: Event, *, at: datetime, due_at: datetime | None = None, failed: bool = False, **data: Any
+) -> FileJob:
     """Advance a job; statuses are in the row, and the change is committed, before anybody is told.
 
-    Raises `JobTakenAway` when the row is not in the step the caller has seen.
+    `failed` counts a try. Raises `JobTakenAway` when the row is not in the step the caller has seen.
     """
     with transaction.atomic():
         present = FileJob.objects.get(id=job.pk)
         if present.step != job.step:
             raise JobTakenAway(present.pk)
         step, statuses = machine.step(Kind(present.kind), Step(present.step), event)
-        if step != present.step:
+        before = present.step
+        if step != before and not {step, before} <= machine.TRYING:
             # Each step counts its own failures.
             present.attempts = 0
+        present.attempts += int(failed)
         present.step, present.due_at = step, due_at or at
         present.data |= data
         if statuses:
@@ -170,7 +174,7 @@ def advance(job: FileJob, event: Event, *, at: datetime, due_at: datetime | None
             entries = [{"status": status, "at": at.isoformat()} for status in statuses]
             present.data["untold"] = [*present.data.get("untold", []), *entries]
         present.save(update_fields=["step", "due_at", "attempts", "status", "data"])
-        _record(present, event, at)
+        _record(present, before, event, at)
         transaction.on_commit(lambda: _tell_all(present, statuses))
     return present
 
@@ -225,10 +229,10 @@ def _tell_all(job: FileJob, statuses: Iterable[str]) -> None:
         tell(job, status)
 
 
-def _record(job: FileJob, event: Event, at: datetime) -> None:
+def _record(job: FileJob, before: str, event: Event, at: datetime) -> None:
     if job.step in ENDED:
         event_log.log(f"files.{job.step}", at=at, kind=job.kind, reason=job.data.get("reason", ""), event=event.value)
-    elif event is Event.BEGUN and job.step == Step.TRANSFERRING:
+    elif event is Event.BEGUN and before == Step.WAITING:
         event_log.log("files.began", at=at, kind=job.kind)
 
 

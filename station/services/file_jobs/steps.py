@@ -68,6 +68,8 @@ class Work:
                 self._wait_until_retrieval()
             case Step.TRANSFERRING:
                 self._transfer()
+            case Step.RETRYING:
+                self._advance(Event.BEGUN)
             case Step.VERIFYING:
                 self._verify()
             case Step.SCHEDULED:
@@ -83,8 +85,8 @@ class Work:
             case _:
                 self._clean()
 
-    def _advance(self, event: Event, *, due_at: datetime | None = None, **data: Any) -> None:
-        self._job = jobs.advance(self._job, event, at=self._environment.now(), due_at=due_at, **data)
+    def _advance(self, event: Event, *, due_at: datetime | None = None, failed: bool = False, **data: Any) -> None:
+        self._job = jobs.advance(self._job, event, at=self._environment.now(), due_at=due_at, failed=failed, **data)
 
     def _postpone(self, delay: timedelta, *, failed: bool = False, **data: Any) -> None:
         self._job = jobs.postpone(self._job, due_at=self._environment.now() + delay, failed=failed, **data)
@@ -145,12 +147,14 @@ class Work:
         now = self._environment.now()
         logger.warning("file job %s (%s): try %s failed: %s", self._job.pk, self._kind, self._job.attempts + 1, failure)
         next_try = retrying.next_try(self._job.attempts + 1, now)
+        is_forbidden = isinstance(failure, LoginRefused)
         is_late = not self._kind.is_update and next_try and next_try > self._job.created_at + _UPLOAD_LIFE
         if next_try is None or is_late:
-            event = Event.TRANSFER_FORBIDDEN if isinstance(failure, LoginRefused) else Event.TRANSFER_FAILED
+            event = Event.TRANSFER_FORBIDDEN if is_forbidden else Event.TRANSFER_FAILED
             self._advance(event, reason=str(failure)[:200])
         else:
-            self._postpone(next_try - now, failed=True, reason=str(failure)[:200])
+            event = Event.TRY_FORBIDDEN if is_forbidden else Event.TRY_FAILED
+            self._advance(event, due_at=next_try, failed=True, reason=str(failure)[:200])
 
     def _exchange(self) -> Exchange:
         return replace(self._environment.exchange, check=self._check, on_new_host=self._note_host)

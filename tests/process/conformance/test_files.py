@@ -9,6 +9,7 @@ import pytest
 
 from tests.process.conformance.bench import Bench, moment, number, section
 from tests.process.test_transfers import LOGIN, Server, ftp_server, web_server
+from tests.station import wait_until
 
 NOWHERE = "http://127.0.0.1:22999/"
 
@@ -41,6 +42,12 @@ def wait_for(bench: Bench, action: str, status: str, **more: Any) -> None:
     bench.wait_for(action, status=status, timeout=20, **more)
 
 
+def tried(bench: Bench, action: str, told: list[str]) -> None:
+    wait_until(lambda: len(statuses(bench, action)) >= len(told), timeout_s=20)
+    bench.settle()
+    assert statuses(bench, action) == told
+
+
 # --- diagnostics
 
 
@@ -62,6 +69,13 @@ def test_diagnostics_that_cannot_be_uploaded_are_told_as_failed(bench: Bench) ->
     wait_for(bench, "DiagnosticsStatusNotification", "UploadFailed")
 
     assert statuses(bench, "DiagnosticsStatusNotification")[0] == "Uploading"
+
+
+@section("S 5.9", "S 4.4")
+def test_every_try_of_an_upload_is_told(bench: Bench) -> None:
+    bench.call("GetDiagnostics", location="ftp://127.0.0.1:22999/", retries=2, retryInterval=1)
+
+    tried(bench, "DiagnosticsStatusNotification", ["Uploading", "UploadFailed"] * 3)
 
 
 @section("S 5.9")
@@ -137,6 +151,13 @@ def test_an_update_waits_for_its_retrieve_date(bench: Bench, web: Server) -> Non
     assert not statuses(bench, "FirmwareStatusNotification")
 
     wait_for(bench, "FirmwareStatusNotification", "InstallationFailed")
+
+
+@section("S 5.20", "S 4.5")
+def test_every_try_of_a_download_is_told(bench: Bench) -> None:
+    bench.call("UpdateFirmware", location=f"{NOWHERE}x", retrieveDate=moment(), retries=2, retryInterval=1)
+
+    tried(bench, "FirmwareStatusNotification", ["Downloading", "DownloadFailed"] * 3)
 
 
 @section("S 5.20", "S 4.5")

@@ -156,22 +156,30 @@ def test_a_failed_upload_is_tried_again_as_often_as_asked_for(world):
     world.plan = [ConnectionBroken("x"), ConnectionBroken("x")]
     jobs.submit_diagnostics(DIAGNOSTICS, AT)
 
-    assert world.work("diagnostics") == ["Uploading", "UploadFailed"]
+    assert world.work("diagnostics") == ["Uploading", "UploadFailed", "Uploading", "UploadFailed"]
     assert world.at == AT + timedelta(seconds=5)
+    assert LogEntry.objects.filter(code="files.began").count() == 1
 
 
 def test_a_second_try_that_succeeds_is_an_upload(world):
     world.plan = [ConnectionBroken("x")]
     jobs.submit_diagnostics(DIAGNOSTICS, AT)
 
-    assert world.work("diagnostics") == ["Uploading", "Uploaded"]
+    assert world.work("diagnostics") == ["Uploading", "UploadFailed", "Uploading", "Uploaded"]
+
+
+def test_every_try_of_a_download_is_told(world):
+    world.plan = [ConnectionBroken("x"), ConnectionBroken("x")]
+    jobs.submit_firmware(FIRMWARE | {"retries": 2, "retryInterval": 1}, AT)
+
+    assert world.work()[:6] == ["Downloading", "DownloadFailed"] * 2 + ["Downloading", "Downloaded"]
 
 
 def test_a_retry_far_away_does_not_hold_the_worker(world):
     world.plan = [ConnectionBroken("x")]
     jobs.submit_diagnostics(DIAGNOSTICS | {"retryInterval": 600}, AT)
 
-    assert world.work("diagnostics") == ["Uploading"]
+    assert world.work("diagnostics") == ["Uploading", "UploadFailed"]
     assert runner.due_groups(AT + timedelta(seconds=500)) == []
     assert runner.due_groups(AT + timedelta(seconds=600)) == ["diagnostics"]
 
@@ -734,7 +742,7 @@ def test_a_trigger_answers_idle_without_a_job_and_the_running_status_with_one(wo
     jobs.submit_log(log_request(9) | {"retries": 1, "retryInterval": 600}, AT)
     world.work("log")
 
-    assert jobs.last_status("log") == {"status": "Uploading", "requestId": 9}
+    assert jobs.last_status("log") == {"status": "UploadFailure", "requestId": 9}
 
 
 def test_files_of_ended_jobs_and_old_archives_are_deleted(world):

@@ -79,6 +79,23 @@ def test_a_signed_update_tells_its_statuses_in_the_order_of_the_whitepaper():
 
 
 @pytest.mark.parametrize(
+    ("kind", "begun", "failed"),
+    [
+        (Kind.DIAGNOSTICS, "Uploading", "UploadFailed"),
+        (Kind.LOG, "Uploading", "UploadFailure"),
+        (Kind.FIRMWARE, "Downloading", "DownloadFailed"),
+        (Kind.SIGNED_FIRMWARE, "Downloading", "DownloadFailed"),
+    ],
+)
+def test_every_try_of_a_transfer_is_told(kind, begun, failed):
+    statuses = told(
+        kind, Event.BEGUN, Event.TRY_FAILED, Event.BEGUN, Event.TRY_FAILED, Event.BEGUN, Event.TRANSFER_FAILED
+    )
+
+    assert statuses == [begun, failed] * 3
+
+
+@pytest.mark.parametrize(
     ("kind", "event", "status"),
     [
         (Kind.DIAGNOSTICS, Event.TRANSFER_FAILED, "UploadFailed"),
@@ -145,6 +162,7 @@ def test_software_that_is_being_written_cannot_be_cancelled():
     assert [present for present in Step if may_cancel(present)] == [
         Step.WAITING,
         Step.TRANSFERRING,
+        Step.RETRYING,
         Step.VERIFYING,
         Step.SCHEDULED,
         Step.PREPARING,
