@@ -11,7 +11,7 @@ async def reserve_now(request: Request) -> Reply:
     expires_at = request.moment("expiryDate")
     if expires_at is None:
         raise CallRefusedError(ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION, "expiryDate is missing")
-    if expires_at <= request.at or payload["connectorId"] < 0:
+    if payload["connectorId"] < 0:
         return status("Rejected")
     outcome = await request.submit(
         commands.Reserve(

@@ -119,9 +119,9 @@ COMMANDS = [
         "5.13",
         "ReserveNow",
         {"connectorId": 1, "expiryDate": "2020-01-01T00:00:00Z", "idTag": "A", "reservationId": 4},
-        None,
-        "Rejected",
-        None,
+        Outcome(status=Status.REJECTED, data={"ocpp": "Occupied"}),
+        "Occupied",
+        Reserve(reservation_id=4, connector_id=1, id_tag="A", expires_at="2020-01-01T00:00:00+00:00"),
     ),
     (
         "5.1",
