@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 LOCK_MOVES_S = 0.16
 # IEC 61851-1 table A.6: 6 s after the pilot signal ended the contactor opens at the latest, even under load.
 CURRENT_ENDS_S = 6.0
+_DISABLE_AGAIN_S = 0.1
 
 
 class Actuator:
@@ -40,6 +41,8 @@ class Actuator:
         self._board_released = False
         self._command_failed = False
         self._before: tuple[MilliAmpere, float] = (PAUSE, 0.0)
+        # Nobody will be in control any more; nothing may release energy again.
+        self._is_final = False
         # A poll that was under way while a wish changed shows the old state; it must not be taken for disobedience.
         self.changed_at_s = 0.0
 
@@ -75,6 +78,8 @@ class Actuator:
 
     async def enable(self) -> None:
         """Release energy with the present limit, once the bolt of the lock has had the time to move."""
+        if self._is_final:
+            return
         self.enabled = True
         self._touch()
         # The current alone releases nothing, so it is written while the bolt moves.
@@ -94,6 +99,20 @@ class Actuator:
         self._command_failed = not await self._try(self._controller.set_enabled(False))
         if not self._command_failed:
             self._board_obeys(released=False)
+
+    async def disable_for_good(self, *, until_s: float) -> bool:
+        """Withdraw energy because nobody will be in control any more; return whether the board has confirmed it.
+
+        Tried again until a moment of the steady clock: without a watchdog a board keeps what it was told last.
+        """
+        self._is_final = True
+        # The end may come before anybody has opened the port.
+        await self._try(self._controller.open())
+        while True:
+            await self.disable()
+            if not self._command_failed or clock.monotonic_s() >= until_s:
+                return not self._command_failed
+            await asyncio.sleep(_DISABLE_AGAIN_S)
 
     async def lock(self) -> None:
         """Hold the plug."""

@@ -29,6 +29,10 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.heartbeat: Heartbeat = UnwatchedHeartbeat()
+        # Whether the present end is a restart, after which another process takes the energy over.
+        self.comes_back = False
+        # Whether the end has withdrawn energy, as far as the boards answered.
+        self.has_withdrawn = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._control_loop: ControlLoop | None = None
         self._main: asyncio.Task[None] | None = None
@@ -42,7 +46,7 @@ class LoopThread:
         self._ready.wait()
 
     def stop(self) -> None:
-        """End the loop in order: registers noted, energy left as it is for the next start to take over."""
+        """End the loop in order."""
         if self._loop is not None and self._main is not None:
             self._loop.call_soon_threadsafe(self._main.cancel)
         self._thread.join(_STOP_S)
@@ -82,7 +86,9 @@ class LoopThread:
             log.info("the control loop ends")
         finally:
             beating.cancel()
-            await self._control_loop.stop()
+            comes_back = self.comes_back
+            await self._control_loop.stop(comes_back=comes_back)
+            self.has_withdrawn = not comes_back
 
 
 class _Holder:

@@ -17,6 +17,7 @@ from hardware.runtime.command_handlers.reset import ResetHandlers
 from hardware.runtime.command_handlers.unlocking import UnlockHandlers
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.device_events import DeviceEvents
+from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
 from hardware.runtime.lamp import Lamps
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.notices import Notices
@@ -44,7 +45,7 @@ from station.services.commands import Envelope
 
 
 class ControlLoop:
-    """The live station. `run` never returns by itself; `stop` leaves the hardware in its safe state."""
+    """The live station. `run` never returns by itself; `stop` says what becomes of the energy."""
 
     def __init__(self, devices: Devices, *, host: Host, redis: Any, has_lock: bool) -> None:
         # What the parts share. The points are made last, as they need what looks at all of them together.
@@ -176,8 +177,15 @@ class ControlLoop:
         of_station = await self.records.execute(connectors.availability, 0)
         self.state.set_operative(operative=of_station.operative)
 
-    async def stop(self) -> None:
-        """Leave registers and sessions written; energy goes on at the controllers, the next start takes it over."""
+    async def stop(self, *, comes_back: bool) -> None:
+        """End with registers noted and sessions open in the books; the next start resumes or closes them.
+
+        `comes_back`: another control loop follows at once and takes the energy over as it is. Otherwise energy is
+        withdrawn first, because the boards would go on delivering with nobody in control.
+        """
+        if not comes_back:
+            actuators = {number: point.actuator for number, point in self.points.items()}
+            await withdraw_energy(actuators, until_s=clock.monotonic_s() + WITHDRAW_S)
         for point in self.points.values():
             await self._device_events.note_register(point)
         self.records.close()

@@ -25,6 +25,11 @@ PROGRAMS = {
     "ocpp": "station.processes.programs.ocpp",
     "web": "station.processes.programs.web",
 }
+# What tells the control loop that it ends for a restart: another one follows at once, so cars go on charging. Whoever
+# does not know about it sends SIGTERM, and energy is withdrawn.
+RESTART_SIGNAL = signal.SIGUSR1
+# Exit status of a control loop that has ended in order and left the energy on.
+ENERGY_IS_ON = 3
 # From prctl(2), for which Python has no binding.
 _PR_SET_PDEATHSIG = 1
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)

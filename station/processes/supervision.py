@@ -41,9 +41,11 @@ from station.processes.watch import HeartbeatWatch
 CONFIG_FILE = "supervisord.conf"
 COMMAND = "station-process"
 # Seconds a process has for an orderly end; together they stay below the ten seconds a stop may take.
-STOP_PATIENCE_S = {"web": 1, "ocpp": 2, "worker": 2, "hardware": 2, "simulator": 1, "demo-backend": 1, "redis": 1}
+STOP_PATIENCE_S = {"web": 1, "ocpp": 2, "worker": 1, "hardware": 3, "simulator": 1, "demo-backend": 1, "redis": 1}
 # What a restart of the software leaves alone.
 _KEPT_ON_RESTART = {"redis", "simulator", "demo-backend"}
+# Ends differently for a stop and for a restart: RESTART_SIGNAL.
+_HAS_ENERGY = {"hardware"}
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 30.0
 _IDLE_S = 60.0
@@ -90,7 +92,13 @@ def configuration(names: list[str]) -> str:
 
 
 class StationProcess(Subprocess):  # type: ignore[misc]
-    """A child that comes back at once after an accident, and ever more slowly when it cannot live."""
+    """A child that comes back at once after an accident, and ever more slowly when it cannot live.
+
+    `comes_back`: it is being stopped to be started again.
+    """
+
+    comes_back = False
+    _ends_left = 2
 
     @override
     def change_state(self, new_state: int, expected: bool = True) -> bool | None:
@@ -104,9 +112,30 @@ class StationProcess(Subprocess):  # type: ignore[misc]
     @override
     def spawn(self) -> int | None:
         """Start the process; the watch waits for its first beat."""
+        self.comes_back = False
         self.config.options.watch.started(self.config.name, at_s=clock.monotonic_s())
         pid: int | None = super().spawn()
         return pid
+
+    @override
+    def finish(self, pid: int, sts: int) -> None:
+        """Take the end of the process; in a stop of everything one that has left energy on is made to withdraw it."""
+        super().finish(pid, sts)
+        is_ending = self.config.options.mood < SupervisorStates.RUNNING
+        if is_ending and self.config.name in _HAS_ENERGY and sts != 0 and self._ends_left > 0:
+            self._ends_left -= 1
+            # It ends as soon as it hears that it shall, and withdraws energy before that.
+            self.spawn()
+
+    @override
+    def stop(self) -> str | None:
+        """Ask the process to end; the control loop hears whether another one follows."""
+        if self.comes_back and self.config.name in _HAS_ENERGY:
+            self.administrative_stop, self.laststopreport = True, 0
+            problem: str | None = self.kill(child.RESTART_SIGNAL)
+        else:
+            problem = super().stop()
+        return problem
 
     @property
     def is_at_work(self) -> bool:
@@ -275,6 +304,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             super().handle_signal()
         if self.options.mood == SupervisorStates.SHUTDOWN and not self.stopping:
             self._lock.announce_stop()
+            self._give_up_restart()
 
     @override
     def tick(self, now: float | None = None) -> None:
@@ -343,6 +373,9 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             case PowerVerb.RESTART_SOFTWARE if not self._to_start:
                 self.options.logger.info("restarting the software, as asked")
                 ours = [group for group in self.process_groups.values() if group.config.name not in _KEPT_ON_RESTART]
+                for group in ours:
+                    for process in group.processes.values():
+                        process.comes_back = True
                 self._to_start = sorted(ours)
                 self._to_stop = sorted(ours)
 
@@ -357,6 +390,17 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             for process in group.processes.values():
                 process.spawn()
         self._to_start = []
+
+    def _give_up_restart(self) -> None:
+        """Let a stop overtake a restart: who was to go on with the energy is made to withdraw it."""
+        for process in self._processes():
+            if process.config.name not in _HAS_ENERGY or process.is_at_work:
+                continue
+            if process.pid:
+                process.signal(signal.SIGTERM)
+            else:
+                # It ends as soon as it hears that it shall, and withdraws energy before that.
+                process.spawn()
 
     def _show(self, event: Any) -> None:
         excerpt = self._excerpts[event.process.config.name]

@@ -6,13 +6,19 @@ the next control loop says otherwise.
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
+from station.host.power import MainProcess, PowerVerb
+from station.paths import DataDirectory
 from tests.backend import Backend, ThreadedBackend
 from tests.process.judgement import (
     complaints_about_books,
@@ -118,3 +124,75 @@ def test_a_process_of_a_stopped_group_that_goes_on_is_not_replaced(site: Site) -
     time.sleep(3)
 
     assert site.station.child_pids() == pids
+
+
+class LastSight(threading.Thread):
+    """Looks at connector 1 for as long as the simulator lives; the simulator ends after the control loop."""
+
+    def __init__(self, station: Station) -> None:
+        super().__init__(daemon=True)
+        self._station = station
+        self.seen: list[dict[str, Any]] = []
+
+    @override
+    def run(self) -> None:
+        with suppress(OSError, HTTPException):
+            while True:
+                self.seen.append(self._station.connector(1))
+
+
+def test_an_orderly_stop_withdraws_energy_and_the_next_start_knows_the_session(site: Site) -> None:
+    site.charge()
+    sight = LastSight(site.station)
+    sight.start()
+
+    assert site.station.stop() == 0
+
+    sight.join()
+    assert sight.seen[0]["offered_a"] > 0
+    assert sight.seen[-1]["offered_a"] == 0
+    site.station.launch()
+    wait_until(lambda: site.backend.received("StopTransaction"), timeout_s=20, what="the end of the session")
+    assert site.problems() == []
+
+
+def test_a_restart_of_the_software_does_not_interrupt_the_energy(site: Site) -> None:
+    site.charge()
+    gone = site.station.pid_of("hardware")
+    sight = LastSight(site.station)
+    sight.start()
+
+    MainProcess(DataDirectory(site.station.data)).ask(PowerVerb.RESTART_SOFTWARE)
+    wait_until(lambda: site.station.child_pids().get("hardware", gone) != gone, what="another control loop")
+    site.station.wait_healthy()
+
+    assert all(point["offered_a"] > 0 and max(point["currents_a"]) > 30 for point in sight.seen)
+    assert not site.backend.received("StopTransaction")
+
+
+@pytest.mark.parametrize("later_s", [0.0, 0.4])
+def test_a_stop_that_overtakes_a_restart_withdraws_energy(site: Site, later_s: float) -> None:
+    site.charge()
+    sight = LastSight(site.station)
+    sight.start()
+
+    MainProcess(DataDirectory(site.station.data)).ask(PowerVerb.RESTART_SOFTWARE)
+    time.sleep(later_s)
+    assert site.station.stop() == 0
+
+    sight.join()
+    assert sight.seen[-1]["offered_a"] == 0
+
+
+@pytest.mark.parametrize("later_s", [0.0, 0.3])
+def test_a_stop_that_meets_a_starting_control_loop_withdraws_energy(site: Site, later_s: float) -> None:
+    site.charge()
+    sight = LastSight(site.station)
+    sight.start()
+
+    site.station.kill("hardware")
+    time.sleep(later_s)
+    assert site.station.stop() == 0
+
+    sight.join()
+    assert sight.seen[-1]["offered_a"] == 0

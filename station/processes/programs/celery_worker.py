@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,7 @@ from typing_extensions import override
 
 from station.celery import app
 from station.processes import redis_socket
+from station.processes.child import RESTART_SIGNAL
 
 # How long one read of the queue waits in Redis: only a bound for a silent Redis, tasks arrive at once.
 _BLOCKING_READ_S = 10
@@ -93,8 +95,8 @@ def _end_blocking_read(queue: str) -> None:
         return
 
 
-def run(*, queue: str, tasks: list[str]) -> int:
-    """Run one worker in this process until SIGTERM; return the exit code."""
+def run(*, queue: str, tasks: list[str], ends: Callable[[int], None] = lambda _number: None) -> int:
+    """Run one worker in this process until SIGTERM or RESTART_SIGNAL; `ends` hears which. Return the exit code."""
     from celery.worker import state
 
     redis_socket.wait()
@@ -120,10 +122,12 @@ def run(*, queue: str, tasks: list[str]) -> int:
         quiet=True,
     )
 
-    def end(_number: int, _frame: FrameType | None) -> None:
+    def end(number: int, _frame: FrameType | None) -> None:
+        ends(number)
         state.should_stop = 0
         _end_blocking_read(queue)
 
-    signal.signal(signal.SIGTERM, end)
+    for number in (signal.SIGTERM, RESTART_SIGNAL):
+        signal.signal(number, end)
     worker.start()
     return int(worker.exitcode or 0)

@@ -103,6 +103,15 @@ class Bench:
         if others:
             await asyncio.wait(others)
 
+    async def stop(self, *, comes_back: bool) -> None:
+        """End the process in order."""
+        assert self._main is not None
+        self._main.cancel()
+        await asyncio.wait([self._main])
+        self._main = None
+        await self.control_loop.stop(comes_back=comes_back)
+        await self.kill()
+
     def _contactor_closes(self, outlet: Outlet) -> None:
         if not ChargingSession.objects.running().on(outlet.number).exists():
             self.broken_promises.append(f"energy without a session record at {outlet.number}")

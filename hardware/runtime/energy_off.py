@@ -1,0 +1,23 @@
+"""Taking energy away from boards that nobody will control any more.
+
+Boards without a watchdog go on delivering what they were told last, for ever.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from hardware.runtime.actuator import Actuator
+
+log = logging.getLogger(__name__)
+
+# How long an orderly end tries at boards that do not answer; the supervisor waits 3 s for the end.
+WITHDRAW_S = 1.5
+
+
+async def withdraw_energy(actuators: Mapping[int, Actuator], *, until_s: float) -> None:
+    """Withdraw energy at all points at once, until the moment has come or each board has confirmed it."""
+    confirmed = await asyncio.gather(*(actuator.disable_for_good(until_s=until_s) for actuator in actuators.values()))
+    for number, is_off in zip(actuators, confirmed, strict=True):
+        if not is_off:
+            log.error("point %d: the controller has not confirmed that energy is withdrawn", number)
