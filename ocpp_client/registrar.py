@@ -77,6 +77,8 @@ class Registrar:
         """Take an event and do what follows from it."""
         before = self._standing.registration
         self._standing.registration, effects = registration.step(before, event)
+        if not self._standing.registration.may_call:
+            self._standing.flow.clear()
         if before.phase is not self._standing.registration.phase:
             logger.info("Registration: %s", self._standing.registration.phase.value)
             await self._on_change()

@@ -1,7 +1,7 @@
 """Being known to the backend: the boot states of OCPP 1.6 section 4.2 as one table, without clock and connection."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 # Own waiting time before another BootNotification when the backend has not named one.
@@ -27,10 +27,14 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """The state: its phase and how often in a row BootNotification went unanswered."""
+    """The state: its phase and how often in a row BootNotification went unanswered.
+
+    `booted`: a BootNotification has gone over the present connection.
+    """
 
     phase: Phase = Phase.DUE
     failures: int = 0
+    booted: bool = False
 
     @property
     def may_call(self) -> bool:
@@ -44,8 +48,12 @@ class Registration:
 
     @property
     def may_trigger_boot(self) -> bool:
-        """Whether TriggerMessage may ask for BootNotification: not once accepted (errata 3.35)."""
-        return self.phase is not Phase.ACCEPTED
+        """Whether TriggerMessage may ask for BootNotification.
+
+        Errata 3.35 wants it rejected once the station is accepted. A backend that has lost its memory knows nothing of
+        that, and asks when a station comes back without a BootNotification.
+        """
+        return self.phase is not Phase.ACCEPTED or not self.booted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +163,7 @@ def _stay(state: Registration, _event: Event) -> Answer:
 
 
 def _ask(state: Registration, _event: Event) -> Answer:
-    return Registration(phase=Phase.ASKED, failures=state.failures), (CancelRetry(), SendBoot())
+    return Registration(phase=Phase.ASKED, failures=state.failures, booted=True), (CancelRetry(), SendBoot())
 
 
 def _due(_state: Registration, _event: Event) -> Answer:
@@ -175,7 +183,7 @@ def _answered(state: Registration, event: Event) -> Answer:
     if not isinstance(event, BootAnswered):
         raise IllegalTransitionError(type(event).__name__)
     if event.status == "Accepted":
-        return Registration(phase=Phase.ACCEPTED), (CancelRetry(), Begin(interval_s=event.interval_s))
+        return Registration(phase=Phase.ACCEPTED, booted=True), (CancelRetry(), Begin(interval_s=event.interval_s))
     phase = Phase.PENDING if event.status == "Pending" else Phase.REJECTED
     # Section 4.2: interval 0 leaves the choice to the station, which must not flood the backend.
     seconds = float(event.interval_s) if event.interval_s > 0 else OWN_RETRY_S
@@ -183,9 +191,21 @@ def _answered(state: Registration, event: Event) -> Answer:
 
 
 def _reconnected(state: Registration, event: Event) -> Answer:
-    if isinstance(event, Connected) and event.content_changed:
+    # A backend may ask for BootNotification before the station has taken note of the connection.
+    if isinstance(event, Connected) and event.content_changed and not state.booted:
         return _ask(state, event)
     return state, (Resume(),)
+
+
+def _ask_again(state: Registration, _event: Event) -> Answer:
+    """Send BootNotification and stay accepted until the backend says otherwise."""
+    if state.booted:
+        return state, ()
+    return replace(state, booted=True), (SendBoot(),)
+
+
+def _unbooted(state: Registration, _event: Event) -> Answer:
+    return replace(state, booted=False), ()
 
 
 _TABLE: dict[tuple[Phase, type[Event]], _Step] = {
@@ -224,8 +244,10 @@ _TABLE: dict[tuple[Phase, type[Event]], _Step] = {
     (Phase.REJECTED, BootTriggered): _stay,
     (Phase.REJECTED, BackendChanged): _due,
     (Phase.ACCEPTED, Connected): _reconnected,
-    (Phase.ACCEPTED, Disconnected): _stay,
+    (Phase.ACCEPTED, Disconnected): _unbooted,
     (Phase.ACCEPTED, RetryDue): _stay,
-    (Phase.ACCEPTED, BootTriggered): _stay,
+    (Phase.ACCEPTED, BootTriggered): _ask_again,
+    (Phase.ACCEPTED, BootAnswered): _answered,
+    (Phase.ACCEPTED, BootFailed): _unbooted,
     (Phase.ACCEPTED, BackendChanged): _due,
 }

@@ -113,6 +113,39 @@ async def test_e_3_35_once_accepted_a_triggered_boot_is_rejected(bench):
         assert answer == {"status": "Rejected"}
 
 
+async def test_e_3_35_after_a_reconnect_without_boot_a_triggered_one_is_sent_and_all_statuses_follow(bench):
+    async with bench() as station:
+        await station.ready()
+        await station.backend.drop()
+        await station.backend.wait_connected(at_least=2)
+        await station.until(station.link.standing.flow.is_set)
+        mark = station.backend.mark()
+
+        answer = await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"})
+
+        assert answer == {"status": "Accepted"}
+        await station.backend.wait_for("StatusNotification", after=mark, count=3)
+        sent = [frame.action for frame in station.backend.received(after=mark)]
+        assert sent[:4] == ["BootNotification", *["StatusNotification"] * 3]
+        answer = await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"})
+        assert answer == {"status": "Rejected"}
+
+
+async def test_4_2_an_accepted_station_that_a_triggered_boot_sets_to_pending_sends_nothing_more(bench):
+    pending = {"status": "Pending", "currentTime": "2026-11-20T12:00:00Z", "interval": 600}
+    async with bench() as station:
+        await station.ready()
+        await station.backend.drop()
+        await station.backend.wait_connected(at_least=2)
+        await station.until(station.link.standing.flow.is_set)
+        station.backend.script_next("BootNotification", pending)
+
+        await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"})
+
+        await station.until(lambda: not station.link.standing.flow.is_set())
+        assert not station.link.standing.online
+
+
 async def test_4_2_an_unanswered_boot_is_followed_by_nothing_else(bench, monkeypatch):
     monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 0.2)
     monkeypatch.setattr("ocpp_client.registration.OWN_RETRY_S", 0.2)

@@ -171,7 +171,25 @@ def test_a_boot_notification_refused_by_callerror_keeps_everything_else_back_and
 
 
 @section("E 3.35")
-def test_a_triggered_boot_notification_is_rejected_once_accepted(bench: Bench) -> None:
+def test_a_triggered_boot_notification_is_rejected_once_accepted_on_this_connection(bench: Bench) -> None:
+    mark = restart(bench)
+    bench.wait_status("Available", connector=2, after=mark)
+
+    assert bench.status_of("TriggerMessage", requestedMessage="BootNotification") == "Rejected"
+
+
+@section("E 3.35", "S 5.17", "E 3.22")
+def test_after_a_reconnect_without_boot_notification_a_triggered_one_is_sent_with_all_statuses(bench: Bench) -> None:
+    connects = bench.backend.connects
+    bench.backend.drop()
+    bench.backend.wait_connected(at_least=connects + 1)
+    bench.settle()
+    mark = bench.mark()
+
+    assert bench.status_of("TriggerMessage", requestedMessage="BootNotification") == "Accepted"
+
+    bench.wait_status("Available", connector=2, after=mark)
+    assert in_between(bench, mark)[:4] == ["BootNotification", *["StatusNotification"] * 3]
     assert bench.status_of("TriggerMessage", requestedMessage="BootNotification") == "Rejected"
 
 

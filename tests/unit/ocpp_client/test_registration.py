@@ -32,7 +32,10 @@ CELLS = [
     (Phase.ACCEPTED, LOST, Phase.ACCEPTED, []),
     (Phase.ACCEPTED, CONNECTED, Phase.ACCEPTED, [boot.Resume]),
     (Phase.ACCEPTED, CHANGED, Phase.ASKED, [boot.SendBoot]),
-    (Phase.ACCEPTED, boot.BootTriggered(), Phase.ACCEPTED, []),
+    (Phase.ACCEPTED, boot.BootTriggered(), Phase.ACCEPTED, [boot.SendBoot]),
+    (Phase.ACCEPTED, ACCEPTED, Phase.ACCEPTED, [boot.Begin]),
+    (Phase.ACCEPTED, PENDING, Phase.PENDING, [boot.RetryIn]),
+    (Phase.ACCEPTED, boot.BootFailed(), Phase.ACCEPTED, []),
     (Phase.ACCEPTED, boot.BackendChanged(), Phase.DUE, []),
 ]
 
@@ -66,6 +69,35 @@ def test_only_a_rejected_station_is_silent_and_only_an_accepted_one_speaks_freel
     assert {phase for phase in Phase if Registration(phase=phase).may_call} == {Phase.ACCEPTED}
 
 
+def run(*events: boot.Event) -> tuple[Registration, list[type[boot.Effect]]]:
+    state, done = Registration(), []
+    for event in events:
+        state, effects = boot.step(state, event)
+        done += [type(effect) for effect in effects if not isinstance(effect, boot.CancelRetry)]
+    return state, done
+
+
+def test_e_3_35_a_boot_is_asked_for_once_on_a_connection():
+    over_this_connection, _ = run(CONNECTED, ACCEPTED)
+    after_a_reconnect, _ = run(CONNECTED, ACCEPTED, LOST, CONNECTED)
+    told_again, effects = run(CONNECTED, ACCEPTED, LOST, CONNECTED, boot.BootTriggered(), boot.BootTriggered())
+    unanswered, _ = run(CONNECTED, ACCEPTED, LOST, CONNECTED, boot.BootTriggered(), boot.BootFailed())
+
+    assert not over_this_connection.may_trigger_boot
+    assert after_a_reconnect.may_trigger_boot
+    assert not told_again.may_trigger_boot
+    assert told_again.may_call
+    assert effects.count(boot.SendBoot) == 2
+    assert unanswered.may_trigger_boot
+
+
+def test_a_boot_asked_for_before_the_connection_was_noted_is_not_sent_twice():
+    state, effects = run(CONNECTED, ACCEPTED, LOST, boot.BootTriggered(), CHANGED)
+
+    assert effects.count(boot.SendBoot) == 2
+    assert state.may_call
+
+
 possible = st.sampled_from([CONNECTED, CHANGED, LOST, boot.RetryDue(), boot.BootTriggered(), boot.BackendChanged()])
 answers = st.sampled_from([ACCEPTED, PENDING, REJECTED, boot.BootFailed()])
 
@@ -84,7 +116,7 @@ def test_4_2_whatever_happens_nobody_is_accepted_without_an_accepted_boot(events
             event, boot.BootAnswered | boot.BootFailed
         )
         if state.phase is not Phase.ASKED:
-            asked = asked and state.phase in {Phase.DUE, Phase.UNANSWERED}
+            asked = asked and state.phase in {Phase.DUE, Phase.UNANSWERED, Phase.ACCEPTED}
 
 
 @pytest.mark.parametrize("phase", list(Phase))
