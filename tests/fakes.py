@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, Self, TypeVar
 
 from django.db import OperationalError
-from redis.exceptions import ConnectionError as RedisIsAway
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from hardware.drivers.config import Devices
 from station.domain.faults import FaultCode
@@ -168,7 +168,7 @@ class FakeRedis:
 
     def _answer(self) -> None:
         if self.down:
-            raise RedisIsAway
+            raise RedisConnectionError
 
     async def get(self, key: str) -> str | None:
         self._answer()
@@ -203,14 +203,14 @@ class Bells:
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         if self.down:
-            raise RedisIsAway
+            raise RedisConnectionError
         self.sent.append(message)
         if self.heard is not None:
             self.heard(message)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         if self.down:
-            raise RedisIsAway
+            raise RedisConnectionError
 
 
 @dataclass(kw_only=True)

@@ -671,11 +671,12 @@ class Monkey:
         """Make the model agree with the station where damage has left the choice to it."""
         self.worlds = [replace(self.world, online=True)]
         # A card that waits somewhere goes with the service; so do reservations.
-        for action, payload in (
+        calls: tuple[tuple[str, dict[str, Any]], ...] = (
             *(("ChangeAvailability", {"connectorId": 0, "type": kind}) for kind in ("Inoperative", "Operative")),
             ("ClearChargingProfile", {"chargingProfilePurpose": "TxProfile"}),
             *(("CancelReservation", {"reservationId": number}) for number in range(1, 5)),
-        ):
+        )
+        for action, payload in calls:
             self.call(action, **payload)
         self._wait_for_calm()
         seen = self.look()

@@ -7,6 +7,7 @@ import itertools
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ from station.domain.ports import (
     Pilot,
     ReaderSignal,
 )
+from station.domain.units import MilliAmpere
 from tests.process.serial_bench import PtyDevice, Registers, RtuBench
 
 pytestmark = pytest.mark.process
@@ -82,7 +84,7 @@ async def bench(tmp_path):
     """A bus with a Phoenix board at address 1, a meter at 2 and an I/O module at 10."""
     io = Registers()
     io.coils = dict.fromkeys(range(8), False)
-    bench = RtuBench(tmp_path / "bus", {1: phoenix_registers(), 2: meter_registers(), 10: io})
+    bench: Any = RtuBench(tmp_path / "bus", {1: phoenix_registers(), 2: meter_registers(), 10: io})
     bench.devices = {10: io}
     async with plugged_in(bench.port):
         yield bench
@@ -121,7 +123,7 @@ async def test_three_drivers_share_one_bus(bench, bus):
         await device.open()
 
     identity, meter_identity = await asyncio.gather(controller.identify(), meter.identify())
-    await controller.set_current(16_000)
+    await controller.set_current(MilliAmpere(16_000))
     status, reading, inputs = await asyncio.gather(controller.read_status(), meter.read(), io.read())
     await io.show(2, LampPattern(colour=LampColour.BLUE))
 
@@ -136,7 +138,7 @@ async def test_three_drivers_share_one_bus(bench, bus):
 async def test_frames_are_those_of_the_fact_sheet(bench, bus):
     controller = PhoenixEvCc(bus, address=1)
 
-    await controller.set_current(16_000)
+    await controller.set_current(MilliAmpere(16_000))
     await controller.set_enabled(True)
     await controller.lock()
 
@@ -264,7 +266,7 @@ async def test_a_cancellation_that_meets_the_loss_of_the_port_is_not_lost(bench)
 
 
 async def test_a_port_that_does_not_exist_is_told_at_once_and_found_later(tmp_path):
-    bench = RtuBench(tmp_path / "later", {1: phoenix_registers()})
+    bench: Any = RtuBench(tmp_path / "later", {1: phoenix_registers()})
     controller = PhoenixEvCc(SerialBus(BusSettings(port=str(bench.port.path))), address=1)
     await controller.open()
     started_s = time.monotonic()
@@ -442,7 +444,7 @@ async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path
     keys = [(await meter.identify()).public_key for meter in devices.meters.values()]
     for controller in devices.controllers.values():
         await controller.set_available(True)
-        await controller.set_current(16_900)
+        await controller.set_current(MilliAmpere(16_900))
         await controller.read_status()
     status = await devices.controllers[1].read_status()
     readings = [await meter.read() for meter in (*devices.meters.values(), *devices.meters.values())]

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.backend import Backend, Payload, ThreadedBackend
+from ocpp_client.demo_backend.wire import Payload
+from tests.backend import Backend, ThreadedBackend
 from tests.process.judgement import (
     complaints_about_books,
     complaints_about_energy,

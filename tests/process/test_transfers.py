@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import asyncssh
 import pytest
@@ -144,7 +145,8 @@ class Web(BaseHTTPRequestHandler):
 
     @property
     def shown(self) -> Server:
-        return self.server.shown
+        server: Any = self.server
+        return server.shown
 
     def _is_known(self) -> bool:
         import base64
@@ -207,7 +209,7 @@ class Web(BaseHTTPRequestHandler):
 
 @contextmanager
 def web_server(root: Path, context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    web: Any = ThreadingHTTPServer(("127.0.0.1", 0), Web)
     web.daemon_threads = True
     if context is not None:
         web.socket = context.wrap_socket(web.socket, server_side=True)

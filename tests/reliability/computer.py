@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.fakes import FakeComputer, FakeRedis, RedisIsAway
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.fakes import FakeComputer, FakeRedis
 
 
 @dataclass
@@ -55,13 +57,13 @@ class Layer:
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         await self.redis._reached()
         if self.redis.down:
-            raise RedisIsAway
+            raise RedisConnectionError
         self.heard(message)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         await self.redis._reached()
         if self.redis.down:
-            raise RedisIsAway
+            raise RedisConnectionError
 
 
 @dataclass

@@ -64,26 +64,27 @@ class Disk:
     @contextmanager
     def attached(self) -> Iterator[None]:
         """Watch and trouble the statements of Django's connection."""
-        commit = connection._commit
+        database: Any = connection
+        commit = database._commit
 
         def watched_commit() -> Any:
-            if connection.connection is None:
+            if database.connection is None:
                 return commit()
             dies = self._counts_commit()
             if dies and self.dies_before_commit:
-                connection._rollback()
+                database._rollback()
                 raise Killed
             result = commit()
             if dies:
                 raise Killed
             return result
 
-        connection._commit = watched_commit  # type: ignore[method-assign]
+        database._commit = watched_commit
         try:
             with connection.execute_wrapper(self._execute):
                 yield
         finally:
-            connection._commit = commit  # type: ignore[method-assign]
+            database._commit = commit
 
     def _counts_commit(self) -> bool:
         self.commits += 1

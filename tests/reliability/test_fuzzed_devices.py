@@ -55,7 +55,7 @@ class Rig:
         controller, meter, module = Registers(), Registers(), Registers()
         controller.input.update(enumerate(_identification().encode(), IDENTIFICATION_START))
         controller.holding.update(enumerate(_status().encode(), STATUS_START))
-        controller.holding.update(COMMISSIONED)
+        controller.holding.update({int(setting): value for setting, value in COMMISSIONED.items()})
         controller.holding[Setting.CONTACTOR_MONITORING] = 1
         controller.coils.update(dict.fromkeys(range(400, 460), False))
         controller.coils.update(dict.fromkeys(range(20_000, 20_020), False))

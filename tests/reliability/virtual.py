@@ -102,13 +102,17 @@ class Process:
 class MortalLoop(VirtualLoop):
     """A virtual loop whose callbacks belong to processes."""
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         owned = _owner_in(context)
         if owned is None:
             return super().call_soon(callback, *args, context=context)
         return super().call_soon(owned.step, callback, args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         owned = _owner_in(context)
         if owned is None:
             return super().call_at(when, callback, *args, context=context)

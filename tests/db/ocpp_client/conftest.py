@@ -192,7 +192,7 @@ def bench(transactional_db, data, monkeypatch):
                 configuration.change, defaults | (keys or {}), origin=Origin.LOCAL, actor="test", at=MOMENT
             )
             await in_database(_connectors)
-            parts = {
+            parts: dict[str, Any] = {
                 "surroundings": FakeSurroundings(),
                 "local_list": FakeList(),
                 "clock": FakeClock(),

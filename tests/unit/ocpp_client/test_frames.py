@@ -92,6 +92,7 @@ def test_any_mutation_of_a_call_is_a_frame_or_refused(action, place, noise):
 
 
 def check(text):
+    frame: frames.Frame | None
     try:
         frame = frames.parse(text)
     except BrokenFrameError as broken:

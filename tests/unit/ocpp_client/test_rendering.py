@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ VALUE = MeterValue(at=NOW, context=ReadingContext.SAMPLE_PERIODIC, quantities=(E
 OCMF = b'OCMF|{"FV" : "1.0","RV":12.340,"X":"\xff"}|{"SD":"30 44"}'
 
 
-def told(fact: Fact, transaction_id: int | None = 7) -> dict[str, object]:
+def told(fact: Fact, transaction_id: int | None = 7) -> dict[str, Any]:
     message = render(fact, transaction_id=transaction_id)
     payload = payload_of(message)
     schemas.check_call(type(message).__name__, payload)

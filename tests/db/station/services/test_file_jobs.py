@@ -4,12 +4,11 @@ import base64
 import gzip
 import tarfile
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -124,7 +123,7 @@ class World:
 
 
 @pytest.fixture
-def world(data, tmp_path, settings, monkeypatch) -> Iterator[World]:
+def world(data, tmp_path, settings, monkeypatch) -> World:
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     maker = Maker()
     world = World(data=data, maker=maker, image=maker.image(tmp_path / "image"))
@@ -463,7 +462,7 @@ def test_an_update_without_hardware_is_given_up_in_the_end(world):
 def test_an_update_that_is_killed_anywhere_goes_on_after_the_start(world, monkeypatch, survived):
     """The process dies before the n-th change of the row; afterwards another one takes over."""
     left = [survived]
-    real = {"advance": jobs.advance, "postpone": jobs.postpone}
+    real: dict[str, Any] = {"advance": jobs.advance, "postpone": jobs.postpone}
 
     def mortal(name):
         def call(*args, **kwargs):
@@ -551,7 +550,7 @@ class Manufacturer:
     """A root certificate, and signing certificates below it."""
 
     root_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-    key: object = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    key: Any = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
     @property
     def root(self) -> x509.Certificate:
@@ -817,7 +816,7 @@ def test_the_message_to_the_backend_process_carries_the_status(world, monkeypatc
             sent.append((channel, message))
 
     monkeypatch.setattr(jobs, "get_channel_layer", Layer)
-    job = SimpleNamespace(pk=3, kind="log", request_id=8)
+    job = FileJob(pk=3, kind="log", request_id=8)
 
     jobs.tell(job, "Uploaded")
 

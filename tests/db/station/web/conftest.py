@@ -1,6 +1,5 @@
 """A station with one signed-in user, a snapshot to show and a door that answers what the test wants."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +30,7 @@ def admin(db) -> User:
     return user
 
 
-def sign_in(browser: Client, password: str = PASSWORD, **headers: str) -> int:
+def sign_in(browser: Client, password: str = PASSWORD, **headers: Any) -> int:
     return browser.post("/login", {"username": "admin", "password": password}, **headers).status_code
 
 
@@ -145,7 +144,7 @@ class Door:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+def door(monkeypatch: pytest.MonkeyPatch) -> Door:
     door = Door()
     monkeypatch.setattr(commands, "submit_command", door)
     return door

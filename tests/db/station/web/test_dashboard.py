@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from station import clock
-from station.domain.commands import Origin, Outcome, Refusal, StartSession, Status, StopSession, UnlockConnector
+from station.domain.commands import Origin, Outcome, Refusal, Reset, StartSession, Status, StopSession, UnlockConnector
 from station.domain.faults import FaultCode
 from station.models import ChargingSession, Connector
 from tests.db.station.web.conftest import AT, Door, Parts, charging, point
@@ -214,6 +214,8 @@ def test_restart_keeps_sessions_and_reboot_ends_them(browser: Client, parts: Par
     browser.post("/system/reboot")
 
     restart, reboot = door.commands
+    assert isinstance(restart, Reset)
+    assert isinstance(reboot, Reset)
     assert (restart.hard, restart.stop_sessions) == (False, False)
     assert (reboot.hard, reboot.stop_sessions, reboot.reason) == (True, True, "Reboot")
 

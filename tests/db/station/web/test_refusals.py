@@ -1,6 +1,7 @@
 """A refused card is explained on the page, for as long as it is news."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -13,10 +14,10 @@ from station.services import event_log
 from station.web import fragments, present, refusals
 from tests.db.station.web.conftest import Parts
 
-NAMELESS = {"reason": Refusal.NO_CONNECTOR_FREE.value}
+NAMELESS: dict[str, Any] = {"reason": Refusal.NO_CONNECTOR_FREE.value}
 
 
-def refuse(id_tag: str = "BLOC", *, ago_s: float = 1, **data: str) -> None:
+def refuse(id_tag: str = "BLOC", *, ago_s: float = 1, **data: Any) -> None:
     event_log.log("start.refused", at=clock.now() - timedelta(seconds=ago_s), id_tag=id_tag, **data)
 
 

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from hardware.links.serial_bus import ModbusRefusedError, Patience
+from hardware.links.serial_bus import ModbusRefusedError, Patience, SerialBus
 from station.domain.ports import DeviceSilentError
 
 
-class FakeBus:
-    """Follows the methods of `SerialBus`; `refused` holds (function, address) pairs answered with exception 2."""
+class FakeBus(SerialBus):
+    """A `SerialBus` without a port; `refused` holds (function, address) pairs answered with exception 2."""
 
     def __init__(self) -> None:
         self.holding: dict[int, int] = defaultdict(int)
@@ -33,34 +33,34 @@ class FakeBus:
         if (function, address) in self.refused:
             raise ModbusRefusedError(1, function, 2)
 
-    async def read_holding(self, _device: int, address: int, count: int, _patience: Patience) -> list[int]:
+    async def read_holding(self, device: int, address: int, count: int, patience: Patience) -> list[int]:
         self._check(3, address)
         return [self.holding[at] for at in range(address, address + count)]
 
-    async def read_input(self, _device: int, address: int, count: int, _patience: Patience) -> list[int]:
+    async def read_input(self, device: int, address: int, count: int, patience: Patience) -> list[int]:
         self._check(4, address)
         return [self.input[at] for at in range(address, address + count)]
 
-    async def read_coils(self, _device: int, address: int, count: int, _patience: Patience) -> list[bool]:
+    async def read_coils(self, device: int, address: int, count: int, patience: Patience) -> list[bool]:
         self._check(1, address)
         return [self.coils[at] for at in range(address, address + count)]
 
-    async def read_discrete(self, _device: int, address: int, count: int, _patience: Patience) -> list[bool]:
+    async def read_discrete(self, device: int, address: int, count: int, patience: Patience) -> list[bool]:
         self._check(2, address)
         return [self.discrete[at] for at in range(address, address + count)]
 
-    async def write_coil(self, _device: int, address: int, _patience: Patience, *, on: bool) -> None:
+    async def write_coil(self, device: int, address: int, patience: Patience, *, on: bool) -> None:
         self._check(5, address)
         self.coils[address] = on
         self._confirm((address, on))
 
-    async def write_coils(self, _device: int, address: int, coils: Sequence[bool], _patience: Patience) -> None:
+    async def write_coils(self, device: int, address: int, coils: Sequence[bool], patience: Patience) -> None:
         self._check(15, address)
         for at, on in enumerate(coils, address):
             self.coils[at] = on
         self._confirm((address, list(coils)))
 
-    async def write_register(self, _device: int, address: int, value: int, _patience: Patience) -> None:
+    async def write_register(self, device: int, address: int, value: int, patience: Patience) -> None:
         self._check(6, address)
         self.holding[address] = value
         self._confirm((address, value))

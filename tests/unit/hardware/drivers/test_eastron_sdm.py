@@ -148,7 +148,7 @@ def test_garbage_registers_end_in_a_reading_or_a_device_error_and_energy_never_f
     async def read_all() -> list[int]:
         bus = MeterBus()
         meter = EastronSdm(bus, address=1)
-        energies = []
+        energies: list[int] = []
         for block in blocks:
             bus.input.update(enumerate(block))
             try:

@@ -104,6 +104,7 @@ def test_a_person_counts_the_blinks_of_one_period(blinks):
     while now_s < period_s - 0.01:
         lit, remaining_s = lamp.phase(pattern, now_s)
         seen += lit
+        assert remaining_s is not None
         now_s += remaining_s + 1e-6
 
     assert seen == blinks

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,8 +34,8 @@ class Board(FakeBus):
         self.live()
 
     def live(self, **changes) -> None:
-        fields = {"pilot": Pilot.A, "pwm_on": False, "cable_a": 0, "duty_percent": 0, "current_a": 6} | changes
-        block = StatusBlock(**fields).encode()
+        fields: dict[str, Any] = {"pilot": Pilot.A, "pwm_on": False, "cable_a": 0, "duty_percent": 0, "current_a": 6}
+        block = StatusBlock(**fields | changes).encode()
         self.holding.update(enumerate(block, 24000))
         self.input.update(enumerate(block, 24000))
 
@@ -164,6 +165,7 @@ def test_a_current_is_rounded_down_to_whole_amperes(limit):
 
     ((register, written),) = board.written
     assert register == LIMIT
+    assert isinstance(written, int)
     assert 6 <= written <= 63
     assert written * 1000 <= limit
     assert written == 63 or limit - written * 1000 < 1000

@@ -377,7 +377,7 @@ def _happen(bench: Bench, name: str, value: object) -> None:
                 world.unplug_station(1, force=True)
             else:
                 world.unplug_vehicle(1)
-        case "fault", (code, active):
+        case "fault", (str() as code, bool() as active):
             world.set_fault(code, active=active, connector=1)
         case "jam", bool() as jammed:
             world.set_lock_failure(1, fails=jammed)

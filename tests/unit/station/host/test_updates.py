@@ -1,10 +1,12 @@
 """Software images and the two slots: attack scenario 21 of reference/security.md, promise P7 of reliability.md."""
 
+import os
 import shutil
 import tarfile
 import tomllib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -166,7 +168,7 @@ def test_a_compressed_archive_cannot_swell(tmp_path, maker, computer):
 
 
 def test_a_header_that_promises_gigabytes_costs_nothing(tmp_path, maker, computer):
-    big = {"path": "big", "size": 10_000_000_000, "sha256": "0" * 64}
+    big: dict[str, Any] = {"path": "big", "size": 10_000_000_000, "sha256": "0" * 64}
     image = maker.image(tmp_path / "image", files={})
     text = maker.image(tmp_path / "other")
     assert text.exists()
@@ -216,7 +218,7 @@ def test_a_cut_at_any_write_leaves_the_old_software_active(tmp_path, maker, monk
         pass
 
     image = maker.image(tmp_path / "image")
-    real = images.os.fsync
+    real = os.fsync
     for survived in range(50):
         computer = Computer(tmp_path / f"run {survived}", maker)
         left = [survived]
