@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocpp_client import frames, schemas
+from ocpp_client import feature_profiles, frames, schemas
 from ocpp_client.answered_calls import AnsweredCalls, fingerprint
 from ocpp_client.calls import NotConnectedError, NotDeliveredError, Send
 from ocpp_client.database import in_database
@@ -148,9 +148,12 @@ class Reception:
         handler = HANDLERS.get(call.action)
         if handler is None:
             raise CallRefusedError(ErrorCode.NOT_IMPLEMENTED, f"{call.action[:50]} is not known")
-        profile = schemas.PROFILES[call.action]
+        profile = feature_profiles.PROFILES[call.action]
         if profile is not None and profile not in await in_database(configuration.get_list, "SupportedFeatureProfiles"):
-            raise CallRefusedError(ErrorCode.NOT_SUPPORTED, f"the profile {profile} is off")
+            reply = feature_profiles.reply_when_off(call.action)
+            if reply is None:
+                raise CallRefusedError(ErrorCode.NOT_SUPPORTED, f"the profile {profile} is off")
+            return Reply(payload=reply)
         payload = _mended(call)
         try:
             schemas.check_call(call.action, payload, lenient=True)

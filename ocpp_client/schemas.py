@@ -28,36 +28,6 @@ _CODES = {
 }
 _ORDER = tuple(_CODES.values())
 
-# What a backend may ask of a station, and the feature profile each belongs to (None: always there).
-PROFILES: dict[str, str | None] = {
-    "ChangeAvailability": None,
-    "ChangeConfiguration": None,
-    "ClearCache": None,
-    "DataTransfer": None,
-    "GetConfiguration": None,
-    "RemoteStartTransaction": None,
-    "RemoteStopTransaction": None,
-    "Reset": None,
-    "UnlockConnector": None,
-    "GetDiagnostics": "FirmwareManagement",
-    "UpdateFirmware": "FirmwareManagement",
-    "GetLocalListVersion": "LocalAuthListManagement",
-    "SendLocalList": "LocalAuthListManagement",
-    "ReserveNow": "Reservation",
-    "CancelReservation": "Reservation",
-    "SetChargingProfile": "SmartCharging",
-    "ClearChargingProfile": "SmartCharging",
-    "GetCompositeSchedule": "SmartCharging",
-    "TriggerMessage": "RemoteTrigger",
-    "ExtendedTriggerMessage": None,
-    "CertificateSigned": None,
-    "InstallCertificate": None,
-    "DeleteCertificate": None,
-    "GetInstalledCertificateIds": None,
-    "GetLog": None,
-    "SignedUpdateFirmware": None,
-}
-
 
 class SchemaViolationError(ValueError):
     """The payload breaks the schema of its message."""

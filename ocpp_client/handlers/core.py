@@ -97,6 +97,9 @@ async def remote_start(request: Request) -> Reply:
     if connector_id is not None and connector_id <= 0:
         return status("Rejected")
     profile = payload.get("chargingProfile")
+    if "SmartCharging" not in await in_database(configuration.get_list, "SupportedFeatureProfiles"):
+        # Section 5.11: a station without smart charging ignores it.
+        profile = None
     if profile is not None and await in_database(refuse_remote_profile, profile, connector_id):
         return status("Rejected")
     authorize = await in_database(configuration.get_bool, "AuthorizeRemoteTxRequests")

@@ -173,8 +173,9 @@ def _live_value(key: ConfigurationKey) -> str:
 def listing(origin: Origin, names: Iterable[str] = ()) -> Listing:
     """Return the named keys, or all of them, as `origin` may see them; names in any case, each answered once."""
     present = snapshot()
+    profiles = present.items_in("SupportedFeatureProfiles")
     if not (names := tuple(names)):
-        visible = (key for key in present.registry.keys if key.visible_to(origin))
+        visible = (key for key in present.registry.keys if key.visible_to(origin, profiles))
         return Listing(known=tuple(_listed(key, present, origin) for key in visible), unknown=())
     known: dict[str, Listed] = {}
     unknown: list[str] = []
@@ -184,7 +185,7 @@ def listing(origin: Origin, names: Iterable[str] = ()) -> Listing:
         except UnknownKey:
             unknown.append(name)
             continue
-        if key.visible_to(origin):
+        if key.visible_to(origin, profiles):
             known[key.name] = _listed(key, present, origin)
         else:
             unknown.append(name)

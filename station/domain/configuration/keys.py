@@ -1,11 +1,12 @@
 """What a configuration key is: one row of the registry, with everything that reads and writes need to know of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self, TypeAlias
 
 from station.domain.commands import Origin
+from station.domain.configuration import feature_profiles
 from station.domain.configuration.problems import InvalidValue
 
 CONNECTOR_PLACEHOLDER = "<connector-id>"
@@ -138,9 +139,14 @@ class ConfigurationKey:
         """Answer the value that holds on such a station until somebody changes it."""
         return self.default if self.default_for is None else self.default_for(facts)
 
-    def visible_to(self, origin: Origin) -> bool:
-        """Tell whether the key exists for this origin; local keys do not exist over OCPP."""
-        return origin is not Origin.BACKEND or self.access is not Access.LOCAL
+    def visible_to(self, origin: Origin, profiles: Collection[str]) -> bool:
+        """Tell whether the key exists for this origin.
+
+        Over OCPP there are no local keys, and none of a feature profile that is not among the supported `profiles`.
+        """
+        if origin is not Origin.BACKEND:
+            return True
+        return self.access is not Access.LOCAL and not feature_profiles.is_off(self.name, profiles)
 
     def refuse_write(self, origin: Origin) -> None:
         """Raise `InvalidValue` when this origin may not set the key, whatever the value."""

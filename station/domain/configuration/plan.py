@@ -1,7 +1,7 @@
 """Deciding on a change of configuration: many keys at once, all or nothing, nothing stored here."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from station.domain.commands import Origin
@@ -51,7 +51,7 @@ def plan_change(items: Mapping[str, str], *, origin: Origin, present: Snapshot, 
     """Answer what setting these keys does; raise `ConfigurationRefused` with every reason against it."""
     problems: list[Problem] = []
     registry = Registry(_facts_after(items, present.registry.facts), _features(present))
-    wanted = _normal_forms(items, registry, origin, problems)
+    wanted = _normal_forms(items, registry, origin, present.items_in("SupportedFeatureProfiles"), problems)
     targets = _targets(wanted, registry, problems)
     proposed = Snapshot(registry, {**present.stored, **targets})
     context = Context(
@@ -120,12 +120,16 @@ def _facts_after(items: Mapping[str, str], present: Facts) -> Facts:
 
 
 def _normal_forms(
-    items: Mapping[str, str], registry: Registry, origin: Origin, problems: list[Problem]
+    items: Mapping[str, str],
+    registry: Registry,
+    origin: Origin,
+    profiles: Collection[str],
+    problems: list[Problem],
 ) -> dict[str, str]:
     wanted: dict[str, str] = {}
     for name, text in items.items():
         try:
-            key = _find(name, registry, origin)
+            key = _find(name, registry, origin, profiles)
             key.refuse_write(origin)
             value = key.parse(text)
         except InvalidValue as refusal:
@@ -136,12 +140,12 @@ def _normal_forms(
     return wanted
 
 
-def _find(name: str, registry: Registry, origin: Origin) -> ConfigurationKey:
+def _find(name: str, registry: Registry, origin: Origin, profiles: Collection[str]) -> ConfigurationKey:
     try:
         key = registry.find(name)
     except UnknownKey as unknown:
         raise InvalidValue("unknown_key", nearest=", ".join(unknown.nearest) or "–") from None
-    if not key.visible_to(origin):
+    if not key.visible_to(origin, profiles):
         raise InvalidValue("unknown_key", nearest="–")
     return key
 

@@ -338,12 +338,64 @@ async def test_5_15_a_list_goes_to_the_one_who_keeps_it(bench):
         assert await station.backend.call("GetLocalListVersion") == {"listVersion": -1}
 
 
-async def test_a_profile_that_is_off_is_not_supported(bench):
+@pytest.mark.parametrize(
+    ("action", "payload", "reply"),
+    [
+        ("SendLocalList", {"listVersion": 1, "updateType": "Full"}, {"status": "NotSupported"}),
+        ("GetLocalListVersion", {}, {"listVersion": -1}),
+        (
+            "ReserveNow",
+            {"connectorId": 1, "expiryDate": "2099-01-01T00:00:00Z", "idTag": "A", "reservationId": 4},
+            {"status": "Rejected"},
+        ),
+        ("CancelReservation", {"reservationId": 4}, {"status": "Rejected"}),
+        ("TriggerMessage", {"requestedMessage": "Heartbeat"}, {"status": "NotImplemented"}),
+        ("GetDiagnostics", {"location": "ftp://127.0.0.1/"}, {}),
+        ("ChangeConfiguration", {"key": "LocalAuthListEnabled", "value": "true"}, {"status": "NotSupported"}),
+        ("ChangeConfiguration", {"key": "chargingprofilestackperconnector", "value": "1"}, {"status": "NotSupported"}),
+        ("ChangeConfiguration", {"key": "LocalPreAuthorize", "value": "true"}, {"status": "Accepted"}),
+        (
+            "GetConfiguration",
+            {"key": ["SendLocalListMaxLength", "ReserveConnectorZeroSupported"]},
+            {"unknownKey": ["SendLocalListMaxLength", "ReserveConnectorZeroSupported"]},
+        ),
+    ],
+)
+async def test_a_profile_that_is_off_is_answered_in_the_words_of_the_response(bench, action, payload, reply):
+    async with bench(keys={"SupportedFeatureProfiles": "Core"}) as station:
+        await station.ready()
+
+        assert await station.backend.call(action, payload) == reply
+
+        assert station.surroundings.commands == []
+        assert station.local_list.applied == []
+
+
+@pytest.mark.parametrize(
+    ("action", "payload"),
+    [
+        ("SetChargingProfile", {"connectorId": 0, "csChargingProfiles": PROFILE}),
+        ("ClearChargingProfile", {}),
+        ("GetCompositeSchedule", {"connectorId": 1, "duration": 60}),
+        ("UpdateFirmware", {"location": "ftp://127.0.0.1/x", "retrieveDate": "2026-01-01T00:00:00Z"}),
+    ],
+)
+async def test_where_the_response_has_no_word_for_it_a_profile_that_is_off_is_a_callerror(bench, action, payload):
     async with bench(keys={"SupportedFeatureProfiles": "Core"}) as station:
         await station.ready()
         with pytest.raises(BackendCallError) as refused:
-            await station.backend.call("TriggerMessage", {"requestedMessage": "Heartbeat"})
+            await station.backend.call(action, payload)
         assert refused.value.code == "NotSupported"
+
+
+async def test_5_11_without_smart_charging_the_profile_of_a_remote_start_is_ignored(bench):
+    async with bench(keys={"SupportedFeatureProfiles": "Core"}) as station:
+        await station.ready()
+        start = {"idTag": "A", "connectorId": 1, "chargingProfile": PROFILE}
+
+        assert await station.backend.call("RemoteStartTransaction", start) == {"status": "Accepted"}
+
+        assert station.surroundings.commands == [StartSession(id_tag="A", connector_id=1, authorize=True)]
 
 
 LIVE = {

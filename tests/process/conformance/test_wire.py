@@ -3,6 +3,8 @@
 import json
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -114,27 +116,69 @@ def test_a_payload_against_the_schema_is_refused_with_the_code_that_names_the_mi
     assert bench.refusal(action, **payload) == code
 
 
-@section("J 4.2.3", "S 9.1.24")
-@pytest.mark.parametrize(
-    ("profile", "action", "payload"),
-    [
-        ("Reservation", "CancelReservation", {"reservationId": 1}),
-        ("LocalAuthListManagement", "GetLocalListVersion", {}),
-        ("SmartCharging", "ClearChargingProfile", {}),
-        ("FirmwareManagement", "GetDiagnostics", {"location": "ftp://127.0.0.1/"}),
-        ("RemoteTrigger", "TriggerMessage", {"requestedMessage": "Heartbeat"}),
-    ],
-)
-def test_a_call_of_a_profile_that_is_off_is_not_supported(
-    bench: Bench, profile: str, action: str, payload: Payload
-) -> None:
+@contextmanager
+def switched_off(bench: Bench, profile: str) -> Iterator[None]:
+    """Take a feature profile away, as a provisioning would."""
     everything = str(bench.value("SupportedFeatureProfiles"))
     others = ",".join(one for one in everything.split(",") if one != profile)
     bench.station.config_set({"SupportedFeatureProfiles": others})
     try:
-        assert bench.refusal(action, **payload) == "NotSupported"
+        yield
     finally:
         bench.station.config_set({"SupportedFeatureProfiles": everything})
+
+
+RESERVATION = {"connectorId": 1, "idTag": "A", "reservationId": 1, "expiryDate": "2099-01-01T00:00:00Z"}
+
+
+@section("J 4.2.3", "S 9.1.24", "S 5.1", "S 5.9", "S 5.10", "S 5.13", "S 5.15", "S 5.17", "S 5.5")
+@pytest.mark.parametrize(
+    ("profile", "action", "payload", "reply"),
+    [
+        ("Reservation", "ReserveNow", RESERVATION, {"status": "Rejected"}),
+        ("Reservation", "CancelReservation", {"reservationId": 1}, {"status": "Rejected"}),
+        (
+            "LocalAuthListManagement",
+            "SendLocalList",
+            {"listVersion": 5, "updateType": "Full", "localAuthorizationList": []},
+            {"status": "NotSupported"},
+        ),
+        ("LocalAuthListManagement", "GetLocalListVersion", {}, {"listVersion": -1}),
+        (
+            "LocalAuthListManagement",
+            "ChangeConfiguration",
+            {"key": "LocalAuthListEnabled", "value": "true"},
+            {"status": "NotSupported"},
+        ),
+        ("FirmwareManagement", "GetDiagnostics", {"location": "ftp://127.0.0.1/"}, {}),
+        ("RemoteTrigger", "TriggerMessage", {"requestedMessage": "Heartbeat"}, {"status": "NotImplemented"}),
+    ],
+)
+def test_a_call_of_a_profile_that_is_off_is_answered_in_the_words_of_the_response(
+    bench: Bench, profile: str, action: str, payload: Payload, reply: Payload
+) -> None:
+    with switched_off(bench, profile):
+        assert bench.call(action, **payload) == reply
+
+
+@section("J 4.2.3", "S 3.13")
+@pytest.mark.parametrize(
+    ("profile", "action", "payload"),
+    [
+        ("SmartCharging", "ClearChargingProfile", {}),
+        ("SmartCharging", "GetCompositeSchedule", {"connectorId": 1, "duration": 60}),
+        (
+            "FirmwareManagement",
+            "UpdateFirmware",
+            {"location": "ftp://127.0.0.1/x", "retrieveDate": "2099-01-01T00:00:00Z"},
+        ),
+    ],
+)
+def test_a_call_of_a_profile_that_is_off_and_has_no_word_for_it_is_refused_with_not_supported(
+    bench: Bench, profile: str, action: str, payload: Payload
+) -> None:
+    with switched_off(bench, profile):
+        assert bench.refusal(action, **payload) == "NotSupported"
 
 
 @section("JE 3.2")
