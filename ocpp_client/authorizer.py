@@ -4,16 +4,19 @@ import asyncio
 from typing import Any
 
 from ocpp_client import authorization_cache
-from ocpp_client.calls import Calls, NotConnectedError, NotDeliveredError
+from ocpp_client.calls import Calls, NotDeliveredError
 from ocpp_client.database import in_database
 from ocpp_client.ports import LocalList, Surroundings
 from ocpp_client.schemas import SchemaViolationError
 from ocpp_client.standing import Standing
 from station import clock
+from station.domain.authorization import AuthorizationStatus
+from station.domain.moments import lenient
+from station.services.messages import AuthorizeRequest, CardAuthorized
 
 
 class Authorizer:
-    """Answers each request exactly once: what the backend said, that it is offline, or that it took too long."""
+    """Answers each request exactly once, also when the backend is away or takes too long."""
 
     def __init__(self, *, calls: Calls, standing: Standing, surroundings: Surroundings, local_list: LocalList) -> None:
         self._calls = calls
@@ -21,30 +24,27 @@ class Authorizer:
         self._surroundings = surroundings
         self._local_list = local_list
 
-    async def request(self, message: dict[str, Any]) -> None:
-        """Carry out one `authorize.request`."""
-        request_id, id_tag = message["request_id"], message["id_tag"]
-        if not self._standing.online:
-            await self._answer(request_id, "offline")
+    async def request(self, request: AuthorizeRequest) -> None:
+        """Ask the backend, and tell the control loop what it has said."""
+        info = await self._ask(request) if self._standing.online else None
+        if info is None:
+            await self._surroundings.inform(CardAuthorized(request_id=request.request_id))
             return
-        try:
-            async with asyncio.timeout(float(message.get("timeout_s", self._calls.timeout_s))):
-                answer = await self._calls.call("Authorize", {"idTag": id_tag})
-        except NotConnectedError:
-            await self._answer(request_id, "offline")
-            return
-        except (NotDeliveredError, SchemaViolationError, TimeoutError):
-            await self._answer(request_id, "timeout")
-            return
-        info = answer["idTagInfo"]
-        await self._answer(
-            request_id,
-            "answered",
-            status=info["status"],
-            expiry=info.get("expiryDate"),
-            parent=info.get("parentIdTag"),
+        await self._surroundings.inform(
+            CardAuthorized(
+                request_id=request.request_id,
+                status=AuthorizationStatus(info["status"]),
+                expires_at=lenient(info.get("expiryDate")),
+                parent_id_tag=info.get("parentIdTag"),
+            )
         )
-        await in_database(authorization_cache.note, id_tag, info, clock.now(), self._local_list)
+        await in_database(authorization_cache.note, request.id_tag, info, clock.now(), self._local_list)
 
-    async def _answer(self, request_id: str, outcome: str, **data: Any) -> None:
-        await self._surroundings.inform("authorized", request_id=request_id, outcome=outcome, **data)
+    async def _ask(self, request: AuthorizeRequest) -> dict[str, Any] | None:
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                answer = await self._calls.call("Authorize", {"idTag": request.id_tag})
+        except (NotDeliveredError, SchemaViolationError, TimeoutError):
+            return None
+        info: dict[str, Any] = answer["idTagInfo"]
+        return info

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from ocpp_client import database, endpoint
 from ocpp_client.database import in_database
-from station.concurrency import wait_or_timeout
 from station.services import configuration
 
 if TYPE_CHECKING:
@@ -17,19 +16,13 @@ class Lookout:
 
     def __init__(self, link: "BackendLink") -> None:
         self._link = link
-        self._bell = asyncio.Event()
-
-    def ring(self) -> None:
-        """Look at the database at once."""
-        self._bell.set()
 
     async def run(self) -> None:
         """Find changes of settings, outbox and statuses that somebody else has committed."""
         link = self._link
         watch, seen = await in_database(configuration.Watch), await in_database(database.version)
         while True:
-            self._bell.clear()
-            await wait_or_timeout(self._bell, link.timing.look_s)
+            await asyncio.sleep(link.timing.look_s)
             before, seen = seen, await in_database(database.version)
             suspicious = link.status.is_suspicious or link.meter_keys.is_suspicious
             if seen is not None and seen == before and not suspicious:

@@ -16,7 +16,9 @@ from ocpp_client.rendering import payload_of, render
 from ocpp_client.schemas import SchemaViolationError
 from station import clock
 from station.concurrency import wait_or_timeout
+from station.domain.authorization import AuthorizationStatus
 from station.domain.facts import FactKind, MeterSampled
+from station.services import messages
 
 logger = logging.getLogger(__name__)
 
@@ -167,12 +169,12 @@ class OutboxSender:
 
     async def _tell(self, answered: StartAnswered) -> None:
         await self._surroundings.inform(
-            "start_answered",
-            session_id=answered.session_id,
-            transaction_id=answered.transaction_id,
-            status=answered.status,
-            expiry=answered.expiry,
-            parent=answered.parent,
+            messages.StartAnswered(
+                session_id=answered.session_id,
+                transaction_id=answered.transaction_id,
+                status=AuthorizationStatus(answered.status),
+                parent_id_tag=answered.parent,
+            )
         )
 
     async def _rest(self, pause_s: float | None) -> None:

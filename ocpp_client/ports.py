@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from station.domain.commands import Command, Outcome
+from station.services.messages import MessageToControlLoop
 
 
 class LocalList(Protocol):
@@ -94,8 +95,8 @@ class Surroundings(Protocol):
     def submit(self, command: Command, *, actor: str, at: datetime, wait_s: float) -> Awaitable[Outcome]:
         """Hand a command of the backend to the control loop and wait for its answer."""
 
-    def inform(self, kind: str, /, **data: Any) -> Awaitable[bool]:
-        """Ring the control loop's bell."""
+    def inform(self, message: MessageToControlLoop) -> Awaitable[None]:
+        """Send the control loop a message."""
 
     def publish(self, data: dict[str, Any]) -> Awaitable[bool]:
         """Publish the live part `backend`."""

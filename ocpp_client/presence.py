@@ -71,7 +71,6 @@ class Presence:
             return
         self._told = online
         await self._record_told()
-        await self._surroundings.inform("backend", connected=online)
 
     async def _record_told(self) -> None:
         """Write what was told; the connection does not hang on it, and the next round of `run` tries again."""

@@ -11,9 +11,10 @@ from ocpp_client.database import in_database
 from ocpp_client.standing import Standing
 from station import clock
 from station.concurrency import wait_or_timeout
-from station.domain.moments import from_wire, to_wire
+from station.domain.moments import to_wire
 from station.models import Connector
 from station.services import configuration
+from station.services.messages import StatusChanged
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +76,9 @@ class StatusReporter:
         """Whether the table knows a change whose bell has not come yet."""
         return bool(self._suspected)
 
-    def take_bell(self, message: dict[str, Any]) -> None:
+    def take(self, message: StatusChanged) -> None:
         """Note a change told by the control loop; while offline only the table remembers it."""
-        report = _from_bell(message)
+        report = _report_of(message)
         if report.revision <= self._seen.get(report.connector_id, -1):
             return
         self._seen[report.connector_id] = report.revision
@@ -174,15 +175,15 @@ class StatusReporter:
         self._sent[report.connector_id] = report
 
 
-def _from_bell(message: dict[str, Any]) -> Report:
+def _report_of(message: StatusChanged) -> Report:
     return Report(
-        connector_id=message["connector"],
-        revision=message["revision"],
-        status=message["status"],
-        error_code=message["error_code"],
-        info=message.get("info") or "",
-        vendor_error_code=message.get("vendor_error_code") or "",
-        at=to_wire(from_wire(message["at"])),
+        connector_id=message.connector_id,
+        revision=message.revision,
+        status=message.status,
+        error_code=message.error_code,
+        info=message.info,
+        vendor_error_code=message.vendor_error_code,
+        at=to_wire(message.at),
     )
 
 

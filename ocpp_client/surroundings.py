@@ -1,33 +1,36 @@
-"""The rest of the station over Redis and Celery: commands and bells to the control loop, the live snapshot."""
+"""The rest of the station over Redis and Celery: commands and messages to the control loop, the live snapshot."""
 
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from station.domain.commands import Command, Origin, Outcome
 from station.services import commands, live, redis
+from station.services.messages import SEND_TIMEOUT_S, MessageToControlLoop, send_to_control_loop
 
 
 class StationSurroundings:
-    """Implements `ports.Surroundings`. Bells go through one thread, so that they ring in the order of the calls."""
+    """Implements `ports.Surroundings`. Messages go through one thread, so that they keep the order of the calls."""
 
     def __init__(self) -> None:
-        self._bells = ThreadPoolExecutor(1, thread_name_prefix="bell")
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="messages")
         self._redis: Any = None
 
     async def submit(self, command: Command, *, actor: str, at: datetime, wait_s: float) -> Outcome:
         """Hand a command of the backend to the control loop."""
         return await commands.submit_command_async(command, origin=Origin.BACKEND, actor=actor, at=at, wait_s=wait_s)
 
-    async def inform(self, kind: str, /, **data: Any) -> bool:
-        """Ring the control loop's bell."""
+    async def inform(self, message: MessageToControlLoop) -> None:
+        """Send the control loop a message; a Redis that hangs holds up the thread, not the caller."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._bells, partial(commands.inform, kind, **data))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await loop.run_in_executor(self._sender, send_to_control_loop, message)
 
     async def publish(self, data: dict[str, Any]) -> bool:
         """Publish the live part `backend`."""

@@ -12,10 +12,11 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from ocpp_client import frame_log
-from ocpp_client.consumer import CHANNEL, OcppConsumer
+from ocpp_client.consumer import OcppConsumer
 from ocpp_client.ports import Environment
 from station import clock
 from station.host.heartbeat import Heartbeat
+from station.services.messages import OCPP_CHANNEL
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +32,16 @@ class OcppWorker(Worker):  # type: ignore[misc]
 
     async def handle(self) -> None:
         """Run until cancelled; a consumer that ended by an error is started again."""
-        listener = asyncio.create_task(self.listener(CHANNEL))
+        listener = asyncio.create_task(self.listener(OCPP_CHANNEL))
         try:
             while True:
                 self._consumer_queue()
-                future = self.application_instances[CHANNEL]["future"]
+                future = self.application_instances[OCPP_CHANNEL]["future"]
                 await asyncio.wait({future})
                 if future.cancelled() or (error := future.exception()) is None:
                     return
                 logger.error("The consumer ended by an error", exc_info=error)
-                self.application_instances.pop(CHANNEL, None)
+                self.application_instances.pop(OCPP_CHANNEL, None)
                 await asyncio.sleep(_FIRST_PAUSE_S)
         finally:
             listener.cancel()
@@ -63,12 +64,12 @@ class OcppWorker(Worker):  # type: ignore[misc]
             await self._consumer_queue().put(message)
 
     def _consumer_queue(self) -> "asyncio.Queue[dict[str, Any]]":
-        scope = {"type": "channel", "channel": CHANNEL}
-        queue: asyncio.Queue[dict[str, Any]] = self.get_or_create_application_instance(CHANNEL, scope)
+        scope = {"type": "channel", "channel": OCPP_CHANNEL}
+        queue: asyncio.Queue[dict[str, Any]] = self.get_or_create_application_instance(OCPP_CHANNEL, scope)
         return queue
 
     async def _end_consumer(self) -> None:
-        details = self.application_instances.pop(CHANNEL, None)
+        details = self.application_instances.pop(OCPP_CHANNEL, None)
         if details is not None:
             details["future"].cancel()
             await asyncio.gather(details["future"], return_exceptions=True)
@@ -89,7 +90,7 @@ async def run(environment: Environment, heartbeat: Heartbeat) -> None:
     """Hold the connection until SIGTERM or SIGINT; then close it with 1001."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="ocpp"))
-    worker = OcppWorker(OcppConsumer.as_asgi(environment=environment), [CHANNEL], get_channel_layer())
+    worker = OcppWorker(OcppConsumer.as_asgi(environment=environment), [OCPP_CHANNEL], get_channel_layer())
     working = asyncio.create_task(worker.handle())
     beating = asyncio.create_task(_beat(heartbeat))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -200,10 +200,13 @@ class Bells:
     sent: list[dict[str, Any]] = field(default_factory=list)
     heard: Callable[[dict[str, Any]], None] | None = None
     down: bool = False
+    hangs: bool = False
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         if self.down:
             raise RedisConnectionError
+        if self.hangs:
+            await asyncio.Event().wait()
         self.sent.append(message)
         if self.heard is not None:
             self.heard(message)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
 from hardware.runtime.records import RecordStore
@@ -27,9 +26,9 @@ from station.domain.authorization import (
     is_list_conflict,
 )
 from station.domain.faults import FaultCode
-from station.domain.moments import lenient
 from station.models import BackendState, CachedAuthorization
 from station.services import configuration, live
+from station.services.messages import AuthorizeRequest, CardAuthorized, send_to_ocpp
 from whitelist import lookup
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,6 @@ log = logging.getLogger(__name__)
 # The OCPP process gives up on an Authorize after its own message time-out and says so; this is for the case that the
 # process itself is gone.
 BACKEND_ANSWERS_S = 35.0
-OCPP_CHANNEL = "ocpp"
 _LOOK_S = 1.0
 # A card the lists disagree about is reported for this long; the event log keeps it.
 CONFLICT_SHOWN_S = 2.0
@@ -143,10 +141,10 @@ class Authorizer:
         accepted = answer is not None and answer.status is AuthorizationStatus.ACCEPTED
         return (answer.parent_id_tag or "") if answer is not None and accepted else ""
 
-    async def contradicts_list(self, id_tag: str, status: str) -> bool:
+    async def contradicts_list(self, id_tag: str, status: AuthorizationStatus) -> bool:
         """Tell whether the backend has just refused a card of its own list."""
         query = await self._records.execute(collect_query, id_tag, clock.now())
-        return is_list_conflict(query, BackendAnswer(status=AuthorizationStatus(status)))
+        return is_list_conflict(query, BackendAnswer(status=status))
 
     def report_list_conflict(self) -> None:
         """Report that the backend refuses a card of its own list (OCPP 1.6 section 3.5.2)."""
@@ -159,36 +157,29 @@ class Authorizer:
         future: asyncio.Future[BackendAnswer | None] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future
         try:
-            await get_channel_layer().send(
-                OCPP_CHANNEL,
-                {
-                    "type": "authorize.request",
-                    "request_id": request_id,
-                    "id_tag": id_tag,
-                    "timeout_s": BACKEND_ANSWERS_S - 5,
-                },
-            )
+            request = AuthorizeRequest(request_id=request_id, id_tag=id_tag, timeout_s=BACKEND_ANSWERS_S - 5)
+            if not await send_to_ocpp(request):
+                return None
             async with asyncio.timeout(BACKEND_ANSWERS_S):
                 return await future
-        except (TimeoutError, RedisError, OSError) as error:
-            log.info("no answer about a card: %s", error)
+        except TimeoutError:
+            log.info("no answer about a card")
             return None
         finally:
             self._waiting.pop(request_id, None)
 
-    def answered(self, data: dict[str, Any]) -> None:
-        """Take what the OCPP process heard: outcome, status, expiry, parent."""
-        future = self._waiting.get(data["request_id"])
+    def answered(self, message: CardAuthorized) -> None:
+        """Take what the OCPP process heard."""
+        future = self._waiting.get(message.request_id)
         if future is None or future.done():
             return
-        if data["outcome"] != "answered":
+        if message.status is None:
             future.set_result(None)
             return
         future.set_result(
             BackendAnswer(
-                status=AuthorizationStatus(data["status"]),
-                # The schema lets any text pass, and an expiry that is no date counts as none.
-                expires_at=lenient(data.get("expiry")),
-                parent_id_tag=data.get("parent") or None,
+                status=message.status,
+                expires_at=message.expires_at,
+                parent_id_tag=message.parent_id_tag or None,
             )
         )

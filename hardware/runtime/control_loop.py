@@ -42,6 +42,7 @@ from station.domain.ports import Devices
 from station.host import Host
 from station.services import connectors
 from station.services.commands import Envelope
+from station.services.messages import MessageToControlLoop
 
 
 class ControlLoop:
@@ -194,6 +195,6 @@ class ControlLoop:
         """Carry out a command that came through the one door."""
         await self._commands.take(envelope)
 
-    async def informed(self, kind: str, data: dict[str, Any]) -> None:
+    async def informed(self, message: MessageToControlLoop) -> None:
         """Take a message of another process."""
-        await self._notices.take(kind, data)
+        await self._notices.take(message)

@@ -1,7 +1,5 @@
 """What other processes tell the control loop, and a look into the tables should such a message have been lost."""
 
-from typing import Any
-
 from django.db.models import Count, Max
 
 from hardware.runtime.authorizer import Authorizer
@@ -12,6 +10,13 @@ from hardware.runtime.sampler import Sampler
 from hardware.runtime.start_responses import StartResponses
 from station.models import ChargingProfileRow
 from station.services import configuration
+from station.services.messages import (
+    CardAuthorized,
+    ConfigurationChanged,
+    MessageToControlLoop,
+    ProfilesChanged,
+    StartAnswered,
+)
 
 
 class Notices:
@@ -36,14 +41,14 @@ class Notices:
         self._configuration: configuration.Watch | None = None
         self._profiles: object = None
 
-    async def take(self, kind: str, data: dict[str, Any]) -> None:
+    async def take(self, message: MessageToControlLoop) -> None:
         """Take a message of another process."""
-        match kind:
-            case "authorized":
-                self._authorizer.answered(data)
-            case "start_answered":
-                await self._start_responses.take(data)
-            case "configuration" | "profiles":
+        match message:
+            case CardAuthorized():
+                self._authorizer.answered(message)
+            case StartAnswered():
+                await self._start_responses.take(message)
+            case ConfigurationChanged() | ProfilesChanged():
                 await self._reload()
 
     async def catch_up(self) -> None:

@@ -1,7 +1,6 @@
 """The backend's response to a StartTransaction: its number, its group, and what becomes of a card it refuses."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.db import DatabaseError
 
@@ -11,9 +10,9 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station import clock
 from station.domain import connector as machine
+from station.domain.authorization import AuthorizationStatus
 from station.services import configuration, sessions
-
-ACCEPTED = "Accepted"
+from station.services.messages import StartAnswered
 
 
 class StartResponses:
@@ -32,18 +31,18 @@ class StartResponses:
         self._authorizer = authorizer
         self._limits = limits
 
-    async def take(self, data: dict[str, Any]) -> None:
-        """Take what the OCPP process has heard: session_id, transaction_id, status, parent."""
-        point = self._point_of(data["session_id"])
+    async def take(self, message: StartAnswered) -> None:
+        """Take what the OCPP process has heard."""
+        point = self._point_of(message.session_id)
         if point is None or point.session is None:
             return
-        point.session.take_transaction_id(data.get("transaction_id"))
-        parent = data.get("parent") or ""
+        point.session.take_transaction_id(message.transaction_id)
+        parent = message.parent_id_tag or ""
         if point.session.join_group(parent):
             await self._records.attempt(sessions.store_parent, point.session.id, parent)
         point.tell_changed()
-        if data["status"] != ACCEPTED:
-            await self._take_refusal(point, data["status"])
+        if message.status is not AuthorizationStatus.ACCEPTED:
+            await self._take_refusal(point, message.status)
 
     async def catch_up(self) -> None:
         """Find responses in the tables whose message was lost."""
@@ -54,7 +53,11 @@ class StartResponses:
             found = await self._records.attempt(sessions.answered_start, session.id)
             if found is not None:
                 transaction_id, status = found
-                await self.take({"session_id": session.id, "transaction_id": transaction_id, "status": status})
+                await self.take(
+                    StartAnswered(
+                        session_id=session.id, transaction_id=transaction_id, status=AuthorizationStatus(status)
+                    )
+                )
 
     async def stop_refused_session(self, point: ChargingPoint) -> None:
         """End the session of a refused card, or take its energy, as StopTransactionOnInvalidId says."""
@@ -70,7 +73,7 @@ class StartResponses:
             session.suspend()
             await self._limits.apply()
 
-    async def _take_refusal(self, point: ChargingPoint, status: str) -> None:
+    async def _take_refusal(self, point: ChargingPoint, status: AuthorizationStatus) -> None:
         session = point.session
         if session is None:
             return

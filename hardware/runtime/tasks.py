@@ -6,7 +6,8 @@ from typing import Any
 from hardware.runtime import bootstep
 from station.celery import app
 from station.domain.commands import UnknownCommandError
-from station.services.commands import COMMAND_TASK, INFORM_TASK, Envelope
+from station.services.commands import COMMAND_TASK, Envelope
+from station.services.messages import INFORM_TASK, MessageMalformed, decode_for_control_loop
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,11 @@ def command(*, envelope: dict[str, Any]) -> None:
 
 
 @app.task(name=INFORM_TASK)  # type: ignore[untyped-decorator]
-def inform(*, kind: str, data: dict[str, Any]) -> None:
+def inform(*, message: dict[str, Any]) -> None:
     """Hand a message of another process to the control loop."""
-    bootstep.loop().submit(lambda control_loop: control_loop.informed(kind, data))
+    try:
+        decoded = decode_for_control_loop(message)
+    except MessageMalformed:
+        log.exception("a message was not understood")
+        return
+    bootstep.loop().submit(lambda control_loop: control_loop.informed(decoded))

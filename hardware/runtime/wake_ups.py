@@ -2,16 +2,11 @@
 
 import logging
 
-from channels.layers import get_channel_layer
-from redis.exceptions import RedisError
-
 from station.concurrency import BackgroundTasks
-from station.domain.moments import to_wire
 from station.services.connectors import StatusRecord
+from station.services.messages import OutboxChanged, StatusChanged, send_to_ocpp
 
 log = logging.getLogger(__name__)
-
-OCPP_CHANNEL = "ocpp"
 
 
 class WakeUps:
@@ -22,25 +17,18 @@ class WakeUps:
 
     def outbox_changed(self) -> None:
         """Tell, without waiting, that there is something to send."""
-        self._tasks.spawn(self._send({"type": "outbox.changed"}))
+        self._tasks.spawn(send_to_ocpp(OutboxChanged()))
 
     async def status_changed(self, record: StatusRecord, revision: int) -> None:
         """Tell a new status."""
-        await self._send(
-            {
-                "type": "status.changed",
-                "connector": record.number,
-                "status": record.status,
-                "error_code": record.error_code,
-                "info": record.info,
-                "vendor_error_code": record.vendor_error_code,
-                "at": to_wire(record.at),
-                "revision": revision,
-            }
+        await send_to_ocpp(
+            StatusChanged(
+                connector_id=record.number,
+                revision=revision,
+                status=record.status,
+                error_code=record.error_code,
+                info=record.info,
+                vendor_error_code=record.vendor_error_code,
+                at=record.at,
+            )
         )
-
-    async def _send(self, message: dict[str, object]) -> None:
-        try:
-            await get_channel_layer().send(OCPP_CHANNEL, message)
-        except (RedisError, OSError):
-            log.info("could not wake the OCPP process")

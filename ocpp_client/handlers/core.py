@@ -8,6 +8,7 @@ from station.domain import commands
 from station.domain.commands import Outcome, Status
 from station.domain.configuration import Change, ConfigurationRefused, Effect, Origin, UnknownKey
 from station.services import configuration
+from station.services.messages import ConfigurationChanged
 
 _UNKNOWN_KEY = "unknown_key"
 _MAX_VALUE_LENGTH = 500
@@ -54,7 +55,7 @@ async def _apply(request: Request, changes: tuple[Change, ...], effects: frozens
     if Effect.OCPP_TIMERS in effects:
         link.restart_timers()
     if changes:
-        await link.environment.surroundings.inform("configuration", keys=[changed.key for changed in changes])
+        await link.environment.surroundings.inform(ConfigurationChanged())
 
 
 async def clear_cache(request: Request) -> Reply:

@@ -15,6 +15,7 @@ from station.domain.limits import LimitSource, effective
 from station.domain.units import MilliAmpere
 from station.models import ChargingProfileRow, ChargingSession
 from station.services import charging_profiles, configuration
+from station.services.messages import ProfilesChanged
 
 _LONGEST_SCHEDULE_S = 366 * 86_400
 _MA_PER_A = 1000
@@ -104,7 +105,7 @@ def _clear(wanted: profiles.ClearFilter) -> int:
 
 def _tell(request: Request) -> Any:
     async def tell() -> None:
-        await request.link.environment.surroundings.inform("profiles")
+        await request.link.environment.surroundings.inform(ProfilesChanged())
 
     return tell
 

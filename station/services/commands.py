@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 from station import clock
 from station.domain import commands
 from station.domain.commands import Command, Origin, Outcome, Refusal, Status
+from station.services import messages
 
 COMMAND_TASK = "hardware.command"
-INFORM_TASK = "hardware.inform"
 DEFAULT_WAIT_S = 5.0
 # The answer outlives the waiting only so that a slow reader still finds it; then Redis forgets it.
 REPLY_LIFE_S = 30
@@ -65,15 +65,6 @@ class Envelope:
         )
 
 
-def _post(task: str, kwargs: dict[str, Any], *, expires_s: float) -> None:
-    from station.celery import HARDWARE_QUEUE, app
-    from station.services import redis
-
-    # Celery's own connection tries for six seconds to reach an absent Redis; the asker shall know at once.
-    redis.client().ping()
-    app.send_task(task, kwargs=kwargs, queue=HARDWARE_QUEUE, expires=expires_s, retry=False, ignore_result=True)
-
-
 def _envelope(command: Command, origin: Origin, actor: str, at: datetime, wait_s: float) -> Envelope:
     return Envelope(
         request_id=str(uuid.uuid4()),
@@ -92,9 +83,11 @@ def submit_command(
 
     Return `NO_ANSWER` when the hardware process or Redis is away; the command has then expired and will not act.
     """
+    from station.celery import HARDWARE_QUEUE
+
     envelope = _envelope(command, origin, actor, at, wait_s)
     try:
-        _post(COMMAND_TASK, {"envelope": envelope.encode()}, expires_s=wait_s)
+        messages.post_task(COMMAND_TASK, queue=HARDWARE_QUEUE, kwargs={"envelope": envelope.encode()}, expires_s=wait_s)
         answer = _await_reply(envelope.reply_key, wait_s)
     except (OperationalError, RedisError, OSError):
         return _NO_ANSWER
@@ -118,17 +111,3 @@ async def submit_command_async(
 ) -> Outcome:
     """Do the same as `submit_command` from an event loop, in a thread of its own."""
     return await asyncio.to_thread(submit_command, command, origin=origin, actor=actor, at=at, wait_s=wait_s)
-
-
-def inform(kind: str, /, *, expires_s: float = 60.0, **data: Any) -> bool:
-    """Ring the control loop's bell: something in the database (or at the backend) concerns it.
-
-    Kinds: `configuration` (keys), `profiles`, `authorized` (request_id, answer),
-    `start_answered` (session_id, status), `backend` (connected). A lost bell costs time, not truth. Return whether
-    it was handed over.
-    """
-    try:
-        _post(INFORM_TASK, {"kind": kind, "data": data}, expires_s=expires_s)
-    except (OperationalError, RedisError, OSError):
-        return False
-    return True

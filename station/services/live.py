@@ -46,8 +46,7 @@ async def publish_async(redis: Any, part: str, data: dict[str, Any]) -> bool:
             pipe.set(key(part), json.dumps(data, separators=(",", ":")), ex=LIFE_S[part]).exists(WATCHED)
             _, watched = await pipe.execute()
         if watched:
-            async with asyncio.timeout(_ANNOUNCED_IN_S):
-                await get_channel_layer().group_send(GROUP, {"type": "live.changed", "part": part})
+            await _announce(part)
     except (RedisError, OSError):
         return False
     return True
@@ -66,8 +65,12 @@ def watch() -> None:
 
 def announce(part: str) -> None:
     """Tell open pages from synchronous code that a part (or a table shown there) has changed."""
-    layer = get_channel_layer()
     try:
-        async_to_sync(layer.group_send)(GROUP, {"type": "live.changed", "part": part})
+        async_to_sync(_announce)(part)
     except (RedisError, OSError):
         return
+
+
+async def _announce(part: str) -> None:
+    async with asyncio.timeout(_ANNOUNCED_IN_S):
+        await get_channel_layer().group_send(GROUP, {"type": "live.changed", "part": part})

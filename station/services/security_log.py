@@ -1,17 +1,12 @@
 """The security log of the station (security whitepaper, section 8): bounded, and no flood pushes out the rest."""
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 
-from asgiref.sync import async_to_sync
-from channels.exceptions import ChannelFull
-from channels.layers import get_channel_layer
 from django.db import transaction
-from redis.exceptions import RedisError
 
 from station.models import SecurityEvent
+from station.services.messages import SecurityEventRecorded, send_to_ocpp_sync
 
-CHANNEL = "ocpp"
 # Security whitepaper, section 8: these are critical.
 CRITICAL = frozenset(
     {
@@ -55,14 +50,9 @@ def record(kind: str, *, at: datetime, tech_info: str = "") -> SecurityEvent | N
         )
         _cut(entry.pk)
         if entry.critical:
-            transaction.on_commit(_ring)
+            # Without Redis the sender finds it by itself.
+            transaction.on_commit(lambda: send_to_ocpp_sync(SecurityEventRecorded()))
     return entry
-
-
-def _ring() -> None:
-    """Ask for delivery at once; without Redis the sender finds it by itself."""
-    with suppress(RedisError, OSError, ChannelFull):
-        async_to_sync(get_channel_layer().send)(CHANNEL, {"type": "security.event"})
 
 
 def _cut(newest: int) -> None:

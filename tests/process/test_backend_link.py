@@ -1,6 +1,5 @@
 """The OCPP process with a real Redis: the connection lives on without it, bells are heard again afterwards."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -14,10 +13,21 @@ from tests.station import MANAGE, wait_until
 
 pytestmark = pytest.mark.process
 
-BELL = """
-import asyncio, json, sys
-from channels.layers import get_channel_layer
-asyncio.run(get_channel_layer().send("ocpp", json.loads(sys.argv[1])))
+TELL = """
+import sys
+from datetime import UTC, datetime
+import django; django.setup()
+from station.services.messages import StatusChanged, send_to_ocpp_sync
+changed = StatusChanged(
+    connector_id=1,
+    revision=int(sys.argv[1]),
+    status=sys.argv[2],
+    error_code="NoError",
+    info="",
+    vendor_error_code="",
+    at=datetime(2026, 11, 20, 12, tzinfo=UTC),
+)
+sys.exit(not send_to_ocpp_sync(changed))
 """
 
 
@@ -41,11 +51,10 @@ def process(name, directory):
         running.wait(10)
 
 
-def ring(directory, **message):
-    """Ring from another process, as the control loop does, once Redis takes it."""
+def tell(directory, revision, status):
+    """Send the message from another process, as the control loop does, once Redis takes it."""
     environment = {"STATION_DATA_DIR": str(directory), "DJANGO_SETTINGS_MODULE": "station.settings"}
-    code = "import django; django.setup()\n" + BELL
-    command = [sys.executable, "-c", code, json.dumps(message)]
+    command = [sys.executable, "-c", TELL, str(revision), status]
     wait_until(
         lambda: (
             not subprocess.run(
@@ -61,19 +70,6 @@ def directory(tmp_path):
     return tmp_path / "data"
 
 
-def status(number, revision, value):
-    return {
-        "type": "status.changed",
-        "connector": number,
-        "status": value,
-        "error_code": "NoError",
-        "info": "",
-        "vendor_error_code": "",
-        "at": "2026-11-20T12:00:00+00:00",
-        "revision": revision,
-    }
-
-
 def test_the_connection_outlives_redis_and_hears_its_bells_again(directory):
     with Backend.threaded() as backend:
         manage(directory, "config", "set", f"/ocpp/url={backend.url}")
@@ -81,13 +77,13 @@ def test_the_connection_outlives_redis_and_hears_its_bells_again(directory):
         with process("ocpp", directory) as link:
             backend.wait_for("StatusNotification", count=3, timeout=20)
             with process("redis", directory) as redis:
-                ring(directory, **status(1, 50, "Preparing"))
+                tell(directory, 50, "Preparing")
                 backend.wait_for("StatusNotification", where=lambda p: p["status"] == "Preparing", timeout=15)
                 redis.kill()
                 redis.wait(10)
             assert backend.call("GetConfiguration", {"key": ["HeartbeatInterval"]})["configurationKey"]
             with process("redis", directory):
-                ring(directory, **status(1, 51, "Finishing"))
+                tell(directory, 51, "Finishing")
                 backend.wait_for("StatusNotification", where=lambda p: p["status"] == "Finishing", timeout=15)
                 assert backend.connects == 1
                 began = time.monotonic()

@@ -27,8 +27,9 @@ from ocpp_client.ports import Environment
 from station.domain.commands import Command, Origin, Outcome, Refusal, Status
 from station.host import Host
 from station.processes.programs import ocpp as programs
-from station.services import interrupted_sessions, live
+from station.services import interrupted_sessions, live, messages
 from station.services.commands import Envelope
+from station.services.messages import MessageToControlLoop
 from tests.fakes import Clock, Hall
 from tests.reliability.computer import LiveRedis
 from tests.reliability.disk import Disk, ProcessDatabase
@@ -194,12 +195,15 @@ class Surroundings:
             return _NO_ANSWER
         return Outcome.decode(json.loads(answers[0]))
 
-    async def inform(self, kind: str, /, **data: Any) -> bool:
+    async def inform(self, message: MessageToControlLoop) -> None:
         if self.redis.down:
-            return False
+            return
         await self.redis._reached()
-        self.hardware_process.post(lambda loop: loop.informed(kind, data), life_s=60.0)
-        return True
+        # As text, as it travels: what does not survive the way shall not arrive.
+        text = json.dumps(messages.encode(message))
+        self.hardware_process.post(
+            lambda loop: loop.informed(messages.decode_for_control_loop(json.loads(text))), life_s=60.0
+        )
 
     async def publish(self, data: dict[str, Any]) -> bool:
         return await live.publish_async(self.redis, live.BACKEND, data)

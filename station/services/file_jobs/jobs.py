@@ -13,9 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from asgiref.sync import async_to_sync
-from channels.exceptions import ChannelFull
-from channels.layers import get_channel_layer
 from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -24,9 +21,9 @@ from station.domain import file_jobs as machine
 from station.domain.file_jobs import ENDED, Event, Kind, Step
 from station.domain.moments import lenient
 from station.models import FileJob
-from station.services import event_log, identity, security_log, signing
+from station.services import event_log, identity, messages, security_log, signing
+from station.services.messages import FileStatusChanged
 
-CHANNEL = "ocpp"
 RUN_TASK = "system.run_file_jobs"
 # So many rows of ended jobs are kept for support.
 _ROWS_KEPT = 50
@@ -175,7 +172,9 @@ def advance(
             present.data["untold"] = [*present.data.get("untold", []), *entries]
         present.save(update_fields=["step", "due_at", "attempts", "status", "data"])
         _record(present, before, event, at)
-        transaction.on_commit(lambda: _tell_all(present, statuses))
+        if statuses:
+            # Without Redis the row speaks later.
+            transaction.on_commit(lambda: messages.send_to_ocpp_sync(FileStatusChanged()))
     return present
 
 
@@ -212,23 +211,6 @@ def is_wanted(job: FileJob) -> bool:
     return FileJob.objects.filter(id=job.pk, step=job.step).exists()
 
 
-def tell(job: FileJob, status: str) -> None:
-    """Ring at the process that talks to the backend; without Redis the row speaks later."""
-    message = {
-        "type": "file.status",
-        "action": Kind(job.kind).action,
-        "payload": _payload(job, status),
-        "job_id": job.pk,
-    }
-    with suppress(RedisError, OSError, ChannelFull):
-        async_to_sync(get_channel_layer().send)(CHANNEL, message)
-
-
-def _tell_all(job: FileJob, statuses: Iterable[str]) -> None:
-    for status in statuses:
-        tell(job, status)
-
-
 def _record(job: FileJob, before: str, event: Event, at: datetime) -> None:
     if job.step in ENDED:
         event_log.log(f"files.{job.step}", at=at, kind=job.kind, reason=job.data.get("reason", ""), event=event.value)
@@ -261,10 +243,10 @@ def _create(
 
 def _ring() -> None:
     """Wake the worker; without Redis it looks by itself within seconds."""
-    from station.celery import SYSTEM_QUEUE, app
+    from station.celery import SYSTEM_QUEUE
 
     with suppress(OperationalError, RedisError, OSError):
-        app.send_task(RUN_TASK, queue=SYSTEM_QUEUE, retry=False, ignore_result=True)
+        messages.post_task(RUN_TASK, queue=SYSTEM_QUEUE)
 
 
 def _unfinished(kind: Kind) -> Any:

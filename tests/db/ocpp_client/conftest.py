@@ -17,6 +17,7 @@ from station.domain.configuration import Origin
 from station.domain.facts import Fact
 from station.models import Connector
 from station.services import configuration
+from station.services.messages import MessageToControlLoop
 from station.services.outbox import enqueue
 from tests.backend import Backend
 
@@ -27,7 +28,7 @@ MOMENT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 class FakeSurroundings:
     outcome: Outcome = field(default_factory=lambda: Outcome(status=Status.ACCEPTED))
     commands: list[Command] = field(default_factory=list)
-    bells: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    messages: list[MessageToControlLoop] = field(default_factory=list)
     pictures: list[dict[str, Any]] = field(default_factory=list)
     live: dict[str, Any] | None = None
     hold: asyncio.Event | None = None
@@ -38,9 +39,8 @@ class FakeSurroundings:
             await self.hold.wait()
         return self.outcome
 
-    async def inform(self, kind: str, /, **data: Any) -> bool:
-        self.bells.append((kind, data))
-        return True
+    async def inform(self, message: MessageToControlLoop) -> None:
+        self.messages.append(message)
 
     async def publish(self, data: dict[str, Any]) -> bool:
         self.pictures.append(data)
@@ -49,8 +49,8 @@ class FakeSurroundings:
     async def hardware(self) -> dict[str, Any] | None:
         return self.live
 
-    def rung(self, kind: str) -> list[dict[str, Any]]:
-        return [data for name, data in self.bells if name == kind]
+    def told(self, kind: type[MessageToControlLoop]) -> list[Any]:
+        return [message for message in self.messages if isinstance(message, kind)]
 
 
 @dataclass

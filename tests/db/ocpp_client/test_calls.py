@@ -21,6 +21,7 @@ from station.domain.commands import (
 )
 from station.models import CachedAuthorization, ChargingProfileRow, ChargingSession, ConfigurationValue
 from station.services import configuration
+from station.services.messages import ConfigurationChanged, ProfilesChanged
 from tests.backend import BackendCallError
 from tests.db.ocpp_client.conftest import MOMENT
 
@@ -242,7 +243,7 @@ async def test_5_3_a_change_is_durable_when_it_is_answered(bench):
         assert answers["/ocpp/reconnectMinS", "2"] in {"NotSupported", "Rejected"}
         stored = await in_database(lambda: dict(ConfigurationValue.objects.values_list("key", "value")))
         assert stored["ConnectionTimeOut"] == "33"
-        assert {"keys": ["ConnectionTimeOut"]} in station.surroundings.rung("configuration")
+        assert station.surroundings.told(ConfigurationChanged)
 
 
 async def test_5_8_all_keys_come_without_secrets(bench):
@@ -298,7 +299,7 @@ async def test_5_16_a_profile_is_stored_and_cleared(bench):
         assert await call("ClearChargingProfile", {"stackLevel": 5}) == {"status": "Unknown"}
         assert await call("ClearChargingProfile", {}) == {"status": "Accepted"}
         assert await in_database(ChargingProfileRow.objects.count) == 0
-        await station.until(lambda: len(station.surroundings.rung("profiles")) == 3)
+        await station.until(lambda: len(station.surroundings.told(ProfilesChanged)) == 3)
 
 
 async def test_5_16_a_tx_profile_belongs_to_the_running_session(bench):

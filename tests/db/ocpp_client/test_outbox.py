@@ -8,11 +8,13 @@ import pytest
 from ocpp_client import outbox_store
 from ocpp_client.database import in_database
 from station import clock
+from station.domain.authorization import AuthorizationStatus
 from station.domain.facts import FactKind, MeterSampled, SessionBegan, SessionEnded
 from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
 from station.domain.units import WattHour
 from station.models import CachedAuthorization, ChargingSession, LogEntry, OutboxMessage
 from station.models.backend import OutboxStatus
+from station.services.messages import StartAnswered
 from tests.backend import CallError, Default, Delay, Silence
 from tests.db.ocpp_client.conftest import MOMENT, put
 
@@ -164,10 +166,12 @@ async def test_4_8_a_refused_card_is_told_to_the_control_loop_and_cached(bench):
         )
         of = await in_database(lambda: session(stopped=False))
         await in_database(start, of)
-        answered = await station.until(lambda: station.surroundings.rung("start_answered"))
+        answered = await station.until(lambda: station.surroundings.told(StartAnswered))
 
         assert answered == [
-            {"session_id": of.pk, "transaction_id": -7, "status": "Blocked", "expiry": None, "parent": "GROUP"}
+            StartAnswered(
+                session_id=of.pk, transaction_id=-7, status=AuthorizationStatus.BLOCKED, parent_id_tag="GROUP"
+            )
         ]
         cached = await in_database(CachedAuthorization.objects.get, id_tag="card")
         assert (cached.status, cached.parent_id_tag) == ("Blocked", "GROUP")
@@ -181,9 +185,9 @@ async def test_7_2_a_status_that_is_none_counts_as_invalid_and_spoils_no_cache(b
         await station.ready()
         station.backend.script_next("StartTransaction", {"transactionId": 5, "idTagInfo": {"status": status}})
         await in_database(start, await in_database(lambda: session(stopped=False)))
-        answered = await station.until(lambda: station.surroundings.rung("start_answered"))
+        answered = await station.until(lambda: station.surroundings.told(StartAnswered))
 
-        assert answered[0]["status"] == "Invalid"
+        assert answered[0].status == "Invalid"
         assert not await in_database(CachedAuthorization.objects.exists)
 
 

@@ -2,26 +2,36 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
+
+import pytest
 
 from ocpp_client.database import in_database
+from station.domain.authorization import AuthorizationStatus
 from station.models import CachedAuthorization, Connector, SecurityEvent
 from station.services import configuration
+from station.services.messages import AuthorizeRequest, CardAuthorized, StatusChanged
 from tests.backend import CallError, Drop, Silence
 from tests.db.ocpp_client.conftest import MOMENT
 from tests.db.ocpp_client.test_outbox import whole_session
 
+EVE = datetime(2026, 12, 24, 18, tzinfo=UTC)
 
-def bell(connector, status, revision, **more):
-    return {
-        "type": "status.changed",
-        "connector": connector,
-        "status": status,
-        "error_code": "NoError",
-        "info": "",
-        "vendor_error_code": "",
-        "at": MOMENT.isoformat(),
-        "revision": revision,
-    } | more
+
+def changed(connector, status, revision, *, error_code="NoError", info="", vendor_error_code=""):
+    return StatusChanged(
+        connector_id=connector,
+        revision=revision,
+        status=status,
+        error_code=error_code,
+        info=info,
+        vendor_error_code=vendor_error_code,
+        at=MOMENT,
+    )
+
+
+def asked(number, *, timeout_s=2.0):
+    return AuthorizeRequest(request_id=f"r{number}", id_tag="CARD", timeout_s=timeout_s)
 
 
 def change(connector, status, revision):
@@ -38,7 +48,7 @@ async def test_4_9_every_change_is_told_in_its_order(bench):
         await station.ready()
         mark = station.backend.mark()
         for revision, status in enumerate(["Preparing", "Charging", "SuspendedEV", "Charging", "Finishing"], start=2):
-            station.link.status.take_bell(bell(1, status, revision))
+            station.link.status.take(changed(1, status, revision))
         await station.until(lambda: len(told(station, mark)) == 5)
         assert told(station, mark) == ["Preparing", "Charging", "SuspendedEV", "Charging", "Finishing"]
 
@@ -46,8 +56,8 @@ async def test_4_9_every_change_is_told_in_its_order(bench):
 async def test_7_7_a_fault_of_the_manuals_travels_as_vendor_error(bench):
     async with bench() as station:
         await station.ready()
-        station.link.status.take_bell(
-            bell(0, "Faulted", 2, error_code="OtherError", vendor_error_code="RegulatoryComplianceFailure")
+        station.link.status.take(
+            changed(0, "Faulted", 2, error_code="OtherError", vendor_error_code="RegulatoryComplianceFailure")
         )
         frame = await station.backend.wait_for("StatusNotification", where=lambda p: p["status"] == "Faulted")
         assert frame.payload["vendorErrorCode"] == "RegulatoryComplianceFailure"
@@ -61,7 +71,7 @@ async def test_4_9_after_an_outage_the_present_state_is_told_and_not_its_history
         async with station.backend.outage():
             await station.until(lambda: not station.link.standing.connected)
             for revision, status in enumerate(["Preparing", "Charging"], start=2):
-                station.link.status.take_bell(bell(1, status, revision))
+                station.link.status.take(changed(1, status, revision))
                 await in_database(change, 1, status, revision)
         await station.ready()
         assert told(station, mark) == ["Charging"]
@@ -80,7 +90,7 @@ async def test_9_1_minimum_status_duration_skips_short_states_but_never_the_last
         await station.ready()
         mark = station.backend.mark()
         for revision, status in enumerate(["Preparing", "Charging", "SuspendedEV"], start=2):
-            station.link.status.take_bell(bell(1, status, revision))
+            station.link.status.take(changed(1, status, revision))
             await asyncio.sleep(0.05)
         await station.backend.wait_for("StatusNotification", where=lambda p: p["status"] == "SuspendedEV", after=mark)
         assert told(station, mark) == ["SuspendedEV"]
@@ -90,32 +100,42 @@ async def test_4_1_a_card_is_asked_about_and_remembered(bench):
     async with bench() as station:
         await station.ready()
         station.backend.script_next("Authorize", {"idTagInfo": {"status": "Accepted", "parentIdTag": "G"}})
-        await station.link.authorizer.request({"request_id": "r1", "id_tag": "CARD", "timeout_s": 2})
-        assert station.surroundings.rung("authorized") == [
-            {"request_id": "r1", "outcome": "answered", "status": "Accepted", "expiry": None, "parent": "G"}
+        await station.link.authorizer.request(asked(1))
+        assert station.surroundings.told(CardAuthorized) == [
+            CardAuthorized(request_id="r1", status=AuthorizationStatus.ACCEPTED, parent_id_tag="G")
         ]
         assert (await in_database(CachedAuthorization.objects.get, id_tag="card")).parent_id_tag == "G"
+
+
+@pytest.mark.parametrize(("written", "read"), [("never", None), ("2026-12-24T18:00:00Z", EVE)])
+async def test_an_expiry_date_that_is_none_counts_as_none(bench, written, read):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("Authorize", {"idTagInfo": {"status": "Accepted", "expiryDate": written}})
+        await station.link.authorizer.request(asked(1))
+        assert [one.expires_at for one in station.surroundings.told(CardAuthorized)] == [read]
 
 
 async def test_3_5_3_a_member_of_the_local_list_never_enters_the_cache(bench):
     async with bench() as station:
         await station.ready()
         station.local_list.members.add("card")
-        await station.link.authorizer.request({"request_id": "r1", "id_tag": "CARD", "timeout_s": 2})
+        await station.link.authorizer.request(asked(1))
         assert await in_database(CachedAuthorization.objects.count) == 0
 
 
-async def test_4_1_offline_and_silence_are_told_apart(bench):
+async def test_4_1_offline_and_silence_are_no_answer(bench):
     async with bench() as station:
         await station.ready()
         station.backend.script_next("Authorize", Silence(), CallError())
-        await station.link.authorizer.request({"request_id": "r1", "id_tag": "CARD", "timeout_s": 0.2})
-        await station.link.authorizer.request({"request_id": "r2", "id_tag": "CARD", "timeout_s": 2})
+        await station.link.authorizer.request(asked(1, timeout_s=0.2))
+        await station.link.authorizer.request(asked(2))
         await station.backend.stop_listening()
         await station.until(lambda: not station.link.standing.connected)
-        await station.link.authorizer.request({"request_id": "r3", "id_tag": "CARD", "timeout_s": 2})
-        outcomes = [one["outcome"] for one in station.surroundings.rung("authorized")]
-        assert outcomes == ["timeout", "timeout", "offline"]
+        await station.link.authorizer.request(asked(3))
+        assert station.surroundings.told(CardAuthorized) == [
+            CardAuthorized(request_id=f"r{number}") for number in (1, 2, 3)
+        ]
         await station.backend.listen()
 
 

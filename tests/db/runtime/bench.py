@@ -16,10 +16,12 @@ from hardware.runtime.control_loop import ControlLoop
 from ocpp_client import outbox_store
 from ocpp_client.rendering import payload_of, render
 from station import clock
+from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import Command, Origin, Outcome
 from station.models import BackendState, ChargingProfileRow, ChargingSession, OutboxMessage
 from station.services import configuration
 from station.services.commands import Envelope
+from station.services.messages import CardAuthorized, StartAnswered
 from tests.fakes import Bells, Car, Clock, FakeRedis, Hall, InlineDatabase, Outlet, VirtualLoop
 from whitelist.models import Card
 
@@ -131,10 +133,14 @@ class Bench:
         answer = self.backend.get(message["id_tag"])
         if answer is None:
             return
-        data = {"request_id": message["request_id"], "outcome": "answered", **answer}
+        authorized = CardAuthorized(
+            request_id=message["request_id"],
+            status=AuthorizationStatus(answer["status"]),
+            parent_id_tag=answer.get("parent"),
+        )
 
         def reply() -> None:
-            self._spawned = asyncio.ensure_future(self.control_loop.informed("authorized", data))
+            self._spawned = asyncio.ensure_future(self.control_loop.informed(authorized))
 
         self.loop.call_later(self.backend_thinks_s, reply)
 
@@ -143,8 +149,12 @@ class Bench:
         session = ChargingSession.objects.running().order_by("-id")[0]
         ChargingSession.objects.filter(pk=session.pk).update(transaction_id=transaction_id)
         await self.control_loop.informed(
-            "start_answered",
-            {"session_id": session.pk, "status": status, "transaction_id": transaction_id, "parent": parent},
+            StartAnswered(
+                session_id=session.pk,
+                status=AuthorizationStatus(status),
+                transaction_id=transaction_id,
+                parent_id_tag=parent,
+            )
         )
 
     # --- doing and waiting
@@ -212,7 +222,7 @@ class Bench:
         told = [
             message["status"]
             for message in self.bells.sent
-            if message["type"] == "status.changed" and message["connector"] == number
+            if message["type"] == "status.changed" and message["connector_id"] == number
         ]
         return [status for index, status in enumerate(told) if index == 0 or told[index - 1] != status]
 

@@ -9,6 +9,7 @@ import pytest
 
 from station.domain.moments import from_wire
 from station.models import ChargingSession, OutboxMessage
+from station.services.messages import ConfigurationChanged
 from tests.db.runtime.bench import CARD, FRIEND, Bench, configure, in_virtual_time
 
 
@@ -28,7 +29,7 @@ def stamps(bench: Bench, connector: int = 1) -> list[Any]:
 
 async def measure(bench: Bench, **keys: str) -> None:
     configure(keys)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
 
 
 @in_virtual_time

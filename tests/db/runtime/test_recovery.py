@@ -8,6 +8,7 @@ import pytest
 from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
 from station.models import BackendState, ChargingSession, Connector
+from station.services.messages import ConfigurationChanged
 from tests.db.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
 
 
@@ -40,7 +41,7 @@ async def test_a_session_goes_on_after_a_restart_of_the_software(bench: Bench) -
     # The car has not noticed anything.
     assert set(commands) <= {(True, 32_000, True)}
     assert all(current == 32_000 for moment, current, _ in bench.hall.outlets[1].history if moment > began_s - 3)
-    statuses = [m["status"] for m in bench.bells.sent[told:] if m.get("connector") == 1]
+    statuses = [m["status"] for m in bench.bells.sent[told:] if m.get("connector_id") == 1]
     assert set(statuses) <= {"Charging"}
 
     bench.hall.reader.tap(CARD)
@@ -138,7 +139,7 @@ async def test_a_car_that_stayed_plugged_in_is_never_told_as_a_free_point(bench:
     row = Connector.objects.get(number=1)
     assert row.status == "Preparing"
     await asyncio.sleep(3)
-    assert {m["status"] for m in bench.bells.sent[told:] if m.get("connector") == 1} <= {"Preparing"}
+    assert {m["status"] for m in bench.bells.sent[told:] if m.get("connector_id") == 1} <= {"Preparing"}
 
 
 @in_virtual_time
@@ -160,7 +161,7 @@ async def test_a_restart_while_the_other_point_is_free_does_not_overload_the_fus
     from tests.db.runtime.bench import configure
 
     configure({"/power/station/mainsMaxCurrent": "32000"})
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, follows_s=4.8)
     await bench.kill()
     bench.hall.outlets[2].plug()

@@ -16,6 +16,7 @@ from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.domain.ports import LampColour
 from station.models import ChargingSession, Connector, LogEntry
+from station.services.messages import ConfigurationChanged, ProfilesChanged
 from tests.db.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time, list_card, profile
 from tests.fakes import Car
 
@@ -52,14 +53,14 @@ async def test_a_car_that_never_wants_energy_suspends_the_session(bench: Bench) 
 async def test_a_limit_below_six_amperes_pauses_and_never_ends_a_session(bench: Bench) -> None:
     await bench.charge()
     profile(5.9)
-    await bench.control_loop.informed("profiles", {})
+    await bench.control_loop.informed(ProfilesChanged())
     await bench.phase("suspended_evse")
     await bench.until(lambda: bench.hall.outlets[1].current == 0)
     await asyncio.sleep(30)
     assert bench.hall.outlets[1].current == 0
 
     profile(10)
-    await bench.control_loop.informed("profiles", {})
+    await bench.control_loop.informed(ProfilesChanged())
     await bench.phase("charging")
 
     await bench.until(lambda: bench.hall.outlets[1].current == 10_000)
@@ -72,7 +73,7 @@ async def test_a_new_limit_reaches_the_car_at_once(bench: Bench) -> None:
     await bench.charge()
     asked_s = bench.loop.time()
     configure({"/power/station/mainsMaxCurrent": "13000"})
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.until(lambda: bench.hall.outlets[1].offered == 13_000)
 
     assert bench.loop.time() - asked_s < 0.25

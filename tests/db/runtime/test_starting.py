@@ -5,7 +5,7 @@ import asyncio
 from station.domain.commands import Outcome, PresentTag, Refusal, StartSession, Status, StopSession
 from station.domain.connector import Phase
 from station.domain.ports import LampColour, LampPattern, ReaderSignal
-from station.models import AuditEntry, ChargingSession, LogEntry
+from station.models import AuditEntry, ChargingSession, Connector, LogEntry
 from tests.db.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time
 
 
@@ -243,13 +243,13 @@ async def test_a_driver_does_not_wait_for_a_backend_whose_process_is_gone(bench:
 
 
 @in_virtual_time
-async def test_an_expiry_date_that_is_none_does_not_keep_a_driver_waiting(bench: Bench) -> None:
+async def test_a_redis_that_hangs_holds_up_neither_a_card_nor_a_status(bench: Bench) -> None:
     bench.go_online()
-    bench.backend[STRANGER] = {"status": "Accepted", "expiry": "never"}
+    bench.bells.hangs = True
     bench.hall.outlets[1].plug()
-    await bench.phase("plugged")
+    await bench.until(lambda: Connector.objects.get(number=1).status == "Preparing", seconds=5)
     bench.hall.reader.tap(STRANGER)
-    await bench.phase("charging", seconds=5)
+    await bench.until(lambda: LogEntry.objects.filter(code="start.refused").exists(), seconds=5)
 
 
 @in_virtual_time

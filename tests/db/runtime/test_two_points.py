@@ -17,6 +17,7 @@ from station.domain.commands import (
 from station.domain.connector import Phase
 from station.domain.moments import to_wire
 from station.models import ChargingSession, LogEntry, ReservationRow
+from station.services.messages import ConfigurationChanged, ProfilesChanged
 from tests.db.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time, list_card, profile
 from tests.fakes import Car
 
@@ -36,7 +37,7 @@ def mains(amperes: int) -> None:
 @in_virtual_time
 async def test_two_cars_share_the_mains(bench: Bench) -> None:
     mains(32)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD, follows_s=4.8)
     assert bench.hall.outlets[1].current == 32_000
 
@@ -51,7 +52,7 @@ async def test_two_cars_share_the_mains(bench: Bench) -> None:
 @in_virtual_time
 async def test_the_first_car_gets_its_current_back_when_the_second_leaves(bench: Bench) -> None:
     mains(32)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD, follows_s=4.8, ends_s=2.9)
     await bench.charge(2, card=FRIEND, follows_s=4.8, ends_s=2.9)
     await asyncio.sleep(10)
@@ -65,7 +66,7 @@ async def test_the_first_car_gets_its_current_back_when_the_second_leaves(bench:
 @in_virtual_time
 async def test_where_the_mains_feed_only_one_the_second_waits(bench: Bench) -> None:
     mains(10)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD)
     bench.hall.outlets[2].plug()
     await bench.phase("plugged", 2)
@@ -84,7 +85,7 @@ async def test_where_the_mains_feed_only_one_the_second_waits(bench: Bench) -> N
 @in_virtual_time
 async def test_a_station_profile_limits_the_sum(bench: Bench) -> None:
     profile(20, purpose="ChargePointMaxProfile")
-    await bench.control_loop.informed("profiles", {})
+    await bench.control_loop.informed(ProfilesChanged())
     await bench.charge(1, card=CARD)
     await bench.charge(2, card=FRIEND)
     await bench.until(lambda: bench.hall.outlets[2].current == 10_000)
@@ -97,7 +98,7 @@ async def test_a_station_profile_limits_the_sum(bench: Bench) -> None:
 async def test_single_phase_cars_on_different_phases_need_not_share(bench: Bench) -> None:
     mains(32)
     configure({"ConnectorPhaseRotation": "0.RST,1.RST,2.STR"})
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD, phases=1)
     await bench.charge(2, card=FRIEND, phases=1)
 
@@ -107,7 +108,7 @@ async def test_single_phase_cars_on_different_phases_need_not_share(bench: Bench
 @in_virtual_time
 async def test_a_controller_that_falls_silent_keeps_its_share(bench: Bench) -> None:
     mains(32)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD)
     # The board goes on with what it was told last: nobody can take it back.
     bench.hall.controllers[1].silent = True
@@ -124,7 +125,7 @@ async def test_a_controller_that_falls_silent_keeps_its_share(bench: Bench) -> N
 @in_virtual_time
 async def test_a_reduction_the_board_did_not_take_is_not_given_to_another(bench: Bench) -> None:
     mains(32)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD)
     bench.hall.outlets[2].plug()
     await bench.phase("plugged", 2)
@@ -141,7 +142,7 @@ async def test_a_reduction_the_board_did_not_take_is_not_given_to_another(bench:
 async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed: int) -> None:
     dice = random.Random(seed)
     mains(32)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     fuse = 32_000
     cards = [CARD, FRIEND]
     for _ in range(40):
@@ -166,7 +167,7 @@ async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed:
                 outlet.unplug()
             case 4:
                 profile(dice.choice([0, 7, 13, 25, 32]), connector_id=number)
-                await bench.control_loop.informed("profiles", {})
+                await bench.control_loop.informed(ProfilesChanged())
             case 5:
                 await bench.command(StopSession(connector_id=number))
             case 6 if point.session is not None and dice.random() < 0.2:

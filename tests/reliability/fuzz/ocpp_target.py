@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from station.domain.commands import Command, Outcome, Refusal, Status
+from station.services.messages import MessageToControlLoop
 from tests.reliability.fuzz.mutation import damage_text
 from tests.reliability.fuzz.ocpp_frames import FuzzedFrame
 from tests.reliability.wire import Network, Socket, World
@@ -44,8 +45,8 @@ class AnyStation:
             return Outcome(status=Status.ACCEPTED)
         return Outcome(status=Status.REJECTED, reason=self.dice.choice(list(Refusal)))
 
-    async def inform(self, _kind: str, /, **_data: Any) -> bool:
-        return True
+    async def inform(self, message: MessageToControlLoop) -> None:
+        pass
 
     async def publish(self, _data: dict[str, Any]) -> bool:
         return True

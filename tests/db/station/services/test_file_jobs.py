@@ -24,9 +24,10 @@ from station.domain.moments import to_wire
 from station.host.updates import SlotUpdates
 from station.models import ChargingSession, FileJob, LogEntry, SecurityEvent, TrustedCertificate
 from station.paths import DataDirectory
-from station.services import configuration, diagnostics, event_log, security_log
+from station.services import configuration, diagnostics, event_log, messages, security_log
 from station.services.file_jobs import jobs, runner
 from station.services.file_jobs.environment import JobEnvironment, RebootRefused
+from station.services.messages import FileStatusChanged
 from station.services.transfers import Exchange
 from station.services.transfers.errors import ConnectionBroken, LoginRefused
 from tests.images import Maker
@@ -56,6 +57,7 @@ class World:
     boots: int = 1
     reboots: int = 0
     told: list[tuple[str, str]] = field(default_factory=list)
+    _known: dict[int, list] = field(default_factory=dict)
     plan: list[BaseException | None] = field(default_factory=list)
     uploaded: dict[str, bytes] = field(default_factory=dict)
     commands: list[bool] = field(default_factory=list)
@@ -63,6 +65,15 @@ class World:
     reboot_refused: bool = False
     reboot_unheard: bool = False
     on_wait: list = field(default_factory=list)
+
+    def hear(self, message) -> None:
+        """Take a message to the OCPP process, and look at what it is about."""
+        if not isinstance(message, FileStatusChanged):
+            return
+        for job in FileJob.objects.order_by("id"):
+            known = self._known.get(job.pk, [])
+            self._known[job.pk] = owed = job.data.get("untold", [])
+            self.told += [(job.kind, entry["status"]) for entry in owed if entry not in known]
 
     def environment(self) -> JobEnvironment:
         return JobEnvironment(
@@ -128,8 +139,8 @@ def world(data, tmp_path, settings, monkeypatch) -> World:
     maker = Maker()
     world = World(data=data, maker=maker, image=maker.image(tmp_path / "image"))
     monkeypatch.setattr(jobs, "_ring", lambda: None)
-    monkeypatch.setattr(jobs, "tell", lambda job, status: world.told.append((job.kind, status)))
-    monkeypatch.setattr(security_log, "_ring", lambda: None)
+    monkeypatch.setattr(messages, "send_to_ocpp_sync", world.hear)
+    monkeypatch.setattr(security_log, "send_to_ocpp_sync", world.hear)
     monkeypatch.setattr("station.services.transfers.upload", world.upload)
     monkeypatch.setattr("station.services.transfers.download", world.download)
     configuration.change({"/identity/serial": "4711"}, origin=Origin.LOCAL, actor="test", at=AT)
@@ -805,32 +816,6 @@ def test_submitting_costs_little(world):
         jobs.submit_diagnostics(DIAGNOSTICS, AT)
 
     assert (time.process_time() - before_s) / 20 < 0.05
-
-
-def test_the_message_to_the_backend_process_carries_the_status(world, monkeypatch):
-    monkeypatch.undo()
-    sent = []
-
-    class Layer:
-        async def send(self, channel, message):
-            sent.append((channel, message))
-
-    monkeypatch.setattr(jobs, "get_channel_layer", Layer)
-    job = FileJob(pk=3, kind="log", request_id=8)
-
-    jobs.tell(job, "Uploaded")
-
-    assert sent == [
-        (
-            "ocpp",
-            {
-                "type": "file.status",
-                "action": "LogStatusNotification",
-                "payload": {"status": "Uploaded", "requestId": 8},
-                "job_id": 3,
-            },
-        )
-    ]
 
 
 def test_the_environment_of_the_product_can_be_made(world, settings):
