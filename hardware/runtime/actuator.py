@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from station import clock
 from station.domain.faults import FaultCode
@@ -14,9 +15,15 @@ log = logging.getLogger(__name__)
 # IEC 61851-1: no energy before the plug is locked. Boards report the commanded lock at once and a jammed bolt only
 # when its motor has run, which takes 150 ms in the simulator and less than that with common lock drives.
 LOCK_MOVES_S = 0.16
-# IEC 61851-1 table A.6: 6 s after the pilot signal ended the contactor opens at the latest, even under load.
-CURRENT_ENDS_S = 6.0
 _DISABLE_AGAIN_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldLimit:
+    """The limit a board holds, and since when it holds no more than that (monotonic seconds)."""
+
+    limit: MilliAmpere
+    since_s: float
 
 
 class Actuator:
@@ -36,11 +43,12 @@ class Actuator:
         self._commanded_limit: MilliAmpere | None = None
         self._lock_moves_until_s = 0.0
         self._confirmed_available: bool | None = None
-        # What the board may hold: a command that failed may have been carried out or not.
+        # What the board may hold at most: a command that failed may have been carried out or not.
+        self._board_is_known = False
         self._board_limit = PAUSE
         self._board_released = False
-        self._command_failed = False
-        self._before: tuple[MilliAmpere, float] = (PAUSE, 0.0)
+        self._lowered_at_s = 0.0
+        self._currents_under_way: list[MilliAmpere] = []
         # Nobody will be in control any more; nothing may release energy again.
         self._is_final = False
         # A poll that was under way while a wish changed shows the old state; it must not be taken for disobedience.
@@ -52,23 +60,29 @@ class Actuator:
         return self._has_lock
 
     @property
-    def is_out_of_reach(self) -> bool:
-        """Whether the board may go on with more current than it should, because it did not take a command."""
-        return self._command_failed and self._board_draw > (self.limit if self.enabled else PAUSE)
-
-    def may_draw(self, now_s: float) -> MilliAmpere:
-        """Tell the highest current the car may draw now, as far as the board can be known."""
-        before, until_s = self._before
-        return max(self._board_draw, before if now_s < until_s else PAUSE)
+    def held(self) -> HeldLimit | None:
+        """The most the board may hold, commands under way included; None while nothing is known of it."""
+        if not self._board_is_known:
+            return None
+        return HeldLimit(limit=self._board_draw, since_s=self._lowered_at_s)
 
     @property
     def _board_draw(self) -> MilliAmpere:
         return self._board_limit if self._board_released else PAUSE
 
+    def learn(self, status: ControllerStatus) -> None:
+        """Believe a board that nothing is known of yet; from then on commands say what it holds."""
+        # A board that has released energy and signals nothing yet does not say what it will signal.
+        says_it = not status.enabled or status.offered >= MINIMUM_CURRENT
+        if not self._board_is_known and says_it:
+            self._board_is_known = True
+            self._board_released, self._board_limit = status.enabled, status.offered
+            self._lowered_at_s = status.read_at_s
+
     def adopt(self, status: ControllerStatus) -> None:
         """Take the board over as a restart of the software has left it."""
-        self.enabled = self._board_released = status.enabled
-        self._board_limit = status.offered
+        self.learn(status)
+        self.enabled = status.enabled
 
     async def set_limit(self, limit: MilliAmpere) -> None:
         """Signal a current to the car; below 6 A nothing is signalled, the caller withdraws energy instead."""
@@ -90,15 +104,16 @@ class Actuator:
             return
         if self.enabled and (self._commanded_limit == self.limit or await self._try_current()):
             self._board_released = True
-            self._command_failed = not await self._try(self._controller.set_enabled(True))
+            await self._try(self._controller.set_enabled(True))
 
-    async def disable(self) -> None:
-        """Withdraw energy."""
+    async def disable(self) -> bool:
+        """Withdraw energy; return whether the board has confirmed it."""
         self.enabled = False
         self._touch()
-        self._command_failed = not await self._try(self._controller.set_enabled(False))
-        if not self._command_failed:
+        taken = await self._try(self._controller.set_enabled(False))
+        if taken:
             self._board_obeys(released=False)
+        return taken
 
     async def disable_for_good(self, *, until_s: float) -> bool:
         """Withdraw energy because nobody will be in control any more; return whether the board has confirmed it.
@@ -109,9 +124,9 @@ class Actuator:
         # The end may come before anybody has opened the port.
         await self._try(self._controller.open())
         while True:
-            await self.disable()
-            if not self._command_failed or clock.monotonic_s() >= until_s:
-                return not self._command_failed
+            taken = await self.disable()
+            if taken or clock.monotonic_s() >= until_s:
+                return taken
             await asyncio.sleep(_DISABLE_AGAIN_S)
 
     async def lock(self) -> None:
@@ -139,6 +154,7 @@ class Actuator:
         """Repeat what the board does not show."""
         if status.read_at_s <= self.changed_at_s:
             return
+        self.learn(status)
         if self._board_released and not status.enabled:
             self._board_obeys(released=False)
         if status.enabled != self.enabled:
@@ -162,21 +178,29 @@ class Actuator:
     async def _try_current(self) -> bool:
         wanted = self.limit
         self._board_limit = max(self._board_limit, wanted)
-        self._command_failed = not await self._try(self._controller.set_current(wanted))
-        if self._command_failed:
+        self._currents_under_way.append(wanted)
+        try:
+            taken = await self._try(self._controller.set_current(wanted))
+        finally:
+            self._currents_under_way.remove(wanted)
+        if not taken:
             self._commanded_limit = None
             return False
         self._commanded_limit = wanted
-        self._board_obeys(limit=wanted)
+        self._board_obeys(limit=max([wanted, *self._currents_under_way]))
         return True
 
     def _board_obeys(self, *, limit: MilliAmpere | None = None, released: bool | None = None) -> None:
-        draw = self._board_draw
+        draw = self._board_draw if self._board_is_known else None
         self._board_limit = self._board_limit if limit is None else limit
-        self._board_released = self._board_released if released is None else released
-        if self._board_draw < draw:
-            now_s = clock.monotonic_s()
-            self._before = (max(draw, self.may_draw(now_s)), now_s + CURRENT_ENDS_S)
+        if released is not None:
+            self._board_released = released
+        elif draw is None:
+            # A current alone does not say whether energy is released.
+            self._board_released = True
+        self._board_is_known = True
+        if draw is None or self._board_draw < draw:
+            self._lowered_at_s = clock.monotonic_s()
 
     async def _try(self, call: Awaitable[None]) -> bool:
         try:

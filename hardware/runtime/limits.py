@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station import clock
 from station.concurrency import wait_or_timeout
-from station.domain.allocation import Budget, Demand, Policy, State, step, supply_phases
+from station.domain.allocation import Budget, Demand, Policy, State, confirmed, step
 from station.domain.charging_profiles import Installed, limit_at, next_change_after, station_limit_at
 from station.domain.limits import EffectiveLimit, LimitSource, effective, floor_to_step
 from station.domain.units import PAUSE, MilliAmpere
@@ -18,8 +18,6 @@ from station.services import charging_profiles, configuration, identity
 
 # Within one station a raise costs nothing: no hysteresis, only the time a reduction needs to become real.
 WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0)
-# A phase counts as used from this current on (loadmanagement.md, section 4).
-PHASE_IN_USE = MilliAmpere(500)
 _MA_PER_A = 1_000
 # Limits are computed anew at least so often: cars and cables change without a wake-up.
 RECOMPUTE_S = 1.0
@@ -32,21 +30,14 @@ class Framework:
     mains: MilliAmpere
     rating: MilliAmpere
     profiles: tuple[Installed, ...] = ()
-    rotations: dict[int, str] = field(default_factory=dict)
 
 
 def read_framework() -> Framework:
     """Read configuration and charging profiles."""
-    rotations = {}
-    for item in configuration.get_list("ConnectorPhaseRotation"):
-        number, _, rotation = item.partition(".")
-        if number.isdigit():
-            rotations[int(number)] = rotation
     return Framework(
         mains=MilliAmpere(configuration.get_int("/power/station/mainsMaxCurrent")),
         rating=MilliAmpere(identity.load().rated_current_a * _MA_PER_A),
         profiles=charging_profiles.installed(),
-        rotations=rotations,
     )
 
 
@@ -67,9 +58,12 @@ class LimitBook:
         self.extra: dict[int, dict[LimitSource, MilliAmpere]] = {}
 
     def assume(self, points: Collection[ChargingPoint], now_s: float) -> None:
-        """Begin with what the boards may be drawing since before the restart."""
+        """Begin with what the boards have released before the restart; a silent one may have released everything."""
+        held = {str(point.number): point.actuator.held for point in points}
         self.state = State.assuming(
-            {str(point.number): point.actuator.may_draw(now_s) for point in points}, now_s, policy=WITHIN_STATION
+            {key: each.limit if each else self.framework.rating for key, each in held.items()},
+            now_s,
+            policy=WITHIN_STATION,
         )
 
     def own_limits(
@@ -110,14 +104,15 @@ class LimitBook:
                 point_id=str(point.number),
                 active=point.session is not None,
                 limit=effective(own[point.number]).limit,
-                phases=self._phases(point),
-                waiting_since_s=point.session.started_at.timestamp() if point.session else 0.0,
-                # A board that does not take a reduction keeps what it may draw; nobody else is given it.
-                reachable=not point.actuator.is_out_of_reach,
-                fallback=point.actuator.may_draw(now_s),
+                waiting_since_s=point.session.began_s if point.session else 0.0,
             )
             for point in points
         ]
+        for point in points:
+            # A board that does not take a reduction keeps what it holds; nobody else is given it.
+            held = point.actuator.held
+            if held is not None:
+                self.state = confirmed(self.state, str(point.number), held.limit, held.since_s, policy=WITHIN_STATION)
         self.state, _ = step(self.state, demands, now_s, budget=Budget.uniform(budget), policy=WITHIN_STATION)
         computed = {}
         for point, demand in zip(points, demands, strict=True):
@@ -129,14 +124,6 @@ class LimitBook:
             limits[budget_source] = min(shared, limits.get(budget_source, shared))
             computed[point.number] = PointLimit(effective=effective(limits), sources=limits)
         return computed
-
-    def _phases(self, point: ChargingPoint) -> frozenset[int]:
-        """Assume all phases until a charging car has shown which it uses."""
-        reading = point.reading
-        if reading is None or point.state.phase != "charging" or None in reading.currents:
-            return supply_phases("", 0)
-        used = sum(1 for current in reading.currents if (current or 0) > PHASE_IN_USE)
-        return supply_phases(self.framework.rotations.get(point.number, "RST"), used)
 
     def next_change(self, points: Collection[ChargingPoint], now: datetime) -> datetime | None:
         """Tell when a profile next changes a limit by itself."""

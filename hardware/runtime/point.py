@@ -340,6 +340,7 @@ class ChargingPoint:
         """Take one poll of the controller."""
         self.status = status
         if not self._in_control:
+            self.actuator.learn(status)
             return
         self.pilot, events = self.pilot.observe(status.pilot, status.cable, at_s=status.read_at_s)
         if self.pilot.doubt is not None:

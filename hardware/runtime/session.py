@@ -17,6 +17,7 @@ class RunningSession:
 
     `energy_ceiling_wh`: register up to which a refused card may still draw (MaxEnergyOnInvalidId); None: no ceiling.
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
+    `began_s`: when it began, in monotonic seconds of this process (for a resumed one reckoned from the wall clock).
     `ending`: the final register is being read. Nobody else assigns to these attributes.
     """
 
@@ -25,6 +26,7 @@ class RunningSession:
     parent_id_tag: str
     origin: str
     started_at: datetime
+    began_s: float
     meter_start_wh: int
     reservation_id: int | None = None
     transaction_id: int | None = None
@@ -43,6 +45,7 @@ class RunningSession:
             parent_id_tag=row.parent_id_tag,
             origin=row.origin,
             started_at=row.started_at,
+            began_s=clock.monotonic_s() - max((clock.now() - row.started_at).total_seconds(), 0.0),
             meter_start_wh=row.meter_start_wh,
             reservation_id=row.reservation_id,
             transaction_id=row.transaction_id,

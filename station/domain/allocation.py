@@ -2,13 +2,17 @@
 
 `allocate` is the fair split at one moment. `step` carries it out over time: reductions at once, increases only when the
 current they need has surely been given up, so that at every instant the sum of what the points may draw stays within
-the budget (`reference/hardware/loadmanagement.md`, sections 1 and 5).
+the budget (`reference/hardware/loadmanagement.md`, sections 1 and 5). `confirmed` brings the news that a point's
+controller has taken a limit: the time in which the car follows is counted from there, not from the decision.
+
+All moments are seconds of one monotonic clock.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 from station.domain.limits import floor_to_step
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
@@ -16,6 +20,7 @@ from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 ALL_PHASES = frozenset({1, 2, 3})
 _ROTATION_LETTERS = {"R": 1, "S": 2, "T": 3}
 _ONE_AMPERE = MilliAmpere(1_000)
+_Echoes: TypeAlias = tuple[tuple[MilliAmpere, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +46,8 @@ class Policy:
     `lend_headroom`: a point that draws less than its share keeps what it draws and this much more, the rest is lent;
     None: everybody's share is reserved whether drawn or not.
     `raise_at_least`, `raise_after_s`: smaller increases wait until the last change is so long ago.
-    `lease_s`: how long a point may go on with an older limit when it has not confirmed the newest; 0: commands cannot
-    be lost.
+    `lease_s`: how long a point may go on with an older limit when it has not confirmed the newest; infinite: until it
+    confirms.
     """
 
     rotate_after_s: float = 0.0
@@ -50,7 +55,7 @@ class Policy:
     lend_headroom: MilliAmpere | None = None
     raise_at_least: MilliAmpere = _ONE_AMPERE
     raise_after_s: float = 30.0
-    lease_s: float = 0.0
+    lease_s: float = math.inf
     # IEC 61851-1 table A.6: a car follows a changed duty cycle within 5 s; it stops drawing within 3 s when the duty
     # cycle ends, and the contactor opens after 6 s at the latest.
     settle_s: float = 5.0
@@ -67,9 +72,9 @@ class Demand:
     """What one point wants now.
 
     `active`: a session that could draw current. `limit`: what its other limits leave it. `phases`: the supply phases it
-    loads, all while unknown (`supply_phases`). `waiting_since_s`: since when it has been active. `charging_since_s`:
+    may load by its wiring (`supply_phases`), whatever its car uses at the moment: a car that has charged on one phase
+    may wake its second rectifier at any time. `waiting_since_s`: since when it has been active. `charging_since_s`:
     since when it has had current; None: it has none (`step` knows this itself). `measured`: its highest phase current.
-    `confirmed`: the limit the point reports to have applied in answer to the newest command (never to an older one).
     `reachable` False: it gets no commands any more and may draw what it was last told or, later, its `fallback`.
     """
 
@@ -80,7 +85,6 @@ class Demand:
     waiting_since_s: float = 0.0
     charging_since_s: float | None = None
     measured: MilliAmpere | None = None
-    confirmed: MilliAmpere | None = None
     reachable: bool = True
     fallback: MilliAmpere = PAUSE
 
@@ -107,12 +111,11 @@ class PointState:
     """What was commanded and what may still flow.
 
     `echoes`: earlier, higher limits that count until the moment beside them. `lost`: the point has not been reachable.
-    `paused_since_s`: since when the point has
-    been paused for want of capacity.
+    `paused_since_s`: since when the point has been paused for want of capacity.
     """
 
     commanded: MilliAmpere = PAUSE
-    echoes: tuple[tuple[MilliAmpere, float], ...] = ()
+    echoes: _Echoes = ()
     phases: frozenset[int] = ALL_PHASES
     fallback: MilliAmpere = PAUSE
     changed_at_s: float = float("-inf")
@@ -146,9 +149,8 @@ class State:
 
     def next_settled_s(self, now_s: float) -> float | None:
         """Find the moment at which given-up current becomes free next; None: nothing is pending."""
-        return min(
-            (until_s for point in self.points.values() for _, until_s in point.echoes if until_s > now_s), default=None
-        )
+        moments = (until_s for point in self.points.values() for _, until_s in point.echoes)
+        return min((until_s for until_s in moments if now_s < until_s < math.inf), default=None)
 
     def without(self, point_id: str) -> "State":
         """Forget a point that no longer belongs to the station or cluster."""
@@ -163,15 +165,32 @@ class _Candidate(NamedTuple):
     phases: frozenset[int]
 
 
-def supply_phases(rotation: str, used: int) -> frozenset[int]:
-    """Translate the number of phases a car uses to those of the supply; `rotation` as in ConnectorPhaseRotation.
+def supply_phases(rotation: str, connected: int) -> frozenset[int]:
+    """Return the supply phases a point is connected to by so many phases; `rotation` as in ConnectorPhaseRotation.
 
-    "RST" is wired straight; with "STR" a one-phase car loads L2. An unknown rotation or number means all phases.
+    "RST" is wired straight; with "STR" a one-phase point loads L2. An unknown rotation or number means all phases.
     """
     letters = [_ROTATION_LETTERS.get(letter) for letter in rotation]
-    if sorted(letter or 0 for letter in letters) != [1, 2, 3] or not 1 <= used <= len(letters):
+    if sorted(letter or 0 for letter in letters) != [1, 2, 3] or not 1 <= connected <= len(letters):
         return ALL_PHASES
-    return frozenset(letter for letter in letters[:used] if letter is not None)
+    return frozenset(letter for letter in letters[:connected] if letter is not None)
+
+
+def confirmed(state: State, point_id: str, limit: MilliAmpere, at_s: float, *, policy: Policy = LEVEL_1) -> State:
+    """Take the news that since `at_s` the point's controller holds this limit (0: no energy released).
+
+    The news must not be older than the newest command: a caller whose command is under way, or was lost, says what the
+    controller may hold at most. More than was commanded counts until a lower limit is confirmed.
+    """
+    point = state.points.get(point_id, _NEW)
+    settled_s = at_s + _settle_s(limit, policy)
+    echoes = tuple((value, min(until_s, settled_s) if value > limit else until_s) for value, until_s in point.echoes)
+    if limit > point.commanded:
+        until_s = at_s + policy.lease_s + _settle_s(point.commanded, policy)
+        echoes = _with_echo(echoes, limit, until_s, at_s)
+    if echoes == point.echoes:
+        return state
+    return State(points={**state.points, point_id: replace(point, echoes=echoes)})
 
 
 def allocate(
@@ -325,12 +344,8 @@ def _observe(point: PointState, demand: Demand | None, *, now_s: float, policy: 
             point,
             lost=False,
             commanded=floor_to_step(min(point.commanded, point.fallback)),
-            echoes=_with_echo(point, highest, now_s + policy.lease_s + policy.pause_settle_s, now_s),
+            echoes=_with_echo(point.echoes, highest, now_s + policy.lease_s + policy.pause_settle_s, now_s),
         )
-    if point.echoes and demand.confirmed is not None and demand.confirmed == point.commanded:
-        settled_s = now_s + _settle_s(point.commanded, policy)
-        if any(until_s > settled_s for _, until_s in point.echoes):
-            point = replace(point, echoes=tuple((value, min(until_s, settled_s)) for value, until_s in point.echoes))
     return point
 
 
@@ -347,10 +362,8 @@ def _settle_s(limit: MilliAmpere, policy: Policy) -> float:
     return policy.pause_settle_s if limit == PAUSE else policy.settle_s
 
 
-def _with_echo(
-    point: PointState, value: MilliAmpere, until_s: float, now_s: float
-) -> tuple[tuple[MilliAmpere, float], ...]:
-    kept = (echo for echo in point.echoes if echo[1] > now_s and (echo[0] > value or echo[1] > until_s))
+def _with_echo(echoes: _Echoes, value: MilliAmpere, until_s: float, now_s: float) -> _Echoes:
+    kept = (echo for echo in echoes if echo[1] > now_s and (echo[0] > value or echo[1] > until_s))
     return (*kept, (value, until_s))
 
 
@@ -359,7 +372,7 @@ def _reduce(point: PointState, target: MilliAmpere, *, capacity: bool, now_s: fl
     return replace(
         point,
         commanded=target,
-        echoes=_with_echo(point, point.commanded, until_s, now_s),
+        echoes=_with_echo(point.echoes, point.commanded, until_s, now_s),
         changed_at_s=now_s,
         paused_since_s=now_s if target == PAUSE and capacity else point.paused_since_s,
     )

@@ -231,16 +231,25 @@ def configure(items: dict[str, str]) -> None:
     configuration.change(items, origin=Origin.LOCAL, actor="test", at=clock.now())
 
 
-def profile(limit_a: float, *, connector_id: int = 0, purpose: str = "TxDefaultProfile", level: int = 0) -> None:
+def profile(
+    limit: float,
+    *,
+    connector_id: int = 0,
+    purpose: str = "TxDefaultProfile",
+    level: int = 0,
+    unit: str = "A",
+    phases: int | None = None,
+) -> None:
     """Install a charging profile of one period, or replace it."""
+    period = {"startPeriod": 0, "limit": limit} | ({} if phases is None else {"numberPhases": phases})
     content = {
         "chargingProfileId": 100 + level,
         "stackLevel": level,
         "chargingProfilePurpose": purpose,
         "chargingProfileKind": "Relative" if purpose != "ChargePointMaxProfile" else "Absolute",
         "chargingSchedule": {
-            "chargingRateUnit": "A",
-            "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit_a}],
+            "chargingRateUnit": unit,
+            "chargingSchedulePeriod": [period],
         },
     }
     ChargingProfileRow.objects.update_or_create(

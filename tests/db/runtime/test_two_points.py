@@ -95,14 +95,72 @@ async def test_a_station_profile_limits_the_sum(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_single_phase_cars_on_different_phases_need_not_share(bench: Bench) -> None:
+async def test_a_car_that_has_charged_on_one_phase_may_wake_its_other_rectifiers(bench: Bench) -> None:
     mains(32)
     configure({"ConnectorPhaseRotation": "0.RST,1.RST,2.STR"})
     await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD, phases=1)
     await bench.charge(2, card=FRIEND, phases=1)
+    await asyncio.sleep(60)
 
-    await bench.until(lambda: bench.hall.outlets[1].current == bench.hall.outlets[2].current == 32_000, seconds=60)
+    outlet = bench.hall.outlets[1]
+    assert outlet.car is not None
+    outlet.car.phases = 3
+    outlet.set_ready(ready=False)
+    await asyncio.sleep(5)
+    outlet.set_ready(ready=True)
+    await asyncio.sleep(30)
+
+    # Whatever phases the cars choose, they are within the mains on each of them.
+    assert outlet.current == bench.hall.outlets[2].current == 16_000
+
+
+@in_virtual_time
+async def test_a_limit_in_watts_holds_in_total_for_a_car_on_three_phases(bench: Bench) -> None:
+    profile(7_360, unit="W", phases=1)
+    await bench.control_loop.informed("profiles", {})
+    await bench.charge(1, card=CARD, phases=3)
+    await asyncio.sleep(10)
+
+    assert 0 < bench.hall.outlets[1].current * 3 * 230 <= 7_360_000
+
+
+@in_virtual_time
+async def test_a_board_that_is_silent_at_the_start_may_feed_a_car(bench: Bench) -> None:
+    mains(32)
+    await bench.control_loop.informed("configuration", {})
+    await bench.charge(1, card=CARD)
+    await bench.kill()
+    bench.hall.controllers[1].silent = True
+    await bench.start()
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    bench.hall.reader.tap(FRIEND)
+    await asyncio.sleep(60)
+    assert bench.hall.outlets[1].current == 32_000
+    assert bench.hall.highest_sum() <= 32_000
+
+    bench.hall.controllers[1].silent = False
+    await bench.until(lambda: bench.hall.outlets[2].current > 0, seconds=60)
+    assert bench.hall.highest_sum() <= 32_000
+
+
+@in_virtual_time
+@pytest.mark.parametrize("seed", range(4))
+async def test_boards_that_take_their_time_do_not_exceed_the_mains(bench: Bench, seed: int) -> None:
+    dice = random.Random(seed)
+    mains(32)
+    await bench.control_loop.informed("configuration", {})
+    await bench.charge(1, card=CARD, follows_s=4.9, ends_s=2.9)
+    await bench.charge(2, card=FRIEND, follows_s=4.9, ends_s=2.9)
+    for _ in range(60):
+        board = bench.hall.controllers[dice.choice([1, 2])]
+        board.latency_s = dice.choice([0.01, 0.07, 0.5, 2.0])
+        profile(dice.choice([6, 8, 12, 16, 24, 32]), connector_id=dice.choice([1, 2]))
+        await bench.control_loop.informed("profiles", {})
+        await asyncio.sleep(dice.choice([0.05, 0.3, 1.0, 3.0, 7.0]))
+
+    assert bench.hall.highest_sum() <= 32_000
 
 
 @in_virtual_time

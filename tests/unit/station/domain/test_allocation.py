@@ -17,10 +17,11 @@ from station.domain.allocation import (
     Policy,
     State,
     allocate,
+    confirmed,
     step,
     supply_phases,
 )
-from station.domain.units import MilliAmpere
+from station.domain.units import PAUSE, MilliAmpere
 
 MAINS = Budget.uniform(MilliAmpere(63_000))
 ONE_PHASE = [frozenset({phase}) for phase in (1, 2, 3)]
@@ -40,6 +41,12 @@ def shares(budget: Budget, *points: Demand, policy: Policy = LEVEL_1, now_s: flo
 
 def limits(commands: tuple[Command, ...]) -> dict[str, int]:
     return {command.point_id: command.limit for command in commands}
+
+
+def carried_out(state: State, commands: tuple[Command, ...], at_s: float, *, policy: Policy = LEVEL_1) -> State:
+    for command in commands:
+        state = confirmed(state, command.point_id, command.limit, at_s, policy=policy)
+    return state
 
 
 def test_level_1_the_first_session_gets_everything_and_two_get_half_each() -> None:
@@ -172,6 +179,8 @@ def test_section_1_a_reduction_goes_out_at_once_and_the_increase_follows_after_5
     state, commands = step(state, both, 10.0, budget=budget)
     assert limits(commands) == {"1": 16_000}
     assert state.points["2"].waiting
+    assert state.next_settled_s(10.0) is None
+    state = carried_out(state, commands, 10.0)
     assert state.next_settled_s(10.0) == 15.0
     state, commands = step(state, both, 14.9, budget=budget)
     assert commands == ()
@@ -188,6 +197,7 @@ def test_section_1_the_current_of_a_paused_point_is_free_after_6_seconds() -> No
 
     state, commands = step(state, swapped, 1.0, budget=budget)
     assert limits(commands) == {"1": 0}
+    state = carried_out(state, commands, 1.0)
     state, commands = step(state, swapped, 6.9, budget=budget)
     assert commands == ()
     state, commands = step(state, swapped, 7.0, budget=budget)
@@ -200,6 +210,7 @@ def test_level_1_a_second_session_starts_at_once_with_what_is_free() -> None:
 
     state, commands = step(state, both, 1.0, budget=MAINS)
     assert limits(commands) == {"1": 31_500, "2": 31_000}
+    state = carried_out(state, commands, 1.0)
     # Half an ampere more is not worth a change before 30 seconds have gone.
     state, commands = step(state, both, 30.9, budget=MAINS)
     assert commands == ()
@@ -238,6 +249,7 @@ def test_section_5_a_point_that_answers_again_may_still_draw_its_fallback_for_6_
 
     state, commands = step(state, points, 40.0, budget=budget)
     assert limits(commands) == {"2": 0}
+    state = carried_out(state, commands, 40.0)
     state, commands = step(state, points, 46.0, budget=budget)
     assert limits(commands) == {"1": 32_000}
 
@@ -250,15 +262,42 @@ def test_section_5_an_unconfirmed_reduction_counts_only_when_the_lease_is_over()
     assert limits(commands) == {"1": 16_000}
 
     _, unconfirmed = step(state, both, 44.9, budget=budget, policy=LEVEL_2)
-    _, too_old = step(state, [demand("1", confirmed=MilliAmpere(32_000)), both[1]], 44.9, budget=budget, policy=LEVEL_2)
+    older = confirmed(state, "1", MilliAmpere(32_000), 12.0, policy=LEVEL_2)
+    _, too_old = step(older, both, 44.9, budget=budget, policy=LEVEL_2)
     _, after_lease = step(state, both, 45.0, budget=budget, policy=LEVEL_2)
     assert (unconfirmed, too_old, limits(after_lease)) == ((), (), {"2": 16_000})
 
-    confirming = [demand("1", confirmed=MilliAmpere(16_000)), both[1]]
-    state, commands = step(state, confirming, 12.0, budget=budget, policy=LEVEL_2)
+    state = confirmed(state, "1", MilliAmpere(16_000), 12.0, policy=LEVEL_2)
+    state, commands = step(state, both, 16.9, budget=budget, policy=LEVEL_2)
     assert commands == ()
-    _, commands = step(state, confirming, 17.0, budget=budget, policy=LEVEL_2)
+    _, commands = step(state, both, 17.0, budget=budget, policy=LEVEL_2)
     assert limits(commands) == {"2": 16_000}
+
+
+def test_level_1_an_unconfirmed_reduction_is_never_given_to_another() -> None:
+    budget = uniform(32_000)
+    state, _ = step(State(), [demand("1")], 0.0, budget=budget)
+    both = [demand("1"), demand("2")]
+    state, commands = step(state, both, 10.0, budget=budget)
+    assert limits(commands) == {"1": 16_000}
+
+    state, commands = step(state, both, 10_000.0, budget=budget)
+    assert commands == ()
+    state, commands = step(confirmed(state, "1", MilliAmpere(16_000), 10_000.0), both, 10_004.9, budget=budget)
+    assert commands == ()
+    state, commands = step(state, both, 10_005.0, budget=budget)
+    assert limits(commands) == {"2": 16_000}
+
+
+def test_level_1_a_controller_that_holds_more_than_it_should_counts_with_that() -> None:
+    budget = uniform(32_000)
+    state = confirmed(State(), "1", MilliAmpere(20_000), 0.0)
+
+    state, commands = step(state, [demand("1", active=False), demand("2")], 100.0, budget=budget)
+    assert limits(commands) == {"2": 12_000}
+    state = confirmed(state, "1", PAUSE, 100.0)
+    state, commands = step(state, [demand("1", active=False), demand("2")], 106.0, budget=budget)
+    assert limits(commands) == {"2": 32_000}
 
 
 def test_section_5_after_a_restart_what_the_points_may_still_draw_is_reserved() -> None:
@@ -267,6 +306,9 @@ def test_section_5_after_a_restart_what_the_points_may_still_draw_is_reserved() 
 
     state, commands = step(state, points, 1.0, budget=uniform(32_000))
     assert limits(commands) == {"1": 16_000}
+    state = carried_out(state, commands, 1.0)
+    state, commands = step(state, points, 5.9, budget=uniform(32_000))
+    assert commands == ()
     state, commands = step(state, points, 6.0, budget=uniform(32_000))
     assert limits(commands) == {"2": 16_000}
 
@@ -281,16 +323,9 @@ def test_section_5_a_point_paused_for_capacity_stays_paused_for_a_minute() -> No
     state, commands = step(state, points, 60.9, budget=uniform(12_000), policy=LEVEL_2)
     assert "2" not in limits(commands)
     assert state.points["2"].waiting
-    settled = [replace(points[0], confirmed=state.points["1"].commanded), points[1]]
-    state, commands = step(state, settled, 61.0, budget=uniform(12_000), policy=LEVEL_2)
+    state, commands = step(state, points, 61.0, budget=uniform(12_000), policy=LEVEL_2)
     assert limits(commands) == {"1": 6_000}
-    state, commands = step(
-        state,
-        [replace(points[0], confirmed=MilliAmpere(6_000)), points[1]],
-        61.5,
-        budget=uniform(12_000),
-        policy=LEVEL_2,
-    )
+    state = carried_out(state, commands, 61.5, policy=LEVEL_2)
     state, commands = step(state, points, 66.5, budget=uniform(12_000), policy=LEVEL_2)
     assert limits(commands) == {"2": 6_000}
 
@@ -315,8 +350,18 @@ class Yard:
     def obey(self, commands: tuple[Command, ...], now_s: float) -> None:
         for command in commands:
             old = self.commanded[command.point_id]
+            followed_s = now_s + (5.0 if command.limit else 6.0)
+            # Whatever the car was following before, it follows the newest duty cycle within its time.
+            self.falling = [
+                (
+                    key,
+                    value,
+                    min(until_s, followed_s) if (key, value > command.limit) == (command.point_id, True) else until_s,
+                )
+                for key, value, until_s in self.falling
+            ]
             if command.limit < old:
-                self.falling.append((command.point_id, old, now_s + (5.0 if command.limit else 6.0)))
+                self.falling.append((command.point_id, old, followed_s))
             self.commanded[command.point_id] = command.limit
 
     def draw(self, point_id: str, now_s: float) -> int:
@@ -350,6 +395,7 @@ def test_design_7_at_every_instant_the_sum_of_what_the_points_may_draw_is_within
         wanted[point_id] = replace(wanted[point_id], limit=MilliAmpere(wish), waiting_since_s=now_s)
         state, commands = step(state, wanted.values(), now_s, budget=uniform(limit), policy=policy)
         yard.obey(commands, now_s)
+        state = carried_out(state, commands, now_s, policy=policy)
         for phase in (1, 2, 3):
             drawn = sum(yard.draw(each, now_s) for each in POINT_IDS if phase in wanted[each].phases)
             assert drawn <= limit
@@ -357,6 +403,28 @@ def test_design_7_at_every_instant_the_sum_of_what_the_points_may_draw_is_within
         for each in POINT_IDS:
             assert yard.commanded[each] == 0 or (yard.commanded[each] >= 6_000 and yard.commanded[each] % 100 == 0)
             assert yard.commanded[each] <= wanted[each].limit
+        now_s += pause_s
+
+
+@settings(max_examples=100)
+@given(EVENTS, st.integers(6_000, 90_000), st.lists(st.sets(st.sampled_from(POINT_IDS)), min_size=30, max_size=30))
+def test_design_7_controllers_that_take_commands_late_or_never_do_not_exceed_the_budget(
+    events: list[tuple[str, int, float]], limit: int, listening: list[set[str]]
+) -> None:
+    """The yard obeys only who listens; the others keep what they were told last."""
+    state, yard, now_s = State(), Yard(), 0.0
+    wanted = {each: demand(each, limit=0) for each in POINT_IDS}
+    for (point_id, wish, pause_s), hearing in zip(events, listening, strict=False):
+        wanted[point_id] = replace(wanted[point_id], limit=MilliAmpere(wish), waiting_since_s=now_s)
+        state, _ = step(state, wanted.values(), now_s, budget=uniform(limit))
+        for each in sorted(hearing):
+            newest = Command(point_id=each, limit=state.points[each].commanded)
+            yard.obey((newest,), now_s)
+            state = carried_out(state, (newest,), now_s)
+        for part in (0.0, 0.5, 0.999):
+            moment_s = now_s + pause_s * part
+            assert sum(yard.draw(each, moment_s) for each in POINT_IDS) <= limit
+            assert state.reserved(moment_s).l1 <= limit
         now_s += pause_s
 
 
@@ -372,6 +440,7 @@ def test_design_7_when_the_budget_itself_falls_the_commands_are_within_it_at_onc
         before = sum(yard.draw(each, now_s) for each in POINT_IDS)
         state, commands = step(state, wanted.values(), now_s, budget=uniform(limit), policy=policy)
         yard.obey(commands, now_s)
+        state = carried_out(state, commands, now_s, policy=policy)
 
         assert sum(yard.commanded.values()) <= limit
         assert sum(yard.draw(each, now_s) for each in POINT_IDS) <= max(limit, before)
@@ -387,11 +456,13 @@ def test_section_5_once_nothing_changes_the_commands_become_the_fair_split(
     wanted = {each: demand(each, limit=0) for each in POINT_IDS}
     for point_id, wish, pause_s in events:
         wanted[point_id] = replace(wanted[point_id], limit=MilliAmpere(wish))
-        state, _ = step(state, wanted.values(), now_s, budget=uniform(limit))
+        state, commands = step(state, wanted.values(), now_s, budget=uniform(limit))
+        state = carried_out(state, commands, now_s)
         now_s += pause_s
     for _ in range(4):
         now_s += 31.0
-        state, _ = step(state, wanted.values(), now_s, budget=uniform(limit))
+        state, commands = step(state, wanted.values(), now_s, budget=uniform(limit))
+        state = carried_out(state, commands, now_s)
     present = [replace(each, charging_since_s=state.points[each.point_id].charging_since_s) for each in wanted.values()]
 
     assert {key: point.commanded for key, point in state.points.items()} == shares(uniform(limit), *present)
@@ -438,6 +509,7 @@ def test_section_5_lost_points_may_go_to_their_fallback_without_exceeding_the_li
             lost_since.setdefault(point_id, now_s)
         state, commands = step(state, wanted.values(), now_s, budget=uniform(limit), policy=policy)
         yard.obey(commands, now_s)
+        state = carried_out(state, commands, now_s, policy=policy)
         assert not lost_since.keys() & limits(commands).keys()
         for each in POINT_IDS:
             if not wanted[each].active and wanted[each].reachable:
