@@ -26,7 +26,7 @@ from hardware.protocols.twn4 import (
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.domain.ports import DeviceError, DeviceNoiseError, DeviceRefusedError, ReaderSignal, Tag
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # A search takes the reader up to a few hundred milliseconds when every tag type is switched on; the fact sheet calls
 # a reader ill after 2 s of silence, which are two unanswered attempts.
@@ -99,7 +99,7 @@ class ElatecTwn4:
         if found is None or uid is None:
             # The reader works: a tag that cannot be an idTag is no card to the station; it is reported once.
             if found is not None and found != self._unusable:
-                log.info("card with an id that cannot be an idTag: type %02X, %s", found.type, found.id.hex())
+                logger.info("card with an id that cannot be an idTag: type %02X, %s", found.type, found.id.hex())
             self._unusable = found
             return ()
         return (Tag(uid=uid, technology="text" if found.type == TagType.TEXT else f"{found.type:02X}"),)

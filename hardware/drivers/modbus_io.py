@@ -12,7 +12,7 @@ from hardware.protocols.digital_io import FIRST_INPUT, encode_lamp, first_lamp_c
 from station.domain.faults import FaultCode
 from station.domain.ports import DeviceError, LampColour, LampPattern, StationInputs
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # No particular module is prescribed; small modules answer at once, and the longest answer takes 20 ms at 9600 baud.
 PATIENCE = Patience(timeout_s=0.25, attempts=3)
@@ -99,7 +99,7 @@ class ModbusIo:
                     wait_s = wait_s if remaining_s is None else min(wait_s, remaining_s)
             except DeviceError as error:
                 if not failing:
-                    log.warning("lamps cannot be switched: %s", error)
+                    logger.warning("lamps cannot be switched: %s", error)
                 failing, wait_s = True, _RETRY_S
             else:
                 failing = False

@@ -30,7 +30,7 @@ from station.domain.ports import (
 )
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # The manual names no response time. The longest answer (34 registers) takes 76 ms at 9600 baud; turn-around of
 # comparable boards is 3-13 ms (ABL specification), and lost first requests are known from evcc issue 32436.
@@ -187,7 +187,7 @@ class PhoenixEvCc:
                     f"register {setting.value} ({setting.name.lower()}) holds {found} instead of {expected}"
                 )
             await self._bus.write_register(self._address, setting, expected, PATIENCE)
-            log.warning("controller %d: register %d changed from %d to %d", self._address, setting, found, expected)
+            logger.warning("controller %d: register %d changed from %d to %d", self._address, setting, found, expected)
 
     async def _read_setting(self, setting: Setting) -> int:
         return (await self._bus.read_holding(self._address, setting, 1, PATIENCE))[0]
@@ -280,7 +280,7 @@ class PhoenixEvCc:
         if not self._repeating:
             return
         if begun:
-            log.warning("controller %d lost its commands; they are repeated", self._address)
+            logger.warning("controller %d lost its commands; they are repeated", self._address)
         # The current comes before the release, so that the board never offers its own default. What fails here shows
         # as a failed poll, and the next poll tries again.
         if self._limit:

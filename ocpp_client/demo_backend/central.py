@@ -28,7 +28,7 @@ from ocpp_client.demo_backend.link import CallRefused, Direction, NoAnswer, Stat
 from ocpp_client.demo_backend.wire import FROM_BACKEND, Call, CallError, CallResult, Message, Payload, call_violations
 from ocpp_client.demo_backend.words import language_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SUBPROTOCOL = Subprotocol("ocpp1.6")
 CONTROL_PATH = "/control"
@@ -83,7 +83,7 @@ class DemoBackend:
         )
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         self._saver = asyncio.create_task(self._save_from_time_to_time())
-        log.info("demo backend listening on %s", self.endpoint)
+        logger.info("demo backend listening on %s", self.endpoint)
         return self
 
     async def __aexit__(
@@ -171,13 +171,13 @@ class DemoBackend:
         if former is not None:
             # A station has one connection; the older one is a half-open rest of an outage.
             former.spawn(former.socket.close(1000, "replaced by a newer connection"))
-        log.info("%s connected", identity)
+        logger.info("%s connected", identity)
         try:
             await link.serve()
         finally:
             if self._links.get(identity) is link:
                 del self._links[identity]
-            log.info("%s disconnected (%s)", identity, socket.close_code)
+            logger.info("%s disconnected (%s)", identity, socket.close_code)
 
     async def _serve_control(self, socket: ServerConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -254,7 +254,7 @@ class DemoBackend:
             try:
                 await self._save()
             except OSError:
-                log.exception("the state could not be saved to %s", self._path)
+                logger.exception("the state could not be saved to %s", self._path)
 
     async def _save(self) -> None:
         async with self._saving:

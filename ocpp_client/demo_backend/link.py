@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ocpp_client.demo_backend.wire import CALL, Call, CallError, CallResult, FrameIsBroken, Message, Payload, decode
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Direction(StrEnum):
@@ -131,7 +131,7 @@ class StationLink:
             message = decode(text)
         except FrameIsBroken as broken:
             self._observe(self, Direction.FROM_STATION, text, None, None)
-            log.info("%s sent a broken frame: %s", self.station, broken)
+            logger.info("%s sent a broken frame: %s", self.station, broken)
             if broken.message_id is not None and _is_call(text):
                 await self.send(
                     CallError(message_id=broken.message_id[:36], code="FormationViolation", description=str(broken))
@@ -156,7 +156,7 @@ class StationLink:
         try:
             await self.socket.send(text)
         except ConnectionClosed:
-            log.info("%s is gone, a frame could not be sent", self.station)
+            logger.info("%s is gone, a frame could not be sent", self.station)
             return False
         return True
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -27,7 +27,7 @@ def put_aside(path: Path) -> None:
     """Rename a file that makes no sense, so that it is neither used nor lost."""
     broken = path.with_name(f"{path.name}.broken")
     path.replace(broken)
-    log.warning("%s cannot be read and was put aside as %s", path, broken.name)
+    logger.warning("%s cannot be read and was put aside as %s", path, broken.name)
 
 
 def save(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from station import clock
 from station.services import accounts, live
 from station.web import fragments, login_sessions, present
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # Close codes for app.js, which comes back after 4503 and must not after 4401 (the session has ended). An application
 # may send codes from 3000 on only (RFC 6455 section 7.4.2); Daphne refuses 1012 and 1013, which htmx would follow.
@@ -75,8 +75,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LONGEST_PAUSE_S - _SHORTEST_PAUSE_S):
                         await self._bell.wait()
-        except Exception:  # noqa: BLE001 - the outermost loop of an open page
-            _log.exception("the live page has failed; the browser will come back")
+        except Exception:
+            logger.exception("the live page has failed; the browser will come back")
             await self.close(code=TRY_AGAIN_LATER)
         else:
             await self.close(code=SIGNED_OUT)

@@ -52,7 +52,7 @@ def at(text: str) -> datetime:
     return read
 
 
-class Bench:
+class ConformanceBench:
     """Drives the station from both sides: as central system and as driver."""
 
     def __init__(self, station: Station, backend: ThreadedBackend) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.process.conformance.bench")
 
-from tests.process.conformance.bench import Bench  # noqa: E402 – only what is imported later shows its values
+from tests.process.conformance.bench import ConformanceBench  # noqa: E402 – only what is imported later shows its values
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,13 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with Bench.open(tmp_path_factory.mktemp("conformance")) as bench:
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConformanceBench]:
+    with ConformanceBench.open(tmp_path_factory.mktemp("conformance")) as bench:
         yield bench
 
 
 @pytest.fixture
-def bench(shared_bench: Bench) -> Iterator[Bench]:
+def bench(shared_bench: ConformanceBench) -> Iterator[ConformanceBench]:
     shared_bench.begin()
     yield shared_bench
     shared_bench.restore()

@@ -6,30 +6,30 @@ from typing import Any
 import pytest
 
 from tests.backend import Silence
-from tests.process.conformance.bench import CARD, OTHER_CARD, Bench, Payload, moment, never, section
+from tests.process.conformance.bench import CARD, OTHER_CARD, ConformanceBench, Payload, moment, never, section
 
 
 def info(status: str = "Accepted", **more: Any) -> Payload:
     return {"idTagInfo": {"status": status, **more}}
 
 
-def send_list(bench: Bench, *entries: tuple[str, Payload | None]) -> None:
+def send_list(bench: ConformanceBench, *entries: tuple[str, Payload | None]) -> None:
     rows = [{"idTag": tag} | ({} if content is None else {"idTagInfo": content}) for tag, content in entries]
     answer = bench.call("SendLocalList", listVersion=7, updateType="Full", localAuthorizationList=rows)
     assert answer == {"status": "Accepted"}
 
 
-def starts(bench: Bench, card: str = CARD) -> None:
+def starts(bench: ConformanceBench, card: str = CARD) -> None:
     bench.swipe(card)
     bench.wait_status("Charging")
 
 
-def refused(bench: Bench, card: str = CARD, *, for_s: float = 1.0) -> None:
+def refused(bench: ConformanceBench, card: str = CARD, *, for_s: float = 1.0) -> None:
     bench.swipe(card)
     never(lambda: bench.station.connector()["contactor"], for_s=for_s)
 
 
-def asked(bench: Bench) -> list[str]:
+def asked(bench: ConformanceBench) -> list[str]:
     return [sent["idTag"] for sent in bench.received("Authorize")]
 
 
@@ -37,7 +37,7 @@ def asked(bench: Bench) -> list[str]:
 
 
 @section("S 4.1")
-def test_a_card_is_authorized_before_the_transaction_starts(bench: Bench) -> None:
+def test_a_card_is_authorized_before_the_transaction_starts(bench: ConformanceBench) -> None:
     bench.plug()
 
     starts(bench)
@@ -49,7 +49,7 @@ def test_a_card_is_authorized_before_the_transaction_starts(bench: Bench) -> Non
 
 @section("S 4.1", "S 7.2")
 @pytest.mark.parametrize("status", ["Blocked", "Expired", "Invalid", "ConcurrentTx"])
-def test_a_card_the_backend_does_not_accept_starts_nothing(bench: Bench, status: str) -> None:
+def test_a_card_the_backend_does_not_accept_starts_nothing(bench: ConformanceBench, status: str) -> None:
     bench.plug()
     bench.backend.answers["Authorize"] = info(status)
 
@@ -60,7 +60,7 @@ def test_a_card_the_backend_does_not_accept_starts_nothing(bench: Bench, status:
 
 
 @section("S 4.8", "S 6.47")
-def test_the_card_that_started_stops_without_being_authorized_again(bench: Bench) -> None:
+def test_the_card_that_started_stops_without_being_authorized_again(bench: ConformanceBench) -> None:
     bench.plug()
     starts(bench)
 
@@ -73,7 +73,7 @@ def test_the_card_that_started_stops_without_being_authorized_again(bench: Bench
 
 
 @section("S 3.5", "E 3.17")
-def test_upper_and_lower_case_of_a_card_are_the_same(bench: Bench) -> None:
+def test_upper_and_lower_case_of_a_card_are_the_same(bench: ConformanceBench) -> None:
     bench.plug()
     starts(bench, "abCD-ef")
 
@@ -84,7 +84,7 @@ def test_upper_and_lower_case_of_a_card_are_the_same(bench: Bench) -> None:
 
 
 @section("S 4.1")
-def test_a_card_of_twenty_arbitrary_characters_is_handed_on_unchanged(bench: Bench) -> None:
+def test_a_card_of_twenty_arbitrary_characters_is_handed_on_unchanged(bench: ConformanceBench) -> None:
     bench.plug()
 
     starts(bench, "a Z-9_#/:~.,+=!(x)*%")
@@ -93,7 +93,7 @@ def test_a_card_of_twenty_arbitrary_characters_is_handed_on_unchanged(bench: Ben
 
 
 @section("S 4.8")
-def test_a_strange_card_does_not_stop_a_transaction(bench: Bench) -> None:
+def test_a_strange_card_does_not_stop_a_transaction(bench: ConformanceBench) -> None:
     bench.charge()
 
     bench.swipe(OTHER_CARD)
@@ -102,7 +102,7 @@ def test_a_strange_card_does_not_stop_a_transaction(bench: Bench) -> None:
 
 
 @section("S 3.5.4", "S 4.8")
-def test_a_card_of_the_same_group_stops_a_transaction(bench: Bench) -> None:
+def test_a_card_of_the_same_group_stops_a_transaction(bench: ConformanceBench) -> None:
     bench.backend.answers["Authorize"] = info(parentIdTag="FAMILY")
     bench.charge(1, "MINE")
     bench.charge(2, "ANOTHER")
@@ -114,7 +114,7 @@ def test_a_card_of_the_same_group_stops_a_transaction(bench: Bench) -> None:
 
 
 @section("S 3.5.4")
-def test_a_parent_learned_from_start_transaction_conf_counts_as_well(bench: Bench) -> None:
+def test_a_parent_learned_from_start_transaction_conf_counts_as_well(bench: ConformanceBench) -> None:
     send_list(bench, ("CHILD", {"status": "Accepted", "parentIdTag": "FAMILY"}))
     bench.configure(AuthorizeRemoteTxRequests=False)
     transaction = {"transactionId": 77_001, "idTagInfo": {"status": "Accepted", "parentIdTag": "FAMILY"}}
@@ -127,7 +127,7 @@ def test_a_parent_learned_from_start_transaction_conf_counts_as_well(bench: Benc
 
 
 @section("S 4.1", "S 3.5")
-def test_without_an_answer_to_authorize_the_station_stays_usable(bench: Bench) -> None:
+def test_without_an_answer_to_authorize_the_station_stays_usable(bench: ConformanceBench) -> None:
     bench.backend.script_next("Authorize", Silence())
     bench.plug()
     bench.swipe("SLOW-CARD")
@@ -144,7 +144,7 @@ def test_without_an_answer_to_authorize_the_station_stays_usable(bench: Bench) -
 
 
 @section("S 3.5.2", "S 9.1 LocalPreAuthorize")
-def test_with_pre_authorize_a_listed_card_starts_without_asking(bench: Bench) -> None:
+def test_with_pre_authorize_a_listed_card_starts_without_asking(bench: ConformanceBench) -> None:
     send_list(bench, (CARD, {"status": "Accepted"}))
     bench.configure(LocalPreAuthorize=True)
     bench.plug()
@@ -155,7 +155,7 @@ def test_with_pre_authorize_a_listed_card_starts_without_asking(bench: Bench) ->
 
 
 @section("S 3.5.2", "S 9.1 LocalPreAuthorize")
-def test_without_pre_authorize_a_listed_card_is_asked_about(bench: Bench) -> None:
+def test_without_pre_authorize_a_listed_card_is_asked_about(bench: ConformanceBench) -> None:
     send_list(bench, (CARD, {"status": "Accepted"}))
     bench.plug()
 
@@ -174,7 +174,7 @@ def test_without_pre_authorize_a_listed_card_is_asked_about(bench: Bench) -> Non
         {"status": "Accepted", "expiryDate": moment(-60)},
     ],
 )
-def test_with_pre_authorize_a_bad_entry_is_asked_about_all_the_same(bench: Bench, entry: Payload) -> None:
+def test_with_pre_authorize_a_bad_entry_is_asked_about_all_the_same(bench: ConformanceBench, entry: Payload) -> None:
     send_list(bench, (CARD, entry))
     bench.configure(LocalPreAuthorize=True)
     bench.plug()
@@ -185,7 +185,7 @@ def test_with_pre_authorize_a_bad_entry_is_asked_about_all_the_same(bench: Bench
 
 
 @section("S 3.5.2")
-def test_a_listed_card_the_backend_refuses_is_told_as_local_list_conflict(bench: Bench) -> None:
+def test_a_listed_card_the_backend_refuses_is_told_as_local_list_conflict(bench: ConformanceBench) -> None:
     send_list(bench, (CARD, {"status": "Accepted"}))
     bench.backend.answers["Authorize"] = info("Invalid")
     bench.plug()
@@ -197,7 +197,7 @@ def test_a_listed_card_the_backend_refuses_is_told_as_local_list_conflict(bench:
 
 
 @section("S 3.5.2")
-def test_start_transaction_conf_against_the_list_is_told_as_local_list_conflict(bench: Bench) -> None:
+def test_start_transaction_conf_against_the_list_is_told_as_local_list_conflict(bench: ConformanceBench) -> None:
     send_list(bench, (CARD, {"status": "Accepted"}))
     bench.configure(LocalPreAuthorize=True)
     bench.backend.script_next("StartTransaction", {"transactionId": 77_002, **info("Invalid")})
@@ -209,7 +209,7 @@ def test_start_transaction_conf_against_the_list_is_told_as_local_list_conflict(
 
 
 @section("S 3.5.2", "S 9.2")
-def test_a_switched_off_list_is_not_asked(bench: Bench) -> None:
+def test_a_switched_off_list_is_not_asked(bench: ConformanceBench) -> None:
     send_list(bench, (CARD, {"status": "Accepted"}))
     bench.configure(LocalPreAuthorize=True, LocalAuthListEnabled=False)
     bench.plug()
@@ -224,7 +224,7 @@ def test_a_switched_off_list_is_not_asked(bench: Bench) -> None:
 
 
 @section("S 3.5.1", "S 9.1 LocalPreAuthorize")
-def test_with_pre_authorize_a_card_from_the_cache_starts_without_asking(bench: Bench) -> None:
+def test_with_pre_authorize_a_card_from_the_cache_starts_without_asking(bench: ConformanceBench) -> None:
     bench.plug()
     starts(bench)
     bench.swipe()
@@ -240,7 +240,7 @@ def test_with_pre_authorize_a_card_from_the_cache_starts_without_asking(bench: B
 
 
 @section("S 5.4", "S 3.5.1")
-def test_a_cleared_cache_knows_nothing(bench: Bench) -> None:
+def test_a_cleared_cache_knows_nothing(bench: ConformanceBench) -> None:
     bench.plug()
     starts(bench)
     bench.swipe()
@@ -257,14 +257,14 @@ def test_a_cleared_cache_knows_nothing(bench: Bench) -> None:
 
 
 @section("S 5.4", "E 3.23")
-def test_clear_cache_is_rejected_where_there_is_no_cache(bench: Bench) -> None:
+def test_clear_cache_is_rejected_where_there_is_no_cache(bench: ConformanceBench) -> None:
     bench.configure(AuthorizationCacheEnabled=False)
 
     assert bench.status_of("ClearCache") == "Rejected"
 
 
 @section("S 3.5.1")
-def test_the_cache_forgets_at_the_expiry_date(bench: Bench) -> None:
+def test_the_cache_forgets_at_the_expiry_date(bench: ConformanceBench) -> None:
     bench.backend.answers["Authorize"] = info(expiryDate=moment(1.5))
     bench.backend.answers["StartTransaction"] = {"transactionId": 77_010, **info(expiryDate=moment(1.5))}
     bench.plug()
@@ -287,7 +287,7 @@ def test_the_cache_forgets_at_the_expiry_date(bench: Bench) -> None:
 # --- offline
 
 
-def offline_start(bench: Bench, card: str, *, expected: bool) -> None:
+def offline_start(bench: ConformanceBench, card: str, *, expected: bool) -> None:
     bench.plug()
     with bench.backend.outage():
         bench.swipe(card)
@@ -304,14 +304,14 @@ def offline_start(bench: Bench, card: str, *, expected: bool) -> None:
 
 
 @section("S 4.1", "S 9.1 LocalAuthorizeOffline")
-def test_offline_a_listed_card_charges(bench: Bench) -> None:
+def test_offline_a_listed_card_charges(bench: ConformanceBench) -> None:
     send_list(bench, (CARD, {"status": "Accepted"}))
 
     offline_start(bench, CARD, expected=True)
 
 
 @section("S 9.1 LocalAuthorizeOffline")
-def test_offline_a_listed_card_is_refused_when_local_authorization_is_off(bench: Bench) -> None:
+def test_offline_a_listed_card_is_refused_when_local_authorization_is_off(bench: ConformanceBench) -> None:
     send_list(bench, (CARD, {"status": "Accepted"}))
     bench.configure(LocalAuthorizeOffline=False)
 
@@ -320,7 +320,9 @@ def test_offline_a_listed_card_is_refused_when_local_authorization_is_off(bench:
 
 @section("S 3.5.2")
 @pytest.mark.parametrize("entry", [{"status": "Blocked"}, {"status": "Accepted", "expiryDate": moment(-60)}])
-def test_offline_a_bad_entry_is_refused_even_if_unknown_cards_may_charge(bench: Bench, entry: Payload) -> None:
+def test_offline_a_bad_entry_is_refused_even_if_unknown_cards_may_charge(
+    bench: ConformanceBench, entry: Payload
+) -> None:
     send_list(bench, (CARD, entry))
     bench.configure(AllowOfflineTxForUnknownId=True)
 
@@ -329,14 +331,14 @@ def test_offline_a_bad_entry_is_refused_even_if_unknown_cards_may_charge(bench: 
 
 @section("S 4.1", "S 9.1 AllowOfflineTxForUnknownId")
 @pytest.mark.parametrize("allowed", [True, False])
-def test_offline_an_unknown_card_charges_only_where_that_is_allowed(bench: Bench, *, allowed: bool) -> None:
+def test_offline_an_unknown_card_charges_only_where_that_is_allowed(bench: ConformanceBench, *, allowed: bool) -> None:
     bench.configure(AllowOfflineTxForUnknownId=allowed)
 
     offline_start(bench, "STRANGER", expected=allowed)
 
 
 @section("S 3.5.1", "S 9.1 LocalAuthorizeOffline")
-def test_offline_a_card_from_the_cache_charges(bench: Bench) -> None:
+def test_offline_a_card_from_the_cache_charges(bench: ConformanceBench) -> None:
     bench.plug()
     starts(bench, "REGULAR")
     bench.unplug()
@@ -348,7 +350,9 @@ def test_offline_a_card_from_the_cache_charges(bench: Bench) -> None:
 
 
 @section("S 3.5.1")
-def test_offline_a_card_the_backend_blocked_is_refused_even_if_unknown_cards_may_charge(bench: Bench) -> None:
+def test_offline_a_card_the_backend_blocked_is_refused_even_if_unknown_cards_may_charge(
+    bench: ConformanceBench,
+) -> None:
     bench.configure(AllowOfflineTxForUnknownId=True)
     bench.plug()
     bench.backend.answers["Authorize"] = info("Blocked")
@@ -364,7 +368,9 @@ def test_offline_a_card_the_backend_blocked_is_refused_even_if_unknown_cards_may
 
 @section("S 5.19", "S 9.1 StopTransactionOnInvalidId", "E 3.17")
 @pytest.mark.parametrize("status", ["Blocked", "Expired", "Invalid", "ConcurrentTx"])
-def test_a_transaction_the_backend_does_not_accept_is_stopped_as_deauthorized(bench: Bench, status: str) -> None:
+def test_a_transaction_the_backend_does_not_accept_is_stopped_as_deauthorized(
+    bench: ConformanceBench, status: str
+) -> None:
     bench.backend.script_next("StartTransaction", {"transactionId": 77_020, **info(status)})
     bench.plug()
     bench.swipe()
@@ -376,7 +382,7 @@ def test_a_transaction_the_backend_does_not_accept_is_stopped_as_deauthorized(be
 
 
 @section("S 5.19")
-def test_after_deauthorized_the_cable_stays_locked_until_its_owner_shows_the_card(bench: Bench) -> None:
+def test_after_deauthorized_the_cable_stays_locked_until_its_owner_shows_the_card(bench: ConformanceBench) -> None:
     bench.backend.script_next("StartTransaction", {"transactionId": 77_021, **info("Blocked")})
     bench.plug()
     bench.swipe()
@@ -389,7 +395,7 @@ def test_after_deauthorized_the_cable_stays_locked_until_its_owner_shows_the_car
 
 
 @section("S 9.1 StopTransactionOnInvalidId")
-def test_where_invalid_ids_do_not_stop_a_transaction_the_energy_is_withheld(bench: Bench) -> None:
+def test_where_invalid_ids_do_not_stop_a_transaction_the_energy_is_withheld(bench: ConformanceBench) -> None:
     bench.configure(StopTransactionOnInvalidId=False)
     bench.backend.script_next("StartTransaction", {"transactionId": 77_022, **info("Invalid")})
     bench.plug()
@@ -404,7 +410,7 @@ def test_where_invalid_ids_do_not_stop_a_transaction_the_energy_is_withheld(benc
 
 
 @section("S 9.1 MaxEnergyOnInvalidId")
-def test_an_invalid_id_may_draw_the_energy_granted_and_no_more(bench: Bench) -> None:
+def test_an_invalid_id_may_draw_the_energy_granted_and_no_more(bench: ConformanceBench) -> None:
     bench.configure(MaxEnergyOnInvalidId=20)
     bench.backend.script_next("StartTransaction", {"transactionId": 77_023, **info("Invalid")})
     bench.plug()
@@ -420,7 +426,7 @@ def test_an_invalid_id_may_draw_the_energy_granted_and_no_more(bench: Bench) -> 
 
 
 @section("E 3.17")
-def test_a_refusal_that_comes_late_after_an_offline_start_stops_the_transaction(bench: Bench) -> None:
+def test_a_refusal_that_comes_late_after_an_offline_start_stops_the_transaction(bench: ConformanceBench) -> None:
     bench.configure(AllowOfflineTxForUnknownId=True)
     bench.backend.script_next("StartTransaction", {"transactionId": 77_024, **info("Invalid")})
     bench.plug()
@@ -434,7 +440,7 @@ def test_a_refusal_that_comes_late_after_an_offline_start_stops_the_transaction(
 
 
 @section("S 3.5", "E 3.58")
-def test_plug_and_charge_starts_with_the_dummy_tag(bench: Bench) -> None:
+def test_plug_and_charge_starts_with_the_dummy_tag(bench: ConformanceBench) -> None:
     bench.configure(**{"/hw/auth/device/Dummy/enabled": True, "/hw/auth/device/Dummy/id/value": "FREE-FOR-ALL"})
 
     bench.plug()

@@ -5,14 +5,14 @@ import time
 import pytest
 
 from tests.backend import Backend, CallError, NoAnswer, Script, Silence
-from tests.process.conformance.bench import CARD, Bench, Payload, at, moment, never, section
+from tests.process.conformance.bench import CARD, ConformanceBench, Payload, at, moment, never, section
 
 
 def registration(status: str, interval: int = 2) -> Payload:
     return {"status": status, "interval": interval, "currentTime": moment()}
 
 
-def restart(bench: Bench, *scripts: Script) -> int:
+def restart(bench: ConformanceBench, *scripts: Script) -> int:
     """Let the OCPP process begin anew, with these answers to its BootNotifications; gives the mark before the first."""
     bench.backend.script_next("BootNotification", *scripts)
     mark = bench.mark()
@@ -21,12 +21,12 @@ def restart(bench: Bench, *scripts: Script) -> int:
     return mark
 
 
-def in_between(bench: Bench, after: int) -> list[str]:
+def in_between(bench: ConformanceBench, after: int) -> list[str]:
     return [str(frame.action) for frame in bench.backend.received(after=after)]
 
 
 @section("S 4.2", "S 6.3")
-def test_the_station_introduces_itself_with_vendor_model_serial_number_and_version(bench: Bench) -> None:
+def test_the_station_introduces_itself_with_vendor_model_serial_number_and_version(bench: ConformanceBench) -> None:
     mark = restart(bench)
 
     boot = bench.wait_for("BootNotification", after=mark)
@@ -40,7 +40,7 @@ def test_the_station_introduces_itself_with_vendor_model_serial_number_and_versi
 
 
 @section("S 4.2", "E 3.22")
-def test_after_accepted_the_station_tells_the_status_of_every_connector_from_zero_on(bench: Bench) -> None:
+def test_after_accepted_the_station_tells_the_status_of_every_connector_from_zero_on(bench: ConformanceBench) -> None:
     mark = restart(bench)
 
     bench.wait_status("Available", connector=2, after=mark)
@@ -51,7 +51,7 @@ def test_after_accepted_the_station_tells_the_status_of_every_connector_from_zer
 
 
 @section("S 4.2", "S 4.6")
-def test_the_interval_of_accepted_becomes_the_heartbeat_interval(bench: Bench) -> None:
+def test_the_interval_of_accepted_becomes_the_heartbeat_interval(bench: ConformanceBench) -> None:
     mark = restart(bench, registration("Accepted", 1))
     bench.wait_status("Available", connector=2, after=mark)
 
@@ -60,7 +60,7 @@ def test_the_interval_of_accepted_becomes_the_heartbeat_interval(bench: Bench) -
 
 
 @section("S 4.2")
-def test_interval_zero_of_accepted_leaves_the_heartbeat_interval_as_it_is(bench: Bench) -> None:
+def test_interval_zero_of_accepted_leaves_the_heartbeat_interval_as_it_is(bench: ConformanceBench) -> None:
     mark = restart(bench, registration("Accepted", 0))
     bench.wait_status("Available", connector=2, after=mark)
 
@@ -69,7 +69,7 @@ def test_interval_zero_of_accepted_leaves_the_heartbeat_interval_as_it_is(bench:
 
 @section("S 4.2.1")
 def test_while_pending_nothing_but_boot_notification_is_sent_and_it_is_repeated_after_the_interval(
-    bench: Bench,
+    bench: ConformanceBench,
 ) -> None:
     mark = restart(bench, registration("Pending", 2))
     first = bench.frame("BootNotification", after=mark)
@@ -81,7 +81,7 @@ def test_while_pending_nothing_but_boot_notification_is_sent_and_it_is_repeated_
 
 
 @section("S 4.2.1")
-def test_while_pending_configuration_can_be_read_and_changed(bench: Bench) -> None:
+def test_while_pending_configuration_can_be_read_and_changed(bench: ConformanceBench) -> None:
     restart(bench, registration("Pending", 60))
 
     assert bench.value("ConnectionTimeOut") == "120"
@@ -92,7 +92,7 @@ def test_while_pending_configuration_can_be_read_and_changed(bench: Bench) -> No
 
 
 @section("S 4.2.1")
-def test_while_pending_remote_start_and_stop_are_rejected(bench: Bench) -> None:
+def test_while_pending_remote_start_and_stop_are_rejected(bench: ConformanceBench) -> None:
     restart(bench, registration("Pending", 60))
 
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1) == "Rejected"
@@ -102,7 +102,7 @@ def test_while_pending_remote_start_and_stop_are_rejected(bench: Bench) -> None:
 
 
 @section("S 4.2.1", "E 3.40")
-def test_while_pending_a_trigger_brings_exactly_the_message_asked_for(bench: Bench) -> None:
+def test_while_pending_a_trigger_brings_exactly_the_message_asked_for(bench: ConformanceBench) -> None:
     mark = restart(bench, registration("Pending", 60))
 
     assert bench.status_of("TriggerMessage", requestedMessage="StatusNotification", connectorId=1) == "Accepted"
@@ -115,7 +115,7 @@ def test_while_pending_a_trigger_brings_exactly_the_message_asked_for(bench: Ben
 
 
 @section("S 4.2.1", "E 3.40")
-def test_while_pending_a_triggered_boot_notification_can_lead_to_accepted(bench: Bench) -> None:
+def test_while_pending_a_triggered_boot_notification_can_lead_to_accepted(bench: ConformanceBench) -> None:
     mark = restart(bench, registration("Pending", 60))
 
     assert bench.status_of("TriggerMessage", requestedMessage="BootNotification") == "Accepted"
@@ -125,7 +125,9 @@ def test_while_pending_a_triggered_boot_notification_can_lead_to_accepted(bench:
 
 
 @section("S 4.2.1", "S 4.2")
-def test_while_rejected_nothing_is_sent_and_nothing_answered_until_the_interval_is_over(bench: Bench) -> None:
+def test_while_rejected_nothing_is_sent_and_nothing_answered_until_the_interval_is_over(
+    bench: ConformanceBench,
+) -> None:
     mark = restart(bench, registration("Rejected", 3))
     first = bench.frame("BootNotification", after=mark)
     # The answer has to reach the station before it can be silent.
@@ -140,7 +142,7 @@ def test_while_rejected_nothing_is_sent_and_nothing_answered_until_the_interval_
 
 
 @section("S 4.2")
-def test_interval_zero_of_rejected_is_no_licence_to_flood_the_backend(bench: Bench) -> None:
+def test_interval_zero_of_rejected_is_no_licence_to_flood_the_backend(bench: ConformanceBench) -> None:
     mark = restart(bench, registration("Rejected", 0))
 
     never(lambda: len(bench.received("BootNotification", after=mark)) > 1, for_s=2)
@@ -150,7 +152,7 @@ def test_interval_zero_of_rejected_is_no_licence_to_flood_the_backend(bench: Ben
 
 
 @section("S 4.2")
-def test_an_unanswered_boot_notification_keeps_everything_else_back(bench: Bench) -> None:
+def test_an_unanswered_boot_notification_keeps_everything_else_back(bench: ConformanceBench) -> None:
     mark = restart(bench, Silence())
 
     never(lambda: len(in_between(bench, mark)) > 1, for_s=1.5)
@@ -161,7 +163,9 @@ def test_an_unanswered_boot_notification_keeps_everything_else_back(bench: Bench
 
 
 @section("S 4.2", "J 4.2.3")
-def test_a_boot_notification_refused_by_callerror_keeps_everything_else_back_and_is_tried_again(bench: Bench) -> None:
+def test_a_boot_notification_refused_by_callerror_keeps_everything_else_back_and_is_tried_again(
+    bench: ConformanceBench,
+) -> None:
     mark = restart(bench, CallError(code="InternalError"))
 
     never(lambda: len(in_between(bench, mark)) > 1, for_s=1)
@@ -171,7 +175,7 @@ def test_a_boot_notification_refused_by_callerror_keeps_everything_else_back_and
 
 
 @section("E 3.35")
-def test_a_triggered_boot_notification_is_rejected_once_accepted_on_this_connection(bench: Bench) -> None:
+def test_a_triggered_boot_notification_is_rejected_once_accepted_on_this_connection(bench: ConformanceBench) -> None:
     mark = restart(bench)
     bench.wait_status("Available", connector=2, after=mark)
 
@@ -179,7 +183,9 @@ def test_a_triggered_boot_notification_is_rejected_once_accepted_on_this_connect
 
 
 @section("E 3.35", "S 5.17", "E 3.22")
-def test_after_a_reconnect_without_boot_notification_a_triggered_one_is_sent_with_all_statuses(bench: Bench) -> None:
+def test_after_a_reconnect_without_boot_notification_a_triggered_one_is_sent_with_all_statuses(
+    bench: ConformanceBench,
+) -> None:
     connects = bench.backend.connects
     bench.backend.drop()
     bench.backend.wait_connected(at_least=connects + 1)
@@ -194,7 +200,7 @@ def test_after_a_reconnect_without_boot_notification_a_triggered_one_is_sent_wit
 
 
 @section("J 5.4")
-def test_after_a_lost_connection_an_unchanged_station_does_not_boot_again(bench: Bench) -> None:
+def test_after_a_lost_connection_an_unchanged_station_does_not_boot_again(bench: ConformanceBench) -> None:
     mark = bench.mark()
     connects = bench.backend.connects
 
@@ -206,7 +212,7 @@ def test_after_a_lost_connection_an_unchanged_station_does_not_boot_again(bench:
 
 
 @section("S 4.9", "S 4.2")
-def test_statuses_carry_a_utc_timestamp_not_in_the_future(bench: Bench) -> None:
+def test_statuses_carry_a_utc_timestamp_not_in_the_future(bench: ConformanceBench) -> None:
     mark = restart(bench)
     bench.wait_status("Available", connector=2, after=mark)
 
@@ -216,7 +222,7 @@ def test_statuses_carry_a_utc_timestamp_not_in_the_future(bench: Bench) -> None:
 
 
 @section("S 3.7", "S 4.2")
-def test_queued_transaction_messages_wait_for_accepted(bench: Bench) -> None:
+def test_queued_transaction_messages_wait_for_accepted(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     bench.backend.stop_listening()
     bench.unplug()
@@ -234,7 +240,7 @@ def test_queued_transaction_messages_wait_for_accepted(bench: Bench) -> None:
 
 
 @section("S 4.2")
-def test_the_books_know_one_boot_for_each_start_of_the_software(bench: Bench) -> None:
+def test_the_books_know_one_boot_for_each_start_of_the_software(bench: ConformanceBench) -> None:
     def boots(backend: Backend) -> int:
         return sum(station.boots for station in backend.books.stations.values())
 

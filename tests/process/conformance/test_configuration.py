@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.conformance.bench import Bench, section
+from tests.process.conformance.bench import ConformanceBench, section
 
 ROWS = [
     {**row, "key": row["key"].replace("<connector-id>", "1")}
@@ -64,19 +64,19 @@ CORE_REQUIRED = [
 ]
 
 
-def change(bench: Bench, key: str, value: str) -> str:
+def change(bench: ConformanceBench, key: str, value: str) -> str:
     return bench.status_of("ChangeConfiguration", key=key, value=value)
 
 
 @section("S 9.1", "S 9.2", "S 9.3", "S 9.4")
-def test_every_key_the_standard_requires_is_in_the_complete_answer(bench: Bench) -> None:
+def test_every_key_the_standard_requires_is_in_the_complete_answer(bench: ConformanceBench) -> None:
     listed = {entry["key"] for entry in bench.call("GetConfiguration")["configurationKey"]}
 
     assert set(CORE_REQUIRED) <= listed
 
 
 @section("S 5.8")
-def test_without_names_all_keys_are_answered_each_once_and_no_secret(bench: Bench) -> None:
+def test_without_names_all_keys_are_answered_each_once_and_no_secret(bench: ConformanceBench) -> None:
     answer = bench.call("GetConfiguration")
 
     names = [entry["key"] for entry in answer["configurationKey"]]
@@ -88,13 +88,13 @@ def test_without_names_all_keys_are_answered_each_once_and_no_secret(bench: Benc
 
 
 @section("S 5.8")
-def test_an_empty_list_of_names_means_all(bench: Bench) -> None:
+def test_an_empty_list_of_names_means_all(bench: ConformanceBench) -> None:
     assert len(bench.call("GetConfiguration", key=[])["configurationKey"]) > 60
 
 
 @section("S 5.8", "S 6.22")
 @pytest.mark.parametrize("row", [row for row in ROWS if row["access"] in {"r", "rw"}], ids=lambda row: row["key"])
-def test_a_readable_key_is_answered_with_its_access_and_value(bench: Bench, row: dict[str, str]) -> None:
+def test_a_readable_key_is_answered_with_its_access_and_value(bench: ConformanceBench, row: dict[str, str]) -> None:
     answer = bench.call("GetConfiguration", key=[row["key"]])
 
     (entry,) = answer["configurationKey"]
@@ -108,7 +108,7 @@ def test_a_readable_key_is_answered_with_its_access_and_value(bench: Bench, row:
 
 @section("S 5.8", "W A01")
 @pytest.mark.parametrize("key", BY_ACCESS["w"])
-def test_a_write_only_key_is_never_answered_with_a_value(bench: Bench, key: str) -> None:
+def test_a_write_only_key_is_never_answered_with_a_value(bench: ConformanceBench, key: str) -> None:
     answer = bench.call("GetConfiguration", key=[key])
 
     assert all(not entry.get("value") for entry in answer.get("configurationKey", []))
@@ -117,13 +117,13 @@ def test_a_write_only_key_is_never_answered_with_a_value(bench: Bench, key: str)
 
 @section("S 5.8")
 @pytest.mark.parametrize("key", BY_ACCESS["local"])
-def test_a_local_key_does_not_exist_for_the_backend(bench: Bench, key: str) -> None:
+def test_a_local_key_does_not_exist_for_the_backend(bench: ConformanceBench, key: str) -> None:
     assert bench.call("GetConfiguration", key=[key]).get("unknownKey") == [key]
     assert change(bench, key, "1") in {"NotSupported", "Rejected"}
 
 
 @section("S 5.8")
-def test_known_and_unknown_names_are_told_apart(bench: Bench) -> None:
+def test_known_and_unknown_names_are_told_apart(bench: ConformanceBench) -> None:
     answer = bench.call("GetConfiguration", key=["HeartbeatInterval", "NoSuchKey", "NumberOfConnectors", "Other"])
 
     assert [entry["key"] for entry in answer["configurationKey"]] == ["HeartbeatInterval", "NumberOfConnectors"]
@@ -131,7 +131,7 @@ def test_known_and_unknown_names_are_told_apart(bench: Bench) -> None:
 
 
 @section("S 5.8", "S 9.1 GetConfigurationMaxKeys")
-def test_more_names_than_get_configuration_max_keys_are_served(bench: Bench) -> None:
+def test_more_names_than_get_configuration_max_keys_are_served(bench: ConformanceBench) -> None:
     names = (NAMES * 3)[:200]
 
     answer = bench.call("GetConfiguration", key=names)
@@ -142,7 +142,7 @@ def test_more_names_than_get_configuration_max_keys_are_served(bench: Bench) -> 
 
 @section("S 7.28 CiString", "S 5.8")
 @pytest.mark.parametrize("key", ["heartbeatinterval", "HEARTBEATINTERVAL", "hEARTBEATiNTERVAL"])
-def test_names_of_keys_know_no_upper_and_lower_case(bench: Bench, key: str) -> None:
+def test_names_of_keys_know_no_upper_and_lower_case(bench: ConformanceBench, key: str) -> None:
     assert bench.call("GetConfiguration", key=[key])["configurationKey"][0]["key"] == "HeartbeatInterval"
     assert change(bench, key, "300") == "Accepted"
     assert bench.value("HeartbeatInterval") == "300"
@@ -150,7 +150,7 @@ def test_names_of_keys_know_no_upper_and_lower_case(bench: Bench, key: str) -> N
 
 @section("S 5.5")
 @pytest.mark.parametrize("key", BY_ACCESS["r"])
-def test_a_read_only_key_cannot_be_changed(bench: Bench, key: str) -> None:
+def test_a_read_only_key_cannot_be_changed(bench: ConformanceBench, key: str) -> None:
     before = bench.value(key)
 
     assert change(bench, key, "1") == "Rejected"
@@ -160,7 +160,7 @@ def test_a_read_only_key_cannot_be_changed(bench: Bench, key: str) -> None:
 
 @section("S 5.5")
 @pytest.mark.parametrize("key", ["NoSuchKey", "", "Heartbeat Interval", "🔌"])
-def test_an_unknown_key_is_not_supported(bench: Bench, key: str) -> None:
+def test_an_unknown_key_is_not_supported(bench: ConformanceBench, key: str) -> None:
     assert change(bench, key, "1") == "NotSupported"
 
 
@@ -168,7 +168,7 @@ def test_an_unknown_key_is_not_supported(bench: Bench, key: str) -> None:
 @pytest.mark.parametrize(
     "key", [key for key in BY_ACCESS["rw"] if key not in SECRETS | {"/ocpp/url", "SecurityProfile"}]
 )
-def test_the_value_in_force_can_be_set_again(bench: Bench, key: str) -> None:
+def test_the_value_in_force_can_be_set_again(bench: ConformanceBench, key: str) -> None:
     value = bench.value(key) or ""
     if key == "/ocpp/chargeBoxIdentity":
         value = "TE${serial}"
@@ -179,28 +179,30 @@ def test_the_value_in_force_can_be_set_again(bench: Bench, key: str) -> None:
 @section("S 5.5")
 @pytest.mark.parametrize("value", ["1", "0", "yes", "on", "", "wahr", "truefalse", " "])
 @pytest.mark.parametrize("key", ["LocalPreAuthorize", "/hw/auth/device/Dummy/enabled"])
-def test_only_true_and_false_are_booleans(bench: Bench, key: str, value: str) -> None:
+def test_only_true_and_false_are_booleans(bench: ConformanceBench, key: str, value: str) -> None:
     assert change(bench, key, value) == "Rejected"
     assert bench.value(key) == "false"
 
 
 @section("S 5.5")
 @pytest.mark.parametrize("value", ["TRUE", "True", "tRuE"])
-def test_true_may_be_written_in_any_case(bench: Bench, value: str) -> None:
+def test_true_may_be_written_in_any_case(bench: ConformanceBench, value: str) -> None:
     assert change(bench, "LocalPreAuthorize", value) == "Accepted"
     assert bench.value("LocalPreAuthorize") == "true"
 
 
 @section("S 5.5")
 @pytest.mark.parametrize("key", BOOLEANS)
-def test_a_boolean_key_refuses_what_is_no_boolean(bench: Bench, key: str) -> None:
+def test_a_boolean_key_refuses_what_is_no_boolean(bench: ConformanceBench, key: str) -> None:
     assert change(bench, key, "maybe") == "Rejected"
 
 
 @section("S 5.5")
 @pytest.mark.parametrize("value", ["abc", "-1", "1.5", "99999999999999999999", "0x10", "", "1e3", "١٢"])
 @pytest.mark.parametrize("key", NUMBERS)
-def test_a_number_key_refuses_what_is_no_number_and_keeps_its_value(bench: Bench, key: str, value: str) -> None:
+def test_a_number_key_refuses_what_is_no_number_and_keeps_its_value(
+    bench: ConformanceBench, key: str, value: str
+) -> None:
     before = bench.value(key)
 
     answer = change(bench, key, value)
@@ -234,7 +236,7 @@ def test_a_number_key_refuses_what_is_no_number_and_keeps_its_value(bench: Bench
         ("ConnectorPhaseRotation", "7.RST"),
     ],
 )
-def test_a_value_that_must_not_be_is_rejected(bench: Bench, key: str, value: str) -> None:
+def test_a_value_that_must_not_be_is_rejected(bench: ConformanceBench, key: str, value: str) -> None:
     before = bench.value(key)
 
     assert change(bench, key, value) == "Rejected"
@@ -244,7 +246,7 @@ def test_a_value_that_must_not_be_is_rejected(bench: Bench, key: str, value: str
 
 @section("S 5.5", "S 9.1 ConnectorPhaseRotation")
 @pytest.mark.parametrize("value", ["0.RST,1.RST,2.STR", "1.TRS", "0.NotApplicable,1.Unknown"])
-def test_phase_rotations_of_the_standard_are_accepted(bench: Bench, value: str) -> None:
+def test_phase_rotations_of_the_standard_are_accepted(bench: ConformanceBench, value: str) -> None:
     assert change(bench, "ConnectorPhaseRotation", value) == "Accepted"
 
 
@@ -265,7 +267,7 @@ def test_phase_rotations_of_the_standard_are_accepted(bench: Bench, value: str) 
     ],
 )
 def test_lists_of_measurands_are_taken_as_a_whole_or_not_at_all(
-    bench: Bench, key: str, value: str, *, accepted: bool
+    bench: ConformanceBench, key: str, value: str, *, accepted: bool
 ) -> None:
     before = bench.value(key)
 
@@ -276,7 +278,7 @@ def test_lists_of_measurands_are_taken_as_a_whole_or_not_at_all(
 
 
 @section("S 9.1 MeterValueSampleInterval")
-def test_the_other_spelling_of_the_second_manual_is_an_alias_that_is_not_listed(bench: Bench) -> None:
+def test_the_other_spelling_of_the_second_manual_is_an_alias_that_is_not_listed(bench: ConformanceBench) -> None:
     assert change(bench, "MeterValuesSampleInterval", "30") == "Accepted"
     assert bench.value("MeterValueSampleInterval") == "30"
     assert bench.call("GetConfiguration", key=["MeterValuesSampleInterval"])["configurationKey"][0]["value"] == "30"
@@ -286,20 +288,20 @@ def test_the_other_spelling_of_the_second_manual_is_an_alias_that_is_not_listed(
 
 
 @section("S 9.1")
-def test_stop_tx_on_reset_and_its_vendor_name_are_one(bench: Bench) -> None:
+def test_stop_tx_on_reset_and_its_vendor_name_are_one(bench: ConformanceBench) -> None:
     assert change(bench, "/ocpp/stopTransactionsOnReset", "false") == "Accepted"
     assert bench.value("StopTxOnReset") == "false"
 
 
 @section("S 9.1 NumberOfConnectors")
-def test_the_facts_of_the_station_are_what_is_in_force(bench: Bench) -> None:
+def test_the_facts_of_the_station_are_what_is_in_force(bench: ConformanceBench) -> None:
     assert bench.value("NumberOfConnectors") == "2"
     assert str(bench.value("/ocpp/url")).startswith("ws://127.0.0.1:")
     assert bench.value("/ocpp/chargeBoxIdentity") == bench.backend.wait_connected().station
 
 
 @section("S 5.5")
-def test_a_changed_value_survives_a_restart_of_all_processes(bench: Bench) -> None:
+def test_a_changed_value_survives_a_restart_of_all_processes(bench: ConformanceBench) -> None:
     bench.configure(ConnectionTimeOut=77, StopTxnAlignedData="Voltage")
     mark = bench.mark()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.conformance.bench import Bench, moment, number, section
+from tests.process.conformance.bench import ConformanceBench, moment, number, section
 from tests.process.test_transfers import LOGIN, Server, ftp_server, web_server
 from tests.station import wait_until
 
@@ -34,15 +34,15 @@ def place(server: Server) -> str:
     return f"ftp://{LOGIN}localhost:{server.port}/"
 
 
-def statuses(bench: Bench, action: str) -> list[str]:
+def statuses(bench: ConformanceBench, action: str) -> list[str]:
     return [str(one["status"]) for one in bench.received(action)]
 
 
-def wait_for(bench: Bench, action: str, status: str, **more: Any) -> None:
+def wait_for(bench: ConformanceBench, action: str, status: str, **more: Any) -> None:
     bench.wait_for(action, status=status, timeout=20, **more)
 
 
-def tried(bench: Bench, action: str, told: list[str]) -> None:
+def tried(bench: ConformanceBench, action: str, told: list[str]) -> None:
     wait_until(lambda: len(statuses(bench, action)) >= len(told), timeout_s=20)
     bench.settle()
     assert statuses(bench, action) == told
@@ -52,7 +52,7 @@ def tried(bench: Bench, action: str, told: list[str]) -> None:
 
 
 @section("S 5.9", "S 4.4", "S 7.24")
-def test_diagnostics_are_uploaded_and_told(bench: Bench, ftp: Server) -> None:
+def test_diagnostics_are_uploaded_and_told(bench: ConformanceBench, ftp: Server) -> None:
     answer = bench.call("GetDiagnostics", location=place(ftp))
     wait_for(bench, "DiagnosticsStatusNotification", "Uploaded")
 
@@ -63,7 +63,7 @@ def test_diagnostics_are_uploaded_and_told(bench: Bench, ftp: Server) -> None:
 
 
 @section("S 5.9", "S 4.4")
-def test_diagnostics_that_cannot_be_uploaded_are_told_as_failed(bench: Bench) -> None:
+def test_diagnostics_that_cannot_be_uploaded_are_told_as_failed(bench: ConformanceBench) -> None:
     bench.call("GetDiagnostics", location="ftp://127.0.0.1:22999/", retries=0, retryInterval=1)
 
     wait_for(bench, "DiagnosticsStatusNotification", "UploadFailed")
@@ -72,28 +72,28 @@ def test_diagnostics_that_cannot_be_uploaded_are_told_as_failed(bench: Bench) ->
 
 
 @section("S 5.9", "S 4.4")
-def test_every_try_of_an_upload_is_told(bench: Bench) -> None:
+def test_every_try_of_an_upload_is_told(bench: ConformanceBench) -> None:
     bench.call("GetDiagnostics", location="ftp://127.0.0.1:22999/", retries=2, retryInterval=1)
 
     tried(bench, "DiagnosticsStatusNotification", ["Uploading", "UploadFailed"] * 3)
 
 
 @section("S 5.9")
-def test_without_anything_in_the_window_there_is_no_file_name(bench: Bench) -> None:
+def test_without_anything_in_the_window_there_is_no_file_name(bench: ConformanceBench) -> None:
     answer = bench.call("GetDiagnostics", location="ftp://127.0.0.1:22999/", startTime=moment(3600))
 
     assert answer == {}
 
 
 @section("S 5.9")
-def test_a_place_of_an_unknown_protocol_leads_to_upload_failed(bench: Bench) -> None:
+def test_a_place_of_an_unknown_protocol_leads_to_upload_failed(bench: ConformanceBench) -> None:
     bench.call("GetDiagnostics", location="gopher://127.0.0.1/")
 
     wait_for(bench, "DiagnosticsStatusNotification", "UploadFailed")
 
 
 @section("S 5.17", "S 4.4")
-def test_afterwards_the_trigger_tells_the_last_status(bench: Bench, ftp: Server) -> None:
+def test_afterwards_the_trigger_tells_the_last_status(bench: ConformanceBench, ftp: Server) -> None:
     bench.call("GetDiagnostics", location=place(ftp))
     wait_for(bench, "DiagnosticsStatusNotification", "Uploaded")
     mark = bench.mark()
@@ -105,7 +105,7 @@ def test_afterwards_the_trigger_tells_the_last_status(bench: Bench, ftp: Server)
 
 
 @section("S 5.9", "W A01.FR.12")
-def test_the_archive_holds_no_secret(bench: Bench, ftp: Server) -> None:
+def test_the_archive_holds_no_secret(bench: ConformanceBench, ftp: Server) -> None:
     from tests.process.conformance.bench import KEY
 
     answer = bench.call("GetDiagnostics", location=place(ftp))
@@ -121,7 +121,7 @@ def test_the_archive_holds_no_secret(bench: Bench, ftp: Server) -> None:
 
 
 @section("S 5.20", "S 4.5", "S 7.25")
-def test_firmware_that_cannot_be_fetched_is_told_as_download_failed(bench: Bench) -> None:
+def test_firmware_that_cannot_be_fetched_is_told_as_download_failed(bench: ConformanceBench) -> None:
     assert bench.call("UpdateFirmware", location=f"{NOWHERE}x", retrieveDate=moment(), retries=0) == {}
 
     wait_for(bench, "FirmwareStatusNotification", "DownloadFailed")
@@ -131,7 +131,7 @@ def test_firmware_that_cannot_be_fetched_is_told_as_download_failed(bench: Bench
 
 @section("S 5.20", "S 4.5")
 def test_an_image_that_is_none_is_told_as_installation_failed_and_the_station_charges_on(
-    bench: Bench, web: Server
+    bench: ConformanceBench, web: Server
 ) -> None:
     (web.root / "image").write_bytes(b"no software")
     bench.call("UpdateFirmware", location=web.url("image"), retrieveDate=moment())
@@ -144,7 +144,7 @@ def test_an_image_that_is_none_is_told_as_installation_failed_and_the_station_ch
 
 
 @section("S 5.20")
-def test_an_update_waits_for_its_retrieve_date(bench: Bench, web: Server) -> None:
+def test_an_update_waits_for_its_retrieve_date(bench: ConformanceBench, web: Server) -> None:
     (web.root / "image").write_bytes(b"no software")
     bench.call("UpdateFirmware", location=web.url("image"), retrieveDate=moment(3))
     bench.settle()
@@ -154,14 +154,14 @@ def test_an_update_waits_for_its_retrieve_date(bench: Bench, web: Server) -> Non
 
 
 @section("S 5.20", "S 4.5")
-def test_every_try_of_a_download_is_told(bench: Bench) -> None:
+def test_every_try_of_a_download_is_told(bench: ConformanceBench) -> None:
     bench.call("UpdateFirmware", location=f"{NOWHERE}x", retrieveDate=moment(), retries=2, retryInterval=1)
 
     tried(bench, "FirmwareStatusNotification", ["Downloading", "DownloadFailed"] * 3)
 
 
 @section("S 5.20", "S 4.5")
-def test_retries_are_made_in_their_interval(bench: Bench, web: Server) -> None:
+def test_retries_are_made_in_their_interval(bench: ConformanceBench, web: Server) -> None:
     bench.call("UpdateFirmware", location=web.url("late"), retrieveDate=moment(), retries=5, retryInterval=1)
     wait_for(bench, "FirmwareStatusNotification", "Downloading")
     (web.root / "late").write_bytes(b"no software")
@@ -175,7 +175,7 @@ def test_retries_are_made_in_their_interval(bench: Bench, web: Server) -> None:
 
 @section("W N01", "W 4.4")
 @pytest.mark.parametrize("kind", ["DiagnosticsLog", "SecurityLog"])
-def test_a_log_is_uploaded_and_told_with_its_request_id(bench: Bench, ftp: Server, kind: str) -> None:
+def test_a_log_is_uploaded_and_told_with_its_request_id(bench: ConformanceBench, ftp: Server, kind: str) -> None:
     request = number()
     answer = bench.call("GetLog", logType=kind, requestId=request, log={"remoteLocation": place(ftp)})
     assert answer["status"] == "Accepted"
@@ -187,7 +187,7 @@ def test_a_log_is_uploaded_and_told_with_its_request_id(bench: Bench, ftp: Serve
 
 
 @section("W N01.FR.10")
-def test_a_log_that_cannot_be_uploaded_is_told_as_failed(bench: Bench) -> None:
+def test_a_log_that_cannot_be_uploaded_is_told_as_failed(bench: ConformanceBench) -> None:
     request = number()
     bench.call(
         "GetLog",
@@ -201,7 +201,7 @@ def test_a_log_that_cannot_be_uploaded_is_told_as_failed(bench: Bench) -> None:
 
 
 @section("W N01.FR.12")
-def test_a_second_request_for_a_log_cancels_the_first(bench: Bench, ftp: Server) -> None:
+def test_a_second_request_for_a_log_cancels_the_first(bench: ConformanceBench, ftp: Server) -> None:
     first, second = number(), number()
     bench.call(
         "GetLog",
@@ -220,7 +220,7 @@ def test_a_second_request_for_a_log_cancels_the_first(bench: Bench, ftp: Server)
 
 
 @section("W L01")
-def test_signed_firmware_with_a_strange_certificate_is_refused(bench: Bench) -> None:
+def test_signed_firmware_with_a_strange_certificate_is_refused(bench: ConformanceBench) -> None:
     firmware = {
         "location": f"{NOWHERE}x",
         "retrieveDateTime": moment(),

@@ -4,25 +4,25 @@ import time
 
 import pytest
 
-from tests.process.conformance.bench import Bench, Payload, moment, section
+from tests.process.conformance.bench import ConformanceBench, Payload, moment, section
 
 
 def rows(*tags: str, status: str | None = "Accepted") -> list[Payload]:
     return [{"idTag": tag} | ({"idTagInfo": {"status": status}} if status else {}) for tag in tags]
 
 
-def send(bench: Bench, version: int, kind: str, entries: list[Payload] | None = None) -> str:
+def send(bench: ConformanceBench, version: int, kind: str, entries: list[Payload] | None = None) -> str:
     payload: Payload = {"listVersion": version, "updateType": kind}
     if entries is not None:
         payload["localAuthorizationList"] = entries
     return bench.status_of("SendLocalList", **payload)
 
 
-def version(bench: Bench) -> int:
+def version(bench: ConformanceBench) -> int:
     return int(bench.call("GetLocalListVersion")["listVersion"])
 
 
-def known(bench: Bench, tag: str) -> bool:
+def known(bench: ConformanceBench, tag: str) -> bool:
     """Find out over the wire: a listed card starts without being asked about."""
     mark = bench.mark()
     bench.swipe(tag)
@@ -34,12 +34,12 @@ def known(bench: Bench, tag: str) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _own_cards_first(bench: Bench) -> None:
+def _own_cards_first(bench: ConformanceBench) -> None:
     bench.configure(LocalPreAuthorize=True, AuthorizationCacheEnabled=False)
 
 
 @section("S 5.10", "S 5.15")
-def test_a_full_update_sets_version_and_content(bench: Bench) -> None:
+def test_a_full_update_sets_version_and_content(bench: ConformanceBench) -> None:
     assert send(bench, 3, "Full", rows("A", "B")) == "Accepted"
     assert version(bench) == 3
 
@@ -48,7 +48,7 @@ def test_a_full_update_sets_version_and_content(bench: Bench) -> None:
 
 
 @section("S 5.15")
-def test_a_full_update_removes_what_is_not_in_it(bench: Bench) -> None:
+def test_a_full_update_removes_what_is_not_in_it(bench: ConformanceBench) -> None:
     send(bench, 3, "Full", rows("A"))
     assert send(bench, 4, "Full", rows("B")) == "Accepted"
 
@@ -57,7 +57,7 @@ def test_a_full_update_removes_what_is_not_in_it(bench: Bench) -> None:
 
 
 @section("S 5.15")
-def test_a_full_update_may_bring_any_version_even_an_older_one(bench: Bench) -> None:
+def test_a_full_update_may_bring_any_version_even_an_older_one(bench: ConformanceBench) -> None:
     send(bench, 9, "Full", rows("A"))
 
     assert send(bench, 2, "Full", rows("A")) == "Accepted"
@@ -66,7 +66,7 @@ def test_a_full_update_may_bring_any_version_even_an_older_one(bench: Bench) -> 
 
 
 @section("S 5.15", "S 5.10")
-def test_a_full_update_without_entries_empties_the_list(bench: Bench) -> None:
+def test_a_full_update_without_entries_empties_the_list(bench: ConformanceBench) -> None:
     send(bench, 9, "Full", rows("A"))
 
     assert send(bench, 10, "Full") == "Accepted"
@@ -78,7 +78,7 @@ def test_a_full_update_without_entries_empties_the_list(bench: Bench) -> None:
 @section("S 5.10", "S 5.15")
 @pytest.mark.parametrize("entries", [None, []])
 def test_a_full_update_of_version_0_without_entries_resets_the_list(
-    bench: Bench, entries: list[Payload] | None
+    bench: ConformanceBench, entries: list[Payload] | None
 ) -> None:
     send(bench, 9, "Full", rows("A"))
 
@@ -91,7 +91,7 @@ def test_a_full_update_of_version_0_without_entries_resets_the_list(
 
 
 @section("S 5.15")
-def test_a_differential_update_adds_changes_and_removes(bench: Bench) -> None:
+def test_a_differential_update_adds_changes_and_removes(bench: ConformanceBench) -> None:
     send(bench, 3, "Full", rows("A", "B"))
 
     assert send(bench, 4, "Differential", [*rows("C"), *rows("A", status=None)]) == "Accepted"
@@ -111,7 +111,7 @@ def test_a_differential_update_adds_changes_and_removes(bench: Bench) -> None:
 
 @section("S 5.15", "S 7.44")
 @pytest.mark.parametrize("older", [5, 4, 1])
-def test_a_differential_update_that_is_not_newer_is_a_version_mismatch(bench: Bench, older: int) -> None:
+def test_a_differential_update_that_is_not_newer_is_a_version_mismatch(bench: ConformanceBench, older: int) -> None:
     send(bench, 5, "Full", rows("A"))
 
     assert send(bench, older, "Differential", rows("B")) == "VersionMismatch"
@@ -121,7 +121,7 @@ def test_a_differential_update_that_is_not_newer_is_a_version_mismatch(bench: Be
 
 @section("S 5.15")
 @pytest.mark.parametrize("bad", [0, -1])
-def test_a_version_that_is_not_positive_fails(bench: Bench, bad: int) -> None:
+def test_a_version_that_is_not_positive_fails(bench: ConformanceBench, bad: int) -> None:
     send(bench, 5, "Full", rows("A"))
 
     assert send(bench, bad, "Full", rows("B")) == "Failed"
@@ -133,7 +133,7 @@ def test_a_version_that_is_not_positive_fails(bench: Bench, bad: int) -> None:
 @pytest.mark.parametrize("kind", ["Full", "Differential"])
 @pytest.mark.parametrize("twice", [("X", "X"), ("x", "X")])
 def test_the_same_card_twice_in_one_update_fails_and_changes_nothing(
-    bench: Bench, kind: str, twice: tuple[str, str]
+    bench: ConformanceBench, kind: str, twice: tuple[str, str]
 ) -> None:
     send(bench, 5, "Full", rows("A"))
 
@@ -145,7 +145,7 @@ def test_the_same_card_twice_in_one_update_fails_and_changes_nothing(
 
 
 @section("S 5.15", "S 6.41")
-def test_a_full_update_with_an_entry_without_status_fails_and_changes_nothing(bench: Bench) -> None:
+def test_a_full_update_with_an_entry_without_status_fails_and_changes_nothing(bench: ConformanceBench) -> None:
     send(bench, 5, "Full", rows("A"))
 
     assert send(bench, 6, "Full", [*rows("B"), *rows("C", status=None)]) == "Failed"
@@ -154,7 +154,7 @@ def test_a_full_update_with_an_entry_without_status_fails_and_changes_nothing(be
 
 
 @section("S 9.2 SendLocalListMaxLength", "S 9.2 LocalAuthListMaxLength")
-def test_more_entries_than_allowed_fail_and_change_nothing(bench: Bench) -> None:
+def test_more_entries_than_allowed_fail_and_change_nothing(bench: ConformanceBench) -> None:
     send(bench, 5, "Full", rows("A"))
 
     assert send(bench, 6, "Full", rows(*(f"T{n}" for n in range(1001)))) == "Failed"
@@ -163,7 +163,7 @@ def test_more_entries_than_allowed_fail_and_change_nothing(bench: Bench) -> None
 
 
 @section("S 9.2 LocalAuthListMaxLength")
-def test_a_differential_update_beyond_the_length_of_the_list_fails_as_a_whole(bench: Bench) -> None:
+def test_a_differential_update_beyond_the_length_of_the_list_fails_as_a_whole(bench: ConformanceBench) -> None:
     assert send(bench, 5, "Full", rows(*(f"T{n}" for n in range(1000)))) == "Accepted"
 
     assert send(bench, 6, "Differential", rows("ONE-TOO-MANY")) == "Failed"
@@ -172,7 +172,7 @@ def test_a_differential_update_beyond_the_length_of_the_list_fails_as_a_whole(be
 
 
 @section("S 5.15")
-def test_a_thousand_entries_are_taken_quickly_and_other_calls_answered_meanwhile(bench: Bench) -> None:
+def test_a_thousand_entries_are_taken_quickly_and_other_calls_answered_meanwhile(bench: ConformanceBench) -> None:
     payload = {
         "listVersion": 8,
         "updateType": "Full",
@@ -191,14 +191,14 @@ def test_a_thousand_entries_are_taken_quickly_and_other_calls_answered_meanwhile
 
 
 @section("S 5.10")
-def test_without_entries_the_version_is_zero(bench: Bench) -> None:
+def test_without_entries_the_version_is_zero(bench: ConformanceBench) -> None:
     assert send(bench, 5, "Full", []) == "Accepted"
 
     assert version(bench) in {0, 5}
 
 
 @section("S 5.10", "S 9.2 LocalAuthListEnabled")
-def test_a_switched_off_list_has_version_minus_one_and_takes_no_update(bench: Bench) -> None:
+def test_a_switched_off_list_has_version_minus_one_and_takes_no_update(bench: ConformanceBench) -> None:
     bench.configure(LocalAuthListEnabled=False)
 
     assert version(bench) == -1
@@ -208,7 +208,7 @@ def test_a_switched_off_list_has_version_minus_one_and_takes_no_update(bench: Be
 
 
 @section("S 5.15", "S 7.28")
-def test_entries_may_carry_expiry_and_parent_and_any_status(bench: Bench) -> None:
+def test_entries_may_carry_expiry_and_parent_and_any_status(bench: ConformanceBench) -> None:
     entries = [
         {"idTag": f"S{n}", "idTagInfo": {"status": status, "parentIdTag": "P", "expiryDate": moment(3600)}}
         for n, status in enumerate(["Accepted", "Blocked", "Expired", "Invalid"])
@@ -218,7 +218,7 @@ def test_entries_may_carry_expiry_and_parent_and_any_status(bench: Bench) -> Non
 
 
 @section("S 5.15", "S 3.5.2")
-def test_the_list_survives_the_death_of_all_processes(bench: Bench) -> None:
+def test_the_list_survives_the_death_of_all_processes(bench: ConformanceBench) -> None:
     send(bench, 12, "Full", rows("SURVIVOR"))
     mark = bench.mark()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.conformance.bench import Bench, Payload, at, never, section
+from tests.process.conformance.bench import ConformanceBench, Payload, at, never, section
 
 DEFAULT = "Energy.Active.Import.Register"
 ALL = (
@@ -29,7 +29,7 @@ def energy(sent: Payload) -> float:
 
 
 @section("S 3.16", "S 4.7", "S 9.1 MeterValueSampleInterval")
-def test_samples_come_in_their_interval_with_transaction_and_context(bench: Bench) -> None:
+def test_samples_come_in_their_interval_with_transaction_and_context(bench: ConformanceBench) -> None:
     bench.configure(MeterValueSampleInterval=1)
     transaction = bench.charge()
 
@@ -44,14 +44,14 @@ def test_samples_come_in_their_interval_with_transaction_and_context(bench: Benc
 
 
 @section("S 9.1 MeterValueSampleInterval")
-def test_interval_zero_means_no_samples(bench: Bench) -> None:
+def test_interval_zero_means_no_samples(bench: ConformanceBench) -> None:
     bench.charge()
 
     never(lambda: bench.received("MeterValues"), for_s=1.5)
 
 
 @section("S 3.16")
-def test_without_a_transaction_nothing_is_sampled_periodically(bench: Bench) -> None:
+def test_without_a_transaction_nothing_is_sampled_periodically(bench: ConformanceBench) -> None:
     bench.configure(MeterValueSampleInterval=1)
     bench.plug()
 
@@ -59,7 +59,7 @@ def test_without_a_transaction_nothing_is_sampled_periodically(bench: Bench) -> 
 
 
 @section("S 7.31", "S 7.40")
-def test_every_measurand_asked_for_is_in_a_sample_with_unit_and_phase(bench: Bench) -> None:
+def test_every_measurand_asked_for_is_in_a_sample_with_unit_and_phase(bench: ConformanceBench) -> None:
     bench.configure(MeterValuesSampledData=ALL, MeterValueSampleInterval=1)
     bench.charge()
     sent = bench.backend.wait_for("MeterValues", after=bench.begun, count=2).payload
@@ -79,7 +79,7 @@ def test_every_measurand_asked_for_is_in_a_sample_with_unit_and_phase(bench: Ben
 
 
 @section("S 7.31", "S 9.1 MeterValuesSampledData")
-def test_a_measurand_with_a_phase_brings_this_phase_only(bench: Bench) -> None:
+def test_a_measurand_with_a_phase_brings_this_phase_only(bench: ConformanceBench) -> None:
     bench.configure(MeterValuesSampledData="Current.Import.L2", MeterValueSampleInterval=1)
     bench.charge()
     sent = bench.wait_for("MeterValues")
@@ -88,7 +88,7 @@ def test_a_measurand_with_a_phase_brings_this_phase_only(bench: Bench) -> None:
 
 
 @section("S 6.31", "S 7.43")
-def test_values_are_texts_of_numbers_and_match_what_the_meter_says(bench: Bench) -> None:
+def test_values_are_texts_of_numbers_and_match_what_the_meter_says(bench: ConformanceBench) -> None:
     bench.configure(MeterValueSampleInterval=1)
     bench.charge()
     bench.backend.wait_for("MeterValues", after=bench.begun, count=2)
@@ -101,7 +101,7 @@ def test_values_are_texts_of_numbers_and_match_what_the_meter_says(bench: Bench)
 
 
 @section("S 4.7")
-def test_the_register_never_runs_backwards(bench: Bench) -> None:
+def test_the_register_never_runs_backwards(bench: ConformanceBench) -> None:
     bench.configure(MeterValueSampleInterval=1)
     bench.sim("/speed", factor=30)
     bench.charge()
@@ -116,7 +116,7 @@ def test_the_register_never_runs_backwards(bench: Bench) -> None:
 
 
 @section("S 9.1 MeterValuesSampledData")
-def test_without_measurands_nothing_is_sampled(bench: Bench) -> None:
+def test_without_measurands_nothing_is_sampled(bench: ConformanceBench) -> None:
     bench.configure(MeterValuesSampledData="", MeterValueSampleInterval=1, StopTxnSampledData="")
     bench.charge()
 
@@ -124,7 +124,7 @@ def test_without_measurands_nothing_is_sampled(bench: Bench) -> None:
 
 
 @section("S 9.1 ClockAlignedDataInterval", "S 4.7")
-def test_clock_aligned_values_stand_on_the_grid_of_the_day_also_without_a_transaction(bench: Bench) -> None:
+def test_clock_aligned_values_stand_on_the_grid_of_the_day_also_without_a_transaction(bench: ConformanceBench) -> None:
     bench.configure(ClockAlignedDataInterval=2)
 
     bench.backend.wait_for("MeterValues", after=bench.begun, count=4, timeout=10)
@@ -140,7 +140,7 @@ def test_clock_aligned_values_stand_on_the_grid_of_the_day_also_without_a_transa
 
 
 @section("S 9.1 ClockAlignedDataInterval")
-def test_clock_aligned_values_name_the_transaction_that_runs(bench: Bench) -> None:
+def test_clock_aligned_values_name_the_transaction_that_runs(bench: ConformanceBench) -> None:
     bench.configure(ClockAlignedDataInterval=1)
     transaction = bench.charge()
 
@@ -151,7 +151,7 @@ def test_clock_aligned_values_name_the_transaction_that_runs(bench: Bench) -> No
 
 
 @section("S 9.1 MeterValuesAlignedData")
-def test_aligned_and_sampled_values_have_measurands_of_their_own(bench: Bench) -> None:
+def test_aligned_and_sampled_values_have_measurands_of_their_own(bench: ConformanceBench) -> None:
     bench.configure(
         MeterValuesAlignedData="Voltage",
         MeterValuesSampledData="Current.Import",
@@ -167,7 +167,7 @@ def test_aligned_and_sampled_values_have_measurands_of_their_own(bench: Bench) -
 
 
 @section("S 9.1 StopTxnSampledData", "E 3.14")
-def test_the_end_of_a_transaction_carries_its_samples(bench: Bench) -> None:
+def test_the_end_of_a_transaction_carries_its_samples(bench: ConformanceBench) -> None:
     bench.configure(MeterValueSampleInterval=1, StopTxnSampledData="Energy.Active.Import.Register,Voltage")
     bench.charge()
     bench.backend.wait_for("MeterValues", after=bench.begun, count=2)
@@ -183,7 +183,7 @@ def test_the_end_of_a_transaction_carries_its_samples(bench: Bench) -> None:
 
 
 @section("S 9.1 StopTxnAlignedData")
-def test_the_end_of_a_transaction_carries_its_clock_aligned_values(bench: Bench) -> None:
+def test_the_end_of_a_transaction_carries_its_clock_aligned_values(bench: ConformanceBench) -> None:
     bench.configure(ClockAlignedDataInterval=1, StopTxnAlignedData="Voltage", StopTxnSampledData="")
     bench.charge()
     time.sleep(2.2)
@@ -195,7 +195,7 @@ def test_the_end_of_a_transaction_carries_its_clock_aligned_values(bench: Bench)
 
 
 @section("S 3.16", "S 9.1 MeterValueSampleInterval")
-def test_a_changed_interval_counts_at_once(bench: Bench) -> None:
+def test_a_changed_interval_counts_at_once(bench: ConformanceBench) -> None:
     bench.configure(MeterValueSampleInterval=3600)
     bench.charge()
 
@@ -206,7 +206,7 @@ def test_a_changed_interval_counts_at_once(bench: Bench) -> None:
 
 @section("S 7.31")
 @pytest.mark.parametrize("measurand", ["Current.Offered", "Power.Offered"])
-def test_what_is_offered_follows_the_limit(bench: Bench, measurand: str) -> None:
+def test_what_is_offered_follows_the_limit(bench: ConformanceBench, measurand: str) -> None:
     bench.configure(MeterValuesSampledData=measurand, MeterValueSampleInterval=1)
     bench.charge()
     bench.backend.wait_for("MeterValues", after=bench.begun, count=2)
@@ -217,7 +217,7 @@ def test_what_is_offered_follows_the_limit(bench: Bench, measurand: str) -> None
 
 
 @section("S 3.16", "S 4.7")
-def test_after_the_stop_nothing_more_is_sampled(bench: Bench) -> None:
+def test_after_the_stop_nothing_more_is_sampled(bench: ConformanceBench) -> None:
     bench.configure(MeterValueSampleInterval=1)
     bench.charge()
     bench.backend.wait_for("MeterValues", after=bench.begun)

@@ -6,16 +6,16 @@ import time
 import pytest
 
 from tests.backend import CallError, Silence
-from tests.process.conformance.bench import CARD, OTHER_CARD, Bench, at, never, section
+from tests.process.conformance.bench import CARD, OTHER_CARD, ConformanceBench, at, never, section
 
 
-def transaction_actions(bench: Bench, after: int) -> list[str]:
+def transaction_actions(bench: ConformanceBench, after: int) -> list[str]:
     wanted = {"StartTransaction", "StopTransaction"}
     return [str(frame.action) for frame in bench.backend.received(after=after) if frame.action in wanted]
 
 
 @section("S 3.7", "S 4.8", "E 3.18")
-def test_a_session_begun_and_ended_offline_arrives_later_in_order_with_the_real_number(bench: Bench) -> None:
+def test_a_session_begun_and_ended_offline_arrives_later_in_order_with_the_real_number(bench: ConformanceBench) -> None:
     bench.configure(AllowOfflineTxForUnknownId=True)
     mark = bench.mark()
     with bench.backend.outage():
@@ -35,7 +35,7 @@ def test_a_session_begun_and_ended_offline_arrives_later_in_order_with_the_real_
 
 
 @section("S 3.7")
-def test_a_session_begun_online_and_ended_offline_is_stopped_later(bench: Bench) -> None:
+def test_a_session_begun_online_and_ended_offline_is_stopped_later(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     with bench.backend.outage():
         before = time.time()
@@ -50,7 +50,7 @@ def test_a_session_begun_online_and_ended_offline_is_stopped_later(bench: Bench)
 
 
 @section("S 3.7", "S 4.7")
-def test_samples_taken_offline_all_arrive_once_and_in_order(bench: Bench) -> None:
+def test_samples_taken_offline_all_arrive_once_and_in_order(bench: ConformanceBench) -> None:
     bench.configure(MeterValueSampleInterval=1)
     transaction = bench.charge()
     mark = bench.mark()
@@ -68,7 +68,7 @@ def test_samples_taken_offline_all_arrive_once_and_in_order(bench: Bench) -> Non
 
 
 @section("S 3.7")
-def test_several_sessions_on_both_connectors_arrive_in_the_order_they_happened(bench: Bench) -> None:
+def test_several_sessions_on_both_connectors_arrive_in_the_order_they_happened(bench: ConformanceBench) -> None:
     bench.configure(AllowOfflineTxForUnknownId=True)
     mark = bench.mark()
     with bench.backend.outage():
@@ -88,7 +88,9 @@ def test_several_sessions_on_both_connectors_arrive_in_the_order_they_happened(b
 
 
 @section("S 3.7")
-def test_a_queue_that_begins_with_an_unanswered_start_survives_a_restart_of_the_ocpp_process(bench: Bench) -> None:
+def test_a_queue_that_begins_with_an_unanswered_start_survives_a_restart_of_the_ocpp_process(
+    bench: ConformanceBench,
+) -> None:
     bench.backend.script_next("StartTransaction", Silence())
     bench.plug()
     bench.swipe()
@@ -104,7 +106,7 @@ def test_a_queue_that_begins_with_an_unanswered_start_survives_a_restart_of_the_
 
 
 @section("S 3.7")
-def test_a_backend_that_refuses_for_ever_does_not_stop_charging(bench: Bench) -> None:
+def test_a_backend_that_refuses_for_ever_does_not_stop_charging(bench: ConformanceBench) -> None:
     bench.backend.answers["StartTransaction"] = CallError()
     bench.plug()
     bench.swipe()
@@ -120,7 +122,7 @@ def test_a_backend_that_refuses_for_ever_does_not_stop_charging(bench: Bench) ->
 
 
 @section("S 3.7")
-def test_waiting_times_between_retries_grow_so_that_the_backend_is_not_flooded(bench: Bench) -> None:
+def test_waiting_times_between_retries_grow_so_that_the_backend_is_not_flooded(bench: ConformanceBench) -> None:
     bench.backend.answers["StartTransaction"] = CallError()
     bench.plug()
     bench.swipe()
@@ -134,7 +136,7 @@ def test_waiting_times_between_retries_grow_so_that_the_backend_is_not_flooded(b
 
 
 @section("S 5.3", "J 5.3")
-def test_after_a_cut_of_the_network_the_station_comes_back_by_itself(bench: Bench) -> None:
+def test_after_a_cut_of_the_network_the_station_comes_back_by_itself(bench: ConformanceBench) -> None:
     connects = bench.backend.connects
     bench.sim("/network", backend=False)
     bench.backend.wait_until(lambda backend: not backend.connections[-1].is_open)
@@ -146,7 +148,7 @@ def test_after_a_cut_of_the_network_the_station_comes_back_by_itself(bench: Benc
 
 
 @section("S 4.6")
-def test_offline_heartbeats_are_not_queued(bench: Bench) -> None:
+def test_offline_heartbeats_are_not_queued(bench: ConformanceBench) -> None:
     bench.configure(HeartbeatInterval=1)
     mark = bench.mark()
     with bench.backend.outage():
@@ -159,7 +161,7 @@ def test_offline_heartbeats_are_not_queued(bench: Bench) -> None:
 
 @section("S 3.7", "S 6.51")
 @pytest.mark.parametrize("change", ["fault", "availability"])
-def test_a_state_that_changed_offline_and_lasts_is_told_afterwards(bench: Bench, change: str) -> None:
+def test_a_state_that_changed_offline_and_lasts_is_told_afterwards(bench: ConformanceBench, change: str) -> None:
     if change == "availability":
         bench.charge()
         assert bench.status_of("ChangeAvailability", connectorId=1, type="Inoperative") == "Scheduled"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.backend import CallError, Delay
-from tests.process.conformance.bench import CARD, OTHER_CARD, Bench, Payload, at, moment, never, section
+from tests.process.conformance.bench import CARD, OTHER_CARD, ConformanceBench, Payload, at, moment, never, section
 
 # --- RemoteStartTransaction
 
@@ -21,7 +21,7 @@ def profile(**more: object) -> Payload:
 
 
 @section("S 5.11")
-def test_a_remote_start_before_the_car_waits_for_it(bench: Bench) -> None:
+def test_a_remote_start_before_the_car_waits_for_it(bench: ConformanceBench) -> None:
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1) == "Accepted"
     bench.wait_status("Preparing")
     assert not bench.received("StartTransaction")
@@ -32,7 +32,7 @@ def test_a_remote_start_before_the_car_waits_for_it(bench: Bench) -> None:
 
 
 @section("S 5.11", "S 9.1 ConnectionTimeOut")
-def test_a_remote_start_lapses_when_no_car_comes(bench: Bench) -> None:
+def test_a_remote_start_lapses_when_no_car_comes(bench: ConformanceBench) -> None:
     bench.configure(ConnectionTimeOut=1)
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1) == "Accepted"
     bench.wait_status("Preparing")
@@ -43,7 +43,7 @@ def test_a_remote_start_lapses_when_no_car_comes(bench: Bench) -> None:
 
 
 @section("S 5.11", "S 9.1 AuthorizeRemoteTxRequests")
-def test_a_remote_start_is_authorized_like_a_card_where_that_is_asked_for(bench: Bench) -> None:
+def test_a_remote_start_is_authorized_like_a_card_where_that_is_asked_for(bench: ConformanceBench) -> None:
     bench.plug()
     assert bench.value("AuthorizeRemoteTxRequests") == "true"
 
@@ -54,7 +54,7 @@ def test_a_remote_start_is_authorized_like_a_card_where_that_is_asked_for(bench:
 
 
 @section("S 5.11", "S 9.1 AuthorizeRemoteTxRequests")
-def test_a_remote_start_without_authorization_begins_at_once(bench: Bench) -> None:
+def test_a_remote_start_without_authorization_begins_at_once(bench: ConformanceBench) -> None:
     bench.configure(AuthorizeRemoteTxRequests=False)
     bench.plug()
 
@@ -65,7 +65,7 @@ def test_a_remote_start_without_authorization_begins_at_once(bench: Bench) -> No
 
 
 @section("S 5.11")
-def test_a_remote_start_with_a_refused_card_starts_nothing(bench: Bench) -> None:
+def test_a_remote_start_with_a_refused_card_starts_nothing(bench: ConformanceBench) -> None:
     bench.plug()
 
     assert bench.status_of("RemoteStartTransaction", idTag="BLOCKED-1", connectorId=1) == "Accepted"
@@ -75,7 +75,7 @@ def test_a_remote_start_with_a_refused_card_starts_nothing(bench: Bench) -> None
 
 
 @section("S 5.11")
-def test_the_answer_to_a_remote_start_comes_before_what_follows_from_it(bench: Bench) -> None:
+def test_the_answer_to_a_remote_start_comes_before_what_follows_from_it(bench: ConformanceBench) -> None:
     bench.configure(AuthorizeRemoteTxRequests=False)
     bench.plug()
     mark = bench.mark()
@@ -88,7 +88,7 @@ def test_the_answer_to_a_remote_start_comes_before_what_follows_from_it(bench: B
 
 
 @section("S 5.11")
-def test_a_remote_start_without_a_connector_takes_the_car_that_waits(bench: Bench) -> None:
+def test_a_remote_start_without_a_connector_takes_the_car_that_waits(bench: ConformanceBench) -> None:
     bench.plug(2)
 
     assert bench.status_of("RemoteStartTransaction", idTag=CARD) == "Accepted"
@@ -98,19 +98,19 @@ def test_a_remote_start_without_a_connector_takes_the_car_that_waits(bench: Benc
 
 @section("S 5.11")
 @pytest.mark.parametrize("connector", [0, -1, 3, 99])
-def test_a_remote_start_at_a_connector_that_is_none_is_rejected(bench: Bench, connector: int) -> None:
+def test_a_remote_start_at_a_connector_that_is_none_is_rejected(bench: ConformanceBench, connector: int) -> None:
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=connector) == "Rejected"
 
 
 @section("S 5.11")
-def test_a_remote_start_at_a_busy_connector_is_rejected(bench: Bench) -> None:
+def test_a_remote_start_at_a_busy_connector_is_rejected(bench: ConformanceBench) -> None:
     bench.charge()
 
     assert bench.status_of("RemoteStartTransaction", idTag=OTHER_CARD, connectorId=1) == "Rejected"
 
 
 @section("S 5.11")
-def test_a_remote_start_while_another_is_waiting_for_its_car_is_rejected(bench: Bench) -> None:
+def test_a_remote_start_while_another_is_waiting_for_its_car_is_rejected(bench: ConformanceBench) -> None:
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1) == "Accepted"
 
     assert bench.status_of("RemoteStartTransaction", idTag=OTHER_CARD, connectorId=1) == "Rejected"
@@ -119,14 +119,14 @@ def test_a_remote_start_while_another_is_waiting_for_its_car_is_rejected(bench: 
 
 
 @section("S 5.11")
-def test_a_remote_start_at_an_unavailable_connector_is_rejected(bench: Bench) -> None:
+def test_a_remote_start_at_an_unavailable_connector_is_rejected(bench: ConformanceBench) -> None:
     assert bench.status_of("ChangeAvailability", connectorId=1, type="Inoperative") == "Accepted"
 
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1) == "Rejected"
 
 
 @section("S 5.11")
-def test_a_remote_start_at_a_faulted_connector_is_rejected(bench: Bench) -> None:
+def test_a_remote_start_at_a_faulted_connector_is_rejected(bench: ConformanceBench) -> None:
     bench.sim("/connectors/1/fault", code="GroundFailure", active=True)
     bench.wait_status("Faulted")
 
@@ -144,7 +144,7 @@ def test_a_remote_start_at_a_faulted_connector_is_rejected(bench: Bench) -> None
         {"chargingProfileKind": "Recurring"},
     ],
 )
-def test_a_remote_start_with_an_unfit_profile_is_rejected(bench: Bench, bad: Payload) -> None:
+def test_a_remote_start_with_an_unfit_profile_is_rejected(bench: ConformanceBench, bad: Payload) -> None:
     bench.plug()
 
     answer = bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1, chargingProfile=profile(**bad))
@@ -154,7 +154,7 @@ def test_a_remote_start_with_an_unfit_profile_is_rejected(bench: Bench, bad: Pay
 
 
 @section("S 5.11", "S 3.13.4")
-def test_the_profile_of_a_remote_start_limits_its_transaction_and_ends_with_it(bench: Bench) -> None:
+def test_the_profile_of_a_remote_start_limits_its_transaction_and_ends_with_it(bench: ConformanceBench) -> None:
     bench.plug()
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1, chargingProfile=profile()) == "Accepted"
     bench.wait_status("Charging")
@@ -173,12 +173,12 @@ def test_the_profile_of_a_remote_start_limits_its_transaction_and_ends_with_it(b
 
 @section("S 5.12")
 @pytest.mark.parametrize("transaction", [0, -5, 999_999])
-def test_a_remote_stop_of_an_unknown_transaction_is_rejected(bench: Bench, transaction: int) -> None:
+def test_a_remote_stop_of_an_unknown_transaction_is_rejected(bench: ConformanceBench, transaction: int) -> None:
     assert bench.status_of("RemoteStopTransaction", transactionId=transaction) == "Rejected"
 
 
 @section("S 5.12")
-def test_a_remote_stop_of_a_finished_transaction_is_rejected(bench: Bench) -> None:
+def test_a_remote_stop_of_a_finished_transaction_is_rejected(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     bench.unplug()
     bench.wait_for("StopTransaction")
@@ -187,7 +187,7 @@ def test_a_remote_stop_of_a_finished_transaction_is_rejected(bench: Bench) -> No
 
 
 @section("S 5.12", "S 3.7")
-def test_a_remote_stop_before_the_number_is_known_is_rejected(bench: Bench) -> None:
+def test_a_remote_stop_before_the_number_is_known_is_rejected(bench: ConformanceBench) -> None:
     answer = {"transactionId": 79_001, "idTagInfo": {"status": "Accepted"}}
     bench.backend.script_next("StartTransaction", Delay(seconds=1, answer=answer))
     bench.plug()
@@ -202,7 +202,7 @@ def test_a_remote_stop_before_the_number_is_known_is_rejected(bench: Bench) -> N
 
 
 @section("S 5.12")
-def test_after_a_remote_stop_the_plug_is_unlocked_and_the_connector_finishing(bench: Bench) -> None:
+def test_after_a_remote_stop_the_plug_is_unlocked_and_the_connector_finishing(bench: ConformanceBench) -> None:
     transaction = bench.charge()
 
     bench.call("RemoteStopTransaction", transactionId=transaction)
@@ -212,7 +212,7 @@ def test_after_a_remote_stop_the_plug_is_unlocked_and_the_connector_finishing(be
 
 
 @section("S 5.12")
-def test_a_remote_stop_at_one_connector_leaves_the_other_alone(bench: Bench) -> None:
+def test_a_remote_stop_at_one_connector_leaves_the_other_alone(bench: ConformanceBench) -> None:
     first, _second = bench.charge(1), bench.charge(2, OTHER_CARD)
 
     bench.call("RemoteStopTransaction", transactionId=first)
@@ -226,12 +226,12 @@ def test_a_remote_stop_at_one_connector_leaves_the_other_alone(bench: Bench) -> 
 
 @section("S 5.18", "E 3.87")
 @pytest.mark.parametrize("connector", [-1, 0, 3])
-def test_unlocking_a_connector_that_is_none_is_not_supported(bench: Bench, connector: int) -> None:
+def test_unlocking_a_connector_that_is_none_is_not_supported(bench: ConformanceBench, connector: int) -> None:
     assert bench.status_of("UnlockConnector", connectorId=connector) == "NotSupported"
 
 
 @section("S 5.18")
-def test_unlocking_a_free_connector_works_and_changes_no_status(bench: Bench) -> None:
+def test_unlocking_a_free_connector_works_and_changes_no_status(bench: ConformanceBench) -> None:
     assert bench.status_of("UnlockConnector", connectorId=1) == "Unlocked"
 
     bench.settle()
@@ -239,7 +239,7 @@ def test_unlocking_a_free_connector_works_and_changes_no_status(bench: Bench) ->
 
 
 @section("S 5.18")
-def test_unlocking_during_a_transaction_ends_it_first(bench: Bench) -> None:
+def test_unlocking_during_a_transaction_ends_it_first(bench: ConformanceBench) -> None:
     transaction = bench.charge()
 
     assert bench.status_of("UnlockConnector", connectorId=1) == "Unlocked"
@@ -251,7 +251,7 @@ def test_unlocking_during_a_transaction_ends_it_first(bench: Bench) -> None:
 
 
 @section("S 5.18", "S 7.47")
-def test_a_stuck_bolt_is_told_as_unlock_failed(bench: Bench) -> None:
+def test_a_stuck_bolt_is_told_as_unlock_failed(bench: ConformanceBench) -> None:
     bench.charge()
     bench.sim("/connectors/1/lock", fail=True)
 
@@ -266,7 +266,7 @@ def test_a_stuck_bolt_is_told_as_unlock_failed(bench: Bench) -> None:
 
 
 @section("S 5.2")
-def test_a_connector_goes_out_of_service_and_back(bench: Bench) -> None:
+def test_a_connector_goes_out_of_service_and_back(bench: ConformanceBench) -> None:
     assert bench.status_of("ChangeAvailability", connectorId=1, type="Inoperative") == "Accepted"
     bench.wait_status("Unavailable")
     assert bench.status_of("ChangeAvailability", connectorId=1, type="Operative") == "Accepted"
@@ -278,7 +278,7 @@ def test_a_connector_goes_out_of_service_and_back(bench: Bench) -> None:
 
 
 @section("S 5.2")
-def test_connector_zero_means_the_whole_station(bench: Bench) -> None:
+def test_connector_zero_means_the_whole_station(bench: ConformanceBench) -> None:
     assert bench.status_of("ChangeAvailability", connectorId=0, type="Inoperative") == "Accepted"
     for connector in (0, 1, 2):
         bench.wait_status("Unavailable", connector=connector)
@@ -291,7 +291,7 @@ def test_connector_zero_means_the_whole_station(bench: Bench) -> None:
 
 
 @section("S 5.2")
-def test_the_state_that_is_there_already_is_accepted_and_told_no_second_time(bench: Bench) -> None:
+def test_the_state_that_is_there_already_is_accepted_and_told_no_second_time(bench: ConformanceBench) -> None:
     assert bench.status_of("ChangeAvailability", connectorId=1, type="Operative") == "Accepted"
 
     bench.settle()
@@ -300,12 +300,12 @@ def test_the_state_that_is_there_already_is_accepted_and_told_no_second_time(ben
 
 @section("S 5.2")
 @pytest.mark.parametrize("connector", [-1, 3])
-def test_the_availability_of_a_connector_that_is_none_is_rejected(bench: Bench, connector: int) -> None:
+def test_the_availability_of_a_connector_that_is_none_is_rejected(bench: ConformanceBench, connector: int) -> None:
     assert bench.status_of("ChangeAvailability", connectorId=connector, type="Inoperative") == "Rejected"
 
 
 @section("S 5.2")
-def test_during_a_transaction_unavailable_is_scheduled_and_comes_directly_after_it(bench: Bench) -> None:
+def test_during_a_transaction_unavailable_is_scheduled_and_comes_directly_after_it(bench: ConformanceBench) -> None:
     bench.charge()
     assert bench.status_of("ChangeAvailability", connectorId=1, type="Inoperative") == "Scheduled"
     mark = bench.mark()
@@ -320,7 +320,7 @@ def test_during_a_transaction_unavailable_is_scheduled_and_comes_directly_after_
 
 
 @section("S 5.2")
-def test_a_scheduled_unavailability_can_be_taken_back(bench: Bench) -> None:
+def test_a_scheduled_unavailability_can_be_taken_back(bench: ConformanceBench) -> None:
     bench.charge()
     assert bench.status_of("ChangeAvailability", connectorId=1, type="Inoperative") == "Scheduled"
     assert bench.status_of("ChangeAvailability", connectorId=1, type="Operative") == "Accepted"
@@ -333,7 +333,9 @@ def test_a_scheduled_unavailability_can_be_taken_back(bench: Bench) -> None:
 
 
 @section("S 5.2")
-def test_connector_zero_is_scheduled_while_one_connector_charges_and_the_others_go_at_once(bench: Bench) -> None:
+def test_connector_zero_is_scheduled_while_one_connector_charges_and_the_others_go_at_once(
+    bench: ConformanceBench,
+) -> None:
     bench.charge(1)
 
     assert bench.status_of("ChangeAvailability", connectorId=0, type="Inoperative") == "Scheduled"
@@ -345,7 +347,7 @@ def test_connector_zero_is_scheduled_while_one_connector_charges_and_the_others_
 
 
 @section("S 5.2")
-def test_an_unavailable_connector_refuses_cards(bench: Bench) -> None:
+def test_an_unavailable_connector_refuses_cards(bench: ConformanceBench) -> None:
     for connector in (1, 2):
         bench.call("ChangeAvailability", connectorId=connector, type="Inoperative")
     bench.wait_status("Unavailable", connector=2)
@@ -371,7 +373,9 @@ def test_an_unavailable_connector_refuses_cards(bench: Bench) -> None:
         ("FirmwareStatusNotification", "FirmwareStatusNotification"),
     ],
 )
-def test_the_answer_to_a_trigger_goes_before_the_message_asked_for(bench: Bench, wanted: str, message: str) -> None:
+def test_the_answer_to_a_trigger_goes_before_the_message_asked_for(
+    bench: ConformanceBench, wanted: str, message: str
+) -> None:
     mark = bench.mark()
 
     assert bench.status_of("TriggerMessage", requestedMessage=wanted) == "Accepted"
@@ -382,7 +386,7 @@ def test_the_answer_to_a_trigger_goes_before_the_message_asked_for(bench: Bench,
 
 
 @section("S 5.17")
-def test_statuses_are_triggered_for_all_connectors_or_one(bench: Bench) -> None:
+def test_statuses_are_triggered_for_all_connectors_or_one(bench: ConformanceBench) -> None:
     bench.call("TriggerMessage", requestedMessage="StatusNotification")
     bench.wait_status("Available", connector=2)
     assert [one["connectorId"] for one in bench.received("StatusNotification")] == [0, 1, 2]
@@ -396,7 +400,7 @@ def test_statuses_are_triggered_for_all_connectors_or_one(bench: Bench) -> None:
 
 
 @section("S 5.17")
-def test_meter_values_are_triggered_for_all_connectors_or_one(bench: Bench) -> None:
+def test_meter_values_are_triggered_for_all_connectors_or_one(bench: ConformanceBench) -> None:
     bench.call("TriggerMessage", requestedMessage="MeterValues")
     bench.wait_for("MeterValues", connectorId=2)
     assert [one["connectorId"] for one in bench.received("MeterValues")] == [1, 2]
@@ -410,7 +414,7 @@ def test_meter_values_are_triggered_for_all_connectors_or_one(bench: Bench) -> N
 
 
 @section("S 5.17", "S 7.31")
-def test_triggered_meter_values_say_so_and_name_the_transaction(bench: Bench) -> None:
+def test_triggered_meter_values_say_so_and_name_the_transaction(bench: ConformanceBench) -> None:
     transaction = bench.charge()
 
     bench.call("TriggerMessage", requestedMessage="MeterValues", connectorId=1)
@@ -430,19 +434,21 @@ def test_triggered_meter_values_say_so_and_name_the_transaction(bench: Bench) ->
 @section("S 5.17")
 @pytest.mark.parametrize("wanted", ["StatusNotification", "MeterValues"])
 @pytest.mark.parametrize("connector", [-1, 3])
-def test_a_trigger_for_a_connector_that_is_none_is_rejected(bench: Bench, wanted: str, connector: int) -> None:
+def test_a_trigger_for_a_connector_that_is_none_is_rejected(
+    bench: ConformanceBench, wanted: str, connector: int
+) -> None:
     assert bench.status_of("TriggerMessage", requestedMessage=wanted, connectorId=connector) == "Rejected"
 
 
 @section("S 5.17")
-def test_a_connector_that_does_not_matter_to_the_trigger_is_passed_over(bench: Bench) -> None:
+def test_a_connector_that_does_not_matter_to_the_trigger_is_passed_over(bench: ConformanceBench) -> None:
     assert bench.status_of("TriggerMessage", requestedMessage="Heartbeat", connectorId=1) == "Accepted"
 
     bench.wait_for("Heartbeat")
 
 
 @section("S 5.17", "S 7.25")
-def test_without_a_job_the_triggered_file_statuses_are_idle(bench: Bench) -> None:
+def test_without_a_job_the_triggered_file_statuses_are_idle(bench: ConformanceBench) -> None:
     bench.call("TriggerMessage", requestedMessage="DiagnosticsStatusNotification")
     bench.call("TriggerMessage", requestedMessage="FirmwareStatusNotification")
 
@@ -454,14 +460,16 @@ def test_without_a_job_the_triggered_file_statuses_are_idle(bench: Bench) -> Non
 
 
 @section("S 4.3", "S 7.21")
-def test_data_of_an_unknown_vendor_is_answered_with_unknown_vendor_id(bench: Bench) -> None:
+def test_data_of_an_unknown_vendor_is_answered_with_unknown_vendor_id(bench: ConformanceBench) -> None:
     assert bench.status_of("DataTransfer", vendorId="com.example", messageId="x", data="y") == "UnknownVendorId"
     assert bench.status_of("DataTransfer", vendorId="com.example") == "UnknownVendorId"
 
 
 @section("S 4.3", "S 7.21")
 @pytest.mark.parametrize("vendor", ["generalConfiguration", "Technagon GmbH"])
-def test_an_unknown_message_of_a_known_vendor_is_answered_with_unknown_message_id(bench: Bench, vendor: str) -> None:
+def test_an_unknown_message_of_a_known_vendor_is_answered_with_unknown_message_id(
+    bench: ConformanceBench, vendor: str
+) -> None:
     assert bench.status_of("DataTransfer", vendorId=vendor, messageId="nobodyKnows") == "UnknownMessageId"
 
 
@@ -469,7 +477,7 @@ def test_an_unknown_message_of_a_known_vendor_is_answered_with_unknown_message_i
 
 
 @section("S 4.6", "S 9.1 HeartbeatInterval")
-def test_heartbeats_come_in_the_interval_configured(bench: Bench) -> None:
+def test_heartbeats_come_in_the_interval_configured(bench: ConformanceBench) -> None:
     bench.configure(HeartbeatInterval=1)
     mark = bench.mark()
 
@@ -481,7 +489,7 @@ def test_heartbeats_come_in_the_interval_configured(bench: Bench) -> None:
 
 
 @section("S 4.6")
-def test_a_heartbeat_answered_by_callerror_is_no_reason_to_stop(bench: Bench) -> None:
+def test_a_heartbeat_answered_by_callerror_is_no_reason_to_stop(bench: ConformanceBench) -> None:
     bench.backend.script_next("Heartbeat", CallError())
     bench.configure(HeartbeatInterval=1)
     mark = bench.mark()
@@ -490,7 +498,7 @@ def test_a_heartbeat_answered_by_callerror_is_no_reason_to_stop(bench: Bench) ->
 
 
 @section("S 3.9")
-def test_all_moments_are_utc_and_of_now(bench: Bench) -> None:
+def test_all_moments_are_utc_and_of_now(bench: ConformanceBench) -> None:
     before = moment(-1)
     bench.charge()
     bench.unplug()

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.process.conformance.bench import CARD, OTHER_CARD, Bench, moment, never, number, section
+from tests.process.conformance.bench import CARD, OTHER_CARD, ConformanceBench, moment, never, number, section
 
 
-def reserve(bench: Bench, connector: int = 1, card: str = CARD, *, for_s: float = 60, **more: Any) -> tuple[int, str]:
+def reserve(
+    bench: ConformanceBench, connector: int = 1, card: str = CARD, *, for_s: float = 60, **more: Any
+) -> tuple[int, str]:
     reservation = more.pop("reservationId", number())
     status = bench.status_of(
         "ReserveNow", connectorId=connector, expiryDate=moment(for_s), idTag=card, reservationId=reservation, **more
@@ -16,14 +18,14 @@ def reserve(bench: Bench, connector: int = 1, card: str = CARD, *, for_s: float 
 
 
 @section("S 5.13", "S 4.9 A7")
-def test_a_reserved_connector_says_so(bench: Bench) -> None:
+def test_a_reserved_connector_says_so(bench: ConformanceBench) -> None:
     assert reserve(bench)[1] == "Accepted"
 
     bench.wait_status("Reserved")
 
 
 @section("S 5.13", "S 4.9 G2", "S 6.45")
-def test_the_holder_uses_the_reservation_up(bench: Bench) -> None:
+def test_the_holder_uses_the_reservation_up(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench)
     bench.wait_status("Reserved")
     bench.plug()
@@ -40,7 +42,7 @@ def test_the_holder_uses_the_reservation_up(bench: Bench) -> None:
 
 
 @section("S 5.13")
-def test_a_reserved_connector_refuses_other_cards(bench: Bench) -> None:
+def test_a_reserved_connector_refuses_other_cards(bench: ConformanceBench) -> None:
     reserve(bench, 1)
     reserve(bench, 2)
     bench.wait_status("Reserved", connector=2)
@@ -52,7 +54,7 @@ def test_a_reserved_connector_refuses_other_cards(bench: Bench) -> None:
 
 
 @section("S 5.13")
-def test_a_card_of_the_reserved_group_may_charge(bench: Bench) -> None:
+def test_a_card_of_the_reserved_group_may_charge(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench, parentIdTag="FAMILY")
     bench.wait_status("Reserved")
     bench.backend.answers["Authorize"] = {"idTagInfo": {"status": "Accepted", "parentIdTag": "FAMILY"}}
@@ -64,7 +66,7 @@ def test_a_card_of_the_reserved_group_may_charge(bench: Bench) -> None:
 
 
 @section("S 5.13")
-def test_a_card_of_another_group_may_not_charge(bench: Bench) -> None:
+def test_a_card_of_another_group_may_not_charge(bench: ConformanceBench) -> None:
     reserve(bench, parentIdTag="FAMILY")
     bench.wait_status("Reserved")
     bench.backend.answers["Authorize"] = {"idTagInfo": {"status": "Accepted", "parentIdTag": "STRANGERS"}}
@@ -77,7 +79,7 @@ def test_a_card_of_another_group_may_not_charge(bench: Bench) -> None:
 
 
 @section("S 5.13", "S 5.11")
-def test_a_remote_start_for_another_card_is_rejected_at_a_reserved_connector(bench: Bench) -> None:
+def test_a_remote_start_for_another_card_is_rejected_at_a_reserved_connector(bench: ConformanceBench) -> None:
     reserve(bench)
     bench.wait_status("Reserved")
 
@@ -88,7 +90,7 @@ def test_a_remote_start_for_another_card_is_rejected_at_a_reserved_connector(ben
 
 
 @section("S 5.13")
-def test_upper_and_lower_case_of_the_holder_do_not_matter(bench: Bench) -> None:
+def test_upper_and_lower_case_of_the_holder_do_not_matter(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench, card="Holder")
     bench.wait_status("Reserved")
     bench.plug()
@@ -99,7 +101,7 @@ def test_upper_and_lower_case_of_the_holder_do_not_matter(bench: Bench) -> None:
 
 
 @section("S 5.13", "S 4.9 G1")
-def test_a_reservation_expires(bench: Bench) -> None:
+def test_a_reservation_expires(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench, for_s=2)
     bench.wait_status("Reserved")
 
@@ -109,7 +111,7 @@ def test_a_reservation_expires(bench: Bench) -> None:
 
 
 @section("S 5.13")
-def test_an_expiry_in_the_past_is_rejected(bench: Bench) -> None:
+def test_an_expiry_in_the_past_is_rejected(bench: ConformanceBench) -> None:
     assert reserve(bench, for_s=-60)[1] == "Rejected"
 
     bench.settle()
@@ -117,7 +119,7 @@ def test_an_expiry_in_the_past_is_rejected(bench: Bench) -> None:
 
 
 @section("S 5.1", "S 4.9 G1")
-def test_a_reservation_can_be_cancelled_once(bench: Bench) -> None:
+def test_a_reservation_can_be_cancelled_once(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench)
     bench.wait_status("Reserved")
 
@@ -127,12 +129,12 @@ def test_a_reservation_can_be_cancelled_once(bench: Bench) -> None:
 
 
 @section("S 5.1")
-def test_an_unknown_reservation_cannot_be_cancelled(bench: Bench) -> None:
+def test_an_unknown_reservation_cannot_be_cancelled(bench: ConformanceBench) -> None:
     assert bench.status_of("CancelReservation", reservationId=987_654) == "Rejected"
 
 
 @section("S 5.13")
-def test_the_same_number_replaces_the_reservation(bench: Bench) -> None:
+def test_the_same_number_replaces_the_reservation(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench, 1, CARD)
     bench.wait_status("Reserved")
 
@@ -144,7 +146,7 @@ def test_the_same_number_replaces_the_reservation(bench: Bench) -> None:
 
 
 @section("S 5.13")
-def test_the_same_number_can_move_the_reservation_to_another_connector(bench: Bench) -> None:
+def test_the_same_number_can_move_the_reservation_to_another_connector(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench, 1)
     bench.wait_status("Reserved", connector=1)
 
@@ -155,28 +157,28 @@ def test_the_same_number_can_move_the_reservation_to_another_connector(bench: Be
 
 
 @section("S 5.13", "S 7.41")
-def test_a_connector_reserved_already_is_occupied(bench: Bench) -> None:
+def test_a_connector_reserved_already_is_occupied(bench: ConformanceBench) -> None:
     reserve(bench)
 
     assert reserve(bench, card=OTHER_CARD)[1] == "Occupied"
 
 
 @section("S 5.13", "S 7.41")
-def test_a_charging_connector_is_occupied(bench: Bench) -> None:
+def test_a_charging_connector_is_occupied(bench: ConformanceBench) -> None:
     bench.charge()
 
     assert reserve(bench)[1] == "Occupied"
 
 
 @section("S 5.13", "S 7.41")
-def test_a_connector_with_a_car_is_occupied(bench: Bench) -> None:
+def test_a_connector_with_a_car_is_occupied(bench: ConformanceBench) -> None:
     bench.plug()
 
     assert reserve(bench)[1] == "Occupied"
 
 
 @section("S 5.13", "S 7.41")
-def test_a_faulted_connector_is_faulted(bench: Bench) -> None:
+def test_a_faulted_connector_is_faulted(bench: ConformanceBench) -> None:
     bench.sim("/connectors/1/fault", code="GroundFailure", active=True)
     bench.wait_status("Faulted")
 
@@ -184,7 +186,7 @@ def test_a_faulted_connector_is_faulted(bench: Bench) -> None:
 
 
 @section("S 5.13", "S 7.41")
-def test_an_unavailable_connector_is_unavailable(bench: Bench) -> None:
+def test_an_unavailable_connector_is_unavailable(bench: ConformanceBench) -> None:
     bench.call("ChangeAvailability", connectorId=1, type="Inoperative")
 
     assert reserve(bench)[1] == "Unavailable"
@@ -192,12 +194,12 @@ def test_an_unavailable_connector_is_unavailable(bench: Bench) -> None:
 
 @section("S 5.13", "S 7.41")
 @pytest.mark.parametrize("connector", [-1, 3])
-def test_a_connector_that_is_none_is_rejected(bench: Bench, connector: int) -> None:
+def test_a_connector_that_is_none_is_rejected(bench: ConformanceBench, connector: int) -> None:
     assert reserve(bench, connector)[1] == "Rejected"
 
 
 @section("S 5.13", "S 9.3 ReserveConnectorZeroSupported")
-def test_a_reservation_of_connector_zero_keeps_one_connector_for_its_holder(bench: Bench) -> None:
+def test_a_reservation_of_connector_zero_keeps_one_connector_for_its_holder(bench: ConformanceBench) -> None:
     reservation, status = reserve(bench, 0, "HOLDER")
     assert status == "Accepted"
     bench.charge(1, OTHER_CARD)
@@ -210,7 +212,7 @@ def test_a_reservation_of_connector_zero_keeps_one_connector_for_its_holder(benc
 
 
 @section("S 5.13", "S 9.3 ReserveConnectorZeroSupported")
-def test_where_connector_zero_cannot_be_reserved_it_is_rejected(bench: Bench) -> None:
+def test_where_connector_zero_cannot_be_reserved_it_is_rejected(bench: ConformanceBench) -> None:
     bench.station.config_set({"ReserveConnectorZeroSupported": "false"})
     try:
         assert reserve(bench, 0)[1] == "Rejected"
@@ -219,7 +221,7 @@ def test_where_connector_zero_cannot_be_reserved_it_is_rejected(bench: Bench) ->
 
 
 @section("S 5.13")
-def test_connector_zero_is_occupied_when_nothing_is_free(bench: Bench) -> None:
+def test_connector_zero_is_occupied_when_nothing_is_free(bench: ConformanceBench) -> None:
     bench.charge(1)
     bench.charge(2, OTHER_CARD)
 
@@ -228,7 +230,7 @@ def test_connector_zero_is_occupied_when_nothing_is_free(bench: Bench) -> None:
 
 @section("S 5.13", "S 4.9 G8", "S 4.9 G9")
 @pytest.mark.parametrize("cause", ["fault", "unavailable"])
-def test_a_reservation_ends_when_its_connector_fails_or_leaves_service(bench: Bench, cause: str) -> None:
+def test_a_reservation_ends_when_its_connector_fails_or_leaves_service(bench: ConformanceBench, cause: str) -> None:
     reservation, _ = reserve(bench)
     bench.wait_status("Reserved")
 
@@ -243,7 +245,7 @@ def test_a_reservation_ends_when_its_connector_fails_or_leaves_service(bench: Be
 
 
 @section("S 5.13")
-def test_a_reservation_survives_the_death_of_all_processes_and_expires_after_it(bench: Bench) -> None:
+def test_a_reservation_survives_the_death_of_all_processes_and_expires_after_it(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench, for_s=300)
     short, _ = reserve(bench, 2, OTHER_CARD, for_s=4)
     bench.wait_status("Reserved", connector=2)

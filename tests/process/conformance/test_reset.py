@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.process.conformance.bench import CARD, Bench, at, section
+from tests.process.conformance.bench import CARD, ConformanceBench, at, section
 
 
-def wait_booted(bench: Bench, after: int) -> None:
+def wait_booted(bench: ConformanceBench, after: int) -> None:
     bench.wait_for("BootNotification", after=after, timeout=25)
     bench.backend.wait_for("StatusNotification", where=lambda sent: sent["connectorId"] == 2, after=after, timeout=10)
     bench.station.wait_healthy()
@@ -13,7 +13,7 @@ def wait_booted(bench: Bench, after: int) -> None:
 
 @section("S 5.14", "S 4.2")
 @pytest.mark.parametrize("kind", ["Soft", "Hard"])
-def test_a_reset_is_answered_first_and_leads_to_a_boot(bench: Bench, kind: str) -> None:
+def test_a_reset_is_answered_first_and_leads_to_a_boot(bench: ConformanceBench, kind: str) -> None:
     mark = bench.mark()
 
     assert bench.status_of("Reset", type=kind) == "Accepted"
@@ -24,7 +24,7 @@ def test_a_reset_is_answered_first_and_leads_to_a_boot(bench: Bench, kind: str) 
 
 @section("S 5.14", "S 7.36", "E 3.36")
 @pytest.mark.parametrize(("kind", "reason"), [("Soft", "SoftReset"), ("Hard", "HardReset")])
-def test_a_reset_ends_transactions_with_its_reason(bench: Bench, kind: str, reason: str) -> None:
+def test_a_reset_ends_transactions_with_its_reason(bench: ConformanceBench, kind: str, reason: str) -> None:
     transaction = bench.charge()
     mark = bench.mark()
 
@@ -37,7 +37,7 @@ def test_a_reset_ends_transactions_with_its_reason(bench: Bench, kind: str, reas
 
 
 @section("S 5.14")
-def test_a_reset_while_the_backend_is_slow_loses_no_stop(bench: Bench) -> None:
+def test_a_reset_while_the_backend_is_slow_loses_no_stop(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     mark = bench.mark()
     bench.backend.backend.books.interval_s = 180
@@ -52,7 +52,7 @@ def test_a_reset_while_the_backend_is_slow_loses_no_stop(bench: Bench) -> None:
 
 
 @section("S 5.14", "S 9.1 StopTxOnReset")
-def test_where_a_reset_does_not_stop_transactions_they_go_on(bench: Bench) -> None:
+def test_where_a_reset_does_not_stop_transactions_they_go_on(bench: ConformanceBench) -> None:
     bench.configure(StopTxOnReset=False)
     transaction = bench.charge()
     mark = bench.mark()
@@ -67,7 +67,7 @@ def test_where_a_reset_does_not_stop_transactions_they_go_on(bench: Bench) -> No
 
 
 @section("S 5.2", "S 5.14")
-def test_availability_survives_a_reset(bench: Bench) -> None:
+def test_availability_survives_a_reset(bench: ConformanceBench) -> None:
     bench.call("ChangeAvailability", connectorId=2, type="Inoperative")
     bench.wait_status("Unavailable", connector=2)
     mark = bench.mark()
@@ -80,7 +80,7 @@ def test_availability_survives_a_reset(bench: Bench) -> None:
 
 
 @section("S 5.2")
-def test_a_scheduled_availability_survives_the_death_of_all_processes(bench: Bench) -> None:
+def test_a_scheduled_availability_survives_the_death_of_all_processes(bench: ConformanceBench) -> None:
     bench.charge()
     assert bench.status_of("ChangeAvailability", connectorId=1, type="Inoperative") == "Scheduled"
     mark = bench.mark()
@@ -94,7 +94,7 @@ def test_a_scheduled_availability_survives_the_death_of_all_processes(bench: Ben
 
 
 @section("S 3.7", "S 7.36")
-def test_after_the_death_of_all_processes_a_transaction_goes_on_or_ends_once(bench: Bench) -> None:
+def test_after_the_death_of_all_processes_a_transaction_goes_on_or_ends_once(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     mark = bench.mark()
 
@@ -111,7 +111,7 @@ def test_after_the_death_of_all_processes_a_transaction_goes_on_or_ends_once(ben
 
 
 @section("S 7.36", "S 3.7")
-def test_a_car_gone_during_a_power_cut_ends_its_transaction_with_power_loss(bench: Bench) -> None:
+def test_a_car_gone_during_a_power_cut_ends_its_transaction_with_power_loss(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     mark = bench.mark()
 
@@ -129,7 +129,7 @@ def test_a_car_gone_during_a_power_cut_ends_its_transaction_with_power_loss(benc
 
 
 @section("S 4.2", "S 3.7")
-def test_after_a_boot_the_statuses_go_before_the_messages_of_the_queue(bench: Bench) -> None:
+def test_after_a_boot_the_statuses_go_before_the_messages_of_the_queue(bench: ConformanceBench) -> None:
     bench.charge(card=CARD)
     bench.backend.stop_listening()
     bench.unplug()
@@ -147,7 +147,7 @@ def test_after_a_boot_the_statuses_go_before_the_messages_of_the_queue(bench: Be
 
 
 @section("S 4.2", "S 4.9", "E 3.22")
-def test_after_a_power_cut_the_first_statuses_are_those_of_now(bench: Bench) -> None:
+def test_after_a_power_cut_the_first_statuses_are_those_of_now(bench: ConformanceBench) -> None:
     bench.charge()
     mark = bench.mark()
 

@@ -10,12 +10,12 @@ import pytest
 from cryptography import x509
 
 from tests.certificates import CertificateAuthority, server_context
-from tests.process.conformance.bench import KEY, Bench, Payload, number, section
+from tests.process.conformance.bench import KEY, ConformanceBench, Payload, number, section
 
 NEW_KEY = "another-conformance-key"
 
 
-def password(bench: Bench) -> bytes:
+def password(bench: ConformanceBench) -> bytes:
     header = bench.backend.wait_connected().headers["authorization"]
     return base64.b64decode(header.partition(" ")[2]).partition(b":")[2]
 
@@ -35,7 +35,9 @@ def password(bench: Bench) -> bytes:
         ("SignChargePointCertificate", "SignCertificate"),
     ],
 )
-def test_an_extended_trigger_is_answered_first_and_then_followed(bench: Bench, wanted: str, message: str) -> None:
+def test_an_extended_trigger_is_answered_first_and_then_followed(
+    bench: ConformanceBench, wanted: str, message: str
+) -> None:
     mark = bench.mark()
 
     assert bench.status_of("ExtendedTriggerMessage", requestedMessage=wanted) == "Accepted"
@@ -46,7 +48,7 @@ def test_an_extended_trigger_is_answered_first_and_then_followed(bench: Bench, w
 
 
 @section("W 5.5")
-def test_an_extended_trigger_of_the_boot_is_rejected_once_accepted(bench: Bench) -> None:
+def test_an_extended_trigger_of_the_boot_is_rejected_once_accepted(bench: ConformanceBench) -> None:
     assert bench.status_of("ExtendedTriggerMessage", requestedMessage="BootNotification") == "Rejected"
 
 
@@ -61,7 +63,7 @@ def authority(tmp_path: Path) -> CertificateAuthority:
 @section("W M05", "W M03", "W M04")
 @pytest.mark.parametrize("kind", ["CentralSystemRootCertificate", "ManufacturerRootCertificate"])
 def test_a_root_certificate_is_installed_named_and_deleted(
-    bench: Bench, authority: CertificateAuthority, kind: str
+    bench: ConformanceBench, authority: CertificateAuthority, kind: str
 ) -> None:
     before = bench.call("GetInstalledCertificateIds", certificateType=kind).get("certificateHashData", [])
     assert bench.call("InstallCertificate", certificateType=kind, certificate=authority.pem) == {"status": "Accepted"}
@@ -75,7 +77,7 @@ def test_a_root_certificate_is_installed_named_and_deleted(
 
 
 @section("W M03")
-def test_without_a_certificate_of_the_kind_none_is_found(bench: Bench) -> None:
+def test_without_a_certificate_of_the_kind_none_is_found(bench: ConformanceBench) -> None:
     answer = bench.call("GetInstalledCertificateIds", certificateType="CentralSystemRootCertificate")
 
     assert answer == {"status": "NotFound"}
@@ -83,27 +85,27 @@ def test_without_a_certificate_of_the_kind_none_is_found(bench: Bench) -> None:
 
 @section("W M05")
 @pytest.mark.parametrize("text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"])
-def test_what_is_no_certificate_is_rejected(bench: Bench, text: str) -> None:
+def test_what_is_no_certificate_is_rejected(bench: ConformanceBench, text: str) -> None:
     answer = bench.status_of("InstallCertificate", certificateType="CentralSystemRootCertificate", certificate=text)
 
     assert answer == "Rejected"
 
 
 @section("W M04")
-def test_an_unknown_certificate_cannot_be_deleted(bench: Bench) -> None:
+def test_an_unknown_certificate_cannot_be_deleted(bench: ConformanceBench) -> None:
     hashes = {"hashAlgorithm": "SHA256", "issuerNameHash": "00", "issuerKeyHash": "00", "serialNumber": "1"}
 
     assert bench.status_of("DeleteCertificate", certificateHashData=hashes) == "NotFound"
 
 
-def signing_request(bench: Bench) -> str:
+def signing_request(bench: ConformanceBench) -> str:
     mark = bench.mark()
     bench.call("ExtendedTriggerMessage", requestedMessage="SignChargePointCertificate")
     return str(bench.wait_for("SignCertificate", after=mark)["csr"])
 
 
 @section("W A02", "W A03")
-def test_the_signing_request_names_the_station_and_the_operator(bench: Bench) -> None:
+def test_the_signing_request_names_the_station_and_the_operator(bench: ConformanceBench) -> None:
     bench.configure(CpoName="Charging Ltd")
 
     request = x509.load_pem_x509_csr(signing_request(bench).encode())
@@ -115,7 +117,9 @@ def test_the_signing_request_names_the_station_and_the_operator(bench: Bench) ->
 
 
 @section("W A02.FR.06", "W A02.FR.07")
-def test_a_certificate_that_does_not_fit_the_request_is_rejected(bench: Bench, authority: CertificateAuthority) -> None:
+def test_a_certificate_that_does_not_fit_the_request_is_rejected(
+    bench: ConformanceBench, authority: CertificateAuthority
+) -> None:
     bench.call("InstallCertificate", certificateType="CentralSystemRootCertificate", certificate=authority.pem)
     signing_request(bench)
 
@@ -132,7 +136,7 @@ def test_a_certificate_that_does_not_fit_the_request_is_rejected(bench: Bench, a
 
 
 @section("W A01", "S 9.1 AuthorizationKey")
-def test_a_new_key_is_used_at_once_in_a_new_connection(bench: Bench) -> None:
+def test_a_new_key_is_used_at_once_in_a_new_connection(bench: ConformanceBench) -> None:
     connects = bench.backend.connects
     try:
         assert bench.status_of("ChangeConfiguration", key="AuthorizationKey", value=NEW_KEY) == "Accepted"
@@ -146,7 +150,7 @@ def test_a_new_key_is_used_at_once_in_a_new_connection(bench: Bench) -> None:
 
 
 @section("W A01", "W A01.FR.11")
-def test_a_key_of_hexadecimal_digits_is_sent_as_the_bytes_it_stands_for(bench: Bench) -> None:
+def test_a_key_of_hexadecimal_digits_is_sent_as_the_bytes_it_stands_for(bench: ConformanceBench) -> None:
     connects = bench.backend.connects
     try:
         assert bench.status_of("ChangeConfiguration", key="AuthorizationKey", value="AA" * 16 + "01FF") == "Accepted"
@@ -160,7 +164,7 @@ def test_a_key_of_hexadecimal_digits_is_sent_as_the_bytes_it_stands_for(bench: B
 
 
 @section("W A01")
-def test_a_key_the_backend_has_not_stored_leads_back_to_the_old_one(bench: Bench) -> None:
+def test_a_key_the_backend_has_not_stored_leads_back_to_the_old_one(bench: ConformanceBench) -> None:
     identity = bench.backend.wait_connected().station
     connects = bench.backend.connects
     bench.backend.backend.basic_auth = (identity, KEY.encode())
@@ -179,12 +183,12 @@ def test_a_key_the_backend_has_not_stored_leads_back_to_the_old_one(bench: Bench
 
 @section("W A01")
 @pytest.mark.parametrize("key", ["", "short", "x" * 41, "fifteen-letters"])
-def test_a_key_of_an_impossible_length_is_rejected(bench: Bench, key: str) -> None:
+def test_a_key_of_an_impossible_length_is_rejected(bench: ConformanceBench, key: str) -> None:
     assert bench.status_of("ChangeConfiguration", key="AuthorizationKey", value=key) == "Rejected"
 
 
 @section("W A01.FR.12")
-def test_the_key_stands_in_no_log(bench: Bench) -> None:
+def test_the_key_stands_in_no_log(bench: ConformanceBench) -> None:
     logs = [path for path in (bench.station.data / "logs").rglob("*") if path.is_file()]
 
     assert logs
@@ -193,13 +197,13 @@ def test_the_key_stands_in_no_log(bench: Bench) -> None:
 
 @section("W A05")
 @pytest.mark.parametrize("profile", ["2", "3"])
-def test_a_higher_profile_without_what_it_needs_is_rejected(bench: Bench, profile: str) -> None:
+def test_a_higher_profile_without_what_it_needs_is_rejected(bench: ConformanceBench, profile: str) -> None:
     assert bench.status_of("ChangeConfiguration", key="SecurityProfile", value=profile) == "Rejected"
     assert bench.value("SecurityProfile") == "1"
 
 
 @section("W A04", "W 5.9")
-def test_a_restart_is_told_as_a_security_event(bench: Bench) -> None:
+def test_a_restart_is_told_as_a_security_event(bench: ConformanceBench) -> None:
     mark = bench.mark()
     bench.call("Reset", type="Soft")
     bench.wait_for("BootNotification", after=mark, timeout=20)
@@ -224,7 +228,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 
 
 @pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory, roots: CertificateAuthority) -> Iterator[Bench]:
+def secure(tmp_path_factory: pytest.TempPathFactory, roots: CertificateAuthority) -> Iterator[ConformanceBench]:
     directory = tmp_path_factory.mktemp("secure")
     (directory / "ca.pem").write_text(roots.pem)
     config: dict[str, Any] = {
@@ -232,13 +236,13 @@ def secure(tmp_path_factory: pytest.TempPathFactory, roots: CertificateAuthority
         "/ocpp/caFile": str(directory / "ca.pem"),
         "SecurityProfile": "2",
     }
-    with Bench.open(directory, config=config, tls=server_context(roots.server())) as bench:
+    with ConformanceBench.open(directory, config=config, tls=server_context(roots.server())) as bench:
         bench.begin()
         yield bench
 
 
 @section("W A00 profile 2")
-def test_profile_2_is_basic_authentication_over_tls(secure: Bench) -> None:
+def test_profile_2_is_basic_authentication_over_tls(secure: ConformanceBench) -> None:
     connection = secure.backend.wait_connected()
 
     assert secure.backend.url.startswith("wss://")
@@ -248,12 +252,14 @@ def test_profile_2_is_basic_authentication_over_tls(secure: Bench) -> None:
 
 @section("W A05.FR.02")
 @pytest.mark.parametrize("lower", ["0", "1", "2"])
-def test_the_profile_never_goes_down_over_ocpp(secure: Bench, lower: str) -> None:
+def test_the_profile_never_goes_down_over_ocpp(secure: ConformanceBench, lower: str) -> None:
     assert secure.status_of("ChangeConfiguration", key="SecurityProfile", value=lower) == "Rejected"
 
 
 @section("W A02", "W A05", "W A00 profile 3")
-def test_with_a_signed_certificate_the_station_goes_up_to_profile_3(secure: Bench, roots: CertificateAuthority) -> None:
+def test_with_a_signed_certificate_the_station_goes_up_to_profile_3(
+    secure: ConformanceBench, roots: CertificateAuthority
+) -> None:
     csr = signing_request(secure)
     chain = roots.sign_request(csr)
     install: Payload = {"certificateType": "CentralSystemRootCertificate", "certificate": roots.pem}

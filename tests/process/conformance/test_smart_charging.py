@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.conformance.bench import CARD, OTHER_CARD, Bench, Payload, at, moment, section
+from tests.process.conformance.bench import CARD, OTHER_CARD, ConformanceBench, Payload, at, moment, section
 
 HOUR_S = 3600
 
@@ -39,19 +39,19 @@ def station_profile(*pairs: tuple[int, float], **more: Any) -> Payload:
     return made
 
 
-def put(bench: Bench, content: Payload, connector: int = 1) -> str:
+def put(bench: ConformanceBench, content: Payload, connector: int = 1) -> str:
     return bench.status_of("SetChargingProfile", connectorId=connector, csChargingProfiles=content)
 
 
-def accepted(bench: Bench, content: Payload, connector: int = 1) -> None:
+def accepted(bench: ConformanceBench, content: Payload, connector: int = 1) -> None:
     assert put(bench, content, connector) == "Accepted"
 
 
-def offered(bench: Bench, ampere: float, connector: int = 1) -> None:
+def offered(bench: ConformanceBench, ampere: float, connector: int = 1) -> None:
     bench.physical(lambda point: point["offered_a"] == ampere, connector=connector)
 
 
-def composite(bench: Bench, connector: int = 1, duration: int = HOUR_S, **more: Any) -> Payload:
+def composite(bench: ConformanceBench, connector: int = 1, duration: int = HOUR_S, **more: Any) -> Payload:
     return bench.call("GetCompositeSchedule", connectorId=connector, duration=duration, **more)
 
 
@@ -64,12 +64,12 @@ def limits(answer: Payload) -> list[tuple[int, float]]:
 
 @section("S 5.16", "S 3.13.1")
 @pytest.mark.parametrize("connector", [0, 1, 2])
-def test_a_default_profile_is_taken_for_the_station_or_a_connector(bench: Bench, connector: int) -> None:
+def test_a_default_profile_is_taken_for_the_station_or_a_connector(bench: ConformanceBench, connector: int) -> None:
     accepted(bench, profile(), connector)
 
 
 @section("S 5.16", "S 3.13.1")
-def test_the_profile_of_the_whole_station_belongs_to_connector_zero(bench: Bench) -> None:
+def test_the_profile_of_the_whole_station_belongs_to_connector_zero(bench: ConformanceBench) -> None:
     accepted(bench, station_profile((0, 20.0)), 0)
 
     assert put(bench, station_profile((0, 20.0)), 1) == "Rejected"
@@ -77,12 +77,12 @@ def test_the_profile_of_the_whole_station_belongs_to_connector_zero(bench: Bench
 
 @section("S 5.16.3", "S 3.13.1")
 @pytest.mark.parametrize("connector", [0, 1])
-def test_a_transaction_profile_needs_a_running_transaction(bench: Bench, connector: int) -> None:
+def test_a_transaction_profile_needs_a_running_transaction(bench: ConformanceBench, connector: int) -> None:
     assert put(bench, profile(purpose="TxProfile"), connector) == "Rejected"
 
 
 @section("S 5.16.3")
-def test_a_transaction_profile_must_name_the_transaction_that_runs_if_it_names_one(bench: Bench) -> None:
+def test_a_transaction_profile_must_name_the_transaction_that_runs_if_it_names_one(bench: ConformanceBench) -> None:
     transaction = bench.charge()
 
     assert put(bench, profile(purpose="TxProfile", transactionId=transaction + 999)) == "Rejected"
@@ -94,7 +94,7 @@ def test_a_transaction_profile_must_name_the_transaction_that_runs_if_it_names_o
 
 @section("S 5.16", "E 3.65")
 @pytest.mark.parametrize("connector", [-1, 3, 99])
-def test_a_connector_that_is_none_is_refused(bench: Bench, connector: int) -> None:
+def test_a_connector_that_is_none_is_refused(bench: ConformanceBench, connector: int) -> None:
     payload = {"connectorId": connector, "csChargingProfiles": profile()}
 
     assert bench.refusal("SetChargingProfile", **payload) == "PropertyConstraintViolation"
@@ -132,7 +132,7 @@ def test_a_connector_that_is_none_is_refused(bench: Bench, connector: int) -> No
         "valid until before valid from",
     ],
 )
-def test_a_profile_against_the_rules_is_not_taken(bench: Bench, bad: Payload) -> None:
+def test_a_profile_against_the_rules_is_not_taken(bench: ConformanceBench, bad: Payload) -> None:
     assert put(bench, profile(**bad)) == "Rejected"
 
     assert bench.status_of("ClearChargingProfile") == "Unknown"
@@ -150,14 +150,14 @@ def test_a_profile_against_the_rules_is_not_taken(bench: Bench, bad: Payload) ->
         ({"chargingSchedule": schedule((0, 10.05))}, "PropertyConstraintViolation"),
     ],
 )
-def test_a_profile_against_the_schema_is_refused(bench: Bench, bad: Payload, code: str) -> None:
+def test_a_profile_against_the_schema_is_refused(bench: ConformanceBench, bad: Payload, code: str) -> None:
     payload = {"connectorId": 1, "csChargingProfiles": profile(**bad)}
 
     assert bench.refusal("SetChargingProfile", **payload) == code
 
 
 @section("S 9.4 MaxChargingProfilesInstalled")
-def test_no_more_profiles_are_taken_than_may_be_installed(bench: Bench) -> None:
+def test_no_more_profiles_are_taken_than_may_be_installed(bench: ConformanceBench) -> None:
     places = [(connector, level) for connector in (0, 1, 2) for level in range(8)]
     answers = [put(bench, profile(number=n, level=level), connector) for n, (connector, level) in enumerate(places, 10)]
 
@@ -165,7 +165,7 @@ def test_no_more_profiles_are_taken_than_may_be_installed(bench: Bench) -> None:
 
 
 @section("S 5.16.2")
-def test_a_profile_with_a_known_number_replaces_the_old_one(bench: Bench) -> None:
+def test_a_profile_with_a_known_number_replaces_the_old_one(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 16.0)))
     offered(bench, 16)
@@ -178,7 +178,7 @@ def test_a_profile_with_a_known_number_replaces_the_old_one(bench: Bench) -> Non
 
 
 @section("S 5.16.2")
-def test_a_profile_of_the_same_purpose_and_level_replaces_the_old_one(bench: Bench) -> None:
+def test_a_profile_of_the_same_purpose_and_level_replaces_the_old_one(bench: ConformanceBench) -> None:
     accepted(bench, profile((0, 16.0), number=1))
     accepted(bench, profile((0, 12.0), number=2))
 
@@ -190,7 +190,7 @@ def test_a_profile_of_the_same_purpose_and_level_replaces_the_old_one(bench: Ben
 
 
 @section("S 3.13.2")
-def test_a_default_profile_limits_a_running_transaction_at_once(bench: Bench) -> None:
+def test_a_default_profile_limits_a_running_transaction_at_once(bench: ConformanceBench) -> None:
     bench.charge()
     offered(bench, 32)
 
@@ -200,7 +200,7 @@ def test_a_default_profile_limits_a_running_transaction_at_once(bench: Bench) ->
 
 
 @section("S 3.13.2")
-def test_a_default_profile_limits_a_later_transaction(bench: Bench) -> None:
+def test_a_default_profile_limits_a_later_transaction(bench: ConformanceBench) -> None:
     accepted(bench, profile((0, 11.0)), 0)
 
     bench.charge(2)
@@ -209,7 +209,7 @@ def test_a_default_profile_limits_a_later_transaction(bench: Bench) -> None:
 
 
 @section("S 3.13.1", "S 5.16")
-def test_the_default_of_a_connector_goes_before_that_of_connector_zero(bench: Bench) -> None:
+def test_the_default_of_a_connector_goes_before_that_of_connector_zero(bench: ConformanceBench) -> None:
     accepted(bench, profile((0, 10.0), number=1), 0)
     accepted(bench, profile((0, 14.0), number=2), 1)
 
@@ -221,7 +221,7 @@ def test_the_default_of_a_connector_goes_before_that_of_connector_zero(bench: Be
 
 
 @section("S 3.13.2")
-def test_the_higher_stack_level_prevails(bench: Bench) -> None:
+def test_the_higher_stack_level_prevails(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 10.0), number=1, level=1))
     accepted(bench, profile((0, 20.0), number=2, level=3))
@@ -233,7 +233,7 @@ def test_the_higher_stack_level_prevails(bench: Bench) -> None:
 
 
 @section("S 3.13.2")
-def test_a_transaction_profile_overrules_the_default_even_upwards(bench: Bench) -> None:
+def test_a_transaction_profile_overrules_the_default_even_upwards(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 10.0), number=1))
     offered(bench, 10)
@@ -244,7 +244,7 @@ def test_a_transaction_profile_overrules_the_default_even_upwards(bench: Bench) 
 
 
 @section("S 3.13.2")
-def test_the_limit_of_the_station_caps_every_other_profile(bench: Bench) -> None:
+def test_the_limit_of_the_station_caps_every_other_profile(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 20.0), number=1))
 
@@ -254,7 +254,7 @@ def test_the_limit_of_the_station_caps_every_other_profile(bench: Bench) -> None
 
 
 @section("S 3.13.1")
-def test_the_limit_of_the_station_is_shared_by_its_connectors(bench: Bench) -> None:
+def test_the_limit_of_the_station_is_shared_by_its_connectors(bench: ConformanceBench) -> None:
     bench.charge(1, CARD)
     bench.charge(2, OTHER_CARD)
 
@@ -265,7 +265,7 @@ def test_the_limit_of_the_station_is_shared_by_its_connectors(bench: Bench) -> N
 
 
 @section("S 3.13.4", "S 5.16")
-def test_a_transaction_profile_ends_with_its_transaction(bench: Bench) -> None:
+def test_a_transaction_profile_ends_with_its_transaction(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 8.0), purpose="TxProfile"))
     offered(bench, 8)
@@ -280,7 +280,7 @@ def test_a_transaction_profile_ends_with_its_transaction(bench: Bench) -> None:
 
 
 @section("S 3.13.2", "S 7.8")
-def test_the_periods_of_a_relative_profile_count_from_the_start_of_the_transaction(bench: Bench) -> None:
+def test_the_periods_of_a_relative_profile_count_from_the_start_of_the_transaction(bench: ConformanceBench) -> None:
     accepted(bench, profile((0, 10.0), (3, 15.0)))
 
     bench.charge()
@@ -290,7 +290,7 @@ def test_the_periods_of_a_relative_profile_count_from_the_start_of_the_transacti
 
 
 @section("S 7.8")
-def test_an_absolute_profile_counts_from_its_start(bench: Bench) -> None:
+def test_an_absolute_profile_counts_from_its_start(bench: ConformanceBench) -> None:
     bench.charge()
     content = profile(
         chargingProfileKind="Absolute",
@@ -304,7 +304,7 @@ def test_an_absolute_profile_counts_from_its_start(bench: Bench) -> None:
 
 @section("S 7.8", "S 7.14")
 @pytest.mark.parametrize(("kind", "length"), [("Daily", timedelta(days=1)), ("Weekly", timedelta(days=7))])
-def test_a_recurring_profile_comes_again(bench: Bench, kind: str, length: timedelta) -> None:
+def test_a_recurring_profile_comes_again(bench: ConformanceBench, kind: str, length: timedelta) -> None:
     bench.charge()
     first = datetime.now(UTC) - 3 * length - timedelta(minutes=5)
     content = profile(
@@ -319,7 +319,7 @@ def test_a_recurring_profile_comes_again(bench: Bench, kind: str, length: timede
 
 
 @section("S 3.13.2", "S 7.13")
-def test_a_schedule_that_is_over_leaves_the_word_to_the_next_level(bench: Bench) -> None:
+def test_a_schedule_that_is_over_leaves_the_word_to_the_next_level(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 10.0), number=1, level=0))
     over = schedule((0, 20.0), startSchedule=moment(-HOUR_S), duration=60)
@@ -331,7 +331,7 @@ def test_a_schedule_that_is_over_leaves_the_word_to_the_next_level(bench: Bench)
 
 @section("S 3.13.2", "S 7.8")
 @pytest.mark.parametrize("bounds", [{"validFrom": moment(HOUR_S)}, {"validTo": moment(-60)}])
-def test_a_profile_outside_its_validity_has_nothing_to_say(bench: Bench, bounds: Payload) -> None:
+def test_a_profile_outside_its_validity_has_nothing_to_say(bench: ConformanceBench, bounds: Payload) -> None:
     bench.charge()
     accepted(bench, profile((0, 12.0), number=1, level=0))
     offered(bench, 12)
@@ -347,7 +347,7 @@ def test_a_profile_outside_its_validity_has_nothing_to_say(bench: Bench, bounds:
     ("watt", "phases", "ampere"), [(11_040.0, None, 16), (11_040.0, 3, 16), (6_900.0, 1, 10), (22_080.0, 3, 32)]
 )
 def test_watts_are_a_total_over_all_phases_the_car_may_use(
-    bench: Bench, watt: float, phases: int | None, ampere: float
+    bench: ConformanceBench, watt: float, phases: int | None, ampere: float
 ) -> None:
     bench.charge()
     period: Payload = {"startPeriod": 0, "limit": watt}
@@ -361,7 +361,7 @@ def test_watts_are_a_total_over_all_phases_the_car_may_use(
 
 @section("S 3.13.2", "E 3.34")
 @pytest.mark.parametrize("limit", [0.0, 3.0, 5.9])
-def test_below_six_ampere_the_transaction_pauses_and_goes_on(bench: Bench, limit: float) -> None:
+def test_below_six_ampere_the_transaction_pauses_and_goes_on(bench: ConformanceBench, limit: float) -> None:
     bench.charge()
     accepted(bench, profile((0, limit)))
     bench.wait_status("SuspendedEVSE")
@@ -376,7 +376,7 @@ def test_below_six_ampere_the_transaction_pauses_and_goes_on(bench: Bench, limit
 
 
 @section("S 3.13")
-def test_the_car_draws_what_it_is_offered(bench: Bench) -> None:
+def test_the_car_draws_what_it_is_offered(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 10.0)))
 
@@ -384,7 +384,7 @@ def test_the_car_draws_what_it_is_offered(bench: Bench) -> None:
 
 
 @section("S 3.13.6")
-def test_a_profile_holds_while_the_backend_is_away(bench: Bench) -> None:
+def test_a_profile_holds_while_the_backend_is_away(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 10.0), (4, 7.0), purpose="TxProfile"))
     with bench.backend.outage():
@@ -393,7 +393,7 @@ def test_a_profile_holds_while_the_backend_is_away(bench: Bench) -> None:
 
 
 @section("E 3.37")
-def test_profiles_and_their_effect_survive_the_death_of_all_processes(bench: Bench) -> None:
+def test_profiles_and_their_effect_survive_the_death_of_all_processes(bench: ConformanceBench) -> None:
     bench.charge()
     accepted(bench, profile((0, 10.0), number=1), 0)
     accepted(bench, profile((0, 8.0), number=2, purpose="TxProfile"))
@@ -428,7 +428,7 @@ def test_profiles_and_their_effect_survive_the_death_of_all_processes(bench: Ben
         ({"connectorId": 2, "stackLevel": 2}, set()),
     ],
 )
-def test_only_what_all_filters_fit_is_cleared(bench: Bench, wanted: Payload, gone: set[int]) -> None:
+def test_only_what_all_filters_fit_is_cleared(bench: ConformanceBench, wanted: Payload, gone: set[int]) -> None:
     accepted(bench, profile(number=1, level=0), 1)
     accepted(bench, profile(number=2, level=2), 1)
     accepted(bench, profile(number=3, level=0), 2)
@@ -444,7 +444,7 @@ def test_only_what_all_filters_fit_is_cleared(bench: Bench, wanted: Payload, gon
 
 
 @section("S 5.7")
-def test_without_profiles_the_composite_schedule_is_the_local_limit(bench: Bench) -> None:
+def test_without_profiles_the_composite_schedule_is_the_local_limit(bench: ConformanceBench) -> None:
     answer = composite(bench)
 
     assert answer["status"] == "Accepted"
@@ -454,7 +454,7 @@ def test_without_profiles_the_composite_schedule_is_the_local_limit(bench: Bench
 
 
 @section("S 5.7", "E 3.57")
-def test_a_composite_schedule_begins_now(bench: Bench) -> None:
+def test_a_composite_schedule_begins_now(bench: ConformanceBench) -> None:
     answer = composite(bench)
 
     assert abs((at(answer["scheduleStart"]) - datetime.now(UTC)).total_seconds()) < 2
@@ -462,7 +462,7 @@ def test_a_composite_schedule_begins_now(bench: Bench) -> None:
 
 
 @section("S 5.7")
-def test_periods_that_begin_inside_the_window_are_in_it(bench: Bench) -> None:
+def test_periods_that_begin_inside_the_window_are_in_it(bench: ConformanceBench) -> None:
     start = moment(-100)
     accepted(
         bench,
@@ -480,14 +480,14 @@ def test_periods_that_begin_inside_the_window_are_in_it(bench: Bench) -> None:
 
 
 @section("S 5.7")
-def test_the_window_of_duration_zero_answers_the_limit_of_now(bench: Bench) -> None:
+def test_the_window_of_duration_zero_answers_the_limit_of_now(bench: ConformanceBench) -> None:
     accepted(bench, profile((0, 12.0)))
 
     assert limits(composite(bench, duration=0)) == [(0, 12.0)]
 
 
 @section("S 5.7")
-def test_the_composite_schedule_comes_in_the_unit_asked_for(bench: Bench) -> None:
+def test_the_composite_schedule_comes_in_the_unit_asked_for(bench: ConformanceBench) -> None:
     accepted(bench, profile((0, 16.0)))
 
     watts = composite(bench, chargingRateUnit="W")
@@ -498,7 +498,7 @@ def test_the_composite_schedule_comes_in_the_unit_asked_for(bench: Bench) -> Non
 
 
 @section("S 5.7")
-def test_connector_zero_is_the_sum_of_the_connectors_within_the_limit_of_the_station(bench: Bench) -> None:
+def test_connector_zero_is_the_sum_of_the_connectors_within_the_limit_of_the_station(bench: ConformanceBench) -> None:
     accepted(bench, profile((0, 10.0), number=1), 0)
     accepted(bench, station_profile((0, 32.0), number=2), 0)
     assert limits(composite(bench, 0)) == [(0, 20.0)]
@@ -509,7 +509,7 @@ def test_connector_zero_is_the_sum_of_the_connectors_within_the_limit_of_the_sta
 
 
 @section("S 5.7", "S 3.13.2")
-def test_the_composite_schedule_stacks_as_the_limit_does(bench: Bench) -> None:
+def test_the_composite_schedule_stacks_as_the_limit_does(bench: ConformanceBench) -> None:
     now = moment(-1)
     low = schedule((0, 10.0))
     high = schedule((0, 20.0), startSchedule=now, duration=600)
@@ -523,7 +523,7 @@ def test_the_composite_schedule_stacks_as_the_limit_does(bench: Bench) -> None:
 
 
 @section("S 5.7")
-def test_equal_neighbours_are_one_period(bench: Bench) -> None:
+def test_equal_neighbours_are_one_period(bench: ConformanceBench) -> None:
     accepted(bench, profile((0, 10.0), (300, 10.0), (600, 12.0)))
     bench.charge()
 
@@ -532,5 +532,7 @@ def test_equal_neighbours_are_one_period(bench: Bench) -> None:
 
 @section("S 5.7")
 @pytest.mark.parametrize("connector", [-1, 3])
-def test_the_composite_schedule_of_a_connector_that_is_none_is_rejected(bench: Bench, connector: int) -> None:
+def test_the_composite_schedule_of_a_connector_that_is_none_is_rejected(
+    bench: ConformanceBench, connector: int
+) -> None:
     assert composite(bench, connector) == {"status": "Rejected"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.conformance.bench import CARD, Bench, never, section
+from tests.process.conformance.bench import CARD, ConformanceBench, never, section
 
 # The faults of the manual and what the backend is told: fault, connector, errorCode, vendorErrorCode, status.
 CATALOGUE = [
@@ -30,7 +30,7 @@ SPECIFICATION = Path("/work/shared/spec/errors.csv")
 
 
 @section("S 4.9 A2", "S 4.9 B3", "S 4.9 C6", "S 4.9 F1")
-def test_a_plain_session_goes_through_preparing_charging_finishing_available(bench: Bench) -> None:
+def test_a_plain_session_goes_through_preparing_charging_finishing_available(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     bench.call("RemoteStopTransaction", transactionId=transaction)
     bench.wait_status("Finishing")
@@ -41,7 +41,7 @@ def test_a_plain_session_goes_through_preparing_charging_finishing_available(ben
 
 
 @section("S 4.9 A2", "S 4.9 B1")
-def test_a_car_that_leaves_again_was_only_preparing(bench: Bench) -> None:
+def test_a_car_that_leaves_again_was_only_preparing(bench: ConformanceBench) -> None:
     bench.plug()
     bench.unplug()
     bench.wait_status("Available")
@@ -50,7 +50,7 @@ def test_a_car_that_leaves_again_was_only_preparing(bench: Bench) -> None:
 
 
 @section("S 4.9 C4", "S 4.9 D3")
-def test_a_pausing_car_is_suspended_ev(bench: Bench) -> None:
+def test_a_pausing_car_is_suspended_ev(bench: ConformanceBench) -> None:
     bench.charge()
     bench.sim("/connectors/1/vehicle", ready=False)
     bench.wait_status("SuspendedEV")
@@ -63,7 +63,7 @@ def test_a_pausing_car_is_suspended_ev(bench: Bench) -> None:
 
 
 @section("S 4.9 D6", "S 4.9 F1")
-def test_a_pausing_car_can_be_unplugged(bench: Bench) -> None:
+def test_a_pausing_car_can_be_unplugged(bench: ConformanceBench) -> None:
     bench.charge()
     bench.sim("/connectors/1/vehicle", ready=False)
     bench.wait_status("SuspendedEV")
@@ -74,7 +74,7 @@ def test_a_pausing_car_can_be_unplugged(bench: Bench) -> None:
     bench.wait_status("Available")
 
 
-def limit(bench: Bench, ampere: float) -> None:
+def limit(bench: ConformanceBench, ampere: float) -> None:
     schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": ampere}]}
     content = {
         "chargingProfileId": 5,
@@ -87,7 +87,7 @@ def limit(bench: Bench, ampere: float) -> None:
 
 
 @section("S 4.9 C5", "S 4.9 E3")
-def test_a_limit_of_zero_is_suspended_evse_and_ends_nothing(bench: Bench) -> None:
+def test_a_limit_of_zero_is_suspended_evse_and_ends_nothing(bench: ConformanceBench) -> None:
     bench.charge()
     limit(bench, 0)
     bench.wait_status("SuspendedEVSE")
@@ -101,7 +101,7 @@ def test_a_limit_of_zero_is_suspended_evse_and_ends_nothing(bench: Bench) -> Non
 
 
 @section("S 4.9 E4", "S 4.9 D5", "S 4.9")
-def test_suspended_evse_goes_before_suspended_ev(bench: Bench) -> None:
+def test_suspended_evse_goes_before_suspended_ev(bench: ConformanceBench) -> None:
     bench.charge()
     bench.sim("/connectors/1/vehicle", ready=False)
     bench.wait_status("SuspendedEV")
@@ -115,7 +115,7 @@ def test_suspended_evse_goes_before_suspended_ev(bench: Bench) -> None:
 
 
 @section("S 4.9 E6")
-def test_a_car_suspended_by_the_station_can_be_unplugged(bench: Bench) -> None:
+def test_a_car_suspended_by_the_station_can_be_unplugged(bench: ConformanceBench) -> None:
     bench.charge()
     limit(bench, 0)
     bench.wait_status("SuspendedEVSE")
@@ -126,7 +126,7 @@ def test_a_car_suspended_by_the_station_can_be_unplugged(bench: Bench) -> None:
 
 
 @section("S 4.9 B4")
-def test_a_car_that_wants_nothing_at_the_start_becomes_suspended_ev(bench: Bench) -> None:
+def test_a_car_that_wants_nothing_at_the_start_becomes_suspended_ev(bench: ConformanceBench) -> None:
     bench.plug(ready=False)
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1) == "Accepted"
 
@@ -134,7 +134,7 @@ def test_a_car_that_wants_nothing_at_the_start_becomes_suspended_ev(bench: Bench
 
 
 @section("S 4.9 B5")
-def test_a_transaction_that_starts_under_a_limit_of_zero_is_suspended_evse(bench: Bench) -> None:
+def test_a_transaction_that_starts_under_a_limit_of_zero_is_suspended_evse(bench: ConformanceBench) -> None:
     schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 0.0}]}
     content = {
         "chargingProfileId": 6,
@@ -154,7 +154,7 @@ def test_a_transaction_that_starts_under_a_limit_of_zero_is_suspended_evse(bench
 
 
 @section("S 4.9 F2")
-def test_a_connector_that_is_finishing_prepares_for_the_next_transaction(bench: Bench) -> None:
+def test_a_connector_that_is_finishing_prepares_for_the_next_transaction(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     bench.call("RemoteStopTransaction", transactionId=transaction)
     bench.wait_status("Finishing")
@@ -166,7 +166,7 @@ def test_a_connector_that_is_finishing_prepares_for_the_next_transaction(bench: 
 
 
 @section("S 4.9 A8", "S 4.9 H1", "S 4.9 A9", "S 4.9 I1")
-def test_available_can_become_unavailable_and_faulted_and_back(bench: Bench) -> None:
+def test_available_can_become_unavailable_and_faulted_and_back(bench: ConformanceBench) -> None:
     bench.call("ChangeAvailability", connectorId=1, type="Inoperative")
     bench.wait_status("Unavailable")
     bench.call("ChangeAvailability", connectorId=1, type="Operative")
@@ -180,7 +180,7 @@ def test_available_can_become_unavailable_and_faulted_and_back(bench: Bench) -> 
 
 
 @section("S 4.9 H9", "S 4.9 I8")
-def test_a_fault_of_an_unavailable_connector_leads_back_to_unavailable(bench: Bench) -> None:
+def test_a_fault_of_an_unavailable_connector_leads_back_to_unavailable(bench: ConformanceBench) -> None:
     bench.call("ChangeAvailability", connectorId=1, type="Inoperative")
     bench.wait_status("Unavailable")
     bench.sim("/connectors/1/fault", code="GroundFailure", active=True)
@@ -193,7 +193,7 @@ def test_a_fault_of_an_unavailable_connector_leads_back_to_unavailable(bench: Be
 
 
 @section("S 4.9 H2")
-def test_a_car_at_an_unavailable_connector_is_preparing_once_it_is_operative(bench: Bench) -> None:
+def test_a_car_at_an_unavailable_connector_is_preparing_once_it_is_operative(bench: ConformanceBench) -> None:
     bench.call("ChangeAvailability", connectorId=1, type="Inoperative")
     bench.wait_status("Unavailable")
     bench.sim("/connectors/1/plug")
@@ -206,7 +206,7 @@ def test_a_car_at_an_unavailable_connector_is_preparing_once_it_is_operative(ben
 
 
 @section("S 4.9 C9", "S 4.9 I3")
-def test_a_fault_withdraws_the_energy_and_its_end_gives_it_back(bench: Bench) -> None:
+def test_a_fault_withdraws_the_energy_and_its_end_gives_it_back(bench: ConformanceBench) -> None:
     bench.charge()
     bench.sim("/connectors/1/fault", code="OverCurrentFailure", active=True)
     bench.wait_status("Faulted")
@@ -220,7 +220,7 @@ def test_a_fault_withdraws_the_energy_and_its_end_gives_it_back(bench: Bench) ->
 
 
 @section("S 4.9 B9", "S 4.9 I2")
-def test_a_fault_while_preparing_leads_back_to_preparing(bench: Bench) -> None:
+def test_a_fault_while_preparing_leads_back_to_preparing(bench: ConformanceBench) -> None:
     bench.plug()
     bench.sim("/connectors/1/fault", code="OverCurrentFailure", active=True)
     bench.wait_status("Faulted")
@@ -232,7 +232,7 @@ def test_a_fault_while_preparing_leads_back_to_preparing(bench: Bench) -> None:
 
 
 @section("S 4.9", "S 7.6")
-def test_an_error_at_the_vehicle_is_a_warning_and_never_faulted(bench: Bench) -> None:
+def test_an_error_at_the_vehicle_is_a_warning_and_never_faulted(bench: ConformanceBench) -> None:
     bench.plug()
     mark = bench.mark()
 
@@ -245,7 +245,7 @@ def test_an_error_at_the_vehicle_is_a_warning_and_never_faulted(bench: Bench) ->
 @section("S 7.6", "S 6.51")
 @pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row[0])
 def test_a_fault_is_told_with_its_codes_and_its_end_as_well(
-    bench: Bench, row: tuple[str, int, str, str | None, str]
+    bench: ConformanceBench, row: tuple[str, int, str, str | None, str]
 ) -> None:
     fault, connector, code, vendor_code, status = row
     path = "/fault" if connector == 0 else f"/connectors/{connector}/fault"
@@ -279,7 +279,7 @@ def test_the_catalogue_above_is_that_of_the_specification() -> None:
 
 
 @section("S 4.9", "S 9.1 MinimumStatusDuration")
-def test_states_shorter_than_the_minimum_duration_are_skipped_and_the_last_one_is_told(bench: Bench) -> None:
+def test_states_shorter_than_the_minimum_duration_are_skipped_and_the_last_one_is_told(bench: ConformanceBench) -> None:
     bench.configure(MinimumStatusDuration=2)
     bench.sim("/connectors/1/plug")
     bench.physical(lambda point: point["plugged"])
@@ -294,7 +294,7 @@ def test_states_shorter_than_the_minimum_duration_are_skipped_and_the_last_one_i
 
 
 @section("S 4.9", "S 3.7")
-def test_after_an_outage_only_the_present_state_is_told_not_the_history(bench: Bench) -> None:
+def test_after_an_outage_only_the_present_state_is_told_not_the_history(bench: ConformanceBench) -> None:
     with bench.backend.outage():
         bench.sim("/connectors/1/plug")
         bench.physical(lambda point: point["plugged"])
@@ -315,7 +315,7 @@ def test_after_an_outage_only_the_present_state_is_told_not_the_history(bench: B
 
 
 @section("S 4.9")
-def test_after_an_outage_without_changes_no_status_is_told(bench: Bench) -> None:
+def test_after_an_outage_without_changes_no_status_is_told(bench: ConformanceBench) -> None:
     connects = bench.backend.connects
     with bench.backend.outage():
         pass
@@ -327,7 +327,7 @@ def test_after_an_outage_without_changes_no_status_is_told(bench: Bench) -> None
 
 
 @section("S 4.9", "E 3.80")
-def test_unplugging_at_the_car_is_told_as_finishing_with_its_reason(bench: Bench) -> None:
+def test_unplugging_at_the_car_is_told_as_finishing_with_its_reason(bench: ConformanceBench) -> None:
     bench.charge()
     bench.unplug()
 
@@ -338,7 +338,7 @@ def test_unplugging_at_the_car_is_told_as_finishing_with_its_reason(bench: Bench
 
 
 @section("S 7.7")
-def test_connector_zero_is_only_available_unavailable_or_faulted(bench: Bench) -> None:
+def test_connector_zero_is_only_available_unavailable_or_faulted(bench: ConformanceBench) -> None:
     bench.charge()
     bench.unplug()
     bench.wait_for("StopTransaction")
@@ -349,7 +349,7 @@ def test_connector_zero_is_only_available_unavailable_or_faulted(bench: Bench) -
 
 
 @section("S 4.9", "E 3.55")
-def test_a_steady_state_is_told_once(bench: Bench) -> None:
+def test_a_steady_state_is_told_once(bench: ConformanceBench) -> None:
     bench.charge()
     mark = bench.mark()
 

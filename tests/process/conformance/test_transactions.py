@@ -5,11 +5,11 @@ import time
 import pytest
 
 from tests.backend import CallError, Delay, Garbage, Silence
-from tests.process.conformance.bench import CARD, OTHER_CARD, Bench, at, moment, never, section
+from tests.process.conformance.bench import CARD, OTHER_CARD, ConformanceBench, at, moment, never, section
 
 
 @section("S 4.8", "S 6.45")
-def test_start_transaction_tells_connector_card_register_and_moment(bench: Bench) -> None:
+def test_start_transaction_tells_connector_card_register_and_moment(bench: ConformanceBench) -> None:
     bench.plug(2)
     register = bench.station.connector(2)["energy_wh"]
     before = at(moment())
@@ -25,7 +25,7 @@ def test_start_transaction_tells_connector_card_register_and_moment(bench: Bench
 
 
 @section("S 4.8", "S 4.10")
-def test_the_energy_of_a_transaction_is_that_of_the_meter(bench: Bench) -> None:
+def test_the_energy_of_a_transaction_is_that_of_the_meter(bench: ConformanceBench) -> None:
     bench.sim("/speed", factor=60)
     bench.charge()
     time.sleep(1)
@@ -39,7 +39,7 @@ def test_the_energy_of_a_transaction_is_that_of_the_meter(bench: Bench) -> None:
 
 
 @section("S 4.8")
-def test_car_first_then_card(bench: Bench) -> None:
+def test_car_first_then_card(bench: ConformanceBench) -> None:
     bench.plug()
     bench.wait_status("Preparing")
 
@@ -50,7 +50,7 @@ def test_car_first_then_card(bench: Bench) -> None:
 
 
 @section("S 4.8")
-def test_card_first_then_car(bench: Bench) -> None:
+def test_card_first_then_car(bench: ConformanceBench) -> None:
     bench.swipe()
     bench.wait_status("Preparing")
     assert not bench.received("StartTransaction")
@@ -62,7 +62,7 @@ def test_card_first_then_car(bench: Bench) -> None:
 
 
 @section("S 4.8", "S 9.1 ConnectionTimeOut")
-def test_a_card_without_a_car_lapses_after_connection_time_out(bench: Bench) -> None:
+def test_a_card_without_a_car_lapses_after_connection_time_out(bench: ConformanceBench) -> None:
     bench.configure(ConnectionTimeOut=1)
 
     bench.swipe()
@@ -74,7 +74,9 @@ def test_a_card_without_a_car_lapses_after_connection_time_out(bench: Bench) -> 
 
 
 @section("S 4.9 B6", "S 9.1 ConnectionTimeOut")
-def test_a_car_without_a_card_lapses_after_connection_time_out_and_has_to_be_plugged_in_anew(bench: Bench) -> None:
+def test_a_car_without_a_card_lapses_after_connection_time_out_and_has_to_be_plugged_in_anew(
+    bench: ConformanceBench,
+) -> None:
     bench.configure(ConnectionTimeOut=1)
     bench.plug()
 
@@ -87,7 +89,7 @@ def test_a_car_without_a_card_lapses_after_connection_time_out_and_has_to_be_plu
 
 
 @section("S 7.36")
-def test_reason_ev_disconnected(bench: Bench) -> None:
+def test_reason_ev_disconnected(bench: ConformanceBench) -> None:
     transaction = bench.charge()
 
     bench.unplug()
@@ -98,7 +100,7 @@ def test_reason_ev_disconnected(bench: Bench) -> None:
 
 
 @section("S 7.36", "S 5.12")
-def test_reason_remote(bench: Bench) -> None:
+def test_reason_remote(bench: ConformanceBench) -> None:
     transaction = bench.charge()
 
     assert bench.status_of("RemoteStopTransaction", transactionId=transaction) == "Accepted"
@@ -109,7 +111,7 @@ def test_reason_remote(bench: Bench) -> None:
 
 
 @section("S 7.36")
-def test_reason_local_by_the_stop_button(bench: Bench) -> None:
+def test_reason_local_by_the_stop_button(bench: ConformanceBench) -> None:
     transaction = bench.charge()
 
     bench.sim("/connectors/1/button")
@@ -119,7 +121,7 @@ def test_reason_local_by_the_stop_button(bench: Bench) -> None:
 
 
 @section("S 7.36", "S 5.18")
-def test_reason_unlock_command(bench: Bench) -> None:
+def test_reason_unlock_command(bench: ConformanceBench) -> None:
     transaction = bench.charge()
 
     assert bench.status_of("UnlockConnector", connectorId=1) == "Unlocked"
@@ -129,7 +131,7 @@ def test_reason_unlock_command(bench: Bench) -> None:
 
 
 @section("S 4.8")
-def test_two_connectors_have_two_transactions_at_a_time(bench: Bench) -> None:
+def test_two_connectors_have_two_transactions_at_a_time(bench: ConformanceBench) -> None:
     first = bench.charge(1, CARD)
     second = bench.charge(2, OTHER_CARD)
 
@@ -142,7 +144,7 @@ def test_two_connectors_have_two_transactions_at_a_time(bench: Bench) -> None:
 
 
 @section("S 4.8")
-def test_a_second_transaction_can_follow_without_unplugging(bench: Bench) -> None:
+def test_a_second_transaction_can_follow_without_unplugging(bench: ConformanceBench) -> None:
     first = bench.charge()
     bench.call("RemoteStopTransaction", transactionId=first)
     bench.wait_for("StopTransaction", transactionId=first)
@@ -155,7 +157,7 @@ def test_a_second_transaction_can_follow_without_unplugging(bench: Bench) -> Non
 
 @section("E 3.54")
 @pytest.mark.parametrize("number", [0, -1, -2_147_483_648, 2_147_483_647])
-def test_every_whole_number_is_a_transaction_id(bench: Bench, number: int) -> None:
+def test_every_whole_number_is_a_transaction_id(bench: ConformanceBench, number: int) -> None:
     bench.backend.script_next("StartTransaction", {"transactionId": number, "idTagInfo": {"status": "Accepted"}})
     bench.charge()
 
@@ -165,7 +167,9 @@ def test_every_whole_number_is_a_transaction_id(bench: Bench, number: int) -> No
 
 
 @section("S 3.7", "E 3.18")
-def test_a_transaction_whose_start_is_not_answered_yet_stops_with_the_number_that_comes_later(bench: Bench) -> None:
+def test_a_transaction_whose_start_is_not_answered_yet_stops_with_the_number_that_comes_later(
+    bench: ConformanceBench,
+) -> None:
     answer = {"transactionId": 78_001, "idTagInfo": {"status": "Accepted"}}
     bench.backend.script_next("StartTransaction", Delay(seconds=1.5, answer=answer))
     bench.plug()
@@ -181,7 +185,7 @@ def test_a_transaction_whose_start_is_not_answered_yet_stops_with_the_number_tha
 
 
 @section("S 3.7")
-def test_charging_begins_without_waiting_for_start_transaction_conf(bench: Bench) -> None:
+def test_charging_begins_without_waiting_for_start_transaction_conf(bench: ConformanceBench) -> None:
     bench.backend.script_next("StartTransaction", Delay(seconds=3))
     bench.plug()
     bench.swipe()
@@ -192,7 +196,7 @@ def test_charging_begins_without_waiting_for_start_transaction_conf(bench: Bench
 
 
 @section("S 3.7", "JE 3.3")
-def test_stop_transaction_is_repeated_until_it_is_taken(bench: Bench) -> None:
+def test_stop_transaction_is_repeated_until_it_is_taken(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     bench.backend.script_next("StopTransaction", CallError(code="InternalError"), CallError(code="GenericError"))
 
@@ -203,7 +207,7 @@ def test_stop_transaction_is_repeated_until_it_is_taken(bench: Bench) -> None:
 
 
 @section("S 3.7", "S 9.1 TransactionMessageAttempts", "S 9.1 TransactionMessageRetryInterval")
-def test_the_waiting_time_grows_with_the_attempts(bench: Bench) -> None:
+def test_the_waiting_time_grows_with_the_attempts(bench: ConformanceBench) -> None:
     bench.charge()
     bench.backend.script_next("StopTransaction", CallError(), CallError())
 
@@ -216,7 +220,7 @@ def test_the_waiting_time_grows_with_the_attempts(bench: Bench) -> None:
 
 
 @section("S 3.7")
-def test_a_refused_message_keeps_its_successors_waiting(bench: Bench) -> None:
+def test_a_refused_message_keeps_its_successors_waiting(bench: ConformanceBench) -> None:
     first = bench.charge(1)
     bench.backend.script_next("StopTransaction", CallError())
     bench.unplug(1)
@@ -230,7 +234,7 @@ def test_a_refused_message_keeps_its_successors_waiting(bench: Bench) -> None:
 
 
 @section("S 5.20")
-def test_what_stop_transaction_conf_says_about_the_card_does_not_matter_to_the_stop(bench: Bench) -> None:
+def test_what_stop_transaction_conf_says_about_the_card_does_not_matter_to_the_stop(bench: ConformanceBench) -> None:
     bench.plug()
     bench.swipe()
     bench.wait_status("Charging")
@@ -244,7 +248,7 @@ def test_what_stop_transaction_conf_says_about_the_card_does_not_matter_to_the_s
 
 
 @section("S 3.7")
-def test_a_stop_transaction_conf_without_content_is_enough(bench: Bench) -> None:
+def test_a_stop_transaction_conf_without_content_is_enough(bench: ConformanceBench) -> None:
     bench.charge()
     bench.backend.script_next("StopTransaction", {})
     bench.unplug()
@@ -254,7 +258,9 @@ def test_a_stop_transaction_conf_without_content_is_enough(bench: Bench) -> None
 
 
 @section("S 3.7")
-def test_a_broken_answer_to_start_transaction_leads_to_a_repetition_not_to_a_stuck_connector(bench: Bench) -> None:
+def test_a_broken_answer_to_start_transaction_leads_to_a_repetition_not_to_a_stuck_connector(
+    bench: ConformanceBench,
+) -> None:
     bench.backend.script_next("StartTransaction", Garbage(text='[3,"{id}",{"idTagInfo":{}}]'))
     bench.plug()
     bench.swipe()
@@ -267,7 +273,7 @@ def test_a_broken_answer_to_start_transaction_leads_to_a_repetition_not_to_a_stu
 
 
 @section("S 3.7.1")
-def test_a_status_may_overtake_a_waiting_transaction_message(bench: Bench) -> None:
+def test_a_status_may_overtake_a_waiting_transaction_message(bench: ConformanceBench) -> None:
     bench.charge()
     bench.backend.answers["StopTransaction"] = CallError()
     bench.unplug()
@@ -278,7 +284,7 @@ def test_a_status_may_overtake_a_waiting_transaction_message(bench: Bench) -> No
 
 
 @section("S 4.8", "E 3.16")
-def test_transaction_data_has_begin_and_end_of_every_measurand(bench: Bench) -> None:
+def test_transaction_data_has_begin_and_end_of_every_measurand(bench: ConformanceBench) -> None:
     bench.configure(StopTxnSampledData="Energy.Active.Import.Register,Current.Import")
     bench.charge()
     bench.unplug()
@@ -294,7 +300,7 @@ def test_transaction_data_has_begin_and_end_of_every_measurand(bench: Bench) -> 
 
 
 @section("S 9.1 StopTxnSampledData")
-def test_without_measurands_there_is_no_transaction_data(bench: Bench) -> None:
+def test_without_measurands_there_is_no_transaction_data(bench: ConformanceBench) -> None:
     bench.configure(StopTxnSampledData="", StopTxnAlignedData="")
     bench.charge()
     bench.unplug()
@@ -303,7 +309,7 @@ def test_without_measurands_there_is_no_transaction_data(bench: Bench) -> None:
 
 
 @section("S 3.7")
-def test_a_lost_answer_to_stop_transaction_leads_to_the_same_message_again(bench: Bench) -> None:
+def test_a_lost_answer_to_stop_transaction_leads_to_the_same_message_again(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     bench.backend.script_next("StopTransaction", Silence(booked=True))
     bench.unplug()

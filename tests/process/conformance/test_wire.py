@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.backend import Backend, BackendCallError, CallError, Delay, Frame, Garbage, Silence, Twice
-from tests.process.conformance.bench import CARD, KEY, Bench, Payload, never, section
+from tests.process.conformance.bench import CARD, KEY, ConformanceBench, Payload, never, section
 
 
-def answer_to(bench: Bench, text: str, message_id: str) -> Frame:
+def answer_to(bench: ConformanceBench, text: str, message_id: str) -> Frame:
     """Send a text as it is and give the frame the station answers with."""
     mark = bench.mark()
     bench.backend.send_raw(text)
@@ -25,11 +25,11 @@ def answer_to(bench: Bench, text: str, message_id: str) -> Frame:
     return bench.backend.wait_until(answered, timeout=3)
 
 
-def still_well(bench: Bench) -> None:
+def still_well(bench: ConformanceBench) -> None:
     assert bench.value("NumberOfConnectors") == "2"
 
 
-def silent_after(bench: Bench, text: str | bytes) -> None:
+def silent_after(bench: ConformanceBench, text: str | bytes) -> None:
     mark = bench.mark()
     bench.backend.send_raw(text)
     still_well(bench)
@@ -38,7 +38,7 @@ def silent_after(bench: Bench, text: str | bytes) -> None:
 
 
 @section("J 3.1.1", "J 3.3")
-def test_the_station_asks_for_the_subprotocol_and_appends_its_identity_to_the_path(bench: Bench) -> None:
+def test_the_station_asks_for_the_subprotocol_and_appends_its_identity_to_the_path(bench: ConformanceBench) -> None:
     connection = bench.backend.wait_connected()
 
     assert connection.headers["sec-websocket-protocol"] == "ocpp1.6"
@@ -47,7 +47,7 @@ def test_the_station_asks_for_the_subprotocol_and_appends_its_identity_to_the_pa
 
 
 @section("J 6.2.2", "W A00.FR.203")
-def test_basic_authentication_carries_identity_and_key(bench: Bench) -> None:
+def test_basic_authentication_carries_identity_and_key(bench: ConformanceBench) -> None:
     import base64
 
     connection = bench.backend.wait_connected()
@@ -58,7 +58,7 @@ def test_basic_authentication_carries_identity_and_key(bench: Bench) -> None:
 
 
 @section("J 4.1.4", "J 4.2.1")
-def test_message_ids_of_the_station_are_unique_and_at_most_36_characters(bench: Bench) -> None:
+def test_message_ids_of_the_station_are_unique_and_at_most_36_characters(bench: ConformanceBench) -> None:
     bench.configure(HeartbeatInterval=1)
     bench.charge()
     bench.wait_for("Heartbeat")
@@ -74,7 +74,7 @@ def test_message_ids_of_the_station_are_unique_and_at_most_36_characters(bench: 
 @pytest.mark.parametrize(
     "action", ["FlyToTheMoon", "Authorize", "BootNotification", "StatusNotification", "getConfiguration", ""]
 )
-def test_an_action_no_station_knows_is_not_implemented(bench: Bench, action: str) -> None:
+def test_an_action_no_station_knows_is_not_implemented(bench: ConformanceBench, action: str) -> None:
     assert bench.refusal(action) == "NotImplemented"
 
 
@@ -111,13 +111,13 @@ def test_an_action_no_station_knows_is_not_implemented(bench: Bench, action: str
     ],
 )
 def test_a_payload_against_the_schema_is_refused_with_the_code_that_names_the_mistake(
-    bench: Bench, action: str, payload: Payload, code: str
+    bench: ConformanceBench, action: str, payload: Payload, code: str
 ) -> None:
     assert bench.refusal(action, **payload) == code
 
 
 @contextmanager
-def switched_off(bench: Bench, profile: str) -> Iterator[None]:
+def switched_off(bench: ConformanceBench, profile: str) -> Iterator[None]:
     """Take a feature profile away, as a provisioning would."""
     everything = str(bench.value("SupportedFeatureProfiles"))
     others = ",".join(one for one in everything.split(",") if one != profile)
@@ -155,7 +155,7 @@ RESERVATION = {"connectorId": 1, "idTag": "A", "reservationId": 1, "expiryDate":
     ],
 )
 def test_a_call_of_a_profile_that_is_off_is_answered_in_the_words_of_the_response(
-    bench: Bench, profile: str, action: str, payload: Payload, reply: Payload
+    bench: ConformanceBench, profile: str, action: str, payload: Payload, reply: Payload
 ) -> None:
     with switched_off(bench, profile):
         assert bench.call(action, **payload) == reply
@@ -175,21 +175,21 @@ def test_a_call_of_a_profile_that_is_off_is_answered_in_the_words_of_the_respons
     ],
 )
 def test_a_call_of_a_profile_that_is_off_and_has_no_word_for_it_is_refused_with_not_supported(
-    bench: Bench, profile: str, action: str, payload: Payload
+    bench: ConformanceBench, profile: str, action: str, payload: Payload
 ) -> None:
     with switched_off(bench, profile):
         assert bench.refusal(action, **payload) == "NotSupported"
 
 
 @section("JE 3.2")
-def test_an_unknown_field_beside_the_known_ones_does_no_harm(bench: Bench) -> None:
+def test_an_unknown_field_beside_the_known_ones_does_no_harm(bench: ConformanceBench) -> None:
     answer = bench.call("GetConfiguration", key=["NumberOfConnectors"], colour="blue")
 
     assert answer["configurationKey"][0]["value"] == "2"
 
 
 @section("J 4.2.1")
-def test_a_payload_of_null_counts_as_one_without_fields(bench: Bench) -> None:
+def test_a_payload_of_null_counts_as_one_without_fields(bench: ConformanceBench) -> None:
     mark = bench.mark()
     bench.backend.send_raw('[2,"null-payload","GetLocalListVersion",null]')
 
@@ -210,7 +210,7 @@ def test_a_payload_of_null_counts_as_one_without_fields(bench: Bench) -> None:
     "text",
     ['[2,"{id}","Heartbeat"]', '[2,"{id}"]', '[2,"{id}","Reset",{},{}]', '[2,"{id}","Reset",[]]', '[2,"{id}",5,{}]'],
 )
-def test_a_call_of_the_wrong_shape_is_a_formation_violation(bench: Bench, text: str) -> None:
+def test_a_call_of_the_wrong_shape_is_a_formation_violation(bench: ConformanceBench, text: str) -> None:
     message_id = str(uuid.uuid4())
 
     refusal = answer_to(bench, text.replace("{id}", message_id), message_id)
@@ -219,7 +219,7 @@ def test_a_call_of_the_wrong_shape_is_a_formation_violation(bench: Bench, text: 
 
 
 @section("J 4.2.3")
-def test_broken_json_with_a_readable_id_is_a_formation_violation(bench: Bench) -> None:
+def test_broken_json_with_a_readable_id_is_a_formation_violation(bench: ConformanceBench) -> None:
     refusal = answer_to(bench, '[2,"broken-1","Reset",{"type":', "broken-1")
 
     assert (refusal.kind, refusal.code) == ("error", "FormationViolation")
@@ -248,20 +248,20 @@ def test_broken_json_with_a_readable_id_is_a_formation_violation(bench: Bench) -
         "[" * 3000,
     ],
 )
-def test_what_is_no_call_is_passed_over_in_silence(bench: Bench, text: str | bytes) -> None:
+def test_what_is_no_call_is_passed_over_in_silence(bench: ConformanceBench, text: str | bytes) -> None:
     silent_after(bench, text)
 
 
 @section("J 4.1.4")
 @pytest.mark.parametrize("message_id", [5, None, "", "x" * 500])
-def test_a_call_without_a_usable_id_does_no_harm(bench: Bench, message_id: Any) -> None:
+def test_a_call_without_a_usable_id_does_no_harm(bench: ConformanceBench, message_id: Any) -> None:
     bench.backend.send_raw(json.dumps([2, message_id, "ClearCache", {}]))
 
     still_well(bench)
 
 
 @section("J 4.1.4", "JE 3.1")
-def test_the_same_call_twice_has_one_effect_and_the_same_answer(bench: Bench) -> None:
+def test_the_same_call_twice_has_one_effect_and_the_same_answer(bench: ConformanceBench) -> None:
     bench.plug()
     mark = bench.mark()
     payload = {"idTag": CARD, "connectorId": 1}
@@ -275,7 +275,7 @@ def test_the_same_call_twice_has_one_effect_and_the_same_answer(bench: Bench) ->
 
 
 @section("J 4.1.1")
-def test_calls_of_the_backend_are_answered_while_an_own_call_is_under_way(bench: Bench) -> None:
+def test_calls_of_the_backend_are_answered_while_an_own_call_is_under_way(bench: ConformanceBench) -> None:
     bench.backend.script_next("Heartbeat", Delay(seconds=2))
     assert bench.status_of("TriggerMessage", requestedMessage="Heartbeat") == "Accepted"
     bench.wait_for("Heartbeat")
@@ -287,7 +287,7 @@ def test_calls_of_the_backend_are_answered_while_an_own_call_is_under_way(bench:
 
 
 @section("J 4.1.1")
-def test_the_station_has_at_most_one_call_under_way(bench: Bench) -> None:
+def test_the_station_has_at_most_one_call_under_way(bench: ConformanceBench) -> None:
     bench.backend.answers["StatusNotification"] = Delay(seconds=0.3)
     bench.backend.script_next("Heartbeat", Delay(seconds=0.5))
     assert bench.status_of("TriggerMessage", requestedMessage="Heartbeat") == "Accepted"
@@ -299,7 +299,7 @@ def test_the_station_has_at_most_one_call_under_way(bench: Bench) -> None:
 
 
 @section("J 4.1.1")
-def test_fifty_calls_at_once_are_all_answered(bench: Bench) -> None:
+def test_fifty_calls_at_once_are_all_answered(bench: ConformanceBench) -> None:
     ids = [bench.backend.post("GetConfiguration", {"key": ["NumberOfConnectors"]}) for _ in range(50)]
 
     answers = [bench.backend.answer(one) for one in ids]
@@ -308,7 +308,7 @@ def test_fifty_calls_at_once_are_all_answered(bench: Bench) -> None:
 
 
 @section("J 4.2.2")
-def test_an_answer_given_twice_is_taken_once(bench: Bench) -> None:
+def test_an_answer_given_twice_is_taken_once(bench: ConformanceBench) -> None:
     bench.backend.script_next("Heartbeat", Twice())
 
     bench.settle()
@@ -320,7 +320,7 @@ def test_an_answer_given_twice_is_taken_once(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "text", ['[3,"{id}"]', '[3,"{id}",{"currentTime":5}]', '[3,"{id}",[]]', '[4,"{id}"]', '[3,"{id}",{}]']
 )
-def test_a_malformed_answer_ends_the_waiting_and_nothing_else(bench: Bench, text: str) -> None:
+def test_a_malformed_answer_ends_the_waiting_and_nothing_else(bench: ConformanceBench, text: str) -> None:
     bench.backend.script_next("Heartbeat", Garbage(text=text))
     assert bench.status_of("TriggerMessage", requestedMessage="Heartbeat") == "Accepted"
     bench.wait_for("Heartbeat")
@@ -330,7 +330,7 @@ def test_a_malformed_answer_ends_the_waiting_and_nothing_else(bench: Bench, text
 
 @section("J 4.2.3")
 @pytest.mark.parametrize("code", ["InternalError", "OccurrenceConstraintViolation", "FormatViolation", "Whatever"])
-def test_a_callerror_of_any_spelling_ends_the_waiting(bench: Bench, code: str) -> None:
+def test_a_callerror_of_any_spelling_ends_the_waiting(bench: ConformanceBench, code: str) -> None:
     bench.backend.script_next("Heartbeat", CallError(code=code))
     assert bench.status_of("TriggerMessage", requestedMessage="Heartbeat") == "Accepted"
     bench.wait_for("Heartbeat")
@@ -339,7 +339,7 @@ def test_a_callerror_of_any_spelling_ends_the_waiting(bench: Bench, code: str) -
 
 
 @section("J 4.1.1", "JE 3.3")
-def test_a_missing_answer_does_not_keep_the_station_from_answering(bench: Bench) -> None:
+def test_a_missing_answer_does_not_keep_the_station_from_answering(bench: ConformanceBench) -> None:
     bench.backend.script_next("Heartbeat", Silence())
     assert bench.status_of("TriggerMessage", requestedMessage="Heartbeat") == "Accepted"
     bench.wait_for("Heartbeat")
@@ -351,14 +351,14 @@ def test_a_missing_answer_does_not_keep_the_station_from_answering(bench: Bench)
 
 
 @section("J 4")
-def test_a_frame_of_one_megabyte_is_answered(bench: Bench) -> None:
+def test_a_frame_of_one_megabyte_is_answered(bench: ConformanceBench) -> None:
     big = "x" * 1_000_000
 
     assert bench.status_of("DataTransfer", vendorId="nobody", data=big) == "UnknownVendorId"
 
 
 @section("J 3.3")
-def test_a_backend_without_the_subprotocol_is_left_and_tried_again(bench: Bench) -> None:
+def test_a_backend_without_the_subprotocol_is_left_and_tried_again(bench: ConformanceBench) -> None:
     mark, connects = bench.mark(), bench.backend.connects
     bench.backend.backend.subprotocols = ["ocpp2.0.1"]
     bench.backend.drop()
@@ -373,7 +373,7 @@ def test_a_backend_without_the_subprotocol_is_left_and_tried_again(bench: Bench)
 
 @section("JE 3.4")
 @pytest.mark.parametrize("status", [404, 401, 500, 503])
-def test_a_refused_handshake_is_tried_again(bench: Bench, status: int) -> None:
+def test_a_refused_handshake_is_tried_again(bench: ConformanceBench, status: int) -> None:
     connects = bench.backend.connects
     bench.backend.backend.refuse_with = status
     refused = len(bench.backend.backend.refused_handshakes)
@@ -387,7 +387,7 @@ def test_a_refused_handshake_is_tried_again(bench: Bench, status: int) -> None:
 
 @section("J 5.3")
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 1012])
-def test_a_backend_that_closes_at_once_is_tried_again(bench: Bench, code: int) -> None:
+def test_a_backend_that_closes_at_once_is_tried_again(bench: ConformanceBench, code: int) -> None:
     connects = bench.backend.connects
     bench.backend.backend.close_on_connect = code
     bench.backend.drop()
@@ -400,7 +400,7 @@ def test_a_backend_that_closes_at_once_is_tried_again(bench: Bench, code: int) -
 
 
 @section("J 5.4")
-def test_the_station_answers_pings_of_the_backend(bench: Bench) -> None:
+def test_the_station_answers_pings_of_the_backend(bench: ConformanceBench) -> None:
     import asyncio
 
     socket = bench.backend.wait_connected().link.socket
@@ -413,7 +413,7 @@ def test_the_station_answers_pings_of_the_backend(bench: Bench) -> None:
 
 
 @section("J 5.4", "S 9.1")
-def test_the_station_pings_the_backend_in_the_interval_asked_for(bench: Bench) -> None:
+def test_the_station_pings_the_backend_in_the_interval_asked_for(bench: ConformanceBench) -> None:
     bench.configure(WebSocketPingInterval=1)
     connects = bench.backend.connects
     bench.backend.drop()
@@ -425,7 +425,7 @@ def test_the_station_pings_the_backend_in_the_interval_asked_for(bench: Bench) -
 
 
 @section("J 4.1.4")
-def test_a_retry_after_a_lost_answer_keeps_the_message_id(bench: Bench) -> None:
+def test_a_retry_after_a_lost_answer_keeps_the_message_id(bench: ConformanceBench) -> None:
     bench.backend.script_next("StartTransaction", Silence(booked=True))
     bench.plug()
     assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1) == "Accepted"
@@ -440,7 +440,7 @@ def test_a_retry_after_a_lost_answer_keeps_the_message_id(bench: Bench) -> None:
 
 
 @section("JE 3.1", "S 3.7")
-def test_a_transaction_message_refused_for_a_while_is_sent_again_under_a_new_id(bench: Bench) -> None:
+def test_a_transaction_message_refused_for_a_while_is_sent_again_under_a_new_id(bench: ConformanceBench) -> None:
     bench.backend.script_next("StartTransaction", CallError(), CallError())
 
     bench.charge()
@@ -452,7 +452,7 @@ def test_a_transaction_message_refused_for_a_while_is_sent_again_under_a_new_id(
 
 
 @section("J 4.2.3")
-def test_a_refusal_explains_itself_within_255_characters(bench: Bench) -> None:
+def test_a_refusal_explains_itself_within_255_characters(bench: ConformanceBench) -> None:
     with pytest.raises(BackendCallError):
         bench.call("ChangeConfiguration", key="A" * 400, value="B" * 4000)
 

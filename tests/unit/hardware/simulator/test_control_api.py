@@ -16,7 +16,7 @@ from hardware.simulator.http_server import (
 from hardware.simulator.world import World
 
 
-class Bench:
+class ApiBench:
     def __init__(self) -> None:
         self.now_s = 100.0
         self.world = World.build(connectors=2, now_s=self.now_s)
@@ -35,11 +35,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> ApiBench:
+    return ApiBench()
 
 
-def test_the_basic_state_has_no_cable_and_no_fault_and_the_link_is_up(bench: Bench) -> None:
+def test_the_basic_state_has_no_cable_and_no_fault_and_the_link_is_up(bench: ApiBench) -> None:
     state = bench.api.answer("GET", "/state", {}).body
 
     assert set(state) >= {"connectors", "lamp", "reader", "modem", "network", "speed", "clock"}
@@ -52,7 +52,7 @@ def test_the_basic_state_has_no_cable_and_no_fault_and_the_link_is_up(bench: Ben
     assert bench.kept == 1
 
 
-def test_a_plugged_car_shows_at_once_in_the_answer(bench: Bench) -> None:
+def test_a_plugged_car_shows_at_once_in_the_answer(bench: ApiBench) -> None:
     status, state = bench.post("/connectors/2/plug", max_current_a=16, phases=1, ready=False, battery_wh=5000)
 
     assert status == HTTPStatus.OK
@@ -62,7 +62,7 @@ def test_a_plugged_car_shows_at_once_in_the_answer(bench: Bench) -> None:
     assert expected.items() <= point["vehicle"].items()
 
 
-def test_unplugging_without_a_cable_and_repeated_values_are_no_errors(bench: Bench) -> None:
+def test_unplugging_without_a_cable_and_repeated_values_are_no_errors(bench: ApiBench) -> None:
     calls: list[tuple[str, dict[str, Any]]] = [
         ("/connectors/1/unplug", {}),
         ("/connectors/1/unplug", {"side": "station"}),
@@ -78,7 +78,7 @@ def test_unplugging_without_a_cable_and_repeated_values_are_no_errors(bench: Ben
     assert [bench.post(path, **fields)[0] for path, fields in calls] == [HTTPStatus.OK] * len(calls)
 
 
-def test_a_locked_plug_is_refused_with_a_reason_and_comes_out_by_force(bench: Bench) -> None:
+def test_a_locked_plug_is_refused_with_a_reason_and_comes_out_by_force(bench: ApiBench) -> None:
     bench.post("/connectors/1/plug")
     bench.world.points[1].board.lock_coil = True
     bench.world.points[1].settle()
@@ -101,7 +101,7 @@ def test_a_locked_plug_is_refused_with_a_reason_and_comes_out_by_force(bench: Be
         ("/reader/swipe", {"uid": "A", "connector": 3}),
     ],
 )
-def test_refused_actions_are_409_with_a_reason(bench: Bench, path: str, fields: dict[str, Any]) -> None:
+def test_refused_actions_are_409_with_a_reason(bench: ApiBench, path: str, fields: dict[str, Any]) -> None:
     status, body = bench.post(path, **fields)
 
     assert status == HTTPStatus.CONFLICT
@@ -132,7 +132,7 @@ def test_refused_actions_are_409_with_a_reason(bench: Bench, path: str, fields: 
         ("/network", {"backend": 1}),
     ],
 )
-def test_bad_bodies_are_400_and_change_nothing(bench: Bench, path: str, fields: dict[str, Any]) -> None:
+def test_bad_bodies_are_400_and_change_nothing(bench: ApiBench, path: str, fields: dict[str, Any]) -> None:
     before = bench.api.answer("GET", "/state", {}).body
 
     status, body = bench.post(path, **fields)
@@ -144,21 +144,21 @@ def test_bad_bodies_are_400_and_change_nothing(bench: Bench, path: str, fields: 
 @pytest.mark.parametrize(
     "path", ["/", "/states", "/connectors/1", "/connectors/3/plug", "/connectors/x/plug", "/connectors/1/fly"]
 )
-def test_unknown_paths_are_404(bench: Bench, path: str) -> None:
+def test_unknown_paths_are_404(bench: ApiBench, path: str) -> None:
     assert bench.post(path)[0] == HTTPStatus.NOT_FOUND
 
 
-def test_the_wrong_method_is_405_and_names_the_right_one(bench: Bench) -> None:
+def test_the_wrong_method_is_405_and_names_the_right_one(bench: ApiBench) -> None:
     assert bench.api.answer("POST", "/state", {}).allow == "GET"
     answer = bench.api.answer("GET", "/connectors/1/plug", {})
     assert (answer.status, answer.allow) == (HTTPStatus.METHOD_NOT_ALLOWED, "POST")
 
 
-def test_a_body_that_is_no_object_is_400(bench: Bench) -> None:
+def test_a_body_that_is_no_object_is_400(bench: ApiBench) -> None:
     assert bench.api.answer("POST", "/reset", []).status == HTTPStatus.BAD_REQUEST
 
 
-def test_line_faults_and_injected_silence_show_as_the_mode_of_the_line(bench: Bench) -> None:
+def test_line_faults_and_injected_silence_show_as_the_mode_of_the_line(bench: ApiBench) -> None:
     _, state = bench.post("/connectors/1/line", mode="garbage", device="meter")
     assert state["connectors"][0]["line"] == {"controller": "ok", "meter": "garbage"}
 
@@ -167,7 +167,7 @@ def test_line_faults_and_injected_silence_show_as_the_mode_of_the_line(bench: Be
     assert state["connectors"][1]["faults"] == ["EVSECommunicationError"]
 
 
-def test_speed_and_swipe_and_modem_show_in_the_state(bench: Bench) -> None:
+def test_speed_and_swipe_and_modem_show_in_the_state(bench: ApiBench) -> None:
     bench.post("/speed", factor=60)
     bench.post("/modem", signal=37)
     _, state = bench.post("/reader/swipe", uid="04A2B3C4", connector=1)

@@ -16,7 +16,7 @@ NOTHING = VehicleChange()
 
 
 @dataclass
-class Bench:
+class WorldBench:
     """A world, its clock and the commands a station would give."""
 
     world: World
@@ -37,19 +37,19 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench(world=World.build(connectors=2, now_s=100.0))
+def bench() -> WorldBench:
+    return WorldBench(world=World.build(connectors=2, now_s=100.0))
 
 
 @pytest.fixture
-def charging(bench: Bench) -> Bench:
+def charging(bench: WorldBench) -> WorldBench:
     bench.world.plug(1, NOTHING, cable_a=None)
     bench.command()
     bench.wait(1.0)
     return bench
 
 
-def test_a_car_charges_at_the_permitted_current_once_released(charging: Bench) -> None:
+def test_a_car_charges_at_the_permitted_current_once_released(charging: WorldBench) -> None:
     point = charging.point
 
     assert (point.pilot, point.contactor_closed, point.lock.locked, point.offered_a) == (Pilot.C, True, True, 16)
@@ -57,14 +57,14 @@ def test_a_car_charges_at_the_permitted_current_once_released(charging: Bench) -
     assert 10_900 < point.load.power_w < 11_100
 
 
-def test_an_unreleased_car_waits_in_b_without_pwm(bench: Bench) -> None:
+def test_an_unreleased_car_waits_in_b_without_pwm(bench: WorldBench) -> None:
     bench.world.plug(1, NOTHING, cable_a=None)
     bench.wait(5.0)
 
     assert (bench.point.pilot, bench.point.offered_a, bench.point.contactor_closed) == (Pilot.B, 0, False)
 
 
-def test_the_contactor_closes_at_once_when_the_car_becomes_ready(bench: Bench) -> None:
+def test_the_contactor_closes_at_once_when_the_car_becomes_ready(bench: WorldBench) -> None:
     bench.world.plug(1, VehicleChange(ready=False), cable_a=None)
     bench.command()
     assert (bench.point.pilot, bench.point.offered_a, bench.point.contactor_closed) == (Pilot.B, 16, False)
@@ -75,14 +75,14 @@ def test_the_contactor_closes_at_once_when_the_car_becomes_ready(bench: Bench) -
 
 
 @pytest.mark.parametrize(("limit_a", "within_s"), [(32, 1.0), (6, 0.3)])
-def test_the_car_follows_a_changed_limit_in_time(charging: Bench, limit_a: int, within_s: float) -> None:
+def test_the_car_follows_a_changed_limit_in_time(charging: WorldBench, limit_a: int, within_s: float) -> None:
     charging.command(limit_a=limit_a)
     charging.wait(within_s)
 
     assert charging.point.load.currents_ma == (limit_a * 1000,) * 3
 
 
-def test_the_car_winds_down_before_the_contactor_opens_when_the_release_ends(charging: Bench) -> None:
+def test_the_car_winds_down_before_the_contactor_opens_when_the_release_ends(charging: WorldBench) -> None:
     charging.command(release=False)
     assert (charging.point.offered_a, charging.point.pilot, charging.point.contactor_closed) == (0, Pilot.C, True)
 
@@ -91,14 +91,14 @@ def test_the_car_winds_down_before_the_contactor_opens_when_the_release_ends(cha
     assert (charging.point.pilot, charging.point.contactor_closed, charging.point.load.power_w) == (Pilot.B, False, 0)
 
 
-def test_a_car_that_pauses_opens_the_circuit_at_once_and_stays_permitted(charging: Bench) -> None:
+def test_a_car_that_pauses_opens_the_circuit_at_once_and_stays_permitted(charging: WorldBench) -> None:
     charging.world.change_vehicle(1, VehicleChange(ready=False))
 
     point = charging.point
     assert (point.pilot, point.contactor_closed, point.load.power_w, point.offered_a) == (Pilot.B, False, 0, 16)
 
 
-def test_energy_is_the_integral_of_power(charging: Bench) -> None:
+def test_energy_is_the_integral_of_power(charging: WorldBench) -> None:
     before_wh, power_w = charging.point.energy.total_wh, charging.point.load.power_w
 
     charging.wait(360)
@@ -106,7 +106,7 @@ def test_energy_is_the_integral_of_power(charging: Bench) -> None:
     assert charging.point.energy.total_wh - before_wh == pytest.approx(power_w / 10, rel=1e-6)
 
 
-def test_speed_multiplies_energy_and_nothing_else(charging: Bench) -> None:
+def test_speed_multiplies_energy_and_nothing_else(charging: WorldBench) -> None:
     charging.world.set_speed(60)
     before_wh, power_w = charging.point.energy.total_wh, charging.point.load.power_w
 
@@ -116,7 +116,7 @@ def test_speed_multiplies_energy_and_nothing_else(charging: Bench) -> None:
     assert charging.point.energy.total_wh - before_wh == pytest.approx(power_w / 10, rel=1e-6)
 
 
-def test_a_full_battery_ends_in_state_b_after_tapering(bench: Bench) -> None:
+def test_a_full_battery_ends_in_state_b_after_tapering(bench: WorldBench) -> None:
     bench.world.plug(1, VehicleChange(battery_wh=1000), cable_a=None)
     bench.world.set_speed(60)
     bench.command(limit_a=32)
@@ -132,7 +132,7 @@ def test_a_full_battery_ends_in_state_b_after_tapering(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("phases", "expected"), [(1, (10, 0, 0)), (2, (10, 10, 0)), (3, (10, 10, 10))])
-def test_a_car_loads_only_its_phases(bench: Bench, phases: int, expected: tuple[int, ...]) -> None:
+def test_a_car_loads_only_its_phases(bench: WorldBench, phases: int, expected: tuple[int, ...]) -> None:
     bench.world.plug(1, VehicleChange(phases=phases, max_current_a=10), cable_a=None)
     bench.command()
     bench.wait(1.0)
@@ -142,28 +142,28 @@ def test_a_car_loads_only_its_phases(bench: Bench, phases: int, expected: tuple[
     assert sags == [current > 0 for current in expected]
 
 
-def test_a_thin_cable_limits_the_offer(bench: Bench) -> None:
+def test_a_thin_cable_limits_the_offer(bench: WorldBench) -> None:
     bench.world.plug(1, NOTHING, cable_a=13)
     bench.command(limit_a=32)
 
     assert bench.point.offered_a == 13
 
 
-def test_a_board_that_nobody_talks_to_goes_on_delivering(charging: Bench) -> None:
+def test_a_board_that_nobody_talks_to_goes_on_delivering(charging: WorldBench) -> None:
     charging.wait(600.0)
 
     assert charging.point.offered_a == 16
     assert charging.point.load.currents_ma[0] == 16_000
 
 
-def test_an_unavailable_board_signals_state_f_and_opens_the_contactor(charging: Bench) -> None:
+def test_an_unavailable_board_signals_state_f_and_opens_the_contactor(charging: WorldBench) -> None:
     charging.point.board.available_coil = False
     charging.point.settle()
 
     assert (charging.point.pilot, charging.point.contactor_closed, charging.point.load.power_w) == (Pilot.F, False, 0)
 
 
-def test_a_restarting_board_gives_no_pilot_and_forgets_its_commands(charging: Bench) -> None:
+def test_a_restarting_board_gives_no_pilot_and_forgets_its_commands(charging: WorldBench) -> None:
     charging.point.board.restart(now_s=charging.now_s)
     charging.point.settle()
     assert (charging.point.pilot, charging.point.contactor_closed) == (Pilot.E, False)
@@ -173,7 +173,7 @@ def test_a_restarting_board_gives_no_pilot_and_forgets_its_commands(charging: Be
     assert (charging.point.pilot, charging.point.offered_a, charging.point.board.limit_a) == (Pilot.B, 0, 6)
 
 
-def test_the_station_end_stays_while_locked_and_follows_when_the_bolt_opens(charging: Bench) -> None:
+def test_the_station_end_stays_while_locked_and_follows_when_the_bolt_opens(charging: WorldBench) -> None:
     with pytest.raises(ConnectorIsLockedError):
         charging.world.unplug_station(1, force=False)
     charging.world.unplug_vehicle(1)
@@ -188,13 +188,13 @@ def test_the_station_end_stays_while_locked_and_follows_when_the_bolt_opens(char
     assert not charging.point.lock.locked
 
 
-def test_force_pulls_a_locked_plug(charging: Bench) -> None:
+def test_force_pulls_a_locked_plug(charging: WorldBench) -> None:
     charging.world.unplug_station(1, force=True)
 
     assert (charging.point.plugged, charging.point.vehicle, charging.point.lock.locked) == (False, None, False)
 
 
-def test_a_jammed_bolt_is_reported_and_keeps_the_contactor_open(bench: Bench) -> None:
+def test_a_jammed_bolt_is_reported_and_keeps_the_contactor_open(bench: WorldBench) -> None:
     bench.world.set_lock_failure(1, fails=True)
     bench.world.plug(1, NOTHING, cable_a=None)
     bench.command()
@@ -208,7 +208,7 @@ def test_a_jammed_bolt_is_reported_and_keeps_the_contactor_open(bench: Bench) ->
     assert (bench.point.errors, bench.point.lock.locked, bench.point.contactor_closed) == (frozenset(), True, True)
 
 
-def test_a_bolt_that_jams_while_locked_holds_the_plug(charging: Bench) -> None:
+def test_a_bolt_that_jams_while_locked_holds_the_plug(charging: WorldBench) -> None:
     charging.world.set_lock_failure(1, fails=True)
     charging.command(release=False, lock=False)
     charging.wait(1.0)
@@ -227,7 +227,7 @@ def test_a_bolt_that_jams_while_locked_holds_the_plug(charging: Bench) -> None:
     ],
 )
 def test_faults_of_the_board_show_in_its_error_word_and_end_the_current(
-    charging: Bench, code: FaultCode, error: BoardError
+    charging: WorldBench, code: FaultCode, error: BoardError
 ) -> None:
     charging.world.set_fault(code, active=True, connector=1)
     charging.wait(0.5)
@@ -241,13 +241,13 @@ def test_faults_of_the_board_show_in_its_error_word_and_end_the_current(
     assert charging.point.load.power_w > 0
 
 
-def test_a_tripped_residual_current_device_opens_at_once(charging: Bench) -> None:
+def test_a_tripped_residual_current_device_opens_at_once(charging: WorldBench) -> None:
     charging.world.set_fault("GroundFailure", active=True, connector=1)
 
     assert (charging.point.contactor_closed, charging.point.load.power_w) == (False, 0)
 
 
-def test_a_missing_phase_is_missing_everywhere_and_carries_no_current(charging: Bench) -> None:
+def test_a_missing_phase_is_missing_everywhere_and_carries_no_current(charging: WorldBench) -> None:
     charging.world.set_fault("UnderVoltage", active=True, connector=2)
 
     assert charging.world.points[2].load.voltages_mv[2] == 0
@@ -258,7 +258,7 @@ def test_a_missing_phase_is_missing_everywhere_and_carries_no_current(charging: 
 @pytest.mark.parametrize("code", FaultCode)
 @pytest.mark.parametrize("connector", [None, 2])
 def test_every_fault_of_the_catalogue_has_a_cause_that_comes_and_goes(
-    bench: Bench, code: FaultCode, connector: int | None
+    bench: WorldBench, code: FaultCode, connector: int | None
 ) -> None:
     world = bench.world
 
@@ -287,7 +287,7 @@ def test_every_fault_without_a_device_of_its_own_has_exactly_one_contact_at_its_
     assert [contact.input for contact in contacts(2)] == list(range(len(wired)))
 
 
-def test_a_button_stays_pressed_until_it_was_seen(bench: Bench) -> None:
+def test_a_button_stays_pressed_until_it_was_seen(bench: WorldBench) -> None:
     bench.world.press_button(1)
     bench.wait(1.0)
     assert bench.point.button.is_pressed(now_s=bench.now_s)
@@ -296,12 +296,12 @@ def test_a_button_stays_pressed_until_it_was_seen(bench: Bench) -> None:
     assert not bench.point.button.is_pressed(now_s=bench.now_s)
 
 
-def test_a_car_that_is_not_there_cannot_pause(bench: Bench) -> None:
+def test_a_car_that_is_not_there_cannot_pause(bench: WorldBench) -> None:
     with pytest.raises(NoVehicleError):
         bench.world.change_vehicle(1, VehicleChange(ready=False))
 
 
-def test_plugging_twice_keeps_the_car_and_changes_what_is_given(charging: Bench) -> None:
+def test_plugging_twice_keeps_the_car_and_changes_what_is_given(charging: WorldBench) -> None:
     charging.world.plug(1, VehicleChange(max_current_a=10), cable_a=None)
     charging.wait(0.5)
 
@@ -309,7 +309,7 @@ def test_plugging_twice_keeps_the_car_and_changes_what_is_given(charging: Bench)
     assert charging.point.load.currents_ma == (10_000,) * 3
 
 
-def test_reset_takes_cars_and_faults_away_and_keeps_the_counts(charging: Bench) -> None:
+def test_reset_takes_cars_and_faults_away_and_keeps_the_counts(charging: WorldBench) -> None:
     charging.world.set_fault("OtherError", active=True, connector=1)
     charging.world.set_line(2, LineDevice.METER, LineMode.SILENT)
     charging.world.set_backend_link(up=False)
@@ -326,7 +326,7 @@ def test_reset_takes_cars_and_faults_away_and_keeps_the_counts(charging: Bench) 
 
 
 def test_a_fixed_cable_needs_no_bolt_and_cannot_be_pulled_at_the_station() -> None:
-    bench = Bench(world=World.build(connectors=1, now_s=100.0, socket_lock=False))
+    bench = WorldBench(world=World.build(connectors=1, now_s=100.0, socket_lock=False))
     bench.world.plug(1, NOTHING, cable_a=None)
     bench.command()
     bench.wait(1.0)
@@ -362,7 +362,7 @@ _happenings = st.one_of(
 )
 
 
-def _happen(bench: Bench, name: str, value: object) -> None:
+def _happen(bench: WorldBench, name: str, value: object) -> None:
     world, point = bench.world, bench.point
     match name, value:
         case "wait", float() as seconds:
@@ -395,7 +395,7 @@ def _happen(bench: Bench, name: str, value: object) -> None:
 def test_whatever_happens_the_contactor_is_never_closed_unsafely_and_the_meter_never_runs_backwards(
     happenings: list[tuple[str, object]],
 ) -> None:
-    bench = Bench(world=World.build(connectors=1, now_s=100.0))
+    bench = WorldBench(world=World.build(connectors=1, now_s=100.0))
     point = bench.point
     counted_wh = 0.0
     for name, value in happenings:
@@ -422,7 +422,7 @@ def test_whatever_happens_the_contactor_is_never_closed_unsafely_and_the_meter_n
 @settings(max_examples=40, deadline=None)
 @given(happenings=st.lists(_happenings, max_size=15), limit_a=st.integers(6, 63))
 def test_a_second_after_a_new_limit_no_phase_carries_more(happenings: list[tuple[str, object]], limit_a: int) -> None:
-    bench = Bench(world=World.build(connectors=1, now_s=100.0))
+    bench = WorldBench(world=World.build(connectors=1, now_s=100.0))
     for name, value in happenings:
         _happen(bench, name, value)
 
@@ -435,7 +435,7 @@ def test_a_second_after_a_new_limit_no_phase_carries_more(happenings: list[tuple
 @settings(max_examples=40, deadline=None)
 @given(happenings=st.lists(_happenings, max_size=15))
 def test_three_seconds_after_the_end_of_pwm_nothing_flows(happenings: list[tuple[str, object]]) -> None:
-    bench = Bench(world=World.build(connectors=1, now_s=100.0))
+    bench = WorldBench(world=World.build(connectors=1, now_s=100.0))
     for name, value in happenings:
         _happen(bench, name, value)
 
