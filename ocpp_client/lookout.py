@@ -20,7 +20,7 @@ class Lookout:
     async def run(self) -> None:
         """Find changes of settings, outbox and statuses that somebody else has committed."""
         link = self._link
-        watch, seen = await in_database(configuration.Watch), await in_database(database.version)
+        watch, seen = await in_database(configuration.ConfigurationWatch), await in_database(database.version)
         while True:
             await asyncio.sleep(link.timing.look_s)
             before, seen = seen, await in_database(database.version)

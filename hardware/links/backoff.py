@@ -6,7 +6,7 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 1.0
 
 
-class Backoff:
+class PortBackoff:
     """Allows an attempt at once, then after pauses that double."""
 
     def __init__(self) -> None:

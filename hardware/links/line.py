@@ -5,7 +5,7 @@ import termios
 
 import serial
 
-from hardware.links.backoff import Backoff
+from hardware.links.backoff import PortBackoff
 from station.domain.ports import DeviceNoiseError, DeviceSilentError
 
 
@@ -23,7 +23,7 @@ class SerialLine:
         self._maximum_length = maximum_length
         self._serial: serial.Serial | None = None
         self._lock = asyncio.Lock()
-        self._backoff = Backoff()
+        self._backoff = PortBackoff()
         self._trouble = "the port was closed"
         self._is_open = False
         self._buffer = b""

@@ -10,7 +10,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.framer.rtu import FramerRTU
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
-from hardware.links.backoff import Backoff
+from hardware.links.backoff import PortBackoff
 from station.domain.ports import DeviceError, DeviceNoiseError, DeviceRefusedError, DeviceSilentError
 
 # After an unanswered request the bus stays silent for this long, so that a late answer is not taken for the next one.
@@ -73,7 +73,7 @@ class SerialBus:
         self.settings = settings
         self._client: AsyncModbusSerialClient | None = None
         self._lock = asyncio.Lock()
-        self._backoff = Backoff()
+        self._backoff = PortBackoff()
         self._trouble = ""
         self._users = 0
         self._received = b""

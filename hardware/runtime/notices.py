@@ -38,7 +38,7 @@ class Notices:
         self._sampler = sampler
         self._authorizer = authorizer
         self._start_responses = start_responses
-        self._configuration: configuration.Watch | None = None
+        self._configuration: configuration.ConfigurationWatch | None = None
         self._profiles: object = None
 
     async def take(self, message: MessageToControlLoop) -> None:
@@ -65,7 +65,7 @@ class Notices:
 
     def _has_news(self) -> bool:
         if self._configuration is None:
-            self._configuration = configuration.Watch()
+            self._configuration = configuration.ConfigurationWatch()
         changed = bool(self._configuration.changes())
         profiles = ChargingProfileRow.objects.aggregate(Count("id"), Max("id"), Max("installed_at"))
         changed |= self._profiles is not None and profiles != self._profiles

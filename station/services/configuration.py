@@ -16,17 +16,17 @@ from station.domain.commands import Origin, Status
 from station.domain.configuration import (
     Access,
     Change,
+    ChangePlan,
+    CheckQueries,
     ConfigurationKey,
     ConfigurationRefused,
     Effect,
-    Facts,
     InvalidValue,
-    Plan,
     Problem,
     Registry,
+    RegistryFacts,
     Snapshot,
     Storage,
-    Surroundings,
     UnknownKey,
     changes_between,
     plan_change,
@@ -121,7 +121,7 @@ def snapshot() -> Snapshot:
 
 
 @cache
-def _registry(facts: Facts, features: tuple[str, ...]) -> Registry:
+def _registry(facts: RegistryFacts, features: tuple[str, ...]) -> Registry:
     return Registry(facts, features)
 
 
@@ -131,7 +131,7 @@ def _build() -> Snapshot:
     rows = dict(ConfigurationValue.objects.values_list("key", "value"))
     features = configuration_sources.features_of(rows)
     stored = rows | identity.as_values(identity.load())
-    return Snapshot(_registry(Facts.of(stored), features), stored)
+    return Snapshot(_registry(RegistryFacts.of(stored), features), stored)
 
 
 def get(name: str) -> str:
@@ -211,7 +211,7 @@ def change(items: Mapping[str, str], *, origin: Origin, actor: str, at: datetime
     before: identity.Identity | None = None
     try:
         with transaction.atomic():
-            plan = plan_change(items, origin=origin, present=snapshot(), surroundings=_surroundings())
+            plan = plan_change(items, origin=origin, present=snapshot(), queries=_surroundings())
             _store(plan.database, at)
             _hand_on(plan, at)
             _record(plan, origin, actor, at)
@@ -237,7 +237,7 @@ def _store(values: Mapping[str, str | None], at: datetime) -> None:
             ConfigurationValue.objects.update_or_create(key=name, defaults={"value": value, "changed_at": at})
 
 
-def _hand_on(plan: Plan, at: datetime) -> None:
+def _hand_on(plan: ChangePlan, at: datetime) -> None:
     from station.services import configuration_sources
 
     problems = []
@@ -255,7 +255,7 @@ def _refuse(_value: str, _at: datetime) -> None:
     raise InvalidValue("not_applicable")
 
 
-def _record(plan: Plan, origin: Origin, actor: str, at: datetime) -> None:
+def _record(plan: ChangePlan, origin: Origin, actor: str, at: datetime) -> None:
     if not plan.changes:
         return
     AuditEntry.objects.create(
@@ -277,8 +277,8 @@ def _shown(changed: Change) -> str:
     return MASK if changed.new is None else changed.new
 
 
-def _surroundings() -> Surroundings:
-    return Surroundings(
+def _surroundings() -> CheckQueries:
+    return CheckQueries(
         has_backend_ca=backend_ca.is_installed,
         has_own_certificate=backend_ca.has_own_certificate,
         knows_time_zone=_knows_time_zone,
@@ -316,7 +316,7 @@ def reset_to_factory(*, origin: Origin, actor: str, at: datetime) -> tuple[Chang
     return changes
 
 
-class Watch:
+class ConfigurationWatch:
     """Tells a process what has changed since it last asked, whoever changed it; for loops that apply effects."""
 
     def __init__(self) -> None:

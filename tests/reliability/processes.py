@@ -246,7 +246,7 @@ class Ocpp:
             surroundings=self.surroundings,
             clock=self.host.clock,
             uplink=Uplink(),
-            facts=programs.Facts(self.host),
+            facts=programs.HostFacts(self.host),
         )
         self.messages = messages = asyncio.Queue()
         await OcppConsumer(environment=environment)({"type": "channel"}, messages.get, None)

@@ -4,15 +4,15 @@ from station.domain.commands import Origin
 from station.domain.configuration.backend import authorization_key_bytes, endpoint
 from station.domain.configuration.keys import (
     Access,
+    CheckQueries,
     ConfigurationKey,
     Context,
     Effect,
-    Facts,
+    RegistryFacts,
     Source,
     Storage,
-    Surroundings,
 )
-from station.domain.configuration.plan import Change, Plan, changes_between, plan_change
+from station.domain.configuration.plan import Change, ChangePlan, changes_between, plan_change
 from station.domain.configuration.problems import ConfigurationRefused, InvalidValue, Problem, UnknownKey
 from station.domain.configuration.registry import ROWS, Registry
 from station.domain.configuration.snapshot import Snapshot
@@ -21,20 +21,20 @@ __all__ = [
     "ROWS",
     "Access",
     "Change",
+    "ChangePlan",
+    "CheckQueries",
     "ConfigurationKey",
     "ConfigurationRefused",
     "Context",
     "Effect",
-    "Facts",
     "InvalidValue",
     "Origin",
-    "Plan",
     "Problem",
     "Registry",
+    "RegistryFacts",
     "Snapshot",
     "Source",
     "Storage",
-    "Surroundings",
     "UnknownKey",
     "authorization_key_bytes",
     "changes_between",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from station.domain.commands import Origin
 from station.domain.configuration.backend import resulting_identity
-from station.domain.configuration.keys import Check, Context, Facts
+from station.domain.configuration.keys import Check, Context, RegistryFacts
 from station.domain.configuration.problems import InvalidValue
 from station.domain.configuration.values import MAX_PORT, items_of
 
@@ -15,7 +15,7 @@ _MA_PER_A = 1_000
 _CLIENT_CERTIFICATE_PROFILE = 3
 
 
-def mains_maximum_ma(facts: Facts) -> int:
+def mains_maximum_ma(facts: RegistryFacts) -> int:
     """Return the most that a station of this size and rating may draw from the grid."""
     return min(MAINS_MAXIMUM_MA, facts.connectors * facts.rated_current_a * _MA_PER_A)
 
@@ -85,9 +85,9 @@ def security_profile(value: str, context: Context) -> None:
         raise InvalidValue("security_profile_upwards", present=present)
     if wanted in {1, 2} and not context.proposed["AuthorizationKey"]:
         raise InvalidValue("needs_authorization_key", profile=wanted)
-    if wanted in {2, 3} and not context.surroundings.has_backend_ca():
+    if wanted in {2, 3} and not context.queries.has_backend_ca():
         raise InvalidValue("needs_backend_ca", profile=wanted)
-    if wanted == _CLIENT_CERTIFICATE_PROFILE and not context.surroundings.has_own_certificate():
+    if wanted == _CLIENT_CERTIFICATE_PROFILE and not context.queries.has_own_certificate():
         raise InvalidValue("needs_own_certificate", profile=wanted)
 
 
@@ -105,19 +105,19 @@ def authorization_key(value: str, context: Context) -> None:
 
 def time_zone(value: str, context: Context) -> None:
     """Refuse a name that is not in the time zone database."""
-    if not context.surroundings.knows_time_zone(value):
+    if not context.queries.knows_time_zone(value):
         raise InvalidValue("time_zone")
 
 
 def signature_required(value: str, context: Context) -> None:
     """Refuse to switch the signature check off on real hardware."""
-    if value == "false" and not context.surroundings.may_be_simulated():
+    if value == "false" and not context.queries.may_be_simulated():
         raise InvalidValue("simulated_only")
 
 
 def read_mains_current(values: Mapping[str, str]) -> str:
     """Return the limit in force: a station that lost a charging point also loses that point's share."""
-    maximum = mains_maximum_ma(Facts.of(values))
+    maximum = mains_maximum_ma(RegistryFacts.of(values))
     return str(min(int(values["/power/station/mainsMaxCurrent"]), maximum))
 
 

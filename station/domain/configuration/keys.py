@@ -62,7 +62,7 @@ class Storage(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class RegistryFacts:
     """What of the station decides which keys exist and what their defaults are."""
 
     connectors: int = 2
@@ -79,7 +79,7 @@ def _yes() -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class CheckQueries:
     """What checks must ask outside the configuration; each member is a question."""
 
     has_backend_ca: Callable[[], bool] = _yes
@@ -93,10 +93,10 @@ class Context:
     """What a check may look at: who asks, the values in force now and those that would be in force afterwards."""
 
     origin: Origin
-    facts: Facts
+    facts: RegistryFacts
     present: Mapping[str, str]
     proposed: Mapping[str, str]
-    surroundings: Surroundings = Surroundings()
+    queries: CheckQueries = CheckQueries()
 
 
 Parse: TypeAlias = Callable[[str], str]
@@ -122,7 +122,7 @@ class ConfigurationKey:
     effect: Effect = Effect.NONE
     storage: Storage = Storage.DATABASE
     secret: bool = False
-    default_for: Callable[[Facts], str] | None = None
+    default_for: Callable[[RegistryFacts], str] | None = None
     check: Check | None = None
     read: Callable[[Mapping[str, str]], str] | None = None
     write: Callable[[str], Mapping[str, str]] | None = None
@@ -135,7 +135,7 @@ class ConfigurationKey:
         """Whether its value may be shown to anyone at all."""
         return not self.secret and self.access is not Access.WRITE_ONLY
 
-    def default_with(self, facts: Facts) -> str:
+    def default_with(self, facts: RegistryFacts) -> str:
         """Answer the value that holds on such a station until somebody changes it."""
         return self.default if self.default_for is None else self.default_for(facts)
 

@@ -8,12 +8,12 @@ from station.domain.commands import Origin
 from station.domain.configuration.keys import (
     CONNECTORS_KEY,
     RATED_CURRENT_KEY,
+    CheckQueries,
     ConfigurationKey,
     Context,
     Effect,
-    Facts,
+    RegistryFacts,
     Storage,
-    Surroundings,
 )
 from station.domain.configuration.problems import ConfigurationRefused, InvalidValue, Problem, UnknownKey
 from station.domain.configuration.registry import Registry
@@ -35,7 +35,7 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Plan:
+class ChangePlan:
     """What a permitted change does: values to store per place, values to hand on, and what changes by it.
 
     In `database` None means: back to the default, because only deviations are stored.
@@ -47,16 +47,14 @@ class Plan:
     changes: tuple[Change, ...]
 
 
-def plan_change(items: Mapping[str, str], *, origin: Origin, present: Snapshot, surroundings: Surroundings) -> Plan:
+def plan_change(items: Mapping[str, str], *, origin: Origin, present: Snapshot, queries: CheckQueries) -> ChangePlan:
     """Answer what setting these keys does; raise `ConfigurationRefused` with every reason against it."""
     problems: list[Problem] = []
     registry = Registry(_facts_after(items, present.registry.facts), _features(present))
     wanted = _normal_forms(items, registry, origin, present.items_in("SupportedFeatureProfiles"), problems)
     targets = _targets(wanted, registry, problems)
     proposed = Snapshot(registry, {**present.stored, **targets})
-    context = Context(
-        origin=origin, facts=registry.facts, present=present, proposed=proposed, surroundings=surroundings
-    )
+    context = Context(origin=origin, facts=registry.facts, present=present, proposed=proposed, queries=queries)
     for name in {**wanted, **targets}:
         key = registry.find(name)
         value = targets.get(name, wanted.get(name, ""))
@@ -69,7 +67,7 @@ def plan_change(items: Mapping[str, str], *, origin: Origin, present: Snapshot, 
     if problems:
         raise ConfigurationRefused(tuple(problems))
     handed_on = {name: value for name, value in wanted.items() if registry.find(name).storage is Storage.HANDED_ON}
-    return Plan(
+    return ChangePlan(
         database={
             name: None if _is_default(registry.find(name), value) else value
             for name, value in targets.items()
@@ -108,7 +106,7 @@ def _features(snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(key.name.rpartition("/")[2] for key in snapshot.registry.keys if key.row.endswith("/<feature>"))
 
 
-def _facts_after(items: Mapping[str, str], present: Facts) -> Facts:
+def _facts_after(items: Mapping[str, str], present: RegistryFacts) -> RegistryFacts:
     """What the same change says of the station decides which other keys it may name, and what they take."""
     facts = present
     for name, value in items.items():

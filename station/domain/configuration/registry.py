@@ -8,7 +8,7 @@ from station.domain.configuration.keys import (
     CONNECTOR_PLACEHOLDER,
     FEATURE_PLACEHOLDER,
     ConfigurationKey,
-    Facts,
+    RegistryFacts,
     Storage,
 )
 from station.domain.configuration.problems import UnknownKey
@@ -21,7 +21,7 @@ ROWS: tuple[ConfigurationKey, ...] = tuple(
 )
 
 
-def _spread(row: ConfigurationKey, facts: Facts, features: Iterable[str]) -> Iterable[ConfigurationKey]:
+def _spread(row: ConfigurationKey, facts: RegistryFacts, features: Iterable[str]) -> Iterable[ConfigurationKey]:
     if CONNECTOR_PLACEHOLDER in row.name:
         for connector_id in range(1, facts.connectors + 1):
             name = row.name.replace(CONNECTOR_PLACEHOLDER, str(connector_id))
@@ -36,7 +36,7 @@ def _spread(row: ConfigurationKey, facts: Facts, features: Iterable[str]) -> Ite
 class Registry:
     """The keys of a station with these facts and product features."""
 
-    def __init__(self, facts: Facts, features: Iterable[str] = ()) -> None:
+    def __init__(self, facts: RegistryFacts, features: Iterable[str] = ()) -> None:
         features = tuple(features)
         self.facts = facts
         self.keys = tuple(key for row in ROWS for key in _spread(row, facts, features))

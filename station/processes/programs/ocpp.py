@@ -25,7 +25,7 @@ def main(_plan: Plan, heartbeat: Heartbeat) -> int:
             clock=computer.clock,
             uplink=Uplink(computer),
             file_jobs=jobs,
-            facts=Facts(computer),
+            facts=HostFacts(computer),
         ),
         heartbeat,
     )
@@ -50,7 +50,7 @@ class Uplink:
 
 
 @dataclass(frozen=True)
-class Facts:
+class HostFacts:
     """What BootNotification says beside the identity."""
 
     host: Host

@@ -133,7 +133,7 @@ def test_no_secret_is_listed_logged_or_shown(caplog) -> None:
         assert KEY not in repr(configuration.listing(origin, secrets))
     assert KEY not in caplog.text
     assert KEY not in repr(configuration.snapshot())
-    assert KEY not in repr(configuration.Watch().changes())
+    assert KEY not in repr(configuration.ConfigurationWatch().changes())
     assert KEY not in configuration.get("/identity/factoryPassword")
 
 
@@ -275,7 +275,7 @@ def in_another_connection(items: dict[str, str]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_change_on_another_connection_is_seen_at_the_next_reading() -> None:
-    watch = configuration.Watch()
+    watch = configuration.ConfigurationWatch()
     assert configuration.get("HeartbeatInterval") == "180"
 
     in_another_connection({"HeartbeatInterval": "60"})

@@ -12,14 +12,14 @@ from station.domain.commands import Origin
 from station.domain.configuration import (
     ROWS,
     Access,
+    ChangePlan,
+    CheckQueries,
     ConfigurationRefused,
     Effect,
-    Facts,
-    Plan,
     Registry,
+    RegistryFacts,
     Snapshot,
     Storage,
-    Surroundings,
     UnknownKey,
     plan_change,
 )
@@ -34,7 +34,7 @@ KEY = "0123456789abcdef"
 
 def present(stored: Mapping[str, str] | None = None) -> Snapshot:
     everything = {**STATION, **(stored or {})}
-    return Snapshot(Registry(Facts.of(everything)), everything)
+    return Snapshot(Registry(RegistryFacts.of(everything)), everything)
 
 
 def plan(
@@ -42,9 +42,9 @@ def plan(
     *,
     origin: Origin = Origin.LOCAL,
     stored: Mapping[str, str] | None = None,
-    surroundings: Surroundings | None = None,
-) -> Plan:
-    return plan_change(items, origin=origin, present=present(stored), surroundings=surroundings or Surroundings())
+    queries: CheckQueries | None = None,
+) -> ChangePlan:
+    return plan_change(items, origin=origin, present=present(stored), queries=queries or CheckQueries())
 
 
 def codes(items: Mapping[str, str], **more: object) -> list[tuple[str, str]]:
@@ -88,7 +88,7 @@ def test_every_default_is_a_value_that_its_own_key_accepts() -> None:
             if key.storage is Storage.DATABASE and snapshot.registry.defaults[key.name]
         }
 
-        assert plan_change(settable, origin=Origin.LOCAL, present=snapshot, surroundings=Surroundings()).changes == ()
+        assert plan_change(settable, origin=Origin.LOCAL, present=snapshot, queries=CheckQueries()).changes == ()
 
 
 def test_every_refusal_has_a_sentence_that_its_data_fills() -> None:
@@ -127,7 +127,7 @@ def test_a_station_with_one_charging_point_has_keys_for_one() -> None:
 
 
 def test_product_features_are_keys_of_their_own() -> None:
-    registry = Registry(Facts(), features=("ocpp", "modbus"))
+    registry = Registry(RegistryFacts(), features=("ocpp", "modbus"))
 
     assert registry.find("/Product/Features/modbus").access is Access.READ_ONLY
     assert {key.name for key in registry.keys if key.row == "/Product/Features/<feature>"} == {
@@ -238,7 +238,7 @@ def test_the_same_key_twice_with_two_values_is_refused() -> None:
 def test_all_problems_of_a_change_are_named_together() -> None:
     assert codes(
         {"HeartbeatInterval": "1e3", "StopTxOnReset": "yes", "Nonsense": "1", "TimeZone": "Berlin"},
-        surroundings=Surroundings(knows_time_zone=lambda name: "/" in name),
+        queries=CheckQueries(knows_time_zone=lambda name: "/" in name),
     ) == [
         ("HeartbeatInterval", "integer"),
         ("StopTxOnReset", "boolean"),
@@ -304,13 +304,13 @@ def test_the_backend_raises_the_security_profile_only_upwards_and_with_a_key() -
 
 def test_a_higher_security_profile_needs_its_certificates() -> None:
     stored = {"AuthorizationKey": KEY}
-    without_ca = Surroundings(has_backend_ca=lambda: False)
-    without_own = Surroundings(has_own_certificate=lambda: False)
+    without_ca = CheckQueries(has_backend_ca=lambda: False)
+    without_own = CheckQueries(has_own_certificate=lambda: False)
 
-    assert codes({"SecurityProfile": "2"}, origin=Origin.BACKEND, stored=stored, surroundings=without_ca) == [
+    assert codes({"SecurityProfile": "2"}, origin=Origin.BACKEND, stored=stored, queries=without_ca) == [
         ("SecurityProfile", "needs_backend_ca")
     ]
-    assert codes({"SecurityProfile": "3"}, origin=Origin.BACKEND, stored=stored, surroundings=without_own) == [
+    assert codes({"SecurityProfile": "3"}, origin=Origin.BACKEND, stored=stored, queries=without_own) == [
         ("SecurityProfile", "needs_own_certificate")
     ]
 
@@ -353,9 +353,9 @@ def test_modbus_ports_of_all_charging_points_must_exist() -> None:
 
 
 def test_the_signature_check_stays_on_with_real_hardware() -> None:
-    real = Surroundings(may_be_simulated=lambda: False)
+    real = CheckQueries(may_be_simulated=lambda: False)
 
-    assert codes({"/update/requireSignature": "false"}, surroundings=real) == [
+    assert codes({"/update/requireSignature": "false"}, queries=real) == [
         ("/update/requireSignature", "simulated_only")
     ]
 
@@ -425,6 +425,6 @@ def test_setting_what_a_key_reads_as_changes_nothing(name: str, value: str) -> N
     if key.storage in {Storage.HANDED_ON, Storage.LIVE} or name == "/ocpp/chargeBoxIdentity":
         return
 
-    again = plan_change({name: first[name]}, origin=Origin.LOCAL, present=first, surroundings=Surroundings())
+    again = plan_change({name: first[name]}, origin=Origin.LOCAL, present=first, queries=CheckQueries())
 
     assert again.changes == ()
