@@ -211,7 +211,7 @@ def change(items: Mapping[str, str], *, origin: Origin, actor: str, at: datetime
     before: identity.Identity | None = None
     try:
         with transaction.atomic():
-            plan = plan_change(items, origin=origin, present=snapshot(), queries=_surroundings())
+            plan = plan_change(items, origin=origin, present=snapshot(), queries=_queries())
             _store(plan.database, at)
             _hand_on(plan, at)
             _record(plan, origin, actor, at)
@@ -277,7 +277,7 @@ def _shown(changed: Change) -> str:
     return MASK if changed.new is None else changed.new
 
 
-def _surroundings() -> CheckQueries:
+def _queries() -> CheckQueries:
     return CheckQueries(
         has_backend_ca=backend_ca.is_installed,
         has_own_certificate=backend_ca.has_own_certificate,
