@@ -70,6 +70,8 @@ class Calls:
     def __init__(self, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self.timeout_s = timeout_s
         self.on_late: Callable[[CallResult | CallError], None] = _forget
+        # Counts the connections, so that a message can tell whether it was sent over the present one.
+        self.connection = 0
         self._send: Send | None = None
         self._turn = asyncio.Lock()
         self._awaited: _Awaited | None = None
@@ -82,6 +84,7 @@ class Calls:
     def attach(self, send: Send) -> None:
         """Send over this connection from now on."""
         self._send = send
+        self.connection += 1
 
     def detach(self) -> None:
         """Give up the connection and the answer awaited on it."""

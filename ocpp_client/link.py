@@ -324,6 +324,8 @@ class BackendLink:
         if full:
             await self._past_is_settled()
         await self.status.report_all(only_changed=not full)
+        if full:
+            await self.outbox.booted()
         self.standing.flow.set()
         self.outbox.ring()
         self.security.ring()

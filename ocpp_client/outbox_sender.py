@@ -3,8 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-
-from django.db import DatabaseError
+from typing import Any
 
 from ocpp_client import outbox_store
 from ocpp_client.calls import AnswerMalformedError, Calls, NotConnectedError, NotDeliveredError, RefusedError
@@ -17,12 +16,14 @@ from ocpp_client.schemas import SchemaViolationError
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.authorization import AuthorizationStatus
-from station.domain.facts import FactKind, MeterSampled
-from station.services import messages
+
+from station.domain.commands import Origin
+from station.services import messages, outbox
 
 logger = logging.getLogger(__name__)
 
 _AFTER_TROUBLE_S = 5.0
+_LONGEST_TROUBLE_S = 300.0
 
 
 class OutboxSender:
@@ -45,6 +46,8 @@ class OutboxSender:
         self._bell = asyncio.Event()
         self._empty = asyncio.Event()
         self._next: Claimed | Wait | None = None
+        # The message sent last and the connection it was sent over.
+        self._unanswered: tuple[int | None, int] = None, 0
         self._settling = asyncio.Lock()
 
     def ring(self) -> None:
@@ -68,28 +71,35 @@ class OutboxSender:
         for answered in await in_database(outbox_store.unheard_refusals):
             await self._tell(answered)
 
+    async def booted(self) -> None:
+        """Give what was set aside another chance: the backend has accepted the station anew."""
+        await in_database(outbox.send_again, origin=Origin.LOCAL, actor="BootNotification", at=clock.now())
+
     async def run(self) -> None:
         """Send for as long as the process lives."""
-        in_doubt = False
+        failures = 0
         while True:
             await self._flow.wait()
             try:
-                if in_doubt:
+                if failures:
+                    # Whatever happened: what was under way goes first again, and nothing overtakes it.
                     await in_database(outbox_store.recover)
-                    in_doubt = False
                 pause_s = await self.step()
-            except DatabaseError:
-                logger.exception("The outbox cannot be read or written")
-                self._next, pause_s, in_doubt = None, _AFTER_TROUBLE_S, True
+            except Exception:
+                logger.exception("The outbox cannot be sent")
+                self._next, failures = None, failures + 1
+                pause_s = min(_AFTER_TROUBLE_S * failures, _LONGEST_TROUBLE_S)
+            else:
+                failures = 0
             if pause_s != 0:
                 await self._rest(pause_s)
 
     async def step(self) -> float | None:
-        """Send one message; answers the seconds until the next one is due, None when nothing is left."""
+        """Send one message; return the seconds until the next one is due, None when nothing is left."""
         claimed, self._next = self._next, None
         if not isinstance(claimed, Claimed):
             self._bell.clear()
-            found = await in_database(outbox_store.look, clock.now())
+            found = await in_database(outbox_store.look, clock.now(), self._unanswered_here())
             if found is None:
                 self._empty.set()
                 return None
@@ -101,29 +111,47 @@ class OutboxSender:
             return self._next.seconds
         return 0
 
+    def _unanswered_here(self) -> int | None:
+        """Return the message sent over the present connection and not answered."""
+        row_id, connection = self._unanswered
+        return row_id if connection == self._calls.connection else None
+
     async def _deliver(self, claimed: Claimed) -> Claimed | Wait | None:
-        message = render(claimed.fact, transaction_id=claimed.transaction_id)
-        action = type(message).__name__
+        self._unanswered = claimed.id, self._calls.connection
         try:
-            answer = await self._calls.call(action, payload_of(message), message_id=claimed.message_id)
+            message = render(claimed.fact, transaction_id=claimed.transaction_id)
+        except ValueError as error:
+            await self._cannot_be_sent(claimed, error)
+            return None
+        try:
+            answer = await self._calls.call(type(message).__name__, payload_of(message), message_id=claimed.message_id)
         except NotConnectedError:
             await in_database(outbox_store.put_back, claimed)
             return None
         except RefusedError as refusal:
-            await self._postpone(claimed, action, f"CALLERROR {refusal}", new_id=True)
+            logger.warning("%s was refused: %s", claimed.message_id, refusal)
+            await in_database(outbox_store.refuse, claimed, f"CALLERROR {refusal}", clock.now())
             return None
         except AnswerMalformedError as malformed:
             # An odd answer is an answer (section 3.7); only a StartTransaction cannot do without its number.
             answer = malformed.payload
         except NotDeliveredError as failure:
-            await self._postpone(claimed, action, failure.code, new_id=False)
+            logger.warning("%s was not answered: %s", claimed.message_id, failure.code)
+            await in_database(outbox_store.postpone, claimed, failure.code, clock.now())
             return None
         except SchemaViolationError as violation:
-            await self._refuse_to_send(claimed, action, str(violation))
+            await self._cannot_be_sent(claimed, violation)
             return None
         except asyncio.CancelledError:
             await asyncio.shield(in_database(outbox_store.put_back, claimed))
             raise
+        return await self._settle(claimed, answer)
+
+    async def _cannot_be_sent(self, claimed: Claimed, error: ValueError) -> None:
+        logger.error("Message %d has no lawful form: %s", claimed.id, error)
+        await in_database(outbox_store.set_aside, claimed, str(error), clock.now())
+
+    async def _settle(self, claimed: Claimed, answer: dict[str, Any]) -> Claimed | Wait | None:
         try:
             async with self._settling:
                 started, following = await in_database(
@@ -132,23 +160,12 @@ class OutboxSender:
         except TransactionUnknownError as error:
             # The transaction the backend may have begun has no number we could stop it by; a repetition under the same
             # id would only get the same answer.
-            await self._postpone(claimed, action, f"no transactionId: {error}", new_id=True)
+            await in_database(outbox_store.refuse, claimed, f"no transactionId: {error}", clock.now())
             return None
         if started is not None:
             await self._tell(started)
         self._on_progress()
         return following
-
-    async def _postpone(self, claimed: Claimed, action: str, error: str, *, new_id: bool) -> None:
-        logger.warning("%s %s was not taken: %s", action, claimed.message_id, error)
-        await in_database(outbox_store.postpone, claimed, error, clock.now(), new_id=new_id)
-
-    async def _refuse_to_send(self, claimed: Claimed, action: str, error: str) -> None:
-        logger.error("%s %s breaks its schema: %s", action, claimed.message_id, error)
-        if isinstance(claimed.fact, MeterSampled):
-            await in_database(outbox_store.park, claimed.id, FactKind.METER_SAMPLED, error, clock.now())
-        else:
-            await in_database(outbox_store.postpone, claimed, error, clock.now(), new_id=False)
 
     async def take_late(self, answer: CallResult | CallError) -> None:
         """Accept an answer that came after its time-out, perhaps over another connection."""

@@ -21,7 +21,7 @@ from station.domain.authorization import AuthorizationStatus
 from station.domain.facts import Fact, FactKind, FactUnreadableError, MeterSampled
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
-from station.services import configuration, event_log, sessions
+from station.services import configuration, event_log, outbox, sessions
 from station.services.flushing import without_flush
 
 logger = logging.getLogger(__name__)
@@ -32,23 +32,26 @@ KEPT_FOR = timedelta(days=7)
 MOST_OWED = 50_000
 MOST_DELIVERED = 50_000
 _AT_ONCE = 500
-# After so many refusals a message is reported; it is tried on for ever (calibration law).
+# After so many attempts without an answer a message is reported; it is tried on for ever (calibration law).
 REPORTED_AFTER = 3
 REFUSED_CODE = "backend.message.refused"
 _ANSWER_PREFIX = sessions.REFUSED_PREFIX
 _MAX_ERROR_LENGTH = 200
 _MAX_TAG_LENGTH = 20
+# A late answer to an older id than these is not expected any more.
+_FORMER_IDS = 10
 _INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claimed:
-    """A message that is now under way."""
+    """A message that is now under way; `repeated`: its id may be known to the backend already."""
 
     id: int
     message_id: str
     fact: Fact
     transaction_id: int | None
+    repeated: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,33 +100,64 @@ def unheard_refusals() -> list[StartAnswered]:
     ]
 
 
-def look(at: datetime) -> Claimed | Wait | None:
+def look(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
     """Claim the oldest message; takes no write lock while nothing is owed."""
-    return claim(at) if OutboxMessage.objects.filter(status=OutboxStatus.PENDING).exists() else None
+    return claim(at, unanswered) if OutboxMessage.objects.filter(status=OutboxStatus.PENDING).exists() else None
 
 
 # A claim that a power cut undoes is what `recover` would have undone anyway.
 @without_flush()
 @transaction.atomic(savepoint=False)
-def claim(at: datetime) -> Claimed | Wait | None:
-    """Claim the oldest message; None when nothing is owed."""
-    row = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id").select_related("session").first()
-    if row is None:
-        return None
-    if row.next_attempt_at is not None and row.next_attempt_at > at:
-        # A clock that was set back must not turn a minute into a day.
-        return Wait(seconds=min((row.next_attempt_at - at).total_seconds(), LONGEST_RETRY.total_seconds()))
-    try:
-        fact = fact_of(row)
-    except FactUnreadableError as error:
-        # It can never be sent; whatever stands behind it can.
-        park(row.pk, row.kind, str(error), at)
-        return claim(at)
-    OutboxMessage.objects.filter(id=row.pk, status=OutboxStatus.PENDING).update(
-        status=OutboxStatus.SENT, attempts=row.attempts + 1
-    )
-    number = row.session.transaction_id if row.session is not None else None
-    return Claimed(id=row.pk, message_id=row.message_id, fact=fact, transaction_id=number)
+def claim(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
+    """Claim the oldest message; None when nothing is owed.
+
+    `unanswered` is the row sent over this very connection before, without an answer: a strict backend refuses a second
+    message under the same id on one connection, so that it gets another one.
+    """
+    pending = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id").select_related("session")
+    while (row := pending.first()) is not None:
+        if row.next_attempt_at is not None and row.next_attempt_at > at:
+            # A clock that was set back must not turn a minute into a day.
+            return Wait(seconds=min((row.next_attempt_at - at).total_seconds(), LONGEST_RETRY.total_seconds()))
+        if _follows_its_start(row):
+            continue
+        try:
+            fact = fact_of(row)
+        except FactUnreadableError as error:
+            # It can never be sent; whatever stands behind it can.
+            outbox.set_aside(row, str(error), at)
+            continue
+        if row.pk == unanswered and row.id_was_sent:
+            _take_new_id(row)
+        repeated, row.id_was_sent = row.id_was_sent, True
+        row.status, row.attempts = OutboxStatus.SENT, row.attempts + 1
+        row.save(update_fields=["status", "attempts", "message_id", "former_ids", "id_was_sent"])
+        number = row.session.transaction_id if row.session is not None else None
+        return Claimed(id=row.pk, message_id=row.message_id, fact=fact, transaction_id=number, repeated=repeated)
+    return None
+
+
+def _follows_its_start(row: OutboxMessage) -> bool:
+    """Set a message aside together with the start of its session; return whether that was done.
+
+    The end of the session is told once, without a number (OCPP 1.6 errata 3.18), and stays to be told again with it.
+    """
+    if not _start_is_set_aside(row) or (row.kind == FactKind.SESSION_ENDED and row.delivered_at is None):
+        return False
+    OutboxMessage.objects.filter(id=row.pk).update(status=OutboxStatus.SET_ASIDE)
+    return True
+
+
+def _start_is_set_aside(row: OutboxMessage) -> bool:
+    if row.session is None or row.kind == FactKind.SESSION_BEGAN or row.session.transaction_id is not None:
+        return False
+    start = OutboxMessage.objects.filter(session=row.session, kind=FactKind.SESSION_BEGAN)
+    return start.filter(status=OutboxStatus.SET_ASIDE).exists()
+
+
+def _take_new_id(row: OutboxMessage) -> None:
+    row.former_ids = " ".join([*row.former_ids.split(), row.message_id][-_FORMER_IDS:])
+    row.message_id, row.id_was_sent = str(uuid.uuid4()), False
 
 
 def fact_of(row: OutboxMessage) -> Fact:
@@ -141,7 +175,7 @@ def settle_and_claim(
     repeated under their id.
     """
     with without_flush() if isinstance(claimed.fact, MeterSampled) else nullcontext(), transaction.atomic():
-        return settle(claimed.id, answer, at, local_list), claim(at)
+        return settle(claimed.id, answer, at, local_list), claim(at, None)
 
 
 @transaction.atomic(savepoint=False)
@@ -159,14 +193,29 @@ def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalL
         error = "" if started.status == "Accepted" else f"{_ANSWER_PREFIX}{started.status}"
     if "status" in info and (tag := _tag_of(row)):
         authorization_cache.note(tag, info, at, local_list)
+    told_in_full = not _start_is_set_aside(row)
     OutboxMessage.objects.filter(id=row_id).update(
-        status=OutboxStatus.DELIVERED, delivered_at=at, next_attempt_at=None, last_error=error
+        status=OutboxStatus.DELIVERED if told_in_full else OutboxStatus.SET_ASIDE,
+        delivered_at=at,
+        next_attempt_at=None,
+        last_error=error,
     )
-    if row.kind == FactKind.SESSION_ENDED and row.session is not None:
+    if started is not None:
+        _take_followers_back(started.session_id)
+    if row.kind == FactKind.SESSION_ENDED and row.session is not None and told_in_full:
         sessions.forget_values(row.session.pk)
     if row.attempts > REPORTED_AFTER or row.last_error:
         event_log.end(REFUSED_CODE, at=at)
+    if row.status == OutboxStatus.SET_ASIDE or row.refusals:
+        outbox.note_nothing_aside(at)
     return started
+
+
+def _take_followers_back(session_id: int) -> None:
+    """Queue what was set aside with a start that the backend has taken after all."""
+    OutboxMessage.objects.filter(session=session_id, status=OutboxStatus.SET_ASIDE).update(
+        status=OutboxStatus.PENDING, next_attempt_at=None
+    )
 
 
 def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[str, Any]) -> StartAnswered:
@@ -203,34 +252,69 @@ def put_back(claimed: Claimed) -> None:
 
 
 @transaction.atomic
-def postpone(claimed: Claimed, error: str, at: datetime, *, new_id: bool) -> None:
-    """Come back later: after a time-out under the same id, after a CALLERROR under a new one (errata 3.7 of OCPP-J)."""
-    row = OutboxMessage.objects.get(id=claimed.id)
-    pause = timedelta(seconds=configuration.get_int("TransactionMessageRetryInterval")) * row.attempts
-    OutboxMessage.objects.filter(id=row.pk).update(
-        status=OutboxStatus.PENDING,
-        next_attempt_at=at + min(pause, LONGEST_RETRY),
-        last_error=error[:_MAX_ERROR_LENGTH],
-        message_id=str(uuid.uuid4()) if new_id else row.message_id,
-    )
+def postpone(claimed: Claimed, error: str, at: datetime) -> None:
+    """Come back later: no answer is no refusal, and is no reason ever to give up."""
+    row = _under_way(claimed)
+    if row is None:
+        return
+    row.status, row.last_error = OutboxStatus.PENDING, error[:_MAX_ERROR_LENGTH]
+    row.next_attempt_at = at + _pause(row.attempts)
+    row.save(update_fields=["status", "last_error", "next_attempt_at"])
     if row.attempts >= REPORTED_AFTER:
-        event_log.begin(REFUSED_CODE, at=at, fact=row.kind, outbox_id=row.pk, error=error[:_MAX_ERROR_LENGTH])
+        _report(row, at)
 
 
 @transaction.atomic
-def park(row_id: int, kind: str, error: str, at: datetime) -> None:
-    """Set a message aside that can never be sent in any lawful form; it is kept and reported."""
-    OutboxMessage.objects.filter(id=row_id).update(
-        status=OutboxStatus.PARKED, last_error=error[:_MAX_ERROR_LENGTH], next_attempt_at=None
+def refuse(claimed: Claimed, error: str, at: datetime) -> None:
+    """Take a CALLERROR: try again under another id (errata 3.7 of OCPP-J), or set the message aside.
+
+    A refusal of a repeated id may speak of the id instead of the message: it does not count.
+    """
+    row = _under_way(claimed)
+    if row is None:
+        return
+    _take_new_id(row)
+    row.status, row.last_error = OutboxStatus.PENDING, error[:_MAX_ERROR_LENGTH]
+    if not claimed.repeated:
+        row.refusals += 1
+        row.next_attempt_at = at + _pause(row.refusals)
+    row.save(
+        update_fields=["status", "last_error", "message_id", "former_ids", "id_was_sent", "refusals", "next_attempt_at"]
     )
-    event_log.log("backend.message.parked", at=at, fact=kind, outbox_id=row_id, error=error[:_MAX_ERROR_LENGTH])
+    if row.refusals >= outbox.most_refusals():
+        outbox.set_aside(row, error, at)
+        event_log.end(REFUSED_CODE, at=at)
+    elif row.refusals:
+        _report(row, at)
+
+
+@transaction.atomic
+def set_aside(claimed: Claimed, error: str, at: datetime) -> None:
+    """Set a message aside that has no lawful form."""
+    row = _under_way(claimed)
+    if row is not None:
+        outbox.set_aside(row, error, at)
+
+
+def _under_way(claimed: Claimed) -> OutboxMessage | None:
+    """Read the row of a message, unless a late answer has settled it meanwhile."""
+    return OutboxMessage.objects.filter(id=claimed.id, status=OutboxStatus.SENT).first()
+
+
+def _pause(times: int) -> timedelta:
+    return min(timedelta(seconds=configuration.get_int("TransactionMessageRetryInterval")) * times, LONGEST_RETRY)
+
+
+def _report(row: OutboxMessage, at: datetime) -> None:
+    event_log.begin(REFUSED_CODE, at=at, fact=row.kind, outbox_id=row.pk, error=row.last_error)
 
 
 def undelivered(message_id: str) -> int | None:
-    """Find the message that a late answer belongs to."""
+    """Find the message that a late answer belongs to, under whichever of its ids it was sent."""
+    owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
     return (
-        OutboxMessage.objects.filter(message_id=message_id)
-        .exclude(status=OutboxStatus.DELIVERED)
+        owed.filter(Q(message_id=message_id) | Q(former_ids__contains=message_id))
+        .order_by("id")
         .values_list("id", flat=True)
         .first()
     )

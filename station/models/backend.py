@@ -12,16 +12,18 @@ class OutboxStatus(models.TextChoices):
     PENDING = "pending"
     SENT = "sent"
     DELIVERED = "delivered"
-    PARKED = "parked"
+    SET_ASIDE = "set_aside"
 
 
 class OutboxMessage(models.Model):
     """One fact the backend must hear, sent strictly in the order of `id`.
 
     `fact` is what `station.domain.facts` encodes, neutral of any protocol; it becomes a message when it is sent, with
-    the number the backend has given the `session`. `at` is the moment it tells of. `message_id` is the OCPP-J unique
-    id; it stays the same after a time-out and changes after a CALLERROR. Parked messages are set aside and kept for
-    ever.
+    the number the backend has given the `session`. `at` is the moment it tells of.
+
+    `message_id` is the OCPP-J unique id of the next attempt and `id_was_sent` whether the backend may know it already;
+    an answer to one of the `former_ids` counts, too. `refusals` are the CALLERRORs that count; after
+    TransactionMessageAttempts of them the message is set aside: kept for ever, and sent again after a boot or on order.
     """
 
     message_id = models.CharField(max_length=36, unique=True)
@@ -31,6 +33,9 @@ class OutboxMessage(models.Model):
     at = models.DateTimeField()
     status = models.CharField(max_length=10, choices=OutboxStatus, default=OutboxStatus.PENDING)
     attempts = models.PositiveIntegerField(default=0)
+    refusals = models.PositiveIntegerField(default=0)
+    id_was_sent = models.BooleanField(default=False)
+    former_ids = models.TextField(default="", blank=True)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=200, default="", blank=True)

@@ -2,16 +2,24 @@
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Q
 
 from station.domain import facts
+from station.domain.commands import Origin, Status
 from station.domain.facts import Fact
-from station.models import ChargingSession, OutboxMessage
+from station.models import AuditEntry, ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
+from station.services import configuration, event_log
 
 # What was under way for longer than this did not overlap another message: then the clock has been set back.
 OVERLAP = timedelta(seconds=30)
+# A lasting entry of the event log while anything is set aside.
+SET_ASIDE_CODE = "backend.message.set_aside"
+_ACTOR = "outbox"
+_MAX_ERROR_LENGTH = 200
 
 
 class OutsideTransactionError(RuntimeError):
@@ -47,3 +55,55 @@ def moment_in_order(at: datetime) -> datetime:
 def owed() -> int:
     """Count the messages the backend has not confirmed yet."""
     return OutboxMessage.objects.filter(status__in=(OutboxStatus.PENDING, OutboxStatus.SENT)).count()
+
+
+def most_refusals() -> int:
+    """Return after how many refusals a message is set aside."""
+    return max(configuration.get_int("TransactionMessageAttempts"), 1)
+
+
+@transaction.atomic
+def set_aside(row: OutboxMessage, error: str, at: datetime) -> None:
+    """Let the messages behind this one go on; it is kept for ever, and reported."""
+    error = error[:_MAX_ERROR_LENGTH]
+    OutboxMessage.objects.filter(id=row.pk).update(
+        status=OutboxStatus.SET_ASIDE, last_error=error, next_attempt_at=None
+    )
+    told: dict[str, Any] = {"outbox_id": row.pk, "fact": row.kind, "session": row.session_id, "error": error}
+    event_log.begin(SET_ASIDE_CODE, at=at, **told)
+    _audit("SetMessageAside", origin=Origin.LOCAL, actor=_ACTOR, at=at, data=told)
+
+
+@transaction.atomic
+def send_again(*, origin: Origin, actor: str, at: datetime, ids: list[int] | None = None) -> int:
+    """Queue what is set aside again (`ids`: only these and what belongs to their sessions); return how many messages.
+
+    They go first and in their order. They were refused often enough to be held against only one more refusal, so that
+    they do not hold up the messages behind them for long.
+    """
+    rows = OutboxMessage.objects.filter(status=OutboxStatus.SET_ASIDE)
+    if ids is not None:
+        sessions = rows.filter(id__in=ids, session__isnull=False).values("session")
+        rows = rows.filter(Q(id__in=ids) | Q(session__in=list(sessions.values_list("session", flat=True))))
+    count = rows.update(status=OutboxStatus.PENDING, refusals=most_refusals() - 1, next_attempt_at=None)
+    if count:
+        _audit("SendMessagesAgain", origin=origin, actor=actor, at=at, data={"messages": count, "ids": ids})
+        note_nothing_aside(at)
+    return count
+
+
+def note_nothing_aside(at: datetime) -> None:
+    """Close the entry of the event log when nothing is set aside any more."""
+    if not set_aside_count():
+        event_log.end(SET_ASIDE_CODE, at=at)
+
+
+def set_aside_count() -> int:
+    """Count the messages that are set aside."""
+    return OutboxMessage.objects.filter(status=OutboxStatus.SET_ASIDE).count()
+
+
+def _audit(command: str, *, origin: Origin, actor: str, at: datetime, data: dict[str, Any]) -> None:
+    AuditEntry.objects.create(
+        at=at, origin=origin, actor=actor, command=command, data=data, outcome=Status.ACCEPTED.value
+    )

@@ -6,17 +6,19 @@ login page, which delays guesses.
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib.admin import AdminSite, ModelAdmin, register
+from django.contrib.admin import AdminSite, ModelAdmin, action, register
 from django.contrib.auth.models import User
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from station import clock, models
-from station.services import event_log
+from station.domain.commands import Origin
+from station.services import event_log, outbox
 from whitelist.models import Card
 
 if TYPE_CHECKING:
@@ -126,13 +128,30 @@ class MeterSampleAdmin(ReadOnlyAdmin):
 
 @register(models.OutboxMessage, site=site)
 class OutboxMessageAdmin(ReadOnlyAdmin):
-    """Messages owed to the backend."""
+    """Messages owed to the backend; one that it refused may be sent again, with everything else of its session."""
 
+    actions = ("send_again",)  # type: ignore[assignment]
     list_display = ("id", "kind", "status", "session", "at", "attempts", "next_attempt_at", "last_error")
     list_filter = ("status", "kind")
     list_select_related = ("session",)
     search_fields = ("message_id",)
     ordering = ("-id",)
+
+    def has_send_again_permission(self, request: HttpRequest) -> bool:
+        """Allow what the next boot does by itself."""
+        return bool(request.user.is_staff)
+
+    @action(description=_("Send again what was set aside"), permissions=["send_again"])
+    def send_again(self, request: HttpRequest, rows: "QuerySet[Model]") -> None:
+        """Queue the chosen messages again and say how many went."""
+        count = outbox.send_again(
+            origin=Origin.WEB,
+            actor=request.user.get_username(),
+            at=clock.now(),
+            ids=list(rows.values_list("pk", flat=True)),
+        )
+        text = ngettext("%(count)d message is sent again.", "%(count)d messages are sent again.", count)
+        self.message_user(request, text % {"count": count})
 
 
 @register(models.LogEntry, site=site)

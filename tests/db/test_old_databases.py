@@ -123,6 +123,6 @@ def test_a_message_nobody_can_read_is_kept_and_set_aside(old_database: None) -> 
 
     row = OutboxMessage.objects.get(id=6)
     assert row.fact == {"payload": odd}
-    assert row.status == "parked"
+    assert row.status == "set_aside"
     migrate(("station", "0002_account"))
     assert next(row[3] for row in rows_as_written() if row[0] == 6) == odd

@@ -73,9 +73,9 @@ def owed(station: Station) -> int:
     return int(_rows(station, "SELECT count(*) FROM station_outboxmessage WHERE status IN ('pending', 'sent')")[0][0])
 
 
-def parked(station: Station) -> int:
+def set_aside(station: Station) -> int:
     """Count the messages set aside as undeliverable; a healthy pair never has one."""
-    return int(_rows(station, "SELECT count(*) FROM station_outboxmessage WHERE status = 'parked'")[0][0])
+    return int(_rows(station, "SELECT count(*) FROM station_outboxmessage WHERE status = 'set_aside'")[0][0])
 
 
 def complaints_about_books(station: Station, backend: ThreadedBackend) -> list[str]:
@@ -94,8 +94,8 @@ def complaints_about_books(station: Station, backend: ThreadedBackend) -> list[s
         ours = (session.connector_id, session.meter_start_wh, session.meter_stop_wh)
         if one is None or (one.connector_id, one.meter_start_wh, one.meter_stop_wh) != ours:
             found.append(f"{session} is booked as {one}")
-    if parked(station):
-        found.append(f"{parked(station)} messages parked")
+    if set_aside(station):
+        found.append(f"{set_aside(station)} messages set aside")
     return found
 
 

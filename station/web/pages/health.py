@@ -1,10 +1,14 @@
 """Whether the station can charge, for monitoring."""
 
+from typing import Any
+
+from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from station import clock
-from station.services import live
+from station.services import live, outbox
 from station.ui import words
 from station.web import present
 from station.web.access import passive, public
@@ -21,9 +25,25 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     elif not hardware.get("ready"):
         codes = list(hardware.get("not_ready") or ["starting"])
     else:
-        return JsonResponse({"ready": True})
+        return JsonResponse({"ready": True} | _details())
     reasons = [{"code": code, "text": words.word(words.NOT_READY, code)} for code in codes]
-    answer = JsonResponse({"ready": False, "reasons": reasons}, status=503)
+    answer = JsonResponse({"ready": False, "reasons": reasons} | _details(), status=503)
     # Django writes every 5xx to the log as an error; this one is an answer, and it is asked for every few seconds.
     answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return answer
+
+
+def _details() -> dict[str, Any]:
+    """Tell what keeps nobody from charging and still needs somebody's attention."""
+    try:
+        count = outbox.set_aside_count()
+    except DatabaseError:
+        return {}
+    if not count:
+        return {}
+    text = ngettext(
+        "%(count)d message was refused by the backend and set aside.",
+        "%(count)d messages were refused by the backend and set aside.",
+        count,
+    )
+    return {"details": [{"code": "messages_set_aside", "count": count, "text": text % {"count": count}}]}

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from station.models import ChargingSession, ConfigurationValue, LogEntry, OutboxMessage, SignInDelay
+from station.models import AuditEntry, ChargingSession, ConfigurationValue, LogEntry, OutboxMessage, SignInDelay
 from station.web import admin as station_admin
 from tests.db.station.web.conftest import AT
 
@@ -54,3 +54,28 @@ def test_no_secret_is_shown(browser: Client, rows: None, admin):
 def test_the_admin_has_no_login_of_its_own(stranger: Client):
     assert stranger.get("/admin/login/").headers["Location"].startswith("/login")
     assert stranger.post("/admin/login/", {"username": "admin", "password": "x"}).headers["Location"] == "/login"
+
+
+def test_what_was_set_aside_is_sent_again_with_its_session_and_audited(browser: Client, rows: None, parts):
+    session = ChargingSession.objects.get()
+    end = OutboxMessage.objects.create(message_id="n", kind="session_ended", fact={}, session=session, at=AT)
+    OutboxMessage.objects.update(status="set_aside", refusals=3, last_error="CALLERROR FormationViolation")
+    healthy = browser.get("/healthz").json()
+    chosen = {"action": "send_again", "_selected_action": [end.pk]}
+
+    assert [each["code"] for each in healthy["details"]] == ["messages_set_aside"]
+    browser.get("/admin/station/outboxmessage/", chosen)
+    assert OutboxMessage.objects.filter(status="set_aside").count() == 2
+    assert browser.post("/admin/station/outboxmessage/", chosen).status_code == 302
+    assert OutboxMessage.objects.filter(status="pending").count() == 2
+    audited = AuditEntry.objects.get(command="SendMessagesAgain")
+    assert (audited.origin, audited.actor, audited.data) == ("web", "admin", {"messages": 2, "ids": [end.pk]})
+    assert "details" not in browser.get("/healthz").json()
+
+
+def test_sending_again_needs_a_token_of_the_page(admin, rows: None):
+    careful = Client(HTTP_HOST="localhost", enforce_csrf_checks=True)
+    careful.force_login(admin)
+    answer = careful.post("/admin/station/outboxmessage/", {"action": "send_again", "_selected_action": [1]})
+
+    assert answer.status_code == 403
