@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from station.services import messages, outbox
 logger = logging.getLogger(__name__)
 
 _AFTER_TROUBLE_S = 5.0
+_ID_LENGTH = len(str(uuid.UUID(int=0)))
 _LONGEST_TROUBLE_S = 300.0
 
 
@@ -169,7 +171,8 @@ class OutboxSender:
 
     async def take_late(self, answer: CallResult | CallError) -> None:
         """Accept an answer that came after its time-out, perhaps over another connection."""
-        if isinstance(answer, CallError):
+        if isinstance(answer, CallError) or len(answer.message_id) != _ID_LENGTH:
+            # What never was an id of ours is not looked for: a careless backend may send thousands.
             return
         row_id = await in_database(outbox_store.undelivered, answer.message_id)
         if row_id is None:

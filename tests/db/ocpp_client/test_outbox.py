@@ -202,8 +202,12 @@ async def test_what_is_refused_again_after_a_boot_is_sent_once_and_holds_nobody_
             station.backend.script_next("StartTransaction", CallError(), times=4)
             await in_database(whole_session)
             await station.until_in_database(lambda: states() == ["set_aside"] * 4)
-        await in_database(whole_session, 2)
-        await station.link.outbox.booted()
+
+        def another_session_and_a_boot():
+            whole_session(2)
+            outbox.send_again(origin=Origin.LOCAL, actor="BootNotification", at=MOMENT)
+
+        await in_database(another_session_and_a_boot)
         station.link.outbox.ring()
         await station.until_in_database(lambda: states() == ["set_aside"] * 4 + ["delivered"] * 4)
 
