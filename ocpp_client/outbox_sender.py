@@ -17,7 +17,6 @@ from ocpp_client.schemas import SchemaViolationError
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.authorization import AuthorizationStatus
-
 from station.domain.commands import Origin
 from station.services import messages, outbox
 

@@ -16,8 +16,8 @@ from station.domain.meter_values import Measurand, MeterValue, Quantity, Reading
 from station.domain.units import WattHour
 from station.models import AuditEntry, CachedAuthorization, ChargingSession, LogEntry, MeterSample, OutboxMessage
 from station.models.backend import OutboxStatus
-from station.services.messages import StartAnswered
 from station.services import outbox
+from station.services.messages import StartAnswered
 from station.services.outbox import SET_ASIDE_CODE
 from tests.backend import CallError, Default, Delay, Silence
 from tests.db.ocpp_client.conftest import MOMENT, put
