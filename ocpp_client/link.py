@@ -10,30 +10,31 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from ocpp_client import endpoint, frame_log, frames
-from ocpp_client.authorizer import Authorizer
-from ocpp_client.backoff import Backoff
-from ocpp_client.calls import DEFAULT_TIMEOUT_S, Calls, NotConnectedError, NotDeliveredError
-from ocpp_client.certificate_renewal import CertificateRenewal
-from ocpp_client.credentials import Credentials
+from ocpp_client.certificates.certificate_renewal import CertificateRenewal
+from ocpp_client.connection import endpoint
+from ocpp_client.connection.backoff import Backoff
+from ocpp_client.connection.credentials import Credentials
+from ocpp_client.connection.endpoint import Endpoint
+from ocpp_client.connection.failures import SECURITY_EVENTS, Failure, classify
+from ocpp_client.connection.heartbeat import Heartbeat
+from ocpp_client.connection.lookout import Lookout
+from ocpp_client.connection.presence import Presence
+from ocpp_client.connection.registrar import Registrar
+from ocpp_client.connection.registration import BackendChanged, Disconnected
+from ocpp_client.connection.socket import PONG_TIMEOUT_S, keep_alive, open_socket
+from ocpp_client.connection.standing import Standing
 from ocpp_client.database import in_database
-from ocpp_client.endpoint import Endpoint
-from ocpp_client.failures import SECURITY_EVENTS, Failure, classify
-from ocpp_client.file_statuses import FileStatusSender
-from ocpp_client.frames import CallError, CallResult
-from ocpp_client.heartbeat import Heartbeat
-from ocpp_client.lookout import Lookout
-from ocpp_client.meter_keys import MeterKeys
-from ocpp_client.outbox_sender import OutboxSender
+from ocpp_client.incoming.reception import Reception
+from ocpp_client.outgoing.authorizer import Authorizer
+from ocpp_client.outgoing.file_statuses import FileStatusSender
+from ocpp_client.outgoing.meter_keys import MeterKeys
+from ocpp_client.outgoing.outbox_sender import OutboxSender
+from ocpp_client.outgoing.security_events import SecurityEventSender
+from ocpp_client.outgoing.status import StatusReporter
 from ocpp_client.ports import Environment
-from ocpp_client.presence import Presence
-from ocpp_client.reception import Reception
-from ocpp_client.registrar import Registrar
-from ocpp_client.registration import BackendChanged, Disconnected
-from ocpp_client.security_events import SecurityEventSender
-from ocpp_client.socket import PONG_TIMEOUT_S, keep_alive, open_socket
-from ocpp_client.standing import Standing
-from ocpp_client.status import StatusReporter
+from ocpp_client.rpc import frame_log, frames
+from ocpp_client.rpc.calls import DEFAULT_TIMEOUT_S, Calls, NotConnectedError, NotDeliveredError
+from ocpp_client.rpc.frames import CallError, CallResult
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.services import configuration, security_log

@@ -11,9 +11,9 @@ from channels.worker import Worker
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from ocpp_client import frame_log
 from ocpp_client.consumer import OcppConsumer
 from ocpp_client.ports import Environment
+from ocpp_client.rpc import frame_log
 from station import clock
 from station.host.heartbeat import Heartbeat
 from station.services.messages import OCPP_CHANNEL

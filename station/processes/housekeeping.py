@@ -41,7 +41,7 @@ def forget_sessions() -> None:
 @app.task(name="system.forget_records")  # type: ignore[untyped-decorator]
 def forget_records() -> None:
     """Keep the tables bounded: messages, and the oldest entries of the logs. Sessions stay."""
-    from ocpp_client import outbox_store
+    from ocpp_client.outgoing import outbox_store
     from station.services import event_log
 
     outbox_store.forget_delivered(clock.now())

@@ -10,8 +10,8 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from ocpp_client import outbox_store
-from ocpp_client.rendering import payload_of, render
+from ocpp_client.outgoing import outbox_store
+from ocpp_client.outgoing.rendering import payload_of, render
 from station.domain.meter_values import ReadingContext, Sample, meter_value, parse_measurands
 from station.domain.ports import MeterReading
 from station.domain.units import PAUSE, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from ocpp_client.endpoint import Endpoint, configured, tls_context
-from ocpp_client.failures import Failure, classify
-from ocpp_client.socket import open_socket
+from ocpp_client.connection.endpoint import Endpoint, configured, tls_context
+from ocpp_client.connection.failures import Failure, classify
+from ocpp_client.connection.socket import open_socket
 from station.processes.checkup.finding import Finding, problem, warning
 from station.services import live
 

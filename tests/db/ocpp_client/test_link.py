@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from django.db import OperationalError
 
-from ocpp_client import presence
+from ocpp_client.connection import presence
+from ocpp_client.connection.registrar import Registrar
 from ocpp_client.database import in_database
 from ocpp_client.link import Timing
-from ocpp_client.registrar import Registrar
 from station.models import BackendState, LogEntry
 from station.services import configuration
 from tests.backend import CallError, Delay, Silence
@@ -147,8 +147,8 @@ async def test_4_2_an_accepted_station_that_a_triggered_boot_sets_to_pending_sen
 
 
 async def test_4_2_an_unanswered_boot_is_followed_by_nothing_else(bench, monkeypatch):
-    monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 0.2)
-    monkeypatch.setattr("ocpp_client.registration.OWN_RETRY_S", 0.2)
+    monkeypatch.setattr("ocpp_client.connection.registration.FIRST_RETRY_S", 0.2)
+    monkeypatch.setattr("ocpp_client.connection.registration.OWN_RETRY_S", 0.2)
     async with bench() as station:
         station.backend.script_next("BootNotification", Silence(), CallError(), CallError(code="NotSupported"))
 
@@ -159,7 +159,7 @@ async def test_4_2_an_unanswered_boot_is_followed_by_nothing_else(bench, monkeyp
 
 
 async def test_4_2_a_backend_that_is_slower_than_the_time_out_is_heard_all_the_same(bench, monkeypatch):
-    monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 30.0)
+    monkeypatch.setattr("ocpp_client.connection.registration.FIRST_RETRY_S", 30.0)
     timing = Timing(answer_timeout_s=0.3, look_s=0.1, recovery_s=0.0)
     async with bench(run=False, timing=timing) as station:
         station.backend.script_next("BootNotification", Delay(seconds=0.8))
@@ -174,7 +174,7 @@ async def test_4_2_a_backend_that_is_slower_than_the_time_out_is_heard_all_the_s
 
 
 async def test_j_3_1_a_boot_repeated_after_a_time_out_keeps_its_id_and_takes_the_first_answer(bench, monkeypatch):
-    monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 0.1)
+    monkeypatch.setattr("ocpp_client.connection.registration.FIRST_RETRY_S", 0.1)
     timing = Timing(answer_timeout_s=0.3, look_s=0.1, recovery_s=0.0)
     async with bench(run=False, timing=timing, check_schemas=False) as station:
         station.backend.script_next("BootNotification", Delay(seconds=0.55), Silence())
@@ -274,7 +274,7 @@ async def test_a_cut_that_is_over_before_the_lookout_sees_it_is_no_reason_to_wai
 
 @pytest.mark.parametrize("step", ["_content_changed", "_payload", "_record"])
 async def test_a_database_that_is_busy_for_a_moment_does_not_end_the_registration(bench, monkeypatch, step):
-    monkeypatch.setattr("ocpp_client.registration.FIRST_RETRY_S", 0.1)
+    monkeypatch.setattr("ocpp_client.connection.registration.FIRST_RETRY_S", 0.1)
     original, failures = getattr(Registrar, step), iter([OperationalError("database is locked")])
 
     def busy_once(*arguments):
@@ -296,8 +296,8 @@ async def test_a_standing_that_could_not_be_recorded_is_recorded_later(bench, mo
             raise failure
         return original(*arguments)
 
-    monkeypatch.setattr("ocpp_client.presence._record", busy)
-    monkeypatch.setattr("ocpp_client.presence.REFRESH_S", 0.1)
+    monkeypatch.setattr("ocpp_client.connection.presence._record", busy)
+    monkeypatch.setattr("ocpp_client.connection.presence.REFRESH_S", 0.1)
     async with bench() as station:
         await station.ready()
         assert await station.until_in_database(lambda: BackendState.load().connected)

@@ -10,7 +10,7 @@ from ocpp_client.database import in_database
 from station.models import OutboxMessage, SecurityEvent
 from station.models.backend import OutboxStatus
 from tests.backend import BackendCallError, Delay, Garbage, Silence, Twice
-from tests.db.ocpp_client.test_outbox import all_delivered, session, start, transaction_frames, whole_session
+from tests.db.ocpp_client.outgoing.test_outbox import all_delivered, session, start, transaction_frames, whole_session
 
 CALLS = [
     ("NoSuchAction", {}, "NotImplemented"),

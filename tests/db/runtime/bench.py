@@ -13,8 +13,8 @@ from channels.layers import channel_layers
 from django.db import connections
 
 from hardware.runtime.control_loop import ControlLoop
-from ocpp_client import outbox_store
-from ocpp_client.rendering import payload_of, render
+from ocpp_client.outgoing import outbox_store
+from ocpp_client.outgoing.rendering import payload_of, render
 from station import clock
 from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import Command, Origin, Outcome

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from django.utils import translation
 
-from ocpp_client.failures import Failure
-from ocpp_client.registration import Phase
+from ocpp_client.connection.failures import Failure
+from ocpp_client.connection.registration import Phase
 from station.domain.commands import Origin, Refusal, Status
 from station.domain.configuration.problems import TEMPLATES
 from station.domain.faults import CATALOGUE, FaultCode

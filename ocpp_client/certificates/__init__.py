@@ -1,0 +1,1 @@
+"""Certificates of the backend and of the station (security whitepaper)."""

@@ -1,0 +1,1 @@
+"""The connection to the backend: kept up, registered, watched and told of."""

@@ -1,0 +1,42 @@
+"""Heartbeat: sign of life and, where TimeSource says so, the time (OCPP 1.6 section 4.6)."""
+
+import asyncio
+
+from ocpp_client.connection.registrar import take_time
+from ocpp_client.connection.standing import Standing
+from ocpp_client.database import in_database
+from ocpp_client.ports import ClockPort
+from ocpp_client.rpc.calls import Calls, NotDeliveredError
+from station.concurrency import wait_or_timeout
+from station.services import configuration
+
+
+class Heartbeat:
+    """Sends a heartbeat every HeartbeatInterval seconds while the station is registered and connected."""
+
+    def __init__(self, *, calls: Calls, standing: Standing, clock_port: ClockPort) -> None:
+        self._calls = calls
+        self._standing = standing
+        self._clock_port = clock_port
+        self._restart = asyncio.Event()
+
+    def restart(self) -> None:
+        """Count anew: the interval may have changed."""
+        self._restart.set()
+
+    async def run(self) -> None:
+        """Beat for as long as the process lives."""
+        while True:
+            await self._standing.flow.wait()
+            self._restart.clear()
+            interval_s = await in_database(configuration.get_int, "HeartbeatInterval")
+            if not await wait_or_timeout(self._restart, interval_s or None) and self._standing.flow.is_set():
+                await self.send()
+
+    async def send(self) -> None:
+        """Send one heartbeat and take the time from its answer."""
+        try:
+            answer = await self._calls.call("Heartbeat", {})
+        except NotDeliveredError:
+            return
+        await in_database(take_time, self._clock_port, answer["currentTime"])

@@ -1,0 +1,52 @@
+"""Looking around: what a lost bell would have told, and whether the simulated network is cut."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ocpp_client import database
+from ocpp_client.connection import endpoint
+from ocpp_client.database import in_database
+from station.services import configuration
+
+if TYPE_CHECKING:
+    from ocpp_client.link import BackendLink
+
+
+class Lookout:
+    """The link's own eyes: bells come over Redis, which may be away."""
+
+    def __init__(self, link: "BackendLink") -> None:
+        self._link = link
+
+    async def run(self) -> None:
+        """Find changes of settings, outbox and statuses that somebody else has committed."""
+        link = self._link
+        watch, seen = await in_database(configuration.ConfigurationWatch), await in_database(database.version)
+        while True:
+            await asyncio.sleep(link.timing.look_s)
+            before, seen = seen, await in_database(database.version)
+            suspicious = link.status.is_suspicious or link.meter_keys.is_suspicious
+            if seen is not None and seen == before and not suspicious:
+                continue
+            if await in_database(watch.changes):
+                link.restart_timers()
+                if await in_database(endpoint.configured) != link.standing.endpoint:
+                    link.reconnect()
+            if link.standing.flow.is_set():
+                link.outbox.ring()
+                await link.status.check_table()
+                if await link.meter_keys.are_news():
+                    link.spawn(link.meter_keys.tell(anew=True))
+
+    async def watch_uplink(self) -> None:
+        """Cut the connection with the simulated network, and connect at once when it is back."""
+        link, was_up = self._link, True
+        while True:
+            await asyncio.sleep(link.timing.uplink_look_s)
+            is_up = link.environment.uplink.is_up()
+            # The link may have met a cut too short for this loop to see (a simulator that has just started).
+            if is_up and (link.awaits_uplink or not was_up):
+                link.try_now()
+            elif not is_up:
+                link.cut()
+            was_up = is_up

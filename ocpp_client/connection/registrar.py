@@ -1,0 +1,238 @@
+"""Carries out what the boot states ask for: BootNotification, its repetition, and what follows from its answer."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError, transaction
+
+from ocpp_client.connection import registration
+from ocpp_client.connection.registration import (
+    Begin,
+    BootAnswered,
+    BootFailed,
+    CancelRetry,
+    Disconnected,
+    Event,
+    Phase,
+    Resume,
+    RetryDue,
+    RetryIn,
+    SendBoot,
+)
+from ocpp_client.connection.standing import Standing
+from ocpp_client.database import in_database
+from ocpp_client.ports import ClockPort, Facts, StationFacts
+from ocpp_client.rpc import schemas
+from ocpp_client.rpc.calls import AnswerTimeoutError, Calls, NotConnectedError, NotDeliveredError, RefusedError
+from ocpp_client.rpc.frames import CallResult
+from station import clock
+from station.concurrency import BackgroundTasks
+from station.domain.configuration import ConfigurationRefused, Origin
+from station.domain.moments import from_wire
+from station.models import BackendState
+from station.services import configuration, event_log, security_log
+
+logger = logging.getLogger(__name__)
+
+_BOOT_CONTENT = "boot_content"
+# CiString lengths of BootNotification.req (OCPP 1.6 section 6.3).
+_LENGTHS = {"chargePointVendor": 20, "chargePointModel": 20, "iccid": 20, "imsi": 20, "firmwareVersion": 50}
+_DEFAULT_LENGTH = 25
+
+
+class Registrar:
+    """Runs the registration machine. `on_begin(full)` is awaited in a task of its own once calls are allowed."""
+
+    def __init__(
+        self,
+        *,
+        calls: Calls,
+        standing: Standing,
+        facts: Facts,
+        clock_port: ClockPort,
+        on_begin: Callable[[bool], Awaitable[None]],
+        on_change: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._calls = calls
+        self._standing = standing
+        self._facts = facts
+        self._clock_port = clock_port
+        self._on_begin = on_begin
+        self._on_change = on_change
+        self._retry: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
+        # The BootNotification that met a time-out: it is repeated under its id, and its answer may still come.
+        self._unanswered: tuple[str, dict[str, Any]] | None = None
+        self._tasks = BackgroundTasks(logger)
+
+    async def connected(self) -> None:
+        """Begin a connection."""
+        changed = await in_database(self._content_changed)
+        await self.handle(registration.Connected(content_changed=changed))
+
+    async def handle(self, event: Event) -> None:
+        """Take an event and do what follows from it."""
+        before = self._standing.registration
+        self._standing.registration, effects = registration.step(before, event)
+        if not self._standing.registration.may_call:
+            self._standing.flow.clear()
+        if before.phase is not self._standing.registration.phase:
+            logger.info("Registration: %s", self._standing.registration.phase.value)
+            await self._on_change()
+        for effect in effects:
+            match effect:
+                case SendBoot():
+                    if self._asking is not None:
+                        self._asking.cancel()
+                    self._asking = self._tasks.spawn(self._boot())
+                case RetryIn():
+                    self._cancel_retry()
+                    loop = asyncio.get_running_loop()
+                    self._retry = loop.call_later(effect.seconds, self._retry_now)
+                case CancelRetry():
+                    self._cancel_retry()
+                case Begin():
+                    self._tasks.spawn(self._begin(full=True))
+                case Resume():
+                    self._tasks.spawn(self._begin(full=False))
+
+    async def close(self) -> None:
+        """End everything under way."""
+        self._cancel_retry()
+        await self._tasks.close()
+
+    def _retry_now(self) -> None:
+        self._tasks.spawn(self.handle(RetryDue()))
+
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    async def _begin(self, *, full: bool) -> None:
+        try:
+            await self._on_begin(full)
+        except NotDeliveredError:
+            # The connection ended meanwhile; the next one begins anew.
+            return
+
+    async def _boot(self) -> None:
+        try:
+            payload = await in_database(self._payload)
+            message_id = self._id_for(payload)
+            answer = await self._calls.call("BootNotification", payload, message_id=message_id)
+        except DatabaseError:
+            logger.exception("BootNotification could not be written")
+            await self.handle(BootFailed())
+            return
+        except NotConnectedError:
+            await self.handle(Disconnected())
+            return
+        except AnswerTimeoutError:
+            logger.warning("BootNotification was not answered in time")
+            self._unanswered = message_id, payload
+            await self.handle(BootFailed())
+            return
+        except NotDeliveredError as failure:
+            detail = str(failure) if isinstance(failure, RefusedError) else failure.code
+            logger.warning("BootNotification was not answered: %s", detail)
+            await self.handle(BootFailed())
+            return
+        await self._answered(payload, answer)
+
+    def _id_for(self, payload: dict[str, Any]) -> str:
+        """Choose the message id: after a time-out that of the first attempt, so that its answer counts whenever."""
+        unanswered, self._unanswered = self._unanswered, None
+        return unanswered[0] if unanswered is not None and unanswered[1] == payload else str(uuid.uuid4())
+
+    async def take_late(self, answer: CallResult) -> bool:
+        """Take an answer that came after its time-out; answers whether it is one to BootNotification."""
+        if self._unanswered is None or self._unanswered[0] != answer.message_id:
+            return False
+        if self._standing.registration.phase is not Phase.UNANSWERED:
+            return True
+        try:
+            schemas.check_result("BootNotification", answer.payload, lenient=True)
+        except schemas.SchemaViolationError as violation:
+            logger.warning("The late answer to BootNotification is none: %s", violation)
+            return True
+        _, payload = self._unanswered
+        self._unanswered = None
+        self._cancel_retry()
+        await self._answered(payload, answer.payload)
+        return True
+
+    async def _answered(self, payload: dict[str, Any], answer: dict[str, Any]) -> None:
+        received_at = clock.now()
+        try:
+            await in_database(self._record, payload, answer, received_at)
+        except DatabaseError:
+            # The backend's word holds without the record, too; after a restart the backend is asked again.
+            logger.exception("The answer to BootNotification could not be recorded")
+        await self.handle(BootAnswered(status=answer["status"], interval_s=max(0, answer["interval"])))
+
+    def _payload(self) -> dict[str, Any]:
+        present = configuration.snapshot()
+        facts: StationFacts = self._facts.read()
+        content = {
+            "chargePointVendor": present["/identity/vendor"],
+            "chargePointModel": present["/identity/model"],
+            "chargePointSerialNumber": present["/identity/serial"],
+            "chargeBoxSerialNumber": present["/ocpp/chargeBoxSerialNumber"],
+            "firmwareVersion": facts.firmware_version,
+            "iccid": facts.iccid,
+            "imsi": facts.imsi,
+        }
+        return {name: text[: _LENGTHS.get(name, _DEFAULT_LENGTH)] for name, text in content.items() if text}
+
+    def _content_changed(self) -> bool:
+        return bool(BackendState.load().memory.get(_BOOT_CONTENT) != self._payload())
+
+    def _record(self, payload: dict[str, Any], answer: dict[str, Any], at: datetime) -> None:
+        """Remember the answer; at Accepted also by whom, and take over interval and time."""
+        status, interval = answer["status"], max(0, answer["interval"])
+        with transaction.atomic():
+            state = BackendState.load()
+            state.registration = status
+            state.memory = state.memory | {_BOOT_CONTENT: payload}
+            if status == "Accepted" and self._standing.endpoint is not None:
+                state.accepted_by = self._standing.endpoint.key
+                state.heartbeat_interval_s = interval or None
+            state.save(update_fields=["registration", "memory", "accepted_by", "heartbeat_interval_s"])
+            for code in (Phase.PENDING, Phase.REJECTED):
+                if status.lower() == code.value:
+                    event_log.begin(f"backend.{code.value}", at=at)
+                else:
+                    event_log.end(f"backend.{code.value}", at=at)
+        if status == "Accepted" and interval:
+            take_interval(interval, at)
+        take_time(self._clock_port, answer["currentTime"])
+
+
+def take_interval(interval_s: int, at: datetime) -> None:
+    """Make the backend's heartbeat interval the value of HeartbeatInterval."""
+    value = str(interval_s)
+    if configuration.get("HeartbeatInterval") == value:
+        return
+    try:
+        configuration.change({"HeartbeatInterval": value}, origin=Origin.LOCAL, actor="BootNotification", at=at)
+    except ConfigurationRefused as refusal:
+        logger.warning("The backend's interval is not usable: %s", refusal)
+
+
+def take_time(port: ClockPort, text: str) -> None:
+    """Hand the backend's time to the clock where TimeSource says so."""
+    if "HeartBeat" not in configuration.get_list("TimeSource"):
+        return
+    try:
+        moment = from_wire(text)
+    except ValueError:
+        logger.warning("The backend's time is none: %.40s", text)
+        return
+    before = clock.now()
+    if port.set_from_backend(moment):
+        security_log.record("SettingSystemTime", at=clock.now(), tech_info=f"from {before:%Y-%m-%dT%H:%M:%SZ}")

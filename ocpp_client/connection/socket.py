@@ -1,0 +1,74 @@
+"""One WebSocket to the backend: opening it, and noticing that it is dead."""
+
+import asyncio
+import logging
+import ssl
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, NegotiationError
+from websockets.typing import Subprotocol
+
+from ocpp_client.connection.endpoint import Endpoint
+from ocpp_client.database import in_database
+from station.concurrency import wait_or_timeout
+from station.services import configuration
+
+logger = logging.getLogger(__name__)
+
+SUBPROTOCOL = Subprotocol("ocpp1.6")
+# A SendLocalList of 1000 cards takes 150 kB; beyond this the connection ends with 1009.
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+OPEN_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 2.0
+PONG_TIMEOUT_S = 20.0
+
+
+class _Connect(connect):
+    """A connection that follows no redirect: it would carry the station's password to another host."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+async def open_socket(target: Endpoint, context: ssl.SSLContext | None) -> ClientConnection:
+    """Open the WebSocket; raises what `failures.classify` understands."""
+    socket = await _Connect(
+        target.url,
+        subprotocols=[SUBPROTOCOL],
+        additional_headers=target.headers(),
+        user_agent_header="station",
+        ssl=context,
+        compression=None,
+        proxy=None,
+        open_timeout=OPEN_TIMEOUT_S,
+        close_timeout=CLOSE_TIMEOUT_S,
+        ping_interval=None,
+        max_size=MAX_MESSAGE_BYTES,
+    )
+    if socket.subprotocol != SUBPROTOCOL:
+        await socket.close(1002)
+        raise NegotiationError("the backend speaks no ocpp1.6")
+    return socket
+
+
+async def keep_alive(
+    socket: ClientConnection, changed: asyncio.Event, *, pong_timeout_s: float = PONG_TIMEOUT_S
+) -> None:
+    """Ping every WebSocketPingInterval seconds (0: never); returns when a pong is missing, the connection aborted.
+
+    `changed` says that the interval may be another one.
+    """
+    while True:
+        changed.clear()
+        interval_s = await in_database(configuration.get_int, "WebSocketPingInterval")
+        if await wait_or_timeout(changed, interval_s or None):
+            continue
+        try:
+            pong = await socket.ping()
+            async with asyncio.timeout(pong_timeout_s):
+                await pong
+        except TimeoutError:
+            socket.transport.abort()
+            return
+        except ConnectionClosed:
+            return

@@ -1,0 +1,1 @@
+"""What the backend asks of the station."""

@@ -1,0 +1,160 @@
+"""Calls of the RemoteTrigger profile: first the answer, then the message asked for (OCPP 1.6 section 5.17)."""
+
+from datetime import timedelta
+from typing import Any
+
+from ocpp.v16 import call
+
+from ocpp_client.certificates import own_certificate
+from ocpp_client.connection.registration import BootTriggered
+from ocpp_client.database import in_database
+from ocpp_client.incoming.handlers.base import Handler, Reply, Request, status
+from ocpp_client.outgoing import rendering
+from station.domain.meter_values import MeasurandSelection, ReadingContext, Sample, meter_value, parse_measurands
+from station.domain.ports import MeterReading
+from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
+from station.services import configuration
+
+_FILE_KINDS = {
+    "DiagnosticsStatusNotification": "diagnostics",
+    "FirmwareStatusNotification": "firmware",
+    "LogStatusNotification": "log",
+    "SignedFirmwareStatusNotification": "signed_firmware",
+}
+
+# A meter is read at least every two seconds; a little more is a missed reading.
+_PRESENT = timedelta(seconds=5)
+
+
+async def trigger_message(request: Request) -> Reply:
+    """Send the message the backend asks for, after the answer."""
+    return await _trigger(request, str(request.payload["requestedMessage"]))
+
+
+async def extended_trigger_message(request: Request) -> Reply:
+    """Do the same for the messages of the security extension; its firmware status is the signed one."""
+    wanted = str(request.payload["requestedMessage"])
+    return await _trigger(request, "SignedFirmwareStatusNotification" if wanted.startswith("Firmware") else wanted)
+
+
+async def _trigger(request: Request, wanted: str) -> Reply:
+    link = request.link
+    if wanted == "BootNotification":
+        return await _boot(request)
+    if wanted == "Heartbeat":
+        return status("Accepted", after=link.heartbeat.send)
+    if wanted in _FILE_KINDS:
+        return _file_status(request, wanted)
+    if wanted == "SignChargePointCertificate":
+        return await _sign(request)
+    connector_id = request.payload.get("connectorId")
+    first = 0 if wanted == "StatusNotification" else 1
+    last = await in_database(configuration.get_int, "NumberOfConnectors")
+    if connector_id is not None and not first <= connector_id <= last:
+        return status("Rejected")
+    if wanted == "StatusNotification":
+
+        async def report() -> None:
+            await link.status.report(connector_id)
+
+        return status("Accepted", after=report)
+    return await _meter_values(request, range(first, last + 1) if connector_id is None else [connector_id])
+
+
+async def _boot(request: Request) -> Reply:
+    registrar, registration = request.link.registrar, request.link.standing.registration
+    if not registration.may_trigger_boot:
+        return status("Rejected")
+
+    async def boot() -> None:
+        await registrar.handle(BootTriggered())
+
+    return status("Accepted", after=boot)
+
+
+def _file_status(request: Request, action: str) -> Reply:
+    link = request.link
+
+    async def send() -> None:
+        payload = await in_database(link.environment.file_jobs.last_status, _FILE_KINDS[action])
+        await link.calls.call(action, payload)
+
+    return status("Accepted", after=send)
+
+
+async def _sign(request: Request) -> Reply:
+    link = request.link
+    csr = await in_database(own_certificate.signing_request)
+    if csr is None:
+        return status("Rejected")
+
+    async def send() -> None:
+        await link.calls.call("SignCertificate", {"csr": csr})
+
+    return status("Accepted", after=send)
+
+
+async def _meter_values(request: Request, connector_ids: Any) -> Reply:
+    link = request.link
+    snapshot = await link.environment.surroundings.hardware() or {}
+    selections = await in_database(_selections)
+    messages: list[call.MeterValues] = []
+    for connector_id in connector_ids:
+        connector = snapshot.get("connectors", {}).get(str(connector_id))
+        sample = _sample(request, connector) if connector else None
+        value = meter_value(sample, selections) if sample else None
+        if value is None:
+            continue
+        messages.append(
+            call.MeterValues(
+                connector_id=connector_id,
+                meter_value=[rendering.meter_value(value)],
+                transaction_id=(connector.get("session") or {}).get("transaction_id"),
+            )
+        )
+    if not messages:
+        return status("Rejected")
+
+    async def send() -> None:
+        for message in messages:
+            await link.calls.call("MeterValues", rendering.payload_of(message))
+
+    return status("Accepted", after=send)
+
+
+def _selections() -> tuple[MeasurandSelection, ...]:
+    limit = configuration.get_int("MeterValuesSampledDataMaxLength")
+    return parse_measurands(configuration.get("MeterValuesSampledData"), limit)
+
+
+def _sample(request: Request, connector: dict[str, Any]) -> Sample | None:
+    """Read the live snapshot of a connector; None while its meter has not answered."""
+    energy = connector.get("energy_wh")
+    if energy is None:
+        return None
+    voltages = [None if value is None else MilliVolt(value) for value in connector.get("voltages_mv") or [None] * 3]
+    currents = [None if value is None else MilliAmpere(value) for value in connector.get("currents_ma") or [None] * 3]
+    power, frequency = connector.get("power_w"), connector.get("frequency_mhz")
+    reading = MeterReading(
+        read_at_s=0.0,
+        import_energy=WattHour(energy),
+        power=None if power is None else Watt(power),
+        voltages=(voltages[0], voltages[1], voltages[2]),
+        currents=(currents[0], currents[1], currents[2]),
+        frequency=None if frequency is None else MilliHertz(frequency),
+    )
+    age = timedelta(milliseconds=connector.get("reading_age_ms") or 0)
+    return Sample(
+        # What the meter said last is its present value, and is told in the order of time (section 3.7); when the meter
+        # has been silent since, the moment of its last word is told instead.
+        at=request.at if age <= _PRESENT else request.at - age,
+        reading=reading,
+        context=ReadingContext.TRIGGER,
+        offered=MilliAmpere(connector.get("offered_ma") or 0),
+    )
+
+
+HANDLERS: dict[str, Handler] = {
+    "TriggerMessage": trigger_message,
+    "ExtendedTriggerMessage": extended_trigger_message,
+}

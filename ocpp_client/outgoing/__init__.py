@@ -1,0 +1,1 @@
+"""What the station tells and asks the backend."""

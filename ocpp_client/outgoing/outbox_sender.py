@@ -1,0 +1,201 @@
+"""Sends what is owed to the backend: the oldest message first, one at a time, for ever (OCPP 1.6 section 3.7)."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from ocpp_client.database import in_database
+from ocpp_client.outgoing import outbox_store
+from ocpp_client.outgoing.outbox_store import Claimed, StartAnswered, TransactionUnknownError, Wait
+from ocpp_client.outgoing.rendering import payload_of, render
+from ocpp_client.ports import LocalList, Surroundings
+from ocpp_client.rpc.calls import AnswerMalformedError, Calls, NotConnectedError, NotDeliveredError, RefusedError
+from ocpp_client.rpc.frames import CallError, CallResult
+from ocpp_client.rpc.schemas import SchemaViolationError
+from station import clock
+from station.concurrency import wait_or_timeout
+from station.domain.authorization import AuthorizationStatus
+from station.domain.commands import Origin
+from station.services import messages, outbox
+
+logger = logging.getLogger(__name__)
+
+_AFTER_TROUBLE_S = 5.0
+_ID_LENGTH = len(str(uuid.UUID(int=0)))
+_LONGEST_TROUBLE_S = 300.0
+
+
+class OutboxSender:
+    """Empties the outbox while `flow` is set. `ring` says that something was put in."""
+
+    def __init__(
+        self,
+        *,
+        calls: Calls,
+        flow: asyncio.Event,
+        local_list: LocalList,
+        surroundings: Surroundings,
+        on_progress: Callable[[], None],
+    ) -> None:
+        self._calls = calls
+        self._flow = flow
+        self._local_list = local_list
+        self._surroundings = surroundings
+        self._on_progress = on_progress
+        self._bell = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._next: Claimed | Wait | None = None
+        # The message sent last and the connection it was sent over.
+        self._unanswered: tuple[int | None, int] = None, 0
+        self._settling = asyncio.Lock()
+
+    def ring(self) -> None:
+        """Look into the outbox now."""
+        self._bell.set()
+
+    async def emptied(self, patience_s: float) -> bool:
+        """Wait until nothing is owed any more; answers False when that takes too long."""
+        self._empty.clear()
+        self.ring()
+        return await wait_or_timeout(self._empty, patience_s)
+
+    async def settled(self) -> None:
+        """Wait until an answer that has come is written down: what the backend sends next may build upon it."""
+        async with self._settling:
+            return
+
+    async def recover(self) -> None:
+        """Take up what an earlier process left, and repeat refusals nobody may have heard."""
+        await in_database(outbox_store.recover)
+        for answered in await in_database(outbox_store.unheard_refusals):
+            await self._tell(answered)
+
+    async def booted(self) -> None:
+        """Give what was set aside another chance: the backend has accepted the station anew."""
+        await in_database(outbox.send_again, origin=Origin.LOCAL, actor="BootNotification", at=clock.now())
+
+    async def run(self) -> None:
+        """Send for as long as the process lives."""
+        failures = 0
+        while True:
+            await self._flow.wait()
+            try:
+                if failures:
+                    # Whatever happened: what was under way goes first again, and nothing overtakes it.
+                    await in_database(outbox_store.recover)
+                pause_s = await self.step()
+            except Exception:
+                logger.exception("The outbox cannot be sent")
+                self._next, failures = None, failures + 1
+                pause_s = min(_AFTER_TROUBLE_S * failures, _LONGEST_TROUBLE_S)
+            else:
+                failures = 0
+            if pause_s != 0:
+                await self._rest(pause_s)
+
+    async def step(self) -> float | None:
+        """Send one message; return the seconds until the next one is due, None when nothing is left."""
+        claimed, self._next = self._next, None
+        if not isinstance(claimed, Claimed):
+            self._bell.clear()
+            found = await in_database(outbox_store.look, clock.now(), self._unanswered_here())
+            if found is None:
+                self._empty.set()
+                return None
+            if isinstance(found, Wait):
+                return found.seconds
+            claimed = found
+        self._next = await self._deliver(claimed)
+        if isinstance(self._next, Wait):
+            return self._next.seconds
+        return 0
+
+    def _unanswered_here(self) -> int | None:
+        """Return the message sent over the present connection and not answered."""
+        row_id, connection = self._unanswered
+        return row_id if connection == self._calls.connection else None
+
+    async def _deliver(self, claimed: Claimed) -> Claimed | Wait | None:
+        self._unanswered = claimed.id, self._calls.connection
+        try:
+            message = render(claimed.fact, transaction_id=claimed.transaction_id)
+        except ValueError as error:
+            await self._cannot_be_sent(claimed, error)
+            return None
+        try:
+            answer = await self._calls.call(type(message).__name__, payload_of(message), message_id=claimed.message_id)
+        except NotConnectedError:
+            await in_database(outbox_store.put_back, claimed)
+            return None
+        except RefusedError as refusal:
+            logger.warning("%s was refused: %s", claimed.message_id, refusal)
+            await in_database(outbox_store.refuse, claimed, f"CALLERROR {refusal}", clock.now())
+            return None
+        except AnswerMalformedError as malformed:
+            # An odd answer is an answer (section 3.7); only a StartTransaction cannot do without its number.
+            answer = malformed.payload
+        except NotDeliveredError as failure:
+            logger.warning("%s was not answered: %s", claimed.message_id, failure.code)
+            await in_database(outbox_store.postpone, claimed, failure.code, clock.now())
+            return None
+        except SchemaViolationError as violation:
+            await self._cannot_be_sent(claimed, violation)
+            return None
+        except asyncio.CancelledError:
+            await asyncio.shield(in_database(outbox_store.put_back, claimed))
+            raise
+        return await self._settle(claimed, answer)
+
+    async def _cannot_be_sent(self, claimed: Claimed, error: ValueError) -> None:
+        logger.error("Message %d has no lawful form: %s", claimed.id, error)
+        await in_database(outbox_store.set_aside, claimed, str(error), clock.now())
+
+    async def _settle(self, claimed: Claimed, answer: dict[str, Any]) -> Claimed | Wait | None:
+        try:
+            async with self._settling:
+                started, following = await in_database(
+                    outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list
+                )
+        except TransactionUnknownError as error:
+            # The transaction the backend may have begun has no number we could stop it by; a repetition under the same
+            # id would only get the same answer.
+            await in_database(outbox_store.refuse, claimed, f"no transactionId: {error}", clock.now())
+            return None
+        if started is not None:
+            await self._tell(started)
+        self._on_progress()
+        return following
+
+    async def take_late(self, answer: CallResult | CallError) -> None:
+        """Accept an answer that came after its time-out, perhaps over another connection."""
+        if isinstance(answer, CallError) or len(answer.message_id) != _ID_LENGTH:
+            # What never was an id of ours is not looked for: a careless backend may send thousands.
+            return
+        row_id = await in_database(outbox_store.undelivered, answer.message_id)
+        if row_id is None:
+            logger.info("An answer to nothing: %s", answer.message_id[:40])
+            return
+        try:
+            started = await in_database(outbox_store.settle, row_id, answer.payload, clock.now(), self._local_list)
+        except TransactionUnknownError:
+            return
+        if started is not None:
+            await self._tell(started)
+        self._on_progress()
+        self.ring()
+
+    async def _tell(self, answered: StartAnswered) -> None:
+        await self._surroundings.inform(
+            messages.StartAnswered(
+                session_id=answered.session_id,
+                transaction_id=answered.transaction_id,
+                status=AuthorizationStatus(answered.status),
+                parent_id_tag=answered.parent,
+            )
+        )
+
+    async def _rest(self, pause_s: float | None) -> None:
+        """Wait for the bell, or until the oldest message is due."""
+        await wait_or_timeout(self._bell, pause_s)

@@ -1,0 +1,373 @@
+"""The durable queue seen from the connection: claim the oldest message, record what became of it.
+
+Everything here is synchronous database work. There is one sender, so a row in `sent` is the one under way.
+"""
+
+import logging
+import uuid
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from ocpp_client.outgoing import authorization_cache
+from ocpp_client.ports import LocalList
+from station.domain import facts
+from station.domain.authorization import AuthorizationStatus
+from station.domain.facts import Fact, FactKind, FactUnreadableError, MeterSampled
+from station.models import ChargingSession, OutboxMessage
+from station.models.backend import OutboxStatus
+from station.services import configuration, event_log, outbox, sessions
+from station.services.flushing import without_flush
+
+logger = logging.getLogger(__name__)
+
+LONGEST_RETRY = timedelta(hours=1)
+KEPT_FOR = timedelta(days=7)
+# Some 30 MB: seven hours of samples every second at two points, a month of those every minute.
+MOST_OWED = 50_000
+MOST_DELIVERED = 50_000
+_AT_ONCE = 500
+# After so many attempts without an answer a message is reported; it is tried on for ever (calibration law).
+REPORTED_AFTER = 3
+REFUSED_CODE = "backend.message.refused"
+_ANSWER_PREFIX = sessions.REFUSED_PREFIX
+_MAX_ERROR_LENGTH = 200
+_MAX_TAG_LENGTH = 20
+# A late answer to an older id than these is not expected any more.
+_FORMER_IDS = 10
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """A message that is now under way; `repeated`: its id may be known to the backend already."""
+
+    id: int
+    message_id: str
+    fact: Fact
+    transaction_id: int | None
+    repeated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """The oldest message is not due yet; nothing may overtake it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartAnswered:
+    """What the backend said to a StartTransaction."""
+
+    session_id: int
+    transaction_id: int
+    status: str
+    expiry: str | None = None
+    parent: str | None = None
+
+
+class TransactionUnknownError(ValueError):
+    """The answer to a StartTransaction names no usable transactionId."""
+
+
+def recover() -> None:
+    """Take back what was under way when the process ended; it is sent again under its id."""
+    OutboxMessage.objects.filter(status=OutboxStatus.SENT).update(status=OutboxStatus.PENDING)
+
+
+def unheard_refusals() -> list[StartAnswered]:
+    """Answer the refusals of running sessions that the control loop may not have heard of."""
+    refused = OutboxMessage.objects.filter(
+        kind=FactKind.SESSION_BEGAN,
+        status=OutboxStatus.DELIVERED,
+        session__stopped_at=None,
+        last_error__startswith=_ANSWER_PREFIX,
+    ).select_related("session")
+    return [
+        StartAnswered(
+            session_id=row.session.pk,
+            transaction_id=row.session.transaction_id,
+            status=row.last_error.removeprefix(_ANSWER_PREFIX),
+        )
+        for row in refused
+        if row.session is not None and row.session.transaction_id is not None
+    ]
+
+
+def look(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
+    """Claim the oldest message; takes no write lock while nothing is owed."""
+    return claim(at, unanswered) if OutboxMessage.objects.filter(status=OutboxStatus.PENDING).exists() else None
+
+
+# A claim that a power cut undoes is what `recover` would have undone anyway.
+@without_flush()
+@transaction.atomic(savepoint=False)
+def claim(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
+    """Claim the oldest message; None when nothing is owed.
+
+    `unanswered` is the row sent over this very connection before, without an answer: a strict backend refuses a second
+    message under the same id on one connection, so that it gets another one.
+    """
+    pending = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id").select_related("session")
+    while (row := pending.first()) is not None:
+        if row.next_attempt_at is not None and row.next_attempt_at > at:
+            # A clock that was set back must not turn a minute into a day.
+            return Wait(seconds=min((row.next_attempt_at - at).total_seconds(), LONGEST_RETRY.total_seconds()))
+        if _follows_its_start(row):
+            continue
+        try:
+            fact = fact_of(row)
+        except FactUnreadableError as error:
+            # It can never be sent; whatever stands behind it can.
+            outbox.set_aside(row, str(error), at)
+            continue
+        if row.pk == unanswered and row.id_was_sent:
+            _take_new_id(row)
+        repeated, row.id_was_sent = row.id_was_sent, True
+        row.status, row.attempts = OutboxStatus.SENT, row.attempts + 1
+        row.save(update_fields=["status", "attempts", "message_id", "former_ids", "id_was_sent"])
+        number = row.session.transaction_id if row.session is not None else None
+        return Claimed(id=row.pk, message_id=row.message_id, fact=fact, transaction_id=number, repeated=repeated)
+    return None
+
+
+def _follows_its_start(row: OutboxMessage) -> bool:
+    """Set a message aside together with the start of its session; return whether that was done.
+
+    The end of the session is told once, without a number (OCPP 1.6 errata 3.18), and stays to be told again with it.
+    """
+    if not _start_is_set_aside(row) or (row.kind == FactKind.SESSION_ENDED and row.delivered_at is None):
+        return False
+    OutboxMessage.objects.filter(id=row.pk).update(status=OutboxStatus.SET_ASIDE)
+    return True
+
+
+def _start_is_set_aside(row: OutboxMessage) -> bool:
+    if row.session is None or row.kind == FactKind.SESSION_BEGAN or row.session.transaction_id is not None:
+        return False
+    start = OutboxMessage.objects.filter(session=row.session, kind=FactKind.SESSION_BEGAN)
+    return start.filter(status=OutboxStatus.SET_ASIDE).exists()
+
+
+def _take_new_id(row: OutboxMessage) -> None:
+    row.former_ids = " ".join([*row.former_ids.split(), row.message_id][-_FORMER_IDS:])
+    row.message_id, row.id_was_sent = str(uuid.uuid4()), False
+
+
+def fact_of(row: OutboxMessage) -> Fact:
+    """Read what a row tells, with the values kept for the end of its session; raises FactUnreadableError."""
+    values = sessions.kept_values(row.session.pk) if row.session and row.kind == FactKind.SESSION_ENDED else ()
+    return facts.decode(row.kind, row.at, row.fact, values)
+
+
+def settle_and_claim(
+    claimed: Claimed, answer: dict[str, Any], at: datetime, local_list: LocalList
+) -> tuple[StartAnswered | None, Claimed | Wait | None]:
+    """Record an answer and claim the next message in one commit.
+
+    Only what begins and ends a session waits for the disk: meter values that a power cut makes undelivered again are
+    repeated under their id.
+    """
+    with without_flush() if isinstance(claimed.fact, MeterSampled) else nullcontext(), transaction.atomic():
+        return settle(claimed.id, answer, at, local_list), claim(at, None)
+
+
+@transaction.atomic(savepoint=False)
+def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalList) -> StartAnswered | None:
+    """Record that the backend has taken a message; raises TransactionUnknownError."""
+    row = OutboxMessage.objects.select_related("session").get(id=row_id)
+    if row.status == OutboxStatus.DELIVERED:
+        return None
+    raw_info = answer.get("idTagInfo")
+    info: dict[str, Any] = raw_info if isinstance(raw_info, dict) else {}
+    started: StartAnswered | None = None
+    error = ""
+    if row.kind == FactKind.SESSION_BEGAN and row.session is not None:
+        started = _record_start(row.session, answer, info)
+        error = "" if started.status == "Accepted" else f"{_ANSWER_PREFIX}{started.status}"
+    if "status" in info and (tag := _tag_of(row)):
+        authorization_cache.note(tag, info, at, local_list)
+    told_in_full = not _start_is_set_aside(row)
+    OutboxMessage.objects.filter(id=row_id).update(
+        status=OutboxStatus.DELIVERED if told_in_full else OutboxStatus.SET_ASIDE,
+        delivered_at=at,
+        next_attempt_at=None,
+        last_error=error,
+    )
+    if started is not None:
+        _take_followers_back(started.session_id)
+    if row.kind == FactKind.SESSION_ENDED and row.session is not None and told_in_full:
+        sessions.forget_values(row.session.pk)
+    if row.attempts > REPORTED_AFTER or row.last_error:
+        event_log.end(REFUSED_CODE, at=at)
+    if row.status == OutboxStatus.SET_ASIDE or row.refusals:
+        outbox.note_nothing_aside(at)
+    return started
+
+
+def _take_followers_back(session_id: int) -> None:
+    """Queue what was set aside with a start that the backend has taken after all."""
+    OutboxMessage.objects.filter(session=session_id, status=OutboxStatus.SET_ASIDE).update(
+        status=OutboxStatus.PENDING, next_attempt_at=None
+    )
+
+
+def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[str, Any]) -> StartAnswered:
+    number = answer.get("transactionId")
+    if isinstance(number, str) and number.removeprefix("-").isdecimal():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
+        raise TransactionUnknownError(repr(number)[:40])
+    ChargingSession.objects.filter(id=session.pk).update(transaction_id=number)
+    parent = info.get("parentIdTag")
+    return StartAnswered(
+        session_id=session.pk,
+        transaction_id=number,
+        status=_status_of(info),
+        expiry=info.get("expiryDate"),
+        parent=parent[:_MAX_TAG_LENGTH] if isinstance(parent, str) else None,
+    )
+
+
+def _status_of(info: dict[str, Any]) -> str:
+    """Read the status of a card; a backend that says nothing accepts it, one that says nonsense does not."""
+    status = info.get("status", AuthorizationStatus.ACCEPTED.value)
+    known = isinstance(status, str) and status in frozenset(AuthorizationStatus)
+    return status if known else AuthorizationStatus.INVALID.value
+
+
+def _tag_of(row: OutboxMessage) -> str:
+    return str(row.fact.get("id_tag", ""))
+
+
+def put_back(claimed: Claimed) -> None:
+    """Return a message whose connection broke: it goes first over the next one, under the same id."""
+    OutboxMessage.objects.filter(id=claimed.id, status=OutboxStatus.SENT).update(status=OutboxStatus.PENDING)
+
+
+@transaction.atomic
+def postpone(claimed: Claimed, error: str, at: datetime) -> None:
+    """Come back later: no answer is no refusal, and is no reason ever to give up."""
+    row = _under_way(claimed)
+    if row is None:
+        return
+    row.status, row.last_error = OutboxStatus.PENDING, error[:_MAX_ERROR_LENGTH]
+    row.next_attempt_at = at + _pause(row.attempts)
+    row.save(update_fields=["status", "last_error", "next_attempt_at"])
+    if row.attempts >= REPORTED_AFTER:
+        _report(row, at)
+
+
+@transaction.atomic
+def refuse(claimed: Claimed, error: str, at: datetime) -> None:
+    """Take a CALLERROR: try again under another id (errata 3.7 of OCPP-J), or set the message aside.
+
+    A refusal of a repeated id may speak of the id instead of the message: it does not count.
+    """
+    row = _under_way(claimed)
+    if row is None:
+        return
+    _take_new_id(row)
+    row.status, row.last_error = OutboxStatus.PENDING, error[:_MAX_ERROR_LENGTH]
+    if not claimed.repeated:
+        row.refusals += 1
+        row.next_attempt_at = at + _pause(row.refusals)
+    row.save(
+        update_fields=["status", "last_error", "message_id", "former_ids", "id_was_sent", "refusals", "next_attempt_at"]
+    )
+    if row.refusals >= outbox.most_refusals():
+        outbox.set_aside(row, error, at)
+        event_log.end(REFUSED_CODE, at=at)
+    elif row.refusals:
+        _report(row, at)
+
+
+@transaction.atomic
+def set_aside(claimed: Claimed, error: str, at: datetime) -> None:
+    """Set a message aside that has no lawful form."""
+    row = _under_way(claimed)
+    if row is not None:
+        outbox.set_aside(row, error, at)
+
+
+def _under_way(claimed: Claimed) -> OutboxMessage | None:
+    """Read the row of a message, unless a late answer has settled it meanwhile."""
+    return OutboxMessage.objects.filter(id=claimed.id, status=OutboxStatus.SENT).first()
+
+
+def _pause(times: int) -> timedelta:
+    return min(timedelta(seconds=configuration.get_int("TransactionMessageRetryInterval")) * times, LONGEST_RETRY)
+
+
+def _report(row: OutboxMessage, at: datetime) -> None:
+    event_log.begin(REFUSED_CODE, at=at, fact=row.kind, outbox_id=row.pk, error=row.last_error)
+
+
+def undelivered(message_id: str) -> int | None:
+    """Find the message that a late answer belongs to, under whichever of its ids it was sent."""
+    owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
+    return (
+        owed.filter(Q(message_id=message_id) | Q(former_ids__contains=message_id))
+        .order_by("id")
+        .values_list("id", flat=True)
+        .first()
+    )
+
+
+def thin_backlog(at: datetime, *, most: int = MOST_OWED) -> int:
+    """Drop every second meter value in between while more than `most` messages are owed; answers how many went.
+
+    Starts, stops, the first and the last meter values of a session and signed ones always stay; so does what was sent
+    before, because its answer may still come.
+    """
+    owed = OutboxMessage.objects.filter(status=OutboxStatus.PENDING)
+    dropped = 0
+    while (excess := owed.count() - most) > 0:
+        rows = owed.filter(kind=FactKind.METER_SAMPLED, attempts=0).order_by("id").values_list("id", "session_id")
+        unsigned = list(rows.exclude(fact__has_key="signed"))
+        ends = _ends_of_sessions(unsigned)
+        between = [row_id for row_id, _ in unsigned if row_id not in ends][1::2]
+        if not between:
+            break
+        for first in range(0, len(between), _AT_ONCE):
+            # In portions, so that the control loop never waits long for its turn to write.
+            dropped += OutboxMessage.objects.filter(id__in=between[first : first + _AT_ONCE]).delete()[0]
+        logger.info("The backlog was %d messages too long", excess)
+    if dropped:
+        event_log.log("backend.backlog.thinned", at=at, dropped=dropped)
+    return dropped
+
+
+def _ends_of_sessions(rows: Iterable[tuple[int, int | None]]) -> set[int]:
+    """Find the first and the last message of each session; those outside sessions are all in between."""
+    firsts: dict[int, int] = {}
+    lasts: dict[int, int] = {}
+    for row_id, session_id in rows:
+        if session_id is not None:
+            firsts.setdefault(session_id, row_id)
+            lasts[session_id] = row_id
+    return {*firsts.values(), *lasts.values()}
+
+
+def forget_delivered(at: datetime, *, most: int = MOST_DELIVERED) -> int:
+    """Delete what the backend took more than a week or `most` messages ago; answers how many rows went.
+
+    The start of a running session stays: it holds what the backend said of the card.
+    """
+    delivered = OutboxMessage.objects.filter(status=OutboxStatus.DELIVERED)
+    newest = delivered.order_by("-id").values_list("id", flat=True)
+    beyond = next(iter(newest[most : most + 1]), 0)
+    old = delivered.filter(Q(delivered_at__lt=at - KEPT_FOR) | Q(id__lte=beyond)).exclude(
+        kind=FactKind.SESSION_BEGAN, session__stopped_at=None
+    )
+    deleted = 0
+    # In portions, so that the control loop never waits long for its turn to write.
+    while portion := list(old.values_list("id", flat=True)[:_AT_ONCE]):
+        deleted += OutboxMessage.objects.filter(id__in=portion).delete()[0]
+    return deleted

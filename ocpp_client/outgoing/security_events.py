@@ -1,0 +1,76 @@
+"""Delivery of the security log's critical entries to the backend (security whitepaper, A04)."""
+
+import asyncio
+from datetime import datetime
+
+from ocpp_client.database import in_database
+from ocpp_client.rpc.calls import AnswerMalformedError, Calls, NotConnectedError, NotDeliveredError, RefusedError
+from ocpp_client.rpc.frames import ErrorCode
+from station import clock
+from station.concurrency import wait_or_timeout
+from station.domain.moments import to_wire
+from station.models import SecurityEvent
+
+_NOT_SPOKEN = frozenset({ErrorCode.NOT_IMPLEMENTED, ErrorCode.NOT_SUPPORTED})
+_LOOK_S = 10.0
+_RETRY_S = 60.0
+_LONGEST_RETRY_S = 3600.0
+
+
+class SecurityEventSender:
+    """Delivers critical entries in their order, behind the statuses and beside the transactions."""
+
+    def __init__(self, *, calls: Calls, flow: asyncio.Event) -> None:
+        self._calls = calls
+        self._flow = flow
+        self._bell = asyncio.Event()
+        self._failures = 0
+
+    def ring(self) -> None:
+        """Look for undelivered entries now."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Deliver for as long as the process lives."""
+        while True:
+            await self._flow.wait()
+            pause_s = await self.step()
+            if pause_s:
+                await wait_or_timeout(self._bell, pause_s)
+
+    async def step(self) -> float:
+        """Deliver the oldest entry; answers the seconds to wait before the next look."""
+        self._bell.clear()
+        event = await in_database(_oldest)
+        if event is None:
+            return _LOOK_S
+        payload = {"type": event.type, "timestamp": to_wire(event.at)}
+        if event.tech_info:
+            payload["techInfo"] = event.tech_info
+        try:
+            await self._calls.call("SecurityEventNotification", payload)
+        except RefusedError as refusal:
+            # A backend without the security extension never takes them; they stay readable in the security log.
+            if refusal.error.code not in _NOT_SPOKEN:
+                return self._pause()
+        except AnswerMalformedError:
+            pass
+        except NotConnectedError:
+            return 0.0
+        except NotDeliveredError:
+            return self._pause()
+        self._failures = 0
+        await in_database(_delivered, event.pk, clock.now())
+        return 0.0
+
+    def _pause(self) -> float:
+        self._failures += 1
+        return min(_RETRY_S * self._failures, _LONGEST_RETRY_S)
+
+
+def _oldest() -> SecurityEvent | None:
+    return SecurityEvent.objects.filter(critical=True, delivered_at=None).order_by("id").first()
+
+
+def _delivered(pk: int, at: datetime) -> None:
+    SecurityEvent.objects.filter(id=pk).update(delivered_at=at)

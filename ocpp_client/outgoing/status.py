@@ -1,0 +1,211 @@
+"""StatusNotification: every change in its order while connected, the present state after a break (section 4.9)."""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from ocpp_client.connection.standing import Standing
+from ocpp_client.database import in_database
+from ocpp_client.rpc.calls import Calls, NotConnectedError, NotDeliveredError
+from station import clock
+from station.concurrency import wait_or_timeout
+from station.domain.moments import to_wire
+from station.models import Connector
+from station.services import configuration
+from station.services.messages import StatusChanged
+
+logger = logging.getLogger(__name__)
+
+_MAX_INFO_LENGTH = 50
+# OCPP 1.6 section 7.7: connector 0 knows only these.
+_STATION_STATUSES = frozenset({"Available", "Unavailable", "Faulted"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What the backend is to be told of one connector; `revision` counts its changes."""
+
+    connector_id: int
+    revision: int
+    status: str
+    error_code: str
+    info: str
+    vendor_error_code: str
+    at: str
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What makes two reports the same news."""
+        return (self.status, self.error_code, self.info, self.vendor_error_code)
+
+    def payload(self, vendor: str) -> dict[str, Any]:
+        """Make StatusNotification.req."""
+        content = {
+            "connectorId": self.connector_id,
+            "status": self.status,
+            "errorCode": self.error_code,
+            "timestamp": self.at,
+        }
+        if self.info:
+            content["info"] = self.info[:_MAX_INFO_LENGTH]
+        if self.vendor_error_code:
+            content["vendorErrorCode"] = self.vendor_error_code[:_MAX_INFO_LENGTH]
+            content["vendorId"] = vendor
+        return content
+
+
+class StatusReporter:
+    """Tells the backend the state of each connector."""
+
+    def __init__(self, *, calls: Calls, standing: Standing) -> None:
+        self._calls = calls
+        self._standing = standing
+        self._queue: deque[Report] = deque()
+        self._due_s: dict[int, float] = {}
+        self._sent: dict[int, Report] = {}
+        self._seen: dict[int, int] = {}
+        self._suspected: dict[int, int] = {}
+        self._bell = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        self._vendor = ""
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether the table knows a change whose bell has not come yet."""
+        return bool(self._suspected)
+
+    def take(self, message: StatusChanged) -> None:
+        """Note a change told by the control loop; while offline only the table remembers it."""
+        report = _report_of(message)
+        if report.revision <= self._seen.get(report.connector_id, -1):
+            return
+        self._seen[report.connector_id] = report.revision
+        if self._standing.flow.is_set() or self._one_at_a_time.locked():
+            self._queue.append(report)
+            self._bell.set()
+
+    async def check_table(self) -> None:
+        """Catch up with changes whose bell was lost: those still unseen at the second look."""
+        unseen: dict[int, int] = {}
+        for report in await in_database(_present):
+            if report.revision <= self._seen.get(report.connector_id, -1):
+                continue
+            unseen[report.connector_id] = report.revision
+            if self._suspected.get(report.connector_id) is not None:
+                self._seen[report.connector_id] = report.revision
+                if self._standing.flow.is_set():
+                    self._queue.append(report)
+                    self._bell.set()
+        self._suspected = unseen
+
+    async def report_all(self, *, only_changed: bool) -> None:
+        """Tell the present state of the station and every connector; raises NotConnectedError.
+
+        A backend that refuses a status (some know no connector 0) is told the others, and what is owed afterwards.
+        """
+        async with self._one_at_a_time:
+            self._queue.clear()
+            self._due_s.clear()
+            self._vendor = await in_database(configuration.get, "/identity/vendor")
+            for report in await in_database(_present):
+                self._seen[report.connector_id] = max(report.revision, self._seen.get(report.connector_id, -1))
+                last = self._sent.get(report.connector_id)
+                if only_changed and last is not None and last.content == report.content:
+                    continue
+                try:
+                    await self._send(report)
+                except NotConnectedError:
+                    raise
+                except NotDeliveredError as failure:
+                    logger.warning("The status of connector %d was not taken: %s", report.connector_id, failure.code)
+
+    async def report(self, connector_id: int | None) -> None:
+        """Tell the state of one connector (None: of all) because the backend has asked."""
+        async with self._one_at_a_time:
+            for report in await in_database(_present):
+                if connector_id in {None, report.connector_id}:
+                    await self._send(report)
+
+    async def run(self) -> None:
+        """Report changes for as long as the process lives."""
+        while True:
+            await self._standing.flow.wait()
+            try:
+                pause_s = await self.step()
+            except NotDeliveredError:
+                # Not queued and not repeated: the next connection tells the state of then.
+                continue
+            if pause_s != 0:
+                await wait_or_timeout(self._bell, pause_s)
+
+    async def step(self) -> float | None:
+        """Send the oldest change; answers the seconds until one is due, None when there is none."""
+        self._bell.clear()
+        minimum_s = await in_database(configuration.get_int, "MinimumStatusDuration")
+        async with self._one_at_a_time:
+            if not self._queue:
+                return None
+            if minimum_s:
+                pause_s = self._wait_for_rest(minimum_s)
+                if pause_s:
+                    return pause_s
+            report = self._queue.popleft()
+            last = self._sent.get(report.connector_id)
+            # The table may have told a later state already; an older one must not come after it.
+            if last is None or (last.content != report.content and last.revision < report.revision):
+                await self._send(report)
+            return 0
+
+    def _wait_for_rest(self, minimum_s: int) -> float:
+        """Keep only the newest change of each connector and let it age (MinimumStatusDuration)."""
+        newest = {report.connector_id: report for report in self._queue}
+        now_s = clock.monotonic_s()
+        for connector_id, report in newest.items():
+            if self._due_s.get(-1 - connector_id) != report.revision:
+                self._due_s[-1 - connector_id] = report.revision
+                self._due_s[connector_id] = now_s + minimum_s
+        ordered = sorted(newest.values(), key=lambda report: self._due_s[report.connector_id])
+        self._queue = deque(ordered)
+        return max(0.0, self._due_s[ordered[0].connector_id] - now_s)
+
+    async def _send(self, report: Report) -> None:
+        await self._calls.call("StatusNotification", report.payload(self._vendor))
+        self._sent[report.connector_id] = report
+
+
+def _report_of(message: StatusChanged) -> Report:
+    return Report(
+        connector_id=message.connector_id,
+        revision=message.revision,
+        status=message.status,
+        error_code=message.error_code,
+        info=message.info,
+        vendor_error_code=message.vendor_error_code,
+        at=to_wire(message.at),
+    )
+
+
+def _present() -> list[Report]:
+    """Read the state of the station (0) and every connector from the table."""
+    rows = {row.number: row for row in Connector.objects.all()}
+    now = clock.now()
+    reports = []
+    for number in range(configuration.get_int("NumberOfConnectors") + 1):
+        row = rows.get(number) or Connector(number=number)
+        status = row.status
+        if number == 0 and status not in _STATION_STATUSES:
+            status = "Available"
+        reports.append(
+            Report(
+                connector_id=number,
+                revision=row.status_revision,
+                status=status,
+                error_code=row.error_code,
+                info=row.info,
+                vendor_error_code=row.vendor_error_code,
+                at=to_wire(row.status_at or now),
+            )
+        )
+    return reports

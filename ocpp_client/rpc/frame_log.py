@@ -1,0 +1,66 @@
+"""The message log: every frame in and out, without secrets, in a small rotating file."""
+
+import json
+import logging
+import logging.handlers
+import re
+from pathlib import Path
+
+from ocpp_client.rpc.frames import Call, Frame
+from station.domain.configuration import ROWS
+from station.host.logs import MASK, UtcFormatter, mask_secrets
+
+_FILE_BYTES = 1_000_000
+_FILES = 5
+_SHOWN_CHARACTERS = 4000
+# Masking costs milliseconds on long texts; a text without any of these words has nothing to hide.
+_TELLTALES = ("passw", "authorization", "token", "secret", "cluster", "activation", "pin", "@")
+# The mask looks for names in every run of letters and needs time by the square of its length.
+_LONG_RUN = re.compile(r"([\w/.-]{128})[\w/.-]{16,}")
+_RESULT_BEGINS = "[3,"
+_SECRET_KEYS = frozenset(name.lower() for row in ROWS if not row.readable for name in (row.name, *row.aliases))
+
+logger = logging.getLogger("ocpp.frames")
+
+
+def write_to(directory: Path) -> None:
+    """Log frames into `ocpp.log` of this directory: at most five files of one megabyte."""
+    handler = logging.handlers.RotatingFileHandler(
+        directory / "ocpp.log", maxBytes=_FILE_BYTES, backupCount=_FILES - 1, encoding="utf-8", errors="replace"
+    )
+    handler.setFormatter(UtcFormatter("{asctime} {message}", style="{"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def received(text: str | bytes, frame: Frame | None) -> None:
+    """Log a frame of the backend; a broken one has no `frame`."""
+    if logger.isEnabledFor(logging.INFO):
+        shown = _without_secret_value(frame) if isinstance(frame, Call) else None
+        logger.info("< %s", shown or _shown(text if isinstance(text, str) else repr(text[:_SHOWN_CHARACTERS])))
+
+
+def sent(text: str) -> None:
+    """Log a frame of ours. Answers need no mask: the registry keeps secrets out of GetConfiguration."""
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("> %s", text[:_SHOWN_CHARACTERS] if text.startswith(_RESULT_BEGINS) else _shown(text))
+
+
+def _shown(text: str) -> str:
+    cut = text[:_SHOWN_CHARACTERS]
+    lowered = cut.lower()
+    if not any(word in lowered for word in _TELLTALES):
+        return cut
+    if len(text) > len(cut):
+        # A value that the cut has opened is closed again, so that the mask still recognises it.
+        cut = cut.rstrip("\\") + '"'
+    return mask_secrets(_LONG_RUN.sub(r"\1…", cut))
+
+
+def _without_secret_value(call: Call) -> str | None:
+    """Write a ChangeConfiguration of a secret key without its value, in whatever order the members came."""
+    key = str(call.payload.get("key", ""))
+    if call.action != "ChangeConfiguration" or key.strip().lower() not in _SECRET_KEYS:
+        return None
+    return json.dumps([2, call.message_id, call.action, {"key": key, "value": MASK}], separators=(",", ":"))

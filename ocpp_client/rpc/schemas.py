@@ -1,0 +1,95 @@
+"""Payloads checked against the JSON schemas of the standard, as the `ocpp` package ships them.
+
+Checked in the event loop by code compiled from the schemas, which costs next to nothing; only what does not pass is
+looked at again by the thorough validator, which names every defect.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import fastjsonschema
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import ValidationError
+from ocpp.messages import get_validator
+
+from ocpp_client.rpc.frames import ErrorCode
+
+_CALL, _RESULT = 2, 3
+# Their schemas ask for multiples of 0.1, which binary fractions are not.
+_DECIMAL_CALLS = frozenset({"SetChargingProfile", "RemoteStartTransaction"})
+_DECIMAL_RESULTS = frozenset({"GetCompositeSchedule"})
+_CODES = {
+    "type": ErrorCode.TYPE_CONSTRAINT_VIOLATION,
+    "required": ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION,
+    "minItems": ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION,
+}
+_ORDER = tuple(_CODES.values())
+
+
+class SchemaViolationError(ValueError):
+    """The payload breaks the schema of its message."""
+
+    def __init__(self, code: ErrorCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def check_call(action: str, payload: dict[str, Any], *, lenient: bool = False) -> None:
+    """Raise SchemaViolationError for a request that breaks its schema; `lenient` lets unknown fields pass."""
+    _check(_CALL, action, payload, decimal=action in _DECIMAL_CALLS, lenient=lenient)
+
+
+def check_result(action: str, payload: dict[str, Any], *, lenient: bool = False) -> None:
+    """Raise SchemaViolationError for an answer that breaks its schema."""
+    _check(_RESULT, action, payload, decimal=action in _DECIMAL_RESULTS, lenient=lenient)
+
+
+def _check(kind: int, action: str, payload: dict[str, Any], *, decimal: bool, lenient: bool) -> None:
+    if _passes(kind, action, payload):
+        return
+    if decimal:
+        payload = json.loads(json.dumps(payload), parse_float=Decimal)
+    validator = _thorough(kind, action)
+    worst: tuple[int, ErrorCode, str] | None = None
+    for error in _defects(validator.iter_errors(payload), lenient=lenient):
+        code = _CODES.get(str(error.validator), ErrorCode.PROPERTY_CONSTRAINT_VIOLATION)
+        if error.validator == "additionalProperties":
+            code = ErrorCode.FORMATION_VIOLATION
+        rank = _ORDER.index(code) if code in _ORDER else len(_ORDER)
+        if worst is None or rank < worst[0]:
+            place = ".".join(str(part) for part in error.absolute_path) or action
+            worst = (rank, code, f"{place}: {error.validator}")
+        if rank == 0:
+            break
+    if worst is not None:
+        raise SchemaViolationError(worst[1], worst[2])
+
+
+def _passes(kind: int, action: str, payload: dict[str, Any]) -> bool:
+    try:
+        _compiled(kind, action)(payload)
+    except fastjsonschema.JsonSchemaValueException:
+        return False
+    return True
+
+
+def _thorough(kind: int, action: str) -> Draft4Validator:
+    """Get the validator as the package caches it: whoever asks first decides for all how its numbers are read."""
+    decimal = action in (_DECIMAL_CALLS if kind == _CALL else _DECIMAL_RESULTS)
+    validator: Draft4Validator = get_validator(kind, action, "1.6", parse_float=Decimal if decimal else float)
+    return validator
+
+
+@cache
+def _compiled(kind: int, action: str) -> Callable[[Any], Any]:
+    # The compiled code counts in floats; where that makes it doubt, the thorough validator decides.
+    schema = json.loads(json.dumps(_thorough(kind, action).schema, default=float))
+    compiled: Callable[[Any], Any] = fastjsonschema.compile(schema, use_default=False, use_formats=False)
+    return compiled
+
+
+def _defects(errors: Iterator[ValidationError], *, lenient: bool) -> Iterator[ValidationError]:
+    return (error for error in errors if not (lenient and error.validator == "additionalProperties"))
