@@ -113,7 +113,7 @@ class Authorizer:
         )
 
     async def _link_is_alive(self) -> bool:
-        """Tell whether the OCPP process still lives that has written "connected" into the table.
+        """Return whether the OCPP process still lives that has written "connected" into the table.
 
         Its live part expires when it is gone. Without Redis, or where Redis itself has just come back, the table holds.
         """
@@ -142,7 +142,7 @@ class Authorizer:
         return (answer.parent_id_tag or "") if answer is not None and accepted else ""
 
     async def contradicts_list(self, id_tag: str, status: AuthorizationStatus) -> bool:
-        """Tell whether the backend has just refused a card of its own list."""
+        """Return whether the backend has just refused a card of its own list."""
         query = await self._records.execute(collect_query, id_tag, clock.now())
         return is_list_conflict(query, BackendAnswer(status=status))
 

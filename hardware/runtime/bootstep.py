@@ -96,7 +96,7 @@ class _Holder:
 
 
 def loop() -> LoopThread:
-    """Answer this process's control loop."""
+    """Return this process's control loop."""
     if _Holder.thread is None:
         _Holder.thread = LoopThread()
     return _Holder.thread

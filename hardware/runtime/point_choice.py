@@ -99,7 +99,7 @@ class PointChoice:
         return found.reservation_id if isinstance(found, Reservation) else None
 
     def needs_group(self, points: Iterable[ChargingPoint], id_tag: str) -> bool:
-        """Tell whether only the card's group, which is not known here, could open a reserved point (section 5.13)."""
+        """Return whether only the card's group, which is not known here, could open a reserved point (section 5.13)."""
         refusals = [self.reserved_for_other(each, id_tag, "") for each in points]
         return any(refusal is not None and refusal.ask_parent for refusal in refusals)
 

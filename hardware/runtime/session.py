@@ -88,7 +88,7 @@ class RunningSession:
         self.ending = True
 
     def take_note_due(self) -> bool:
-        """Tell whether the register is to be written down now, which counts as done."""
+        """Return whether the register is to be written down now, which counts as done."""
         if clock.monotonic_s() - self._last_noted_s < NOTE_S:
             return False
         self._last_noted_s = clock.monotonic_s()

@@ -401,7 +401,7 @@ _FACTS: dict[type[Event], dict[str, bool]] = {
 
 
 def step(state: State, event: Event) -> Answer:
-    """Answer the next state and what is to be done, in order; raises IllegalTransitionError and changes nothing."""
+    """Return the next state and what is to be done, in order; raises IllegalTransitionError and changes nothing."""
     transition = TRANSITIONS.get((state.phase, type(event)))
     if transition is None:
         raise IllegalTransitionError(state.phase, event)

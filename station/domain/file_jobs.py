@@ -174,7 +174,7 @@ TRANSITIONS = MappingProxyType({kind: MappingProxyType(table) for kind, table in
 
 
 def step(kind: Kind, present: Step, event: Event) -> tuple[Step, tuple[str, ...]]:
-    """Answer the next step and the statuses to tell, in order; raises `IllegalTransitionError`."""
+    """Return the next step and the statuses to tell, in order; raises `IllegalTransitionError`."""
     try:
         return TRANSITIONS[kind][present, event]
     except KeyError:
@@ -182,12 +182,12 @@ def step(kind: Kind, present: Step, event: Event) -> tuple[Step, tuple[str, ...]
 
 
 def may_cancel(present: Step) -> bool:
-    """Tell whether a newer request can take this job's place."""
+    """Return whether a newer request can take this job's place."""
     return present in _CANCELLABLE
 
 
 def triggered_status(kind: Kind, present: Step | None, last: str) -> str:
-    """Answer what a triggered status message says; `present` None: there has never been such a job.
+    """Return what a triggered status message says; `present` None: there has never been such a job.
 
     OCPP 1.6 sections 4.4 and 4.5: Idle when nothing runs. Whitepaper L01.FR.28/29: the last one told, after an
     update that succeeded Idle.
@@ -217,5 +217,5 @@ class Retrying:
         return cls(retries=wanted, interval=timedelta(seconds=seconds))
 
     def next_try(self, failures: int, at: datetime) -> datetime | None:
-        """Answer when to try again after so many failures; None: give up."""
+        """Return when to try again after so many failures; None: give up."""
         return at + self.interval if failures <= self.retries else None

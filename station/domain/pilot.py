@@ -25,7 +25,7 @@ class PilotFilter:
     def observe(
         self, pilot: Pilot, cable: MilliAmpere | None, *, at_s: float
     ) -> tuple["PilotFilter", tuple[Event, ...]]:
-        """Take one observation; answers the new belief and the events it means.
+        """Take one observation; return the new belief and the events it means.
 
         E and F say nothing about the car (no pilot, or station not available): the belief stays, unless an empty
         socket (cable 0) disproves it. A cable rating of None (unknown, tethered) counts as "no loose cable".

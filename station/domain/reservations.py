@@ -91,7 +91,7 @@ def check_reserve(
     reservations: Iterable[Reservation],
     now: datetime,
 ) -> ReserveStatus:
-    """Answer a ReserveNow.req; Accepted replaces a reservation of the same number.
+    """Return a ReserveNow.req; Accepted replaces a reservation of the same number.
 
     `conditions` has every connector and, as 0, the station itself; reserved connectors count as FREE there.
     """

@@ -27,7 +27,7 @@ class Watch:
     def judge(
         self, reading: MeterReading, *, energy_allowed: bool, limit: MilliAmpere, at_s: float
     ) -> tuple["Watch", frozenset[FaultCode]]:
-        """Take one reading; answers the new watch and the faults it proves.
+        """Take one reading; return the new watch and the faults it proves.
 
         `limit` is the highest current the car may take now (0 while paused: only welding is judged then). A phase is
         lost when another one has voltage and it has not; a meter without voltages proves nothing.

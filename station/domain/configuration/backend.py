@@ -19,12 +19,12 @@ def authorization_key(value: str) -> str:
 
 
 def authorization_key_bytes(key: str) -> bytes:
-    """Answer the password that goes over the wire for a stored key."""
+    """Return the password that goes over the wire for a stored key."""
     return bytes.fromhex(key) if _HEX_KEY.fullmatch(key) else key.encode("ascii")
 
 
 def resulting_identity(template: str, serial: str) -> str:
-    """Answer the chargebox ID that a template makes; raise `InvalidValue` when OCPP could not carry it."""
+    """Return the chargebox ID that a template makes; raise `InvalidValue` when OCPP could not carry it."""
     identity = template.replace(SERIAL_PLACEHOLDER, serial)
     if not identity:
         raise InvalidValue("empty")
@@ -34,7 +34,7 @@ def resulting_identity(template: str, serial: str) -> str:
 
 
 def endpoint(url: str, identity: str) -> str:
-    """Answer the address to connect to: the chargebox ID percent-encoded in its place, or as the last path element."""
+    """Return the address to connect to: the chargebox ID percent-encoded in its place, or as the last path element."""
     encoded = quote(identity, safe="")
     if IDENTITY_PLACEHOLDER in url:
         return url.replace(IDENTITY_PLACEHOLDER, encoded)

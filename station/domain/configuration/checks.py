@@ -28,7 +28,7 @@ def mains_current(value: str, context: Context) -> None:
 
 
 def list_length(limit_key: str) -> Check:
-    """Answer a check that a list has no more items than its …MaxLength key says."""
+    """Return a check that a list has no more items than its …MaxLength key says."""
 
     def check(value: str, context: Context) -> None:
         limit = int(context.proposed[limit_key])
@@ -122,19 +122,19 @@ def read_mains_current(values: Mapping[str, str]) -> str:
 
 
 def read_charge_box_identity(values: Mapping[str, str]) -> str:
-    """Answer the resulting chargebox ID, cut nowhere: what is stored was checked."""
+    """Return the resulting chargebox ID, cut nowhere: what is stored was checked."""
     return values["/ocpp/chargeBoxIdentity"].replace("${serial}", values["/identity/serial"])
 
 
 def read_identification(values: Mapping[str, str]) -> str:
-    """Answer the web page's identification mode from the two keys that it stands for."""
+    """Return the web page's identification mode from the two keys that it stands for."""
     if values["/hw/auth/device/Dummy/enabled"] == "true":
         return "none"
     return "any" if values["AllowOfflineTxForUnknownId"] == "true" else "whitelisted"
 
 
 def write_identification(mode: str) -> Mapping[str, str]:
-    """Answer the keys that an identification mode sets."""
+    """Return the keys that an identification mode sets."""
     if mode == "none":
         return {"/hw/auth/device/Dummy/enabled": "true"}
     offline_unknown = "true" if mode == "any" else "false"

@@ -24,7 +24,7 @@ where nothing is named, the next use does.
 
 
 def render() -> str:
-    """Answer the reference as Markdown, one table per source of keys."""
+    """Return the reference as Markdown, one table per source of keys."""
     parts = [_INTRODUCTION]
     for source, heading in _HEADINGS.items():
         parts.append(f"## {heading}\n")

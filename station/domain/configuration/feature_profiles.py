@@ -19,6 +19,6 @@ _PROFILE_OF = {key: profile for profile, keys in _KEYS_OF.items() for key in key
 
 
 def is_off(key: str, profiles: Collection[str]) -> bool:
-    """Tell whether a key belongs to a profile that is not among the supported ones."""
+    """Return whether a key belongs to a profile that is not among the supported ones."""
     profile = _PROFILE_OF.get(key)
     return profile is not None and profile not in profiles

@@ -136,11 +136,11 @@ class ConfigurationKey:
         return not self.secret and self.access is not Access.WRITE_ONLY
 
     def default_with(self, facts: RegistryFacts) -> str:
-        """Answer the value that holds on such a station until somebody changes it."""
+        """Return the value that holds on such a station until somebody changes it."""
         return self.default if self.default_for is None else self.default_for(facts)
 
     def visible_to(self, origin: Origin, profiles: Collection[str]) -> bool:
-        """Tell whether the key exists for this origin.
+        """Return whether the key exists for this origin.
 
         Over OCPP there are no local keys, and none of a feature profile that is not among the supported `profiles`.
         """

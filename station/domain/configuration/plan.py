@@ -48,7 +48,7 @@ class ChangePlan:
 
 
 def plan_change(items: Mapping[str, str], *, origin: Origin, present: Snapshot, queries: CheckQueries) -> ChangePlan:
-    """Answer what setting these keys does; raise `ConfigurationRefused` with every reason against it."""
+    """Return what setting these keys does; raise `ConfigurationRefused` with every reason against it."""
     problems: list[Problem] = []
     registry = Registry(_facts_after(items, present.registry.facts), _features(present))
     wanted = _normal_forms(items, registry, origin, present.items_in("SupportedFeatureProfiles"), problems)
@@ -85,7 +85,7 @@ def _is_default(key: ConfigurationKey, value: str) -> bool:
 
 
 def changes_between(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
-    """Answer every key whose value in force differs, derived keys included."""
+    """Return every key whose value in force differs, derived keys included."""
     return tuple(
         Change(
             key=key.name,
@@ -149,7 +149,7 @@ def _find(name: str, registry: Registry, origin: Origin, profiles: Collection[st
 
 
 def _targets(wanted: Mapping[str, str], registry: Registry, problems: list[Problem]) -> dict[str, str]:
-    """Answer the stored keys that a change sets, what derived keys stand for included."""
+    """Return the stored keys that a change sets, what derived keys stand for included."""
     targets = {
         name: value
         for name, value in wanted.items()

@@ -45,7 +45,7 @@ class Registry:
         self._computed = tuple((key.name, key.read) for key in self.keys if key.read is not None)
 
     def find(self, name: str) -> ConfigurationKey:
-        """Answer the key of this name or alias, in any case; raise `UnknownKey` with similar names."""
+        """Return the key of this name or alias, in any case; raise `UnknownKey` with similar names."""
         key = self._by_lower.get(name.lower())
         if key is None:
             raise UnknownKey(name, self._nearest(name))
@@ -58,12 +58,12 @@ class Registry:
         return tuple(dict.fromkeys(self._by_lower[known].name for known in (*close, *containing)))[:3]
 
     def in_force(self, stored: Mapping[str, str]) -> dict[str, str]:
-        """Answer every key's value in force for what is stored; rows of keys that no longer exist are passed over."""
+        """Return every key's value in force for what is stored; rows of keys that no longer exist are passed over."""
         values = dict(self.defaults)
         values.update((name, value) for name, value in stored.items() if name in values)
         values.update([(name, read(values)) for name, read in self._computed])
         return values
 
     def stored_in(self, storage: Storage) -> tuple[ConfigurationKey, ...]:
-        """Answer the keys that live in one place."""
+        """Return the keys that live in one place."""
         return tuple(key for key in self.keys if key.storage is storage)

@@ -14,7 +14,7 @@ def flag(
     effect: Effect = Effect.NONE,
     parse: Parse = values.boolean,
 ) -> ConfigurationKey:
-    """Answer a key that is true or false."""
+    """Return a key that is true or false."""
     return ConfigurationKey(
         name=name,
         access=access,
@@ -42,7 +42,7 @@ def number(
     check: Check | None = None,
     aliases: tuple[str, ...] = (),
 ) -> ConfigurationKey:
-    """Answer a key with a whole number."""
+    """Return a key with a whole number."""
     return ConfigurationKey(
         name=name,
         access=access,
@@ -70,7 +70,7 @@ def word_list(
     effect: Effect = Effect.NONE,
     check: Check | None = None,
 ) -> ConfigurationKey:
-    """Answer a key with a list."""
+    """Return a key with a list."""
     return ConfigurationKey(
         name=name,
         access=access,
@@ -86,7 +86,7 @@ def word_list(
 
 
 def measurand_list(name: str, default: str, description: str, source: Source) -> ConfigurationKey:
-    """Answer a key with a list of measurands, as long as its …MaxLength key permits."""
+    """Return a key with a list of measurands, as long as its …MaxLength key permits."""
     return word_list(
         name,
         default,
@@ -114,7 +114,7 @@ def value(
     check: Check | None = None,
     storage: Storage = Storage.DATABASE,
 ) -> ConfigurationKey:
-    """Answer a key with any other value."""
+    """Return a key with any other value."""
     return ConfigurationKey(
         name=name,
         access=access,

@@ -31,17 +31,17 @@ class Snapshot(Mapping[str, str]):
         return f"<Snapshot of {len(self)} keys>"
 
     def integer(self, name: str) -> int:
-        """Answer a number; raise ValueError where none is set."""
+        """Return a number; raise ValueError where none is set."""
         return int(self[name])
 
     def optional_integer(self, name: str) -> int | None:
-        """Answer a number, or None where none is set."""
+        """Return a number, or None where none is set."""
         return int(self[name]) if self[name] else None
 
     def boolean(self, name: str) -> bool:
-        """Answer a truth value."""
+        """Return a truth value."""
         return self[name] == "true"
 
     def items_in(self, name: str) -> tuple[str, ...]:
-        """Answer a list's items."""
+        """Return a list's items."""
         return items_of(self[name])

@@ -43,7 +43,7 @@ def true_only(text: str) -> str:
 
 
 def integer(low: int, high: int = MAX_INTEGER, *, optional: bool = False, also: tuple[int, ...] = ()) -> Parse:
-    """Answer a parser for whole numbers from `low` to `high`, and those in `also`."""
+    """Return a parser for whole numbers from `low` to `high`, and those in `also`."""
 
     def parse(text: str) -> str:
         if not text and optional:
@@ -59,7 +59,7 @@ def integer(low: int, high: int = MAX_INTEGER, *, optional: bool = False, also: 
 
 
 def text(low: int = 0, high: int = MAX_VALUE_LENGTH, *, ascii_only: bool = False) -> Parse:
-    """Answer a parser for one line of text of `low` to `high` characters; outer blanks are dropped."""
+    """Return a parser for one line of text of `low` to `high` characters; outer blanks are dropped."""
 
     def parse(value: str) -> str:
         value = value.strip()
@@ -82,13 +82,13 @@ id_tag = text(1, MAX_ID_TAG_LENGTH, ascii_only=True)
 
 
 def secret(low: int, high: int) -> Parse:
-    """Answer a parser for a secret; empty means none. Outer blanks are dropped: they come from copying by hand."""
+    """Return a parser for a secret; empty means none. Outer blanks are dropped: they come from copying by hand."""
     some = text(low, high, ascii_only=True)
     return lambda value: some(value) if value.strip() else ""
 
 
 def password(low: int, high: int, *, optional: bool = False) -> Parse:
-    """Answer a parser for a password: kept to the letter, blanks included."""
+    """Return a parser for a password: kept to the letter, blanks included."""
 
     def parse(value: str) -> str:
         if not value and optional:
@@ -103,7 +103,7 @@ def password(low: int, high: int, *, optional: bool = False) -> Parse:
 
 
 def one_of(*allowed: str) -> Parse:
-    """Answer a parser for one of some words, found in any case and stored as written here."""
+    """Return a parser for one of some words, found in any case and stored as written here."""
     by_lower = {word.lower(): word for word in allowed}
 
     def parse(value: str) -> str:
@@ -121,7 +121,7 @@ def items_of(csl: str) -> tuple[str, ...]:
 
 
 def list_of(*allowed: str, low: int = 0) -> Parse:
-    """Answer a parser for a list of some words, each once, in the order given."""
+    """Return a parser for a list of some words, each once, in the order given."""
     by_lower = {word.lower(): word for word in allowed}
 
     def parse(value: str) -> str:
