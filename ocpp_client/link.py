@@ -338,7 +338,7 @@ class BackendLink:
         deadline_s = clock.monotonic_s() + self.timing.recovery_s
         while clock.monotonic_s() < deadline_s:
             snapshot = await self.environment.surroundings.hardware()
-            if snapshot is not None and "starting" not in snapshot.get("not_ready", ()):
+            if snapshot is not None and "starting" not in snapshot.not_ready:
                 return
             await asyncio.sleep(_RECOVERY_LOOK_S)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from station.domain.commands import Command, Outcome
+from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
 from station.services.messages import MessageToControlLoop
 
 
@@ -98,10 +99,10 @@ class Surroundings(Protocol):
     def inform(self, message: MessageToControlLoop) -> Awaitable[None]:
         """Send the control loop a message."""
 
-    def publish(self, data: dict[str, Any]) -> Awaitable[bool]:
+    def publish(self, snapshot: BackendSnapshot) -> Awaitable[bool]:
         """Publish the live part `backend`."""
 
-    def hardware(self) -> Awaitable[dict[str, Any] | None]:
+    def hardware(self) -> Awaitable[HardwareSnapshot | None]:
         """Read the live part `hardware`; None when the control loop is away."""
 
 

@@ -1,15 +1,13 @@
 """The rest of the station over Redis and Celery: commands and messages to the control loop, the live snapshot."""
 
 import asyncio
-import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from station.domain.commands import Command, Origin, Outcome
+from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
 from station.services import commands, live, redis
 from station.services.messages import SEND_TIMEOUT_S, MessageToControlLoop, send_to_control_loop
 
@@ -32,17 +30,13 @@ class StationSurroundings:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await loop.run_in_executor(self._sender, send_to_control_loop, message)
 
-    async def publish(self, data: dict[str, Any]) -> bool:
+    async def publish(self, snapshot: BackendSnapshot) -> bool:
         """Publish the live part `backend`."""
-        return await live.publish_async(self._client(), live.BACKEND, data)
+        return await live.publish_async(self._client(), snapshot)
 
-    async def hardware(self) -> dict[str, Any] | None:
+    async def hardware(self) -> HardwareSnapshot | None:
         """Read the live part `hardware`."""
-        try:
-            text = await self._client().get(live.key(live.HARDWARE))
-        except (RedisError, OSError):
-            return None
-        return json.loads(text) if text else None
+        return await live.hardware_async(self._client())
 
     def _client(self) -> Any:
         if self._redis is None:

@@ -1,9 +1,7 @@
 """The live snapshot of the hardware: taken from the present, published soon after changes and before it expires."""
 
 import asyncio
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from hardware.runtime.limits import LimitLoop
@@ -16,7 +14,6 @@ from hardware.runtime.status_writer import record_of_point, record_of_station
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.faults import FaultCode
-from station.domain.moments import to_wire
 from station.domain.snapshot import (
     NO_PHASES,
     ControllerSnapshot,
@@ -27,6 +24,7 @@ from station.domain.snapshot import (
     SessionSnapshot,
     WaitingCardSnapshot,
 )
+from station.domain.units import PAUSE
 from station.services import live
 
 # Pages redraw at most twice a second; publishing faster would only cost.
@@ -85,7 +83,7 @@ class SnapshotPublisher:
         while True:
             self._dirty.clear()
             self._revision += 1
-            await live.publish_async(self._redis, live.HARDWARE, _as_parts(self.take()))
+            await live.publish_async(self._redis, self.take())
             await asyncio.sleep(SHORTEST_GAP_S)
             await wait_or_timeout(self._dirty, IDLE_REFRESH_S)
 
@@ -134,11 +132,11 @@ class SnapshotPublisher:
             locked=status.locked if status else None,
             contactor=status.contactor_closed if status else None,
             cable_ma=status.cable if status else None,
-            offered_ma=(status.offered if status.pwm_on else 0) if status else None,
+            offered_ma=(status.offered if status.pwm_on else PAUSE) if status else None,
             limit_ma=limit.effective.limit if limit else None,
             limit_source=limit.effective.source.value if limit else None,
             limits={source.value: value for source, value in limit.sources.items()} if limit else {},
-            energy_wh=point.register_wh,
+            energy_wh=reading.import_energy if reading else None,
             power_w=reading.power if reading else None,
             voltages_mv=reading.voltages if reading else NO_PHASES,
             currents_ma=reading.currents if reading else NO_PHASES,
@@ -161,27 +159,6 @@ class SnapshotPublisher:
         return ReservationSnapshot(
             reservation_id=found.reservation_id, id_tag=found.id_tag, expires_at=found.expires_at
         )
-
-
-def _as_parts(snapshot: HardwareSnapshot) -> dict[str, Any]:
-    """Return the JSON values that pages read so far."""
-    station = {
-        "faults": snapshot.faults,
-        "status": snapshot.status,
-        "limit_ma": snapshot.mains_ma,
-        "reader_ok": snapshot.reader_ok,
-    }
-    points = json.loads(json.dumps([asdict(each) for each in snapshot.points], default=to_wire))
-    return {
-        "revision": snapshot.revision,
-        "at": to_wire(snapshot.at),
-        "ready": snapshot.ready,
-        "not_ready": snapshot.not_ready,
-        "station": station,
-        "connectors": {
-            str(each["number"]): {**each, "id": each["number"], "waiting": each["waiting_card"]} for each in points
-        },
-    }
 
 
 def _session(point: ChargingPoint) -> SessionSnapshot | None:

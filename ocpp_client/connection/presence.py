@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from datetime import datetime
-from typing import Any
 
 from django.db import DatabaseError
 
@@ -12,6 +11,7 @@ from ocpp_client.database import in_database
 from ocpp_client.ports import Surroundings
 from station import clock
 from station.concurrency import wait_or_timeout
+from station.domain.snapshot import BackendSnapshot
 from station.models import BackendState
 from station.services import event_log, outbox
 
@@ -43,25 +43,24 @@ class Presence:
                 await asyncio.sleep(_GATHER_S)
 
     async def publish(self) -> None:
-        """Publish the present picture."""
+        """Publish the present snapshot."""
         try:
             owed = await in_database(outbox.owed)
         except DatabaseError:
             owed = None
-        await self._surroundings.publish(self.picture(owed))
+        await self._surroundings.publish(self._snapshot(owed))
 
-    def picture(self, owed: int | None) -> dict[str, Any]:
-        """Make the live part `backend`."""
+    def _snapshot(self, owed: int | None) -> BackendSnapshot:
         standing = self._standing
-        return {
-            "connected": standing.connected,
-            "registration": standing.registration.phase.value,
-            "url": standing.endpoint.base_url if standing.endpoint else "",
-            "identity": standing.endpoint.identity if standing.endpoint else "",
-            "since": standing.since.isoformat() if standing.since else None,
-            "last_error": standing.last_error,
-            "outbox": owed,
-        }
+        return BackendSnapshot(
+            connected=standing.connected,
+            registration=standing.registration.phase.value,
+            url=standing.endpoint.base_url if standing.endpoint else "",
+            identity=standing.endpoint.identity if standing.endpoint else "",
+            since=standing.since,
+            last_error=standing.last_error,
+            outbox=owed,
+        )
 
     async def note_online(self) -> None:
         """Tell table, log and control loop when the backend has become reachable or unreachable."""

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 
 _Snapshot = TypeVar("_Snapshot")
-Phases = tuple[int | None, int | None, int | None]
-NO_PHASES: Phases = (None, None, None)
+NO_PHASES = (None, None, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,16 +110,16 @@ class PointSnapshot:
     pwm: bool | None = None
     locked: bool | None = None
     contactor: bool | None = None
-    cable_ma: int | None = None
-    offered_ma: int | None = None
-    limit_ma: int | None = None
+    cable_ma: MilliAmpere | None = None
+    offered_ma: MilliAmpere | None = None
+    limit_ma: MilliAmpere | None = None
     limit_source: str | None = None
-    limits: dict[str, int] = field(default_factory=dict)
-    energy_wh: int | None = None
-    power_w: int | None = None
-    voltages_mv: Phases = NO_PHASES
-    currents_ma: Phases = NO_PHASES
-    frequency_mhz: int | None = None
+    limits: dict[str, MilliAmpere] = field(default_factory=dict)
+    energy_wh: WattHour | None = None
+    power_w: Watt | None = None
+    voltages_mv: tuple[MilliVolt | None, MilliVolt | None, MilliVolt | None] = NO_PHASES
+    currents_ma: tuple[MilliAmpere | None, MilliAmpere | None, MilliAmpere | None] = NO_PHASES
+    frequency_mhz: MilliHertz | None = None
     reading_at: datetime | None = None
     reading_age_ms: int | None = None
     session: SessionSnapshot | None = None
@@ -139,7 +140,7 @@ class HardwareSnapshot:
     not_ready: tuple[str, ...]
     status: str
     faults: tuple[str, ...]
-    mains_ma: int
+    mains_ma: MilliAmpere
     reader_ok: bool
     points: tuple[PointSnapshot, ...]
 
@@ -193,10 +194,12 @@ def _fields(kind: type) -> dict[str, Any]:
 
 def _read(kind: Any, value: Any) -> Any:
     """Read a JSON value as a type; raises ValueError, KeyError or TypeError when it is none."""
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) in {Union, UnionType}:
         if value is None and NoneType in get_args(kind):
             return None
         (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    if isinstance(kind, NewType):
+        kind = kind.__supertype__
     if is_dataclass(kind) and isinstance(kind, type):
         return kind(**{name: _read(hint, value[name]) for name, hint in _fields(kind).items()})
     if get_origin(kind) is tuple:

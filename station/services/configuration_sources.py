@@ -32,15 +32,15 @@ def _current_date_time(_key: ConfigurationKey) -> str:
 
 
 def _meter_data(key: ConfigurationKey) -> str | None:
-    snapshot = live.read(live.HARDWARE)
-    point = ((snapshot or {}).get("connectors") or {}).get(_number_in(key))
-    if not point or point.get("energy_wh") is None:
+    hardware = live.hardware()
+    point = hardware.point(int(_number_in(key))) if hardware else None
+    if point is None or point.energy_wh is None:
         return None
     data = {
-        "voltage": [None if value is None else value / 1000 for value in point["voltages_mv"]],
-        "current": [None if value is None else value / 1000 for value in point["currents_ma"]],
-        "power": point["power_w"],
-        "energy": point["energy_wh"],
+        "voltage": [None if value is None else value / 1000 for value in point.voltages_mv],
+        "current": [None if value is None else value / 1000 for value in point.currents_ma],
+        "power": point.power_w,
+        "energy": point.energy_wh,
     }
     return json.dumps(data, separators=(",", ":"))
 

@@ -1,26 +1,28 @@
-"""The latest snapshot of what moves: parts of it published by the process that knows, read by every page.
+"""The latest snapshots of what moves: each published by the process that knows, read by every page.
 
 Parts: `hardware` (control loop), `backend` (OCPP consumer). A part expires when its process is gone, so an old snapshot
 is never shown as a live one. Subscribers of the channel group `live` get {"type": "live.changed", "part": …}.
 """
 
 import asyncio
-import json
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
+from station.domain import snapshot
+from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
+
 GROUP = "live"
+HARDWARE, BACKEND = "hardware", "backend"
+LIFE_S = {HARDWARE: 10, BACKEND: 30}
 # Held by open pages. Announcing costs Redis and the publisher several commands, several times a second for years, and a
 # charging station is hardly ever looked at.
 WATCHED = "live:watched"
 WATCHED_S = 15
 # The channel layer itself waits for ever (its blocking reads need that).
 _ANNOUNCED_IN_S = 1.0
-HARDWARE, BACKEND = "hardware", "backend"
-LIFE_S = {HARDWARE: 10, BACKEND: 30}
+_PARTS = {HardwareSnapshot: HARDWARE, BackendSnapshot: BACKEND}
 
 
 def key(part: str) -> str:
@@ -28,25 +30,43 @@ def key(part: str) -> str:
     return f"live:{part}"
 
 
-def read(part: str) -> dict[str, Any] | None:
-    """Read a part for a page; None when its process or Redis is away."""
+def hardware() -> HardwareSnapshot | None:
+    """Read the control loop's snapshot for a page; None when its process or Redis is away."""
+    return snapshot.decode(HardwareSnapshot, _read(HARDWARE))
+
+
+def backend() -> BackendSnapshot | None:
+    """Read the OCPP process' snapshot for a page; None when its process or Redis is away."""
+    return snapshot.decode(BackendSnapshot, _read(BACKEND))
+
+
+def _read(part: str) -> str | bytes | None:
     from station.services import redis
 
     try:
-        text = redis.client().get(key(part))
+        return redis.client().get(key(part))
     except (RedisError, OSError):
         return None
-    return json.loads(text) if text else None
 
 
-async def publish_async(redis: Any, part: str, data: dict[str, Any]) -> bool:
+async def hardware_async(redis: Any) -> HardwareSnapshot | None:
+    """Read the control loop's snapshot from an event loop over the given redis.asyncio client."""
+    try:
+        return snapshot.decode(HardwareSnapshot, await redis.get(key(HARDWARE)))
+    except (RedisError, OSError):
+        return None
+
+
+async def publish_async(redis: Any, published: HardwareSnapshot | BackendSnapshot) -> bool:
     """Publish a part over the given redis.asyncio client and tell open pages; return whether Redis took it."""
+    part = _PARTS[type(published)]
     try:
         async with redis.pipeline(transaction=False) as pipe:
-            pipe.set(key(part), json.dumps(data, separators=(",", ":")), ex=LIFE_S[part]).exists(WATCHED)
+            pipe.set(key(part), snapshot.encode(published), ex=LIFE_S[part]).exists(WATCHED)
             _, watched = await pipe.execute()
         if watched:
-            await _announce(part)
+            async with asyncio.timeout(_ANNOUNCED_IN_S):
+                await get_channel_layer().group_send(GROUP, {"type": "live.changed", "part": part})
     except (RedisError, OSError):
         return False
     return True
@@ -61,16 +81,3 @@ def watch() -> None:
     except (RedisError, OSError):
         # Then nobody can announce anything either; the page looks by itself every few seconds.
         return
-
-
-def announce(part: str) -> None:
-    """Tell open pages from synchronous code that a part (or a table shown there) has changed."""
-    try:
-        async_to_sync(_announce)(part)
-    except (RedisError, OSError):
-        return
-
-
-async def _announce(part: str) -> None:
-    async with asyncio.timeout(_ANNOUNCED_IN_S):
-        await get_channel_layer().group_send(GROUP, {"type": "live.changed", "part": part})

@@ -81,11 +81,11 @@ def make(state: dict[str, Any], present: Present) -> Bench:
 
 def _scene(point: dict[str, Any], lamp: dict[str, Any], present: Present) -> Scene:
     number = int(point["id"])
-    known = present.connector(number) or {}
-    status = str(known.get("status") or "")
+    known = present.connector(number)
+    status = known.status if known else ""
     vehicle = point.get("vehicle")
     power_w = int(point.get("power_w") or 0)
-    step = _step(vehicle, status, has_session=bool(known.get("session")))
+    step = _step(vehicle, status, has_session=known is not None and known.session is not None)
     charge = (vehicle or {}).get("state_of_charge_percent")
     faults = tuple(point.get("faults") or ())
     return Scene(

@@ -1,14 +1,14 @@
 """One tile of the dashboard per charging point: state in words, session, limit and what sets it, what can be done."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.translation import gettext as _
 
+from station.domain.snapshot import PointSnapshot, SessionSnapshot
 from station.services import configuration
 from station.ui import charts, words
 from station.ui import format as formats
-from station.web.present import Present, moment, recorded
+from station.web.present import Present, recorded
 
 # Statuses in which a start may be asked for; the control loop has the last word.
 _STARTABLE = {"Available", "Preparing", "Reserved", "Finishing"}
@@ -98,12 +98,10 @@ def for_connector(number: int, present: Present) -> PointCard:
     """Make the tile of one charging point."""
     live_point = present.connector(number)
     point = live_point or recorded(number)
-    status = str(point.get("status") or "Unavailable")
+    status = point.status
     is_live = live_point is not None
     tone = _TONES.get(status, "off") if is_live else "unknown"
     recorded_state = words.word(words.STATUSES, status)
-    session = point.get("session")
-    limit_ma = point.get("limit_ma")
     return PointCard(
         number=number,
         status=status,
@@ -112,47 +110,40 @@ def for_connector(number: int, present: Present) -> PointCard:
         state=recorded_state if is_live else _("No contact"),
         hint=_hint(point, present) if is_live else _("Last recorded: %(state)s") % {"state": recorded_state},
         is_live=is_live,
-        session=_session(session, present) if session else None,
-        power=formats.kilowatt(point.get("power_w")),
-        power_number=formats.kilowatt_number(point.get("power_w")),
-        ring=charts.ring(max(_numbers(point.get("currents_ma")), default=0), limit_ma or 0),
-        meter=formats.kilowatt_hours(point.get("energy_wh")),
-        limit=formats.ampere(limit_ma),
-        limit_source=words.word(words.LIMIT_SOURCES, point["limit_source"]) if point.get("limit_source") else "",
+        session=_session(point.session, present) if point.session else None,
+        power=formats.kilowatt(point.power_w),
+        power_number=formats.kilowatt_number(point.power_w),
+        ring=charts.ring(max((each or 0 for each in point.currents_ma), default=0), point.limit_ma or 0),
+        meter=formats.kilowatt_hours(point.energy_wh),
+        limit=formats.ampere(point.limit_ma),
+        limit_source=words.word(words.LIMIT_SOURCES, point.limit_source) if point.limit_source else "",
         limits=_limits(point),
-        faults=tuple(_fault(code) for code in point.get("faults") or ()),
-        can_start=is_live and not session and status in _STARTABLE,
-        can_stop=is_live and bool(session),
-        can_unlock=is_live and present.identity.socket_lock and bool(point.get("plugged") or point.get("locked")),
+        faults=tuple(_fault(code) for code in point.faults),
+        can_start=is_live and not point.session and status in _STARTABLE,
+        can_stop=is_live and bool(point.session),
+        can_unlock=is_live and present.identity.socket_lock and bool(point.plugged or point.locked),
         default_card=_default_card(),
     )
 
 
-def _numbers(values: Any) -> list[int]:
-    return [value for value in values or () if isinstance(value, int)]
-
-
-def _session(session: dict[str, Any], present: Present) -> SessionView:
-    started_at = moment(session.get("started_at"))
-    transaction = session.get("transaction_id")
+def _session(session: SessionSnapshot, present: Present) -> SessionView:
     return SessionView(
-        card=formats.card(str(session.get("id_tag") or "")),
-        origin=words.word(words.SESSION_ORIGINS, session.get("origin") or ""),
-        energy=formats.kilowatt_hours(session.get("energy_wh")),
-        duration=formats.duration((present.at - started_at).total_seconds() if started_at else None),
-        transaction="" if transaction is None else str(transaction),
+        card=formats.card(session.id_tag),
+        origin=words.word(words.SESSION_ORIGINS, session.origin),
+        energy=formats.kilowatt_hours(session.energy_wh),
+        duration=formats.duration((present.at - session.started_at).total_seconds()),
+        transaction="" if session.transaction_id is None else str(session.transaction_id),
     )
 
 
-def _limits(point: dict[str, Any]) -> tuple[LimitView, ...]:
-    limits = point.get("limits") or {}
+def _limits(point: PointSnapshot) -> tuple[LimitView, ...]:
     return tuple(
         LimitView(
             source=words.word(words.LIMIT_SOURCES, source),
             value=formats.ampere(limit_ma),
-            rules=source == point.get("limit_source"),
+            rules=source == point.limit_source,
         )
-        for source, limit_ma in sorted(limits.items(), key=lambda item: item[1])
+        for source, limit_ma in sorted(point.limits.items(), key=lambda item: item[1])
     )
 
 
@@ -160,25 +151,23 @@ def _fault(code: str) -> FaultView:
     return FaultView(text=words.word(words.FAULTS, code), advice=str(words.FAULT_ADVICE.get(code, "")))
 
 
-def _hint(point: dict[str, Any], present: Present) -> str:
-    waiting, reservation = point.get("waiting"), point.get("reservation")
-    if point.get("scheduled_operative") is False:
+def _hint(point: PointSnapshot, present: Present) -> str:
+    waiting, reservation = point.waiting_card, point.reservation
+    if point.scheduled_operative is False:
         return _("Goes out of service when the session has ended.")
-    if waiting and not waiting.get("until"):
-        return _("Card %(card)s accepted – plug the vehicle in.") % {
-            "card": formats.card(str(waiting.get("id_tag") or ""))
-        }
+    if waiting and not waiting.until:
+        return _("Card %(card)s accepted – plug the vehicle in.") % {"card": formats.card(waiting.id_tag)}
     if waiting:
         return _("Card %(card)s accepted until %(time)s – plug the vehicle in.") % {
-            "card": formats.card(str(waiting.get("id_tag") or "")),
-            "time": formats.time_of_day(moment(waiting.get("until")), present.zone),
+            "card": formats.card(waiting.id_tag),
+            "time": formats.time_of_day(waiting.until, present.zone),
         }
     if reservation:
         return _("Reserved for card %(card)s until %(time)s.") % {
-            "card": formats.card(str(reservation.get("id_tag") or "")),
-            "time": formats.moment(moment(reservation.get("expires_at")), present.zone),
+            "card": formats.card(reservation.id_tag),
+            "time": formats.moment(reservation.expires_at, present.zone),
         }
-    return words.word(words.HINTS, point.get("status"), unknown="")
+    return words.word(words.HINTS, point.status, unknown="")
 
 
 def _default_card() -> str:

@@ -9,7 +9,7 @@ from station.host import ModemPort, versions
 from station.services import configuration
 from station.ui import format as formats
 from station.ui import words
-from station.web.present import Present, moment
+from station.web.present import Present
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def _backend(present: Present) -> Connection:
             state=_("Not running"),
             details=(_("The OCPP client does not answer."),),
         )
-    if not backend.get("url"):
+    if not backend.url:
         return Connection(
             id=identifier,
             label=label,
@@ -86,23 +86,20 @@ def _backend(present: Present) -> Connection:
             state=_("Not set up"),
             details=(_("No OCPP server is configured."),),
         )
-    details = [str(backend["url"])]
-    if backend.get("outbox"):
-        details.append(_("%(count)s messages waiting") % {"count": backend["outbox"]})
-    if not backend.get("connected"):
+    details = [backend.url]
+    if backend.outbox:
+        details.append(_("%(count)s messages waiting") % {"count": backend.outbox})
+    if not backend.connected:
         tone, state = "bad", _("Not connected")
-        if backend.get("last_error"):
-            details.append(words.word(words.BACKEND_ERRORS, backend["last_error"]))
-    elif backend.get("registration") == "accepted":
+        if backend.last_error:
+            details.append(words.word(words.BACKEND_ERRORS, backend.last_error))
+    elif backend.registration == "accepted":
         tone, state = "good", _("Connected")
-        since = moment(backend.get("since"))
-        if since:
-            details.append(_("since %(moment)s") % {"moment": formats.moment(since, present.zone)})
+        if backend.since:
+            details.append(_("since %(moment)s") % {"moment": formats.moment(backend.since, present.zone)})
     else:
         tone = "warning"
-        state = _("Registration: %(state)s") % {
-            "state": words.word(words.REGISTRATIONS, backend.get("registration") or "")
-        }
+        state = _("Registration: %(state)s") % {"state": words.word(words.REGISTRATIONS, backend.registration)}
     return Connection(id=identifier, label=label, icon=icon, tone=tone, state=state, details=tuple(details))
 
 
@@ -112,15 +109,14 @@ def _daemon(present: Present) -> Connection:
     if hardware is None:
         tone, state = "bad", _("Not running")
         details.append(_("The control of the charging points does not answer. The last recorded state is shown."))
-    elif hardware.get("ready"):
+    elif hardware.ready:
         tone, state = "good", _("Ready to charge")
     else:
         tone, state = "warning", _("Not ready")
-        details.extend(words.word(words.NOT_READY, code) for code in hardware.get("not_ready") or ())
-    faults = ((hardware or {}).get("station") or {}).get("faults") or []
-    if faults:
+        details.extend(words.word(words.NOT_READY, code) for code in hardware.not_ready)
+    if hardware is not None and hardware.faults:
         tone = "warning" if tone == "good" else tone
-        details.extend(words.word(words.FAULTS, code) for code in faults)
+        details.extend(words.word(words.FAULTS, code) for code in hardware.faults)
     return Connection(
         id="connection-daemon",
         label=_("Station ↔ middleware daemon"),

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from station.domain.snapshot import PointSnapshot
 from station.ui import format as formats
 from station.ui import words
 from station.web.present import Present, recorded
@@ -51,31 +51,29 @@ def _table(name: str, title: str, columns: list[str], rows: Iterator[list[str]])
     )
 
 
-def _generic(points: list[dict[str, Any]]) -> Table:
-    def row(point: dict[str, Any]) -> list[str]:
-        controller = point.get("controller") or {}
+def _generic(points: list[PointSnapshot]) -> Table:
+    def row(point: PointSnapshot) -> list[str]:
         return [
-            str(point["id"]),
-            controller.get("model") or "",
-            controller.get("hardware_id") or "",
-            controller.get("firmware") or "",
+            str(point.number),
+            point.controller.model,
+            point.controller.hardware_id,
+            point.controller.firmware,
         ]
 
     columns = [_("EVSE"), _("Type"), _("Hardware ID"), _("Firmware version")]
     return _table("generic", _("Generic information"), columns, map(row, points))
 
 
-def _status(points: list[dict[str, Any]]) -> Table:
-    def row(point: dict[str, Any]) -> list[str]:
-        cable_ma = point.get("cable_ma")
+def _status(points: list[PointSnapshot]) -> Table:
+    def row(point: PointSnapshot) -> list[str]:
         return [
-            str(point["id"]),
-            _yes_no(bool(point.get("session"))),
-            _yes_no(point.get("operative")),
-            _either(point.get("contactor"), pgettext("contactor", "closed"), pgettext("contactor", "open")),
-            _cable(point.get("plugged"), cable_ma),
-            _either(point.get("locked"), pgettext("lock", "locked"), pgettext("lock", "open")),
-            words.faults(point.get("faults") or []) or _("none"),
+            str(point.number),
+            _yes_no(bool(point.session)),
+            _yes_no(point.operative),
+            _either(point.contactor, pgettext("contactor", "closed"), pgettext("contactor", "open")),
+            _cable(point),
+            _either(point.locked, pgettext("lock", "locked"), pgettext("lock", "open")),
+            words.faults(list(point.faults)) or _("none"),
             _pilot(point),
         ]
 
@@ -92,54 +90,52 @@ def _status(points: list[dict[str, Any]]) -> Table:
     return _table("status", _("Status"), columns, map(row, points))
 
 
-def _meter(points: list[dict[str, Any]]) -> Table:
-    def row(point: dict[str, Any]) -> list[str]:
-        meter = point.get("meter") or {}
+def _meter(points: list[PointSnapshot]) -> Table:
+    def row(point: PointSnapshot) -> list[str]:
         return [
-            str(point["id"]),
-            f"{meter.get('vendor') or ''} {meter.get('model') or ''}".strip(),
-            meter.get("serial") or "",
-            formats.kilowatt_hours(point.get("energy_wh"), decimals=3),
+            str(point.number),
+            f"{point.meter.vendor} {point.meter.model}".strip(),
+            point.meter.serial,
+            formats.kilowatt_hours(point.energy_wh, decimals=3),
         ]
 
     columns = [_("EVSE"), _("Model"), _("Serial number"), _("Energy")]
     return _table("meter", _("Meter"), columns, map(row, points))
 
 
-def _power(points: list[dict[str, Any]]) -> Table:
+def _power(points: list[PointSnapshot]) -> Table:
     def rows() -> Iterator[list[str]]:
         for point in points:
-            voltages, currents = point.get("voltages_mv") or [None] * 3, point.get("currents_ma") or [None] * 3
-            for name, voltage, current in zip(_PHASES, voltages, currents, strict=False):
+            for name, voltage, current in zip(_PHASES, point.voltages_mv, point.currents_ma, strict=True):
                 yield [
-                    str(point["id"]),
+                    str(point.number),
                     name,
                     formats.volt(voltage),
                     formats.ampere(current, decimals=2),
-                    formats.ampere(point.get("limit_ma")),
+                    formats.ampere(point.limit_ma),
                 ]
 
     columns = [_("EVSE"), _("Phase"), _("Voltage"), _("Current"), _("Limit")]
     return _table("power", _("Power"), columns, rows())
 
 
-def _either(value: Any, yes: str, no: str) -> str:
+def _either(value: bool | None, yes: str, no: str) -> str:  # noqa: FBT001 - the value is shown
     return formats.MISSING if value is None else yes if value else no
 
 
-def _yes_no(value: Any) -> str:
+def _yes_no(value: bool | None) -> str:  # noqa: FBT001 - the value is shown
     return _either(value, _("yes"), _("no"))
 
 
-def _cable(plugged: Any, cable_ma: int | None) -> str:
-    if not plugged:
-        return _either(plugged, "", pgettext("cable", "none"))
-    return formats.ampere(cable_ma) if cable_ma else _("plugged in")
+def _cable(point: PointSnapshot) -> str:
+    if not point.plugged:
+        return _either(point.plugged, "", pgettext("cable", "none"))
+    return formats.ampere(point.cable_ma) if point.cable_ma else _("plugged in")
 
 
-def _pilot(point: dict[str, Any]) -> str:
-    pilot = point.get("pilot")
+def _pilot(point: PointSnapshot) -> str:
+    pilot = point.pilot
     if not pilot:
         return ""
-    letter = f"{pilot}{2 if point.get('pwm') else 1}" if pilot in "ABCD" else str(pilot)
+    letter = f"{pilot}{2 if point.pwm else 1}" if pilot in "ABCD" else pilot
     return f"{letter} – {words.word(words.PILOTS, pilot)}"

@@ -25,6 +25,7 @@ from hardware.runtime.heartbeat import LoopHeartbeat
 from ocpp_client.consumer import OcppConsumer
 from ocpp_client.ports import Environment
 from station.domain.commands import Command, Origin, Outcome, Refusal, Status
+from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
 from station.host import Host
 from station.processes.programs import ocpp as programs
 from station.services import interrupted_sessions, live, messages
@@ -132,7 +133,7 @@ class Hardware:
             await loop.run()
         finally:
             beating.cancel()
-            await loop.stop()
+            await loop.stop(comes_back=True)
 
     def begin(self) -> None:
         """Start the process."""
@@ -205,15 +206,11 @@ class Surroundings:
             lambda loop: loop.informed(messages.decode_for_control_loop(json.loads(text))), life_s=60.0
         )
 
-    async def publish(self, data: dict[str, Any]) -> bool:
-        return await live.publish_async(self.redis, live.BACKEND, data)
+    async def publish(self, snapshot: BackendSnapshot) -> bool:
+        return await live.publish_async(self.redis, snapshot)
 
-    async def hardware(self) -> dict[str, Any] | None:
-        try:
-            text = await self.redis.get(live.key(live.HARDWARE))
-        except RedisError:
-            return None
-        return json.loads(text) if text else None
+    async def hardware(self) -> HardwareSnapshot | None:
+        return await live.hardware_async(self.redis)
 
 
 class Uplink:

@@ -12,6 +12,7 @@ from ocpp_client.rpc.frames import ErrorCode
 from station.domain import charging_profiles as profiles
 from station.domain.charging_profiles import Installed, Purpose, RateUnit, RejectionKind
 from station.domain.limits import LimitSource, effective
+from station.domain.snapshot import HardwareSnapshot, PointSnapshot
 from station.domain.units import MilliAmpere
 from station.models import ChargingProfileRow, ChargingSession
 from station.services import charging_profiles, configuration
@@ -115,13 +116,13 @@ async def get_composite_schedule(request: Request) -> Reply:
     payload = request.payload
     duration_s, connector_id = payload["duration"], payload["connectorId"]
     unit = RateUnit(payload.get("chargingRateUnit", "A"))
-    snapshot = await request.link.environment.surroundings.hardware() or {}
-    answer = await in_database(_composite, connector_id, duration_s, unit, snapshot.get("connectors", {}), request.at)
+    live = await request.link.environment.surroundings.hardware()
+    answer = await in_database(_composite, connector_id, duration_s, unit, live, request.at)
     return status("Rejected") if answer is None else Reply(payload=answer)
 
 
 def _composite(
-    connector_id: int, duration_s: int, unit: RateUnit, live: dict[str, Any], at: datetime
+    connector_id: int, duration_s: int, unit: RateUnit, live: HardwareSnapshot | None, at: datetime
 ) -> Payload | None:
     context = charging_profiles.context()
     if not 0 <= connector_id <= context.connectors or duration_s < 0 or unit not in context.units:
@@ -134,19 +135,19 @@ def _composite(
         unit=unit,
         profiles=context.installed,
         transaction_starts=dict(starts),
-        local_limits={n: _local_limit(live.get(str(n), {})) for n in range(1, context.connectors + 1)},
+        local_limits={n: _local_limit(live.point(n) if live else None) for n in range(1, context.connectors + 1)},
         station_limit=MilliAmpere(configuration.get_int("/power/station/mainsMaxCurrent")),
         max_periods=context.max_periods,
     )
     return profiles.render_composite(schedule)
 
 
-def _local_limit(connector: dict[str, Any]) -> MilliAmpere:
+def _local_limit(point: PointSnapshot | None) -> MilliAmpere:
     """Answer what limits a connector beside the profiles: the control loop's sources, or at least its rating."""
     limits = {LimitSource.RATING: MilliAmpere(configuration.get_int("/identity/ratedCurrentA") * _MA_PER_A)}
-    for name, value in (connector.get("limits") or {}).items():
+    for name, value in (point.limits if point else {}).items():
         if name in _LOCAL_SOURCES:
-            limits[LimitSource(name)] = MilliAmpere(value)
+            limits[LimitSource(name)] = value
     return effective(limits).limit
 
 

@@ -12,7 +12,8 @@ from ocpp_client.incoming.handlers.base import Handler, Reply, Request, status
 from ocpp_client.outgoing import rendering
 from station.domain.meter_values import MeasurandSelection, ReadingContext, Sample, meter_value, parse_measurands
 from station.domain.ports import MeterReading
-from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
+from station.domain.snapshot import PointSnapshot
+from station.domain.units import PAUSE
 from station.services import configuration
 
 _FILE_KINDS = {
@@ -96,20 +97,20 @@ async def _sign(request: Request) -> Reply:
 
 async def _meter_values(request: Request, connector_ids: Any) -> Reply:
     link = request.link
-    snapshot = await link.environment.surroundings.hardware() or {}
+    snapshot = await link.environment.surroundings.hardware()
     selections = await in_database(_selections)
     messages: list[call.MeterValues] = []
     for connector_id in connector_ids:
-        connector = snapshot.get("connectors", {}).get(str(connector_id))
-        sample = _sample(request, connector) if connector else None
+        point = snapshot.point(connector_id) if snapshot else None
+        sample = _sample(request, point) if point else None
         value = meter_value(sample, selections) if sample else None
-        if value is None:
+        if point is None or value is None:
             continue
         messages.append(
             call.MeterValues(
                 connector_id=connector_id,
                 meter_value=[rendering.meter_value(value)],
-                transaction_id=(connector.get("session") or {}).get("transaction_id"),
+                transaction_id=point.session.transaction_id if point.session else None,
             )
         )
     if not messages:
@@ -127,30 +128,26 @@ def _selections() -> tuple[MeasurandSelection, ...]:
     return parse_measurands(configuration.get("MeterValuesSampledData"), limit)
 
 
-def _sample(request: Request, connector: dict[str, Any]) -> Sample | None:
-    """Read the live snapshot of a connector; None while its meter has not answered."""
-    energy = connector.get("energy_wh")
-    if energy is None:
+def _sample(request: Request, point: PointSnapshot) -> Sample | None:
+    """Take the sample of a live snapshot; None while the meter has not answered."""
+    if point.energy_wh is None:
         return None
-    voltages = [None if value is None else MilliVolt(value) for value in connector.get("voltages_mv") or [None] * 3]
-    currents = [None if value is None else MilliAmpere(value) for value in connector.get("currents_ma") or [None] * 3]
-    power, frequency = connector.get("power_w"), connector.get("frequency_mhz")
     reading = MeterReading(
         read_at_s=0.0,
-        import_energy=WattHour(energy),
-        power=None if power is None else Watt(power),
-        voltages=(voltages[0], voltages[1], voltages[2]),
-        currents=(currents[0], currents[1], currents[2]),
-        frequency=None if frequency is None else MilliHertz(frequency),
+        import_energy=point.energy_wh,
+        power=point.power_w,
+        voltages=point.voltages_mv,
+        currents=point.currents_ma,
+        frequency=point.frequency_mhz,
     )
-    age = timedelta(milliseconds=connector.get("reading_age_ms") or 0)
+    age = timedelta(milliseconds=point.reading_age_ms or 0)
     return Sample(
         # What the meter said last is its present value, and is told in the order of time (section 3.7); when the meter
         # has been silent since, the moment of its last word is told instead.
         at=request.at if age <= _PRESENT else request.at - age,
         reading=reading,
         context=ReadingContext.TRIGGER,
-        offered=MilliAmpere(connector.get("offered_ma") or 0),
+        offered=point.offered_ma or PAUSE,
     )
 
 

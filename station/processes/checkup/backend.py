@@ -28,8 +28,8 @@ def ladder() -> Iterator[Finding]:
     if target is None:
         yield warning(subject, _("no address is set"), _("Set it: manage.py config set /ocpp/url=wss://…"))
         return
-    present = live.read(live.BACKEND)
-    if present and present.get("connected"):
+    present = live.backend()
+    if present and present.connected:
         # A second connection under the same identity would displace the first one.
         yield Finding(subject=subject, text=_("connected to %(url)s") % {"url": target.base_url})
         return

@@ -19,11 +19,11 @@ from station.web.access import passive, public
 @require_safe
 def healthz(_request: HttpRequest) -> JsonResponse:
     """Answer 200 when the control loop is alive and ready, else 503 with the reasons. The backend does not matter."""
-    hardware = live.read(live.HARDWARE)
+    hardware = live.hardware()
     if hardware is None or not present.is_fresh(hardware, clock.now()):
         codes = ["hardware_absent"]
-    elif not hardware.get("ready"):
-        codes = list(hardware.get("not_ready") or ["starting"])
+    elif not hardware.ready:
+        codes = list(hardware.not_ready)
     else:
         return JsonResponse({"ready": True} | _details())
     reasons = [{"code": code, "text": words.word(words.NOT_READY, code)} for code in codes]

@@ -15,6 +15,7 @@ from ocpp_client.ports import Environment, StationFacts
 from station.domain.commands import Command, Outcome, Status
 from station.domain.configuration import Origin
 from station.domain.facts import Fact
+from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
 from station.models import Connector
 from station.services import configuration
 from station.services.messages import MessageToControlLoop
@@ -29,8 +30,8 @@ class FakeSurroundings:
     outcome: Outcome = field(default_factory=lambda: Outcome(status=Status.ACCEPTED))
     commands: list[Command] = field(default_factory=list)
     messages: list[MessageToControlLoop] = field(default_factory=list)
-    pictures: list[dict[str, Any]] = field(default_factory=list)
-    live: dict[str, Any] | None = None
+    snapshots: list[BackendSnapshot] = field(default_factory=list)
+    live: HardwareSnapshot | None = None
     hold: asyncio.Event | None = None
 
     async def submit(self, command: Command, *, actor: str, at: datetime, wait_s: float) -> Outcome:
@@ -42,11 +43,11 @@ class FakeSurroundings:
     async def inform(self, message: MessageToControlLoop) -> None:
         self.messages.append(message)
 
-    async def publish(self, data: dict[str, Any]) -> bool:
-        self.pictures.append(data)
+    async def publish(self, snapshot: BackendSnapshot) -> bool:
+        self.snapshots.append(snapshot)
         return True
 
-    async def hardware(self) -> dict[str, Any] | None:
+    async def hardware(self) -> HardwareSnapshot | None:
         return self.live
 
     def told(self, kind: type[MessageToControlLoop]) -> list[Any]:

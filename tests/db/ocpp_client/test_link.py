@@ -35,7 +35,7 @@ async def test_4_2_after_acceptance_the_station_tells_who_it_is_and_every_status
         assert station.backend.connection().path == "/TE100002440"
         assert station.clock.taken
         assert (await in_database(BackendState.load)).connected
-        await station.until(lambda: station.surroundings.pictures[-1]["registration"] == "accepted")
+        await station.until(lambda: station.surroundings.snapshots[-1].registration == "accepted")
 
 
 async def test_j_5_4_a_reconnect_brings_no_second_boot(bench):

@@ -231,7 +231,7 @@ async def test_a_remote_stop_finds_a_number_whose_bell_was_lost(bench: Bench) ->
 @in_virtual_time
 async def test_a_driver_does_not_wait_for_a_backend_whose_process_is_gone(bench: Bench) -> None:
     bench.go_online()
-    # The table says "connected", but the picture of the process has expired.
+    # The table says "connected", but the snapshot of the process has expired.
     bench.redis.uptime_s = 1000
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")

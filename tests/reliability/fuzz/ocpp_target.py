@@ -6,9 +6,12 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from station.domain.commands import Command, Outcome, Refusal, Status
+from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
+from station.domain.units import MilliAmpere
 from station.services.messages import MessageToControlLoop
 from tests.reliability.fuzz.mutation import damage_text
 from tests.reliability.fuzz.ocpp_frames import FuzzedFrame
@@ -48,11 +51,20 @@ class AnyStation:
     async def inform(self, message: MessageToControlLoop) -> None:
         pass
 
-    async def publish(self, _data: dict[str, Any]) -> bool:
+    async def publish(self, _snapshot: BackendSnapshot) -> bool:
         return True
 
-    async def hardware(self) -> dict[str, Any] | None:
-        return {"not_ready": []}
+    async def hardware(self) -> HardwareSnapshot | None:
+        return HardwareSnapshot(
+            revision=1,
+            at=datetime(2026, 11, 20, 12, tzinfo=UTC),
+            not_ready=(),
+            status="Available",
+            faults=(),
+            mains_ma=MilliAmpere(32_000),
+            reader_ok=True,
+            points=(),
+        )
 
 
 class FuzzingPeer:

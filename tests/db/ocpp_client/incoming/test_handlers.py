@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +20,8 @@ from station.domain.commands import (
     StopSession,
     UnlockConnector,
 )
+from station.domain.snapshot import HardwareSnapshot, PointSnapshot, SessionSnapshot
+from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 from station.models import CachedAuthorization, ChargingProfileRow, ChargingSession, ConfigurationValue
 from station.services import configuration
 from station.services.messages import ConfigurationChanged, ProfilesChanged
@@ -399,21 +402,38 @@ async def test_5_11_without_smart_charging_the_profile_of_a_remote_start_is_igno
         assert station.surroundings.commands == [StartSession(id_tag="A", connector_id=1, authorize=True)]
 
 
-LIVE = {
-    "connectors": {
-        "1": {
-            "voltages_mv": [230_000, 231_000, 229_000],
-            "currents_ma": [16_000, 15_900, 0],
-            "power_w": 7300,
-            "energy_wh": 4711,
-            "frequency_mhz": 50_010,
-            "offered_ma": 16_000,
-            "reading_age_ms": 200,
-            "session": {"id": 1, "transaction_id": 99},
-        },
-        "2": {"energy_wh": None, "session": None},
-    }
-}
+LIVE = HardwareSnapshot(
+    revision=1,
+    at=datetime(2026, 11, 20, 12, tzinfo=UTC),
+    not_ready=(),
+    status="Available",
+    faults=(),
+    mains_ma=MilliAmpere(63_000),
+    reader_ok=True,
+    points=(
+        PointSnapshot(
+            number=1,
+            status="Charging",
+            voltages_mv=(MilliVolt(230_000), MilliVolt(231_000), MilliVolt(229_000)),
+            currents_ma=(MilliAmpere(16_000), MilliAmpere(15_900), MilliAmpere(0)),
+            power_w=Watt(7300),
+            energy_wh=WattHour(4711),
+            frequency_mhz=MilliHertz(50_010),
+            offered_ma=MilliAmpere(16_000),
+            reading_age_ms=200,
+            session=SessionSnapshot(
+                id=1,
+                id_tag="04A2B3C4",
+                origin="reader",
+                started_at=datetime(2026, 11, 20, 11, tzinfo=UTC),
+                meter_start_wh=4000,
+                energy_wh=711,
+                transaction_id=99,
+            ),
+        ),
+        PointSnapshot(number=2, status="Available"),
+    ),
+)
 
 
 async def test_5_17_the_answer_comes_before_the_message(bench):

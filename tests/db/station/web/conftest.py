@@ -1,5 +1,6 @@
 """A station with one signed-in user, a snapshot to show and a door that answers what the test wants."""
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,15 @@ from django.test import Client
 
 from station import clock
 from station.domain.commands import Command, Origin, Outcome, Status
+from station.domain.snapshot import (
+    BackendSnapshot,
+    ControllerSnapshot,
+    HardwareSnapshot,
+    MeterSnapshot,
+    PointSnapshot,
+    SessionSnapshot,
+)
+from station.domain.units import MilliAmpere, MilliVolt, Watt, WattHour
 from station.paths import DataDirectory
 from station.services import accounts, commands, identity, live
 
@@ -46,86 +56,86 @@ def browser(admin: User) -> Client:
     return browser
 
 
-class Parts(dict[str, Any]):
+@dataclass
+class Parts:
     """The live parts as pages find them; a missing one means that its process is away."""
 
+    hardware: HardwareSnapshot | None
+    backend: BackendSnapshot | None
 
-def point(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "id": number,
-        "status": "Available",
-        "faults": [],
-        "pilot": "A",
-        "pwm": False,
-        "plugged": False,
-        "locked": False,
-        "contactor": False,
-        "cable_ma": None,
-        "limit_ma": 32_000,
-        "limit_source": "rating",
-        "limits": {"rating": 32_000, "station_mains": 63_000},
-        "power_w": 0,
-        "voltages_mv": [230_400, 231_000, 229_800],
-        "currents_ma": [0, 0, 0],
-        "energy_wh": 48_213,
-        "operative": True,
-        "scheduled_operative": None,
-        "session": None,
-        "waiting": None,
-        "reservation": None,
-        "controller": {"ok": True, "model": "EV-CC-AC1-M3", "hardware_id": "X4/0/0", "firmware": "1.1"},
-        "meter": {"ok": True, "vendor": "Eastron", "model": "SDM630", "serial": "19203344"},
-    } | changes
+    def show(self, *points: PointSnapshot) -> None:
+        assert self.hardware is not None
+        self.hardware = replace(self.hardware, points=points)
 
 
-def charging(number: int, **changes: Any) -> dict[str, Any]:
-    session = {
-        "id": 7,
-        "id_tag": "04A2B3C4",
-        "started_at": clock.now().isoformat(),
-        "energy_wh": 18_240,
-        "transaction_id": 991,
-        "origin": "reader",
-    }
-    return (
-        point(
-            number,
-            status="Charging",
-            pilot="C",
-            pwm=True,
-            plugged=True,
-            locked=True,
-            contactor=True,
-            session=session,
-            power_w=10_880,
-            currents_ma=[15_800, 15_750, 15_810],
-            limit_ma=16_000,
-            limit_source="station_mains",
-        )
-        | changes
+def point(number: int, **changes: Any) -> PointSnapshot:
+    known = PointSnapshot(
+        number=number,
+        status="Available",
+        pilot="A",
+        pwm=False,
+        plugged=False,
+        locked=False,
+        contactor=False,
+        limit_ma=MilliAmpere(32_000),
+        limit_source="rating",
+        limits={"rating": MilliAmpere(32_000), "station_mains": MilliAmpere(63_000)},
+        power_w=Watt(0),
+        voltages_mv=(MilliVolt(230_400), MilliVolt(231_000), MilliVolt(229_800)),
+        currents_ma=(MilliAmpere(0), MilliAmpere(0), MilliAmpere(0)),
+        energy_wh=WattHour(48_213),
+        controller=ControllerSnapshot(ok=True, model="EV-CC-AC1-M3", hardware_id="X4/0/0", firmware="1.1"),
+        meter=MeterSnapshot(ok=True, vendor="Eastron", model="SDM630", serial="19203344"),
     )
+    return replace(known, **changes)
+
+
+def charging(number: int, **changes: Any) -> PointSnapshot:
+    session = SessionSnapshot(
+        id=7,
+        id_tag="04A2B3C4",
+        started_at=clock.now(),
+        meter_start_wh=29_973,
+        energy_wh=18_240,
+        transaction_id=991,
+        origin="reader",
+    )
+    known = point(
+        number,
+        status="Charging",
+        pilot="C",
+        pwm=True,
+        plugged=True,
+        locked=True,
+        contactor=True,
+        session=session,
+        power_w=10_880,
+        currents_ma=(15_800, 15_750, 15_810),
+        limit_ma=16_000,
+        limit_source="station_mains",
+    )
+    return replace(known, **changes)
 
 
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
     parts = Parts(
-        hardware={
-            "at": clock.now().isoformat(),
-            "ready": True,
-            "not_ready": [],
-            "station": {"faults": []},
-            "connectors": {"1": point(1), "2": point(2)},
-        },
-        backend={
-            "connected": True,
-            "registration": "accepted",
-            "url": "wss://csms.example.net",
-            "since": AT.isoformat(),
-            "last_error": None,
-            "outbox": 0,
-        },
+        hardware=HardwareSnapshot(
+            revision=1,
+            at=clock.now(),
+            not_ready=(),
+            status="Available",
+            faults=(),
+            mains_ma=MilliAmpere(63_000),
+            reader_ok=True,
+            points=(point(1), point(2)),
+        ),
+        backend=BackendSnapshot(
+            connected=True, registration="accepted", url="wss://csms.example.net", since=AT, outbox=0
+        ),
     )
-    monkeypatch.setattr(live, "read", parts.get)
+    monkeypatch.setattr(live, "hardware", lambda: parts.hardware)
+    monkeypatch.setattr(live, "backend", lambda: parts.backend)
     return parts
 
 

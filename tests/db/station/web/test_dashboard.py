@@ -1,6 +1,7 @@
 """Dashboard and Connectors: what they say in both languages, and what their buttons do."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from django.test import Client
@@ -8,6 +9,7 @@ from django.test import Client
 from station import clock
 from station.domain.commands import Origin, Outcome, Refusal, Reset, StartSession, Status, StopSession, UnlockConnector
 from station.domain.faults import FaultCode
+from station.domain.snapshot import BackendSnapshot, SessionSnapshot
 from station.models import ChargingSession, Connector
 from tests.db.station.web.conftest import AT, Door, Parts, charging, point
 
@@ -18,12 +20,8 @@ def page(browser: Client, address: str = "/", language: str = "en") -> str:
     return re.sub(r"\s+", " ", text.replace("\N{NO-BREAK SPACE}", " "))
 
 
-def show(parts: Parts, *points: dict) -> None:
-    parts["hardware"]["connectors"] = {str(entry["id"]): entry for entry in points}
-
-
 def test_a_charging_point_shows_session_power_energy_and_who_sets_the_limit(browser: Client, parts: Parts):
-    show(parts, charging(1), point(2))
+    parts.show(charging(1), point(2))
 
     text = page(browser)
 
@@ -36,7 +34,7 @@ def test_a_charging_point_shows_session_power_energy_and_who_sets_the_limit(brow
 
 
 def test_the_same_page_in_german_uses_german_words_and_commas(browser: Client, parts: Parts):
-    show(parts, charging(1), point(2))
+    parts.show(charging(1), point(2))
 
     text = page(browser, language="de")
 
@@ -48,7 +46,7 @@ def test_the_same_page_in_german_uses_german_words_and_commas(browser: Client, p
 
 @pytest.mark.parametrize("code", list(FaultCode))
 def test_a_fault_is_explained_in_both_languages(browser: Client, parts: Parts, code: FaultCode):
-    show(parts, point(1, status="Faulted", faults=[code.value]), point(2))
+    parts.show(point(1, status="Faulted", faults=(code.value,)), point(2))
 
     english, german = page(browser), page(browser, language="de")
     said = [re.search(r'class="fault".*?<strong>(.*?)</strong>', text) for text in (english, german)]
@@ -59,7 +57,7 @@ def test_a_fault_is_explained_in_both_languages(browser: Client, parts: Parts, c
 
 
 def test_all_limits_are_listed_and_the_smallest_is_marked(browser: Client, parts: Parts):
-    show(parts, point(1, limit_ma=10_000, limit_source="cluster", limits={"rating": 32_000, "cluster": 10_000}))
+    parts.show(point(1, limit_ma=10_000, limit_source="cluster", limits={"rating": 32_000, "cluster": 10_000}))
 
     text = page(browser)
 
@@ -67,7 +65,7 @@ def test_all_limits_are_listed_and_the_smallest_is_marked(browser: Client, parts
 
 
 def test_without_the_control_loop_the_recorded_state_is_shown_and_no_button(browser: Client, parts: Parts):
-    parts["hardware"] = None
+    parts.hardware = None
     Connector.objects.create(number=1, status="Charging")
     ChargingSession.objects.create(
         connector_id=1, id_tag="04A2B3C4", started_at=AT, meter_start_wh=1000, meter_last_wh=3500, meter_last_at=AT
@@ -81,7 +79,8 @@ def test_without_the_control_loop_the_recorded_state_is_shown_and_no_button(brow
 
 
 def test_an_old_snapshot_is_not_shown_as_a_live_one(browser: Client, parts: Parts):
-    parts["hardware"]["at"] = AT.isoformat()
+    assert parts.hardware is not None
+    parts.hardware = replace(parts.hardware, at=AT)
 
     assert "Last recorded: " in page(browser)
     assert browser.get("/healthz").status_code == 503
@@ -91,22 +90,27 @@ def test_an_old_snapshot_is_not_shown_as_a_live_one(browser: Client, parts: Part
     ("backend", "said"),
     [
         (None, "The OCPP client does not answer."),
-        ({"url": ""}, "No OCPP server is configured."),
-        ({"url": "ws://x", "connected": False, "last_error": "unreachable", "outbox": 3}, "3 messages waiting"),
-        ({"url": "ws://x", "connected": True, "registration": "pending"}, "Registration: pending"),
+        (BackendSnapshot(connected=False, registration="", url=""), "No OCPP server is configured."),
+        (
+            BackendSnapshot(connected=False, registration="", url="ws://x", last_error="unreachable", outbox=3),
+            "3 messages waiting",
+        ),
+        (BackendSnapshot(connected=True, registration="pending", url="ws://x"), "Registration: pending"),
     ],
 )
 def test_the_backend_connection_says_how_it_stands(browser: Client, parts: Parts, backend, said: str):
-    parts["backend"] = backend
+    parts.backend = backend
 
     assert said in page(browser)
 
 
 def test_every_text_from_outside_is_shown_as_text(browser: Client, parts: Parts):
     evil = "<script>alert(1)</script>"
-    session = charging(1)["session"] | {"id_tag": "<b>", "origin": evil, "transaction_id": evil}
-    show(parts, charging(1, status=evil, session=session, limit_source=evil, limits={evil: 1}), point(2))
-    parts["backend"] = parts["backend"] | {"url": f"ws://x/{evil}", "connected": False, "last_error": evil}
+    session = SessionSnapshot(
+        id=1, id_tag="<b>", origin=evil, started_at=AT, meter_start_wh=0, energy_wh=0, transaction_id=1
+    )
+    parts.show(charging(1, status=evil, session=session, limit_source=evil, limits={evil: 1}), point(2))
+    parts.backend = BackendSnapshot(connected=False, registration=evil, url=f"ws://x/{evil}", last_error=evil)
 
     text = page(browser)
 
@@ -116,7 +120,7 @@ def test_every_text_from_outside_is_shown_as_text(browser: Client, parts: Parts)
 
 
 def test_the_buttons_fit_the_state(browser: Client, parts: Parts):
-    show(parts, point(1), charging(2))
+    parts.show(point(1), charging(2))
 
     text = page(browser)
     first, second = text.split('id="connector-2"')
@@ -187,7 +191,7 @@ def test_no_command_is_given_by_looking(browser: Client, parts: Parts, door: Doo
 
 
 def test_the_connectors_page_has_its_four_tables(browser: Client, parts: Parts):
-    show(parts, charging(1), point(2, faults=["GroundFailure"]))
+    parts.show(charging(1), point(2, faults=("GroundFailure",)))
 
     text = page(browser, "/station/connectors")
 
@@ -249,14 +253,15 @@ def test_expert_settings_are_remembered_per_user(browser: Client, admin):
 
 @pytest.mark.django_db
 def test_health_is_the_control_loops_alone(stranger: Client, parts: Parts):
-    parts["backend"] = None
+    parts.backend = None
 
     assert stranger.get("/healthz").json() == {"ready": True}
 
 
 @pytest.mark.django_db
 def test_a_station_that_cannot_charge_says_why(stranger: Client, parts: Parts):
-    parts["hardware"] |= {"ready": False, "not_ready": ["controllers_silent"]}
+    assert parts.hardware is not None
+    parts.hardware = replace(parts.hardware, not_ready=("controllers_silent",))
 
     answer = stranger.get("/healthz")
 

@@ -48,7 +48,7 @@ async def test_an_open_page_first_gets_all_its_parts_then_only_what_changed(brow
     assert (await listener.connect())[0]
     first = await listener.receive_from(5)
 
-    parts["hardware"]["connectors"]["1"] = charging(1)
+    parts.show(charging(1), point(2))
     await get_channel_layer().group_send(live.GROUP, {"type": "live.changed", "part": "hardware"})
     second = await listener.receive_from(5)
 
@@ -73,7 +73,7 @@ async def test_a_control_loop_that_dies_without_a_word_is_noticed(browser: Clien
     await listener.connect()
     await listener.receive_from(5)
 
-    parts["hardware"] = None
+    parts.hardware = None
 
     assert "Last recorded: " in await listener.receive_from(5)
     await listener.disconnect()
@@ -86,10 +86,10 @@ async def test_bells_ringing_wildly_bring_at_most_two_messages_a_second(browser:
     began_s = clock.monotonic_s()
 
     for number in range(50):
-        parts["hardware"]["connectors"]["1"] = point(1, power_w=1000 * number)
+        parts.show(point(1, power_w=1000 * number), point(2))
         await get_channel_layer().group_send(live.GROUP, {"type": "live.changed", "part": "hardware"})
     for number in range(2):
-        parts["hardware"]["connectors"]["1"] = point(1, power_w=77_000 + 1000 * number)
+        parts.show(point(1, power_w=77_000 + 1000 * number), point(2))
         await get_channel_layer().group_send(live.GROUP, {"type": "live.changed", "part": "hardware"})
         await listener.receive_from(5)
 
