@@ -1,4 +1,4 @@
-"""What a charging point's controller is to do, held as a wish and repeated until the board shows it."""
+"""What a charging point's controller is to do, kept as a target and repeated until the board shows it."""
 
 import asyncio
 import logging
@@ -27,9 +27,9 @@ class HeldLimit:
 
 
 class Actuator:
-    """Turns wishes into driver calls.
+    """Turns targets into driver calls.
 
-    A wish is tried at once; when the board does not answer it stays a wish and is tried again with every poll, so a
+    A target is tried at once; when the board does not answer it stays and is tried again with every poll, so a
     lost command cannot leave energy released.
     """
 
@@ -51,7 +51,7 @@ class Actuator:
         self._currents_under_way: list[MilliAmpere] = []
         # Nobody will be in control any more; nothing may release energy again.
         self._is_final = False
-        # A poll that was under way while a wish changed shows the old state; it must not be taken for disobedience.
+        # A poll that was under way while a target changed shows the old state; it must not be taken for disobedience.
         self.changed_at_s = 0.0
 
     @property
@@ -144,7 +144,7 @@ class Actuator:
             self._touch()
             await self._try(self._controller.unlock())
 
-    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the wish is the value
+    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the target is the value
         """Show the car a point in or out of service (pilot state F)."""
         self.available = available
         if self._confirmed_available != available and await self._try(self._controller.set_available(available)):

@@ -118,7 +118,7 @@ async def test_a_car_that_has_charged_on_one_phase_may_wake_its_other_rectifiers
 @in_virtual_time
 async def test_a_limit_in_watts_holds_in_total_for_a_car_on_three_phases(bench: Bench) -> None:
     profile(7_360, unit="W", phases=1)
-    await bench.control_loop.informed("profiles", {})
+    await bench.control_loop.informed(ProfilesChanged())
     await bench.charge(1, card=CARD, phases=3)
     await asyncio.sleep(10)
 
@@ -128,7 +128,7 @@ async def test_a_limit_in_watts_holds_in_total_for_a_car_on_three_phases(bench: 
 @in_virtual_time
 async def test_a_board_that_is_silent_at_the_start_may_feed_a_car(bench: Bench) -> None:
     mains(32)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD)
     await bench.kill()
     bench.hall.controllers[1].silent = True
@@ -150,14 +150,14 @@ async def test_a_board_that_is_silent_at_the_start_may_feed_a_car(bench: Bench) 
 async def test_boards_that_take_their_time_do_not_exceed_the_mains(bench: Bench, seed: int) -> None:
     dice = random.Random(seed)
     mains(32)
-    await bench.control_loop.informed("configuration", {})
+    await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD, follows_s=4.9, ends_s=2.9)
     await bench.charge(2, card=FRIEND, follows_s=4.9, ends_s=2.9)
     for _ in range(60):
         board = bench.hall.controllers[dice.choice([1, 2])]
         board.latency_s = dice.choice([0.01, 0.07, 0.5, 2.0])
         profile(dice.choice([6, 8, 12, 16, 24, 32]), connector_id=dice.choice([1, 2]))
-        await bench.control_loop.informed("profiles", {})
+        await bench.control_loop.informed(ProfilesChanged())
         await asyncio.sleep(dice.choice([0.05, 0.3, 1.0, 3.0, 7.0]))
 
     assert bench.hall.highest_sum() <= 32_000
