@@ -71,7 +71,7 @@ class Actuator:
         return self._board_limit if self._board_released else PAUSE
 
     def learn(self, status: ControllerStatus) -> None:
-        """Believe a board that nothing is known of yet; from then on commands say what it holds."""
+        """Take over the state of a board of which nothing is known yet; afterwards commands determine it."""
         # A board that has released energy and signals nothing yet does not say what it will signal.
         says_it = not status.enabled or status.offered >= MINIMUM_CURRENT
         if not self._board_is_known and says_it:
@@ -130,7 +130,7 @@ class Actuator:
             await asyncio.sleep(_DISABLE_AGAIN_S)
 
     async def lock(self) -> None:
-        """Hold the plug."""
+        """Lock the plug."""
         if self._has_lock:
             self.locked = True
             self._touch()
@@ -138,7 +138,7 @@ class Actuator:
             self._lock_moves_until_s = clock.monotonic_s() + LOCK_MOVES_S
 
     async def unlock(self) -> None:
-        """Let the plug go."""
+        """Release the plug."""
         if self._has_lock:
             self.locked = False
             self._touch()

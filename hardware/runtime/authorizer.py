@@ -169,7 +169,7 @@ class Authorizer:
             self._waiting.pop(request_id, None)
 
     def answered(self, message: CardAuthorized) -> None:
-        """Take what the OCPP process heard."""
+        """Take the response that the OCPP process has received."""
         future = self._waiting.get(message.request_id)
         if future is None or future.done():
             return

@@ -65,7 +65,7 @@ class LoopThread:
         try:
             asyncio.run(self._live())
         except Exception:
-            # The worker without its loop is of no use; the supervisor starts a fresh one.
+            # Without its loop the worker is of no use; the supervisor starts a fresh one.
             log.exception("the control loop has ended")
             self._ready.set()
             os.kill(os.getpid(), signal.SIGKILL)

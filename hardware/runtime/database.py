@@ -1,4 +1,4 @@
-"""The control loop's way to the database: one thread, one connection, in order."""
+"""The control loop's access to the database: one thread, one connection, in order."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class DatabaseThread:
     """Runs the verbs of `station.services` beside the event loop, so that a locked database never delays hardware."""
 
     def __init__(self) -> None:
-        # Since when the thread has been at its present verb (monotonic); None: it has nothing to do.
+        # Since when the thread has been executing its present call (monotonic); None: it is idle.
         self.busy_since_s: float | None = None
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
 

@@ -1,4 +1,4 @@
-"""Taking energy away from boards that nobody will control any more.
+"""Withdrawing energy from boards that nobody will control any more.
 
 Boards without a watchdog go on delivering what they were told last, for ever.
 """

@@ -1,4 +1,4 @@
-"""What the control loop tells its supervisor: not that it turns, but that every point is served."""
+"""What the control loop reports to its supervisor: not that it runs, but that every point is served."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ BEAT_S = 1.0
 # A controller is asked four times a second. Two silent boards on one line, each tried three times for every command,
 # keep each other waiting for up to 6 s.
 SERVED_S = 8.0
-# SQLite gives up after 10 s (settings, `timeout`), and the loop goes on without a journal. What takes longer hangs in
+# SQLite gives up after 10 s (settings, `timeout`), and the loop goes on without records. What takes longer hangs in
 # the storage.
 DATABASE_S = 15.0
 
@@ -33,7 +33,7 @@ class DatabaseWork(Protocol):
 
 
 class LoopHeartbeat:
-    """Beats once a second as long as nothing of the loop hangs; who does not hear it replaces the process."""
+    """Beats once a second while nothing in the loop hangs; without beats the supervisor replaces the process."""
 
     def __init__(self, heartbeat: Heartbeat, *, points: Collection[Served], database: DatabaseWork) -> None:
         self._heartbeat = heartbeat

@@ -12,7 +12,7 @@ from station.domain.ports import DeviceError, LampColour, LampPattern, StationIo
 
 log = logging.getLogger(__name__)
 
-# One blink of a lamp takes about so long; an answer ends even where somebody has asked for a hundred blinks.
+# One blink of a lamp takes about so long; an answer ends even where a hundred blinks are configured.
 BLINK_S = 1.0
 LONGEST_ANSWER_S = 10.0
 

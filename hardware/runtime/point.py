@@ -69,7 +69,7 @@ class Limits(Protocol):
 
 
 class PointChanges(Protocol):
-    """Who hears of changes."""
+    """Receives changes."""
 
     def point_changed(self, number: int) -> None:
         """Take note that phase, session, limit, availability or faults of a charging point have changed."""
@@ -219,7 +219,7 @@ class ChargingPoint:
         self.kept_locked_for = id_tag
 
     async def unlock(self) -> None:
-        """Let the plug go, whoever it was kept for."""
+        """Release the plug, whoever it was kept for."""
         self.kept_locked_for = None
         await self.actuator.unlock()
 
@@ -391,7 +391,7 @@ class ChargingPoint:
         self.status = status
 
     def session_ended(self, end: SessionEnd) -> None:
-        """Let the session go: its end is written."""
+        """Forget the session: its end is written."""
         if self.session is end.session:
             self.session = None
         self.last_session = FinishedSessionSnapshot(

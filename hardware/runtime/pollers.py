@@ -1,4 +1,4 @@
-"""The endless tasks that listen to devices. Each survives everything its device does; none delays another."""
+"""The endless tasks that poll devices. Each survives everything its device does; none delays another."""
 
 import asyncio
 import logging
@@ -27,13 +27,13 @@ IO_S = 0.5
 # A device is reported when it was silent for this long and at least this many polls failed in a row.
 CONTROLLER_SILENT_S, METER_SILENT_S, READER_SILENT_S = 2.0, 4.0, 2.0
 SILENT_POLLS = 3
-# A card that was away for this long and comes back is a new tap; shorter gaps are a trembling hand.
+# A card that was away for this long and comes back is a new tap; shorter gaps come from an unsteady hand.
 TAP_GAP_S = 0.5
 
 
 @dataclass(kw_only=True)
 class Silence:
-    """Tells a device that stays away from one that hiccuped."""
+    """Distinguishes a device that is absent from one that missed a poll."""
 
     patience_s: float
     failures: int = 0
@@ -91,7 +91,7 @@ async def _pause(point: ChargingPoint, started_s: float) -> None:
     point.poll_now.clear()
     remaining = period - (now_s - started_s)
     if point.pilot.doubt is not None:
-        # The look that settles a doubt is due exactly when the pilot has been debounced, not a poll later.
+        # The deciding poll is due exactly when the pilot has been debounced, not a poll later.
         remaining = point.pilot.doubt_since_s + DEBOUNCE_S - now_s
     if remaining <= 0:
         await asyncio.sleep(0)
@@ -140,7 +140,7 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
 
 
 class ReaderPoll:
-    """Listens to one card reader: one action per tap, and its health."""
+    """Polls one card reader: one action per tap, and whether it works."""
 
     def __init__(self, reader: TagReader, connector_id: int | None, events: DeviceEvents) -> None:
         self._reader = reader
@@ -181,7 +181,7 @@ class ReaderPoll:
 
 
 async def poll_io(io: StationIo, events: DeviceEvents) -> None:
-    """Read the auxiliary contacts for ever; a module that is away keeps its last word."""
+    """Read the auxiliary contacts for ever; an absent module keeps its last reading."""
     silence = Silence(patience_s=CONTROLLER_SILENT_S)
     reported = False
     await _open(io.open, "input module")

@@ -31,7 +31,7 @@ class FaultReport(Protocol):
 
 
 class RecordStore:
-    """The way to the database. While `failed`, no session begins: what cannot be written down must not happen."""
+    """Access to the database. While `failed`, no session begins: what cannot be written down must not happen."""
 
     def __init__(self, database: DatabaseThread, report: FaultReport) -> None:
         self._database = database
@@ -71,7 +71,7 @@ class RecordStore:
         if not self._failed:
             return
         try:
-            await self._database(event_log.log, "journal.writable", at=clock.now())
+            await self._database(event_log.log, "records.writable", at=clock.now())
         except (DatabaseError, OSError):
             return
         self._failed = False

@@ -93,7 +93,7 @@ class Recovery:
         await asyncio.gather(*(self._wait_for_devices(point) for point in self._points.values()))
         going_on = [] if rebooted else [row for row in open_rows if self._same_car(row)]
         interrupted = [await self._interrupted(row) for row in open_rows if row not in going_on]
-        # The backend hears of things in the order they happened (OCPP 1.6 section 3.7): ends before further samples.
+        # The backend is told things in the order they happened (OCPP 1.6 section 3.7): ends before further samples.
         for each in sorted(interrupted, key=lambda each: each.at):
             await self._close(each)
         for row in going_on:
@@ -128,7 +128,7 @@ class Recovery:
             await asyncio.sleep(0.02)
 
     async def _look_at_plug(self, point: ChargingPoint) -> None:
-        """Believe in a plugged car before telling anything, or the point would look free for a moment."""
+        """Read the plug before anything is reported, or the point would look free for a moment."""
         deadline_s = clock.monotonic_s() + FIRST_LOOK_S
         while clock.monotonic_s() < deadline_s:
             connected = point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
@@ -153,7 +153,7 @@ class Recovery:
         )
 
     async def _interrupted(self, row: ChargingSession) -> Interrupted:
-        """The register cannot have moved with an open contactor, so the meter's present word is the true end."""
+        """The register cannot have moved with an open contactor, so the meter's present reading is the true end."""
         # Nothing ends before the last thing the station has told about itself.
         alive_at = await self._records.attempt(interrupted_sessions.last_sign_of_life) or row.meter_last_at
         point = self._points.get(row.connector_id)

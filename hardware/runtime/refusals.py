@@ -1,4 +1,4 @@
-"""Refused starts: told in the event log, and kept at hand for displays."""
+"""Refused starts: written to the event log, and kept at hand for displays."""
 
 from collections.abc import Iterable, Mapping
 

@@ -37,7 +37,7 @@ class EndingPoint(Protocol):
         """Read the meter now; raises DeviceError."""
 
     def session_ended(self, end: SessionEnd) -> None:
-        """Let the session go: its end is written."""
+        """Forget the session: its end is written."""
 
     def tell_changed(self) -> None:
         """Tell that session or phase have changed."""

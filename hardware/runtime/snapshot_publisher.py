@@ -29,7 +29,7 @@ from station.services import live
 
 # Pages redraw at most twice a second; publishing faster would only cost.
 SHORTEST_GAP_S = 0.5
-# The live part expires after live.LIFE_S seconds, so an idle station speaks up well before that.
+# The live part expires after live.LIFE_S seconds, so an idle station publishes well before that.
 IDLE_REFRESH_S = 4.0
 
 

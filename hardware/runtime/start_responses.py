@@ -32,7 +32,7 @@ class StartResponses:
         self._limits = limits
 
     async def take(self, message: StartAnswered) -> None:
-        """Take what the OCPP process has heard."""
+        """Take the response that the OCPP process has received."""
         point = self._point_of(message.session_id)
         if point is None or point.session is None:
             return

@@ -1,4 +1,4 @@
-"""What is known of the station as a whole, and who has to hear when it, or a charging point, has changed."""
+"""What is known of the station as a whole, and who is notified when it, or a charging point, has changed."""
 
 import asyncio
 from datetime import datetime
@@ -29,7 +29,7 @@ class Changes:
         self._of_station: tuple[StationListener, ...] = ()
 
     def listen(self, *, points: tuple[PointListener, ...], station: tuple[StationListener, ...]) -> None:
-        """Take those who want to hear."""
+        """Add a listener."""
         self._of_points, self._of_station = points, station
 
     def point_changed(self, number: int) -> None:
@@ -100,7 +100,7 @@ class StationState:
         return self.recovered and self._statuses_are_written
 
     def end_recovery(self) -> None:
-        """Let commands and cards in."""
+        """Accept commands and cards from now on."""
         self._recovery_is_over.set()
 
     async def until_recovered(self) -> None:

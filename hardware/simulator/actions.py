@@ -50,7 +50,7 @@ class Answer:
 
 
 class Body:
-    """The fields of a request body, taken one by one with their type; what nobody takes is a mistake."""
+    """The fields of a request body, taken one by one with their type; what is left over is a mistake."""
 
     def __init__(self, fields: Any) -> None:
         if not isinstance(fields, dict):

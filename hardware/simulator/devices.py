@@ -91,5 +91,5 @@ def lines(
 
 
 def garbled(data: bytes) -> bytes:
-    """Make noise of what was on the line: as long, and with no right checksum in it."""
+    """Garble what was on the line: same length, no valid checksum."""
     return bytes((byte ^ 0xA5 ^ index) & 0xFF for index, byte in enumerate(data))

@@ -9,7 +9,7 @@ from station.domain.id_tags import MAX_ID_TAG_LENGTH
 # A swiped card stays in the field this long, and until the reader was asked once, but not longer than the second value.
 HELD_S = 0.300
 HELD_AT_MOST_S = 2.0
-# The same card again is a swipe of its own only after readers have taken its absence for more than a trembling hand;
+# The same card again is a swipe of its own only after readers have taken its absence for more than an unsteady hand;
 # whoever listens to a reader measures that for each card, whatever other cards came in between.
 SAME_CARD_AWAY_S = 0.700
 

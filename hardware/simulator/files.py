@@ -31,7 +31,7 @@ class MetersFileUnreadableError(Exception):
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Put a text in the place of a file, at once."""
+    """Replace the content of a file atomically."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)

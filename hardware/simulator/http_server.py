@@ -1,6 +1,6 @@
 """A small HTTP/1.1 server for the control API: requests with a JSON body, answers in JSON, connections kept alive.
 
-It reads what an HTTP client sends that means well, and answers everything else with a reason: bodies need a
+It reads what a well-behaved HTTP client sends, and answers everything else with a reason: bodies need a
 Content-Length, transfer codings are not taken.
 """
 

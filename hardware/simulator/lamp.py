@@ -46,5 +46,5 @@ class Lamp:
         self._counted += 1
 
     def blinks(self, *, now_s: float) -> int:
-        """Say how many blinks make a group, 0 while the lamp is steady or dark, or no group is complete yet."""
+        """Return how many blinks make a group, 0 while the lamp is steady or dark, or no group is complete yet."""
         return self._complete if now_s - self.changed_at_s < STEADY_AFTER_S else 0

@@ -63,7 +63,7 @@ class Simulator:
             raise
 
     async def close(self) -> None:
-        """Take everything away again and write the last counts."""
+        """Remove everything again and write the last counts."""
         for server in self._servers:
             server.close()
         if self._http is not None:

@@ -43,7 +43,7 @@ class Button:
     was_seen: bool = True
 
     def press(self, *, now_s: float) -> None:
-        """Put the finger on it."""
+        """Press the button."""
         self.pressed_at_s = now_s
         self.was_seen = False
 

@@ -41,7 +41,7 @@ class PtyLine:
         asyncio.get_running_loop().add_reader(self._master, self._on_readable)
 
     def close(self) -> None:
-        """Take the line away; a client that holds it sees the adapter unplugged."""
+        """Remove the line; a client that holds it sees the adapter unplugged."""
         if self._master < 0:
             return
         asyncio.get_running_loop().remove_reader(self._master)

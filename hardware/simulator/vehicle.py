@@ -42,7 +42,7 @@ class Vehicle:
         return None if self.battery_wh is None else max(0.0, self.battery_wh - self.charged_wh)
 
     def target_a(self, offered_a: float) -> float:
-        """Say which current the car aims for when `offered_a` is signalled (0: no PWM)."""
+        """Return the current the car aims for when `offered_a` is signalled (0: no PWM)."""
         if not self.wants_energy or offered_a < MINIMUM_CURRENT_A:
             return 0.0
         return min(offered_a, self.max_current_a * self._taper())

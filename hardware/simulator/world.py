@@ -66,7 +66,7 @@ class VehicleChange:
 
 
 def _nobody_listens() -> None:
-    """Serve as listener where nobody wants to know."""
+    """Serve as listener where there is none."""
 
 
 @dataclass(kw_only=True)
@@ -135,7 +135,7 @@ class World:
         return FaultCode.READER_FAILURE in self.faults
 
     def line_mode(self, number: int, device: LineDevice) -> LineMode:
-        """Say how a device behaves on its line now, injected faults included."""
+        """Return how a device behaves on its line now, injected faults included."""
         silencing = {
             LineDevice.CONTROLLER: FaultCode.EVSE_COMMUNICATION_ERROR,
             LineDevice.METER: FaultCode.POWER_METER_FAILURE,
@@ -196,7 +196,7 @@ class World:
         point.settle()
 
     def set_line(self, number: int, device: LineDevice, mode: LineMode) -> None:
-        """Make a device silent or garbled on its line, or well again."""
+        """Make a device silent or garbled on its line, or working again."""
         self.point(number)
         self.lines[number, device] = mode
 

@@ -125,7 +125,7 @@ class PointState:
     waiting: bool = False  # wants current, could take it, and has none
 
     def reserved(self, now_s: float) -> MilliAmpere:
-        """Tell what the point may draw at this instant."""
+        """Return what the point may draw at this instant."""
         present = [value for value, until_s in self.echoes if until_s > now_s]
         return max(self.commanded, *present, self.fallback if self.lost else PAUSE)
 
@@ -303,7 +303,7 @@ def _share_out(available: Mapping[int, MilliAmpere], candidates: Iterable[_Candi
 
 
 def _fill(headroom: dict[int, int], chosen: Iterable[_Candidate]) -> dict[str, MilliAmpere]:
-    """Raise the level of all from 6 A on together; who reaches a limit of his own or of a phase stays there."""
+    """Raise the level of all from 6 A on together; a point at its own limit or that of a phase stays there."""
     shares: dict[str, MilliAmpere] = {}
     groups: defaultdict[frozenset[int], list[tuple[MilliAmpere, str]]] = defaultdict(list)
     for candidate in chosen:

@@ -1,7 +1,7 @@
 """The machine of one charging point: IEC 61851 below, OCPP above, one table of transitions in between.
 
-`step` never does anything; it answers the next state and the effects, in the order in which they must happen. The
-order is part of the answer: the session record is written (`BeginSession`) before energy is released
+`step` never does anything; it returns the next state and the effects, in the order in which they must happen. The
+order is part of the result: the session record is written (`BeginSession`) before energy is released
 (`EnableCharging`), and energy is withdrawn before the session is closed. Faults and availability do not move this
 machine: a fault withdraws the permission to charge, and what the backend calls Faulted or Unavailable is laid over the
 phase by `status_of`.
@@ -37,7 +37,7 @@ _REACTING = frozenset({Phase.STARTING, Phase.RESUMING})
 class Permission:
     """Who may charge here and why: the result of an authorization, bound to the session it begins.
 
-    `origin`: reader, backend, web or modbus. `reason`: an AuthorizationReason. `profile`: the TxProfile of a remote
+    `origin`: reader, backend, web or modbus. `reason`: an authorization.Reason. `profile`: the TxProfile of a remote
     start, in OCPP form.
     """
 
@@ -290,7 +290,7 @@ def _begin_again(state: State, event: TagAuthorized) -> Answer:
 
 
 def _session_phase(state: State, *, reacting: Phase | None) -> Phase:
-    """Tell where a session stands; `reacting` is the phase of a car that may still answer the released energy."""
+    """Return where a session stands; `reacting` is the phase of a car that may still answer the released energy."""
     if not state.permitted:
         return Phase.SUSPENDED_EVSE
     if state.wants:
@@ -435,7 +435,7 @@ _STATUS = {
     Phase.CHARGING: "Charging",
     Phase.SUSPENDED_EV: "SuspendedEV",
     Phase.SUSPENDED_EVSE: "SuspendedEVSE",
-    # The backend hears of the end of a pause when the car has taken it up, not before.
+    # The backend is told of the end of a pause when the car has taken it up, not before.
     Phase.RESUMING: "SuspendedEVSE",
     Phase.FINISHING: "Finishing",
 }

@@ -1,4 +1,4 @@
-"""What the station has to tell its backend, in the words of no protocol: what is stored and queued.
+"""What the station has to tell its backend, independent of any protocol: what is stored and queued.
 
 A fact becomes a message when it is sent, so that a backlog may change its protocol; what a meter has signed travels in
 it byte for byte. `encode` and `decode` are the JSON form of the outbox; the moment of a fact and the meter values of a
@@ -18,7 +18,7 @@ from station.domain.units import WattHour
 
 
 class FactKind(StrEnum):
-    """What a fact speaks of."""
+    """What a fact is about."""
 
     SESSION_BEGAN = "session_began"
     METER_SAMPLED = "meter_sampled"

@@ -27,7 +27,7 @@ class ChargingSession(models.Model):
 
     Energies are meter registers in Wh, as read, never re-based. `transaction_id` is the backend's number (it may be
     zero, negative or beyond 32 bits, OCPP 1.6 errata 3.54); None until the backend has answered. `parent_id_tag` is
-    the group that may stop the session. `authorized_by` is an `AuthorizationReason`. `deauthorized_at` marks a session
+    the group that may stop the session. `authorized_by` is an `authorization.Reason`. `deauthorized_at` marks a session
     whose card the backend refused afterwards; `energy_allowed_wh` is what it may still draw (MaxEnergyOnInvalidId).
     """
 

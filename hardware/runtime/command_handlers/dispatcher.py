@@ -1,4 +1,4 @@
-"""The inner side of the one door for commands: carried out or refused, answered, and written into the audit trail."""
+"""The receiving side of commands: carried out or refused, answered, and written to the audit trail."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Rules that need more than the value itself: other keys, the station, who asks."""
+"""Rules that need more than the value itself: other keys, the station, the origin of the change."""
 
 from collections.abc import Mapping
 

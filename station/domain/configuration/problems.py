@@ -68,7 +68,7 @@ class InvalidValue(Exception):
 
 
 class UnknownKey(Exception):
-    """No row of the registry answers to this name; `nearest` are names that look alike."""
+    """No row of the registry has this name; `nearest` are names that look alike."""
 
     def __init__(self, name: str, nearest: tuple[str, ...]) -> None:
         super().__init__(name, nearest)

@@ -1,4 +1,4 @@
-"""Normal forms: each function takes a text as somebody typed it and answers it as it is stored, or refuses it."""
+"""Normal forms: each function takes a text as somebody typed it and returns it as it is stored, or refuses it."""
 
 import json
 import re
