@@ -127,4 +127,4 @@ class StatusWriter:
 
 
 def _durable(record: StatusRecord) -> tuple[object, ...]:
-    return (*record.told, record.phase, record.faults)
+    return (*record.notification, record.phase, record.faults)

@@ -29,7 +29,7 @@ class StatusRecord:
     at: datetime
 
     @property
-    def told(self) -> tuple[str, str, str, str]:
+    def notification(self) -> tuple[str, str, str, str]:
         """What a StatusNotification would say; equal ones are not repeated."""
         return self.status, self.error_code, self.info, self.vendor_error_code
 
@@ -80,8 +80,8 @@ def _store_status(record: StatusRecord) -> int:
         event_log.end(f"fault.{code}", at=record.at, connector_id=record.number)
     row.phase, row.phase_since = record.phase, record.phase_since
     row.fault_codes = list(record.faults)
-    if (row.status, row.error_code, row.info, row.vendor_error_code) != record.told:
-        row.status, row.error_code, row.info, row.vendor_error_code = record.told
+    if (row.status, row.error_code, row.info, row.vendor_error_code) != record.notification:
+        row.status, row.error_code, row.info, row.vendor_error_code = record.notification
         row.status_at = record.at
         row.status_revision += 1
     row.save(
