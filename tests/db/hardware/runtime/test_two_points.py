@@ -18,7 +18,16 @@ from station.domain.connector import Phase
 from station.domain.moments import to_wire
 from station.models import ChargingSession, LogEntry, ReservationRow
 from station.services.messages import ConfigurationChanged, ProfilesChanged
-from tests.db.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time, list_card, profile
+from tests.db.hardware.runtime.bench import (
+    CARD,
+    FRIEND,
+    STRANGER,
+    Bench,
+    configure,
+    in_virtual_time,
+    list_card,
+    profile,
+)
 from tests.fakes import Car
 
 

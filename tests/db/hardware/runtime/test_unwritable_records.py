@@ -8,7 +8,7 @@ from station.domain.commands import PresentTag, Refusal, StartSession, StopSessi
 from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.models import ChargingSession
-from tests.db.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ async def test_the_same_card_ends_its_session_without_a_database(bench: Bench) -
 @pytest.mark.parametrize("seconds", [0.2, 3, 90])
 @in_virtual_time
 async def test_the_control_loop_survives_a_database_that_is_away_for_a_while(bench: Bench, seconds: float) -> None:
-    from tests.db.runtime.test_two_points import reserve
+    from tests.db.hardware.runtime.test_two_points import reserve
 
     await bench.command(reserve(bench, 7, 2, FRIEND, seconds=1))
     await bench.command(StartSession(id_tag=CARD, connector_id=1))

@@ -17,7 +17,16 @@ from station.domain.faults import FaultCode
 from station.domain.ports import LampColour
 from station.models import ChargingSession, Connector, LogEntry
 from station.services.messages import ConfigurationChanged, ProfilesChanged
-from tests.db.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time, list_card, profile
+from tests.db.hardware.runtime.bench import (
+    CARD,
+    FRIEND,
+    STRANGER,
+    Bench,
+    configure,
+    in_virtual_time,
+    list_card,
+    profile,
+)
 from tests.fakes import Car
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from station.paths import DataDirectory
-from tests.db.runtime.bench import CARD, FRIEND, Bench, list_card
+from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, list_card
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from station.domain.moments import from_wire
 from station.models import ChargingSession, OutboxMessage
 from station.services.messages import ConfigurationChanged
-from tests.db.runtime.bench import CARD, FRIEND, Bench, configure, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, configure, in_virtual_time
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
 from station.models import BackendState, ChargingSession, Connector
 from station.services.messages import ConfigurationChanged
-from tests.db.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ async def test_silent_devices_do_not_stop_the_start_of_the_station(bench: Bench)
 
 @in_virtual_time
 async def test_a_restart_while_the_other_point_is_free_does_not_overload_the_fuse(bench: Bench) -> None:
-    from tests.db.runtime.bench import configure
+    from tests.db.hardware.runtime.bench import configure
 
     configure({"/power/station/mainsMaxCurrent": "32000"})
     await bench.control_loop.informed(ConfigurationChanged())

@@ -6,7 +6,7 @@ from station.domain.commands import Outcome, PresentTag, Refusal, StartSession, 
 from station.domain.connector import Phase
 from station.domain.ports import LampColour, LampPattern, ReaderSignal
 from station.models import AuditEntry, ChargingSession, Connector, LogEntry
-from tests.db.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time
 
 
 @in_virtual_time

@@ -6,7 +6,7 @@ import pytest
 
 from station.domain.connector import Phase
 from station.models import ChargingSession
-from tests.db.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
 
 
 @pytest.fixture

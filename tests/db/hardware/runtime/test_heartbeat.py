@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hardware.runtime.heartbeat import BEAT_S, DATABASE_S, SERVED_S, LoopHeartbeat
-from tests.db.runtime.bench import Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import Bench, in_virtual_time
 
 
 @pytest.fixture
