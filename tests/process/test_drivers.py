@@ -436,7 +436,7 @@ async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path
     await simulator.open()
     devices = build(parse(hardware_config(tmp_path, 2)))
     ((_, reader),) = devices.readers
-    everything = [*devices.controllers.values(), *devices.meters.values(), reader, devices.io]
+    everything: list[Any] = [*devices.controllers.values(), *devices.meters.values(), reader, devices.io]
     for device in everything:
         await device.open()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError
@@ -134,7 +135,7 @@ async def test_3_7_the_pause_grows_with_every_refusal(bench):
         await in_database(lambda: start(session()))
         pauses = []
         for _ in range(2):
-            claimed = await in_database(outbox_store.claim, MOMENT + timedelta(hours=1), None)
+            claimed: Any = await in_database(outbox_store.claim, MOMENT + timedelta(hours=1), None)
             await in_database(outbox_store.refuse, claimed, "CALLERROR", MOMENT)
             row = await in_database(OutboxMessage.objects.get)
             pauses.append((row.next_attempt_at - MOMENT).total_seconds())
@@ -148,7 +149,7 @@ async def test_no_answer_is_no_refusal_however_often(bench):
         at = MOMENT
         for _ in range(50):
             at += timedelta(hours=2)
-            claimed = await in_database(outbox_store.claim, at, None)
+            claimed: Any = await in_database(outbox_store.claim, at, None)
             await in_database(outbox_store.postpone, claimed, "timeout", at)
 
         row = await in_database(OutboxMessage.objects.get)
@@ -249,7 +250,7 @@ async def test_an_answer_to_a_former_id_counts(bench, monkeypatch):
 async def test_a_start_that_is_answered_after_it_was_set_aside_takes_its_session_with_it(bench):
     async with bench(run=False, keys={"TransactionMessageAttempts": "1"}) as station:
         of = await in_database(whole_session)
-        claimed = await in_database(outbox_store.claim, MOMENT, None)
+        claimed: Any = await in_database(outbox_store.claim, MOMENT, None)
         await in_database(outbox_store.refuse, claimed, "CALLERROR", MOMENT)
         end = await in_database(outbox_store.claim, MOMENT, None)
         assert end.transaction_id is None

@@ -1,5 +1,7 @@
 """Django's admin: everything to see, nothing to spoil."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -61,7 +63,7 @@ def test_what_was_set_aside_is_sent_again_with_its_session_and_audited(browser: 
     end = OutboxMessage.objects.create(message_id="n", kind="session_ended", fact={}, session=session, at=AT)
     OutboxMessage.objects.update(status="set_aside", refusals=3, last_error="CALLERROR FormationViolation")
     healthy = browser.get("/healthz").json()
-    chosen = {"action": "send_again", "_selected_action": [end.pk]}
+    chosen: dict[str, Any] = {"action": "send_again", "_selected_action": [end.pk]}
 
     assert [each["code"] for each in healthy["details"]] == ["messages_set_aside"]
     browser.get("/admin/station/outboxmessage/", chosen)
