@@ -18,32 +18,33 @@ class LiveRedis(FakeRedis):
     hung: bool = False
     _expires_s: dict[str, float] = field(default_factory=dict)
 
-    async def _reached(self) -> None:
+    async def reached(self) -> None:
+        """Wait for as long as the server hangs."""
         # A stopped server keeps every connection open and answers nothing.
         while self.hung:
             await asyncio.sleep(0.25)
 
     async def get(self, key: str) -> str | None:
-        await self._reached()
+        await self.reached()
         if self._expires_s.get(key, float("inf")) <= asyncio.get_running_loop().time():
             self.values.pop(key, None)
         return await super().get(key)
 
     async def set(self, key: str, value: str, *, ex: int | None = None) -> None:
-        await self._reached()
+        await self.reached()
         await super().set(key, value, ex=ex)
         self._expires_s[key] = asyncio.get_running_loop().time() + (ex or float("inf"))
 
     async def info(self, section: str) -> dict[str, int]:
-        await self._reached()
+        await self.reached()
         return await super().info(section)
 
     async def rpush(self, key: str, value: str) -> None:
-        await self._reached()
+        await self.reached()
         await super().rpush(key, value)
 
     async def expire(self, key: str, seconds: int) -> None:
-        await self._reached()
+        await self.reached()
         await super().expire(key, seconds)
 
 
@@ -55,13 +56,13 @@ class Layer:
     heard: Callable[[dict[str, Any]], None]
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
-        await self.redis._reached()
+        await self.redis.reached()
         if self.redis.down:
             raise RedisConnectionError
         self.heard(message)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        await self.redis._reached()
+        await self.redis.reached()
         if self.redis.down:
             raise RedisConnectionError
 

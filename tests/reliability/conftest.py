@@ -17,6 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=1, help="begin with this seed (replays a failure)")
     group.addoption("--seeds", type=int, default=0, help="simulate so many stations (0: the small dose)")
     group.addoption("--frames", type=int, default=0, help="fuzz with so many frames of each kind (0: the small dose)")
+    group.addoption("--acts", type=int, default=0, help="so many acts of fate on real processes (0: the small dose)")
     group.addoption("--figures", default="", help="append what was measured to this file, one JSON object a line")
 
 

@@ -67,8 +67,8 @@ def install(
         DatabaseThread, "busy_since_s", property(lambda _thread: database().busy_since_s), raising=False
     )
     monkeypatch.setattr("ocpp_client.database.sync_to_async", to_async)
-    # Test and station share one connection, whose own changes SQLite does not count.
-    monkeypatch.setattr("ocpp_client.database.version", lambda: None)
+    # All share one connection, whose own changes SQLite does not count.
+    monkeypatch.setattr("ocpp_client.database.version", lambda: disk.commits)
     monkeypatch.setattr("ocpp_client.link.open_socket", network.open_socket)
     monkeypatch.setattr("ocpp_client.link.random", SimpleNamespace(Random=lambda: dice))
     monkeypatch.setattr("asgiref.sync.AsyncToSync.__call__", _soon)
@@ -116,6 +116,8 @@ class Hardware:
     process: Process | None = None
     loop: ControlLoop | None = None
     beat_at_s: float | None = None
+    ends_in_order: bool = False
+    comes_back: bool = True
     _queue: list[tuple[float, Callable[[ControlLoop], Coroutine[Any, Any, None]]]] = field(default_factory=list)
 
     async def main(self) -> None:
@@ -131,15 +133,24 @@ class Hardware:
         )
         try:
             await loop.run()
-        finally:
+        except asyncio.CancelledError:
             beating.cancel()
-            await loop.stop(comes_back=True)
+            if self.ends_in_order:
+                await loop.stop(comes_back=self.comes_back)
+                return
+            raise
 
     def begin(self) -> None:
         """Start the process."""
         assert self.process is not None
-        self.beat_at_s, self.loop = None, None
+        self.beat_at_s, self.loop, self.ends_in_order = None, None, False
         self.process.start(self.main)
+
+    def terminate(self, *, comes_back: bool) -> None:
+        """SIGTERM."""
+        if self.process is not None and self.process.alive and self.process.main is not None:
+            self.ends_in_order, self.comes_back = True, comes_back
+            self.process.main.cancel()
 
     def silent_s(self, now_s: float) -> float | None:
         """Return for how long a living process has not said that it works; None before its first word."""
@@ -161,8 +172,13 @@ class Hardware:
     @property
     def ready(self) -> bool:
         """Whether the station says that it can charge."""
-        alive = self.process is not None and self.process.alive
-        return alive and self.loop is not None and self.loop.state.recovered and not self.loop.snapshots.not_ready()
+        return not self.reasons()
+
+    def reasons(self) -> tuple[str, ...]:
+        """Return why the station cannot charge."""
+        if self.process is None or not self.process.alive or self.loop is None or not self.loop.state.recovered:
+            return ("starting",)
+        return self.loop.snapshots.not_ready()
 
 
 @dataclass
@@ -188,7 +204,7 @@ class Surroundings:
             return _NO_ANSWER
         try:
             async with asyncio.timeout(wait_s):
-                await self.redis._reached()
+                await self.redis.reached()
                 self.hardware_process.post(lambda loop: loop.command(envelope), life_s=wait_s)
                 while not (answers := self.redis.lists.get(envelope.reply_key)):
                     await asyncio.sleep(0.01)
@@ -199,12 +215,14 @@ class Surroundings:
     async def inform(self, message: MessageToControlLoop) -> None:
         if self.redis.down:
             return
-        await self.redis._reached()
-        # As text, as it travels: what does not survive the way shall not arrive.
-        text = json.dumps(messages.encode(message))
-        self.hardware_process.post(
-            lambda loop: loop.informed(messages.decode_for_control_loop(json.loads(text))), life_s=60.0
-        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(messages.SEND_TIMEOUT_S):
+                await self.redis.reached()
+                # As text, as it travels: what does not survive the way shall not arrive.
+                text = json.dumps(messages.encode(message))
+                self.hardware_process.post(
+                    lambda loop: loop.informed(messages.decode_for_control_loop(json.loads(text))), life_s=60.0
+                )
 
     async def publish(self, snapshot: BackendSnapshot) -> bool:
         return await live.publish_async(self.redis, snapshot)

@@ -31,6 +31,8 @@ class Process:
         self.main: asyncio.Task[Any] | None = None
         # Dies before this step.
         self.dies_at_step: int | None = None
+        # Held fast: the collector would run what a killed process never does.
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._parked: list[tuple[Callable[..., object], tuple[Any, ...], Context]] = []
         self._on_end = on_end
         self._home = copy_context()
@@ -101,6 +103,13 @@ class Process:
 
 class MortalLoop(VirtualLoop):
     """A virtual loop whose callbacks belong to processes."""
+
+    def create_task(self, coro: Any, **options: Any) -> Any:
+        task = super().create_task(coro, **options)
+        if (owned := _OWNER.get()) is not None:
+            owned.tasks.add(task)
+            task.add_done_callback(owned.tasks.discard)
+        return task
 
     def call_soon(  # type: ignore[override]
         self, callback: Any, *args: Any, context: Context | None = None

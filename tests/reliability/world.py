@@ -89,6 +89,8 @@ async def bury(disk: Disk, processes: list[Process]) -> None:
     """End everything that was ever started, so that nothing is left to the garbage collector."""
     disk.mend()
     disk.is_over = True
+    # A frozen task may be stepped once more than it has to say.
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     mine = asyncio.current_task()
     for task in asyncio.all_tasks():
         if task is not mine:

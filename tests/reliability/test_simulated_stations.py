@@ -1,0 +1,50 @@
+"""Whole stations in virtual time under everything that fails (F1–F7, F10–F15, F17, F18, F25), replayable by seed."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from station.paths import DataDirectory
+from tests.reliability.scenario import Scenario
+from tests.reliability.site import Site
+
+SMALL_DOSE = 12
+# Found by these lives and being mended under issue 7: a confirmed stop that a killed control loop forgets, and a
+# session that is closed while its controller is silent and its car charges.
+KNOWN = ("is not obeyed", "without a session at")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    first = metafunc.config.getoption("--seed")
+    number = metafunc.config.getoption("--seeds") or SMALL_DOSE
+    metafunc.parametrize("life", range(first, first + number))
+
+
+def test_whatever_fails_every_session_is_booked_once_with_its_energy_and_the_station_is_usable_again(
+    *,
+    life: int,
+    transactional_db: None,
+    station_directory: DataDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+    note: Callable[..., None],
+) -> None:
+    dice = random.Random(life)
+    site = Site(monkeypatch, dice, points=dice.choice((1, 2, 2)), mains_a=dice.choice((20, 32, 40, 63)))
+
+    site.run(Scenario().play)
+
+    note(
+        "simulated station",
+        seed=life,
+        complaints=[complaint[:300] for complaint in site.complaints[:10]],
+        kills=site.kills,
+        transactions=len(site.central.transactions),
+        repeats=site.central.repeats,
+        virtual_s=round(site.loop.time() - 1000),
+    )
+    if site.complaints and all(any(known in each for known in KNOWN) for each in site.complaints):
+        pytest.xfail(f"issue 7: {site.complaints}")
+    assert not site.complaints, (
+        f"--seed {life} --seeds 1\n" + "\n".join(site.complaints[:12]) + "\n--\n" + "\n".join(site.diary[-400:])
+    )
