@@ -33,7 +33,7 @@ from ocpp_client.outgoing.security_events import SecurityEventSender
 from ocpp_client.outgoing.status import StatusReporter
 from ocpp_client.ports import Environment
 from ocpp_client.rpc import frame_log, frames
-from ocpp_client.rpc.calls import DEFAULT_TIMEOUT_S, Calls, NotConnectedError, NotDeliveredError
+from ocpp_client.rpc.calls import DEFAULT_TIMEOUT_S, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import CallError, CallResult
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
@@ -103,7 +103,7 @@ class BackendLink:
         self._ping_changed = asyncio.Event()
         self.awaits_uplink = False
         self._stopping = asyncio.Event()
-        self._tasks = BackgroundTasks(logger, expected=(NotDeliveredError,))
+        self._tasks = BackgroundTasks(logger, expected=(NotDelivered,))
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ class BackendLink:
                 frame_log.sent(text)
                 await socket.send(text)
             except ConnectionClosed:
-                raise NotConnectedError from None
+                raise NotConnected from None
 
         self.standing.connected, self.standing.since = True, clock.now()
         logger.info("Connected to the backend")
@@ -281,10 +281,10 @@ class BackendLink:
     def _receive(self, text: str | bytes) -> None:
         try:
             frame = frames.parse(text)
-        except frames.UnknownMessageTypeError:
+        except frames.MessageTypeUnknown:
             frame_log.received(text, None)
             return
-        except frames.BrokenFrameError as broken:
+        except frames.FrameMalformed as broken:
             frame_log.received(text, None)
             logger.warning("The backend sent %s", broken)
             self._reception.take_broken(broken)

@@ -21,7 +21,7 @@ from station.domain.ports import (
     ControllerCapabilities,
     ControllerIdentity,
     ControllerStatus,
-    DeviceSilentError,
+    DeviceSilent,
     LampPattern,
     MeterIdentity,
     MeterReading,
@@ -380,7 +380,7 @@ class _Device:
             await asyncio.sleep(1.0)
         if self.silent:
             await asyncio.sleep(0.1)
-            raise DeviceSilentError("no answer")
+            raise DeviceSilent("no answer")
 
 
 class FakeController(_Device):
@@ -488,7 +488,7 @@ class FakeReader:
     async def poll(self) -> Sequence[Tag]:
         await asyncio.sleep(0.01)
         if self.silent:
-            raise DeviceSilentError("no answer")
+            raise DeviceSilent("no answer")
         now_s = asyncio.get_running_loop().time()
         return [Tag(uid=uid) for uid, until_s in self.field_until_s.items() if until_s > now_s]
 

@@ -8,7 +8,7 @@ from hardware.drivers.config_data import (
     ConnectorConfig,
     DeviceConfig,
     HardwareConfig,
-    HardwareConfigError,
+    HardwareConfigInvalid,
     Problem,
     ProblemCode,
     Role,
@@ -21,7 +21,7 @@ __all__ = [
     "DeviceConfig",
     "Devices",
     "HardwareConfig",
-    "HardwareConfigError",
+    "HardwareConfigInvalid",
     "Problem",
     "ProblemCode",
     "Role",
@@ -32,20 +32,20 @@ __all__ = [
 
 
 def load(path: Path) -> HardwareConfig:
-    """Read and check a configuration file; HardwareConfigError when it is missing, no JSON, or wrong."""
+    """Read and check a configuration file; HardwareConfigInvalid when it is missing, no JSON, or wrong."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         text = f"the file cannot be read: {error.strerror}"
-        raise HardwareConfigError((Problem(code=ProblemCode.FILE_UNREADABLE, where=str(path), text=text),)) from error
+        raise HardwareConfigInvalid((Problem(code=ProblemCode.FILE_UNREADABLE, where=str(path), text=text),)) from error
     except ValueError as error:
         text = f"the file is no JSON: {error}"
-        raise HardwareConfigError((Problem(code=ProblemCode.NOT_JSON, where=str(path), text=text),)) from error
+        raise HardwareConfigInvalid((Problem(code=ProblemCode.NOT_JSON, where=str(path), text=text),)) from error
     return parse(data)
 
 
 def parse(data: object) -> HardwareConfig:
-    """Check a configuration; HardwareConfigError with every mistake when there is one."""
+    """Check a configuration; HardwareConfigInvalid with every mistake when there is one."""
     return Parser().parse(data)
 
 

@@ -7,7 +7,7 @@ from hardware.drivers.config_data import (
     ConnectorConfig,
     DeviceConfig,
     HardwareConfig,
-    HardwareConfigError,
+    HardwareConfigInvalid,
     Problem,
     ProblemCode,
     Role,
@@ -52,7 +52,7 @@ class Parser:
         self._check_ports(config)
         self._check_readers(config)
         if self._problems:
-            raise HardwareConfigError(tuple(self._problems))
+            raise HardwareConfigInvalid(tuple(self._problems))
         return config
 
     def _parse_connectors(self, listed: list[Any]) -> list[ConnectorConfig]:

@@ -45,7 +45,7 @@ class Problem:
     data: Mapping[str, str] = field(default_factory=dict)
 
 
-class HardwareConfigError(Exception):
+class HardwareConfigInvalid(Exception):
     """The hardware configuration cannot be used; `problems` names every mistake."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 
-from hardware.links.serial_bus import ModbusRefusedError, Patience, SerialBus
+from hardware.links.serial_bus import ModbusRefused, Patience, SerialBus
 from hardware.protocols.eastron import (
     POLL_BLOCKS,
     SILENCE_S,
@@ -16,7 +16,7 @@ from hardware.protocols.eastron import (
     decode_bytes,
     decode_u32,
 )
-from station.domain.ports import DeviceNoiseError, MeterIdentity, MeterReading
+from station.domain.ports import DeviceGarbled, MeterIdentity, MeterReading
 from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 
 # 76 registers take 170 ms at 9600 baud; openWB waits 100 ms between requests, the meter's document asks for 60 ms.
@@ -57,7 +57,7 @@ class EastronSdm:
         serial = decode_u32(*await self._read_holding(Holding.SERIAL_NUMBER, 2))
         try:
             (code,) = await self._read_holding(Holding.TYPE_CODE, 1)
-        except ModbusRefusedError:
+        except ModbusRefused:
             # Older meters have no type code; the configuration decides.
             code = 0
         self._model = TYPE_CODES.get(code, self._model)
@@ -97,10 +97,10 @@ class EastronSdm:
     def _import_energy(self, values: Mapping[Quantity, float]) -> WattHour:
         kwh = _finite(values, Quantity.IMPORT_ENERGY)
         if kwh is None or kwh < 0:
-            raise DeviceNoiseError(f"import energy of {kwh} kWh")
+            raise DeviceGarbled(f"import energy of {kwh} kWh")
         highest = self._highest_energy_kwh
         if highest is not None and kwh < highest - _STEPS_OF_TOLERANCE * _float32_step(highest):
-            raise DeviceNoiseError(f"import energy fell from {highest} kWh to {kwh} kWh")
+            raise DeviceGarbled(f"import energy fell from {highest} kWh to {kwh} kWh")
         self._highest_energy_kwh = kwh if highest is None else max(kwh, highest)
         # Never lower than reported before, whatever the last float32 step does.
         return WattHour(round(self._highest_energy_kwh * 1000))
@@ -111,7 +111,7 @@ class EastronSdm:
     async def _read_public_key(self) -> bytes:
         (length,) = await self._read_holding(Holding.PUBLIC_KEY, 1)
         if length > _LONGEST_KEY_BYTES:
-            raise DeviceNoiseError(f"public key of {length} bytes")
+            raise DeviceGarbled(f"public key of {length} bytes")
         count = (length + 1) // 2
         registers: list[int] = []
         while len(registers) < count:
@@ -128,7 +128,7 @@ def _float32_step(value: float) -> float:
 def _finite(values: Mapping[Quantity, float], quantity: Quantity) -> float | None:
     value = values.get(quantity)
     if value is not None and not math.isfinite(value):
-        raise DeviceNoiseError(f"{quantity.name.lower()} is no number")
+        raise DeviceGarbled(f"{quantity.name.lower()} is no number")
     return value
 
 

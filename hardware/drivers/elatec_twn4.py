@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from enum import StrEnum
 
-from hardware.links.line import LineLostError, SerialLine
+from hardware.links.line import LineLost, SerialLine
 from hardware.protocols.twn4 import (
     ALL_TAG_TYPES,
     MAXIMUM_LINE_LENGTH,
@@ -24,7 +24,7 @@ from hardware.protocols.twn4 import (
     set_tag_types,
 )
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
-from station.domain.ports import DeviceError, DeviceNoiseError, DeviceRefusedError, ReaderSignal, Tag
+from station.domain.ports import DeviceFailed, DeviceGarbled, DeviceRefused, ReaderSignal, Tag
 
 logger = logging.getLogger(__name__)
 
@@ -122,20 +122,18 @@ class ElatecTwn4:
         for remaining in reversed(range(ATTEMPTS)):
             try:
                 reply = Reply.decode(await self._line.ask(command.encode(), timeout_s=TIMEOUT_S))
-            except LineLostError:
+            except LineLost:
                 self._is_set_up = False
                 raise
-            except DeviceError:
+            except DeviceFailed:
                 if not remaining:
                     self._is_set_up = False
                     raise
             else:
                 if reply.status != Status.OK:
-                    raise DeviceRefusedError(
-                        f"reader refuses {command.function.name.lower()} with status {reply.status}"
-                    )
+                    raise DeviceRefused(f"reader refuses {command.function.name.lower()} with status {reply.status}")
                 return reply.result
-        raise DeviceNoiseError("reader was never asked")
+        raise DeviceGarbled("reader was never asked")
 
     def _uid(self, found: FoundTag) -> str | None:
         if found.type == TagType.TEXT:

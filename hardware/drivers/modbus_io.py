@@ -10,7 +10,7 @@ from hardware.drivers.lamp import phase
 from hardware.links.serial_bus import Patience, SerialBus
 from hardware.protocols.digital_io import FIRST_INPUT, encode_lamp, first_lamp_coil
 from station.domain.faults import FaultCode
-from station.domain.ports import DeviceError, LampColour, LampPattern, StationInputs
+from station.domain.ports import DeviceFailed, LampColour, LampPattern, StationInputs
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class ModbusIo:
                     lit, remaining_s = phase(pattern, now_s - since_s)
                     await self._write(connector_id, pattern.colour if lit else LampColour.OFF)
                     wait_s = wait_s if remaining_s is None else min(wait_s, remaining_s)
-            except DeviceError as error:
+            except DeviceFailed as error:
                 if not failing:
                     logger.warning("lamps cannot be switched: %s", error)
                 failing, wait_s = True, _RETRY_S

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
-from hardware.links.serial_bus import ModbusRefusedError, Patience, SerialBus
+from hardware.links.serial_bus import ModbusRefused, Patience, SerialBus
 from hardware.protocols.phoenix import (
     CABLE_SHORTED,
     COMMISSIONED,
@@ -26,7 +26,7 @@ from station.domain.ports import (
     ControllerCapabilities,
     ControllerIdentity,
     ControllerStatus,
-    DeviceRefusedError,
+    DeviceRefused,
 )
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
@@ -182,7 +182,7 @@ class PhoenixEvCc:
             if found == expected:
                 continue
             if not self._commission:
-                raise DeviceRefusedError(
+                raise DeviceRefused(
                     f"controller {self._address} is not configured for bus control: "
                     f"register {setting.value} ({setting.name.lower()}) holds {found} instead of {expected}"
                 )
@@ -196,7 +196,7 @@ class PhoenixEvCc:
         if not self._live_by_fc4:
             try:
                 return await self._bus.read_holding(self._address, STATUS_START, STATUS_COUNT, PATIENCE)
-            except ModbusRefusedError:
+            except ModbusRefused:
                 # The manual calls these registers holding registers; evcc reads them as input registers.
                 registers = await self._bus.read_input(self._address, STATUS_START, STATUS_COUNT, PATIENCE)
                 self._live_by_fc4 = True

@@ -6,10 +6,10 @@ import termios
 import serial
 
 from hardware.links.backoff import PortBackoff
-from station.domain.ports import DeviceNoiseError, DeviceSilentError
+from station.domain.ports import DeviceGarbled, DeviceSilent
 
 
-class LineLostError(DeviceSilentError):
+class LineLost(DeviceSilent):
     """The serial port is not there, or went away while waiting for an answer."""
 
 
@@ -36,7 +36,7 @@ class SerialLine:
     async def ask(self, request: bytes, *, timeout_s: float) -> bytes:
         """Send bytes and wait for the next line, its terminator included.
 
-        Raises LineLostError, DeviceSilentError after the time-out, DeviceNoiseError for an endless line.
+        Raises LineLost, DeviceSilent after the time-out, DeviceGarbled for an endless line.
         """
         async with self._lock:
             port = self._opened()
@@ -50,12 +50,12 @@ class SerialLine:
                     return await self._answer
             except TimeoutError as error:
                 if self._buffer:
-                    raise DeviceNoiseError(f"{self._port}: line without end: {self._buffer[:40]!r}") from error
-                raise DeviceSilentError(f"{self._port}: no answer within {timeout_s} s") from error
+                    raise DeviceGarbled(f"{self._port}: line without end: {self._buffer[:40]!r}") from error
+                raise DeviceSilent(f"{self._port}: no answer within {timeout_s} s") from error
             # What pyserial raises is an OSError, except for errors of the terminal settings.
             except (OSError, termios.error) as error:
                 self._drop(f"the port was lost: {error}")
-                raise LineLostError(f"{self._port}: {self._trouble}") from error
+                raise LineLost(f"{self._port}: {self._trouble}") from error
             finally:
                 self._answer = None
 
@@ -69,13 +69,13 @@ class SerialLine:
             return self._serial
         loop = asyncio.get_running_loop()
         if not self._is_open or not self._backoff.allows(loop.time()):
-            raise LineLostError(f"{self._port}: {self._trouble}")
+            raise LineLost(f"{self._port}: {self._trouble}")
         try:
             port = serial.Serial(self._port, self._baudrate, timeout=0, write_timeout=0, exclusive=True)
         except (OSError, termios.error, ValueError) as error:
             self._backoff.failed(loop.time())
             self._trouble = f"the port cannot be opened: {error}"
-            raise LineLostError(f"{self._port}: {self._trouble}") from error
+            raise LineLost(f"{self._port}: {self._trouble}") from error
         self._backoff.succeeded()
         self._serial = port
         loop.add_reader(port.fileno(), self._on_readable)
@@ -102,7 +102,7 @@ class SerialLine:
         if end >= 0:
             self._answer.set_result(self._buffer[: end + len(self._terminator)])
         elif len(self._buffer) > self._maximum_length:
-            self._answer.set_exception(DeviceNoiseError(f"{self._port}: line without end: {self._buffer[:40]!r}"))
+            self._answer.set_exception(DeviceGarbled(f"{self._port}: line without end: {self._buffer[:40]!r}"))
 
     def _drop(self, trouble: str) -> None:
         port, self._serial, self._trouble = self._serial, None, trouble
@@ -110,4 +110,4 @@ class SerialLine:
             asyncio.get_running_loop().remove_reader(port.fileno())
             port.close()
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(LineLostError(f"{self._port}: {trouble}"))
+            self._answer.set_exception(LineLost(f"{self._port}: {trouble}"))

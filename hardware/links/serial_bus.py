@@ -11,7 +11,7 @@ from pymodbus.framer.rtu import FramerRTU
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from hardware.links.backoff import PortBackoff
-from station.domain.ports import DeviceError, DeviceNoiseError, DeviceRefusedError, DeviceSilentError
+from station.domain.ports import DeviceFailed, DeviceGarbled, DeviceRefused, DeviceSilent
 
 # After an unanswered request the bus stays silent for this long, so that a late answer is not taken for the next one.
 SETTLE_S = 0.1
@@ -44,7 +44,7 @@ class Patience:
     silence_s: float = 0.0
 
 
-class ModbusRefusedError(DeviceRefusedError):
+class ModbusRefused(DeviceRefused):
     """The device answered with a Modbus exception."""
 
     def __init__(self, device: int, function: int, code: int) -> None:
@@ -52,7 +52,7 @@ class ModbusRefusedError(DeviceRefusedError):
         self.code = code
 
 
-class PortLostError(DeviceSilentError):
+class PortLost(DeviceSilent):
     """The serial port is not there, or went away while waiting for an answer."""
 
 
@@ -150,16 +150,16 @@ class SerialBus:
             for remaining in reversed(range(attempts)):
                 try:
                     reply = await self._ask_once(device, function, patience, send)
-                except (PortLostError, DeviceRefusedError):
+                except (PortLost, DeviceRefused):
                     raise
-                except DeviceError:
+                except DeviceFailed:
                     if not remaining:
                         self._silent.add(device)
                         raise
                 else:
                     self._silent.discard(device)
                     return reply
-        raise DeviceSilentError(f"device {device} was never asked")
+        raise DeviceSilent(f"device {device} was never asked")
 
     async def _ask_once(
         self,
@@ -184,30 +184,30 @@ class SerialBus:
             if _cancellations() > cancellations:
                 raise asyncio.CancelledError from error
             if self._client is not client:
-                raise PortLostError(f"{self.settings.port}: {self._trouble}") from error
+                raise PortLost(f"{self.settings.port}: {self._trouble}") from error
             self._busy_until_s = loop.time() + SETTLE_S
             if self._received:
-                raise DeviceNoiseError(
+                raise DeviceGarbled(
                     f"device {device} answers function {function} with noise: {self._received[:40].hex(' ')}"
                 ) from error
-            raise DeviceSilentError(f"device {device} does not answer within {patience.timeout_s} s") from error
+            raise DeviceSilent(f"device {device} does not answer within {patience.timeout_s} s") from error
         self._busy_until_s = loop.time()
         # asyncio.wait_for of Python 3.11, which pymodbus uses, loses a cancellation that meets the answer.
         if _cancellations() > cancellations:
             raise asyncio.CancelledError
         if isinstance(reply, ExceptionResponse):
-            raise ModbusRefusedError(device, function, reply.exception_code)
+            raise ModbusRefused(device, function, reply.exception_code)
         if reply.function_code != function:
-            raise DeviceNoiseError(f"device {device} answers function {function} with function {reply.function_code}")
+            raise DeviceGarbled(f"device {device} answers function {function} with function {reply.function_code}")
         return reply
 
     async def _connected(self, now_s: float) -> AsyncModbusSerialClient:
         if self._client is not None:
             return self._client
         if not self._users:
-            raise PortLostError(f"{self.settings.port}: the port was closed")
+            raise PortLost(f"{self.settings.port}: the port was closed")
         if not self._backoff.allows(now_s):
-            raise PortLostError(f"{self.settings.port}: {self._trouble}")
+            raise PortLost(f"{self.settings.port}: {self._trouble}")
         client = AsyncModbusSerialClient(
             self.settings.port,
             baudrate=self.settings.baudrate,
@@ -230,7 +230,7 @@ class SerialBus:
             connected, self._trouble = False, f"the port cannot be set: {error}"
         if not connected:
             self._backoff.failed(now_s)
-            raise PortLostError(f"{self.settings.port}: {self._trouble}")
+            raise PortLost(f"{self.settings.port}: {self._trouble}")
         self._backoff.succeeded()
         self._client = client
         return client
@@ -273,17 +273,17 @@ def _cancellations() -> int:
 
 def _exactly(count: int, registers: Sequence[int]) -> list[int]:
     if len(registers) != count:
-        raise DeviceNoiseError(f"{len(registers)} registers answered instead of {count}")
+        raise DeviceGarbled(f"{len(registers)} registers answered instead of {count}")
     return list(registers)
 
 
 def _bits(count: int, bits: Sequence[bool]) -> list[bool]:
     # Modbus fills the last byte up with zeros.
     if len(bits) != (count + 7) // 8 * 8:
-        raise DeviceNoiseError(f"{len(bits)} bits answered instead of {count}")
+        raise DeviceGarbled(f"{len(bits)} bits answered instead of {count}")
     return list(bits[:count])
 
 
 def _echoed(written: tuple[int, object], echoed: tuple[int, object]) -> None:
     if written != echoed:
-        raise DeviceNoiseError(f"written {written}, confirmed {echoed}")
+        raise DeviceGarbled(f"written {written}, confirmed {echoed}")

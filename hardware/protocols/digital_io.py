@@ -10,7 +10,7 @@
 from collections.abc import Sequence
 from enum import IntEnum
 
-from station.domain.ports import DeviceNoiseError, LampColour
+from station.domain.ports import DeviceGarbled, LampColour
 
 FIRST_INPUT = 0
 # Discrete inputs a Modbus request may ask for (Modbus application protocol V1.1b3, section 6.2).
@@ -48,8 +48,8 @@ def encode_lamp(colour: LampColour) -> list[bool]:
 
 
 def decode_lamp(coils: Sequence[bool]) -> LampColour:
-    """Read the colour from the four coils of a charging point; DeviceNoiseError when two elements are lit."""
+    """Read the colour from the four coils of a charging point; DeviceGarbled when two elements are lit."""
     lit = [element for element in LampElement if coils[element]]
     if len(lit) > 1:
-        raise DeviceNoiseError(f"lamp elements lit at once: {', '.join(element.name.lower() for element in lit)}")
+        raise DeviceGarbled(f"lamp elements lit at once: {', '.join(element.name.lower() for element in lit)}")
     return _COLOURS[lit[0]] if lit else LampColour.OFF

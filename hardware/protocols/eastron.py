@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
 
-from station.domain.ports import DeviceNoiseError
+from station.domain.ports import DeviceGarbled
 
 
 class Quantity(IntEnum):
@@ -142,8 +142,8 @@ def encode_bytes(data: bytes) -> list[int]:
 
 
 def decode_bytes(length: int, registers: Sequence[int]) -> bytes:
-    """Unpack `length` bytes, two to a register; DeviceNoiseError when there are fewer."""
+    """Unpack `length` bytes, two to a register; DeviceGarbled when there are fewer."""
     raw = b"".join(register.to_bytes(2, "big") for register in registers)
     if len(raw) < length:
-        raise DeviceNoiseError(f"block announces {length} bytes and holds {len(raw)}")
+        raise DeviceGarbled(f"block announces {length} bytes and holds {len(raw)}")
     return raw[:length]

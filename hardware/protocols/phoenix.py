@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Self
 
-from station.domain.ports import DeviceNoiseError, Pilot
+from station.domain.ports import DeviceGarbled, Pilot
 
 
 class Identification(IntEnum):
@@ -175,11 +175,11 @@ def encode_state(pilot: Pilot, *, pwm_on: bool) -> int:
 
 
 def decode_state(register: int) -> tuple[Pilot, bool]:
-    """Read the IEC state and whether PWM is on from `Live.STATE`; DeviceNoiseError for anything else."""
+    """Read the IEC state and whether PWM is on from `Live.STATE`; DeviceGarbled for anything else."""
     letter, suffix = divmod(register, 256)
     in_service = letter in b"ABCD" and suffix in b"12"
     if not in_service and not (letter in b"EF" and suffix == ord("0")):
-        raise DeviceNoiseError(f"register {Live.STATE.value} holds 0x{register:04X}, which is no IEC 61851 state")
+        raise DeviceGarbled(f"register {Live.STATE.value} holds 0x{register:04X}, which is no IEC 61851 state")
     return Pilot(chr(letter)), suffix == ord("2")
 
 
@@ -243,7 +243,7 @@ class IdentificationBlock:
     def decode(cls, registers: Sequence[int]) -> Self:
         """Read the block from registers 1000..1033; a date that is no BCD becomes zeros."""
         if len(registers) != IDENTIFICATION_COUNT:
-            raise DeviceNoiseError(f"identification has {len(registers)} registers instead of {IDENTIFICATION_COUNT}")
+            raise DeviceGarbled(f"identification has {len(registers)} registers instead of {IDENTIFICATION_COUNT}")
         month, day = divmod(_decode_bcd(registers[28]), 100)
         letter = chr(registers[31] >> 8)
         return cls(
@@ -308,15 +308,15 @@ class StatusBlock:
 
     @classmethod
     def decode(cls, registers: Sequence[int]) -> Self:
-        """Read the block from registers 24000..24025; DeviceNoiseError when they cannot be true."""
+        """Read the block from registers 24000..24025; DeviceGarbled when they cannot be true."""
         if len(registers) != STATUS_COUNT:
-            raise DeviceNoiseError(f"status has {len(registers)} registers instead of {STATUS_COUNT}")
+            raise DeviceGarbled(f"status has {len(registers)} registers instead of {STATUS_COUNT}")
         pilot, pwm_on = decode_state(registers[0])
         cable_a, duty_percent, current_a = registers[1:4]
         if cable_a not in (CABLE_ABSENT, CABLE_SHORTED, *CABLE_RATINGS_A):
-            raise DeviceNoiseError(f"cable rating {cable_a} A does not exist in IEC 61851")
+            raise DeviceGarbled(f"cable rating {cable_a} A does not exist in IEC 61851")
         if pwm_on and not MINIMUM_CURRENT_A <= current_a <= PILOT_MAXIMUM_A:
-            raise DeviceNoiseError(f"state {pilot}2 with an advertised current of {current_a} A")
+            raise DeviceGarbled(f"state {pilot}2 with an advertised current of {current_a} A")
         return cls(
             pilot=pilot,
             pwm_on=pwm_on,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Self
 
-from station.domain.ports import DeviceNoiseError
+from station.domain.ports import DeviceGarbled
 
 TERMINATOR = b"\r"
 # A reply with the longest id (255 bytes) as text; whatever is longer is noise.
@@ -74,15 +74,15 @@ def encode_line(data: bytes) -> bytes:
 
 
 def decode_line(line: bytes) -> bytes:
-    """Read the bytes of a line, with or without its carriage return; DeviceNoiseError when it is no hex text."""
+    """Read the bytes of a line, with or without its carriage return; DeviceGarbled when it is no hex text."""
     body = line.removesuffix(TERMINATOR)
     # bytes.fromhex skips blanks, which this protocol does not know.
     if not body or len(body) % 2 or not body.isalnum():
-        raise DeviceNoiseError(f"line is no hexadecimal text: {line[:40]!r}")
+        raise DeviceGarbled(f"line is no hexadecimal text: {line[:40]!r}")
     try:
         return bytes.fromhex(body.decode("ascii"))
     except (UnicodeDecodeError, ValueError) as error:
-        raise DeviceNoiseError(f"line is no hexadecimal text: {line[:40]!r}") from error
+        raise DeviceGarbled(f"line is no hexadecimal text: {line[:40]!r}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +98,12 @@ class Command:
 
     @classmethod
     def decode(cls, line: bytes) -> Self:
-        """Read a command from a line; DeviceNoiseError when it is none this station uses."""
+        """Read a command from a line; DeviceGarbled when it is none this station uses."""
         data = decode_line(line)
         try:
             function = Function(int.from_bytes(data[:2], "big"))
         except ValueError as error:
-            raise DeviceNoiseError(f"unknown command: {line[:40]!r}") from error
+            raise DeviceGarbled(f"unknown command: {line[:40]!r}") from error
         return cls(function=function, parameters=data[2:])
 
 
@@ -144,11 +144,11 @@ class FoundTag:
 
     @classmethod
     def decode(cls, result: bytes) -> Self | None:
-        """Read the result of a search; None without a tag, DeviceNoiseError when it is cut or overlong."""
+        """Read the result of a search; None without a tag, DeviceGarbled when it is cut or overlong."""
         if result == NO_TAG:
             return None
         if len(result) <= _FOUND_HEADER or result[0] != 1 or len(result) != _FOUND_HEADER + result[3]:
-            raise DeviceNoiseError(f"search result makes no sense: {result[:40].hex()}")
+            raise DeviceGarbled(f"search result makes no sense: {result[:40].hex()}")
         return cls(type=result[1], bits=result[2], id=result[_FOUND_HEADER:])
 
 
@@ -191,8 +191,8 @@ class Beep:
 
     @classmethod
     def decode(cls, command: Command) -> Self:
-        """Read the parameters of a beep command; DeviceNoiseError when they are cut or overlong."""
+        """Read the parameters of a beep command; DeviceGarbled when they are cut or overlong."""
         if len(command.parameters) != _BEEP.size:
-            raise DeviceNoiseError(f"beep with {len(command.parameters)} bytes of parameters")
+            raise DeviceGarbled(f"beep with {len(command.parameters)} bytes of parameters")
         volume, frequency, on_ms, off_ms = _BEEP.unpack(command.parameters)
         return cls(volume_percent=volume, frequency_hz=frequency, on_ms=on_ms, off_ms=off_ms)

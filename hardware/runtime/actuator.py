@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from station import clock
 from station.domain.faults import FaultCode
-from station.domain.ports import ControllerStatus, DeviceError, EvseController
+from station.domain.ports import ControllerStatus, DeviceFailed, EvseController
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class Actuator:
         """Ask the board whether the lock has failed; a jam it has noticed must not be overtaken by the energy."""
         try:
             status = await self._controller.read_status()
-        except DeviceError as error:
+        except DeviceFailed as error:
             log.info("the lock could not be asked: %s", error)
             return False
         return FaultCode.CONNECTOR_LOCK_FAILURE not in status.faults
@@ -205,7 +205,7 @@ class Actuator:
     async def _try(self, call: Awaitable[None]) -> bool:
         try:
             await call
-        except DeviceError as error:
+        except DeviceFailed as error:
             log.info("the controller did not take a command: %s", error)
             return False
         finally:

@@ -21,7 +21,7 @@ from station.domain import connector as machine
 from station.domain.authorization import Reason, Verdict, may_stop, same_tag
 from station.domain.commands import Outcome, Refusal, Status, rejected
 from station.domain.connector import Permission, Phase
-from station.domain.ports import DeviceError, ReaderSignal, TagReader
+from station.domain.ports import DeviceFailed, ReaderSignal, TagReader
 from station.services import configuration
 
 log = logging.getLogger(__name__)
@@ -289,5 +289,5 @@ class Admission:
 async def _signal(reader: TagReader | None, what: ReaderSignal) -> None:
     """Light and beep, where there is a reader that can."""
     if reader is not None:
-        with suppress(DeviceError):
+        with suppress(DeviceFailed):
             await reader.signal(what)

@@ -8,7 +8,7 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.state import StationState
 from station.concurrency import BackgroundTasks
 from station.domain.faults import CATALOGUE, FaultCode
-from station.domain.ports import DeviceError, LampColour, LampPattern, StationIo
+from station.domain.ports import DeviceFailed, LampColour, LampPattern, StationIo
 
 log = logging.getLogger(__name__)
 
@@ -84,5 +84,5 @@ class Lamps:
         self._shown[number] = pattern
         try:
             await self._io.show(number, pattern)
-        except DeviceError:
+        except DeviceFailed:
             self._shown.pop(number, None)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from hardware.runtime.actuator import Actuator
 from hardware.runtime.parameters import Parameters
-from hardware.runtime.records import RecordStore, RecordUnwritableError
+from hardware.runtime.records import RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_end import SessionEnding
 from hardware.runtime.session_records import SessionEnd, SessionRecords
@@ -23,7 +23,7 @@ from station.domain.connector import (
     EnableCharging,
     EndSession,
     Event,
-    IllegalTransitionError,
+    IllegalTransition,
     LockPlug,
     Overlay,
     Permission,
@@ -40,7 +40,7 @@ from station.domain.pilot import PilotFilter
 from station.domain.ports import (
     ControllerIdentity,
     ControllerStatus,
-    DeviceError,
+    DeviceFailed,
     EvseController,
     Meter,
     MeterIdentity,
@@ -308,7 +308,7 @@ class ChargingPoint:
     async def _handle(self, event: Event) -> bool:
         try:
             state, effects = machine.step(self.state, event)
-        except IllegalTransitionError as error:
+        except IllegalTransition as error:
             log.debug("point %d: no meaning for %s", self.number, error)
             return False
         before, self.state = self.state, state
@@ -322,7 +322,7 @@ class ChargingPoint:
         try:
             for effect in effects:
                 await self._perform(effect)
-        except RecordUnwritableError as error:
+        except RecordUnwritable as error:
             self._records.report_failure(error)
             await self._handle(RecordFailed())
         if self.settle_availability():
@@ -462,23 +462,23 @@ class ChargingPoint:
             return self.reading
         try:
             return await self.read_meter()
-        except DeviceError as error:
-            raise RecordUnwritableError(f"no meter value: {error}") from error
+        except DeviceFailed as error:
+            raise RecordUnwritable(f"no meter value: {error}") from error
 
     def mark_served(self) -> None:
         """Note that the controller is being asked."""
         self.served_at_s = clock.monotonic_s()
 
     async def read_controller(self) -> ControllerStatus:
-        """Read the controller now; raises DeviceError."""
+        """Read the controller now; raises DeviceFailed."""
         self.mark_served()
         self.status = await self.controller.read_status()
         return self.status
 
     async def read_meter(self) -> MeterReading:
-        """Read the meter now; raises DeviceError. A register that went backwards is refused as noise."""
+        """Read the meter now; raises DeviceFailed. A register that went backwards is refused as noise."""
         if self.meter is None:
-            raise DeviceError("this point has no meter")
+            raise DeviceFailed("this point has no meter")
         reading = await self.meter.read()
         self.reading, self.reading_at = reading, clock.now()
         return reading

@@ -11,7 +11,7 @@ from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
-from station.domain.ports import DeviceError, DeviceRefusedError, StationIo, TagReader
+from station.domain.ports import DeviceFailed, DeviceRefused, StationIo, TagReader
 from station.domain.supervision import Watch
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ async def poll_controller(point: ChargingPoint, events: DeviceEvents) -> None:
             if point.equipment.controller is None:
                 point.controller_identified(await point.controller.identify())
             status = await point.controller.read_status()
-        except DeviceError as error:
-            if isinstance(error, DeviceRefusedError):
+        except DeviceFailed as error:
+            if isinstance(error, DeviceRefused):
                 log.warning("controller %d refuses to work: %s", point.number, error)
             if silence.missed():
                 point.controller_is_silent()
@@ -113,7 +113,7 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
             if point.equipment.meter is None:
                 point.meter_identified(await point.meter.identify())
             await point.read_meter()
-        except DeviceError as error:
+        except DeviceFailed as error:
             period = min(period, 0.5)
             if silence.missed():
                 point.meter_is_silent()
@@ -156,7 +156,7 @@ class ReaderPoll:
         while True:
             try:
                 tags = await self._reader.poll()
-            except DeviceError as error:
+            except DeviceFailed as error:
                 if silence.missed() and self._is_healthy:
                     self._is_healthy = False
                     log.warning("the card reader is silent: %s", error)
@@ -188,7 +188,7 @@ async def poll_io(io: StationIo, events: DeviceEvents) -> None:
     while True:
         try:
             inputs = await io.read()
-        except DeviceError as error:
+        except DeviceFailed as error:
             if silence.missed() and not reported:
                 reported = True
                 log.warning("the input module is silent: %s", error)
@@ -202,5 +202,5 @@ async def poll_io(io: StationIo, events: DeviceEvents) -> None:
 async def _open(opening: Callable[[], Awaitable[None]], name: str) -> None:
     try:
         await opening()
-    except DeviceError as error:
+    except DeviceFailed as error:
         log.warning("%s: %s", name, error)

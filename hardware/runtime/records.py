@@ -19,7 +19,7 @@ _Result = TypeVar("_Result")
 FAULT_SOURCE = "records"
 
 
-class RecordUnwritableError(Exception):
+class RecordUnwritable(Exception):
     """The record of a session could not be written."""
 
 

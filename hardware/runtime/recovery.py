@@ -19,7 +19,7 @@ from hardware.runtime.state import Changes, StationState
 from hardware.runtime.status_writer import StatusWriter
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
-from station.domain.ports import DeviceError, Pilot
+from station.domain.ports import DeviceFailed, Pilot
 from station.domain.units import WattHour
 from station.models import ChargingSession
 from station.services import connectors, event_log, interrupted_sessions
@@ -161,7 +161,7 @@ class Recovery:
             await point.actuator.disable()
             try:
                 reading = await point.read_meter()
-            except DeviceError:
+            except DeviceFailed:
                 log.warning("session %d is closed with the last noted register", row.pk)
             else:
                 if reading.import_energy > row.meter_last_wh:

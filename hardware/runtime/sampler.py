@@ -18,7 +18,7 @@ from station.domain.meter_values import (
     next_aligned,
     next_sampled,
 )
-from station.domain.ports import DeviceError, MeterReading
+from station.domain.ports import DeviceFailed, MeterReading
 from station.domain.units import PAUSE
 from station.host import ClockPort
 from station.services import sessions
@@ -161,6 +161,6 @@ class Sampler:
             return reading
         try:
             return await point.read_meter()
-        except DeviceError:
+        except DeviceFailed:
             # What cannot be measured is not reported; the meter's silence is a fault of its own.
             return None

@@ -9,7 +9,7 @@ from hardware.runtime.session import RunningSession
 from hardware.runtime.session_records import SessionEnd, SessionRecords
 from station import clock
 from station.concurrency import BackgroundTasks
-from station.domain.ports import ControllerStatus, DeviceError, MeterReading
+from station.domain.ports import ControllerStatus, DeviceFailed, MeterReading
 from station.domain.units import MilliAmpere
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,10 @@ class EndingPoint(Protocol):
         """The newest reading of the meter."""
 
     async def read_controller(self) -> ControllerStatus:
-        """Read the controller now; raises DeviceError."""
+        """Read the controller now; raises DeviceFailed."""
 
     async def read_meter(self) -> MeterReading:
-        """Read the meter now; raises DeviceError."""
+        """Read the meter now; raises DeviceFailed."""
 
     def session_ended(self, end: SessionEnd) -> None:
         """Forget the session: its end is written."""
@@ -66,7 +66,7 @@ class SessionEnding:
             try:
                 status = await self._point.read_controller()
                 reading = await self._point.read_meter()
-            except DeviceError as error:
+            except DeviceFailed as error:
                 log.info("point %d: no final value yet: %s", self._point.number, error)
                 await asyncio.sleep(0.1)
             else:

@@ -11,7 +11,7 @@ from typing import Protocol
 from django.db import DatabaseError, IntegrityError
 
 from hardware.runtime.parameters import Parameters
-from hardware.runtime.records import RecordStore, RecordUnwritableError
+from hardware.runtime.records import RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
@@ -67,7 +67,7 @@ class SessionRecords:
         self._dependents = dependents
 
     async def begin(self, number: int, permission: Permission, reading: MeterReading) -> RunningSession:
-        """Write a session and its StartTransaction; raises RecordUnwritableError."""
+        """Write a session and its StartTransaction; raises RecordUnwritable."""
         # A card may have waited for its car while reservations came and went, or at another point.
         used = self._reservations.reservation_used(number, permission.id_tag, permission.parent_id_tag)
         permission = replace(permission, reservation_id=used)
@@ -83,7 +83,7 @@ class SessionRecords:
                 begin=self._values(sample),
             )
         except (DatabaseError, IntegrityError, OSError) as error:
-            raise RecordUnwritableError(str(error)) from error
+            raise RecordUnwritable(str(error)) from error
         self._wake_ups.outbox_changed()
         return RunningSession.of(row)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hardware.runtime import bootstep
 from station.celery import app
-from station.domain.commands import UnknownCommandError
+from station.domain.commands import CommandUnknown
 from station.services.commands import COMMAND_TASK, Envelope
 from station.services.messages import INFORM_TASK, MessageMalformed, decode_for_control_loop
 
@@ -17,7 +17,7 @@ def command(*, envelope: dict[str, Any]) -> None:
     """Hand a command to the control loop, which answers by itself."""
     try:
         decoded = Envelope.decode(envelope)
-    except (UnknownCommandError, KeyError, ValueError, TypeError):
+    except (CommandUnknown, KeyError, ValueError, TypeError):
         log.warning("a command was not understood: %s", str(envelope)[:200])
         return
     bootstep.loop().submit(lambda control_loop: control_loop.command(decoded))

@@ -13,7 +13,7 @@ from station.services import identity, redis
 
 
 async def make_control_loop() -> ControlLoop:
-    """Build the control loop from its hardware configuration; raises HardwareConfigError with every mistake in it."""
+    """Build the control loop from its hardware configuration; raises HardwareConfigInvalid with every mistake in it."""
     config = await asyncio.to_thread(load, settings.DATA.hardware)
     return ControlLoop(
         build(config),

@@ -7,15 +7,15 @@ from math import isfinite
 from typing import Any, TypeAlias
 
 from hardware.protocols.phoenix import CABLE_RATINGS_A
-from hardware.simulator.faults import FaultUnknownError
-from hardware.simulator.field import TagUnusableError
-from hardware.simulator.point import CableIsFixedError, ConnectorIsLockedError
+from hardware.simulator.faults import FaultUnknown
+from hardware.simulator.field import TagUnusable
+from hardware.simulator.point import CableIsFixed, ConnectorIsLocked
 from hardware.simulator.snapshot import snapshot
 from hardware.simulator.world import (
-    ConnectorUnknownError,
+    ConnectorUnknown,
     LineDevice,
     LineMode,
-    NoVehicleError,
+    NoVehicle,
     VehicleChange,
     World,
 )
@@ -27,16 +27,16 @@ MAXIMUM_BATTERY_WH = 1e9
 # Far beyond any station; whether the connector exists is the world's business.
 MAXIMUM_CONNECTOR = 1000
 REFUSALS = (
-    CableIsFixedError,
-    ConnectorIsLockedError,
-    ConnectorUnknownError,
-    FaultUnknownError,
-    NoVehicleError,
-    TagUnusableError,
+    CableIsFixed,
+    ConnectorIsLocked,
+    ConnectorUnknown,
+    FaultUnknown,
+    NoVehicle,
+    TagUnusable,
 )
 
 
-class BadBodyError(Exception):
+class BodyMalformed(Exception):
     """The body of the request is not what the path expects."""
 
 
@@ -54,7 +54,7 @@ class Body:
 
     def __init__(self, fields: Any) -> None:
         if not isinstance(fields, dict):
-            raise BadBodyError("the body must be a JSON object")
+            raise BodyMalformed("the body must be a JSON object")
         self._fields: dict[str, Any] = dict(fields)
         self._known: list[str] = []
 
@@ -64,14 +64,14 @@ class Body:
         if value is None and default is not None:
             return default
         if not isinstance(value, bool):
-            raise BadBodyError(f"{name} must be true or false")
+            raise BodyMalformed(f"{name} must be true or false")
         return value
 
     def optional_boolean(self, name: str) -> bool | None:
         """Take a truth value that may be missing."""
         value = self._take(name)
         if value is not None and not isinstance(value, bool):
-            raise BadBodyError(f"{name} must be true or false")
+            raise BodyMalformed(f"{name} must be true or false")
         return value
 
     def number(self, name: str, *, above: float, most: float) -> float | None:
@@ -80,9 +80,9 @@ class Body:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-            raise BadBodyError(f"{name} must be a number")
+            raise BodyMalformed(f"{name} must be a number")
         if not above < value <= most:
-            raise BadBodyError(f"{name} must be above {above:g} and at most {most:g}")
+            raise BodyMalformed(f"{name} must be above {above:g} and at most {most:g}")
         return float(value)
 
     def whole(self, name: str, *, least: int, most: int) -> int | None:
@@ -91,7 +91,7 @@ class Body:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise BadBodyError(f"{name} must be a whole number from {least} to {most}")
+            raise BodyMalformed(f"{name} must be a whole number from {least} to {most}")
         return value
 
     def text(self, name: str, *, choices: tuple[str, ...] | None = None, default: str | None = None) -> str:
@@ -100,14 +100,14 @@ class Body:
         if value is None and default is not None:
             return default
         if not isinstance(value, str) or (choices is not None and value not in choices):
-            raise BadBodyError(f"{name} must be {'a text' if choices is None else ' or '.join(choices)}")
+            raise BodyMalformed(f"{name} must be {'a text' if choices is None else ' or '.join(choices)}")
         return value
 
     def finish(self) -> None:
-        """Raise BadBodyError when something was given that nobody knows."""
+        """Raise BodyMalformed when something was given that nobody knows."""
         if self._fields:
             known = ", ".join(self._known) or "none"
-            raise BadBodyError(f"unknown field {', '.join(sorted(self._fields))}; known are: {known}")
+            raise BodyMalformed(f"unknown field {', '.join(sorted(self._fields))}; known are: {known}")
 
     def _take(self, name: str) -> Any:
         self._known.append(name)
@@ -139,7 +139,7 @@ class ControlApi:
         self._bring_up_to_date()
         try:
             action(self._world, Body(fields))
-        except BadBodyError as error:
+        except BodyMalformed as error:
             return Answer(status=HTTPStatus.BAD_REQUEST, body={"error": str(error)})
         except REFUSALS as refusal:
             return Answer(status=HTTPStatus.CONFLICT, body={"error": str(refusal)})
@@ -180,7 +180,7 @@ def _plug(world: World, connector: int, body: Body) -> None:
     cable_a = body.whole("cable_a", least=min(CABLE_RATINGS_A), most=max(CABLE_RATINGS_A))
     body.finish()
     if cable_a is not None and cable_a not in CABLE_RATINGS_A:
-        raise BadBodyError(f"cable_a must be one of {', '.join(map(str, CABLE_RATINGS_A))}")
+        raise BodyMalformed(f"cable_a must be one of {', '.join(map(str, CABLE_RATINGS_A))}")
     world.plug(connector, change, cable_a=cable_a)
 
 
@@ -247,7 +247,7 @@ def _modem(world: World, body: Body) -> None:
     signal = body.whole("signal", least=0, most=100)
     body.finish()
     if signal is None:
-        raise BadBodyError("signal must be a whole number from 0 to 100")
+        raise BodyMalformed("signal must be a whole number from 0 to 100")
     world.set_signal(signal)
 
 
@@ -255,7 +255,7 @@ def _speed(world: World, body: Body) -> None:
     factor = body.number("factor", above=0, most=MAXIMUM_SPEED)
     body.finish()
     if factor is None:
-        raise BadBodyError("factor must be a number")
+        raise BodyMalformed("factor must be a number")
     world.set_speed(factor)
 
 

@@ -22,7 +22,7 @@ from hardware.protocols.phoenix import (
 )
 from hardware.simulator.board import DIP_LIMIT_A
 from hardware.simulator.point import ChargingPoint
-from hardware.simulator.rtu import Function, IllegalAddressError, IllegalFunctionError, IllegalValueError
+from hardware.simulator.rtu import Function, IllegalAddress, IllegalFunction, IllegalValue
 from hardware.simulator.world import World
 
 # Switches of bank S1 by number: 2 'available' over the bus, 3 lock over the bus, 5 tethered cable.
@@ -64,7 +64,7 @@ class PhoenixRegisters:
     def read_bits(self, function: Function, start: int, count: int) -> Sequence[bool]:
         """Read back command coils."""
         if function is not Function.READ_COILS:
-            raise IllegalFunctionError
+            raise IllegalFunction
         board = self._point.board
         coils = {
             Command.RELEASE: board.release_coil,
@@ -87,7 +87,7 @@ class PhoenixRegisters:
         try:
             return [values[address] for address in range(start, start + count)]
         except KeyError as error:
-            raise IllegalAddressError from error
+            raise IllegalAddress from error
 
     def write_bits(self, start: int, values: Sequence[bool]) -> None:
         """Command the board."""
@@ -117,22 +117,22 @@ class PhoenixRegisters:
         board = self._point.board
         if CommandRegister.OUTPUT_OUT <= address <= CommandRegister.OUTPUT_CON:
             if value > OUTPUT_FLASHING:
-                raise IllegalValueError
+                raise IllegalValue
             self._outputs[address - CommandRegister.OUTPUT_OUT] = value
         elif address == CommandRegister.MAXIMUM_CURRENT_A:
             if not board.set_limit(value):
-                raise IllegalValueError
+                raise IllegalValue
         elif address == CommandRegister.FACTORY_RESET:
             if value != FACTORY_RESET_KEY:
-                raise IllegalValueError
+                raise IllegalValue
             board.reset_to_factory()
         elif address in board.settings:
             setting = Setting(address)
             if value > _LARGEST[setting]:
-                raise IllegalValueError
+                raise IllegalValue
             board.settings[setting] = value
         else:
-            raise IllegalAddressError
+            raise IllegalAddress
 
     def _settings(self) -> dict[int, int]:
         tethered = self._point.cable_is_fixed
@@ -195,4 +195,4 @@ def _coils(addresses: Iterable[int], *, among: Iterable[Command]) -> list[Comman
     try:
         return [by_address[address] for address in addresses]
     except KeyError as error:
-        raise IllegalAddressError from error
+        raise IllegalAddress from error

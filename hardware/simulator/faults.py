@@ -25,7 +25,7 @@ MISSING_PHASE = 2
 WEAK_SIGNAL_PERCENT = 5
 
 
-class FaultUnknownError(Exception):
+class FaultUnknown(Exception):
     """No such fault in the catalogue."""
 
     def __init__(self, code: str) -> None:
@@ -42,11 +42,11 @@ class Contact:
 
 
 def fault_code(text: str) -> FaultCode:
-    """Find a fault by its name; raises FaultUnknownError."""
+    """Find a fault by its name; raises FaultUnknown."""
     try:
         return FaultCode(text)
     except ValueError as error:
-        raise FaultUnknownError(text) from error
+        raise FaultUnknown(text) from error
 
 
 def is_of_station(code: FaultCode) -> bool:

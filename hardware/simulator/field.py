@@ -17,7 +17,7 @@ SAME_CARD_AWAY_S = 0.700
 NO_LED = Led(0)
 
 
-class TagUnusableError(Exception):
+class TagUnusable(Exception):
     """The text cannot be the id of a tag."""
 
     def __init__(self, uid: str) -> None:
@@ -39,9 +39,9 @@ class ReaderField:
     beeps: int = 0
 
     def swipe(self, uid: str, *, now_s: float) -> None:
-        """Hold a tag before the reader, after those that are already there; raises TagUnusableError."""
+        """Hold a tag before the reader, after those that are already there; raises TagUnusable."""
         if not 1 <= len(uid) <= MAX_ID_TAG_LENGTH or not uid.isascii() or not uid.isprintable():
-            raise TagUnusableError(uid)
+            raise TagUnusable(uid)
         self.waiting.append(uid)
         self.advance(now_s=now_s)
 

@@ -23,7 +23,7 @@ from hardware.simulator.electricity import EnergyCounter
 METERS_FILE, HOST_FILE = "meters.json", "host.json"
 
 
-class MetersFileUnreadableError(Exception):
+class MetersFileUnreadable(Exception):
     """The counts of the meters cannot be read; going on would let them start at zero again."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -56,7 +56,7 @@ class MetersFile:
         self._written: list[tuple[float, ...]] = []
 
     def open(self, numbers: Iterable[int]) -> dict[int, MeterRecord]:
-        """Read the meters of these charging points, making what is missing; MetersFileUnreadableError."""
+        """Read the meters of these charging points, making what is missing; MetersFileUnreadable."""
         stored = self._read()
         for number, entry in stored.items():
             self._meters[number] = entry
@@ -92,7 +92,7 @@ class MetersFile:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MetersFileUnreadableError(self._path, repr(error)) from error
+            raise MetersFileUnreadable(self._path, repr(error)) from error
 
     def _write(self) -> None:
         content = {

@@ -22,7 +22,7 @@ REQUEST_S = 10.0
 Handler = Callable[[str, str, Any], Answer]
 
 
-class RequestRefusedError(Exception):
+class RequestRefused(Exception):
     """The request is answered with this status, and the connection closed where its end is not known."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
@@ -42,28 +42,28 @@ class Head:
 
 
 def parse_head(raw: bytes) -> Head:
-    """Read the head of a request; raises RequestRefusedError."""
+    """Read the head of a request; raises RequestRefused."""
     try:
         request_line, *header_lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
         method, target, version = request_line.split(" ")
     except ValueError as error:
-        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, "this is no HTTP request") from error
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "this is no HTTP request") from error
     if version not in ("HTTP/1.0", "HTTP/1.1"):
-        raise RequestRefusedError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
+        raise RequestRefused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
     headers: dict[str, str] = {}
     for line in header_lines:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip():
-            raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"broken header line {line[:60]!r}")
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, f"broken header line {line[:60]!r}")
         headers[name.lower()] = value.strip()
     if "transfer-encoding" in headers:
-        raise RequestRefusedError(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
+        raise RequestRefused(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
-        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Content-Length {length[:20]!r} is no number")
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"Content-Length {length[:20]!r} is no number")
     if int(length) > MAXIMUM_BODY_BYTES:
         reason = f"a body has at most {MAXIMUM_BODY_BYTES} bytes"
-        raise RequestRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
+        raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
     connection = headers.get("connection", "").lower()
     return Head(
         method=method,
@@ -133,7 +133,7 @@ class HttpServer:
                 raw_body = await reader.readexactly(head.content_length)
             keep_alive = head.keep_alive
             answer = self._handler(head.method, head.path, _fields(raw_body))
-        except RequestRefusedError as refusal:
+        except RequestRefused as refusal:
             answer = Answer(status=refusal.status, body={"error": str(refusal)})
         except asyncio.LimitOverrunError:
             reason = f"a request head has at most {MAXIMUM_HEAD_BYTES} bytes"
@@ -150,4 +150,4 @@ def _fields(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from error
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from error

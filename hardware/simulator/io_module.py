@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hardware.protocols.digital_io import COILS_PER_LAMP
 from hardware.simulator.faults import Contact
-from hardware.simulator.rtu import Function, IllegalAddressError, IllegalFunctionError
+from hardware.simulator.rtu import Function, IllegalAddress, IllegalFunction
 from hardware.simulator.world import World
 
 
@@ -22,21 +22,21 @@ class IoRegisters:
         else:
             bits = [lit for lamp in self._world.lamps.values() for lit in lamp.lit]
         if start + count > len(bits):
-            raise IllegalAddressError
+            raise IllegalAddress
         return bits[start : start + count]
 
     def read_registers(self, _function: Function, _start: int, _count: int) -> Sequence[int]:
         """Refuse: this module has no registers."""
-        raise IllegalFunctionError
+        raise IllegalFunction
 
     def write_bits(self, start: int, values: Sequence[bool]) -> None:
         """Switch lamp elements; darkening comes first, so that a change of colour never lights two."""
         if start + len(values) > COILS_PER_LAMP * len(self._world.lamps):
-            raise IllegalAddressError
+            raise IllegalAddress
         for coil, on in sorted(enumerate(values, start), key=lambda item: item[1]):
             lamp = self._world.lamps[coil // COILS_PER_LAMP + 1]
             lamp.switch(coil % COILS_PER_LAMP, on=on, now_s=self._world.now_s)
 
     def write_registers(self, _start: int, _values: Sequence[int]) -> None:
         """Refuse: this module has no registers."""
-        raise IllegalFunctionError
+        raise IllegalFunction

@@ -44,7 +44,7 @@ class Simulator:
     async def open(self) -> None:
         """Put the lines and the control API in place; when this returns, all of them answer.
 
-        Raises MetersFileUnreadableError, ControlAddressRefusedError, or OSError when the control address is taken.
+        Raises MetersFileUnreadable, ControlAddressRefused, or OSError when the control address is taken.
         """
         self._settings.folder.mkdir(parents=True, exist_ok=True)
         meters = self._meters.open(self.world.points)

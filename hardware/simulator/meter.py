@@ -23,7 +23,7 @@ from hardware.protocols.eastron import (
 )
 from hardware.simulator.electricity import FREQUENCY_HZ
 from hardware.simulator.point import ChargingPoint
-from hardware.simulator.rtu import Function, IllegalAddressError, IllegalFunctionError, IllegalValueError
+from hardware.simulator.rtu import Function, IllegalAddress, IllegalFunction, IllegalValue
 
 LAST_INPUT_REGISTER = 0x18D
 # Type code the simulated meter answers; only that of the SDM72D-M-2 (0x0089) is documented, so it is another one.
@@ -54,30 +54,30 @@ class EastronRegisters:
 
     def read_bits(self, _function: Function, _start: int, _count: int) -> Sequence[bool]:
         """Refuse: this meter has no bits."""
-        raise IllegalFunctionError
+        raise IllegalFunction
 
     def read_registers(self, function: Function, start: int, count: int) -> Sequence[int]:
         """Read measured values by FC4, everything else by FC3."""
         if count > MAXIMUM_REGISTERS[Model.SDM630]:
-            raise IllegalValueError
+            raise IllegalValue
         if function is Function.READ_HOLDING_REGISTERS:
             try:
                 return [self._holding[address] for address in range(start, start + count)]
             except KeyError as error:
-                raise IllegalAddressError from error
+                raise IllegalAddress from error
         # The middle of a float is no address.
         if start % 2 or count % 2 or start + count - 1 > LAST_INPUT_REGISTER:
-            raise IllegalAddressError
+            raise IllegalAddress
         self._keep()
         return encode_block(self._quantities(), start=start, count=count)
 
     def write_bits(self, _start: int, _values: Sequence[bool]) -> None:
         """Refuse: this meter has no bits."""
-        raise IllegalFunctionError
+        raise IllegalFunction
 
     def write_registers(self, _start: int, _values: Sequence[int]) -> None:
         """Refuse: the settings of a calibrated meter are locked."""
-        raise IllegalAddressError
+        raise IllegalAddress
 
     def _quantities(self) -> dict[Quantity, float]:
         present = self._point.load

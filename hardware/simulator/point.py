@@ -21,14 +21,14 @@ BUTTON_HELD_S = 0.4
 BUTTON_HELD_AT_MOST_S = 2.0
 
 
-class ConnectorIsLockedError(Exception):
+class ConnectorIsLocked(Exception):
     """The plug cannot be pulled out of the socket while the bolt is in."""
 
     def __init__(self) -> None:
         super().__init__("the plug is locked in the socket")
 
 
-class CableIsFixedError(Exception):
+class CableIsFixed(Exception):
     """A tethered cable has no plug at the station's end."""
 
     def __init__(self) -> None:
@@ -190,11 +190,11 @@ class ChargingPoint:
         self.settle()
 
     def unplug_station(self, *, force: bool) -> None:
-        """Pull the station's end; ConnectorIsLockedError unless the bolt is out or force is used, CableIsFixedError."""
+        """Pull the station's end; ConnectorIsLocked unless the bolt is out or force is used, CableIsFixed."""
         if self.cable_is_fixed:
-            raise CableIsFixedError
+            raise CableIsFixed
         if self.lock.locked and not force:
-            raise ConnectorIsLockedError
+            raise ConnectorIsLocked
         self.vehicle = None
         self.plugged_cable_a = None
         self.settle()

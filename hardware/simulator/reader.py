@@ -17,7 +17,7 @@ from hardware.protocols.twn4 import (
     TagType,
 )
 from hardware.simulator.world import World
-from station.domain.ports import DeviceNoiseError
+from station.domain.ports import DeviceGarbled
 
 # Status numbers of the Simple Protocol for a command that is not understood and one with wrong parameters.
 UNKNOWN_FUNCTION, MISSING_PARAMETER = 0x01, 0x02
@@ -60,7 +60,7 @@ class Twn4Reader:
     def _answer(self, line: bytes, *, now_s: float) -> Reply:
         try:
             command = Command.decode(line)
-        except DeviceNoiseError:
+        except DeviceGarbled:
             return Reply(status=UNKNOWN_FUNCTION)
         if len(command.parameters) != _PARAMETER_BYTES.get(command.function, 0):
             return Reply(status=MISSING_PARAMETER)

@@ -48,32 +48,32 @@ _READING = frozenset(
 )
 
 
-class ModbusRefusalError(Exception):
+class ModbusRequestRefused(Exception):
     """The request is answered with an exception code."""
 
     code = 4
 
 
-class IllegalFunctionError(ModbusRefusalError):
+class IllegalFunction(ModbusRequestRefused):
     """The device does not know this function."""
 
     code = 1
 
 
-class IllegalAddressError(ModbusRefusalError):
+class IllegalAddress(ModbusRequestRefused):
     """There is no such register."""
 
     code = 2
 
 
-class IllegalValueError(ModbusRefusalError):
+class IllegalValue(ModbusRequestRefused):
     """The register does not take this value, or the count is out of range."""
 
     code = 3
 
 
 class RegisterMap(Protocol):
-    """What a device has to offer; every method raises a ModbusRefusalError for what it does not have."""
+    """What a device has to offer; every method raises a ModbusRequestRefused for what it does not have."""
 
     def read_bits(self, function: Function, start: int, count: int, /) -> Sequence[bool]: ...
     def read_registers(self, function: Function, start: int, count: int, /) -> Sequence[int]: ...
@@ -136,7 +136,7 @@ class RtuSlave:
             return b""
         try:
             body = bytes([function]) + self._execute(function, frame[2:-2])
-        except ModbusRefusalError as refusal:
+        except ModbusRequestRefused as refusal:
             body = bytes([function | 0x80, refusal.code])
         if address == BROADCAST:
             return b""
@@ -147,7 +147,7 @@ class RtuSlave:
         try:
             function = Function(number)
         except ValueError as error:
-            raise IllegalFunctionError from error
+            raise IllegalFunction from error
         start = int.from_bytes(request[0:2], "big")
         argument = int.from_bytes(request[2:4], "big")
         if function in _READING:
@@ -169,17 +169,17 @@ class RtuSlave:
         match function:
             case Function.WRITE_COIL:
                 if argument not in (COIL_ON, COIL_OFF):
-                    raise IllegalValueError
+                    raise IllegalValue
                 self._registers.write_bits(start, [argument == COIL_ON])
             case Function.WRITE_REGISTER:
                 self._registers.write_registers(start, [argument])
             case Function.WRITE_COILS:
                 if not argument or len(data) != (argument + 7) // 8:
-                    raise IllegalValueError
+                    raise IllegalValue
                 self._registers.write_bits(start, unpack_bits(data, argument))
             case _:
                 if not argument or len(data) != 2 * argument:
-                    raise IllegalValueError
+                    raise IllegalValue
                 pairs = range(0, len(data), 2)
                 self._registers.write_registers(start, [int.from_bytes(data[i : i + 2], "big") for i in pairs])
 
@@ -199,4 +199,4 @@ def unpack_bits(data: bytes, count: int) -> list[bool]:
 
 def _check_count(count: int, maximum: int) -> None:
     if not 1 <= count <= maximum:
-        raise IllegalValueError
+        raise IllegalValue

@@ -10,7 +10,7 @@ from pathlib import Path
 CONTROL_SOCKET = "control.sock"
 
 
-class ControlAddressRefusedError(Exception):
+class ControlAddressRefused(Exception):
     """The control API would be reachable from outside; whoever reaches it moves cars and contactors."""
 
     def __init__(self, host: str) -> None:
@@ -18,10 +18,10 @@ class ControlAddressRefusedError(Exception):
 
 
 def listen_on_loopback(host: str, port: int) -> socket.socket:
-    """Open the port of the control API; raises ControlAddressRefusedError, or OSError when it is taken."""
+    """Open the port of the control API; raises ControlAddressRefused, or OSError when it is taken."""
     address = ipaddress.ip_address("127.0.0.1") if host == "localhost" else _address(host)
     if not address.is_loopback:
-        raise ControlAddressRefusedError(host)
+        raise ControlAddressRefused(host)
     family = socket.AF_INET6 if isinstance(address, ipaddress.IPv6Address) else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -63,4 +63,4 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         return ipaddress.ip_address(host)
     except ValueError as error:
-        raise ControlAddressRefusedError(host) from error
+        raise ControlAddressRefused(host) from error

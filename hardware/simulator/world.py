@@ -30,14 +30,14 @@ class LineDevice(StrEnum):
     METER = "meter"
 
 
-class ConnectorUnknownError(Exception):
+class ConnectorUnknown(Exception):
     """The station has no such charging point."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"there is no connector {number}")
 
 
-class NoVehicleError(Exception):
+class NoVehicle(Exception):
     """There is no car whose behaviour could change."""
 
     def __init__(self, number: int) -> None:
@@ -106,11 +106,11 @@ class World:
         )
 
     def point(self, number: int) -> ChargingPoint:
-        """Find a charging point; raises ConnectorUnknownError."""
+        """Find a charging point; raises ConnectorUnknown."""
         try:
             return self.points[number]
         except KeyError as error:
-            raise ConnectorUnknownError(number) from error
+            raise ConnectorUnknown(number) from error
 
     def advance(self, *, now_s: float) -> None:
         """Let time pass; a moment that is already over changes nothing."""
@@ -160,14 +160,14 @@ class World:
         self.point(number).unplug_vehicle()
 
     def unplug_station(self, number: int, *, force: bool) -> None:
-        """Pull the station's end of the cable; raises ConnectorIsLockedError or CableIsFixedError."""
+        """Pull the station's end of the cable; raises ConnectorIsLocked or CableIsFixed."""
         self.point(number).unplug_station(force=force)
 
     def change_vehicle(self, number: int, change: VehicleChange) -> None:
-        """Change the car at a connector; raises NoVehicleError."""
+        """Change the car at a connector; raises NoVehicle."""
         point = self.point(number)
         if point.vehicle is None:
-            raise NoVehicleError(number)
+            raise NoVehicle(number)
         change.apply(point.vehicle)
         point.settle()
 
@@ -176,7 +176,7 @@ class World:
         self.point(number).button.press(now_s=self.now_s)
 
     def set_fault(self, code: str, *, active: bool, connector: int | None) -> None:
-        """Let a fault come or go at its natural place; raises FaultUnknownError.
+        """Let a fault come or go at its natural place; raises FaultUnknown.
 
         A fault of the station stays one when a connector is named; one of a connector hits all when none is.
         """
@@ -201,7 +201,7 @@ class World:
         self.lines[number, device] = mode
 
     def swipe(self, uid: str, *, connector: int | None) -> None:
-        """Hold a card before the reader, which serves all connectors; TagUnusableError, ConnectorUnknownError."""
+        """Hold a card before the reader, which serves all connectors; TagUnusable, ConnectorUnknown."""
         if connector is not None:
             self.point(connector)
         self.reader.swipe(uid, now_s=self.now_s)

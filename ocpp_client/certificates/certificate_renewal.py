@@ -5,7 +5,7 @@ import logging
 
 from ocpp_client.certificates import own_certificate
 from ocpp_client.database import in_database
-from ocpp_client.rpc.calls import Calls, NotDeliveredError
+from ocpp_client.rpc.calls import Calls, NotDelivered
 from station import clock
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class CertificateRenewal:
             return False
         try:
             answer = await self._calls.call("SignCertificate", {"csr": csr})
-        except NotDeliveredError as failure:
+        except NotDelivered as failure:
             logger.warning("The request for a new certificate was not taken: %s", failure.code)
             return False
         return bool(answer["status"] == "Accepted")

@@ -21,39 +21,39 @@ _HASHES = {"SHA256": hashlib.sha256, "SHA384": hashlib.sha384, "SHA512": hashlib
 _MAX_NAME_LENGTH = 300
 
 
-class CertificateInvalidError(ValueError):
+class CertificateInvalid(ValueError):
     """The text is no certificate the station would trust."""
 
 
 def read_one(pem: str, at: datetime) -> x509.Certificate:
-    """Read a single PEM certificate that is strong and valid now; raises CertificateInvalidError."""
+    """Read a single PEM certificate that is strong and valid now; raises CertificateInvalid."""
     chain = read_chain(pem)
     if len(chain) != 1:
-        raise CertificateInvalidError("one certificate is expected")
+        raise CertificateInvalid("one certificate is expected")
     check(chain[0], at)
     return chain[0]
 
 
 def read_chain(pem: str) -> list[x509.Certificate]:
-    """Read PEM certificates in the order given; raises CertificateInvalidError."""
+    """Read PEM certificates in the order given; raises CertificateInvalid."""
     try:
         return x509.load_pem_x509_certificates(pem.encode())
     except ValueError as error:
-        raise CertificateInvalidError(str(error)[:100]) from error
+        raise CertificateInvalid(str(error)[:100]) from error
 
 
 def check(certificate: x509.Certificate, at: datetime) -> None:
-    """Raise CertificateInvalidError for a weak or expired certificate (whitepaper, section 5.1)."""
+    """Raise CertificateInvalid for a weak or expired certificate (whitepaper, section 5.1)."""
     if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
-        raise CertificateInvalidError("not valid now")
+        raise CertificateInvalid("not valid now")
     key = certificate.public_key()
     strong = (isinstance(key, rsa.RSAPublicKey) and key.key_size >= _MIN_RSA_BITS) or (
         isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= _MIN_EC_BITS
     )
     if not strong:
-        raise CertificateInvalidError("the key is too weak")
+        raise CertificateInvalid("the key is too weak")
     if isinstance(certificate.signature_hash_algorithm, _WEAK_HASHES):
-        raise CertificateInvalidError("the signature is too weak")
+        raise CertificateInvalid("the signature is too weak")
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
@@ -97,7 +97,7 @@ def install(kind: str, pem: str, at: datetime) -> str:
     """Add a root certificate; answers an OCPP CertificateStatus."""
     try:
         certificate = read_one(pem, at)
-    except CertificateInvalidError:
+    except CertificateInvalid:
         return "Rejected"
     if not is_authority(certificate):
         return "Rejected"

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from django.conf import settings
 
 from ocpp_client.certificates import certificates
-from ocpp_client.certificates.certificates import CertificateInvalidError
+from ocpp_client.certificates.certificates import CertificateInvalid
 from station.models import TrustedCertificate
 from station.services import configuration
 
@@ -57,17 +57,17 @@ def _write_key(key: ec.EllipticCurvePrivateKey) -> None:
 
 
 def take_signed(pem: str, at: datetime) -> None:
-    """Take the certificate for the pending key into use; raises CertificateInvalidError."""
+    """Take the certificate for the pending key into use; raises CertificateInvalid."""
     if len(pem) > configuration.get_int("CertificateSignedMaxChainSize"):
-        raise CertificateInvalidError("the chain is too long")
+        raise CertificateInvalid("the chain is too long")
     chain = certificates.read_chain(pem)
     own = chain[0]
     certificates.check(own, at)
     pending = _directory() / _PENDING_KEY
     if not pending.exists():
-        raise CertificateInvalidError("no request is open")
+        raise CertificateInvalid("no request is open")
     if _public(load_pem_private_key(pending.read_bytes(), None).public_key()) != _public(own.public_key()):
-        raise CertificateInvalidError("it is not for the station's key")
+        raise CertificateInvalid("it is not for the station's key")
     _check_chain(chain)
     key_file = f"own-{own.fingerprint(hashes.SHA256()).hex()[:16]}.key"
     certificates.store(certificates.OWN, own, at, pem=pem, key_file=key_file)
@@ -78,12 +78,12 @@ def _check_chain(chain: list[x509.Certificate]) -> None:
     """Each certificate is signed by the next, and the last by a root the station knows – where it knows any."""
     for lower, upper in pairwise(chain):
         if not certificates.issued_by(lower, upper):
-            raise CertificateInvalidError("the chain is broken")
+            raise CertificateInvalid("the chain is broken")
     rows = TrustedCertificate.objects.exclude(kind=certificates.OWN)
     roots = [certificates.read_chain(row.pem)[0] for row in rows]
     top = chain[-1]
     if roots and top not in roots and not any(certificates.issued_by(top, root) for root in roots):
-        raise CertificateInvalidError("no known root has signed it")
+        raise CertificateInvalid("no known root has signed it")
 
 
 def _public(key: object) -> bytes:

@@ -6,7 +6,7 @@ from ocpp_client.connection.registrar import take_time
 from ocpp_client.connection.standing import Standing
 from ocpp_client.database import in_database
 from ocpp_client.ports import ClockPort
-from ocpp_client.rpc.calls import Calls, NotDeliveredError
+from ocpp_client.rpc.calls import Calls, NotDelivered
 from station.concurrency import wait_or_timeout
 from station.services import configuration
 
@@ -37,6 +37,6 @@ class Heartbeat:
         """Send one heartbeat and take the time from its answer."""
         try:
             answer = await self._calls.call("Heartbeat", {})
-        except NotDeliveredError:
+        except NotDelivered:
             return
         await in_database(take_time, self._clock_port, answer["currentTime"])

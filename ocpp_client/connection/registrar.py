@@ -27,7 +27,7 @@ from ocpp_client.connection.standing import Standing
 from ocpp_client.database import in_database
 from ocpp_client.ports import ClockPort, Facts, StationFacts
 from ocpp_client.rpc import schemas
-from ocpp_client.rpc.calls import AnswerTimeoutError, Calls, NotConnectedError, NotDeliveredError, RefusedError
+from ocpp_client.rpc.calls import AnswerTimedOut, CallErrorReceived, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import CallResult
 from station import clock
 from station.concurrency import BackgroundTasks
@@ -116,7 +116,7 @@ class Registrar:
     async def _begin(self, *, full: bool) -> None:
         try:
             await self._on_begin(full)
-        except NotDeliveredError:
+        except NotDelivered:
             # The connection ended meanwhile; the next one begins anew.
             return
 
@@ -129,16 +129,16 @@ class Registrar:
             logger.exception("BootNotification could not be written")
             await self.handle(BootFailed())
             return
-        except NotConnectedError:
+        except NotConnected:
             await self.handle(Disconnected())
             return
-        except AnswerTimeoutError:
+        except AnswerTimedOut:
             logger.warning("BootNotification was not answered in time")
             self._unanswered = message_id, payload
             await self.handle(BootFailed())
             return
-        except NotDeliveredError as failure:
-            detail = str(failure) if isinstance(failure, RefusedError) else failure.code
+        except NotDelivered as failure:
+            detail = str(failure) if isinstance(failure, CallErrorReceived) else failure.code
             logger.warning("BootNotification was not answered: %s", detail)
             await self.handle(BootFailed())
             return
@@ -157,7 +157,7 @@ class Registrar:
             return True
         try:
             schemas.check_result("BootNotification", answer.payload, lenient=True)
-        except schemas.SchemaViolationError as violation:
+        except schemas.SchemaViolated as violation:
             logger.warning("The late answer to BootNotification is none: %s", violation)
             return True
         _, payload = self._unanswered

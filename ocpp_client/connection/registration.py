@@ -139,15 +139,15 @@ Answer = tuple[Registration, tuple[Effect, ...]]
 _Step = Callable[[Registration, Event], Answer]
 
 
-class IllegalTransitionError(ValueError):
+class IllegalTransition(ValueError):
     """The table has no such pair."""
 
 
 def step(state: Registration, event: Event) -> Answer:
-    """Answer the state after an event and what is to be done; raises IllegalTransitionError."""
+    """Answer the state after an event and what is to be done; raises IllegalTransition."""
     handler = _TABLE.get((state.phase, type(event)))
     if handler is None:
-        raise IllegalTransitionError(f"{state.phase} / {type(event).__name__}")
+        raise IllegalTransition(f"{state.phase} / {type(event).__name__}")
     return handler(state, event)
 
 
@@ -181,7 +181,7 @@ def _failed(state: Registration, _event: Event) -> Answer:
 
 def _answered(state: Registration, event: Event) -> Answer:
     if not isinstance(event, BootAnswered):
-        raise IllegalTransitionError(type(event).__name__)
+        raise IllegalTransition(type(event).__name__)
     if event.status == "Accepted":
         return Registration(phase=Phase.ACCEPTED, booted=True), (CancelRetry(), Begin(interval_s=event.interval_s))
     phase = Phase.PENDING if event.status == "Pending" else Phase.REJECTED

@@ -10,9 +10,9 @@ from ocpp_client.connection.socket import MAX_MESSAGE_BYTES
 from ocpp_client.database import in_database
 from ocpp_client.incoming.answered_calls import AnsweredCalls, fingerprint
 from ocpp_client.incoming.handlers import HANDLERS
-from ocpp_client.incoming.handlers.base import CallRefusedError, Reply, Request, status
+from ocpp_client.incoming.handlers.base import CallRefused, Reply, Request, status
 from ocpp_client.rpc import frames, schemas
-from ocpp_client.rpc.calls import NotConnectedError, NotDeliveredError, Send
+from ocpp_client.rpc.calls import NotConnected, NotDelivered, Send
 from ocpp_client.rpc.frames import Call, CallError, CallResult, ErrorCode
 from station import clock
 from station.concurrency import BackgroundTasks
@@ -69,7 +69,7 @@ class Reception:
         """Give up the connection. What is being carried out goes on; its answer has nowhere to go."""
         self._send = None
 
-    def take_broken(self, broken: frames.BrokenFrameError) -> None:
+    def take_broken(self, broken: frames.FrameMalformed) -> None:
         """Note a frame that could not be read, and answer it where it deserves an answer."""
         self._note_invalid(str(broken))
         answer = broken.answer
@@ -127,7 +127,7 @@ class Reception:
         if reply is not None and reply.after is not None:
             try:
                 await reply.after()
-            except NotDeliveredError as failure:
+            except NotDelivered as failure:
                 logger.info("After %s: %s", call.action, failure.code)
 
     async def _perform(self, call: Call) -> Answer:
@@ -135,7 +135,7 @@ class Reception:
         try:
             reply = await self._carry_out(call)
             schemas.check_result(call.action, reply.payload)
-        except CallRefusedError as refusal:
+        except CallRefused as refusal:
             return frames.encode(
                 CallError(message_id=call.message_id, code=refusal.code, description=str(refusal))
             ), None
@@ -148,19 +148,19 @@ class Reception:
     async def _carry_out(self, call: Call) -> Reply:
         handler = HANDLERS.get(call.action)
         if handler is None:
-            raise CallRefusedError(ErrorCode.NOT_IMPLEMENTED, f"{call.action[:50]} is not known")
+            raise CallRefused(ErrorCode.NOT_IMPLEMENTED, f"{call.action[:50]} is not known")
         profile = feature_profiles.PROFILES[call.action]
         if profile is not None and profile not in await in_database(configuration.get_list, "SupportedFeatureProfiles"):
             reply = feature_profiles.reply_when_off(call.action)
             if reply is None:
-                raise CallRefusedError(ErrorCode.NOT_SUPPORTED, f"the profile {profile} is off")
+                raise CallRefused(ErrorCode.NOT_SUPPORTED, f"the profile {profile} is off")
             return Reply(payload=reply)
         payload = _mended(call)
         try:
             schemas.check_call(call.action, payload, lenient=True)
-        except schemas.SchemaViolationError as violation:
+        except schemas.SchemaViolated as violation:
             self._note_invalid(f"{call.action}: {violation}")
-            raise CallRefusedError(violation.code, str(violation)) from violation
+            raise CallRefused(violation.code, str(violation)) from violation
         if call.action in _NOT_BEFORE_ACCEPTED and not self._link.standing.registration.may_call:
             return status("Rejected")
         return await handler(Request(link=self._link, payload=payload, at=clock.now()))
@@ -182,7 +182,7 @@ class Reception:
             return
         try:
             await self._send(text)
-        except NotConnectedError:
+        except NotConnected:
             return
 
 

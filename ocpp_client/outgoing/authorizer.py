@@ -7,8 +7,8 @@ from ocpp_client.connection.standing import Standing
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import authorization_cache
 from ocpp_client.ports import LocalList, Surroundings
-from ocpp_client.rpc.calls import Calls, NotDeliveredError
-from ocpp_client.rpc.schemas import SchemaViolationError
+from ocpp_client.rpc.calls import Calls, NotDelivered
+from ocpp_client.rpc.schemas import SchemaViolated
 from station import clock
 from station.domain.authorization import AuthorizationStatus
 from station.domain.moments import lenient
@@ -44,7 +44,7 @@ class Authorizer:
         try:
             async with asyncio.timeout(request.timeout_s):
                 answer = await self._calls.call("Authorize", {"idTag": request.id_tag})
-        except (NotDeliveredError, SchemaViolationError, TimeoutError):
+        except (NotDelivered, SchemaViolated, TimeoutError):
             return None
         info: dict[str, Any] = answer["idTagInfo"]
         return info

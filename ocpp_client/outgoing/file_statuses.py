@@ -5,8 +5,8 @@ import logging
 
 from ocpp_client.database import in_database
 from ocpp_client.ports import FileJobs
-from ocpp_client.rpc.calls import AnswerMalformedError, Calls, NotConnectedError, NotDeliveredError, RefusedError
-from ocpp_client.rpc.schemas import SchemaViolationError
+from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
+from ocpp_client.rpc.schemas import SchemaViolated
 from station import clock
 from station.concurrency import wait_or_timeout
 
@@ -44,12 +44,12 @@ class FileStatusSender:
         first = owed[0]
         try:
             await self._calls.call(first.action, first.payload)
-        except NotConnectedError:
+        except NotConnected:
             return False
-        except (RefusedError, AnswerMalformedError, SchemaViolationError) as refusal:
+        except (CallErrorReceived, AnswerMalformed, SchemaViolated) as refusal:
             # The backend has heard it; repeating would only hold up the later ones.
             logger.warning("%s was refused: %s", first.action, refusal)
-        except NotDeliveredError as failure:
+        except NotDelivered as failure:
             logger.warning("%s was not answered: %s", first.action, failure.code)
             return False
         await in_database(self._jobs.mark_told, first.job_id, first.status)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ocpp_client.database import in_database
 from ocpp_client.outgoing.outbox_sender import OutboxSender
-from ocpp_client.rpc.calls import AnswerMalformedError, Calls, NotDeliveredError, RefusedError
+from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotDelivered
 from station.models import Connector
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class MeterKeys:
         return self.is_suspicious and self._seen == before
 
     async def tell(self, *, anew: bool) -> None:
-        """Hand over what is owed (`anew`: everything); raises NotDeliveredError, after which it is still owed."""
+        """Hand over what is owed (`anew`: everything); raises NotDelivered, after which it is still owed."""
         self._owed |= anew
         async with self._one_at_a_time:
             if not self._owed:
@@ -58,7 +58,7 @@ class MeterKeys:
             try:
                 self._told = await in_database(_signing_meters)
                 await _announce(self._calls, self._told)
-            except NotDeliveredError:
+            except NotDelivered:
                 self._owed = True
                 raise
 
@@ -70,7 +70,7 @@ async def _announce(calls: Calls, meters: Meters) -> None:
     data = json.dumps({"meters": meters}, separators=(",", ":"))
     try:
         answer = await calls.call("DataTransfer", {"vendorId": VENDOR, "messageId": MESSAGE, "data": data})
-    except (RefusedError, AnswerMalformedError) as refusal:
+    except (CallErrorReceived, AnswerMalformed) as refusal:
         logger.warning("The backend does not take the meters' keys: %s", refusal)
         return
     if answer["status"] != "Accepted":

@@ -8,12 +8,12 @@ from typing import Any
 
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import outbox_store
-from ocpp_client.outgoing.outbox_store import Claimed, StartAnswered, TransactionUnknownError, Wait
+from ocpp_client.outgoing.outbox_store import Claimed, StartAnswered, TransactionUnknown, Wait
 from ocpp_client.outgoing.rendering import payload_of, render
 from ocpp_client.ports import LocalList, Surroundings
-from ocpp_client.rpc.calls import AnswerMalformedError, Calls, NotConnectedError, NotDeliveredError, RefusedError
+from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import CallError, CallResult
-from ocpp_client.rpc.schemas import SchemaViolationError
+from ocpp_client.rpc.schemas import SchemaViolated
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.authorization import AuthorizationStatus
@@ -126,21 +126,21 @@ class OutboxSender:
             return None
         try:
             answer = await self._calls.call(type(message).__name__, payload_of(message), message_id=claimed.message_id)
-        except NotConnectedError:
+        except NotConnected:
             await in_database(outbox_store.put_back, claimed)
             return None
-        except RefusedError as refusal:
+        except CallErrorReceived as refusal:
             logger.warning("%s was refused: %s", claimed.message_id, refusal)
             await in_database(outbox_store.refuse, claimed, f"CALLERROR {refusal}", clock.now())
             return None
-        except AnswerMalformedError as malformed:
+        except AnswerMalformed as malformed:
             # An odd answer is an answer (section 3.7); only a StartTransaction cannot do without its number.
             answer = malformed.payload
-        except NotDeliveredError as failure:
+        except NotDelivered as failure:
             logger.warning("%s was not answered: %s", claimed.message_id, failure.code)
             await in_database(outbox_store.postpone, claimed, failure.code, clock.now())
             return None
-        except SchemaViolationError as violation:
+        except SchemaViolated as violation:
             await self._cannot_be_sent(claimed, violation)
             return None
         except asyncio.CancelledError:
@@ -158,7 +158,7 @@ class OutboxSender:
                 started, following = await in_database(
                     outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list
                 )
-        except TransactionUnknownError as error:
+        except TransactionUnknown as error:
             # The transaction the backend may have begun has no number we could stop it by; a repetition under the same
             # id would only get the same answer.
             await in_database(outbox_store.refuse, claimed, f"no transactionId: {error}", clock.now())
@@ -179,7 +179,7 @@ class OutboxSender:
             return
         try:
             started = await in_database(outbox_store.settle, row_id, answer.payload, clock.now(), self._local_list)
-        except TransactionUnknownError:
+        except TransactionUnknown:
             return
         if started is not None:
             await self._tell(started)

@@ -18,7 +18,7 @@ from ocpp_client.outgoing import authorization_cache
 from ocpp_client.ports import LocalList
 from station.domain import facts
 from station.domain.authorization import AuthorizationStatus
-from station.domain.facts import Fact, FactKind, FactUnreadableError, MeterSampled
+from station.domain.facts import Fact, FactKind, FactUnreadable, MeterSampled
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, event_log, outbox, sessions
@@ -72,7 +72,7 @@ class StartAnswered:
     parent: str | None = None
 
 
-class TransactionUnknownError(ValueError):
+class TransactionUnknown(ValueError):
     """The answer to a StartTransaction names no usable transactionId."""
 
 
@@ -123,7 +123,7 @@ def claim(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
             continue
         try:
             fact = fact_of(row)
-        except FactUnreadableError as error:
+        except FactUnreadable as error:
             # It can never be sent; whatever stands behind it can.
             outbox.set_aside(row, str(error), at)
             continue
@@ -161,7 +161,7 @@ def _take_new_id(row: OutboxMessage) -> None:
 
 
 def fact_of(row: OutboxMessage) -> Fact:
-    """Read what a row tells, with the values kept for the end of its session; raises FactUnreadableError."""
+    """Read what a row tells, with the values kept for the end of its session; raises FactUnreadable."""
     values = sessions.kept_values(row.session.pk) if row.session and row.kind == FactKind.SESSION_ENDED else ()
     return facts.decode(row.kind, row.at, row.fact, values)
 
@@ -180,7 +180,7 @@ def settle_and_claim(
 
 @transaction.atomic(savepoint=False)
 def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalList) -> StartAnswered | None:
-    """Record that the backend has taken a message; raises TransactionUnknownError."""
+    """Record that the backend has taken a message; raises TransactionUnknown."""
     row = OutboxMessage.objects.select_related("session").get(id=row_id)
     if row.status == OutboxStatus.DELIVERED:
         return None
@@ -223,7 +223,7 @@ def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[s
     if isinstance(number, str) and number.removeprefix("-").isdecimal():
         number = int(number)
     if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
-        raise TransactionUnknownError(repr(number)[:40])
+        raise TransactionUnknown(repr(number)[:40])
     ChargingSession.objects.filter(id=session.pk).update(transaction_id=number)
     parent = info.get("parentIdTag")
     return StartAnswered(

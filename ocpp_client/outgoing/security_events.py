@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime
 
 from ocpp_client.database import in_database
-from ocpp_client.rpc.calls import AnswerMalformedError, Calls, NotConnectedError, NotDeliveredError, RefusedError
+from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import ErrorCode
 from station import clock
 from station.concurrency import wait_or_timeout
@@ -49,15 +49,15 @@ class SecurityEventSender:
             payload["techInfo"] = event.tech_info
         try:
             await self._calls.call("SecurityEventNotification", payload)
-        except RefusedError as refusal:
+        except CallErrorReceived as refusal:
             # A backend without the security extension never takes them; they stay readable in the security log.
             if refusal.error.code not in _NOT_SPOKEN:
                 return self._pause()
-        except AnswerMalformedError:
+        except AnswerMalformed:
             pass
-        except NotConnectedError:
+        except NotConnected:
             return 0.0
-        except NotDeliveredError:
+        except NotDelivered:
             return self._pause()
         self._failures = 0
         await in_database(_delivered, event.pk, clock.now())

@@ -8,7 +8,7 @@ from typing import Any
 
 from ocpp_client.connection.standing import Standing
 from ocpp_client.database import in_database
-from ocpp_client.rpc.calls import Calls, NotConnectedError, NotDeliveredError
+from ocpp_client.rpc.calls import Calls, NotConnected, NotDelivered
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.moments import to_wire
@@ -101,7 +101,7 @@ class StatusReporter:
         self._suspected = unseen
 
     async def report_all(self, *, only_changed: bool) -> None:
-        """Tell the present state of the station and every connector; raises NotConnectedError.
+        """Tell the present state of the station and every connector; raises NotConnected.
 
         A backend that refuses a status (some know no connector 0) is told the others, and what is owed afterwards.
         """
@@ -116,9 +116,9 @@ class StatusReporter:
                     continue
                 try:
                     await self._send(report)
-                except NotConnectedError:
+                except NotConnected:
                     raise
-                except NotDeliveredError as failure:
+                except NotDelivered as failure:
                     logger.warning("The status of connector %d was not taken: %s", report.connector_id, failure.code)
 
     async def report(self, connector_id: int | None) -> None:
@@ -134,7 +134,7 @@ class StatusReporter:
             await self._standing.flow.wait()
             try:
                 pause_s = await self.step()
-            except NotDeliveredError:
+            except NotDelivered:
                 # Not queued and not repeated: the next connection tells the state of then.
                 continue
             if pause_s != 0:

@@ -16,25 +16,25 @@ DEFAULT_TIMEOUT_S = 30.0
 Send = Callable[[str], Awaitable[None]]
 
 
-class NotDeliveredError(Exception):
+class NotDelivered(Exception):
     """The backend has not (or not sensibly) answered; `code` says why in the log's words."""
 
     code = "failed"
 
 
-class NotConnectedError(NotDeliveredError):
+class NotConnected(NotDelivered):
     """There is no connection, or it ended while the answer was awaited."""
 
     code = "connection_lost"
 
 
-class AnswerTimeoutError(NotDeliveredError):
+class AnswerTimedOut(NotDelivered):
     """No answer came in time; it may still come."""
 
     code = "timeout"
 
 
-class RefusedError(NotDeliveredError):
+class CallErrorReceived(NotDelivered):
     """The backend answered with a CALLERROR."""
 
     code = "call_error"
@@ -44,7 +44,7 @@ class RefusedError(NotDeliveredError):
         self.error = error
 
 
-class AnswerMalformedError(NotDeliveredError):
+class AnswerMalformed(NotDelivered):
     """The answer breaks its schema; `payload` is what came."""
 
     code = "answer_malformed"
@@ -90,26 +90,26 @@ class Calls:
         """Give up the connection and the answer awaited on it."""
         self._send = None
         if self._awaited is not None and not self._awaited.answer.done():
-            self._awaited.answer.set_exception(NotConnectedError())
+            self._awaited.answer.set_exception(NotConnected())
 
     async def call(self, action: str, payload: dict[str, Any], *, message_id: str | None = None) -> dict[str, Any]:
-        """Send a request and return the payload of its answer; raises a NotDeliveredError."""
+        """Send a request and return the payload of its answer; raises a NotDelivered."""
         schemas.check_call(action, payload)
         async with self._turn:
             answer = await self._exchange(
                 Call(message_id=message_id or str(uuid.uuid4()), action=action, payload=payload)
             )
         if isinstance(answer, CallError):
-            raise RefusedError(answer)
+            raise CallErrorReceived(answer)
         try:
             schemas.check_result(action, answer.payload, lenient=True)
-        except schemas.SchemaViolationError as violation:
-            raise AnswerMalformedError(str(violation), answer.payload) from violation
+        except schemas.SchemaViolated as violation:
+            raise AnswerMalformed(str(violation), answer.payload) from violation
         return answer.payload
 
     async def _exchange(self, call: Call) -> CallResult | CallError:
         if self._send is None:
-            raise NotConnectedError
+            raise NotConnected
         future: asyncio.Future[CallResult | CallError] = asyncio.get_running_loop().create_future()
         self._awaited = _Awaited(message_id=call.message_id, answer=future)
         try:
@@ -117,7 +117,7 @@ class Calls:
                 await self._send(frames.encode(call))
                 return await future
         except TimeoutError:
-            raise AnswerTimeoutError from None
+            raise AnswerTimedOut from None
         finally:
             self._awaited = None
 

@@ -63,7 +63,7 @@ class CallError:
 Frame = Call | CallResult | CallError
 
 
-class BrokenFrameError(ValueError):
+class FrameMalformed(ValueError):
     """The text is no frame; `answer` is the CALLERROR it deserves, None where silence is right."""
 
     def __init__(self, reason: str, answer: CallError | None = None) -> None:
@@ -71,23 +71,23 @@ class BrokenFrameError(ValueError):
         self.answer = answer
 
 
-class UnknownMessageTypeError(ValueError):
+class MessageTypeUnknown(ValueError):
     """A message type this protocol version does not know; such frames are ignored (OCPP-J 1.6 section 4.1.3)."""
 
 
 def parse(text: str | bytes) -> Frame:
-    """Read a frame; raises BrokenFrameError or UnknownMessageTypeError."""
+    """Read a frame; raises FrameMalformed or MessageTypeUnknown."""
     if isinstance(text, bytes):
-        raise BrokenFrameError("a binary message")
+        raise FrameMalformed("a binary message")
     try:
         content = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise BrokenFrameError("not JSON", _answer_to_unreadable(text)) from error
+        raise FrameMalformed("not JSON", _answer_to_unreadable(text)) from error
     if not isinstance(content, list) or not content:
-        raise BrokenFrameError("not a list")
+        raise FrameMalformed("not a list")
     kind = content[0]
     if type(kind) is not int or kind not in {_CALL, _RESULT, _ERROR}:
-        raise UnknownMessageTypeError(repr(kind)[:40])
+        raise MessageTypeUnknown(repr(kind)[:40])
     if "\\u" in text:
         _refuse_half_characters(content, text)
     if kind == _CALL:
@@ -138,12 +138,12 @@ def _answer(content: list[Any]) -> CallResult | CallError:
         case [int(), str(message_id), *_]:
             # A crippled answer still ends the waiting for it: treated as a refusal, not as silence.
             return CallError(message_id=message_id, code=ErrorCode.FORMATION_VIOLATION, description="malformed answer")
-    raise BrokenFrameError("an answer without a message id")
+    raise FrameMalformed("an answer without a message id")
 
 
-def _malformed(message_id: str, reason: str) -> BrokenFrameError:
+def _malformed(message_id: str, reason: str) -> FrameMalformed:
     answer = CallError(message_id=message_id, code=ErrorCode.FORMATION_VIOLATION, description=reason)
-    return BrokenFrameError(reason, answer)
+    return FrameMalformed(reason, answer)
 
 
 def _answer_to_unreadable(text: str) -> CallError | None:
@@ -170,6 +170,6 @@ def _refuse_half_characters(content: list[Any], text: str) -> None:
     try:
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise BrokenFrameError("half a character", _answer_to_unreadable(text)) from error
+        raise FrameMalformed("half a character", _answer_to_unreadable(text)) from error
     except RecursionError as error:
-        raise BrokenFrameError("nested too deeply", _answer_to_unreadable(text)) from error
+        raise FrameMalformed("nested too deeply", _answer_to_unreadable(text)) from error

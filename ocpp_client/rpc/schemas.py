@@ -29,7 +29,7 @@ _CODES = {
 _ORDER = tuple(_CODES.values())
 
 
-class SchemaViolationError(ValueError):
+class SchemaViolated(ValueError):
     """The payload breaks the schema of its message."""
 
     def __init__(self, code: ErrorCode, reason: str) -> None:
@@ -38,12 +38,12 @@ class SchemaViolationError(ValueError):
 
 
 def check_call(action: str, payload: dict[str, Any], *, lenient: bool = False) -> None:
-    """Raise SchemaViolationError for a request that breaks its schema; `lenient` lets unknown fields pass."""
+    """Raise SchemaViolated for a request that breaks its schema; `lenient` lets unknown fields pass."""
     _check(_CALL, action, payload, decimal=action in _DECIMAL_CALLS, lenient=lenient)
 
 
 def check_result(action: str, payload: dict[str, Any], *, lenient: bool = False) -> None:
-    """Raise SchemaViolationError for an answer that breaks its schema."""
+    """Raise SchemaViolated for an answer that breaks its schema."""
     _check(_RESULT, action, payload, decimal=action in _DECIMAL_RESULTS, lenient=lenient)
 
 
@@ -65,7 +65,7 @@ def _check(kind: int, action: str, payload: dict[str, Any], *, decimal: bool, le
         if rank == 0:
             break
     if worst is not None:
-        raise SchemaViolationError(worst[1], worst[2])
+        raise SchemaViolated(worst[1], worst[2])
 
 
 def _passes(kind: int, action: str, payload: dict[str, Any]) -> bool:

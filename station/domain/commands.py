@@ -191,7 +191,7 @@ _COMMANDS: dict[str, type[Command]] = {
 }
 
 
-class UnknownCommandError(ValueError):
+class CommandUnknown(ValueError):
     """The text does not name a command or its fields do not fit."""
 
 
@@ -201,8 +201,8 @@ def encode(command: Command) -> dict[str, Any]:
 
 
 def decode(raw: dict[str, Any]) -> Command:
-    """Read the JSON form; raises UnknownCommandError."""
+    """Read the JSON form; raises CommandUnknown."""
     try:
         return _COMMANDS[raw["name"]](**raw["data"])
     except (KeyError, TypeError) as error:
-        raise UnknownCommandError(str(error)) from error
+        raise CommandUnknown(str(error)) from error

@@ -219,7 +219,7 @@ class CancelTimer(Effect):
     timer: Timer
 
 
-class IllegalTransitionError(Exception):
+class IllegalTransition(Exception):
     """This event has no meaning in this phase; nothing has changed."""
 
     def __init__(self, phase: Phase, event: Event) -> None:
@@ -279,7 +279,7 @@ def _begin_with_card(state: State, event: TagAuthorized) -> Answer:
 
 def _begin_with_car(state: State, _event: Event) -> Answer:
     if state.permission is None:  # AUTHORIZED is entered with a permission only
-        raise IllegalTransitionError(state.phase, _event)
+        raise IllegalTransition(state.phase, _event)
     return _begin(state, state.permission)
 
 
@@ -401,10 +401,10 @@ _FACTS: dict[type[Event], dict[str, bool]] = {
 
 
 def step(state: State, event: Event) -> Answer:
-    """Return the next state and what is to be done, in order; raises IllegalTransitionError and changes nothing."""
+    """Return the next state and what is to be done, in order; raises IllegalTransition and changes nothing."""
     transition = TRANSITIONS.get((state.phase, type(event)))
     if transition is None:
-        raise IllegalTransitionError(state.phase, event)
+        raise IllegalTransition(state.phase, event)
     facts = _FACTS.get(type(event), {})
     known = replace(
         state,

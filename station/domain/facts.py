@@ -69,7 +69,7 @@ KINDS: dict[type[Fact], FactKind] = {
 }
 
 
-class FactUnreadableError(ValueError):
+class FactUnreadable(ValueError):
     """What is stored is no fact this version knows."""
 
 
@@ -99,7 +99,7 @@ def encode(fact: Fact) -> dict[str, Any]:
 
 
 def decode(kind: str, at: datetime, data: dict[str, Any], values: Sequence[MeterValue] = ()) -> Fact:
-    """Read the JSON form of a fact; raises FactUnreadableError."""
+    """Read the JSON form of a fact; raises FactUnreadable."""
     try:
         match FactKind(kind):
             case FactKind.SESSION_BEGAN:
@@ -122,7 +122,7 @@ def decode(kind: str, at: datetime, data: dict[str, Any], values: Sequence[Meter
                     values=tuple(values),
                 )
     except (KeyError, TypeError, ValueError) as error:
-        raise FactUnreadableError(f"{kind}: {error!r}"[:200]) from error
+        raise FactUnreadable(f"{kind}: {error!r}"[:200]) from error
 
 
 def encode_quantities(quantities: Sequence[Quantity]) -> list[list[Any]]:
@@ -143,7 +143,7 @@ def encode_signed(signed: SignedRecord) -> dict[str, str]:
 
 
 def decode_value(at: datetime, context: str, quantities: list[list[Any]], signed: dict[str, str] | None) -> MeterValue:
-    """Read a meter value of its columns; raises FactUnreadableError."""
+    """Read a meter value of its columns; raises FactUnreadable."""
     try:
         return MeterValue(
             at=at,
@@ -152,7 +152,7 @@ def decode_value(at: datetime, context: str, quantities: list[list[Any]], signed
             signed=None if signed is None else _decode_signed(signed),
         )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise FactUnreadableError(f"meter value: {error!r}"[:200]) from error
+        raise FactUnreadable(f"meter value: {error!r}"[:200]) from error
 
 
 def _decode_quantity(measurand: str, value: int, phase: int | None = None) -> Quantity:

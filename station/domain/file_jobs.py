@@ -100,7 +100,7 @@ class Event(StrEnum):
     CLEANED = "cleaned"
 
 
-class IllegalTransitionError(ValueError):
+class IllegalTransition(ValueError):
     """The event cannot happen in this step."""
 
     def __init__(self, kind: Kind, step: Step, event: Event) -> None:
@@ -174,11 +174,11 @@ TRANSITIONS = MappingProxyType({kind: MappingProxyType(table) for kind, table in
 
 
 def step(kind: Kind, present: Step, event: Event) -> tuple[Step, tuple[str, ...]]:
-    """Return the next step and the statuses to tell, in order; raises `IllegalTransitionError`."""
+    """Return the next step and the statuses to tell, in order; raises `IllegalTransition`."""
     try:
         return TRANSITIONS[kind][present, event]
     except KeyError:
-        raise IllegalTransitionError(kind, present, event) from None
+        raise IllegalTransition(kind, present, event) from None
 
 
 def may_cancel(present: Step) -> bool:

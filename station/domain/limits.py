@@ -26,7 +26,7 @@ class LimitSource(StrEnum):
 _ORDER = {source: rank for rank, source in enumerate(LimitSource)}
 
 
-class NoLimitError(ValueError):
+class NoLimit(ValueError):
     """No source limits the point; a charging point without even a rating must not charge."""
 
 
@@ -45,8 +45,8 @@ def floor_to_step(limit: int) -> MilliAmpere:
 
 
 def effective(limits: Mapping[LimitSource, MilliAmpere]) -> EffectiveLimit:
-    """Find the least limit and its source; raises NoLimitError without any."""
+    """Find the least limit and its source; raises NoLimit without any."""
     if not limits:
-        raise NoLimitError
+        raise NoLimit
     source = min(limits, key=lambda source: (limits[source], _ORDER[source]))
     return EffectiveLimit(limit=floor_to_step(limits[source]), source=source)

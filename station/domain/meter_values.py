@@ -59,7 +59,7 @@ class MeasurandSelection:
         return self.measurand.value if self.phase is None else f"{self.measurand.value}.L{self.phase}"
 
 
-class UnsupportedMeasurandError(ValueError):
+class MeasurandUnsupported(ValueError):
     """The list names a measurand this station cannot measure, or does not end; `item` is the one refused."""
 
     def __init__(self, item: str) -> None:
@@ -67,7 +67,7 @@ class UnsupportedMeasurandError(ValueError):
         self.item = item
 
 
-class TooManyMeasurandsError(ValueError):
+class TooManyMeasurands(ValueError):
     """The list has more items than its key with the suffix MaxLength permits."""
 
     def __init__(self, count: int, max_length: int) -> None:
@@ -81,14 +81,14 @@ def parse_measurands(
 ) -> tuple[MeasurandSelection, ...]:
     """Read a measurand list; the empty text is an empty list, repetitions count once.
 
-    `supported` narrows the list for a station whose meters deliver less. Raises UnsupportedMeasurandError or
-    TooManyMeasurandsError: then the whole change is refused (section 3.16.4).
+    `supported` narrows the list for a station whose meters deliver less. Raises MeasurandUnsupported or
+    TooManyMeasurands: then the whole change is refused (section 3.16.4).
     """
     if not csl.strip():
         return ()
     items = [item.strip() for item in csl.split(",")]
     if len(items) > max_length:
-        raise TooManyMeasurandsError(len(items), max_length)
+        raise TooManyMeasurands(len(items), max_length)
     return tuple(dict.fromkeys(_parse_item(item, supported) for item in items))
 
 
@@ -112,7 +112,7 @@ def _parse_item(item: str, supported: frozenset[Measurand]) -> MeasurandSelectio
         or (phase is not None and measurand not in _PER_PHASE)
         or (neutral and measurand is not Measurand.VOLTAGE)
     ):
-        raise UnsupportedMeasurandError(item)
+        raise MeasurandUnsupported(item)
     return MeasurandSelection(measurand=measurand, phase=phase)
 
 

@@ -1,6 +1,6 @@
 """What the control loop asks of hardware. Drivers implement these; the simulator answers the drivers, never the loop.
 
-Every method is a coroutine that ends within the driver's own time-out and raises a `DeviceError` subclass, never
+Every method is a coroutine that ends within the driver's own time-out and raises a `DeviceFailed` subclass, never
 anything else, when the device does not do what was asked.
 """
 
@@ -13,19 +13,19 @@ from station.domain.faults import FaultCode
 from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 
 
-class DeviceError(Exception):
+class DeviceFailed(Exception):
     """The device did not do what was asked; the message is for the event log."""
 
 
-class DeviceSilentError(DeviceError):
+class DeviceSilent(DeviceFailed):
     """No answer within the time-out, or the port is gone."""
 
 
-class DeviceNoiseError(DeviceError):
+class DeviceGarbled(DeviceFailed):
     """An answer that fails its checksum or makes no sense."""
 
 
-class DeviceRefusedError(DeviceError):
+class DeviceRefused(DeviceFailed):
     """A well-formed refusal: Modbus exception, error status, wrong commissioning."""
 
 
@@ -92,7 +92,7 @@ class EvseController(Protocol):
 
     async def close(self) -> None: ...
     async def identify(self) -> ControllerIdentity:
-        """Read identity and check commissioning; DeviceRefusedError says which setting of the board is wrong."""
+        """Read identity and check commissioning; DeviceRefused says which setting of the board is wrong."""
 
     async def read_status(self) -> ControllerStatus: ...
     async def set_current(self, limit: MilliAmpere) -> None:
@@ -162,7 +162,7 @@ class ReaderSignal(StrEnum):
 
 
 class TagReader(Protocol):
-    """A card reader; `poll` answers the tags now in the field and raises DeviceError when the reader is unwell."""
+    """A card reader; `poll` answers the tags now in the field and raises DeviceFailed when the reader is unwell."""
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

@@ -54,7 +54,7 @@ class Envelope:
 
     @classmethod
     def decode(cls, raw: dict[str, Any]) -> "Envelope":
-        """Read the JSON form; raises UnknownCommandError, KeyError or ValueError."""
+        """Read the JSON form; raises CommandUnknown, KeyError or ValueError."""
         return cls(
             request_id=raw["request_id"],
             command=commands.decode(raw["command"]),

@@ -40,7 +40,7 @@ _FIELDS: Mapping[str, str] = {
 _ROWS = {row.name: row for row in ROWS if row.storage is Storage.IDENTITY}
 
 
-class IdentityFileBrokenError(Exception):
+class IdentityFileBroken(Exception):
     """The provisioning file cannot be used; the message says what to do."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -82,7 +82,7 @@ class Identity:
 
 
 def load() -> Identity:
-    """Read the identity; a station without a file has the defaults. Raises `IdentityFileBrokenError`."""
+    """Read the identity; a station without a file has the defaults. Raises `IdentityFileBroken`."""
     return _read(settings.DATA.identity, stamp())
 
 
@@ -94,26 +94,26 @@ def _read(path: Path, _stamp: tuple[int, int, int] | None) -> Identity:
     except FileNotFoundError:
         return Identity()
     except (ValueError, OSError) as error:
-        raise IdentityFileBrokenError(path, str(error)) from error
+        raise IdentityFileBroken(path, str(error)) from error
     if not isinstance(content, dict):
-        raise IdentityFileBrokenError(path, "it holds no JSON object")
+        raise IdentityFileBroken(path, "it holds no JSON object")
     password_hash = content.pop("factory_password_hash", "")
     if not isinstance(password_hash, str):
-        raise IdentityFileBrokenError(path, "factory_password_hash is no text")
+        raise IdentityFileBroken(path, "factory_password_hash is no text")
     master_key = content.pop("master_key", "")
     if not isinstance(master_key, str) or not _MASTER_KEY.fullmatch(master_key):
-        raise IdentityFileBrokenError(path, "master_key is no card number of 4 to 10 bytes in hex")
+        raise IdentityFileBroken(path, "master_key is no card number of 4 to 10 bytes in hex")
     known = {name: key for key, name in _FIELDS.items()}
     values: dict[str, str] = {}
     for name, value in content.items():
         if name not in known:
-            raise IdentityFileBrokenError(path, f"it holds the unknown entry “{name}”")
+            raise IdentityFileBroken(path, f"it holds the unknown entry “{name}”")
         if not isinstance(value, str | int):
-            raise IdentityFileBrokenError(path, f"the entry “{name}” is neither text nor number nor truth value")
+            raise IdentityFileBroken(path, f"the entry “{name}” is neither text nor number nor truth value")
         try:
             values[known[name]] = _ROWS[known[name]].parse(_as_text(value))
         except InvalidValue as refusal:
-            raise IdentityFileBrokenError(path, f"the entry “{name}” is not allowed ({refusal.code})") from refusal
+            raise IdentityFileBroken(path, f"the entry “{name}” is not allowed ({refusal.code})") from refusal
     return replace(with_values(Identity(), values), factory_password_hash=password_hash, master_key=master_key)
 
 

@@ -22,7 +22,7 @@ _ACTOR = "outbox"
 _MAX_ERROR_LENGTH = 200
 
 
-class OutsideTransactionError(RuntimeError):
+class OutsideTransaction(RuntimeError):
     """A message and its record must share one fate; there is no transaction around this call."""
 
 
@@ -32,7 +32,7 @@ def enqueue(fact: Fact, *, session: ChargingSession | None) -> OutboxMessage:
     The values of a session that has ended are not stored again: they are the session's rows of `MeterSample`.
     """
     if not connection.in_atomic_block:
-        raise OutsideTransactionError(type(fact).__name__)
+        raise OutsideTransaction(type(fact).__name__)
     return OutboxMessage.objects.create(
         message_id=str(uuid.uuid4()),
         kind=facts.KINDS[type(fact)],

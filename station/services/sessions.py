@@ -168,7 +168,7 @@ def note_meter(session_id: int, *, register: int, at: datetime) -> None:
 
 
 def kept_values(session_id: int) -> tuple[MeterValue, ...]:
-    """Read what the end of a session tells, in the order in which it was measured; raises FactUnreadableError."""
+    """Read what the end of a session tells, in the order in which it was measured; raises FactUnreadable."""
     rows = MeterSample.objects.filter(session_id=session_id).order_by("id")
     return tuple(facts.decode_value(row.at, row.context, row.quantities, row.signed) for row in rows)
 

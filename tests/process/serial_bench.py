@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hardware.simulator.rtu import Function, IllegalAddressError, RtuSlave
+from hardware.simulator.rtu import Function, IllegalAddress, RtuSlave
 
 
 class PtyDevice:
@@ -85,7 +85,7 @@ class Registers:
         try:
             return [values[at] for at in range(start, start + count)]
         except KeyError as error:
-            raise IllegalAddressError from error
+            raise IllegalAddress from error
 
 
 class RtuBench:

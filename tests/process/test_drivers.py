@@ -17,7 +17,7 @@ from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
 from hardware.links.backoff import FIRST_PAUSE_S
-from hardware.links.serial_bus import BusSettings, ModbusRefusedError, Patience, SerialBus
+from hardware.links.serial_bus import BusSettings, ModbusRefused, Patience, SerialBus
 from hardware.protocols.eastron import SILENCE_S, Quantity, encode_block, encode_u32
 from hardware.protocols.phoenix import IdentificationBlock, StatusBlock
 from hardware.protocols.twn4 import Command, FoundTag, Function, Reply
@@ -26,10 +26,10 @@ from hardware.simulator.main import Simulator
 from hardware.simulator.settings import SimulatorSettings
 from station.domain.faults import FaultCode
 from station.domain.ports import (
-    DeviceError,
-    DeviceNoiseError,
-    DeviceRefusedError,
-    DeviceSilentError,
+    DeviceFailed,
+    DeviceGarbled,
+    DeviceRefused,
+    DeviceSilent,
     LampColour,
     LampPattern,
     Pilot,
@@ -103,12 +103,12 @@ def open_files() -> int:
 
 
 async def eventually(ask, *, within_s=5.0):
-    """Ask until there is an answer instead of a DeviceError."""
+    """Ask until there is an answer instead of a DeviceFailed."""
     deadline_s = time.monotonic() + within_s
     while True:
         try:
             return await ask()
-        except DeviceError:
+        except DeviceFailed:
             if time.monotonic() > deadline_s:
                 raise
             await asyncio.sleep(0.02)
@@ -158,7 +158,7 @@ async def test_an_answer_in_single_bytes_is_put_together(bench, bus):
 
 
 async def test_a_missing_register_is_a_refusal_and_is_not_asked_again(bench, bus):
-    with pytest.raises(ModbusRefusedError) as caught:
+    with pytest.raises(ModbusRefused) as caught:
         await bus.read_holding(1, 999, 1, QUICK)
 
     assert caught.value.code == 2
@@ -169,9 +169,9 @@ async def test_a_silent_device_is_told_within_its_time_and_does_not_block_its_ne
     bench.muted.add(1)
     started_s = time.monotonic()
 
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await bus.read_holding(1, 24000, 1, QUICK)
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await bus.read_holding(1, 24000, 1, QUICK)
 
     assert time.monotonic() - started_s < 1.5
@@ -186,10 +186,10 @@ async def test_noise_is_a_device_error_and_the_next_good_answer_is_read(bench, b
     random_bytes = random.Random(7)
     for _ in range(25):
         bench.garble = lambda answer: random_bytes.randbytes(random_bytes.randrange(1, 2 * len(answer)))
-        with pytest.raises(DeviceError):
+        with pytest.raises(DeviceFailed):
             await bus.read_holding(1, 24000, 26, Patience(timeout_s=0.02, attempts=1))
     bench.garble = lambda answer: answer[:-1] + bytes([answer[-1] ^ 1])
-    with pytest.raises(DeviceNoiseError):
+    with pytest.raises(DeviceGarbled):
         await bus.read_holding(1, 24000, 26, QUICK)
     bench.garble = None
 
@@ -203,7 +203,7 @@ async def test_an_answer_of_another_function_or_length_is_noise(bench, bus):
     bench.garble = lambda _answer: bytes.fromhex(next(replies))
 
     for _ in range(2):
-        with pytest.raises(DeviceNoiseError):
+        with pytest.raises(DeviceGarbled):
             await bus.read_holding(1, 24000, 2, Patience(timeout_s=0.1, attempts=1))
 
     bench.garble = None
@@ -213,7 +213,7 @@ async def test_an_answer_of_another_function_or_length_is_noise(bench, bus):
 async def test_a_late_answer_is_not_taken_for_the_next_one(bench, bus):
     late = []
     bench.garble = lambda answer: late.append(answer) or b""
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await bus.read_holding(1, 24000, 1, Patience(timeout_s=0.05, attempts=1))
     bench.garble = None
     bench.port.send(late[0])
@@ -240,11 +240,11 @@ async def test_losing_the_port_ends_a_wait_at_once_and_the_bus_comes_back(bench,
     lost_s = time.monotonic()
 
     bench.port.unplug()
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await asking
     assert time.monotonic() - lost_s < 1
 
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await bus.read_holding(2, 0xFC01, 1, QUICK)
     bench.muted.clear()
     bench.port.plug_in()
@@ -271,7 +271,7 @@ async def test_a_port_that_does_not_exist_is_told_at_once_and_found_later(tmp_pa
     await controller.open()
     started_s = time.monotonic()
     for _ in range(10):
-        with pytest.raises(DeviceSilentError):
+        with pytest.raises(DeviceSilent):
             await controller.read_status()
     assert time.monotonic() - started_s < FIRST_PAUSE_S
 
@@ -290,10 +290,10 @@ async def test_closing_a_bus_ends_a_wait_and_keeps_no_file_open(bench):
 
     bus.release()
 
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await asking
     assert open_files() == before
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await bus.read_holding(2, 0xFC01, 1, QUICK)
 
 
@@ -383,7 +383,7 @@ async def test_the_driver_of_a_car_sees_and_hears_the_answer(far_end, reader, si
 async def test_a_reader_that_refuses_is_unwell(far_end, reader):
     far_end.status = 3
 
-    with pytest.raises(DeviceRefusedError):
+    with pytest.raises(DeviceRefused):
         await reader.poll()
 
 
@@ -391,10 +391,10 @@ async def test_noise_from_a_reader_is_a_device_error(far_end, reader):
     random_bytes = random.Random(11)
     for _ in range(40):
         far_end.raw = random_bytes.randbytes(random_bytes.randrange(0, 30)) + b"\r"
-        with pytest.raises(DeviceError):
+        with pytest.raises(DeviceFailed):
             await reader.poll()
     far_end.raw = b"0" * 2000
-    with pytest.raises(DeviceNoiseError):
+    with pytest.raises(DeviceGarbled):
         await reader.poll()
     far_end.raw = None
 
@@ -409,7 +409,7 @@ async def test_a_reader_unplugged_while_asked_is_told_at_once_and_set_up_again_w
     lost_s = time.monotonic()
 
     far_end.port.unplug()
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await asking
     assert time.monotonic() - lost_s < 0.4
 
@@ -424,7 +424,7 @@ async def test_a_silent_reader_is_told_within_two_seconds(far_end, reader):
     far_end.raw = b""
     started_s = time.monotonic()
 
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await reader.poll()
 
     assert time.monotonic() - started_s < 2

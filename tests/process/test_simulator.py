@@ -21,7 +21,7 @@ from hardware.protocols.eastron import Quantity, decode_float
 from hardware.simulator.config import hardware_config
 from hardware.simulator.sockets import short_path
 from station.domain.faults import FaultCode
-from station.domain.ports import DeviceSilentError, LampColour, LampPattern, Pilot
+from station.domain.ports import DeviceSilent, LampColour, LampPattern, Pilot
 from station.domain.units import MilliAmpere
 
 pytestmark = pytest.mark.process
@@ -291,7 +291,7 @@ async def test_the_stations_own_drivers_see_cards_and_contacts_and_light_lamps(
     running.post("/reader/swipe", uid="Mixed Case 20 chars!")
     assert [tag.uid for tag in await reader.poll()] == ["Mixed Case 20 chars!"]
     running.post("/fault", code="ReaderFailure", active=True)
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await reader.poll()
 
     await io.show(1, LampPattern(colour=LampColour.BLUE))

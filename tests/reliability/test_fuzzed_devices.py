@@ -27,7 +27,7 @@ from hardware.protocols.phoenix import (
 from hardware.protocols.twn4 import Command, FoundTag, Reply, TagType
 from hardware.simulator.rtu import RtuSlave
 from station.domain.faults import FaultCode
-from station.domain.ports import DeviceError, LampColour, LampPattern, Pilot, ReaderSignal
+from station.domain.ports import DeviceFailed, LampColour, LampPattern, Pilot, ReaderSignal
 from station.domain.units import MilliAmpere
 from tests.fakes import VirtualLoop
 from tests.process.serial_bench import Registers
@@ -133,7 +133,7 @@ def test_drivers_outlive_every_answer_and_tell_the_truth_again_when_the_line_is_
             await asyncio.sleep(3.0)
             try:
                 await _is_well(rig)
-            except (DeviceError, AssertionError) as error:
+            except (DeviceFailed, AssertionError) as error:
                 problems.append(f"not well again: {error!r}")
             memory.append(world.rss_mib())
         for device in rig.devices:
@@ -154,7 +154,7 @@ async def _tried(name: str, verb: Verb, problems: list[str]) -> str:
     began_s = loop.time()
     try:
         result = await verb()
-    except DeviceError as error:
+    except DeviceFailed as error:
         outcome = type(error).__name__
     except Exception as error:  # noqa: BLE001 - anything else is what is looked for
         problems.append(f"{name}: {error!r}")
@@ -186,7 +186,7 @@ async def _is_well(rig: Rig) -> None:
             reading = await rig.meter.read()
             inputs = await rig.io.read()
             cards = await rig.reader.poll()
-        except DeviceError:
+        except DeviceFailed:
             if attempt == 2:
                 raise
             await asyncio.sleep(1.0)

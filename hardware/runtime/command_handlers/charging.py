@@ -7,7 +7,7 @@ from hardware.runtime.command_handlers.handler import ACCEPTED, Handler
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station.domain import connector as machine
-from station.domain.charging_profiles import ProfileFormatError, check_remote_start, parse_profile
+from station.domain.charging_profiles import ProfileMalformed, check_remote_start, parse_profile
 from station.domain.commands import (
     Command,
     Origin,
@@ -67,7 +67,7 @@ class ChargingHandlers:
     async def _profile_fits(self, command: StartSession, point: ChargingPoint | None) -> bool:
         try:
             profile = parse_profile(command.charging_profile or {})
-        except ProfileFormatError:
+        except ProfileMalformed:
             return False
         context = await self._records.execute(charging_profiles.context)
         return check_remote_start(profile, point.number if point else 1, context) is None

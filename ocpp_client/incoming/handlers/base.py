@@ -17,7 +17,7 @@ After = Callable[[], Awaitable[None]]
 COMMAND_WAIT_S = 4.0
 
 
-class CallRefusedError(Exception):
+class CallRefused(Exception):
     """The call is answered with a CALLERROR."""
 
     def __init__(self, code: ErrorCode, description: str = "") -> None:
@@ -53,14 +53,14 @@ class Request:
         return await surroundings.submit(command, actor=self.actor, at=self.at, wait_s=COMMAND_WAIT_S)
 
     def moment(self, name: str, *, within: str | None = None) -> datetime | None:
-        """Read an optional dateTime field, perhaps `within` another one; raises CallRefusedError."""
+        """Read an optional dateTime field, perhaps `within` another one; raises CallRefused."""
         text = (self.payload if within is None else self.payload[within]).get(name)
         if text is None:
             return None
         try:
             return from_wire(text)
         except ValueError:
-            raise CallRefusedError(ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, f"{name} is no dateTime") from None
+            raise CallRefused(ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, f"{name} is no dateTime") from None
 
 
 Handler = Callable[[Request], Awaitable[Reply]]

@@ -1,7 +1,7 @@
 """Calls for long jobs with files: they are noted and answered at once, and carried out elsewhere."""
 
 from ocpp_client.database import in_database
-from ocpp_client.incoming.handlers.base import CallRefusedError, Handler, Payload, Reply, Request
+from ocpp_client.incoming.handlers.base import CallRefused, Handler, Payload, Reply, Request
 from ocpp_client.rpc.frames import ErrorCode
 from station.services import configuration
 
@@ -22,7 +22,7 @@ async def update_firmware(request: Request) -> Reply:
     """Note an update without signature of its own message (the image is signed in any case)."""
     request.moment("retrieveDate")
     if await in_database(configuration.get_int, "SecurityProfile") >= _SIGNED_ONLY_FROM_PROFILE:
-        raise CallRefusedError(ErrorCode.NOT_SUPPORTED, "only SignedUpdateFirmware is allowed")
+        raise CallRefused(ErrorCode.NOT_SUPPORTED, "only SignedUpdateFirmware is allowed")
     await in_database(request.link.environment.file_jobs.submit_firmware, request.payload, request.at)
     return Reply()
 

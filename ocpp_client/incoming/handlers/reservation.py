@@ -1,6 +1,6 @@
 """Calls of the Reservation profile (OCPP 1.6 sections 5.1 and 5.13); the control loop decides."""
 
-from ocpp_client.incoming.handlers.base import CallRefusedError, Handler, Reply, Request, status
+from ocpp_client.incoming.handlers.base import CallRefused, Handler, Reply, Request, status
 from ocpp_client.rpc.frames import ErrorCode
 from station.domain import commands
 
@@ -10,7 +10,7 @@ async def reserve_now(request: Request) -> Reply:
     payload = request.payload
     expires_at = request.moment("expiryDate")
     if expires_at is None:
-        raise CallRefusedError(ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION, "expiryDate is missing")
+        raise CallRefused(ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION, "expiryDate is missing")
     if payload["connectorId"] < 0:
         return status("Rejected")
     outcome = await request.submit(

@@ -1,7 +1,7 @@
 """Calls of the security extension about certificates (security whitepaper, sections 5.2 to 5.7)."""
 
 from ocpp_client.certificates import certificates, own_certificate
-from ocpp_client.certificates.certificates import CertificateInvalidError
+from ocpp_client.certificates.certificates import CertificateInvalid
 from ocpp_client.database import in_database
 from ocpp_client.incoming.handlers.base import Handler, Reply, Request, status
 from station.services import configuration, security_log
@@ -35,7 +35,7 @@ async def certificate_signed(request: Request) -> Reply:
     """Take the station's new certificate into use."""
     try:
         await in_database(own_certificate.take_signed, request.payload["certificateChain"], request.at)
-    except CertificateInvalidError as error:
+    except CertificateInvalid as error:
         await in_database(security_log.record, "InvalidChargePointCertificate", at=request.at, tech_info=str(error))
         return status("Rejected")
     profile = await in_database(configuration.get_int, "SecurityProfile")

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from ocpp_client.database import in_database
-from ocpp_client.incoming.handlers.base import CallRefusedError, Handler, Payload, Reply, Request, status
+from ocpp_client.incoming.handlers.base import CallRefused, Handler, Payload, Reply, Request, status
 from ocpp_client.rpc.frames import ErrorCode
 from station.domain import charging_profiles as profiles
 from station.domain.charging_profiles import Installed, Purpose, RateUnit, RejectionKind
@@ -31,8 +31,8 @@ def refuse_remote_profile(raw: Payload, connector_id: int | None) -> bool:
 def _parse(raw: Payload) -> profiles.ChargingProfile:
     try:
         return profiles.parse_profile(raw)
-    except profiles.ProfileFormatError as error:
-        raise CallRefusedError(ErrorCode(error.violation.value), str(error)) from error
+    except profiles.ProfileMalformed as error:
+        raise CallRefused(ErrorCode(error.violation.value), str(error)) from error
 
 
 async def set_charging_profile(request: Request) -> Reply:
@@ -42,9 +42,9 @@ async def set_charging_profile(request: Request) -> Reply:
     if rejection is None:
         return status("Accepted", after=_tell(request))
     if rejection.kind is RejectionKind.PROPERTY_CONSTRAINT:
-        raise CallRefusedError(ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, rejection.reason.value)
+        raise CallRefused(ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, rejection.reason.value)
     if rejection.kind is RejectionKind.NOT_SUPPORTED:
-        raise CallRefusedError(ErrorCode.NOT_SUPPORTED, rejection.reason.value)
+        raise CallRefused(ErrorCode.NOT_SUPPORTED, rejection.reason.value)
     return status("Rejected")
 
 

@@ -98,7 +98,7 @@ class Violation(StrEnum):
     PROPERTY = "PropertyConstraintViolation"
 
 
-class ProfileFormatError(ValueError):
+class ProfileMalformed(ValueError):
     """The dictionary is no ChargingProfile; `violation` is the CALLERROR code, `field` the field to name in it."""
 
     def __init__(self, violation: Violation, field: str, detail: str) -> None:
@@ -108,7 +108,7 @@ class ProfileFormatError(ValueError):
 
 
 def parse_profile(data: Mapping[str, Any]) -> ChargingProfile:
-    """Read the OCPP form of a profile; raises ProfileFormatError."""
+    """Read the OCPP form of a profile; raises ProfileMalformed."""
     recurrency = _text(data, "recurrencyKind", optional=True)
     return ChargingProfile(
         profile_id=_required_integer(data, "chargingProfileId", _LARGEST_NUMBER),
@@ -167,11 +167,11 @@ def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
 def _parse_schedule(data: Mapping[str, Any]) -> Schedule:
     periods = data.get("chargingSchedulePeriod")
     if periods is None:
-        raise ProfileFormatError(Violation.OCCURRENCE, "chargingSchedulePeriod", "missing")
+        raise ProfileMalformed(Violation.OCCURRENCE, "chargingSchedulePeriod", "missing")
     if not isinstance(periods, list) or not all(isinstance(period, Mapping) for period in periods):
-        raise ProfileFormatError(Violation.TYPE, "chargingSchedulePeriod", "not a list of objects")
+        raise ProfileMalformed(Violation.TYPE, "chargingSchedulePeriod", "not a list of objects")
     if not periods:
-        raise ProfileFormatError(Violation.OCCURRENCE, "chargingSchedulePeriod", "empty")
+        raise ProfileMalformed(Violation.OCCURRENCE, "chargingSchedulePeriod", "empty")
     return Schedule(
         duration_s=_bounded_integer(data, "duration"),
         start=_moment(data, "startSchedule"),
@@ -191,9 +191,9 @@ def _parse_schedule(data: Mapping[str, Any]) -> Schedule:
 def _object(data: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     value = data.get(field)
     if value is None:
-        raise ProfileFormatError(Violation.OCCURRENCE, field, "missing")
+        raise ProfileMalformed(Violation.OCCURRENCE, field, "missing")
     if not isinstance(value, Mapping):
-        raise ProfileFormatError(Violation.TYPE, field, "not an object")
+        raise ProfileMalformed(Violation.TYPE, field, "not an object")
     return value
 
 
@@ -202,21 +202,21 @@ def _integer(data: Mapping[str, Any], field: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ProfileFormatError(Violation.TYPE, field, "not an integer")
+        raise ProfileMalformed(Violation.TYPE, field, "not an integer")
     return value
 
 
 def _bounded_integer(data: Mapping[str, Any], field: str, largest: int = _LARGEST_INTEGER) -> int | None:
     value = _integer(data, field)
     if value is not None and abs(value) > largest:
-        raise ProfileFormatError(Violation.PROPERTY, field, "out of range")
+        raise ProfileMalformed(Violation.PROPERTY, field, "out of range")
     return value
 
 
 def _required_integer(data: Mapping[str, Any], field: str, largest: int = _LARGEST_INTEGER) -> int:
     value = _bounded_integer(data, field, largest)
     if value is None:
-        raise ProfileFormatError(Violation.OCCURRENCE, field, "missing")
+        raise ProfileMalformed(Violation.OCCURRENCE, field, "missing")
     return value
 
 
@@ -225,29 +225,29 @@ def _tenths(data: Mapping[str, Any], field: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ProfileFormatError(Violation.TYPE, field, "not a number")
+        raise ProfileMalformed(Violation.TYPE, field, "not a number")
     tenths = Decimal(str(value)) * 10
     if not tenths.is_finite() or abs(tenths) > _LARGEST_INTEGER:
-        raise ProfileFormatError(Violation.PROPERTY, field, "not a usable number")
+        raise ProfileMalformed(Violation.PROPERTY, field, "not a usable number")
     whole = tenths.to_integral_value()
     if abs(tenths - whole) > _DECIMAL_NOISE:
-        raise ProfileFormatError(Violation.PROPERTY, field, "more than one decimal")
+        raise ProfileMalformed(Violation.PROPERTY, field, "more than one decimal")
     return int(whole)
 
 
 def _required_tenths(data: Mapping[str, Any], field: str) -> int:
     value = _tenths(data, field)
     if value is None:
-        raise ProfileFormatError(Violation.OCCURRENCE, field, "missing")
+        raise ProfileMalformed(Violation.OCCURRENCE, field, "missing")
     return value
 
 
 def _text(data: Mapping[str, Any], field: str, *, optional: bool = False) -> Any:
     value = data.get(field)
     if value is None and not optional:
-        raise ProfileFormatError(Violation.OCCURRENCE, field, "missing")
+        raise ProfileMalformed(Violation.OCCURRENCE, field, "missing")
     if value is not None and not isinstance(value, str):
-        raise ProfileFormatError(Violation.TYPE, field, "not a text")
+        raise ProfileMalformed(Violation.TYPE, field, "not a text")
     return value
 
 
@@ -256,7 +256,7 @@ def _member(kind: type[_Member], value: str, field: str) -> _Member:
         return kind(value)
     except ValueError:
         # Errata 3.38 asks for exactly this CALLERROR.
-        raise ProfileFormatError(Violation.PROPERTY, field, f"unknown value {value!r}") from None
+        raise ProfileMalformed(Violation.PROPERTY, field, f"unknown value {value!r}") from None
 
 
 def _moment(data: Mapping[str, Any], field: str) -> datetime | None:
@@ -266,7 +266,7 @@ def _moment(data: Mapping[str, Any], field: str) -> datetime | None:
     try:
         moment = from_wire(value)
     except ValueError:
-        raise ProfileFormatError(Violation.PROPERTY, field, "not a date and time") from None
+        raise ProfileMalformed(Violation.PROPERTY, field, "not a date and time") from None
     if moment.year not in _YEARS:
-        raise ProfileFormatError(Violation.PROPERTY, field, "year out of range")
+        raise ProfileMalformed(Violation.PROPERTY, field, "year out of range")
     return moment

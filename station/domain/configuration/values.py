@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from station.domain.configuration.keys import Parse
 from station.domain.configuration.problems import InvalidValue
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
-from station.domain.meter_values import UnsupportedMeasurandError, normal_form, parse_measurands
+from station.domain.meter_values import MeasurandUnsupported, normal_form, parse_measurands
 
 # OCPP 1.6 section 7.29 (KeyValue): a value is a CiString500Type.
 MAX_VALUE_LENGTH = 500
@@ -149,7 +149,7 @@ def measurands(value: str) -> str:
         raise InvalidValue("empty_item")
     try:
         return ",".join(normal_form(parse_measurands(item, 1)) for item in items)
-    except UnsupportedMeasurandError as refusal:
+    except MeasurandUnsupported as refusal:
         raise InvalidValue("measurand", item=refusal.item) from None
 
 

@@ -15,7 +15,7 @@ from station.domain.configuration import ConfigurationRefused, Effect, UnknownKe
 from station.models import ConfigurationValue
 from station.services import configuration
 from station.services.configuration import Listed
-from station.services.identity import MASK, IdentityFileBrokenError
+from station.services.identity import MASK, IdentityFileBroken
 
 _WITH_VALUE = {"--data-dir", "--settings", "--pythonpath", "-v", "--verbosity"}
 
@@ -49,7 +49,7 @@ class Command(BaseCommand):
                     self._print(self._listed(()), as_json=options["json"])
         except (ConfigurationRefused, UnknownKey) as refusal:
             raise CommandError(_explain(refusal)) from refusal
-        except IdentityFileBrokenError as broken:
+        except IdentityFileBroken as broken:
             raise CommandError(str(broken)) from broken
 
     def _set(self, items: list[str]) -> None:

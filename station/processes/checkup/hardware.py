@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from hardware.drivers.config import HardwareConfig, HardwareConfigError, load
+from hardware.drivers.config import HardwareConfig, HardwareConfigInvalid, load
 from station.processes.checkup.computer import is_running
 from station.processes.checkup.finding import Finding, problem
 
@@ -16,7 +16,7 @@ from station.processes.checkup.finding import Finding, problem
 def _load() -> HardwareConfig | None:
     try:
         return load(settings.DATA.hardware)
-    except HardwareConfigError:
+    except HardwareConfigInvalid:
         return None
 
 
@@ -32,7 +32,7 @@ def description() -> Iterator[Finding]:
         return
     try:
         config = load(settings.DATA.hardware)
-    except HardwareConfigError as error:
+    except HardwareConfigInvalid as error:
         for mistake in error.problems:
             yield problem(subject, f"{mistake.where}: {mistake.text}", _("Mend this entry and restart the station."))
     else:

@@ -90,7 +90,7 @@ def identity() -> Iterator[Finding]:
     subject = _("identity")
     try:
         made = service.load()
-    except service.IdentityFileBrokenError as error:
+    except service.IdentityFileBroken as error:
         yield problem(subject, _("the file is broken"), str(error))
         return
     if not made.serial:

@@ -83,5 +83,5 @@ def test_a_station_that_production_has_named_gets_no_made_up_card(data: DataDire
 def test_a_master_key_that_is_no_card_number_stops_the_start(data: DataDirectory, value: str) -> None:
     data.identity.write_text(f'{{"serial": "123456789", "master_key": {value}}}')
 
-    with pytest.raises(identity.IdentityFileBrokenError, match="master_key"):
+    with pytest.raises(identity.IdentityFileBroken, match="master_key"):
         identity.load()

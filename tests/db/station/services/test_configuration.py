@@ -400,7 +400,7 @@ def test_identity_keys_are_in_the_file_and_not_in_the_database(data: DataDirecto
 def test_a_broken_identity_file_says_what_to_do(data: DataDirectory, content: str) -> None:
     data.identity.write_text(content)
 
-    with pytest.raises(identity.IdentityFileBrokenError, match="Restore it"):
+    with pytest.raises(identity.IdentityFileBroken, match="Restore it"):
         identity.load()
 
 

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from hardware.links.serial_bus import ModbusRefusedError, Patience, SerialBus
-from station.domain.ports import DeviceSilentError
+from hardware.links.serial_bus import ModbusRefused, Patience, SerialBus
+from station.domain.ports import DeviceSilent
 
 
 class FakeBus(SerialBus):
@@ -29,9 +29,9 @@ class FakeBus(SerialBus):
 
     def _check(self, function: int, address: int) -> None:
         if self.silent:
-            raise DeviceSilentError("silent")
+            raise DeviceSilent("silent")
         if (function, address) in self.refused:
-            raise ModbusRefusedError(1, function, 2)
+            raise ModbusRefused(1, function, 2)
 
     async def read_holding(self, device: int, address: int, count: int, patience: Patience) -> list[int]:
         self._check(3, address)
@@ -69,4 +69,4 @@ class FakeBus(SerialBus):
         self.written.append(entry)
         if self.lost_confirmations:
             self.lost_confirmations -= 1
-            raise DeviceSilentError("the confirmation was lost")
+            raise DeviceSilent("the confirmation was lost")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware.drivers.config import HardwareConfigError, ProblemCode, build, load, parse
+from hardware.drivers.config import HardwareConfigInvalid, ProblemCode, build, load, parse
 from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.drivers.elatec_twn4 import ElatecTwn4
 from hardware.drivers.modbus_io import ModbusIo
@@ -39,7 +39,7 @@ def data():
 
 
 def problems_of(data) -> set[tuple[ProblemCode, str]]:
-    with pytest.raises(HardwareConfigError) as caught:
+    with pytest.raises(HardwareConfigInvalid) as caught:
         parse(data)
     assert all(problem.text and problem.where for problem in caught.value.problems)
     return {(problem.code, problem.where) for problem in caught.value.problems}
@@ -176,7 +176,7 @@ def test_a_file_that_is_none_is_explained(tmp_path, content, code):
     if content is not None:
         path.write_text(content)
 
-    with pytest.raises(HardwareConfigError) as caught:
+    with pytest.raises(HardwareConfigInvalid) as caught:
         load(path)
 
     assert caught.value.problems[0].code is code
@@ -202,7 +202,7 @@ def test_whatever_stands_in_the_file_it_is_a_station_or_explained(draw):
             spot = spot[key]
     try:
         config = parse(data)
-    except HardwareConfigError as error:
+    except HardwareConfigInvalid as error:
         assert error.problems  # noqa: PT017 - either way is right
     else:
         build(config)

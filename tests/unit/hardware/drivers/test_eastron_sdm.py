@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.protocols.eastron import Holding, Model, Quantity, encode_block, encode_bytes, encode_u32
-from station.domain.ports import DeviceError, DeviceNoiseError
+from station.domain.ports import DeviceFailed, DeviceGarbled
 from tests.unit.hardware.drivers.fake_bus import FakeBus
 
 CHARGING = {
@@ -99,7 +99,7 @@ async def test_the_key_of_a_signing_meter_is_read_in_pieces_and_told_as_upper_ca
 async def test_a_key_of_absurd_length_is_noise(bus):
     bus.holding[Holding.PUBLIC_KEY] = 0xFFFF
 
-    with pytest.raises(DeviceNoiseError):
+    with pytest.raises(DeviceGarbled):
         await EastronSdm(bus, address=1, public_key_registers=True).identify()
 
 
@@ -108,7 +108,7 @@ async def test_energy_that_falls_is_noise_until_the_meter_is_identified_again(bu
     await meter.read()
     bus.measure(CHARGING | {Quantity.IMPORT_ENERGY: 18.0})
 
-    with pytest.raises(DeviceNoiseError, match="fell"):
+    with pytest.raises(DeviceGarbled, match="fell"):
         await meter.read()
     await meter.identify()
 
@@ -133,7 +133,7 @@ async def test_a_last_step_of_float32_downwards_is_not_told(bus):
 async def test_a_value_that_is_no_number_is_noise(bus, quantity, value):
     bus.measure(CHARGING | {quantity: value})
 
-    with pytest.raises(DeviceNoiseError):
+    with pytest.raises(DeviceGarbled):
         await EastronSdm(bus, address=1).read()
 
 
@@ -153,7 +153,7 @@ def test_garbage_registers_end_in_a_reading_or_a_device_error_and_energy_never_f
             bus.input.update(enumerate(block))
             try:
                 energies.append((await meter.read()).import_energy)
-            except DeviceError:
+            except DeviceFailed:
                 continue
         return energies
 

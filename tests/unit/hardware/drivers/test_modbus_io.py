@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hardware.drivers import lamp
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo
 from station.domain.faults import FaultCode
-from station.domain.ports import DeviceSilentError, LampColour, LampPattern
+from station.domain.ports import DeviceSilent, LampColour, LampPattern
 from tests.unit.hardware.drivers.fake_bus import FakeBus
 
 GREEN = LampPattern(colour=LampColour.GREEN)
@@ -58,7 +58,7 @@ async def test_a_write_that_failed_is_told_and_made_good_later():
     bus = FakeBus()
     io = ModbusIo(bus, address=10, inputs=[])
     bus.silent = True
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await io.show(1, GREEN)
     bus.silent = False
 

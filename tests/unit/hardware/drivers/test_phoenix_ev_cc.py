@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
 from hardware.protocols.phoenix import BoardError, IdentificationBlock, Input, StatusBlock
 from station.domain.faults import FaultCode
-from station.domain.ports import DeviceRefusedError, DeviceSilentError, Pilot
+from station.domain.ports import DeviceRefused, DeviceSilent, Pilot
 from tests.unit.hardware.drivers.fake_bus import FakeBus
 
 RELEASE, AVAILABLE, LOCK, LIMIT = 20000, 20001, 20002, 22000
@@ -65,7 +65,7 @@ async def test_the_board_says_who_it_is(driver):
 async def test_a_board_that_does_not_listen_to_the_bus_is_refused_with_the_setting_to_change(driver, board):
     board.holding[4002] = 0
 
-    with pytest.raises(DeviceRefusedError, match=r"4002.*holds 0 instead of 3"):
+    with pytest.raises(DeviceRefused, match=r"4002.*holds 0 instead of 3"):
         await driver.identify()
 
     assert board.written == []
@@ -245,7 +245,7 @@ async def test_a_release_that_was_not_confirmed_is_not_repeated(driver, board):
     await driver.set_enabled(False)
     board.lost_confirmations = 1
 
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await driver.set_enabled(True)
     await driver.read_status()
 
@@ -255,7 +255,7 @@ async def test_a_release_that_was_not_confirmed_is_not_repeated(driver, board):
 async def test_an_end_of_the_release_that_failed_is_repeated(driver, board):
     await driver.set_enabled(True)
     board.silent = True
-    with pytest.raises(DeviceSilentError):
+    with pytest.raises(DeviceSilent):
         await driver.set_enabled(False)
     board.silent = False
 
@@ -291,7 +291,7 @@ async def play(steps) -> tuple[Board, PhoenixEvCc, bool]:
             released = False
         try:
             await COMMANDS[command](driver)
-        except DeviceSilentError:
+        except DeviceSilent:
             continue
         released = released or command == "release"
     board.silent, board.lost_confirmations = False, 0

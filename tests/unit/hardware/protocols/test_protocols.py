@@ -11,7 +11,7 @@ from pymodbus.framer.rtu import FramerRTU
 
 from hardware.protocols import digital_io, eastron, phoenix, twn4
 from hardware.protocols.phoenix import BoardError, IdentificationBlock, Input, Output, StatusBlock
-from station.domain.ports import DeviceError, DeviceNoiseError, LampColour, Pilot
+from station.domain.ports import DeviceFailed, DeviceGarbled, LampColour, Pilot
 
 word = st.integers(0, 0xFFFF)
 in_service = st.sampled_from([Pilot.A, Pilot.B, Pilot.C, Pilot.D])
@@ -40,7 +40,7 @@ def test_iec_states_of_the_fact_sheet_are_read_and_written(frame, state):
 def test_a_state_register_is_either_a_state_or_noise(register):
     try:
         pilot, pwm_on = phoenix.decode_state(register)
-    except DeviceNoiseError:
+    except DeviceGarbled:
         return
 
     assert phoenix.encode_state(pilot, pwm_on=pwm_on) == register
@@ -69,7 +69,7 @@ def test_a_status_block_survives_the_wire(block):
 @given(st.lists(word, max_size=40) | st.lists(word, min_size=26, max_size=26))
 def test_garbage_in_place_of_a_status_is_noise_at_worst(registers):
     for decode in (StatusBlock.decode, IdentificationBlock.decode):
-        with contextlib.suppress(DeviceError):
+        with contextlib.suppress(DeviceFailed):
             decode(registers)
 
 
@@ -148,7 +148,7 @@ def test_a_key_block_gives_back_its_bytes(data):
 
 
 def test_a_key_block_that_is_cut_is_noise():
-    with pytest.raises(DeviceNoiseError):
+    with pytest.raises(DeviceGarbled):
         eastron.decode_bytes(5, [1, 2])
 
 
@@ -171,7 +171,7 @@ def test_a_reader_command_survives_the_wire(function, parameters):
 @given(st.binary(max_size=60))
 def test_garbage_from_a_reader_is_noise_at_worst(line):
     for decode in (twn4.Reply.decode, twn4.Command.decode, twn4.FoundTag.decode):
-        with contextlib.suppress(DeviceNoiseError):
+        with contextlib.suppress(DeviceGarbled):
             decode(line)
 
 
@@ -194,7 +194,7 @@ def test_a_lamp_colour_lights_one_element_of_four(colour):
 def test_lamps_take_four_coils_each_in_the_order_green_blue_red_yellow():
     assert digital_io.first_lamp_coil(2) == 4
     assert digital_io.encode_lamp(LampColour.RED) == [False, False, True, False]
-    with pytest.raises(DeviceNoiseError):
+    with pytest.raises(DeviceGarbled):
         digital_io.decode_lamp([True, True, False, False])
 
 

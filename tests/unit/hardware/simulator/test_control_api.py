@@ -9,7 +9,7 @@ from hardware.simulator.actions import Answer, ControlApi
 from hardware.simulator.http_server import (
     MAXIMUM_BODY_BYTES,
     HttpServer,
-    RequestRefusedError,
+    RequestRefused,
     encode_answer,
     parse_head,
 )
@@ -259,7 +259,7 @@ async def test_a_client_that_leaves_in_the_middle_is_no_failure() -> None:
 
 
 def test_a_header_line_with_a_blank_before_its_colon_is_refused() -> None:
-    with pytest.raises(RequestRefusedError):
+    with pytest.raises(RequestRefused):
         parse_head(b"GET / HTTP/1.1\r\nHost : t\r\n\r\n")
 
 

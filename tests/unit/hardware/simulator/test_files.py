@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hardware.simulator.config import hardware_config
 from hardware.simulator.electricity import load
-from hardware.simulator.files import HostFile, MetersFile, MetersFileUnreadableError
-from hardware.simulator.sockets import ControlAddressRefusedError, listen_on_loopback
+from hardware.simulator.files import HostFile, MetersFile, MetersFileUnreadable
+from hardware.simulator.sockets import ControlAddressRefused, listen_on_loopback
 
 
 def test_meters_start_at_zero_in_a_fresh_folder_and_go_on_in_a_used_one(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_each_meter_has_a_key_on_the_curve_of_calibration_law_and_keeps_the_priv
 def test_an_unreadable_count_stops_the_start_instead_of_starting_at_zero(tmp_path: Path, content: str) -> None:
     (tmp_path / "meters.json").write_text(content)
 
-    with pytest.raises(MetersFileUnreadableError):
+    with pytest.raises(MetersFileUnreadable):
         MetersFile(tmp_path).open([1])
 
 
@@ -82,7 +82,7 @@ def test_the_revision_of_the_host_file_grows_over_restarts_and_only_with_changes
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org", ""])
 def test_the_control_api_does_not_listen_where_others_reach_it(host: str) -> None:
-    with pytest.raises(ControlAddressRefusedError):
+    with pytest.raises(ControlAddressRefused):
         listen_on_loopback(host, 0)
 
 

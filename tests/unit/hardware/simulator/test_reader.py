@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from hardware.protocols.twn4 import Beep, FoundTag, Function, Led, Reply, TagType, leds, search_tag
 from hardware.runtime.pollers import TAP_GAP_S
-from hardware.simulator.field import TagUnusableError
+from hardware.simulator.field import TagUnusable
 from hardware.simulator.lamp import Lamp
 from hardware.simulator.reader import Twn4Reader
-from hardware.simulator.world import ConnectorUnknownError, World
+from hardware.simulator.world import ConnectorUnknown, World
 from station.domain.ports import LampColour
 
 
@@ -90,12 +90,12 @@ def test_any_text_of_up_to_twenty_characters_is_handed_on_unchanged(uid: str) ->
 
 @pytest.mark.parametrize("uid", ["", "x" * 21, "Käse", "a\nb"])
 def test_what_no_tag_can_hold_is_refused(world: World, uid: str) -> None:
-    with pytest.raises(TagUnusableError):
+    with pytest.raises(TagUnusable):
         world.swipe(uid, connector=None)
 
 
 def test_a_swipe_at_a_connector_that_is_not_there_is_refused(world: World) -> None:
-    with pytest.raises(ConnectorUnknownError):
+    with pytest.raises(ConnectorUnknown):
         world.swipe("A", connector=3)
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hardware.protocols.phoenix import BoardError
 from hardware.simulator.electricity import OPEN_CIRCUIT_MV
 from hardware.simulator.faults import SHOWN_BY_DEVICES, contacts, is_of_station
-from hardware.simulator.point import ChargingPoint, ConnectorIsLockedError
-from hardware.simulator.world import LineDevice, LineMode, NoVehicleError, VehicleChange, World
+from hardware.simulator.point import ChargingPoint, ConnectorIsLocked
+from hardware.simulator.world import LineDevice, LineMode, NoVehicle, VehicleChange, World
 from station.domain.faults import FaultCode
 from station.domain.ports import Pilot
 
@@ -174,7 +174,7 @@ def test_a_restarting_board_gives_no_pilot_and_forgets_its_commands(charging: Wo
 
 
 def test_the_station_end_stays_while_locked_and_follows_when_the_bolt_opens(charging: WorldBench) -> None:
-    with pytest.raises(ConnectorIsLockedError):
+    with pytest.raises(ConnectorIsLocked):
         charging.world.unplug_station(1, force=False)
     charging.world.unplug_vehicle(1)
     assert (charging.point.pilot, charging.point.plugged, charging.point.contactor_closed) == (Pilot.A, True, False)
@@ -297,7 +297,7 @@ def test_a_button_stays_pressed_until_it_was_seen(bench: WorldBench) -> None:
 
 
 def test_a_car_that_is_not_there_cannot_pause(bench: WorldBench) -> None:
-    with pytest.raises(NoVehicleError):
+    with pytest.raises(NoVehicle):
         bench.world.change_vehicle(1, VehicleChange(ready=False))
 
 

@@ -16,7 +16,7 @@ from station.domain.charging_profiles import (
     Installed,
     Kind,
     Period,
-    ProfileFormatError,
+    ProfileMalformed,
     Purpose,
     RateUnit,
     Recurrency,
@@ -154,7 +154,7 @@ def broken(path: str, value: object) -> dict[str, Any]:
     ],
 )
 def test_errata_3_38_a_malformed_profile_names_its_call_error(path: str, value: object, violation: Violation) -> None:
-    with pytest.raises(ProfileFormatError) as refused:
+    with pytest.raises(ProfileMalformed) as refused:
         parse_profile(broken(path, value))
 
     assert refused.value.violation is violation

@@ -22,7 +22,7 @@ from station.domain.connector import (
     EnergyForbidden,
     EnergyPermitted,
     Event,
-    IllegalTransitionError,
+    IllegalTransition,
     LockPlug,
     Overlay,
     Permission,
@@ -154,7 +154,7 @@ def test_every_cell_of_the_table(phase: Phase, event: Event) -> None:
         expected = phase
 
     if expected is None:
-        with pytest.raises(IllegalTransitionError) as refused:
+        with pytest.raises(IllegalTransition) as refused:
             step(before, event)
         assert (refused.value.phase, refused.value.event) == (phase, event)
         assert before == state_in(phase)
@@ -288,7 +288,7 @@ class AnyLife(RuleBasedStateMachine):
         before = self.state
         try:
             self.state, effects = step(before, event)
-        except IllegalTransitionError:
+        except IllegalTransition:
             assert self.state is before
             assert (before.phase, type(event)) not in TRANSITIONS
             return

@@ -3,7 +3,7 @@
 import pytest
 
 from station.domain import commands
-from station.domain.commands import Command, Outcome, Refusal, Status, UnknownCommandError
+from station.domain.commands import Command, CommandUnknown, Outcome, Refusal, Status
 from station.domain.faults import CATALOGUE, FaultCode, Scope, worst
 
 # OCPP 1.6 section 7.6.
@@ -113,7 +113,7 @@ def test_no_command_is_missing_in_this_test() -> None:
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused(raw: dict[str, object]) -> None:
-    with pytest.raises(UnknownCommandError):
+    with pytest.raises(CommandUnknown):
         commands.decode(raw)
 
 

@@ -11,7 +11,7 @@ from station.domain.file_jobs import (
     ENDED,
     TRANSITIONS,
     Event,
-    IllegalTransitionError,
+    IllegalTransition,
     Kind,
     Retrying,
     Step,
@@ -132,7 +132,7 @@ def test_no_sequence_of_events_leaves_an_ended_job_or_installs_what_was_not_veri
     for event in events:
         try:
             following, _ = step(kind, present, event)
-        except IllegalTransitionError:
+        except IllegalTransition:
             continue
         assert present not in ENDED
         present = following

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from station.domain.limits import EffectiveLimit, LimitSource, NoLimitError, effective
+from station.domain.limits import EffectiveLimit, LimitSource, NoLimit, effective
 from station.domain.units import MilliAmpere
 
 LIMITS = st.dictionaries(
@@ -41,7 +41,7 @@ def test_of_equal_limits_the_one_a_person_can_change_least_is_named() -> None:
 
 
 def test_a_point_without_any_limit_is_refused() -> None:
-    with pytest.raises(NoLimitError):
+    with pytest.raises(NoLimit):
         effective({})
 
 

@@ -11,10 +11,10 @@ from station.domain.meter_values import (
     SUPPORTED,
     Measurand,
     MeasurandSelection,
+    MeasurandUnsupported,
     ReadingContext,
     Sample,
-    TooManyMeasurandsError,
-    UnsupportedMeasurandError,
+    TooManyMeasurands,
     meter_value,
     next_aligned,
     next_sampled,
@@ -81,20 +81,20 @@ def test_section_3_16_4_an_empty_list_is_valid(csl: str) -> None:
     ],
 )
 def test_section_3_16_4_one_unsupported_item_refuses_the_whole_list(csl: str, item: str) -> None:
-    with pytest.raises(UnsupportedMeasurandError) as refused:
+    with pytest.raises(MeasurandUnsupported) as refused:
         parse_measurands(csl, 16)
 
     assert refused.value.item == item
 
 
 def test_section_3_16_4_a_measurand_the_meters_lack_is_unsupported() -> None:
-    with pytest.raises(UnsupportedMeasurandError):
+    with pytest.raises(MeasurandUnsupported):
         parse_measurands("Voltage,Frequency", 16, SUPPORTED - {Measurand.FREQUENCY})
 
 
 def test_section_3_16_4_a_list_longer_than_its_max_length_is_refused() -> None:
     assert len(parse_measurands("Voltage,Frequency", 2)) == 2
-    with pytest.raises(TooManyMeasurandsError):
+    with pytest.raises(TooManyMeasurands):
         parse_measurands("Voltage,Frequency,Power.Offered", 2)
 
 
