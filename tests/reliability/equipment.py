@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from station.domain.ports import DeviceNoiseError, Tag
+from station.domain.ports import DeviceGarbled, Tag
 from tests.fakes import FakeController, FakeMeter, FakeReader, Hall, Outlet
 
 
@@ -12,7 +12,7 @@ class TroubledController(FakeController):
     async def _answer(self) -> None:
         await super()._answer()
         if self.noisy:
-            raise DeviceNoiseError("checksum")
+            raise DeviceGarbled("checksum")
 
 
 class TroubledMeter(FakeMeter):
@@ -21,7 +21,7 @@ class TroubledMeter(FakeMeter):
     async def _answer(self) -> None:
         await super()._answer()
         if self.noisy:
-            raise DeviceNoiseError("checksum")
+            raise DeviceGarbled("checksum")
 
 
 class TroubledReader(FakeReader):
@@ -30,7 +30,7 @@ class TroubledReader(FakeReader):
     async def poll(self) -> list[Tag]:
         found = list(await super().poll())
         if self.noisy:
-            raise DeviceNoiseError("no hexadecimal text")
+            raise DeviceGarbled("no hexadecimal text")
         return found
 
 
