@@ -194,7 +194,7 @@ class FakeRedis:
 
 
 @dataclass
-class Bells:
+class ChannelLayer:
     """A channel layer that writes down what was sent, and may act on it."""
 
     sent: list[dict[str, Any]] = field(default_factory=list)

@@ -22,7 +22,7 @@ from station.models import BackendState, ChargingProfileRow, ChargingSession, Ou
 from station.services import configuration
 from station.services.commands import Envelope
 from station.services.messages import CardAuthorized, StartAnswered
-from tests.fakes import Bells, Car, Clock, FakeRedis, Hall, InlineDatabase, Outlet, VirtualLoop
+from tests.fakes import Car, ChannelLayer, Clock, FakeRedis, Hall, InlineDatabase, Outlet, VirtualLoop
 from whitelist.models import Card
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Bench:
         self.points = points
         self.database = InlineDatabase()
         self.redis = FakeRedis()
-        self.bells = Bells()
+        self.channel_layer = ChannelLayer()
         # What the backend says about a card; absent: it does not answer.
         self.backend: dict[str, dict[str, Any]] = {}
         self.backend_thinks_s = 0.05
@@ -54,8 +54,8 @@ class Bench:
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
         """Run a scenario with the station alive, then look at what must never have happened."""
-        before = channel_layers.set("default", self.bells)
-        self.bells.heard = self._ocpp_hears
+        before = channel_layers.set("default", self.channel_layer)
+        self.channel_layer.heard = self._ocpp_hears
         try:
             with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
                 runner.run(self._live(scenario, connections["default"]))
@@ -221,7 +221,7 @@ class Bench:
         """Read what the OCPP process was told of a connector, repetitions left out."""
         told = [
             message["status"]
-            for message in self.bells.sent
+            for message in self.channel_layer.sent
             if message["type"] == "status.changed" and message["connector_id"] == number
         ]
         return [status for index, status in enumerate(told) if index == 0 or told[index - 1] != status]

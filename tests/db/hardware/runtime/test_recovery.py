@@ -23,7 +23,7 @@ async def test_a_session_goes_on_after_a_restart_of_the_software(bench: Bench) -
     await asyncio.sleep(20)
     await bench.kill()
     await asyncio.sleep(3)
-    told = len(bench.bells.sent)
+    told = len(bench.channel_layer.sent)
     began_s = bench.loop.time()
     outlet, commands = bench.hall.outlets[1], []
     settle = outlet.settle
@@ -41,7 +41,7 @@ async def test_a_session_goes_on_after_a_restart_of_the_software(bench: Bench) -
     # The car has not noticed anything.
     assert set(commands) <= {(True, 32_000, True)}
     assert all(current == 32_000 for moment, current, _ in bench.hall.outlets[1].history if moment > began_s - 3)
-    statuses = [m["status"] for m in bench.bells.sent[told:] if m.get("connector_id") == 1]
+    statuses = [m["status"] for m in bench.channel_layer.sent[told:] if m.get("connector_id") == 1]
     assert set(statuses) <= {"Charging"}
 
     bench.hall.reader.tap(CARD)
@@ -132,14 +132,14 @@ async def test_a_car_that_stayed_plugged_in_is_never_told_as_a_free_point(bench:
     bench.hall.outlets[1].plug()
     await bench.told("Preparing")
     await bench.kill()
-    told = len(bench.bells.sent)
+    told = len(bench.channel_layer.sent)
     await bench.start(wait=False)
     await bench.until(lambda: "starting" not in bench.not_ready())
 
     row = Connector.objects.get(number=1)
     assert row.status == "Preparing"
     await asyncio.sleep(3)
-    assert {m["status"] for m in bench.bells.sent[told:] if m.get("connector_id") == 1} <= {"Preparing"}
+    assert {m["status"] for m in bench.channel_layer.sent[told:] if m.get("connector_id") == 1} <= {"Preparing"}
 
 
 @in_virtual_time

@@ -111,7 +111,7 @@ async def test_pulling_the_cars_end_stops_the_session_with_the_last_register(ben
     assert (stop["reason"], stop["meterStop"]) == ("EVDisconnected", outlet.register_wh)
     await bench.phase("available")
     await bench.told("Charging", "Finishing", "Available")
-    told = [m for m in bench.bells.sent if m["type"] == "status.changed" and m["status"] == "Finishing"]
+    told = [m for m in bench.channel_layer.sent if m["type"] == "status.changed" and m["status"] == "Finishing"]
     assert told[0]["info"] == "EV side disconnected"
     assert told[0]["error_code"] == "NoError"
 

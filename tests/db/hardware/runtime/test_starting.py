@@ -133,7 +133,7 @@ async def test_a_remote_start_without_authorization_asks_nobody(bench: Bench) ->
     await bench.phase("charging")
 
     assert outcome == Outcome(status=Status.ACCEPTED, data={"connector_id": 1})
-    assert not [message for message in bench.bells.sent if message["type"] == "authorize.request"]
+    assert not [message for message in bench.channel_layer.sent if message["type"] == "authorize.request"]
     assert ChargingSession.objects.get().origin == "backend"
     assert AuditEntry.objects.get(command="StartSession").data["id_tag"] == "04DE…"
 
@@ -146,7 +146,7 @@ async def test_a_remote_start_with_authorization_asks_the_backend(bench: Bench) 
     bench.hall.outlets[1].plug()
     await bench.phase("charging")
 
-    assert [m["id_tag"] for m in bench.bells.sent if m["type"] == "authorize.request"] == [STRANGER]
+    assert [m["id_tag"] for m in bench.channel_layer.sent if m["type"] == "authorize.request"] == [STRANGER]
     assert ChargingSession.objects.get().parent_id_tag == "FLEET"
 
 
@@ -238,14 +238,14 @@ async def test_a_driver_does_not_wait_for_a_backend_whose_process_is_gone(bench:
     bench.hall.reader.tap(CARD)
     await bench.phase("charging", seconds=5)
 
-    assert not [message for message in bench.bells.sent if message["type"] == "authorize.request"]
+    assert not [message for message in bench.channel_layer.sent if message["type"] == "authorize.request"]
     assert ChargingSession.objects.get().authorized_by == "offline_listed"
 
 
 @in_virtual_time
 async def test_a_redis_that_hangs_holds_up_neither_a_card_nor_a_status(bench: Bench) -> None:
     bench.go_online()
-    bench.bells.hangs = True
+    bench.channel_layer.hangs = True
     bench.hall.outlets[1].plug()
     await bench.until(lambda: Connector.objects.get(number=1).status == "Preparing", seconds=5)
     bench.hall.reader.tap(STRANGER)
@@ -303,7 +303,7 @@ async def test_a_backend_that_never_answers_does_not_freeze_the_station(bench: B
 
 @in_virtual_time
 async def test_redis_away_costs_nothing_but_freshness(bench: Bench) -> None:
-    bench.redis.down = bench.bells.down = True
+    bench.redis.down = bench.channel_layer.down = True
     await bench.charge()
     await asyncio.sleep(5)
     bench.hall.reader.tap(CARD)

@@ -266,7 +266,7 @@ async def test_a_start_that_is_answered_after_it_was_set_aside_takes_its_session
 
 
 async def test_whatever_goes_wrong_with_an_answer_nothing_overtakes_the_message(bench, monkeypatch):
-    monkeypatch.setattr("ocpp_client.outbox_sender._AFTER_TROUBLE_S", 0.05)
+    monkeypatch.setattr("ocpp_client.outgoing.outbox_sender._AFTER_TROUBLE_S", 0.05)
     trouble = [OverflowError("date value out of range"), KeyError("?"), DatabaseError("disk full")]
     settle = outbox_store.settle
 
