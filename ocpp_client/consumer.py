@@ -1,4 +1,4 @@
-"""The Channels consumer on the channel `ocpp`: it owns the connection to the backend and hears the bells of others."""
+"""The Channels consumer on the channel `ocpp`: it owns the connection to the backend and takes messages."""
 
 import asyncio
 import logging
@@ -33,17 +33,17 @@ class OcppConsumer(AsyncConsumer):  # type: ignore[misc]
         self.link = BackendLink(environment)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Keep the connection and take messages until cancelled; then say goodbye to the backend."""
+        """Keep the connection and take messages until cancelled; then close it in order."""
         running = asyncio.create_task(self.link.run())
-        hearing = asyncio.create_task(self._hear(receive))
+        receiving = asyncio.create_task(self._receive(receive))
         try:
-            await asyncio.wait({running, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, receiving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            hearing.cancel()
+            receiving.cancel()
             await self.link.stop()
-            await asyncio.gather(running, hearing, return_exceptions=True)
+            await asyncio.gather(running, receiving, return_exceptions=True)
 
-    async def _hear(self, receive: Any) -> None:
+    async def _receive(self, receive: Any) -> None:
         while True:
             raw = await receive()
             try:
@@ -61,10 +61,10 @@ class OcppConsumer(AsyncConsumer):  # type: ignore[misc]
             case AuthorizeRequest():
                 link.spawn(link.authorizer.request(message))
             case OutboxChanged():
-                link.outbox.ring()
-                link.standing.note_change()
+                link.outbox.wake()
+                link.state.note_change()
             case SecurityEventRecorded():
-                link.security.ring()
+                link.security.wake()
             case FileStatusChanged():
                 # The row says what there is to tell, the message only when.
-                link.files.ring()
+                link.files.wake()

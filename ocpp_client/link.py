@@ -10,27 +10,27 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from ocpp_client.certificates.certificate_renewal import CertificateRenewal
+from ocpp_client.certificates.renewal import CertificateRenewal
 from ocpp_client.connection import endpoint
 from ocpp_client.connection.backoff import Backoff
+from ocpp_client.connection.change_detector import ChangeDetector
 from ocpp_client.connection.credentials import Credentials
 from ocpp_client.connection.endpoint import Endpoint
 from ocpp_client.connection.failures import SECURITY_EVENTS, Failure, classify
 from ocpp_client.connection.heartbeat import Heartbeat
-from ocpp_client.connection.lookout import Lookout
-from ocpp_client.connection.presence import Presence
-from ocpp_client.connection.registrar import Registrar
+from ocpp_client.connection.publisher import ConnectionPublisher
 from ocpp_client.connection.registration import BackendChanged, Disconnected
+from ocpp_client.connection.registration_runner import RegistrationRunner
 from ocpp_client.connection.socket import PONG_TIMEOUT_S, keep_alive, open_socket
-from ocpp_client.connection.standing import Standing
+from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
-from ocpp_client.incoming.reception import Reception
+from ocpp_client.incoming.dispatcher import Dispatcher
 from ocpp_client.outgoing.authorizer import Authorizer
 from ocpp_client.outgoing.file_statuses import FileStatusSender
 from ocpp_client.outgoing.meter_keys import MeterKeys
 from ocpp_client.outgoing.outbox_sender import OutboxSender
 from ocpp_client.outgoing.security_events import SecurityEventSender
-from ocpp_client.outgoing.status import StatusReporter
+from ocpp_client.outgoing.statuses import StatusReporter
 from ocpp_client.ports import Environment
 from ocpp_client.rpc import frame_log, frames
 from ocpp_client.rpc.calls import DEFAULT_TIMEOUT_S, Calls, NotConnected, NotDelivered
@@ -65,36 +65,36 @@ class BackendLink:
     def __init__(self, environment: Environment, *, timing: Timing | None = None) -> None:
         self.environment = environment
         self.timing = timing or Timing()
-        self.standing = Standing()
+        self.state = ConnectionState()
         self.calls = Calls(timeout_s=self.timing.answer_timeout_s)
-        surroundings, standing = environment.surroundings, self.standing
-        self.presence = Presence(standing, surroundings)
-        self.registrar = Registrar(
+        control_loop, state = environment.control_loop, self.state
+        self.publisher = ConnectionPublisher(state, environment.snapshots)
+        self.registration_runner = RegistrationRunner(
             calls=self.calls,
-            standing=standing,
+            state=state,
             facts=environment.facts,
             clock_port=environment.clock,
             on_begin=self._begin,
-            on_change=self.presence.note_online,
+            on_change=self.publisher.note_online,
         )
-        self.status = StatusReporter(calls=self.calls, standing=standing)
+        self.status = StatusReporter(calls=self.calls, state=state)
         self.outbox = OutboxSender(
             calls=self.calls,
-            flow=standing.flow,
+            flow=state.flow,
             local_list=environment.local_list,
-            surroundings=surroundings,
-            on_progress=standing.note_change,
+            control_loop=control_loop,
+            on_progress=state.note_change,
         )
         self.meter_keys = MeterKeys(calls=self.calls, outbox=self.outbox)
-        self.heartbeat = Heartbeat(calls=self.calls, standing=standing, clock_port=environment.clock)
+        self.heartbeat = Heartbeat(calls=self.calls, state=state, clock_port=environment.clock)
         self.authorizer = Authorizer(
-            calls=self.calls, standing=standing, surroundings=surroundings, local_list=environment.local_list
+            calls=self.calls, state=state, control_loop=control_loop, local_list=environment.local_list
         )
-        self.security = SecurityEventSender(calls=self.calls, flow=standing.flow)
-        self.files = FileStatusSender(calls=self.calls, flow=standing.flow, jobs=environment.file_jobs)
-        self.renewal = CertificateRenewal(calls=self.calls, flow=standing.flow)
-        self.lookout = Lookout(self)
-        self._reception = Reception(self)
+        self.security = SecurityEventSender(calls=self.calls, flow=state.flow)
+        self.files = FileStatusSender(calls=self.calls, flow=state.flow, jobs=environment.file_jobs)
+        self.renewal = CertificateRenewal(calls=self.calls, flow=state.flow)
+        self.changes = ChangeDetector(self)
+        self._dispatcher = Dispatcher(self)
         self._credentials = Credentials()
         self._backoff = Backoff(random=random.Random())  # noqa: S311 – jitter is no secret
         self._socket: ClientConnection | None = None
@@ -112,19 +112,19 @@ class BackendLink:
         await in_database(self._credentials.load)
         await self.outbox.recover()
         self.calls.on_late = self._take_late
-        await self.presence.note_online()
+        await self.publisher.note_online()
         loops: dict[str, Callable[[], Awaitable[None]]] = {
-            "presence": self.presence.run,
+            "connection state": self.publisher.run,
             "outbox": self.outbox.run,
             "status": self.status.run,
             "heartbeat": self.heartbeat.run,
             "security events": self.security.run,
             "file statuses": self.files.run,
             "certificate": self.renewal.run,
-            "lookout": self.lookout.run,
+            "change detector": self.changes.run,
         }
         if self.environment.uplink.simulated:
-            loops["uplink"] = self.lookout.watch_uplink
+            loops["uplink"] = self.changes.watch_uplink
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._for_ever(name, loop)) for name, loop in loops.items()]
@@ -155,11 +155,11 @@ class BackendLink:
             await self._socket.close(_CLOSE_GOING_AWAY)
 
     async def _end(self) -> None:
-        await self.registrar.close()
+        await self.registration_runner.close()
         await self._tasks.close()
-        self.standing.last_error = ""
-        await self.presence.note_online()
-        await self.presence.publish()
+        self.state.last_error = ""
+        await self.publisher.note_online()
+        await self.publisher.publish()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside the connection; its failure is logged."""
@@ -196,12 +196,12 @@ class BackendLink:
         return uplink.simulated and not uplink.is_up()
 
     async def _aim_at(self, wanted: Endpoint | None) -> None:
-        before = self.standing.endpoint
-        self.standing.endpoint = wanted
+        before = self.state.endpoint
+        self.state.endpoint = wanted
         if wanted != before:
             self._credentials.reset()
         if before is not None and (wanted is None or not wanted.fits(before)):
-            await self.registrar.handle(BackendChanged())
+            await self.registration_runner.handle(BackendChanged())
 
     async def _attempt(self, wanted: Endpoint) -> Failure:
         """Connect and stay connected; answers why it ended."""
@@ -230,7 +230,7 @@ class BackendLink:
         accepted = False
         try:
             failure = await self._converse(socket)
-            accepted = self.standing.registration.may_call
+            accepted = self.state.registration.may_call
         finally:
             self._socket = None
             await self._disconnected()
@@ -250,11 +250,11 @@ class BackendLink:
             except ConnectionClosed:
                 raise NotConnected from None
 
-        self.standing.connected, self.standing.since = True, clock.now()
+        self.state.connected, self.state.since = True, clock.now()
         logger.info("Connected to the backend")
         self.calls.attach(send)
-        self._reception.begin(send)
-        await self.presence.note_online()
+        self._dispatcher.begin(send)
+        await self.publisher.note_online()
         beat = asyncio.create_task(keep_alive(socket, self._ping_changed, pong_timeout_s=self.timing.pong_timeout_s))
         registering = asyncio.create_task(self._register(socket))
         try:
@@ -272,7 +272,7 @@ class BackendLink:
 
     async def _register(self, socket: ClientConnection) -> None:
         try:
-            await self.registrar.connected()
+            await self.registration_runner.connected()
         except Exception:
             # Nobody would ever ask again on this connection; the next one begins anew.
             logger.exception("The registration could not begin")
@@ -287,30 +287,30 @@ class BackendLink:
         except frames.FrameMalformed as broken:
             frame_log.received(text, None)
             logger.warning("The backend sent %s", broken)
-            self._reception.take_broken(broken)
+            self._dispatcher.take_broken(broken)
             return
         frame_log.received(text, frame)
         if isinstance(frame, CallResult | CallError):
             self.calls.take_answer(frame)
         else:
-            self._reception.take(frame, text)
+            self._dispatcher.take(frame, text)
 
     async def _disconnected(self) -> None:
         self.calls.detach()
-        self._reception.end()
-        self.standing.flow.clear()
-        self.standing.connected, self.standing.since = False, clock.now()
-        await self.registrar.handle(Disconnected())
+        self._dispatcher.end()
+        self.state.flow.clear()
+        self.state.connected, self.state.since = False, clock.now()
+        await self.registration_runner.handle(Disconnected())
 
     def _fail(self, failure: Failure) -> None:
-        if self.standing.last_error != failure.value:
+        if self.state.last_error != failure.value:
             logger.info("No connection to the backend: %s", failure.value)
-        self.standing.last_error = failure.value
-        self.spawn(self.presence.note_online())
+        self.state.last_error = failure.value
+        self.spawn(self.publisher.note_online())
 
     async def _note_failure(self, failure: Failure, wanted: Endpoint, error: BaseException) -> None:
         event = SECURITY_EVENTS.get(failure)
-        if event is not None and self.standing.last_error != failure.value:
+        if event is not None and self.state.last_error != failure.value:
             await in_database(security_log.record, event, at=clock.now(), tech_info=str(error)[:255])
         self._credentials.failed(wanted, failure)
         self._fail(failure)
@@ -320,36 +320,36 @@ class BackendLink:
     async def _begin(self, full: bool) -> None:  # noqa: FBT001 – a callback with one argument
         """Tell every status, then let everything owed go (OCPP 1.6 sections 4.2 and 4.9)."""
         await self._note_credentials()
-        self.standing.last_error = ""
-        await self.presence.note_online()
+        self.state.last_error = ""
+        await self.publisher.note_online()
         if full:
             await self._past_is_settled()
         await self.status.report_all(only_changed=not full)
         if full:
             await self.outbox.booted()
-        self.standing.flow.set()
-        self.outbox.ring()
-        self.security.ring()
-        self.files.ring()
+        self.state.flow.set()
+        self.outbox.wake()
+        self.security.wake()
+        self.files.wake()
         await self.meter_keys.tell(anew=full)
 
     async def _past_is_settled(self) -> None:
         """Wait for the control loop of a fresh start: the statuses in the table are those of before it."""
         deadline_s = clock.monotonic_s() + self.timing.recovery_s
         while clock.monotonic_s() < deadline_s:
-            snapshot = await self.environment.surroundings.hardware()
+            snapshot = await self.environment.snapshots.hardware()
             if snapshot is not None and "starting" not in snapshot.not_ready:
                 return
             await asyncio.sleep(_RECOVERY_LOOK_S)
 
     async def _note_credentials(self) -> None:
-        wanted = self.standing.endpoint
+        wanted = self.state.endpoint
         if wanted is None:
             return
         used = self._credentials.choose(wanted)
         await in_database(self._credentials.worked, used, wanted, clock.now())
         if used != wanted and await in_database(endpoint.configured) == used:
-            self.standing.endpoint = used
+            self.state.endpoint = used
 
     def reconnect(self) -> None:
         """Close and connect anew: address or credentials have changed."""
@@ -382,7 +382,7 @@ class BackendLink:
         self.spawn(self._late(answer))
 
     async def _late(self, answer: CallResult | CallError) -> None:
-        if isinstance(answer, CallError) or not await self.registrar.take_late(answer):
+        if isinstance(answer, CallError) or not await self.registration_runner.take_late(answer):
             await self.outbox.take_late(answer)
 
 

@@ -90,14 +90,18 @@ class Facts(Protocol):
     def read(self) -> StationFacts: ...
 
 
-class Surroundings(Protocol):
-    """The rest of the station, reached over Redis: every call survives its absence."""
+class ControlLoop(Protocol):
+    """The control loop in its process, reached over Redis: every call survives its absence."""
 
     def submit(self, command: Command, *, actor: str, at: datetime, wait_s: float) -> Awaitable[Outcome]:
         """Hand a command of the backend to the control loop and wait for its answer."""
 
     def inform(self, message: MessageToControlLoop) -> Awaitable[None]:
         """Send the control loop a message."""
+
+
+class LiveSnapshots(Protocol):
+    """The latest snapshots of what moves, in Redis, which may be away."""
 
     def publish(self, snapshot: BackendSnapshot) -> Awaitable[bool]:
         """Publish the live part `backend`."""
@@ -110,7 +114,8 @@ class Surroundings(Protocol):
 class Environment:
     """Everything the link is given."""
 
-    surroundings: Surroundings
+    control_loop: ControlLoop
+    snapshots: LiveSnapshots
     local_list: LocalList
     clock: ClockPort
     uplink: Uplink

@@ -28,7 +28,7 @@ _BEAT_S = 10.0
 
 
 class OcppWorker(Worker):  # type: ignore[misc]
-    """Starts its consumer at once and keeps it while Redis is away: the WebSocket does not depend on a bell."""
+    """Starts its consumer at once and keeps it while Redis is away: the WebSocket does not depend on messages."""
 
     async def handle(self) -> None:
         """Run until cancelled; a consumer that ended by an error is started again."""

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from ocpp_client.connection.registrar import take_time
-from ocpp_client.connection.standing import Standing
+from ocpp_client.connection.registration_runner import take_time
+from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.ports import ClockPort
 from ocpp_client.rpc.calls import Calls, NotDelivered
@@ -14,9 +14,9 @@ from station.services import configuration
 class Heartbeat:
     """Sends a heartbeat every HeartbeatInterval seconds while the station is registered and connected."""
 
-    def __init__(self, *, calls: Calls, standing: Standing, clock_port: ClockPort) -> None:
+    def __init__(self, *, calls: Calls, state: ConnectionState, clock_port: ClockPort) -> None:
         self._calls = calls
-        self._standing = standing
+        self._state = state
         self._clock_port = clock_port
         self._restart = asyncio.Event()
 
@@ -27,10 +27,10 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat for as long as the process lives."""
         while True:
-            await self._standing.flow.wait()
+            await self._state.flow.wait()
             self._restart.clear()
             interval_s = await in_database(configuration.get_int, "HeartbeatInterval")
-            if not await wait_or_timeout(self._restart, interval_s or None) and self._standing.flow.is_set():
+            if not await wait_or_timeout(self._restart, interval_s or None) and self._state.flow.is_set():
                 await self.send()
 
     async def send(self) -> None:

@@ -23,7 +23,7 @@ def enabled() -> bool:
 # A power cut costs at most what the backend will be asked again.
 @without_flush()
 def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList) -> None:
-    """Remember an idTagInfo, unless the card stands in the local list (section 3.5.3) or the status is none."""
+    """Remember an idTagInfo, unless the card stands in the local list (section 3.5.3) or the status is unknown."""
     status = info.get("status")
     if not isinstance(status, str) or status not in _STATUSES or not enabled() or local_list.contains(id_tag):
         return

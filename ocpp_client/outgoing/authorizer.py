@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from ocpp_client.connection.standing import Standing
+from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import authorization_cache
-from ocpp_client.ports import LocalList, Surroundings
+from ocpp_client.ports import ControlLoop, LocalList
 from ocpp_client.rpc.calls import Calls, NotDelivered
 from ocpp_client.rpc.schemas import SchemaViolated
 from station import clock
@@ -18,19 +18,21 @@ from station.services.messages import AuthorizeRequest, CardAuthorized
 class Authorizer:
     """Answers each request exactly once, also when the backend is away or takes too long."""
 
-    def __init__(self, *, calls: Calls, standing: Standing, surroundings: Surroundings, local_list: LocalList) -> None:
+    def __init__(
+        self, *, calls: Calls, state: ConnectionState, control_loop: ControlLoop, local_list: LocalList
+    ) -> None:
         self._calls = calls
-        self._standing = standing
-        self._surroundings = surroundings
+        self._state = state
+        self._control_loop = control_loop
         self._local_list = local_list
 
     async def request(self, request: AuthorizeRequest) -> None:
         """Ask the backend, and tell the control loop what it has said."""
-        info = await self._ask(request) if self._standing.online else None
+        info = await self._ask(request) if self._state.online else None
         if info is None:
-            await self._surroundings.inform(CardAuthorized(request_id=request.request_id))
+            await self._control_loop.inform(CardAuthorized(request_id=request.request_id))
             return
-        await self._surroundings.inform(
+        await self._control_loop.inform(
             CardAuthorized(
                 request_id=request.request_id,
                 status=AuthorizationStatus(info["status"]),

@@ -22,22 +22,22 @@ class FileStatusSender:
         self._calls = calls
         self._flow = flow
         self._jobs = jobs
-        self._bell = asyncio.Event()
+        self._wake_up = asyncio.Event()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Look for owed statuses now."""
-        self._bell.set()
+        self._wake_up.set()
 
     async def run(self) -> None:
         """Tell for as long as the process lives."""
         while True:
             await self._flow.wait()
             if not await self.step():
-                await wait_or_timeout(self._bell, _LOOK_S)
+                await wait_or_timeout(self._wake_up, _LOOK_S)
 
     async def step(self) -> bool:
         """Send the oldest owed status; answers whether there may be more to do at once."""
-        self._bell.clear()
+        self._wake_up.clear()
         owed = await in_database(self._jobs.untold, clock.now())
         if not owed:
             return False

@@ -33,11 +33,11 @@ class MeterKeys:
         self._one_at_a_time = asyncio.Lock()
 
     @property
-    def is_suspicious(self) -> bool:
+    def needs_second_look(self) -> bool:
         """Whether other meters were seen than told, at one look only."""
         return self._seen is not None and self._seen != self._told
 
-    async def are_news(self) -> bool:
+    async def have_changed(self) -> bool:
         """Find a meter that was first read or exchanged after the keys had been told.
 
         It takes two equal looks: the meters of a station that has just started answer one after the other.
@@ -45,7 +45,7 @@ class MeterKeys:
         if self._told is None or self._owed or self._one_at_a_time.locked():
             return False
         before, self._seen = self._seen, await in_database(_signing_meters)
-        return self.is_suspicious and self._seen == before
+        return self.needs_second_look and self._seen == before
 
     async def tell(self, *, anew: bool) -> None:
         """Hand over what is owed (`anew`: everything); raises NotDelivered, after which it is still owed."""

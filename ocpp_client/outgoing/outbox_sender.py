@@ -10,7 +10,7 @@ from ocpp_client.database import in_database
 from ocpp_client.outgoing import outbox_store
 from ocpp_client.outgoing.outbox_store import Claimed, StartAnswered, TransactionUnknown, Wait
 from ocpp_client.outgoing.rendering import payload_of, render
-from ocpp_client.ports import LocalList, Surroundings
+from ocpp_client.ports import ControlLoop, LocalList
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import CallError, CallResult
 from ocpp_client.rpc.schemas import SchemaViolated
@@ -28,7 +28,7 @@ _LONGEST_TROUBLE_S = 300.0
 
 
 class OutboxSender:
-    """Empties the outbox while `flow` is set. `ring` says that something was put in."""
+    """Empties the outbox while `flow` is set. `wake` says that something was put in."""
 
     def __init__(
         self,
@@ -36,29 +36,29 @@ class OutboxSender:
         calls: Calls,
         flow: asyncio.Event,
         local_list: LocalList,
-        surroundings: Surroundings,
+        control_loop: ControlLoop,
         on_progress: Callable[[], None],
     ) -> None:
         self._calls = calls
         self._flow = flow
         self._local_list = local_list
-        self._surroundings = surroundings
+        self._control_loop = control_loop
         self._on_progress = on_progress
-        self._bell = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._empty = asyncio.Event()
         self._next: Claimed | Wait | None = None
         # The message sent last and the connection it was sent over.
         self._unanswered: tuple[int | None, int] = None, 0
         self._settling = asyncio.Lock()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Look into the outbox now."""
-        self._bell.set()
+        self._wake_up.set()
 
     async def emptied(self, patience_s: float) -> bool:
         """Wait until nothing is owed any more; answers False when that takes too long."""
         self._empty.clear()
-        self.ring()
+        self.wake()
         return await wait_or_timeout(self._empty, patience_s)
 
     async def settled(self) -> None:
@@ -99,7 +99,7 @@ class OutboxSender:
         """Send one message; return the seconds until the next one is due, None when nothing is left."""
         claimed, self._next = self._next, None
         if not isinstance(claimed, Claimed):
-            self._bell.clear()
+            self._wake_up.clear()
             found = await in_database(outbox_store.look, clock.now(), self._unanswered_here())
             if found is None:
                 self._empty.set()
@@ -184,10 +184,10 @@ class OutboxSender:
         if started is not None:
             await self._tell(started)
         self._on_progress()
-        self.ring()
+        self.wake()
 
     async def _tell(self, answered: StartAnswered) -> None:
-        await self._surroundings.inform(
+        await self._control_loop.inform(
             messages.StartAnswered(
                 session_id=answered.session_id,
                 transaction_id=answered.transaction_id,
@@ -197,5 +197,5 @@ class OutboxSender:
         )
 
     async def _rest(self, pause_s: float | None) -> None:
-        """Wait for the bell, or until the oldest message is due."""
-        await wait_or_timeout(self._bell, pause_s)
+        """Wait to be woken, or until the oldest message is due."""
+        await wait_or_timeout(self._wake_up, pause_s)

@@ -23,12 +23,12 @@ class SecurityEventSender:
     def __init__(self, *, calls: Calls, flow: asyncio.Event) -> None:
         self._calls = calls
         self._flow = flow
-        self._bell = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._failures = 0
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Look for undelivered entries now."""
-        self._bell.set()
+        self._wake_up.set()
 
     async def run(self) -> None:
         """Deliver for as long as the process lives."""
@@ -36,11 +36,11 @@ class SecurityEventSender:
             await self._flow.wait()
             pause_s = await self.step()
             if pause_s:
-                await wait_or_timeout(self._bell, pause_s)
+                await wait_or_timeout(self._wake_up, pause_s)
 
     async def step(self) -> float:
         """Deliver the oldest entry; answers the seconds to wait before the next look."""
-        self._bell.clear()
+        self._wake_up.clear()
         event = await in_database(_oldest)
         if event is None:
             return _LOOK_S

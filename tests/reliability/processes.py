@@ -182,7 +182,7 @@ class Hardware:
 
 
 @dataclass
-class Surroundings:
+class OtherProcesses:
     """The rest of the station as the OCPP process reaches it: commands and wake-ups over Redis."""
 
     hardware_process: Hardware
@@ -244,7 +244,7 @@ class Uplink:
 class Ocpp:
     """The connection to the backend in its process."""
 
-    surroundings: Any
+    processes: Any
     host: Host
     process: Process | None = None
     messages: "asyncio.Queue[dict[str, Any]]" = field(default_factory=asyncio.Queue)
@@ -258,7 +258,8 @@ class Ocpp:
         """Hold the connection, as the Channels worker does."""
         environment = replace(
             _environment(),
-            surroundings=self.surroundings,
+            control_loop=self.processes,
+            snapshots=self.processes,
             clock=self.host.clock,
             uplink=Uplink(),
             facts=programs.HostFacts(self.host),

@@ -20,7 +20,7 @@ from tests.reliability import equipment, processes, world
 from tests.reliability.central import Central
 from tests.reliability.computer import Computer, Layer, LiveRedis
 from tests.reliability.disk import Disk
-from tests.reliability.processes import Hardware, Ocpp, Surroundings
+from tests.reliability.processes import Hardware, Ocpp, OtherProcesses
 from tests.reliability.virtual import MortalLoop, Process
 from tests.reliability.wire import Network
 from whitelist.models import Card
@@ -142,8 +142,8 @@ class Site:
         self.hall.computer = self.computer
         host = self.computer.host()
         self.hardware = Hardware(self.hall, host, self.redis, self.clock)
-        self.surroundings = Surroundings(self.hardware, self.redis, self.clock)
-        self.ocpp = Ocpp(self.surroundings, host)
+        self.processes = OtherProcesses(self.hardware, self.redis, self.clock)
+        self.ocpp = Ocpp(self.processes, host)
         self.watched = {number: Watched(outlet) for number, outlet in self.hall.outlets.items()}
         self.first_wh = {number: outlet.register_wh for number, outlet in self.hall.outlets.items()}
         self.monkeypatch.setitem(channel_layers.backends, "default", Layer(self.redis, self.ocpp.heard))

@@ -44,13 +44,14 @@ class Request:
     @property
     def actor(self) -> str:
         """Who asks: the backend's host name."""
-        endpoint = self.link.standing.endpoint
+        endpoint = self.link.state.endpoint
         return endpoint.host if endpoint else ""
 
     async def submit(self, command: Command) -> Outcome:
         """Give a command to the control loop and wait for its answer."""
-        surroundings = self.link.environment.surroundings
-        return await surroundings.submit(command, actor=self.actor, at=self.at, wait_s=COMMAND_WAIT_S)
+        return await self.link.environment.control_loop.submit(
+            command, actor=self.actor, at=self.at, wait_s=COMMAND_WAIT_S
+        )
 
     def moment(self, name: str, *, within: str | None = None) -> datetime | None:
         """Read an optional dateTime field, perhaps `within` another one; raises CallRefused."""

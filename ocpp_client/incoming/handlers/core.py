@@ -55,7 +55,7 @@ async def _apply(request: Request, changes: tuple[Change, ...], effects: frozens
     if Effect.OCPP_TIMERS in effects:
         link.restart_timers()
     if changes:
-        await link.environment.surroundings.inform(ConfigurationChanged())
+        await link.environment.control_loop.inform(ConfigurationChanged())
 
 
 async def clear_cache(request: Request) -> Reply:

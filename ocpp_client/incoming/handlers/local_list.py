@@ -28,7 +28,7 @@ async def send_local_list(request: Request) -> Reply:
     outcome = await in_database(
         link.environment.local_list.apply, payload["listVersion"], payload["updateType"], entries, request.at
     )
-    # No bell: the control loop looks a card up when it is shown.
+    # No message: the control loop looks a card up when it is shown.
     return status(outcome)
 
 

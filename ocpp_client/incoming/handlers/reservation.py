@@ -22,7 +22,7 @@ async def reserve_now(request: Request) -> Reply:
             parent_id_tag=payload.get("parentIdTag") or "",
         )
     )
-    # The control loop answers in the standard's words; without them nobody has looked at the wish at all.
+    # The control loop answers in the standard's words; without them nobody has looked at the request at all.
     return status(str(outcome.data.get("ocpp", "Rejected")))
 
 

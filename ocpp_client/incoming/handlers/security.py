@@ -24,8 +24,8 @@ async def get_installed_certificate_ids(request: Request) -> Reply:
 
 
 async def delete_certificate(request: Request) -> Reply:
-    """Remove a root certificate; the station's own is none."""
-    endpoint = request.link.standing.endpoint
+    """Remove a root certificate; the station's own certificate is not one."""
+    endpoint = request.link.state.endpoint
     over_tls = endpoint is not None and endpoint.uses_tls
     wanted = request.payload["certificateHashData"]
     return status(await in_database(certificates.delete, wanted, connected_over_tls=over_tls))

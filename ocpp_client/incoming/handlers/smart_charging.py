@@ -106,7 +106,7 @@ def _clear(wanted: profiles.ClearFilter) -> int:
 
 def _tell(request: Request) -> Any:
     async def tell() -> None:
-        await request.link.environment.surroundings.inform(ProfilesChanged())
+        await request.link.environment.control_loop.inform(ProfilesChanged())
 
     return tell
 
@@ -116,7 +116,7 @@ async def get_composite_schedule(request: Request) -> Reply:
     payload = request.payload
     duration_s, connector_id = payload["duration"], payload["connectorId"]
     unit = RateUnit(payload.get("chargingRateUnit", "A"))
-    live = await request.link.environment.surroundings.hardware()
+    live = await request.link.environment.snapshots.hardware()
     answer = await in_database(_composite, connector_id, duration_s, unit, live, request.at)
     return status("Rejected") if answer is None else Reply(payload=answer)
 

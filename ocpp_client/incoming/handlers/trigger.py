@@ -63,12 +63,12 @@ async def _trigger(request: Request, wanted: str) -> Reply:
 
 
 async def _boot(request: Request) -> Reply:
-    registrar, registration = request.link.registrar, request.link.standing.registration
+    runner, registration = request.link.registration_runner, request.link.state.registration
     if not registration.may_trigger_boot:
         return status("Rejected")
 
     async def boot() -> None:
-        await registrar.handle(BootTriggered())
+        await runner.handle(BootTriggered())
 
     return status("Accepted", after=boot)
 
@@ -97,7 +97,7 @@ async def _sign(request: Request) -> Reply:
 
 async def _meter_values(request: Request, connector_ids: Any) -> Reply:
     link = request.link
-    snapshot = await link.environment.surroundings.hardware()
+    snapshot = await link.environment.snapshots.hardware()
     selections = await in_database(_selections)
     messages: list[call.MeterValues] = []
     for connector_id in connector_ids:

@@ -11,8 +11,8 @@ from station.processes.plan import Plan
 def main(_plan: Plan, heartbeat: Heartbeat) -> int:
     """Hold the connection until SIGTERM."""
     from ocpp_client import worker
+    from ocpp_client.over_redis import RedisSnapshots, RemoteControlLoop
     from ocpp_client.ports import Environment
-    from ocpp_client.surroundings import StationSurroundings
     from station import host
     from station.services.file_jobs import jobs
     from whitelist.backend_list import BackendList
@@ -20,7 +20,8 @@ def main(_plan: Plan, heartbeat: Heartbeat) -> int:
     computer = host.for_settings()
     worker.main(
         Environment(
-            surroundings=StationSurroundings(),
+            control_loop=RemoteControlLoop(),
+            snapshots=RedisSnapshots(),
             local_list=BackendList(),
             clock=computer.clock,
             uplink=Uplink(computer),

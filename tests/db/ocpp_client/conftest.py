@@ -26,7 +26,7 @@ MOMENT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 @dataclass
-class FakeSurroundings:
+class FakeProcesses:
     outcome: Outcome = field(default_factory=lambda: Outcome(status=Status.ACCEPTED))
     commands: list[Command] = field(default_factory=list)
     messages: list[MessageToControlLoop] = field(default_factory=list)
@@ -135,7 +135,7 @@ class Bench:
 
     backend: Backend
     link: BackendLink
-    surroundings: FakeSurroundings
+    processes: FakeProcesses
     local_list: FakeList
     clock: FakeClock
     uplink: FakeUplink
@@ -144,7 +144,7 @@ class Bench:
 
     async def ready(self) -> None:
         """Wait until the station is registered and everything may flow."""
-        await asyncio.wait_for(self.link.standing.flow.wait(), 10)
+        await asyncio.wait_for(self.link.state.flow.wait(), 10)
 
     async def configure(self, **items: str) -> None:
         await in_database(
@@ -193,8 +193,8 @@ def bench(transactional_db, data, monkeypatch):
                 configuration.change, defaults | (keys or {}), origin=Origin.LOCAL, actor="test", at=MOMENT
             )
             await in_database(_connectors)
+            processes = FakeProcesses()
             parts: dict[str, Any] = {
-                "surroundings": FakeSurroundings(),
                 "local_list": FakeList(),
                 "clock": FakeClock(),
                 "uplink": FakeUplink(),
@@ -202,11 +202,11 @@ def bench(transactional_db, data, monkeypatch):
                 "facts": FakeFacts(),
             }
             link = BackendLink(
-                Environment(**parts),
+                Environment(control_loop=processes, snapshots=processes, **parts),
                 timing=timing or Timing(answer_timeout_s=1.0, look_s=0.1, uplink_look_s=0.02, recovery_s=0.0),
             )
             jobs = parts.pop("file_jobs")
-            station = Bench(backend=backend, link=link, jobs=jobs, **parts)
+            station = Bench(backend=backend, link=link, processes=processes, jobs=jobs, **parts)
             running = asyncio.create_task(link.run()) if run else None
             try:
                 yield station

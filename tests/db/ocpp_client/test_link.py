@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from django.db import OperationalError
 
-from ocpp_client.connection import presence
-from ocpp_client.connection.registrar import Registrar
+from ocpp_client.connection import publisher
+from ocpp_client.connection.registration_runner import RegistrationRunner
 from ocpp_client.database import in_database
 from ocpp_client.link import Timing
 from station.models import BackendState, LogEntry
@@ -35,7 +35,7 @@ async def test_4_2_after_acceptance_the_station_tells_who_it_is_and_every_status
         assert station.backend.connection().path == "/TE100002440"
         assert station.clock.taken
         assert (await in_database(BackendState.load)).connected
-        await station.until(lambda: station.surroundings.snapshots[-1].registration == "accepted")
+        await station.until(lambda: station.processes.snapshots[-1].registration == "accepted")
 
 
 async def test_j_5_4_a_reconnect_brings_no_second_boot(bench):
@@ -45,7 +45,7 @@ async def test_j_5_4_a_reconnect_brings_no_second_boot(bench):
 
         await station.backend.drop()
         await station.backend.wait_connected(at_least=2)
-        await station.until(station.link.standing.flow.is_set)
+        await station.until(station.link.state.flow.is_set)
 
         assert station.backend.received("BootNotification", after=mark) == []
         assert station.backend.received("StatusNotification", after=mark) == []
@@ -68,7 +68,7 @@ async def test_4_2_a_rejected_station_is_silent_until_the_interval_is_over(bench
         station.backend.script_next(
             "BootNotification", {"status": "Rejected", "currentTime": "2026-11-20T12:00:00Z", "interval": 1}
         )
-        await station.until(lambda: station.link.standing.registration.must_be_silent)
+        await station.until(lambda: station.link.state.registration.must_be_silent)
 
         message_id = await station.backend.post("GetConfiguration", {})
         await station.backend.wait_for("BootNotification", count=2)
@@ -84,7 +84,7 @@ async def test_4_2_while_pending_only_what_is_triggered_is_sent(bench):
         station.backend.script_next(
             "BootNotification", {"status": "Pending", "currentTime": "2026-11-20T12:00:00Z", "interval": 600}
         )
-        await station.until(lambda: station.link.standing.registration.phase == "pending")
+        await station.until(lambda: station.link.state.registration.phase == "pending")
 
         assert (await station.backend.call("GetConfiguration", {"key": ["HeartbeatInterval"]}))["configurationKey"]
         assert await station.backend.call("RemoteStartTransaction", {"idTag": "A"}) == {"status": "Rejected"}
@@ -96,7 +96,7 @@ async def test_4_2_while_pending_only_what_is_triggered_is_sent(bench):
             "status": "Accepted"
         }
         await station.ready()
-        assert station.surroundings.commands == []
+        assert station.processes.commands == []
         assert [frame.action for frame in station.backend.received()][:3] == [
             "BootNotification",
             "StatusNotification",
@@ -118,7 +118,7 @@ async def test_e_3_35_after_a_reconnect_without_boot_a_triggered_one_is_sent_and
         await station.ready()
         await station.backend.drop()
         await station.backend.wait_connected(at_least=2)
-        await station.until(station.link.standing.flow.is_set)
+        await station.until(station.link.state.flow.is_set)
         mark = station.backend.mark()
 
         answer = await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"})
@@ -137,13 +137,13 @@ async def test_4_2_an_accepted_station_that_a_triggered_boot_sets_to_pending_sen
         await station.ready()
         await station.backend.drop()
         await station.backend.wait_connected(at_least=2)
-        await station.until(station.link.standing.flow.is_set)
+        await station.until(station.link.state.flow.is_set)
         station.backend.script_next("BootNotification", pending)
 
         await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"})
 
-        await station.until(lambda: not station.link.standing.flow.is_set())
-        assert not station.link.standing.online
+        await station.until(lambda: not station.link.state.flow.is_set())
+        assert not station.link.state.online
 
 
 async def test_4_2_an_unanswered_boot_is_followed_by_nothing_else(bench, monkeypatch):
@@ -192,7 +192,7 @@ async def test_j_3_1_a_boot_repeated_after_a_time_out_keeps_its_id_and_takes_the
 
 async def test_j_3_a_backend_without_the_subprotocol_is_no_backend(bench):
     async with bench(subprotocols=["ocpp2.0.1"], check_schemas=False) as station:
-        await station.until(lambda: station.link.standing.last_error == "subprotocol_refused")
+        await station.until(lambda: station.link.state.last_error == "subprotocol_refused")
         assert station.backend.received() == []
 
 
@@ -201,17 +201,17 @@ async def test_an_unknown_identity_and_a_refused_password_have_their_own_codes(b
         await station.ready()
         for status, code in ((404, "identity_unknown"), (401, "unauthorized"), (503, "backend_unavailable")):
             station.backend.refuse_with = status
-            if station.link.standing.connected:
+            if station.link.state.connected:
                 await station.backend.drop()
-            await station.until(lambda code=code: station.link.standing.last_error == code)
+            await station.until(lambda code=code: station.link.state.last_error == code)
 
 
 async def test_a_backend_that_comes_back_is_found_again(bench):
     async with bench() as station:
         await station.ready()
         async with station.backend.outage():
-            await station.until(lambda: not station.link.standing.connected)
-            await station.until(lambda: station.link.standing.last_error == "connection_refused")
+            await station.until(lambda: not station.link.state.connected)
+            await station.until(lambda: station.link.state.last_error == "connection_refused")
         await station.ready()
         assert (await in_database(BackendState.load)).connected
         times = await in_database(
@@ -228,7 +228,7 @@ async def test_a_missing_pong_ends_the_connection_and_a_new_one_follows(bench):
         station.backend.freeze()
 
         await station.backend.wait_connected(at_least=2)
-        await station.until(station.link.standing.flow.is_set)
+        await station.until(station.link.state.flow.is_set)
 
 
 async def test_a_new_ping_interval_holds_at_once(bench):
@@ -239,7 +239,7 @@ async def test_a_new_ping_interval_holds_at_once(bench):
         await station.backend.call("ChangeConfiguration", {"key": "WebSocketPingInterval", "value": "1"})
         station.backend.freeze()
 
-        await station.until(lambda: not station.link.standing.connected)
+        await station.until(lambda: not station.link.state.connected)
         station.backend.thaw()
 
 
@@ -248,8 +248,8 @@ async def test_the_simulated_network_cuts_the_link_and_gives_it_back_at_once(ben
         await station.ready()
 
         station.uplink.up = False
-        await station.until(lambda: not station.link.standing.connected)
-        await station.until(lambda: station.link.standing.last_error == "network_down")
+        await station.until(lambda: not station.link.state.connected)
+        await station.until(lambda: station.link.state.last_error == "network_down")
         station.uplink.up = True
 
         await station.backend.wait_connected(at_least=2, timeout=2)
@@ -275,29 +275,29 @@ async def test_a_cut_that_is_over_before_the_lookout_sees_it_is_no_reason_to_wai
 @pytest.mark.parametrize("step", ["_content_changed", "_payload", "_record"])
 async def test_a_database_that_is_busy_for_a_moment_does_not_end_the_registration(bench, monkeypatch, step):
     monkeypatch.setattr("ocpp_client.connection.registration.FIRST_RETRY_S", 0.1)
-    original, failures = getattr(Registrar, step), iter([OperationalError("database is locked")])
+    original, failures = getattr(RegistrationRunner, step), iter([OperationalError("database is locked")])
 
     def busy_once(*arguments):
         if failure := next(failures, None):
             raise failure
         return original(*arguments)
 
-    monkeypatch.setattr(Registrar, step, busy_once)
+    monkeypatch.setattr(RegistrationRunner, step, busy_once)
     async with bench() as station:
         await station.ready()
         assert next(failures, None) is None
 
 
-async def test_a_standing_that_could_not_be_recorded_is_recorded_later(bench, monkeypatch):
-    original, failures = presence._record, iter([OperationalError("database is locked")] * 3)
+async def test_a_state_that_could_not_be_recorded_is_recorded_later(bench, monkeypatch):
+    original, failures = publisher._record, iter([OperationalError("database is locked")] * 3)
 
     def busy(*arguments):
         if failure := next(failures, None):
             raise failure
         return original(*arguments)
 
-    monkeypatch.setattr("ocpp_client.connection.presence._record", busy)
-    monkeypatch.setattr("ocpp_client.connection.presence.REFRESH_S", 0.1)
+    monkeypatch.setattr("ocpp_client.connection.publisher._record", busy)
+    monkeypatch.setattr("ocpp_client.connection.publisher.REFRESH_S", 0.1)
     async with bench() as station:
         await station.ready()
         assert await station.until_in_database(lambda: BackendState.load().connected)

@@ -49,7 +49,7 @@ async def test_j_4_2_3_each_defect_has_its_code(bench, action, payload, code):
         with pytest.raises(BackendCallError) as refused:
             await station.backend.call(action, payload)
         assert refused.value.code == code
-        assert station.surroundings.commands == []
+        assert station.processes.commands == []
 
 
 async def test_unknown_fields_do_no_harm(bench):
@@ -164,7 +164,7 @@ async def test_f9_a_message_of_one_megabyte_is_taken_and_a_bigger_one_ends_the_c
         )
         await station.backend.send_raw(big[:-2] + "x" * 3_000_000)
         await station.backend.wait_connected(at_least=2)
-        await station.until(station.link.standing.flow.is_set)
+        await station.until(station.link.state.flow.is_set)
         assert station.backend.connections[0].close_code == 1009
 
 

@@ -55,7 +55,7 @@ async def test_profile_2_a_wrong_certificate_is_refused_and_noted(bench, authori
     async with bench(tls=server_context(server), check_schemas=False) as station:
         await trust(authority)
         station.link.reconnect()
-        await station.until(lambda: station.link.standing.last_error == "certificate_invalid")
+        await station.until(lambda: station.link.state.last_error == "certificate_invalid")
         await station.until_in_database(
             lambda: SecurityEvent.objects.filter(type="InvalidCentralSystemCertificate").exists()
         )

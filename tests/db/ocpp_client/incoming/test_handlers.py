@@ -144,22 +144,22 @@ async def test_a_command_goes_through_the_one_door(  # noqa: PLR0917 – the col
 ):
     async with bench() as station:
         await station.ready()
-        station.surroundings.outcome = result
+        station.processes.outcome = result
 
         assert await station.backend.call(action, payload) == {"status": answer}
 
-        assert station.surroundings.commands == ([command] if command else [])
+        assert station.processes.commands == ([command] if command else [])
 
 
 async def test_5_18_other_calls_are_answered_while_the_lock_moves(bench):
     async with bench() as station:
         await station.ready()
-        station.surroundings.hold = asyncio.Event()
-        station.surroundings.outcome = outcome(Status.UNLOCKED)
+        station.processes.hold = asyncio.Event()
+        station.processes.outcome = outcome(Status.UNLOCKED)
         unlock = await station.backend.post("UnlockConnector", {"connectorId": 1})
 
         assert await station.backend.call("ClearCache") == {"status": "Accepted"}
-        station.surroundings.hold.set()
+        station.processes.hold.set()
         assert await station.backend.answer(unlock) == {"status": "Unlocked"}
 
 
@@ -169,21 +169,21 @@ async def test_a_repeated_message_id_has_one_effect_and_the_same_answer(bench):
         for _ in range(3):
             assert await station.backend.call("Reset", {"type": "Soft"}, message_id="same") == {"status": "Accepted"}
 
-        assert len(station.surroundings.commands) == 1
+        assert len(station.processes.commands) == 1
 
 
 async def test_a_call_repeated_while_it_is_carried_out_has_one_effect_and_two_answers(bench):
     async with bench() as station:
         await station.ready()
-        station.surroundings.hold = asyncio.Event()
+        station.processes.hold = asyncio.Event()
         posted = [await station.backend.post("Reset", {"type": "Soft"}, message_id="same") for _ in range(2)]
-        await station.until(lambda: station.surroundings.commands)
+        await station.until(lambda: station.processes.commands)
 
-        station.surroundings.hold.set()
+        station.processes.hold.set()
         await station.backend.answer(posted[0])
         await station.until(lambda: len([f for f in station.backend.frames if f.message_id == "same"]) == 4)
 
-        assert len(station.surroundings.commands) == 1
+        assert len(station.processes.commands) == 1
 
 
 async def test_a_call_repeated_after_many_others_still_has_one_effect(bench):
@@ -195,23 +195,23 @@ async def test_a_call_repeated_after_many_others_still_has_one_effect(bench):
 
         assert await station.backend.call("Reset", {"type": "Soft"}, message_id="same") == {"status": "Accepted"}
 
-        assert len(station.surroundings.commands) == 1
+        assert len(station.processes.commands) == 1
 
 
 async def test_calls_under_way_are_bounded_by_their_bytes_and_the_rest_is_refused(bench):
     async with bench() as station:
         await station.ready()
-        station.surroundings.hold = asyncio.Event()
+        station.processes.hold = asyncio.Event()
         great = {"connectorId": 1, "type": "Operative", "x": "x" * 1_500_000}
         taken = [await station.backend.post("ChangeAvailability", great) for _ in range(2)]
-        await station.until(lambda: len(station.surroundings.commands) == 2)
+        await station.until(lambda: len(station.processes.commands) == 2)
 
         with pytest.raises(BackendCallError) as refused:
             await station.backend.call("ChangeAvailability", great)
         assert refused.value.code == "InternalError"
         assert await station.backend.call("DataTransfer", {"vendorId": "x"}) == {"status": "UnknownVendorId"}
 
-        station.surroundings.hold.set()
+        station.processes.hold.set()
         for each in taken:
             await station.backend.answer(each)
         assert await station.backend.call("ChangeAvailability", great) == {"status": "Accepted"}
@@ -246,7 +246,7 @@ async def test_5_3_a_change_is_durable_when_it_is_answered(bench):
         assert answers["/ocpp/reconnectMinS", "2"] in {"NotSupported", "Rejected"}
         stored = await in_database(lambda: dict(ConfigurationValue.objects.values_list("key", "value")))
         assert stored["ConnectionTimeOut"] == "33"
-        assert station.surroundings.told(ConfigurationChanged)
+        assert station.processes.told(ConfigurationChanged)
 
 
 async def test_5_8_all_keys_come_without_secrets(bench):
@@ -302,7 +302,7 @@ async def test_5_16_a_profile_is_stored_and_cleared(bench):
         assert await call("ClearChargingProfile", {"stackLevel": 5}) == {"status": "Unknown"}
         assert await call("ClearChargingProfile", {}) == {"status": "Accepted"}
         assert await in_database(ChargingProfileRow.objects.count) == 0
-        await station.until(lambda: len(station.surroundings.told(ProfilesChanged)) == 3)
+        await station.until(lambda: len(station.processes.told(ProfilesChanged)) == 3)
 
 
 async def test_5_16_a_tx_profile_belongs_to_the_running_session(bench):
@@ -371,7 +371,7 @@ async def test_a_profile_that_is_off_is_answered_in_the_words_of_the_response(be
 
         assert await station.backend.call(action, payload) == reply
 
-        assert station.surroundings.commands == []
+        assert station.processes.commands == []
         assert station.local_list.applied == []
 
 
@@ -399,7 +399,7 @@ async def test_5_11_without_smart_charging_the_profile_of_a_remote_start_is_igno
 
         assert await station.backend.call("RemoteStartTransaction", start) == {"status": "Accepted"}
 
-        assert station.surroundings.commands == [StartSession(id_tag="A", connector_id=1, authorize=True)]
+        assert station.processes.commands == [StartSession(id_tag="A", connector_id=1, authorize=True)]
 
 
 LIVE = HardwareSnapshot(
@@ -439,7 +439,7 @@ LIVE = HardwareSnapshot(
 async def test_5_17_the_answer_comes_before_the_message(bench):
     async with bench() as station:
         await station.ready()
-        station.surroundings.live = LIVE
+        station.processes.live = LIVE
         for wanted, action in [
             ("Heartbeat", "Heartbeat"),
             ("StatusNotification", "StatusNotification"),
@@ -500,13 +500,13 @@ async def test_a_status_of_a_file_job_is_told_once_and_survives_an_outage(bench)
     async with bench() as station:
         await station.ready()
         async with station.backend.outage():
-            await station.until(lambda: not station.link.standing.connected)
+            await station.until(lambda: not station.link.state.connected)
             for status in ("Uploading", "Uploaded"):
                 payload = {"status": status}
                 station.jobs.owed.append(
                     SimpleNamespace(job_id=1, status=status, action="DiagnosticsStatusNotification", payload=payload)
                 )
-            station.link.files.ring()
+            station.link.files.wake()
         await station.backend.wait_for("DiagnosticsStatusNotification", count=2)
         await station.until(lambda: not station.jobs.owed)
         told = [frame.payload["status"] for frame in station.backend.received("DiagnosticsStatusNotification")]

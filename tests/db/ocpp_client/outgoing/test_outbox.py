@@ -181,7 +181,7 @@ async def test_a_session_whose_start_is_set_aside_waits_with_it_and_is_told_whol
         ]
         mark = len(frames)
         await station.link.outbox.booted()
-        station.link.outbox.ring()
+        station.link.outbox.wake()
         await station.until_in_database(all_delivered)
 
         number = (await in_database(ChargingSession.objects.get, id=refused.pk)).transaction_id
@@ -209,7 +209,7 @@ async def test_what_is_refused_again_after_a_boot_is_sent_once_and_holds_nobody_
             outbox.send_again(origin=Origin.LOCAL, actor="BootNotification", at=MOMENT)
 
         await in_database(another_session_and_a_boot)
-        station.link.outbox.ring()
+        station.link.outbox.wake()
         await station.until_in_database(lambda: states() == ["set_aside"] * 4 + ["delivered"] * 4)
 
         frames = transaction_frames(station.backend)
@@ -369,7 +369,7 @@ async def test_4_8_a_refused_card_is_told_to_the_control_loop_and_cached(bench):
         )
         of = await in_database(lambda: session(stopped=False))
         await in_database(start, of)
-        answered = await station.until(lambda: station.surroundings.told(StartAnswered))
+        answered = await station.until(lambda: station.processes.told(StartAnswered))
 
         assert answered == [
             StartAnswered(
@@ -388,7 +388,7 @@ async def test_7_2_a_status_that_is_none_counts_as_invalid_and_spoils_no_cache(b
         await station.ready()
         station.backend.script_next("StartTransaction", {"transactionId": 5, "idTagInfo": {"status": status}})
         await in_database(start, await in_database(lambda: session(stopped=False)))
-        answered = await station.until(lambda: station.surroundings.told(StartAnswered))
+        answered = await station.until(lambda: station.processes.told(StartAnswered))
 
         assert answered[0].status == "Invalid"
         assert not await in_database(CachedAuthorization.objects.exists)

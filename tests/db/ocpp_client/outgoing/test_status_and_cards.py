@@ -69,7 +69,7 @@ async def test_4_9_after_an_outage_the_present_state_is_told_and_not_its_history
         await station.ready()
         mark = station.backend.mark()
         async with station.backend.outage():
-            await station.until(lambda: not station.link.standing.connected)
+            await station.until(lambda: not station.link.state.connected)
             for revision, status in enumerate(["Preparing", "Charging"], start=2):
                 station.link.status.take(changed(1, status, revision))
                 await in_database(change, 1, status, revision)
@@ -101,7 +101,7 @@ async def test_4_1_a_card_is_asked_about_and_remembered(bench):
         await station.ready()
         station.backend.script_next("Authorize", {"idTagInfo": {"status": "Accepted", "parentIdTag": "G"}})
         await station.link.authorizer.request(asked(1))
-        assert station.surroundings.told(CardAuthorized) == [
+        assert station.processes.told(CardAuthorized) == [
             CardAuthorized(request_id="r1", status=AuthorizationStatus.ACCEPTED, parent_id_tag="G")
         ]
         assert (await in_database(CachedAuthorization.objects.get, id_tag="card")).parent_id_tag == "G"
@@ -113,7 +113,7 @@ async def test_an_expiry_date_that_is_none_counts_as_none(bench, written, read):
         await station.ready()
         station.backend.script_next("Authorize", {"idTagInfo": {"status": "Accepted", "expiryDate": written}})
         await station.link.authorizer.request(asked(1))
-        assert [one.expires_at for one in station.surroundings.told(CardAuthorized)] == [read]
+        assert [one.expires_at for one in station.processes.told(CardAuthorized)] == [read]
 
 
 async def test_3_5_3_a_member_of_the_local_list_never_enters_the_cache(bench):
@@ -131,9 +131,9 @@ async def test_4_1_offline_and_silence_are_no_answer(bench):
         await station.link.authorizer.request(asked(1, timeout_s=0.2))
         await station.link.authorizer.request(asked(2))
         await station.backend.stop_listening()
-        await station.until(lambda: not station.link.standing.connected)
+        await station.until(lambda: not station.link.state.connected)
         await station.link.authorizer.request(asked(3))
-        assert station.surroundings.told(CardAuthorized) == [
+        assert station.processes.told(CardAuthorized) == [
             CardAuthorized(request_id=f"r{number}") for number in (1, 2, 3)
         ]
         await station.backend.listen()
@@ -148,7 +148,7 @@ async def test_a04_critical_security_events_are_delivered_in_order_once(bench):
                 )
             )
         await station.ready()
-        station.link.security.ring()
+        station.link.security.wake()
         await station.backend.wait_for("SecurityEventNotification", count=2)
         await station.until_in_database(
             lambda: not SecurityEvent.objects.filter(critical=True, delivered_at=None).exists()
@@ -210,7 +210,7 @@ async def test_a_change_of_the_address_moves_the_station_after_the_answer(bench)
         answer = await station.backend.call("ChangeConfiguration", {"key": "/ocpp/url", "value": other.url})
         assert answer == {"status": "Accepted"}
         await other.wait_for("BootNotification")
-        await station.until(lambda: station.link.standing.endpoint.base_url == other.url)
+        await station.until(lambda: station.link.state.endpoint.base_url == other.url)
         assert await in_database(configuration.get, "/ocpp/url") == other.url
 
 
@@ -222,13 +222,13 @@ async def test_a02_a_new_key_is_used_at_once_and_the_old_one_while_the_new_one_i
             "status": "Accepted"
         }
         await station.backend.wait_connected(at_least=2)
-        await station.until(station.link.standing.flow.is_set)
+        await station.until(station.link.state.flow.is_set)
         assert station.backend.refused_handshakes
 
         station.backend.basic_auth = ("TE100002440", bytes.fromhex(new))
         await station.backend.drop()
         await station.backend.wait_connected(at_least=3)
-        await station.until(station.link.standing.flow.is_set)
+        await station.until(station.link.state.flow.is_set)
 
 
 async def test_4_9_a_backend_that_takes_no_status_is_sent_what_it_is_owed_all_the_same(bench):

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from django.db import DatabaseError
 
-from ocpp_client.connection.standing import Standing
+from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
-from ocpp_client.ports import Surroundings
+from ocpp_client.ports import LiveSnapshots
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.snapshot import BackendSnapshot
@@ -18,28 +18,28 @@ from station.services import event_log, outbox
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 10.0
-# Several changes within a moment make one picture.
+# Several changes within a moment make one snapshot.
 _GATHER_S = 0.2
 OFFLINE_CODE = "backend.offline"
 
 
-class Presence:
-    """Publishes every change of the standing, and the same picture again before it expires."""
+class ConnectionPublisher:
+    """Publishes every change of the state, and the same snapshot again before it expires."""
 
-    def __init__(self, standing: Standing, surroundings: Surroundings) -> None:
-        self._standing = standing
-        self._surroundings = surroundings
+    def __init__(self, state: ConnectionState, snapshots: LiveSnapshots) -> None:
+        self._state = state
+        self._snapshots = snapshots
         self._told: bool | None = None
         self._unrecorded = False
 
     async def run(self) -> None:
         """Publish for as long as the process lives."""
         while True:
-            self._standing.changed.clear()
+            self._state.changed.clear()
             if self._unrecorded:
                 await self._record_told()
             await self.publish()
-            if await wait_or_timeout(self._standing.changed, REFRESH_S):
+            if await wait_or_timeout(self._state.changed, REFRESH_S):
                 await asyncio.sleep(_GATHER_S)
 
     async def publish(self) -> None:
@@ -48,24 +48,24 @@ class Presence:
             owed = await in_database(outbox.owed)
         except DatabaseError:
             owed = None
-        await self._surroundings.publish(self._snapshot(owed))
+        await self._snapshots.publish(self._snapshot(owed))
 
     def _snapshot(self, owed: int | None) -> BackendSnapshot:
-        standing = self._standing
+        state = self._state
         return BackendSnapshot(
-            connected=standing.connected,
-            registration=standing.registration.phase.value,
-            url=standing.endpoint.base_url if standing.endpoint else "",
-            identity=standing.endpoint.identity if standing.endpoint else "",
-            since=standing.since,
-            last_error=standing.last_error,
+            connected=state.connected,
+            registration=state.registration.phase.value,
+            url=state.endpoint.base_url if state.endpoint else "",
+            identity=state.endpoint.identity if state.endpoint else "",
+            since=state.since,
+            last_error=state.last_error,
             outbox=owed,
         )
 
     async def note_online(self) -> None:
         """Tell table, log and control loop when the backend has become reachable or unreachable."""
-        online = self._standing.online
-        self._standing.note_change()
+        online = self._state.online
+        self._state.note_change()
         if online == self._told:
             return
         self._told = online
@@ -73,8 +73,8 @@ class Presence:
 
     async def _record_told(self) -> None:
         """Write what was told; the connection does not hang on it, and the next round of `run` tries again."""
-        configured = self._standing.endpoint is not None
-        reason = self._standing.last_error if configured else None
+        configured = self._state.endpoint is not None
+        reason = self._state.last_error if configured else None
         try:
             await in_database(_record, bool(self._told), clock.now(), reason)
         except DatabaseError:

@@ -9,8 +9,8 @@ from ocpp_client.connection.registration import Registration
 
 
 @dataclass(kw_only=True)
-class Standing:
-    """Written by the link and its registrar only. `flow` is set while messages of the station's own accord may go."""
+class ConnectionState:
+    """Written by link and registration only. `flow` is set while messages of the station's own accord may go."""
 
     connected: bool = False
     since: datetime | None = None
@@ -26,5 +26,5 @@ class Standing:
         return self.connected and self.registration.may_call
 
     def note_change(self) -> None:
-        """Have the new standing published."""
+        """Have the new state published."""
         self.changed.set()

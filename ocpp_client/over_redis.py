@@ -1,4 +1,4 @@
-"""The rest of the station over Redis and Celery: commands and messages to the control loop, the live snapshot."""
+"""The rest of the station over Redis and Celery: commands and messages to the control loop, live snapshots."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +12,11 @@ from station.services import commands, live, redis
 from station.services.messages import SEND_TIMEOUT_S, MessageToControlLoop, send_to_control_loop
 
 
-class StationSurroundings:
-    """Implements `ports.Surroundings`. Messages go through one thread, so that they keep the order of the calls."""
+class RemoteControlLoop:
+    """Implements `ports.ControlLoop`. Messages go through one thread, so that they keep the order of the calls."""
 
     def __init__(self) -> None:
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="messages")
-        self._redis: Any = None
 
     async def submit(self, command: Command, *, actor: str, at: datetime, wait_s: float) -> Outcome:
         """Hand a command of the backend to the control loop."""
@@ -29,6 +28,13 @@ class StationSurroundings:
         with suppress(TimeoutError):
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await loop.run_in_executor(self._sender, send_to_control_loop, message)
+
+
+class RedisSnapshots:
+    """Implements `ports.LiveSnapshots`."""
+
+    def __init__(self) -> None:
+        self._redis: Any = None
 
     async def publish(self, snapshot: BackendSnapshot) -> bool:
         """Publish the live part `backend`."""

@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 # the greatest size a connection takes: parsed and carried out, they cost several times their text.
 MOST_AT_ONCE = 2000
 MOST_BYTES_AT_ONCE = 2 * MAX_MESSAGE_BYTES
-# A backend that sends and does not read leaves the refusals themselves standing.
+# A backend that sends and does not read leaves the refusals themselves in the way.
 _MOST_TASKS = 2 * MOST_AT_ONCE
-_VOLLEY_S = 1.0
+_BURST_S = 1.0
 # OCPP 1.6 section 4.2: not allowed while the registration is pending.
 _NOT_BEFORE_ACCEPTED = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
 # Asking again does no harm, and a remembered answer might be out of date.
@@ -47,7 +47,7 @@ class _UnderWay:
     answer: asyncio.Future[str]
 
 
-class Reception:
+class Dispatcher:
     """Takes the calls that arrive over the connection that stands."""
 
     def __init__(self, link: "BackendLink") -> None:
@@ -73,12 +73,12 @@ class Reception:
         """Note a frame that could not be read, and answer it where it deserves an answer."""
         self._note_invalid(str(broken))
         answer = broken.answer
-        if answer is not None and not self._link.standing.registration.must_be_silent:
+        if answer is not None and not self._link.state.registration.must_be_silent:
             self._refuse(answer)
 
     def take(self, call: Call, text: str | bytes) -> None:
         """Answer a call, which came as this text."""
-        if self._link.standing.registration.must_be_silent:
+        if self._link.state.registration.must_be_silent:
             logger.info("%s stays unanswered: the backend has rejected this station", call.action[:50])
             return
         digest, size = fingerprint(text)
@@ -155,22 +155,22 @@ class Reception:
             if reply is None:
                 raise CallRefused(ErrorCode.NOT_SUPPORTED, f"the profile {profile} is off")
             return Reply(payload=reply)
-        payload = _mended(call)
+        payload = _corrected(call)
         try:
             schemas.check_call(call.action, payload, lenient=True)
         except schemas.SchemaViolated as violation:
             self._note_invalid(f"{call.action}: {violation}")
             raise CallRefused(violation.code, str(violation)) from violation
-        if call.action in _NOT_BEFORE_ACCEPTED and not self._link.standing.registration.may_call:
+        if call.action in _NOT_BEFORE_ACCEPTED and not self._link.state.registration.may_call:
             return status("Rejected")
         return await handler(Request(link=self._link, payload=payload, at=clock.now()))
 
     def _note_invalid(self, reason: str) -> None:
-        """Leave an entry in the security log (security whitepaper, section 8), one for a whole volley."""
+        """Leave an entry in the security log (security whitepaper, section 8), one for a whole burst."""
         now_s = clock.monotonic_s()
         if now_s < self._next_note_s:
             return
-        self._next_note_s = now_s + _VOLLEY_S
+        self._next_note_s = now_s + _BURST_S
 
         async def note() -> None:
             await in_database(security_log.record, "InvalidMessages", at=clock.now(), tech_info=reason)
@@ -186,7 +186,7 @@ class Reception:
             return
 
 
-def _mended(call: Call) -> dict[str, object]:
+def _corrected(call: Call) -> dict[str, object]:
     """Put right what backends are known to write otherwise (manuals: HeartBeat for Heartbeat)."""
     wanted = call.payload.get("requestedMessage")
     if call.action not in {"TriggerMessage", "ExtendedTriggerMessage"} or not isinstance(wanted, str):

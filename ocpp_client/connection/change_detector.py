@@ -1,4 +1,4 @@
-"""Looking around: what a lost bell would have told, and whether the simulated network is cut."""
+"""Looking for changes: what no message has told, and whether the simulated network is cut."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
     from ocpp_client.link import BackendLink
 
 
-class Lookout:
-    """The link's own eyes: bells come over Redis, which may be away."""
+class ChangeDetector:
+    """Finds what somebody else has committed: messages come over Redis, which may be away."""
 
     def __init__(self, link: "BackendLink") -> None:
         self._link = link
 
     async def run(self) -> None:
-        """Find changes of settings, outbox and statuses that somebody else has committed."""
+        """Look at settings, outbox and statuses for as long as the process lives."""
         link = self._link
         watch, seen = await in_database(configuration.ConfigurationWatch), await in_database(database.version)
         while True:
             await asyncio.sleep(link.timing.look_s)
             before, seen = seen, await in_database(database.version)
-            suspicious = link.status.is_suspicious or link.meter_keys.is_suspicious
-            if seen is not None and seen == before and not suspicious:
+            unsure = link.status.needs_second_look or link.meter_keys.needs_second_look
+            if seen is not None and seen == before and not unsure:
                 continue
             if await in_database(watch.changes):
                 link.restart_timers()
-                if await in_database(endpoint.configured) != link.standing.endpoint:
+                if await in_database(endpoint.configured) != link.state.endpoint:
                     link.reconnect()
-            if link.standing.flow.is_set():
-                link.outbox.ring()
+            if link.state.flow.is_set():
+                link.outbox.wake()
                 await link.status.check_table()
-                if await link.meter_keys.are_news():
+                if await link.meter_keys.have_changed():
                     link.spawn(link.meter_keys.tell(anew=True))
 
     async def watch_uplink(self) -> None:

@@ -23,7 +23,7 @@ from ocpp_client.connection.registration import (
     RetryIn,
     SendBoot,
 )
-from ocpp_client.connection.standing import Standing
+from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.ports import ClockPort, Facts, StationFacts
 from ocpp_client.rpc import schemas
@@ -44,21 +44,21 @@ _LENGTHS = {"chargePointVendor": 20, "chargePointModel": 20, "iccid": 20, "imsi"
 _DEFAULT_LENGTH = 25
 
 
-class Registrar:
+class RegistrationRunner:
     """Runs the registration machine. `on_begin(full)` is awaited in a task of its own once calls are allowed."""
 
     def __init__(
         self,
         *,
         calls: Calls,
-        standing: Standing,
+        state: ConnectionState,
         facts: Facts,
         clock_port: ClockPort,
         on_begin: Callable[[bool], Awaitable[None]],
         on_change: Callable[[], Awaitable[None]],
     ) -> None:
         self._calls = calls
-        self._standing = standing
+        self._state = state
         self._facts = facts
         self._clock_port = clock_port
         self._on_begin = on_begin
@@ -76,12 +76,12 @@ class Registrar:
 
     async def handle(self, event: Event) -> None:
         """Take an event and do what follows from it."""
-        before = self._standing.registration
-        self._standing.registration, effects = registration.step(before, event)
-        if not self._standing.registration.may_call:
-            self._standing.flow.clear()
-        if before.phase is not self._standing.registration.phase:
-            logger.info("Registration: %s", self._standing.registration.phase.value)
+        before = self._state.registration
+        self._state.registration, effects = registration.step(before, event)
+        if not self._state.registration.may_call:
+            self._state.flow.clear()
+        if before.phase is not self._state.registration.phase:
+            logger.info("Registration: %s", self._state.registration.phase.value)
             await self._on_change()
         for effect in effects:
             match effect:
@@ -153,12 +153,12 @@ class Registrar:
         """Take an answer that came after its time-out; answers whether it is one to BootNotification."""
         if self._unanswered is None or self._unanswered[0] != answer.message_id:
             return False
-        if self._standing.registration.phase is not Phase.UNANSWERED:
+        if self._state.registration.phase is not Phase.UNANSWERED:
             return True
         try:
             schemas.check_result("BootNotification", answer.payload, lenient=True)
         except schemas.SchemaViolated as violation:
-            logger.warning("The late answer to BootNotification is none: %s", violation)
+            logger.warning("The late answer to BootNotification is invalid: %s", violation)
             return True
         _, payload = self._unanswered
         self._unanswered = None
@@ -199,8 +199,8 @@ class Registrar:
             state = BackendState.load()
             state.registration = status
             state.memory = state.memory | {_BOOT_CONTENT: payload}
-            if status == "Accepted" and self._standing.endpoint is not None:
-                state.accepted_by = self._standing.endpoint.key
+            if status == "Accepted" and self._state.endpoint is not None:
+                state.accepted_by = self._state.endpoint.key
                 state.heartbeat_interval_s = interval or None
             state.save(update_fields=["registration", "memory", "accepted_by", "heartbeat_interval_s"])
             for code in (Phase.PENDING, Phase.REJECTED):
@@ -231,7 +231,7 @@ def take_time(port: ClockPort, text: str) -> None:
     try:
         moment = from_wire(text)
     except ValueError:
-        logger.warning("The backend's time is none: %.40s", text)
+        logger.warning("The backend's time is invalid: %.40s", text)
         return
     before = clock.now()
     if port.set_from_backend(moment):

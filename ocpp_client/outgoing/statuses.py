@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from ocpp_client.connection.standing import Standing
+from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.rpc.calls import Calls, NotConnected, NotDelivered
 from station import clock
@@ -59,22 +59,22 @@ class Report:
 class StatusReporter:
     """Tells the backend the state of each connector."""
 
-    def __init__(self, *, calls: Calls, standing: Standing) -> None:
+    def __init__(self, *, calls: Calls, state: ConnectionState) -> None:
         self._calls = calls
-        self._standing = standing
+        self._state = state
         self._queue: deque[Report] = deque()
         self._due_s: dict[int, float] = {}
         self._sent: dict[int, Report] = {}
         self._seen: dict[int, int] = {}
-        self._suspected: dict[int, int] = {}
-        self._bell = asyncio.Event()
+        self._unseen: dict[int, int] = {}
+        self._wake_up = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._vendor = ""
 
     @property
-    def is_suspicious(self) -> bool:
-        """Whether the table knows a change whose bell has not come yet."""
-        return bool(self._suspected)
+    def needs_second_look(self) -> bool:
+        """Whether the table knows a change that no message has told yet."""
+        return bool(self._unseen)
 
     def take(self, message: StatusChanged) -> None:
         """Note a change told by the control loop; while offline only the table remembers it."""
@@ -82,23 +82,23 @@ class StatusReporter:
         if report.revision <= self._seen.get(report.connector_id, -1):
             return
         self._seen[report.connector_id] = report.revision
-        if self._standing.flow.is_set() or self._one_at_a_time.locked():
+        if self._state.flow.is_set() or self._one_at_a_time.locked():
             self._queue.append(report)
-            self._bell.set()
+            self._wake_up.set()
 
     async def check_table(self) -> None:
-        """Catch up with changes whose bell was lost: those still unseen at the second look."""
+        """Catch up with changes whose message was lost: those still unseen at the second look."""
         unseen: dict[int, int] = {}
         for report in await in_database(_present):
             if report.revision <= self._seen.get(report.connector_id, -1):
                 continue
             unseen[report.connector_id] = report.revision
-            if self._suspected.get(report.connector_id) is not None:
+            if self._unseen.get(report.connector_id) is not None:
                 self._seen[report.connector_id] = report.revision
-                if self._standing.flow.is_set():
+                if self._state.flow.is_set():
                     self._queue.append(report)
-                    self._bell.set()
-        self._suspected = unseen
+                    self._wake_up.set()
+        self._unseen = unseen
 
     async def report_all(self, *, only_changed: bool) -> None:
         """Tell the present state of the station and every connector; raises NotConnected.
@@ -131,18 +131,18 @@ class StatusReporter:
     async def run(self) -> None:
         """Report changes for as long as the process lives."""
         while True:
-            await self._standing.flow.wait()
+            await self._state.flow.wait()
             try:
                 pause_s = await self.step()
             except NotDelivered:
                 # Not queued and not repeated: the next connection tells the state of then.
                 continue
             if pause_s != 0:
-                await wait_or_timeout(self._bell, pause_s)
+                await wait_or_timeout(self._wake_up, pause_s)
 
     async def step(self) -> float | None:
         """Send the oldest change; answers the seconds until one is due, None when there is none."""
-        self._bell.clear()
+        self._wake_up.clear()
         minimum_s = await in_database(configuration.get_int, "MinimumStatusDuration")
         async with self._one_at_a_time:
             if not self._queue:
