@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 ROWS = 1000
+SESSIONS_A_DAY, SESSION_MINUTES, WH_A_MINUTE = 8, 120, 180
 
 
 def backlog(samples: int) -> None:
@@ -38,6 +39,44 @@ def backlog(samples: int) -> None:
             )
         stopped_at = begin + timedelta(seconds=samples + 1)
         sessions.end_session(row.pk, reason="Local", meter=WattHour(samples * 6), at=stopped_at)
+
+
+def month(days: int) -> None:
+    """Leave the sessions of so many days at both points in the outbox: eight a day of two hours, a sample a minute."""
+    from django.db import transaction
+
+    from station.domain.connector import Permission
+    from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
+    from station.domain.units import WattHour
+    from station.services import sessions
+
+    begin = datetime.now(UTC) - timedelta(days=days)
+    registers = {1: 0, 2: 0}
+    for each in range(days * SESSIONS_A_DAY):
+        started = begin + timedelta(hours=24 / SESSIONS_A_DAY * each)
+        with transaction.atomic():
+            rows = {
+                number: sessions.begin_session(
+                    connector_id=number,
+                    permission=Permission(id_tag=f"04A2B3C{number}", reason="local_list", origin="local"),
+                    meter=WattHour(registers[number]),
+                    at=started,
+                    begin=None,
+                )
+                for number in (1, 2)
+            }
+            for minute in range(1, SESSION_MINUTES):
+                at = started + timedelta(minutes=minute)
+                for number, row in rows.items():
+                    registers[number] += WH_A_MINUTE
+                    energy = Quantity(measurand=Measurand.ENERGY, value=registers[number])
+                    value = MeterValue(at=at, context=ReadingContext.SAMPLE_PERIODIC, quantities=(energy,))
+                    sessions.record_meter_values(
+                        connector_id=number, session_id=row.pk, at=at, register=registers[number], told=value, kept=None
+                    )
+            for number, row in rows.items():
+                at = started + timedelta(minutes=SESSION_MINUTES)
+                sessions.end_session(row.pk, reason="Local", meter=WattHour(registers[number]), at=at)
 
 
 def rows(number: int) -> None:
@@ -102,6 +141,8 @@ def main() -> None:
     django.setup()
     if verb == "backlog":
         backlog(int(number[0]))
+    elif verb == "month":
+        month(int(number[0]))
     elif verb == "rows":
         rows(int(number[0]))
     else:

@@ -89,6 +89,14 @@ class Central:
         self._asked: dict[str, asyncio.Future[Payload]] = {}
         self._socket: Socket | None = None
 
+    def forget(self) -> None:
+        """Keep only what is open, as a long account of a simulation would grow without end."""
+        self.transactions = [one for one in self.transactions if one.stop is None]
+        self._answered.clear()
+        self._contents.clear()
+        for seen in self._seen_on.values():
+            seen.clear()
+
     # --- the connection
 
     @property

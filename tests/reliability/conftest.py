@@ -16,6 +16,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("reliability")
     group.addoption("--seed", type=int, default=1, help="begin with this seed (replays a failure)")
     group.addoption("--seeds", type=int, default=0, help="simulate so many stations (0: the small dose)")
+    group.addoption("--deadly", action="store_true", help="in the lives of simulated stations mostly processes die")
+    group.addoption(
+        "--soak", type=float, default=0, help="let a simulated station charge for so many hours of its time"
+    )
     group.addoption("--frames", type=int, default=0, help="fuzz with so many frames of each kind (0: the small dose)")
     group.addoption("--acts", type=int, default=0, help="so many acts of fate on real processes (0: the small dose)")
     group.addoption("--figures", default="", help="append what was measured to this file, one JSON object a line")

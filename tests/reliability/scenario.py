@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from station.domain.faults import FaultCode
-from station.models import ChargingSession, Connector
+from station.models import ChargingSession, Connector, LogEntry
 from tests.fakes import Car
 from tests.reliability import disk
 from tests.reliability.central import Transaction
@@ -43,8 +43,10 @@ class Trouble:
 class Scenario:
     """One life of a station. `play` does it all; what is broken stands in the complaints of the site."""
 
-    def __init__(self, *, acts: int = ACTS) -> None:
+    def __init__(self, *, acts: int = ACTS, deadly: bool = False) -> None:
+        """`deadly`: most of what happens is that something dies."""
         self.acts = acts
+        self.deadly = deadly
 
     async def play(self, site: Site) -> None:
         """Start, live through everything, calm down and settle the accounts."""
@@ -54,6 +56,8 @@ class Scenario:
             site.complain("never ready")
             return
         things = self._acts()
+        if self.deadly:
+            things |= dict.fromkeys((self.kill, self.kill_at_commit), 45)
         for _ in range(self.acts):
             if self.dice.random() < 0.5 and not any(outlet.current for outlet in site.hall.outlets.values()):
                 await self.charge()
@@ -410,7 +414,7 @@ class Aftermath:
         await asyncio.sleep(3.0)
         site.hall.reader.tap(CARDS[0])
         if not await site.until(lambda: outlet.current > 0, CHARGES_S):
-            site.complain(f"point {number} is {self._status(number)} and does not charge")
+            site.complain(f"point {number} is {self._status(number)} and does not charge; {_recent_log()}")
         await asyncio.sleep(30.0)
         outlet.unplug()
         if not await site.until(lambda: self._status(number) == "Available", FREES_S):
@@ -459,6 +463,11 @@ class Accounts:
         step_wh = watched.outlet.register_wh - before_wh
         if step_wh < -1 or step_wh > 1 + slack_wh:
             site.complain(f"{step_wh:+.0f} Wh after the last transaction at {number}")
+
+
+def _recent_log() -> str:
+    rows = LogEntry.objects.order_by("-id")[:6]
+    return "; ".join(f"{row.at:%H:%M:%S} {row.code} {row.data}" for row in reversed(rows))
 
 
 def _short(one: Transaction) -> str:

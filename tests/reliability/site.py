@@ -247,7 +247,7 @@ class Site:
         elif now_s - watched.unrecorded_since_s > UNRECORDED_S:
             self.complain(f"{watched.outlet.current} mA without a session at {number} for {UNRECORDED_S} s")
             watched.unrecorded_since_s = now_s + 3600
-        if watched.stop_confirmed != session or not flows:
+        if session is None or watched.stop_confirmed != session or not flows:
             watched.stop_confirmed, watched.disobeyed_s = watched.stop_confirmed if session else None, 0.0
         elif self.hardware.ready and not self.hall.controllers[number].silent:
             watched.disobeyed_s += TICK_S

@@ -10,9 +10,9 @@ from tests.reliability.scenario import Scenario
 from tests.reliability.site import Site
 
 SMALL_DOSE = 12
-# Found by these lives and being mended under issue 7: a confirmed stop that a killed control loop forgets, and a
-# session that is closed while its controller is silent and its car charges.
-KNOWN = ("is not obeyed", "without a session at")
+# Found by these lives and being mended under issue 7: a confirmed stop that a killed control loop forgets, a session
+# that is closed while its controller is silent and its car charges, a session that a failed write leaves open for ever.
+KNOWN = ("is not obeyed", "without a session", "does not charge")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,6 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_whatever_fails_every_session_is_booked_once_with_its_energy_and_the_station_is_usable_again(
     *,
     life: int,
+    request: pytest.FixtureRequest,
     transactional_db: None,
     station_directory: DataDirectory,
     monkeypatch: pytest.MonkeyPatch,
@@ -32,11 +33,14 @@ def test_whatever_fails_every_session_is_booked_once_with_its_energy_and_the_sta
     dice = random.Random(life)
     site = Site(monkeypatch, dice, points=dice.choice((1, 2, 2)), mains_a=dice.choice((20, 32, 40, 63)))
 
-    site.run(Scenario().play)
+    deadly = bool(request.config.getoption("--deadly"))
+
+    site.run(Scenario(deadly=deadly).play)
 
     note(
         "simulated station",
         seed=life,
+        deadly=deadly,
         complaints=[complaint[:300] for complaint in site.complaints[:10]],
         kills=site.kills,
         transactions=len(site.central.transactions),
