@@ -14,6 +14,8 @@ _TIMEX_BYTES = 256
 # A smaller correction is not worth time stamps that run backwards.
 _TOLERATED_S = 2.0
 _EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
+# A backend whose date is the end of its calendar must not take the station there.
+_LATEST_PLAUSIBLE = datetime(2100, 1, 1, tzinfo=UTC)
 logger = logging.getLogger(__name__)
 
 
@@ -28,7 +30,7 @@ class SystemClock:
 
     def set_from_backend(self, at: datetime) -> bool:
         # A time service is more accurate than a message of unknown delay.
-        if at < _EARLIEST_PLAUSIBLE or _kernel_says_synchronised():
+        if not _EARLIEST_PLAUSIBLE <= at < _LATEST_PLAUSIBLE or _kernel_says_synchronised():
             return False
         if abs((at - clock.now()).total_seconds()) <= _TOLERATED_S:
             self._was_set = True
