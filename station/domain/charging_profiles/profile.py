@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from station.domain.moments import from_wire
+from station.domain.moments import EARLIEST, from_wire
 
 _Member = TypeVar("_Member", bound=StrEnum)
 
@@ -117,8 +117,8 @@ def parse_profile(data: Mapping[str, Any]) -> ChargingProfile:
         purpose=_member(Purpose, _text(data, "chargingProfilePurpose"), "chargingProfilePurpose"),
         kind=_member(Kind, _text(data, "chargingProfileKind"), "chargingProfileKind"),
         recurrency=None if recurrency is None else _member(Recurrency, recurrency, "recurrencyKind"),
-        valid_from=_moment(data, "validFrom"),
-        valid_to=_moment(data, "validTo"),
+        valid_from=_bound(data, "validFrom", at_the_end=False),
+        valid_to=_bound(data, "validTo", at_the_end=True),
         schedule=_parse_schedule(_object(data, "chargingSchedule")),
     )
 
@@ -260,13 +260,25 @@ def _member(kind: type[_Member], value: str, field: str) -> _Member:
 
 
 def _moment(data: Mapping[str, Any], field: str) -> datetime | None:
+    moment = _any_moment(data, field)
+    if moment is not None and moment.year not in _YEARS:
+        raise ProfileMalformed(Violation.PROPERTY, field, "year out of range")
+    return moment
+
+
+def _bound(data: Mapping[str, Any], field: str, *, at_the_end: bool) -> datetime | None:
+    """Read a bound of the validity; the first day of the calendar is an empty date of C# or Go, its end means never."""
+    moment = _any_moment(data, field)
+    if moment is None or moment == EARLIEST or (at_the_end and moment.year >= _YEARS.stop):
+        return None
+    return _moment(data, field)
+
+
+def _any_moment(data: Mapping[str, Any], field: str) -> datetime | None:
     value = _text(data, field, optional=True)
     if value is None:
         return None
     try:
-        moment = from_wire(value)
+        return from_wire(value)
     except ValueError:
         raise ProfileMalformed(Violation.PROPERTY, field, "not a date and time") from None
-    if moment.year not in _YEARS:
-        raise ProfileMalformed(Violation.PROPERTY, field, "year out of range")
-    return moment

@@ -131,7 +131,9 @@ def broken(path: str, value: object) -> dict[str, Any]:
         ("chargingProfileKind", "absolute", Violation.PROPERTY),
         ("recurrencyKind", "Monthly", Violation.PROPERTY),
         ("validFrom", "yesterday", Violation.PROPERTY),
-        ("validTo", "9999-12-31T23:59:59Z", Violation.PROPERTY),
+        ("validFrom", "9999-12-31T23:59:59Z", Violation.PROPERTY),
+        ("validTo", "", Violation.PROPERTY),
+        ("validTo", "1969-12-31T23:59:59Z", Violation.PROPERTY),
         ("duration", 2**40, Violation.PROPERTY),
         ("chargingProfileId", 2**63, Violation.PROPERTY),
         ("chargingSchedulePeriod", [{"startPeriod": 0, "limit": 6.25}], Violation.PROPERTY),
@@ -158,6 +160,15 @@ def test_errata_3_38_a_malformed_profile_names_its_call_error(path: str, value: 
         parse_profile(broken(path, value))
 
     assert refused.value.violation is violation
+
+
+@pytest.mark.parametrize("empty", ["0001-01-01T00:00:00", "0001-01-01T00:00:00+01:00"])
+@pytest.mark.parametrize("late", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-05:00"])
+def test_the_ends_of_the_calendar_are_no_bounds_of_the_validity(empty: str, late: str) -> None:
+    for always in ({"validFrom": empty, "validTo": late}, {"validFrom": empty, "validTo": empty}):
+        read = parse_profile(WIRE | always)
+
+        assert (read.valid_from, read.valid_to) == (None, None)
 
 
 TX = profile(Purpose.TX)
