@@ -14,6 +14,7 @@ from station.domain.meter_values import MeasurandSelection, ReadingContext, Samp
 from station.domain.ports import MeterReading
 from station.domain.snapshot import PointSnapshot
 from station.domain.units import PAUSE
+from station.models import ChargingSession
 from station.services import configuration
 
 _FILE_KINDS = {
@@ -98,19 +99,19 @@ async def _sign(request: Request) -> Reply:
 async def _meter_values(request: Request, connector_ids: Any) -> Reply:
     link = request.link
     snapshot = await link.environment.snapshots.hardware()
-    selections = await in_database(_selections)
+    selections, transactions = await in_database(_selections), await in_database(_transactions)
     messages: list[call.MeterValues] = []
     for connector_id in connector_ids:
         point = snapshot.point(connector_id) if snapshot else None
         sample = _sample(request, point) if point else None
         value = meter_value(sample, selections) if sample else None
-        if point is None or value is None:
+        if value is None:
             continue
         messages.append(
             call.MeterValues(
                 connector_id=connector_id,
                 meter_value=[rendering.meter_value(value)],
-                transaction_id=point.session.transaction_id if point.session else None,
+                transaction_id=transactions.get(connector_id),
             )
         )
     if not messages:
@@ -126,6 +127,11 @@ async def _meter_values(request: Request, connector_ids: Any) -> Reply:
 def _selections() -> tuple[MeasurandSelection, ...]:
     limit = configuration.get_int("MeterValuesSampledDataMaxLength")
     return parse_measurands(configuration.get("MeterValuesSampledData"), limit)
+
+
+def _transactions() -> dict[int, int | None]:
+    """Read the numbers of the running transactions: the snapshot may be older than the answer to a StartTransaction."""
+    return dict(ChargingSession.objects.running().values_list("connector_id", "transaction_id"))
 
 
 def _sample(request: Request, point: PointSnapshot) -> Sample | None:
