@@ -173,7 +173,7 @@ class Authorizer:
         future = self._waiting.get(message.request_id)
         if future is None or future.done():
             return
-        if message.status is None:
+        if not message.answered:
             future.set_result(None)
             return
         future.set_result(

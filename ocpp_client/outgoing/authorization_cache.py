@@ -24,7 +24,7 @@ def enabled() -> bool:
 @without_flush()
 def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList) -> None:
     """Remember an idTagInfo, unless the card stands in the local list (section 3.5.3) or the status is unknown."""
-    status = info.get("status")
+    status, parent = info.get("status"), info.get("parentIdTag")
     if not isinstance(status, str) or status not in _STATUSES or not enabled() or local_list.contains(id_tag):
         return
     if status == "ConcurrentTx":
@@ -34,7 +34,7 @@ def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList)
         id_tag=id_tag.casefold(),
         defaults={
             "status": status,
-            "parent_id_tag": str(info.get("parentIdTag") or "")[:MAX_ID_TAG_LENGTH],
+            "parent_id_tag": parent[:MAX_ID_TAG_LENGTH] if isinstance(parent, str) else "",
             # An expiry that is no date counts as none.
             "expires_at": lenient_expiry(info.get("expiryDate")),
             "updated_at": at,

@@ -103,10 +103,15 @@ class SecurityEventRecorded(MessageToOcpp):
 
 @dataclass(frozen=True, kw_only=True)
 class CardAuthorized(MessageToControlLoop):
-    """What the backend has said about a card. `status` None: nothing, because it is away or silent."""
+    """What the backend has said about a card.
+
+    Without an answer it is away or silent. An answer without `status` is one that cannot be used: a CALLERROR, or a
+    status that the standard does not know.
+    """
 
     type: ClassVar[str] = "card.authorized"
     request_id: str
+    answered: bool
     status: AuthorizationStatus | None = None
     expires_at: datetime | None = None
     parent_id_tag: str | None = None

@@ -135,7 +135,8 @@ class Bench:
             return
         authorized = CardAuthorized(
             request_id=message["request_id"],
-            status=AuthorizationStatus(answer["status"]),
+            answered=True,
+            status=AuthorizationStatus(answer["status"]) if "status" in answer else None,
             parent_id_tag=answer.get("parent"),
         )
 

@@ -151,6 +151,21 @@ async def test_a_remote_start_with_authorization_asks_the_backend(bench: Bench) 
 
 
 @in_virtual_time
+async def test_a_card_about_which_the_backend_says_nothing_usable_is_refused_by_that_name(bench: Bench) -> None:
+    bench.go_online()
+    configure({"AllowOfflineTxForUnknownId": "true"})
+    bench.backend[STRANGER] = {}
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+
+    bench.hall.reader.tap(STRANGER)
+    await bench.until(lambda: LogEntry.objects.filter(code="start.refused").exists())
+
+    assert LogEntry.objects.get(code="start.refused").data["because"] == "backend_answer_unusable"
+    assert not ChargingSession.objects.exists()
+
+
+@in_virtual_time
 async def test_a_remote_start_the_backend_refuses_does_not_begin(bench: Bench) -> None:
     bench.go_online()
     bench.backend[STRANGER] = {"status": "Blocked"}

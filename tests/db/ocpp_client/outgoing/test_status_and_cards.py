@@ -102,7 +102,7 @@ async def test_4_1_a_card_is_asked_about_and_remembered(bench):
         station.backend.script_next("Authorize", {"idTagInfo": {"status": "Accepted", "parentIdTag": "G"}})
         await station.link.authorizer.request(asked(1))
         assert station.processes.told(CardAuthorized) == [
-            CardAuthorized(request_id="r1", status=AuthorizationStatus.ACCEPTED, parent_id_tag="G")
+            CardAuthorized(request_id="r1", answered=True, status=AuthorizationStatus.ACCEPTED, parent_id_tag="G")
         ]
         assert (await in_database(CachedAuthorization.objects.get, id_tag="card")).parent_id_tag == "G"
 
@@ -124,17 +124,50 @@ async def test_3_5_3_a_member_of_the_local_list_never_enters_the_cache(bench):
         assert await in_database(CachedAuthorization.objects.count) == 0
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        CallError(),
+        CallError(code="NotImplemented"),
+        {},
+        {"idTagInfo": {}},
+        {"idTagInfo": "Accepted"},
+        {"idTagInfo": {"status": "Perhaps"}},
+        {"idTagInfo": {"status": 1}},
+        {"idTagInfo": {"status": ["Accepted"]}},
+    ],
+)
+async def test_an_answer_without_a_status_is_an_answer_and_not_remembered(bench, answer):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("Authorize", answer)
+        await station.link.authorizer.request(asked(1))
+        assert station.processes.told(CardAuthorized) == [CardAuthorized(request_id="r1", answered=True)]
+        assert await in_database(CachedAuthorization.objects.count) == 0
+
+
+@pytest.mark.parametrize("odd", [{"expiryDate": 4_102_444_800}, {"expiryDate": None}, {"parentIdTag": 7}, {"x": []}])
+async def test_what_is_odd_beside_the_status_does_not_change_it(bench, odd):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("Authorize", {"idTagInfo": {"status": "Accepted", **odd}})
+        await station.link.authorizer.request(asked(1))
+        assert station.processes.told(CardAuthorized) == [
+            CardAuthorized(request_id="r1", answered=True, status=AuthorizationStatus.ACCEPTED)
+        ]
+
+
 async def test_4_1_offline_and_silence_are_no_answer(bench):
     async with bench() as station:
         await station.ready()
-        station.backend.script_next("Authorize", Silence(), CallError())
+        station.backend.script_next("Authorize", Silence(), Drop())
         await station.link.authorizer.request(asked(1, timeout_s=0.2))
         await station.link.authorizer.request(asked(2))
         await station.backend.stop_listening()
         await station.until(lambda: not station.link.state.connected)
         await station.link.authorizer.request(asked(3))
         assert station.processes.told(CardAuthorized) == [
-            CardAuthorized(request_id=f"r{number}") for number in (1, 2, 3)
+            CardAuthorized(request_id=f"r{number}", answered=False) for number in (1, 2, 3)
         ]
         await station.backend.listen()
 

@@ -33,8 +33,11 @@ TO_OCPP = [
     SecurityEventRecorded(),
 ]
 TO_CONTROL_LOOP = [
-    CardAuthorized(request_id="r"),
-    CardAuthorized(request_id="r", status=AuthorizationStatus.BLOCKED, expires_at=MOMENT, parent_id_tag="GROUP"),
+    CardAuthorized(request_id="r", answered=False),
+    CardAuthorized(request_id="r", answered=True),
+    CardAuthorized(
+        request_id="r", answered=True, status=AuthorizationStatus.BLOCKED, expires_at=MOMENT, parent_id_tag="GROUP"
+    ),
     StartAnswered(session_id=1, transaction_id=2, status=AuthorizationStatus.ACCEPTED),
     ConfigurationChanged(),
     ProfilesChanged(),
