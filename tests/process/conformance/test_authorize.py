@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.backend import Silence
+from tests.backend import CallError, Silence
 from tests.process.conformance.bench import CARD, OTHER_CARD, ConformanceBench, Payload, moment, never, section
 
 
@@ -138,6 +138,34 @@ def test_without_an_answer_to_authorize_the_station_stays_usable(bench: Conforma
     bench.backend.wait_connected()
 
     refused(bench, "SLOW-CARD", for_s=0.1)
+
+
+@section("S 4.1", "S 3.5", "S 6.2", "J 4.2.3")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"idTagInfo": {}},
+        {"idTagInfo": "Accepted"},
+        {"idTagInfo": {"status": "Perhaps"}},
+        {"idTagInfo": {"status": True}},
+        CallError(code="InternalError"),
+        CallError(code="NotImplemented"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_refuses_the_card_whatever_holds_offline(
+    bench: ConformanceBench, answer: Any
+) -> None:
+    send_list(bench, ("LISTED", {"status": "Accepted"}))
+    bench.configure(AllowOfflineTxForUnknownId=True)
+    bench.plug()
+    bench.backend.answers["Authorize"] = answer
+
+    refused(bench, "STRANGER")
+    refused(bench, "LISTED")
+
+    assert asked(bench) == ["STRANGER", "LISTED"]
+    assert not bench.received("StartTransaction")
 
 
 # --- the local list
