@@ -117,9 +117,16 @@ class Admission:
             if waiting_card is not None and same_tag(waiting_card.id_tag, id_tag):
                 await point.handle(machine.StopRequested(reason="Local", id_tag=id_tag))
                 return Outcome(status=Status.ACCEPTED)
+        # A card that owns a session ends it, wherever another car waits: that may be a stranger's.
+        own = [each for each in points if each.session and same_tag(each.session.id_tag, id_tag)]
+        running = [each for each in own if each.session and not each.session.ending]
+        if running:
+            return await self._stop(max(running, key=lambda each: each.phase_since), id_tag)
         if not self._choice.waiting(points):
             await self._choice.look(points)
         if not self._choice.waiting(points):
+            if own:
+                return Outcome(status=Status.ACCEPTED)
             stopped = await self._stop_with(id_tag, points)
             if stopped is not None:
                 return stopped
@@ -130,15 +137,18 @@ class Admission:
         return await self._admit(StartRequest(id_tag=id_tag, origin=origin, point=chosen, among=points))
 
     async def _stop_with(self, id_tag: str, points: Sequence[ChargingPoint]) -> Outcome | None:
-        charging = [each for each in points if each.session is not None]
-        # The same card ends its session without asking anybody (OCPP 1.6 section 4.8).
-        own = [each for each in charging if each.session and same_tag(each.session.id_tag, id_tag)]
-        if not own and charging:
-            own = await self._of_same_group(id_tag, charging)
-        if not own:
+        charging = [each for each in points if each.session is not None and not each.session.ending]
+        of_group = await self._of_same_group(id_tag, charging)
+        if not of_group:
             return None
-        newest = max(own, key=lambda each: each.phase_since)
-        newest.post(machine.StopRequested(reason="Local", id_tag=id_tag))
+        return await self._stop(max(of_group, key=lambda each: each.phase_since), id_tag)
+
+    async def _stop(self, point: ChargingPoint, id_tag: str) -> Outcome:
+        """End a session by card (OCPP 1.6 section 4.8); the driver is told when that is written down."""
+        session = point.session
+        await point.handle(machine.StopRequested(reason="Local", id_tag=id_tag))
+        if session is not None and not session.stop_is_recorded:
+            return rejected(Refusal.RECORDS_UNWRITABLE)
         return Outcome(status=Status.ACCEPTED)
 
     async def _of_same_group(self, id_tag: str, charging: list[ChargingPoint]) -> list[ChargingPoint]:

@@ -10,10 +10,10 @@ from hardware.runtime.actuator import Actuator
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
-from hardware.runtime.session_end import SessionEnding
+from hardware.runtime.session_end import SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
 from station import clock
-from station.concurrency import BackgroundTasks
+from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain import connector as machine
 from station.domain.connector import (
     BeginSession,
@@ -45,6 +45,7 @@ from station.domain.ports import (
     Meter,
     MeterIdentity,
     MeterReading,
+    Pilot,
 )
 from station.domain.snapshot import FinishedSessionSnapshot
 from station.domain.units import MINIMUM_CURRENT
@@ -59,6 +60,9 @@ REACTION_S = 3.0
 # A register read with an open contactor cannot have moved since.
 REGISTER_IS_FRESH_S = 5.0
 POLL_FASTER_S = 3.0
+# Whoever stopped a session is told so when that is written down. A database that hangs must not hold up the watch over
+# the car, so this is how long the point waits for it.
+STOP_IS_RECORDED_S = 2.0
 
 
 class Limits(Protocol):
@@ -143,6 +147,7 @@ class ChargingPoint:
         self._limits = limits
         self._changes = changes
         self._ending = SessionEnding(self, session_records)
+        self._session_is_over = asyncio.Event()
         self._lock = asyncio.Lock()
         self._tasks = BackgroundTasks(log)
 
@@ -167,12 +172,17 @@ class ChargingPoint:
     @property
     def ocpp_status(self) -> str:
         """The ChargePointStatus now."""
-        return machine.status_of(self.state.phase, self.overlay)
+        return machine.status_of(self.state.told_phase, self.overlay)
 
     @property
     def busy(self) -> bool:
         """Whether somebody uses this point already."""
         return self.state.has_session or self.state.phase is Phase.AUTHORIZED
+
+    @property
+    def has_meter(self) -> bool:
+        """Whether energy can be measured here."""
+        return self.meter is not None
 
     @property
     def waits_for_card(self) -> bool:
@@ -315,9 +325,9 @@ class ChargingPoint:
         if before.phase is not state.phase:
             self.phase_since = clock.now()
             self.poll_faster()
-            if state.phase is not Phase.FINISHING:
+            if state.phase not in {Phase.ENDING, Phase.FINISHING}:
                 self.finishing_info = ""
-        if isinstance(event, machine.PlugRemoved) and state.phase is Phase.FINISHING and before.has_session:
+        if isinstance(event, machine.PlugRemoved) and before.phase in machine.SESSION_PHASES:
             self.finishing_info = "EV side disconnected"
         try:
             for effect in effects:
@@ -380,6 +390,7 @@ class ChargingPoint:
     def resume(self, session: RunningSession, status: ControllerStatus) -> None:
         """Take a session of the database over after a restart, with the car still connected."""
         self.session = session
+        self._session_is_over.clear()
         wants = status.pilot in {"C", "D"}
         self.pilot = PilotFilter(connected=True, wants=wants, cable_present=bool(status.cable))
         self.actuator.locked = True
@@ -390,10 +401,24 @@ class ChargingPoint:
         self.state = replace(self.state, phase=phase, car=True, wants=wants, permitted=status.enabled)
         self.status = status
 
-    def session_ended(self, end: SessionEnd) -> None:
-        """Forget the session: its end is written."""
-        if self.session is end.session:
-            self.session = None
+    def resume_ending(self, session: RunningSession, stop: Stop, status: ControllerStatus | None) -> None:
+        """Go on bringing a session to its end that was stopped, or cannot go on, before a restart."""
+        self.session = session
+        connected = status is not None and status.pilot in {Pilot.B, Pilot.C, Pilot.D}
+        self.pilot = PilotFilter(connected=connected, wants=False, cable_present=bool(status and status.cable))
+        self.actuator.locked = connected
+        self.state = replace(self.state, phase=Phase.ENDING, ending_from=Phase.SUSPENDED_EVSE, car=connected)
+        self._session_is_over.clear()
+        self._ending.begin(session, stop)
+
+    async def until_session_is_over(self, patience_s: float) -> bool:
+        """Wait until no session runs or ends here any more; return whether that came in time."""
+        return self.session is None or await wait_or_timeout(self._session_is_over, patience_s)
+
+    async def session_ended(self, end: SessionEnd) -> None:
+        """Let the session go: its end is written."""
+        self.session = None
+        self._session_is_over.set()
         self.last_session = FinishedSessionSnapshot(
             id=end.session.id,
             id_tag=end.session.id_tag,
@@ -402,6 +427,10 @@ class ChargingPoint:
             energy_wh=max(end.register - end.session.meter_start_wh, 0),
             reason=end.reason,
         )
+        await self.handle(machine.SessionClosed())
+        if self.state.freed:
+            # The cable left the socket while the session ended.
+            await self.handle(machine.SocketFreed())
 
     # --- what is done
 
@@ -414,8 +443,7 @@ class ChargingPoint:
             case BeginSession(permission=permission):
                 await self._begin_session(permission)
             case EndSession(reason=reason, id_tag=id_tag):
-                if self.session is not None:
-                    await self._ending.run(self.session, reason=reason, id_tag=id_tag, at=clock.now())
+                await self._end_session(Stop(reason=reason, id_tag=id_tag, at=clock.now()))
             case EnableCharging():
                 await self._enable()
             case DisableCharging():
@@ -454,8 +482,21 @@ class ChargingPoint:
     async def _begin_session(self, permission: Permission) -> None:
         reading = await self._register_for_start()
         self.session = await self._session_records.begin(self.number, permission, reading)
+        self._session_is_over.clear()
         if permission.profile is not None or self.session.reservation_id is not None:
             await self._session_records.reload_dependents()
+
+    async def _end_session(self, stop: Stop) -> None:
+        session = self.session
+        if session is None:
+            # The session record was lost to somebody else's hand; there is nothing to bring to an end.
+            self.post(machine.SessionClosed())
+            return
+        recording = self._tasks.spawn(
+            self._session_records.request_stop(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at)
+        )
+        self._ending.begin(session, stop)
+        await asyncio.wait({recording}, timeout=STOP_IS_RECORDED_S)
 
     async def _register_for_start(self) -> MeterReading:
         if self.reading is not None and clock.monotonic_s() - self.reading.read_at_s < REGISTER_IS_FRESH_S:

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import DatabaseError
 
@@ -13,14 +12,15 @@ from hardware.runtime.limits import LimitLoop
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from hardware.runtime.session import RunningSession
+from hardware.runtime.session_end import Stop
 from hardware.runtime.session_records import SessionRecords
 from hardware.runtime.start_responses import StartResponses
 from hardware.runtime.state import Changes, StationState
 from hardware.runtime.status_writer import StatusWriter
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
-from station.domain.ports import DeviceFailed, Pilot
-from station.domain.units import WattHour
+from station.concurrency import BackgroundTasks
+from station.domain.ports import Pilot
 from station.models import ChargingSession
 from station.services import connectors, event_log, interrupted_sessions
 
@@ -32,15 +32,9 @@ FIRST_LOOK_S = 1.0
 DEVICES_ANSWER_S = 6.0
 # Whoever was away longer than this cannot know that it is still the same car.
 SAME_CAR = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interrupted:
-    """A session that cannot go on, with its last register and the moment it counts as ended."""
-
-    row: ChargingSession
-    register: WattHour
-    at: datetime
+# How long the start waits for each session that ends; after that it ends beside the others.
+SESSION_ENDS_S = 3.0
+READ_AGAIN_S = 1.0
 
 
 class Recovery:
@@ -68,6 +62,7 @@ class Recovery:
         self._start_responses = start_responses
         self._statuses = statuses
         self._wake_ups = wake_ups
+        self._tasks = BackgroundTasks(log)
 
     async def run(self) -> None:
         """Decide about every open session; then the station is ready."""
@@ -78,29 +73,41 @@ class Recovery:
             if row.deauthorized_at is not None and row.energy_allowed_wh is None:
                 # The power went between the backend's refusal and its consequence.
                 await self._start_responses.stop_refused_session(self._points[row.connector_id])
+        # The backend may have answered a start, or refused its card, while nobody was there to hear it.
+        await self._start_responses.catch_up()
         self._wake_ups.outbox_changed()
         await self._tell_first_statuses()
         await self._records.attempt(event_log.log, "station.started", at=clock.now())
 
     async def _settle_sessions(self) -> list[ChargingSession]:
-        """Close the sessions that cannot go on, resume the others and return them."""
-        try:
-            open_rows = await self._records.execute(interrupted_sessions.open_sessions)
-            rebooted = await self._records.execute(interrupted_sessions.is_another_boot)
-        except DatabaseError as error:
-            self._records.report_failure(error)
-            open_rows, rebooted = [], True
+        """Resume the sessions that can go on and return them; bring the others to their end."""
+        open_rows, rebooted = await self._read_the_past()
         await asyncio.gather(*(self._wait_for_devices(point) for point in self._points.values()))
-        going_on = [] if rebooted else [row for row in open_rows if self._same_car(row)]
-        interrupted = [await self._interrupted(row) for row in open_rows if row not in going_on]
-        # The backend is told things in the order they happened (OCPP 1.6 section 3.7): ends before further samples.
-        for each in sorted(interrupted, key=lambda each: each.at):
-            await self._close(each)
+        going_on = [] if rebooted else [row for row in open_rows if self._can_go_on(row)]
+        interrupted = [await self._interruption_of(row) for row in open_rows if row not in going_on]
+        # The backend hears of things in the order they happened (OCPP 1.6 section 3.7): ends before further samples.
+        for row, stop in sorted(interrupted, key=lambda each: each[1].at):
+            await self._bring_to_end(row, stop)
         for row in going_on:
             await self._resume(row)
         for point in self._points.values():
             point.load_last_session(await self._records.attempt(connectors.last_session, point.number))
         return going_on
+
+    async def _read_the_past(self) -> tuple[list[ChargingSession], bool]:
+        """Read the open sessions and whether this is another boot, for as long as it takes.
+
+        Without them nothing may begin: the next driver would meet a session that nobody knows. Energy that boards still
+        release is withdrawn meanwhile, as nothing of it could be written down.
+        """
+        while True:
+            try:
+                open_rows = await self._records.execute(interrupted_sessions.open_sessions)
+                return open_rows, await self._records.execute(interrupted_sessions.is_another_boot)
+            except (DatabaseError, OSError) as error:
+                self._records.report_failure(error)
+                await asyncio.gather(*(point.actuator.disable() for point in self._points.values()))
+                await asyncio.sleep(READ_AGAIN_S)
 
     async def _take_control(self) -> None:
         """From here on events count and boards are told what they shall do."""
@@ -137,10 +144,10 @@ class Recovery:
             point.poll_faster(0.3)
             await asyncio.sleep(0.02)
 
-    def _same_car(self, row: ChargingSession) -> bool:
+    def _can_go_on(self, row: ChargingSession) -> bool:
         point = self._points.get(row.connector_id)
         connected = point is not None and point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
-        return connected and clock.now() - row.meter_last_at < SAME_CAR
+        return row.stop_requested_at is None and connected and clock.now() - row.meter_last_at < SAME_CAR
 
     async def _resume(self, row: ChargingSession) -> None:
         point = self._points[row.connector_id]
@@ -152,25 +159,25 @@ class Recovery:
             event_log.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk
         )
 
-    async def _interrupted(self, row: ChargingSession) -> Interrupted:
-        """The register cannot have moved with an open contactor, so the meter's present reading is the true end."""
+    async def _interruption_of(self, row: ChargingSession) -> tuple[ChargingSession, Stop]:
+        """Return how a session ends that does not go on: as it was stopped, or by the loss of power."""
+        if row.stop_requested_at is not None:
+            return row, Stop(reason=row.stop_reason, id_tag=row.stop_id_tag, at=row.stop_requested_at)
         # Nothing ends before the last thing the station has told about itself.
         alive_at = await self._records.attempt(interrupted_sessions.last_sign_of_life) or row.meter_last_at
-        point = self._points.get(row.connector_id)
-        if point is not None:
-            await point.actuator.disable()
-            try:
-                reading = await point.read_meter()
-            except DeviceFailed:
-                log.warning("session %d is closed with the last noted register", row.pk)
-            else:
-                if reading.import_energy > row.meter_last_wh:
-                    return Interrupted(row=row, register=reading.import_energy, at=clock.now())
-        return Interrupted(row=row, register=WattHour(row.meter_last_wh), at=max(row.meter_last_at, alive_at))
+        return row, Stop(reason="PowerLoss", id_tag="", at=max(row.meter_last_at, alive_at))
 
-    async def _close(self, interrupted: Interrupted) -> None:
-        row = interrupted.row
-        log.warning("session %d on connector %d is closed after a power cut", row.pk, row.connector_id)
-        await self._session_records.close_interrupted(
-            row.pk, reason="PowerLoss", at=interrupted.at, register=interrupted.register
-        )
+    async def _bring_to_end(self, row: ChargingSession, stop: Stop) -> None:
+        """Close the session with the register of its meter; a point at which that takes longer stays occupied."""
+        log.warning("session %d on connector %d ends after a restart: %s", row.pk, row.connector_id, stop.reason)
+        session = RunningSession.of(row)
+        await self._session_records.request_stop(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at)
+        point = self._points.get(row.connector_id)
+        if point is None:
+            self._tasks.spawn(
+                self._session_records.close_orphan(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at)
+            )
+            return
+        await point.actuator.disable()
+        point.resume_ending(session, stop, point.status)
+        await point.until_session_is_over(SESSION_ENDS_S)

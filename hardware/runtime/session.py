@@ -16,9 +16,11 @@ class RunningSession:
     """Mirrors one running `ChargingSession`.
 
     `energy_ceiling_wh`: register up to which a refused card may still draw (MaxEnergyOnInvalidId); None: no ceiling.
+    `refused`: the backend does not accept the card; `start_is_answered`: what it said has had its consequence.
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
     `began_s`: when it began, in monotonic seconds of this process (for a resumed one reckoned from the wall clock).
-    `ending`: the final register is being read. Nobody else assigns to these attributes.
+    `ending`: it was stopped and is being brought to its end; `stop_is_recorded`: that is written down.
+    Nobody else assigns to these attributes.
     """
 
     id: int
@@ -32,7 +34,10 @@ class RunningSession:
     transaction_id: int | None = None
     energy_ceiling_wh: int | None = None
     suspended: bool = False
+    refused: bool = False
+    start_is_answered: bool = False
     ending: bool = False
+    stop_is_recorded: bool = False
     _last_noted_s: float = 0.0
     _last_sample_wh: int | None = None
 
@@ -50,7 +55,9 @@ class RunningSession:
             reservation_id=row.reservation_id,
             transaction_id=row.transaction_id,
             energy_ceiling_wh=row.energy_allowed_wh,
+            refused=row.deauthorized_at is not None,
             suspended=row.deauthorized_at is not None and row.energy_allowed_wh is None,
+            stop_is_recorded=row.stop_requested_at is not None,
         )
 
     # --- what the backend says of it
@@ -59,6 +66,10 @@ class RunningSession:
         """Take the backend's number."""
         self.transaction_id = transaction_id
 
+    def note_start_answered(self) -> None:
+        """What the backend said to the start has had its consequence."""
+        self.start_is_answered = True
+
     def join_group(self, parent_id_tag: str) -> bool:
         """Take the group that may stop the session; return whether it was unknown."""
         if not parent_id_tag or self.parent_id_tag:
@@ -66,9 +77,9 @@ class RunningSession:
         self.parent_id_tag = parent_id_tag
         return True
 
-    def allow_up_to(self, register_wh: int) -> None:
-        """Let a refused card draw up to this register."""
-        self.energy_ceiling_wh = register_wh
+    def refuse(self, *, ceiling_wh: int | None) -> None:
+        """Note that the card is refused; it may still draw up to this register, None: nothing."""
+        self.refused, self.energy_ceiling_wh = True, ceiling_wh
 
     def take_ceiling_reached(self, register_wh: int) -> bool:
         """Tell once that a refused card has drawn what it may."""
@@ -86,6 +97,10 @@ class RunningSession:
     def begin_ending(self) -> None:
         """From here on nothing is sampled: a later sample would overtake the end on its way into the queue."""
         self.ending = True
+
+    def note_stop_recorded(self) -> None:
+        """A restart will not give it energy again."""
+        self.stop_is_recorded = True
 
     def take_note_due(self) -> bool:
         """Return whether the register is to be written down now, which counts as done."""

@@ -1,24 +1,45 @@
-"""The end of a session, step by step: the current has ended, the final register is read, the end is written."""
+"""The end of a session, step by step: the current has ended, the final register is read, the end is written.
+
+It runs beside the point, which goes on watching pilot and lock: a car may take seconds to end its current, a signing
+meter half a minute to sign, and a board that does not obey for ever.
+"""
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from hardware.runtime.session import RunningSession
-from hardware.runtime.session_records import SessionEnd, SessionRecords
+from hardware.runtime.session_records import WRITE_AGAIN_S, SessionEnd, SessionRecords
 from station import clock
 from station.concurrency import BackgroundTasks
+from station.domain.faults import FaultCode
 from station.domain.ports import ControllerStatus, DeviceFailed, MeterReading
-from station.domain.units import MilliAmpere
+from station.domain.units import MilliAmpere, WattHour
 
 log = logging.getLogger(__name__)
 
 # IEC 61851-1 table A.6: a car ends its current within 3 s after the pilot signal ended; after 6 s the contactor opens
-# under load. Then at the latest the final register stands still.
+# under load. Current that still flows then is a fault of the contactor or of the way to it.
 CURRENT_ENDS_S = 6.0
 NO_CURRENT = MilliAmpere(500)
-WRITE_AGAIN_S = 1.0
+# A meter that has not answered for so long will not tell the final register; what was written down last stands.
+METER_ANSWERS_S = 15.0
+# A board that has been away for so long while the meter shows no current, or is away, too, has no power itself.
+BOARD_ANSWERS_S = 60.0
+LOOK_S = 0.1
+LOOK_AT_LASTING_CURRENT_S = 1.0
+FAULT_SOURCE = "session end"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why and by whom a session was stopped, and when."""
+
+    reason: str
+    id_tag: str
+    at: datetime
 
 
 class EndingPoint(Protocol):
@@ -27,8 +48,8 @@ class EndingPoint(Protocol):
     number: int
 
     @property
-    def reading(self) -> MeterReading | None:
-        """The newest reading of the meter."""
+    def has_meter(self) -> bool:
+        """Whether there is a meter to ask."""
 
     async def read_controller(self) -> ControllerStatus:
         """Read the controller now; raises DeviceFailed."""
@@ -36,11 +57,14 @@ class EndingPoint(Protocol):
     async def read_meter(self) -> MeterReading:
         """Read the meter now; raises DeviceFailed."""
 
-    def session_ended(self, end: SessionEnd) -> None:
-        """Forget the session: its end is written."""
+    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
+        """Take what one source reports to be wrong; return whether that is news."""
 
     def tell_changed(self) -> None:
-        """Tell that session or phase have changed."""
+        """Tell that session, phase or faults have changed."""
+
+    async def session_ended(self, end: SessionEnd) -> None:
+        """Let the session go: its end is written."""
 
 
 class SessionEnding:
@@ -51,41 +75,78 @@ class SessionEnding:
         self._session_records = session_records
         self._tasks = BackgroundTasks(log)
 
-    async def run(self, session: RunningSession, *, reason: str, id_tag: str, at: datetime) -> None:
-        """End the session that was stopped at this moment."""
+    def begin(self, session: RunningSession, stop: Stop) -> None:
+        """Bring the session to its end, however long that takes; the point hears `session_ended`."""
         session.begin_ending()
-        await self._until_current_has_ended()
-        end = self._session_records.end_of(session, reason=reason, id_tag=id_tag, at=at, reading=self._point.reading)
-        if not await self._is_written(end):
-            # The session has ended in fact, and the driver shall not be held up; it is written down later.
-            self._tasks.spawn(self._write_until_taken(end))
+        self._tasks.spawn(self._run(session, stop))
 
-    async def _until_current_has_ended(self) -> None:
-        deadline_s = clock.monotonic_s() + CURRENT_ENDS_S
-        while True:
-            try:
-                status = await self._point.read_controller()
-                reading = await self._point.read_meter()
-            except DeviceFailed as error:
-                log.info("point %d: no final value yet: %s", self._point.number, error)
-                await asyncio.sleep(0.1)
-            else:
-                currents = [current for current in reading.currents if current is not None]
-                flows = max(currents, default=0) > NO_CURRENT or status.contactor_closed is True
-                if not flows and not status.enabled:
-                    return
-            if clock.monotonic_s() >= deadline_s:
-                return
-
-    async def _is_written(self, end: SessionEnd) -> bool:
-        if not await self._session_records.end(end):
-            return False
-        self._point.session_ended(end)
-        await self._session_records.reload_dependents()
-        return True
-
-    async def _write_until_taken(self, end: SessionEnd) -> None:
-        """Try again for ever; until then the session stays, and no other can begin here."""
-        while not await self._is_written(end):
+    async def _run(self, session: RunningSession, stop: Stop) -> None:
+        reading = await self._until_current_has_ended()
+        if reading is None:
+            log.warning("session %d ends with the register written down last: the meter is silent", session.id)
+        if self._point.set_faults(FAULT_SOURCE, frozenset()):
+            self._point.tell_changed()
+        end = self._session_records.end_of(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at, reading=reading)
+        # The session has ended in fact; until that is written no other can begin here.
+        while not await self._session_records.end(end):
             await asyncio.sleep(WRITE_AGAIN_S)
-        self._point.tell_changed()
+        await self._session_records.reload_dependents()
+        await self._point.session_ended(end)
+
+    async def _until_current_has_ended(self) -> MeterReading | None:
+        """Wait until nothing flows any more; return the final reading, None where the meter does not answer.
+
+        A session is not closed while its meter shows current, whatever the board says.
+        """
+        began_s = clock.monotonic_s()
+        board_s = meter_s = began_s
+        register_before: WattHour | None = None
+        while True:
+            status, reading = await self._ask_controller(), await self._ask_meter()
+            now_s = clock.monotonic_s()
+            board_s = now_s if status is not None else board_s
+            meter_s = now_s if reading is not None else meter_s
+            late = now_s - began_s >= CURRENT_ENDS_S
+            if reading is not None and _flows(reading, register_before):
+                register_before = reading.import_energy
+                if late:
+                    self._report_lasting_current(status)
+                await asyncio.sleep(LOOK_AT_LASTING_CURRENT_S if late else LOOK_S)
+                continue
+            # The feedback of a contactor may be broken; a car that has had its time and draws nothing has ended.
+            off = status is not None and not status.enabled and (status.contactor_closed is not True or late)
+            board_is_gone = status is None and now_s - board_s >= BOARD_ANSWERS_S
+            meter_is_gone = not self._point.has_meter or now_s - meter_s >= METER_ANSWERS_S
+            if (off or board_is_gone) and (reading is not None or meter_is_gone):
+                return reading
+            register_before = reading.import_energy if reading is not None else register_before
+            await asyncio.sleep(LOOK_S)
+
+    def _report_lasting_current(self, status: ControllerStatus | None) -> None:
+        code = FaultCode.EVSE_COMMUNICATION_ERROR if status is None else FaultCode.POWER_SWITCH_FAILURE
+        if self._point.set_faults(FAULT_SOURCE, frozenset({code})):
+            log.error("point %d: current flows although energy was withdrawn", self._point.number)
+            self._point.tell_changed()
+
+    async def _ask_controller(self) -> ControllerStatus | None:
+        try:
+            return await self._point.read_controller()
+        except DeviceFailed:
+            # Its silence is a fault of its own, found and told by whoever polls it.
+            return None
+
+    async def _ask_meter(self) -> MeterReading | None:
+        if not self._point.has_meter:
+            return None
+        try:
+            return await self._point.read_meter()
+        except DeviceFailed:
+            return None
+
+
+def _flows(reading: MeterReading, register_before: WattHour | None) -> bool:
+    """Tell whether current flows; a meter that measures none shows it by its register."""
+    currents = [current for current in reading.currents if current is not None]
+    if currents:
+        return max(currents) > NO_CURRENT
+    return register_before is None or reading.import_energy > register_before

@@ -3,6 +3,7 @@
 What is queued is the fact; it becomes the message when it is sent.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +21,9 @@ from station.domain.meter_values import MeterValue, ReadingContext, Sample, mete
 from station.domain.ports import MeterReading
 from station.domain.units import PAUSE, WattHour
 from station.services import sessions
+
+# Between two attempts to write the end of a session.
+WRITE_AGAIN_S = 1.0
 
 
 class UsedReservations(Protocol):
@@ -87,6 +91,15 @@ class SessionRecords:
         self._wake_ups.outbox_changed()
         return RunningSession.of(row)
 
+    async def request_stop(self, session: RunningSession, *, reason: str, id_tag: str, at: datetime) -> None:
+        """Write down that a session was stopped, before anybody is told; energy has been withdrawn already."""
+        try:
+            await self._records.execute(sessions.request_stop, session.id, reason=reason, id_tag=id_tag, at=at)
+        except (DatabaseError, OSError) as error:
+            self._records.report_failure(error)
+        else:
+            session.note_stop_recorded()
+
     def end_of(
         self, session: RunningSession, *, reason: str, id_tag: str, at: datetime, reading: MeterReading | None
     ) -> SessionEnd:
@@ -100,7 +113,8 @@ class SessionRecords:
             reason=reason,
             id_tag=id_tag,
             at=at,
-            register=WattHour((reading.import_energy if reading else 0) or session.meter_start_wh),
+            # Without a reading the register that was journaled last stands: `end_session` never goes below it.
+            register=reading.import_energy if reading else WattHour(0),
             values=values,
         )
 
@@ -122,19 +136,11 @@ class SessionRecords:
         self._wake_ups.outbox_changed()
         return True
 
-    async def close_interrupted(self, session_id: int, *, reason: str, at: datetime, register: WattHour) -> None:
-        """Close a session that a restart found and that cannot go on."""
-        reading = MeterReading(read_at_s=clock.monotonic_s(), import_energy=register)
-        sample = Sample(at=at, reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
-        await self._records.attempt(
-            sessions.end_session,
-            session_id,
-            reason=reason,
-            id_tag="",
-            at=at,
-            meter=register,
-            end=self._values(sample),
-        )
+    async def close_orphan(self, session: RunningSession, *, reason: str, id_tag: str, at: datetime) -> None:
+        """Close a session of a connector that is no longer there, with the register that was journaled last."""
+        end = self.end_of(session, reason=reason, id_tag=id_tag, at=at, reading=None)
+        while not await self.end(end):
+            await asyncio.sleep(WRITE_AGAIN_S)
 
     async def reload_dependents(self) -> None:
         """Read anew what comes and goes with a session."""

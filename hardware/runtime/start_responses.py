@@ -35,20 +35,23 @@ class StartResponses:
         """Take the response that the OCPP process has received."""
         point = self._point_of(message.session_id)
         if point is None or point.session is None:
+            # Told while the past is being recovered from, or too late: `catch_up` finds it in the tables.
             return
-        point.session.take_transaction_id(message.transaction_id)
+        session = point.session
+        session.take_transaction_id(message.transaction_id)
         parent = message.parent_id_tag or ""
-        if point.session.join_group(parent):
-            await self._records.attempt(sessions.store_parent, point.session.id, parent)
+        if session.join_group(parent):
+            await self._records.attempt(sessions.store_parent, session.id, parent)
         point.tell_changed()
-        if message.status is not AuthorizationStatus.ACCEPTED:
+        if message.status is not AuthorizationStatus.ACCEPTED and not session.refused:
             await self._take_refusal(point, message.status)
+        session.note_start_answered()
 
     async def catch_up(self) -> None:
         """Find responses in the tables whose message was lost."""
         for point in self._points.values():
             session = point.session
-            if session is None or session.transaction_id is not None:
+            if session is None or session.start_is_answered or session.ending:
                 continue
             found = await self._records.attempt(sessions.answered_start, session.id)
             if found is not None:
@@ -64,7 +67,11 @@ class StartResponses:
         session = point.session
         if session is None:
             return
-        await self._records.attempt(sessions.store_refusal, session.id, clock.now(), None)
+        if session.refused:
+            await self._records.attempt(sessions.end_allowance, session.id)
+        else:
+            session.refuse(ceiling_wh=None)
+            await self._records.attempt(sessions.store_refusal, session.id, clock.now(), None)
         # What cannot be read is taken as the stricter choice.
         if await self._records.attempt(configuration.get_bool, "StopTransactionOnInvalidId") is not False:
             point.keep_locked_for(session.id_tag)
@@ -85,7 +92,7 @@ class StartResponses:
         allowed = await self._records.attempt(configuration.get_optional_int, "MaxEnergyOnInvalidId") or 0
         if allowed > 0 and point.register_wh is not None:
             ceiling_wh = point.register_wh + allowed
-            session.allow_up_to(ceiling_wh)
+            session.refuse(ceiling_wh=ceiling_wh)
             await self._records.attempt(sessions.store_refusal, session.id, clock.now(), ceiling_wh)
         else:
             await self.stop_refused_session(point)

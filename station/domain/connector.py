@@ -26,9 +26,11 @@ class Phase(StrEnum):
     SUSPENDED_EV = "suspended_ev"  # session, energy released, the car does not want it
     SUSPENDED_EVSE = "suspended_evse"  # session, the station does not release energy
     RESUMING = "resuming"  # session, energy released again, waiting for the car's reaction
+    ENDING = "ending"  # session stopped, energy withdrawn; the current has to end and the final register to be written
     FINISHING = "finishing"  # session over, cable still there
 
 
+# A session runs and may be given energy.
 SESSION_PHASES = frozenset({Phase.STARTING, Phase.CHARGING, Phase.SUSPENDED_EV, Phase.SUSPENDED_EVSE, Phase.RESUMING})
 _REACTING = frozenset({Phase.STARTING, Phase.RESUMING})
 
@@ -56,6 +58,8 @@ class State:
     `car`: a car is connected (pilot not A). `wants`: it asks for energy (pilot C or D).
     `permitted`: the effective current limit is at least 6 A and nothing forbids energy.
     `reserved`: the point is kept for somebody.
+    While a session ends, `ending_from` is the phase it was stopped in, `keep_locked` says that its plug stays locked
+    afterwards, `freed` and `replugged` what has happened at the socket meanwhile.
     """
 
     phase: Phase = Phase.AVAILABLE
@@ -64,11 +68,20 @@ class State:
     permitted: bool = True
     reserved: bool = False
     permission: Permission | None = None
+    ending_from: Phase | None = None
+    keep_locked: bool = False
+    freed: bool = False
+    replugged: bool = False
 
     @property
     def has_session(self) -> bool:
-        """Whether a session runs."""
-        return self.phase in SESSION_PHASES
+        """Whether a session runs, or is being brought to its end."""
+        return self.phase in SESSION_PHASES or self.phase is Phase.ENDING
+
+    @property
+    def told_phase(self) -> Phase:
+        """The phase as the backend sees it: a session is told as ended when its end is written."""
+        return self.ending_from or self.phase
 
 
 # --- events: what has happened
@@ -155,6 +168,11 @@ class RecordFailed(Event):
     """The session could not be written down, so it must not begin."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SessionClosed(Event):
+    """The current has ended and the end of the session is written."""
+
+
 # --- effects: what is to be done
 
 
@@ -182,7 +200,7 @@ class BeginSession(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class EndSession(Effect):
-    """Read the final register and commit the end and its StopTransaction."""
+    """Commit that the session was stopped, then bring it to its end: `SessionClosed` follows."""
 
     reason: str
     id_tag: str = ""
@@ -263,7 +281,7 @@ def _clear(state: State, _event: Event) -> Answer:
 
 
 def _free(state: State, _event: Event) -> Answer:
-    return replace(state, phase=Phase.AVAILABLE, permission=None), (UnlockPlug(),)
+    return replace(state, phase=Phase.AVAILABLE, permission=None, freed=False), (UnlockPlug(),)
 
 
 def _begin(state: State, permission: Permission) -> Answer:
@@ -319,11 +337,28 @@ def _withdraw(state: State, _event: Event) -> Answer:
 
 
 def _stop(state: State, event: StopRequested) -> Answer:
-    unlock = () if event.keep_locked else (UnlockPlug(),)
-    return (
-        replace(state, phase=Phase.FINISHING, permission=None),
-        (DisableCharging(), _NO_REACTION_TIMER, EndSession(reason=event.reason, id_tag=event.id_tag), *unlock),
+    ending = replace(
+        state, phase=Phase.ENDING, ending_from=state.phase, keep_locked=event.keep_locked, permission=None, freed=False
     )
+    return ending, (DisableCharging(), _NO_REACTION_TIMER, EndSession(reason=event.reason, id_tag=event.id_tag))
+
+
+def _note_freed(state: State, _event: Event) -> Answer:
+    return replace(state, freed=True), ()
+
+
+def _note_replugged(state: State, _event: Event) -> Answer:
+    return replace(state, freed=False, replugged=True), ()
+
+
+def _close(state: State, event: Event) -> Answer:
+    # A plug that was pulled at the car is nobody's to keep.
+    unlock: tuple[Effect, ...] = () if state.keep_locked and state.car else (UnlockPlug(),)
+    closed = replace(state, phase=Phase.FINISHING, ending_from=None, keep_locked=False, replugged=False)
+    if state.replugged and state.car:
+        waiting, effects = _take_car(closed, event)
+        return waiting, (*unlock, *effects)
+    return closed, unlock
 
 
 def _stop_by_unplugging(state: State, _event: Event) -> Answer:
@@ -363,6 +398,10 @@ TRANSITIONS: dict[tuple[Phase, type[Event]], Transition] = {
     (Phase.LAPSED, PlugRemoved): _clear,
     (Phase.LAPSED, SocketFreed): _clear,
     (Phase.LAPSED, TagAuthorized): _begin_with_card,
+    (Phase.ENDING, PlugInserted): _note_replugged,
+    (Phase.ENDING, PlugRemoved): _stay,
+    (Phase.ENDING, SocketFreed): _note_freed,
+    (Phase.ENDING, SessionClosed): _close,
     (Phase.FINISHING, PlugRemoved): _unlock,
     (Phase.FINISHING, SocketFreed): _free,
     (Phase.FINISHING, PlugInserted): _wait_for_card,
@@ -437,6 +476,8 @@ _STATUS = {
     Phase.SUSPENDED_EVSE: "SuspendedEVSE",
     # The backend is told of the end of a pause when the car has taken it up, not before.
     Phase.RESUMING: "SuspendedEVSE",
+    # What `State.told_phase` hides from the backend until the end is written.
+    Phase.ENDING: "Finishing",
     Phase.FINISHING: "Finishing",
 }
 
@@ -445,7 +486,7 @@ def status_of(phase: Phase, overlay: Overlay) -> str:
     """Compute the ChargePointStatus of OCPP 1.6 section 4.9."""
     if overlay.faulted:
         return "Faulted"
-    if phase not in SESSION_PHASES and not overlay.operative:
+    if phase not in SESSION_PHASES and phase is not Phase.ENDING and not overlay.operative:
         return "Unavailable"
     if phase is Phase.AVAILABLE and overlay.reserved:
         return "Reserved"

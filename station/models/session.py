@@ -29,6 +29,8 @@ class ChargingSession(models.Model):
     zero, negative or beyond 32 bits, OCPP 1.6 errata 3.54); None until the backend has answered. `parent_id_tag` is
     the group that may stop the session. `authorized_by` is an `authorization.Reason`. `deauthorized_at` marks a session
     whose card the backend refused afterwards; `energy_allowed_wh` is what it may still draw (MaxEnergyOnInvalidId).
+    `stop_requested_at` marks a session that was stopped, for `stop_reason` by `stop_id_tag`, and is being brought to
+    its end; it gets no energy any more, whatever restarts in between.
     """
 
     connector_id = models.PositiveSmallIntegerField()
@@ -42,6 +44,7 @@ class ChargingSession(models.Model):
     meter_start_wh = models.PositiveBigIntegerField()
     meter_last_wh = models.PositiveBigIntegerField()
     meter_last_at = models.DateTimeField()
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
     stopped_at = models.DateTimeField(null=True, blank=True)
     meter_stop_wh = models.PositiveBigIntegerField(null=True, blank=True)
     stop_reason = models.CharField(max_length=20, default="", blank=True)

@@ -188,9 +188,21 @@ def store_parent(session_id: int, parent: str) -> None:
     running(session_id).update(parent_id_tag=parent)
 
 
+def request_stop(session_id: int, *, reason: str, id_tag: str, at: datetime) -> None:
+    """Write down, once, that a session was stopped: from now on it is only brought to its end."""
+    running(session_id).filter(stop_requested_at=None).update(
+        stop_requested_at=at, stop_reason=reason, stop_id_tag=id_tag
+    )
+
+
 def store_refusal(session_id: int, at: datetime, ceiling_wh: int | None) -> None:
-    """Store that the backend refuses the card, and up to which register it may still draw (None: no further)."""
-    running(session_id).update(deauthorized_at=at, energy_allowed_wh=ceiling_wh)
+    """Store, once, that the backend refuses the card, and up to which register it may still draw (None: no further)."""
+    running(session_id).filter(deauthorized_at=None).update(deauthorized_at=at, energy_allowed_wh=ceiling_wh)
+
+
+def end_allowance(session_id: int) -> None:
+    """Store that a refused card has drawn what it was still allowed."""
+    running(session_id).update(energy_allowed_wh=None)
 
 
 def answered_start(session_id: int) -> tuple[int, str] | None:

@@ -83,7 +83,11 @@ class ChargingHandlers:
                 return rejected(Refusal.CONNECTOR_UNKNOWN)
         if not point.busy:
             return rejected(Refusal.NO_SESSION)
-        point.post(machine.StopRequested(reason=command.reason))
+        session = point.session
+        await point.handle(machine.StopRequested(reason=command.reason))
+        if session is not None and not session.stop_is_recorded:
+            # Energy is withdrawn, but a restart would not know why; nobody is told what is not written down.
+            return rejected(Refusal.RECORDS_UNWRITABLE)
         return ACCEPTED
 
     async def _by_transaction(self, transaction_id: int) -> ChargingPoint | None:

@@ -8,6 +8,7 @@ from hardware.runtime.command_handlers.handler import ACCEPTED, Handler
 from hardware.runtime.device_events import DeviceEvents
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
+from hardware.runtime.session_end import CURRENT_ENDS_S
 from hardware.runtime.state import StationState
 from station import clock
 from station.concurrency import BackgroundTasks
@@ -19,6 +20,8 @@ from station.services import configuration, event_log, outbox, security_log
 
 log = logging.getLogger(__name__)
 
+# A session that takes longer to end is brought to its end after the restart.
+SESSION_ENDS_S = CURRENT_ENDS_S + 2.0
 # How long a restart waits for the backend to confirm the last messages; the queue survives in any case.
 FLUSH_S = 8.0
 # A restart begins only after the answer to whoever asked has had time to leave.
@@ -56,6 +59,7 @@ class ResetHandlers:
         if command.stop_sessions:
             stop = machine.StopRequested(reason=command.reason)
             await asyncio.gather(*(point.handle(stop) for point in self._points.values() if point.busy))
+            await asyncio.gather(*(point.until_session_is_over(SESSION_ENDS_S) for point in self._points.values()))
             await self._until_delivered()
         await self._restart(hard=command.hard, origin=origin)
 

@@ -150,10 +150,12 @@ async def test_silent_devices_do_not_stop_the_start_of_the_station(bench: Bench)
     await bench.start(wait=False)
     await bench.until(lambda: bench.control_loop.state.recovered, seconds=30)
 
-    assert len(bench.messages("StopTransaction")) == 1
+    # Nobody knows whether current flows there, so that session is not closed yet; the other point serves.
+    assert not bench.messages("StopTransaction")
     await bench.charge(2, card=FRIEND)
     bench.hall.controllers[1].silent = bench.hall.meters[1].silent = False
     await bench.until(lambda: not bench.hall.outlets[1].released)
+    await bench.until(lambda: len(bench.messages("StopTransaction")) == 1)
 
 
 @in_virtual_time
