@@ -177,7 +177,7 @@ class ChargingPoint:
     @property
     def busy(self) -> bool:
         """Whether somebody uses this point already."""
-        return self.state.has_session or self.state.phase is Phase.AUTHORIZED
+        return self.state.has_session or self.session is not None or self.state.phase is Phase.AUTHORIZED
 
     @property
     def has_meter(self) -> bool:
@@ -415,8 +415,8 @@ class ChargingPoint:
         """Wait until no session runs or ends here any more; return whether that came in time."""
         return self.session is None or await wait_or_timeout(self._session_is_over, patience_s)
 
-    async def session_ended(self, end: SessionEnd) -> None:
-        """Let the session go: its end is written."""
+    def session_ended(self, end: SessionEnd) -> None:
+        """Forget the session: its end is written."""
         self.session = None
         self._session_is_over.set()
         self.last_session = FinishedSessionSnapshot(
@@ -427,7 +427,11 @@ class ChargingPoint:
             energy_wh=max(end.register - end.session.meter_start_wh, 0),
             reason=end.reason,
         )
-        await self.handle(machine.SessionClosed())
+
+    async def current_ended(self) -> None:
+        """Let the plug go: nothing flows any more."""
+        if not await self.handle(machine.CurrentEnded()):
+            self.tell_changed()
         if self.state.freed:
             # The cable left the socket while the session ended.
             await self.handle(machine.SocketFreed())
@@ -490,7 +494,7 @@ class ChargingPoint:
         session = self.session
         if session is None:
             # The session record was lost to somebody else's hand; there is nothing to bring to an end.
-            self.post(machine.SessionClosed())
+            self.post(machine.CurrentEnded())
             return
         recording = self._tasks.spawn(
             self._session_records.request_stop(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at)

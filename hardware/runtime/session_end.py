@@ -63,8 +63,11 @@ class EndingPoint(Protocol):
     def tell_changed(self) -> None:
         """Tell that session, phase or faults have changed."""
 
-    async def session_ended(self, end: SessionEnd) -> None:
-        """Let the session go: its end is written."""
+    def session_ended(self, end: SessionEnd) -> None:
+        """Forget the session: its end is written."""
+
+    async def current_ended(self) -> None:
+        """Let the plug go: nothing flows any more."""
 
 
 class SessionEnding:
@@ -87,11 +90,15 @@ class SessionEnding:
         if self._point.set_faults(FAULT_SOURCE, frozenset()):
             self._point.tell_changed()
         end = self._session_records.end_of(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at, reading=reading)
-        # The session has ended in fact; until that is written no other can begin here.
-        while not await self._session_records.end(end):
-            await asyncio.sleep(WRITE_AGAIN_S)
+        if not await self._session_records.end(end):
+            # The session has ended in fact, and the driver shall not be held up. It is written down later; until then
+            # no other can begin here.
+            await self._point.current_ended()
+            while not await self._session_records.end(end):
+                await asyncio.sleep(WRITE_AGAIN_S)
+        self._point.session_ended(end)
         await self._session_records.reload_dependents()
-        await self._point.session_ended(end)
+        await self._point.current_ended()
 
     async def _until_current_has_ended(self) -> MeterReading | None:
         """Wait until nothing flows any more; return the final reading, None where the meter does not answer.

@@ -26,7 +26,7 @@ class Phase(StrEnum):
     SUSPENDED_EV = "suspended_ev"  # session, energy released, the car does not want it
     SUSPENDED_EVSE = "suspended_evse"  # session, the station does not release energy
     RESUMING = "resuming"  # session, energy released again, waiting for the car's reaction
-    ENDING = "ending"  # session stopped, energy withdrawn; the current has to end and the final register to be written
+    ENDING = "ending"  # session stopped and energy withdrawn, the current has still to end
     FINISHING = "finishing"  # session over, cable still there
 
 
@@ -169,8 +169,8 @@ class RecordFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionClosed(Event):
-    """The current has ended and the end of the session is written."""
+class CurrentEnded(Event):
+    """No current flows any more after a stop, and the end of the session is written or will be."""
 
 
 # --- effects: what is to be done
@@ -200,7 +200,7 @@ class BeginSession(Effect):
 
 @dataclass(frozen=True, kw_only=True)
 class EndSession(Effect):
-    """Commit that the session was stopped, then bring it to its end: `SessionClosed` follows."""
+    """Commit that the session was stopped, then bring it to its end: `CurrentEnded` follows."""
 
     reason: str
     id_tag: str = ""
@@ -401,7 +401,7 @@ TRANSITIONS: dict[tuple[Phase, type[Event]], Transition] = {
     (Phase.ENDING, PlugInserted): _note_replugged,
     (Phase.ENDING, PlugRemoved): _stay,
     (Phase.ENDING, SocketFreed): _note_freed,
-    (Phase.ENDING, SessionClosed): _close,
+    (Phase.ENDING, CurrentEnded): _close,
     (Phase.FINISHING, PlugRemoved): _unlock,
     (Phase.FINISHING, SocketFreed): _free,
     (Phase.FINISHING, PlugInserted): _wait_for_card,

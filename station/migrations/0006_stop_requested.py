@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('station', '0004_record_names'),
+        ('station', '0005_set_aside'),
     ]
 
     operations = [

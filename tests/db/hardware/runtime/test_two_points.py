@@ -303,11 +303,19 @@ async def test_a_card_ends_its_own_session_when_no_car_waits(bench: Bench) -> No
 
 
 @in_virtual_time
-async def test_one_card_may_charge_two_cars(bench: Bench) -> None:
+async def test_a_card_that_owns_a_session_ends_it_although_another_car_waits(bench: Bench) -> None:
     await bench.charge(1, card=CARD)
-    await bench.charge(2, card=CARD)
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
 
-    assert ChargingSession.objects.running().count() == 2
+    assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    assert bench.control_loop.points[2].state.phase == "plugged"
+
+    # The next tap means the car that waits.
+    assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
+    await bench.phase("charging", 2)
+    assert ChargingSession.objects.running().count() == 1
 
 
 @in_virtual_time

@@ -16,6 +16,7 @@ from station.domain.connector import (
     CarPaused,
     CarWantsEnergy,
     ConnectionTimedOut,
+    CurrentEnded,
     DisableCharging,
     EnableCharging,
     EndSession,
@@ -61,14 +62,15 @@ EVENTS: tuple[Event, ...] = (
     PointReserved(),
     ReservationEnded(),
     RecordFailed(),
+    CurrentEnded(),
 )
 STAYS_EVERYWHERE = {PointReserved, ReservationEnded}
 STAYS_OUTSIDE_A_SESSION = {CarWantsEnergy, CarPaused, EnergyPermitted, EnergyForbidden, ReactionTimedOut}
 
 
 def state_in(phase: Phase, **facts: Any) -> State:
-    connected = phase in {*SESSION_PHASES, Phase.PLUGGED, Phase.RESERVED, Phase.LAPSED, Phase.FINISHING}
-    given: dict[str, Any] = {
+    connected = phase not in {Phase.AVAILABLE, Phase.AUTHORIZED}
+    given = {
         "car": connected,
         "wants": phase is Phase.CHARGING,
         "permitted": phase is not Phase.SUSPENDED_EVSE,
@@ -114,6 +116,12 @@ TABLE: dict[Phase, dict[type[Event], Phase]] = {
         SocketFreed: Phase.AVAILABLE,
         TagAuthorized: Phase.STARTING,
     },
+    Phase.ENDING: {
+        PlugInserted: Phase.ENDING,
+        PlugRemoved: Phase.ENDING,
+        SocketFreed: Phase.ENDING,
+        CurrentEnded: Phase.FINISHING,
+    },
     Phase.FINISHING: {
         PlugRemoved: Phase.FINISHING,
         SocketFreed: Phase.AVAILABLE,
@@ -122,9 +130,9 @@ TABLE: dict[Phase, dict[type[Event], Phase]] = {
     },
     **{
         phase: {
-            PlugRemoved: Phase.FINISHING,
-            SocketFreed: Phase.FINISHING,
-            StopRequested: Phase.FINISHING,
+            PlugRemoved: Phase.ENDING,
+            SocketFreed: Phase.ENDING,
+            StopRequested: Phase.ENDING,
             CarWantsEnergy: Phase.SUSPENDED_EVSE if phase is Phase.SUSPENDED_EVSE else Phase.CHARGING,
             CarPaused: {
                 Phase.STARTING: Phase.STARTING,
@@ -186,16 +194,44 @@ def test_a_session_that_is_not_permitted_begins_without_energy() -> None:
 
 
 def test_energy_ends_before_the_books_are_closed_and_the_plug_is_released_last() -> None:
-    _, effects = step(state_in(Phase.CHARGING), StopRequested(reason="Local", id_tag="CARD"))
+    ending, stopping = step(state_in(Phase.CHARGING), StopRequested(reason="Local", id_tag="CARD"))
+    finishing, closing = step(ending, CurrentEnded())
 
-    assert names(effects) == ["DisableCharging", "CancelTimer", "EndSession", "UnlockPlug"]
-    assert EndSession(reason="Local", id_tag="CARD") in effects
+    assert names(stopping) == ["DisableCharging", "CancelTimer", "EndSession"]
+    assert EndSession(reason="Local", id_tag="CARD") in stopping
+    assert names(closing) == ["UnlockPlug"]
+    assert (ending.phase, finishing.phase) == (Phase.ENDING, Phase.FINISHING)
+
+
+def test_the_backend_is_told_of_the_end_when_the_current_has_ended() -> None:
+    ending, _ = step(state_in(Phase.CHARGING), StopRequested(reason="Local"))
+    finishing, _ = step(ending, CurrentEnded())
+
+    assert (ending.told_phase, finishing.told_phase) == (Phase.CHARGING, Phase.FINISHING)
 
 
 def test_a_stop_may_keep_the_plug_locked() -> None:
-    _, effects = step(state_in(Phase.CHARGING), StopRequested(reason="DeAuthorized", keep_locked=True))
+    ending, _ = step(state_in(Phase.CHARGING), StopRequested(reason="DeAuthorized", keep_locked=True))
+    _, effects = step(ending, CurrentEnded())
 
-    assert "UnlockPlug" not in names(effects)
+    assert names(effects) == []
+
+
+def test_a_plug_that_was_pulled_at_the_car_is_not_kept() -> None:
+    ending, _ = step(state_in(Phase.CHARGING), StopRequested(reason="DeAuthorized", keep_locked=True))
+    pulled, _ = step(ending, PlugRemoved())
+    _, effects = step(pulled, CurrentEnded())
+
+    assert names(effects) == ["UnlockPlug"]
+
+
+def test_another_car_that_came_while_the_session_ended_waits_for_a_card() -> None:
+    ending, _ = step(state_in(Phase.CHARGING), PlugRemoved())
+    another, _ = step(ending, PlugInserted())
+    after, effects = step(another, CurrentEnded())
+
+    assert after.phase is Phase.PLUGGED
+    assert names(effects) == ["UnlockPlug", "StartTimer"]
 
 
 def test_a_session_that_cannot_be_written_down_ends_without_energy_and_without_a_stop() -> None:
@@ -276,7 +312,7 @@ class AnyLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.state = State()
-        self.energy = self.session = self.locked = False
+        self.energy = self.session = self.ending = self.locked = False
         self.begun = self.ended = 0
 
     @initialize(permitted=st.booleans())
@@ -296,6 +332,10 @@ class AnyLife(RuleBasedStateMachine):
             # Outside of a failing start it never comes; a session that was begun is forgotten together with it.
             self.session = False
             self.ended = self.begun
+        if isinstance(event, CurrentEnded):
+            assert self.ending
+            self.session = self.ending = False
+            self.ended += 1
         for effect in effects:
             if isinstance(effect, BeginSession) and not writable:
                 self.state, effects = step(self.state, RecordFailed())
@@ -312,9 +352,9 @@ class AnyLife(RuleBasedStateMachine):
                     self.begun += 1
                 case EndSession():
                     assert self.session, "a session ends that never began"
-                    assert not self.energy, "the books are closed while energy flows"
-                    self.session = False
-                    self.ended += 1
+                    assert not self.energy, "a session is brought to its end while energy is released"
+                    assert not self.ending, "a session is brought to its end twice"
+                    self.ending = True
                 case EnableCharging():
                     assert self.session, "energy without a session"
                     self.energy = True
@@ -325,6 +365,7 @@ class AnyLife(RuleBasedStateMachine):
                     self.locked = True
                 case UnlockPlug():
                     assert not self.energy, "the plug is released under energy"
+                    assert not self.ending, "the plug is released while current may flow"
                     self.locked = False
                 case _:
                     pass
@@ -340,7 +381,9 @@ class AnyLife(RuleBasedStateMachine):
 
     @invariant()
     def the_phase_agrees_with_the_facts(self) -> None:
-        assert (self.state.permission is not None) == (self.state.has_session or self.state.phase is Phase.AUTHORIZED)
+        permitted = self.state.phase in SESSION_PHASES or self.state.phase is Phase.AUTHORIZED
+        assert (self.state.permission is not None) == permitted
+        assert self.ending == (self.state.phase is Phase.ENDING) == (self.state.ending_from is not None)
         if self.state.phase is Phase.CHARGING:
             assert self.state.wants
             assert self.energy
@@ -367,6 +410,7 @@ BACKEND_SEES = {
     Phase.SUSPENDED_EV: "SuspendedEV",
     Phase.SUSPENDED_EVSE: "SuspendedEVSE",
     Phase.RESUMING: "SuspendedEVSE",
+    Phase.ENDING: "Finishing",
     Phase.FINISHING: "Finishing",
 }
 # Rows A to I of the matrix: the statuses that may follow each status.
@@ -410,7 +454,7 @@ def test_a_fault_is_over_everything(phase: Phase, *, operative: bool, reserved: 
 def test_out_of_service_shows_only_where_no_session_runs(phase: Phase) -> None:
     seen = status_of(phase, Overlay(operative=False))
 
-    assert seen == (BACKEND_SEES[phase] if phase in SESSION_PHASES else "Unavailable")
+    assert seen == (BACKEND_SEES[phase] if phase in {*SESSION_PHASES, Phase.ENDING} else "Unavailable")
 
 
 @pytest.mark.parametrize("phase", Phase)
