@@ -47,7 +47,7 @@ CONNECTOR_FAULTS = (
 STATION_FAULTS = ("UnderVoltage", "ReaderFailure", "OverVoltageProtectionFailure", "WeakSignal")
 # A meter that is silent, or a contactor that sticks, lets energy flow that nobody can put on an account.
 UNACCOUNTABLE = {"PowerMeterFailure", "PowerSwitchFailure"}
-SESSION_PHASES = {"starting", "charging", "suspended_ev", "suspended_evse"}
+SESSION_PHASES = {"starting", "charging", "suspended_ev", "suspended_evse", "resuming", "ending"}
 CORE_CHILDREN = ("ocpp", "web", "worker", "redis", "hardware")
 
 

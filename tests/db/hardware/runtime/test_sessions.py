@@ -408,9 +408,8 @@ async def test_a_welded_contactor_is_found_by_its_current(bench: Bench) -> None:
     bench.hall.reader.tap(CARD)
     await bench.until(lambda: FaultCode.POWER_SWITCH_FAILURE in bench.control_loop.points[1].active_faults)
     await asyncio.sleep(60)
-    # What flows is somebody's: the books stay open, and the other point serves.
+    # What flows is somebody's: the books stay open.
     assert not bench.messages("StopTransaction")
-    assert not bench.control_loop.points[2].active_faults
     await bench.told("Faulted")
 
     outlet.target = lambda: 0

@@ -70,7 +70,7 @@ STAYS_OUTSIDE_A_SESSION = {CarWantsEnergy, CarPaused, EnergyPermitted, EnergyFor
 
 def state_in(phase: Phase, **facts: Any) -> State:
     connected = phase not in {Phase.AVAILABLE, Phase.AUTHORIZED}
-    given = {
+    given: dict[str, Any] = {
         "car": connected,
         "wants": phase is Phase.CHARGING,
         "permitted": phase is not Phase.SUSPENDED_EVSE,
