@@ -412,7 +412,7 @@ async def test_a_welded_contactor_is_found_by_its_current(bench: Bench) -> None:
     assert not bench.messages("StopTransaction")
     await bench.told("Faulted")
 
-    outlet.target = lambda: 0
+    outlet.unplug()
     assert (await stopped(bench))["meterStop"] == outlet.register_wh
     await bench.until(lambda: not bench.control_loop.points[1].active_faults)
 
