@@ -7,6 +7,7 @@ STATION_DATA_DIR     the data directory (default: ./data)
 STATION_SIMULATE     1: simulated hardware and host
 STATION_HTTP_ORIGINS comma-separated host:port list the web interface is reached at
 STATION_HTTPS        1: the web interface is served over HTTPS, cookies are marked Secure
+STATION_CRASHES      crashes of the control loop in ten minutes that lead to safe mode (default: 5; 0: never)
 """
 
 import os
@@ -18,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from station.domain.crash_guard import CRASHES
 from station.paths import DataDirectory
 
 
@@ -29,11 +31,21 @@ def _flag(name: str) -> bool:
     return value == "1"
 
 
+def _count(name: str, *, default: int) -> int:
+    value = os.environ.get(name, str(default))
+    if not value.isascii() or not value.isdigit():
+        message = f"{name} must be a whole number, not {value!r}"
+        raise ImproperlyConfigured(message)
+    return int(value)
+
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = DataDirectory(Path(os.environ.get("STATION_DATA_DIR", BASE_DIR / "data")).absolute())
 DATA.create()
 SIMULATE = _flag("STATION_SIMULATE")
 SERVES_HTTPS = _flag("STATION_HTTPS")
+# Only a harness that kills the control loop all day long changes it.
+CRASHES_BEFORE_SAFE_MODE = _count("STATION_CRASHES", default=CRASHES)
 
 
 def _secret_key() -> str:

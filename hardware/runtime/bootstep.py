@@ -15,8 +15,12 @@ from celery import bootsteps
 
 from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.heartbeat import LoopHeartbeat
-from hardware.runtime.wiring import make_control_loop
+from hardware.runtime.safe_mode import SafeMode
+from hardware.runtime.wiring import cause_of, make_control_loop, make_safe_mode
+from station import clock
 from station.concurrency import BackgroundTasks
+from station.domain.crash_guard import CrashHistory
+from station.host.crash_record import CrashRecord
 from station.host.heartbeat import Heartbeat, UnwatchedHeartbeat
 
 log = logging.getLogger(__name__)
@@ -34,7 +38,8 @@ class LoopThread:
         # Whether the end has withdrawn energy, as far as the boards answered.
         self.has_withdrawn = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._control_loop: ControlLoop | None = None
+        self.crash_record: CrashRecord | None = None
+        self._control_loop: ControlLoop | SafeMode | None = None
         self._main: asyncio.Task[None] | None = None
         self._tasks = BackgroundTasks(log)
         self._ready = threading.Event()
@@ -51,28 +56,35 @@ class LoopThread:
             self._loop.call_soon_threadsafe(self._main.cancel)
         self._thread.join(_STOP_S)
 
-    def submit(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]]) -> None:
+    def submit(self, work: Callable[[ControlLoop | SafeMode], Coroutine[Any, Any, None]]) -> None:
         """Run work in the loop, from any thread, without waiting."""
         if self._loop is None or self._control_loop is None:
             return
         self._loop.call_soon_threadsafe(self._begin, work)
 
-    def _begin(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]]) -> None:
+    def _begin(self, work: Callable[[ControlLoop | SafeMode], Coroutine[Any, Any, None]]) -> None:
         if self._control_loop is not None:
             self._tasks.spawn(work(self._control_loop))
 
     def _work(self) -> None:
         try:
-            asyncio.run(self._live())
-        except Exception:
-            # Without its loop the worker is of no use; the supervisor starts a fresh one.
+            is_wanted = asyncio.run(self._live())
+        except Exception as error:
             log.exception("the control loop has ended")
-            self._ready.set()
-            os.kill(os.getpid(), signal.SIGKILL)
+            if self.crash_record is not None:
+                self.crash_record.note_cause(cause_of(error))
+        else:
+            if is_wanted:
+                return
+        # The worker without its loop is of no use; the supervisor starts a fresh one.
+        self._ready.set()
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    async def _live(self) -> None:
+    async def _live(self) -> bool:
+        """Run to the end; return whether somebody has asked for it."""
         self._loop = asyncio.get_running_loop()
-        self._control_loop = await make_control_loop()
+        history = self.crash_record.history if self.crash_record else CrashHistory()
+        self._control_loop = make_safe_mode(history) if history.is_safe_mode else await make_control_loop()
         self._main = asyncio.create_task(self._control_loop.run())
         beating = asyncio.create_task(
             LoopHeartbeat(
@@ -80,15 +92,24 @@ class LoopThread:
             ).run()
         )
         self._ready.set()
+        is_wanted = False
         try:
             await self._main
         except asyncio.CancelledError:
+            is_wanted = True
             log.info("the control loop ends")
         finally:
             beating.cancel()
             comes_back = self.comes_back
             await self._control_loop.stop(comes_back=comes_back)
             self.has_withdrawn = not comes_back
+        if self.crash_record is not None:
+            if is_wanted:
+                self.crash_record.forget()
+            else:
+                # Only safe mode ends by itself.
+                self.crash_record.try_again(clock.monotonic_s())
+        return is_wanted
 
 
 class _Holder:

@@ -35,7 +35,7 @@ class DatabaseWork(Protocol):
 class LoopHeartbeat:
     """Beats once a second while nothing in the loop hangs; without beats the supervisor replaces the process."""
 
-    def __init__(self, heartbeat: Heartbeat, *, points: Collection[Served], database: DatabaseWork) -> None:
+    def __init__(self, heartbeat: Heartbeat, *, points: Collection[Served], database: DatabaseWork | None) -> None:
         self._heartbeat = heartbeat
         self._points = points
         self._database = database
@@ -57,7 +57,7 @@ class LoopHeartbeat:
             self._heartbeat.beat(now_s)
 
     def _hanging(self, now_s: float) -> str:
-        busy_since_s = self._database.busy_since_s
+        busy_since_s = self._database.busy_since_s if self._database else None
         if busy_since_s is not None and now_s - busy_since_s >= DATABASE_S:
             return "the database does not come back"
         # A locked database holds a point up that has something to write; energy is withdrawn before that.

@@ -1,15 +1,21 @@
 """Puts the control loop together: the only module that knows both the drivers and the station's services."""
 
 import asyncio
+import logging
+from pathlib import Path
 
 from django.conf import settings
 
-from hardware.drivers.config import build, load
+from hardware.drivers.config import HardwareConfigInvalid, build, load
 from hardware.runtime.actuator import Actuator
 from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
+from hardware.runtime.safe_mode import SafeMode
 from station import clock, host
+from station.domain.crash_guard import CrashCause, CrashHistory
 from station.services import identity, redis
+
+log = logging.getLogger(__name__)
 
 
 async def make_control_loop() -> ControlLoop:
@@ -23,8 +29,42 @@ async def make_control_loop() -> ControlLoop:
     )
 
 
+def make_safe_mode(history: CrashHistory) -> SafeMode:
+    """Build what keeps energy off while the control loop may not try; it needs no more than the controllers."""
+    file = settings.DATA.hardware
+    described = _written_at(file)
+    return SafeMode(
+        _actuators(),
+        history,
+        connectors=identity.load().connectors,
+        power=host.for_settings().power,
+        redis=redis.async_client(),
+        # Somebody has mended the description; any other reason may only be gone.
+        is_mended=lambda: history.cause is CrashCause.CONFIGURATION and _written_at(file) != described,
+    )
+
+
 async def withdraw_energy_before_start() -> None:
     """Withdraw energy where no control loop has begun yet: the one before may have left it on."""
-    controllers = build(load(settings.DATA.hardware)).controllers
-    actuators = {number: Actuator(controller, has_lock=False) for number, controller in controllers.items()}
-    await withdraw_energy(actuators, until_s=clock.monotonic_s() + WITHDRAW_S)
+    await withdraw_energy(_actuators(), until_s=clock.monotonic_s() + WITHDRAW_S)
+
+
+def cause_of(error: Exception) -> CrashCause:
+    """Return what an exception that has ended the control loop says about it."""
+    return CrashCause.CONFIGURATION if isinstance(error, HardwareConfigInvalid) else CrashCause.EXCEPTION
+
+
+def _written_at(file: Path) -> int | None:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _actuators() -> dict[int, Actuator]:
+    try:
+        controllers = build(load(settings.DATA.hardware)).controllers
+    except HardwareConfigInvalid as error:
+        log.error("no controller is known: %s", error)  # noqa: TRY400 - the mistakes are in the message
+        return {}
+    return {number: Actuator(controller, has_lock=False) for number, controller in controllers.items()}

@@ -53,6 +53,7 @@ class Refusal(StrEnum):
     SESSIONS_RUNNING = "sessions_running"
     RECORDS_UNWRITABLE = "records_unwritable"
     HARDWARE_ABSENT = "hardware_absent"
+    SAFE_MODE = "safe_mode"
     TOO_LATE = "too_late"
     MALFORMED = "malformed"
     NOT_PERMITTED = "not_permitted"

@@ -9,6 +9,7 @@ from django.utils.translation import pgettext_lazy
 
 from station.domain.authorization import Reason
 from station.domain.commands import Refusal, Status
+from station.domain.crash_guard import CrashCause
 from station.domain.faults import FaultCode
 
 Words = Mapping[str, "str | Promise"]
@@ -27,7 +28,7 @@ FAULTS: Words = {
     FaultCode.CONNECTOR_LOCK_FAILURE: _("Connector lock defective or cable not properly plugged in"),
     FaultCode.POWER_METER_FAILURE: _("Error communicating with the meter"),
     FaultCode.HIGH_TEMPERATURE: _("Temperature in the charging point too high"),
-    FaultCode.INTERNAL_ERROR: _("Internal error of the EVSE controller"),
+    FaultCode.INTERNAL_ERROR: _("Internal error"),
     FaultCode.LOCAL_LIST_CONFLICT: _("Local list and backend disagree about a card"),
     FaultCode.OTHER_ERROR: _("Other error"),
     FaultCode.OVER_VOLTAGE: _("Mains voltage too high"),
@@ -91,6 +92,7 @@ REFUSALS: Words = {
     Refusal.SESSIONS_RUNNING: _("End the running charging sessions first."),
     Refusal.RECORDS_UNWRITABLE: _("Sessions cannot be recorded; none may start."),
     Refusal.HARDWARE_ABSENT: _("The control of the charging points does not answer."),
+    Refusal.SAFE_MODE: _("The station is in safe mode. Restart it to try again."),
     Refusal.TOO_LATE: _("The command came too late and was not carried out."),
     Refusal.MALFORMED: _("The command was not understood."),
     Refusal.NOT_PERMITTED: _("This is not permitted."),
@@ -197,6 +199,13 @@ NOT_READY: Words = {
     "records_unwritable": _("Sessions cannot be recorded."),
     "station_faulted": _("A fault puts the whole station out of order."),
     "controllers_silent": _("No EVSE controller answers."),
+    "safe_mode": _(
+        "Safe mode: the control of the charging points has crashed several times in a row. Energy is off at all "
+        "charging points. The station tries again by itself, at growing intervals; a restart tries at once."
+    ),
+    CrashCause.EXCEPTION: _("The control ended with an error, which is in the log of the process hardware."),
+    CrashCause.CONFIGURATION: _("The description of the hardware cannot be used; manage.py doctor names the mistakes."),
+    CrashCause.KILLED: _("The control ended without a word: it hung and was replaced, or it was killed."),
 }
 
 

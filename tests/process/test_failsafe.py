@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from station.domain.crash_guard import CRASHES
 from station.host.power import MainProcess, PowerVerb
 from station.paths import DataDirectory
 from tests.backend import Backend, ThreadedBackend
@@ -26,7 +27,7 @@ from tests.process.judgement import (
     free_ports,
     wait_until_delivered,
 )
-from tests.station import Station, wait_until
+from tests.station import Station, http, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -196,3 +197,56 @@ def test_a_stop_that_meets_a_starting_control_loop_withdraws_energy(site: Site, 
 
     sight.join()
     assert sight.seen[-1]["offered_a"] == 0
+
+
+def test_five_crashes_lead_to_safe_mode_and_a_reset_of_the_backend_out_of_it(site: Site) -> None:
+    station = site.station
+    site.charge()
+    crash_too_often(station)
+
+    station.wait_sim(lambda point: point["offered_a"] == 0 and not point["contactor"])
+    for connector in (0, 1, 2):
+        told = site.backend.wait_for("StatusNotification", where=lambda sent, at=connector: _in_safe_mode(sent, at))
+        assert told.payload["errorCode"] == "InternalError"
+    status, body = wait_until(lambda: _safe_mode_of_healthz(station), what="the reason in healthz") or (0, {})
+    assert status == 503
+    assert [reason["code"] for reason in body["reasons"]] == ["safe_mode", "control_killed"]
+    assert site.backend.call("RemoteStartTransaction", {"idTag": CARD, "connectorId": 2})["status"] == "Rejected"
+    assert not site.backend.received("StopTransaction")
+
+    assert site.backend.call("Reset", {"type": "Soft"})["status"] == "Accepted"
+    station.wait_healthy()
+    station.wait_sim(lambda point: max(point["currents_a"]) > 30, timeout_s=20)
+    station.sim("/reader/swipe", {"uid": CARD})
+    wait_until(lambda: site.backend.received("StopTransaction"), what="StopTransaction")
+    assert len(site.backend.received("StartTransaction")) == 1
+    assert site.problems() == []
+
+
+def crash_too_often(station: Station) -> None:
+    noted = station.data / "run" / "control_loop.json"
+    for _ in range(CRASHES):
+        # One that has not even noted that it has begun is no control loop yet.
+        before = noted.read_text()
+        station.kill("hardware")
+        wait_until(lambda before=before: noted.read_text() != before, what="another control loop")
+
+
+def _in_safe_mode(sent: dict[str, Any], connector: int) -> bool:
+    return (sent["connectorId"], sent["status"]) == (connector, "Faulted") and "Safe mode" in sent.get("info", "")
+
+
+def _safe_mode_of_healthz(station: Station) -> tuple[int, Any] | None:
+    status, body = http("GET", station.http_port, "/healthz")
+    codes = [reason["code"] for reason in body.get("reasons", [])]
+    return (status, body) if "safe_mode" in codes else None
+
+
+def test_a_station_started_by_hand_leaves_safe_mode(site: Site) -> None:
+    crash_too_often(site.station)
+    wait_until(lambda: _safe_mode_of_healthz(site.station), what="safe mode")
+
+    site.station.kill_group()
+    site.station.launch()
+
+    assert site.station.healthy()

@@ -4,8 +4,13 @@ import asyncio
 import signal
 from types import FrameType
 
+from django.conf import settings
+
+from station import clock
 from station.celery import HARDWARE_QUEUE, app
+from station.host.crash_record import CrashRecord
 from station.host.heartbeat import Heartbeat
+from station.paths import DataDirectory
 from station.processes.child import ENERGY_IS_ON, RESTART_SIGNAL
 from station.processes.plan import Plan
 from station.processes.programs import celery_worker
@@ -19,23 +24,26 @@ def _end_early(_number: int, _frame: FrameType | None) -> None:
     raise EndsBeforeItBegan
 
 
-def main(_plan: Plan, heartbeat: Heartbeat) -> int:
+def main(plan: Plan, heartbeat: Heartbeat) -> int:
     """Control the hardware until SIGTERM, which withdraws energy, or RESTART_SIGNAL, which does not."""
     signal.signal(signal.SIGTERM, _end_early)
+    record = CrashRecord(DataDirectory(plan.data), crashes_allowed=settings.CRASHES_BEFORE_SAFE_MODE)
     try:
-        return _work(heartbeat)
+        record.begin(clock.monotonic_s())
+        return _work(heartbeat, record)
     except EndsBeforeItBegan:
         from hardware.runtime.wiring import withdraw_energy_before_start
 
         asyncio.run(withdraw_energy_before_start())
+        record.forget()
         return 0
 
 
-def _work(heartbeat: Heartbeat) -> int:
+def _work(heartbeat: Heartbeat, record: CrashRecord) -> int:
     from hardware.runtime import bootstep
 
     loop = bootstep.loop()
-    loop.heartbeat = heartbeat
+    loop.heartbeat, loop.crash_record = heartbeat, record
 
     def ends(number: int) -> None:
         # A stop that overtakes a restart wins.

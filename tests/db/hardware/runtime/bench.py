@@ -13,6 +13,7 @@ from channels.layers import channel_layers
 from django.db import connections
 
 from hardware.runtime.control_loop import ControlLoop
+from hardware.runtime.safe_mode import SafeMode
 from ocpp_client.outgoing import outbox_store
 from ocpp_client.outgoing.rendering import payload_of, render
 from station import clock
@@ -49,7 +50,8 @@ class Bench:
         self._main: asyncio.Task[None] | None = None
         monkeypatch.setattr(clock, "now", self.clock.now)
         monkeypatch.setattr(clock, "monotonic_s", self.clock.monotonic_s)
-        monkeypatch.setattr("hardware.runtime.control_loop.DatabaseThread", lambda: self.database)
+        for module in ("control_loop", "safe_mode"):
+            monkeypatch.setattr(f"hardware.runtime.{module}.DatabaseThread", lambda: self.database)
         monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
@@ -104,6 +106,8 @@ class Bench:
             task.cancel()
         if others:
             await asyncio.wait(others)
+        if self._main is not None and self._main.cancelled():
+            self._main = None
 
     async def stop(self, *, comes_back: bool) -> None:
         """End the process in order."""
@@ -160,7 +164,14 @@ class Bench:
 
     # --- doing and waiting
 
-    async def command(self, command: Command, *, origin: Origin = Origin.BACKEND, life_s: float = 5.0) -> Outcome:
+    async def command(
+        self,
+        command: Command,
+        *,
+        origin: Origin = Origin.BACKEND,
+        life_s: float = 5.0,
+        to: ControlLoop | SafeMode | None = None,
+    ) -> Outcome:
         """Send a command through the inner door and read the answer where the asker would."""
         envelope = Envelope(
             request_id=str(uuid.uuid4()),
@@ -170,7 +181,7 @@ class Bench:
             sent_at=self.clock.now(),
             expires_at=self.clock.now() + timedelta(seconds=life_s),
         )
-        await self.control_loop.command(envelope)
+        await (to or self.control_loop).command(envelope)
         return Outcome.decode(json.loads(self.redis.lists[envelope.reply_key][0]))
 
     async def until(self, condition: Callable[[], T], *, seconds: float = 20.0) -> T:

@@ -1,0 +1,158 @@
+"""Safe mode keeps energy off at every board, faults every connector and refuses everything but a restart."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from hardware.runtime.actuator import Actuator
+from hardware.runtime.safe_mode import INFO, SafeMode
+from station.domain.commands import Outcome, PresentTag, Refusal, Reset, Status
+from station.domain.connector import Phase
+from station.domain.crash_guard import CrashCause, CrashHistory
+from station.models import ChargingSession, Connector, LogEntry
+from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+
+RETRY_S = 600.0
+
+
+@pytest.fixture
+def points() -> int:
+    return 2
+
+
+@dataclass
+class Guarded:
+    """A bench whose control loop has crashed too often."""
+
+    bench: Bench
+    safe_mode: SafeMode
+    running: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def safe(bench: Bench, *, is_mended: Callable[[], bool] = lambda: False) -> AsyncIterator[Guarded]:
+    await bench.kill()
+    safe_mode = SafeMode(
+        {number: Actuator(controller, has_lock=False) for number, controller in bench.hall.controllers.items()},
+        CrashHistory(safe_until_s=bench.loop.time() + RETRY_S, cause=CrashCause.EXCEPTION),
+        connectors=2,
+        power=bench.hall.computer,
+        redis=bench.redis,
+        is_mended=is_mended,
+    )
+    running = asyncio.create_task(safe_mode.run())
+    await asyncio.sleep(3)
+    yield Guarded(bench, safe_mode, running)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+@in_virtual_time
+async def test_energy_goes_off_everywhere_and_the_sessions_stay_open(bench: Bench) -> None:
+    await bench.charge(1)
+    await bench.charge(2, card=FRIEND)
+
+    async with safe(bench):
+        for outlet in bench.hall.outlets.values():
+            assert (outlet.released, outlet.current) == (False, 0)
+        assert ChargingSession.objects.running().count() == 2
+        assert bench.messages("StopTransaction") == []
+
+
+@in_virtual_time
+async def test_a_board_that_did_not_answer_or_forgot_is_told_again(bench: Bench) -> None:
+    await bench.charge(1)
+    bench.hall.controllers[1].silent = True
+
+    async with safe(bench):
+        assert bench.hall.outlets[1].released
+        bench.hall.controllers[1].silent = False
+        await asyncio.sleep(2)
+        assert not bench.hall.outlets[1].released
+
+        bench.hall.outlets[1].released = True
+        await asyncio.sleep(2)
+        assert not bench.hall.outlets[1].released
+
+
+@in_virtual_time
+async def test_every_connector_is_faulted_at_the_backend_and_keeps_its_phase(bench: Bench) -> None:
+    await bench.charge(1)
+
+    async with safe(bench):
+        told = {
+            message["connector_id"]: (message["status"], message["error_code"], message["info"])
+            for message in bench.bells.sent
+            if message["type"] == "status.changed"
+        }
+        assert told == dict.fromkeys((0, 1, 2), ("Faulted", "InternalError", INFO))
+        assert Connector.objects.get(number=1).phase == Phase.CHARGING
+        assert LogEntry.objects.get(code="station.safe_mode").data == {"cause": "control_failed"}
+
+
+@in_virtual_time
+async def test_the_pages_are_told_why(bench: Bench) -> None:
+    async with safe(bench) as guarded:
+        snapshot = guarded.safe_mode.take(1)
+
+        assert snapshot.not_ready == ("safe_mode", "control_failed")
+        assert [point.status for point in snapshot.points] == ["Faulted", "Faulted"]
+
+
+@in_virtual_time
+async def test_a_database_that_hangs_does_not_keep_energy_on(bench: Bench) -> None:
+    await bench.charge(1)
+    bench.database.latency_s = 3600.0
+
+    async with safe(bench):
+        assert not bench.hall.outlets[1].released
+
+
+@in_virtual_time
+async def test_a_card_is_refused_and_a_restart_is_carried_out(bench: Bench) -> None:
+    async with safe(bench) as guarded:
+        refused = await bench.command(PresentTag(id_tag=CARD), to=guarded.safe_mode)
+        accepted = await bench.command(Reset(hard=False), to=guarded.safe_mode)
+        await asyncio.sleep(1)
+
+        assert (refused.status, refused.reason) == (Status.REJECTED, Refusal.SAFE_MODE)
+        assert accepted == Outcome(status=Status.ACCEPTED)
+        assert bench.hall.computer.restarts == ["software"]
+
+
+@in_virtual_time
+async def test_it_ends_by_itself_when_the_control_loop_may_try_again(bench: Bench) -> None:
+    async with safe(bench) as guarded:
+        await asyncio.sleep(RETRY_S - 10)
+        assert not guarded.running.done()
+        await asyncio.sleep(20)
+        assert guarded.running.done()
+        guarded.running.result()
+
+
+@in_virtual_time
+async def test_it_ends_at_once_when_the_cause_is_mended(bench: Bench) -> None:
+    mended: list[bool] = []
+    async with safe(bench, is_mended=lambda: bool(mended)) as guarded:
+        assert not guarded.running.done()
+        mended.append(True)
+        await asyncio.sleep(3)
+        assert guarded.running.done()
+
+
+@in_virtual_time
+async def test_the_next_control_loop_goes_on_with_the_session(bench: Bench) -> None:
+    await bench.charge(1)
+    async with safe(bench):
+        await asyncio.sleep(60)
+
+    await bench.start()
+    await bench.phase(Phase.CHARGING)
+    await asyncio.sleep(2)
+
+    assert ChargingSession.objects.count() == 1
+    assert Connector.objects.get(number=1).status == "Charging"
+    assert Connector.objects.get(number=0).status == "Available"
