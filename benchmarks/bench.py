@@ -35,7 +35,7 @@ def _is_free(port: int) -> bool:
 
 
 @dataclass(kw_only=True)
-class Bench:
+class MeasuredStation:
     """A station and the backend it talks to."""
 
     station: Station
@@ -96,7 +96,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(name: str, *, config: Mapping[str, str] | None = None, launched: bool = True) -> AsyncIterator[Bench]:
+async def bench(
+    name: str, *, config: Mapping[str, str] | None = None, launched: bool = True
+) -> AsyncIterator[MeasuredStation]:
     """Give a fresh station in a directory of its own; everything is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=os.environ.get("BENCH_DIRECTORY")))
     ports = _free_ports()
@@ -105,7 +107,7 @@ async def bench(name: str, *, config: Mapping[str, str] | None = None, launched:
         async with Backend.start(port=next(ports), check_schemas=False) as backend:
             keys = {"/ocpp/url": f"{backend.url}/", **(config or {})}
             await asyncio.to_thread(station.config_set, keys)
-            made = Bench(station=station, backend=backend)
+            made = MeasuredStation(station=station, backend=backend)
             if launched:
                 await made.launch()
             try:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.bench import Bench, bench
+from benchmarks.bench import MeasuredStation, bench
 from benchmarks.result import Result, latency
 
 _RUNS = 100
@@ -38,13 +38,13 @@ async def _repeat(times: int, act: Callable[[int], Awaitable[None]]) -> list[flo
     return took_s
 
 
-async def _expect(made: Bench, action: str, payload: dict[str, Any], status: str = "Accepted") -> None:
+async def _expect(made: MeasuredStation, action: str, payload: dict[str, Any], status: str = "Accepted") -> None:
     answer = await made.backend.call(action, payload)
     if answer.get("status") != status:
         raise AssertionError(f"{action}: {answer}")
 
 
-async def _trigger(made: Bench) -> list[float]:
+async def _trigger(made: MeasuredStation) -> list[float]:
     took_s = []
     for _ in range(_RUNS):
         mark = made.backend.mark()

@@ -2,7 +2,7 @@
 
 import time
 
-from benchmarks.bench import TAG, Bench, bench
+from benchmarks.bench import TAG, MeasuredStation, bench
 from benchmarks.calls import profile
 from benchmarks.result import Result, latency
 
@@ -22,7 +22,7 @@ async def measure() -> list[Result]:
     return [*remote, swipes, *limits]
 
 
-async def _remote_starts(made: Bench) -> list[Result]:
+async def _remote_starts(made: MeasuredStation) -> list[Result]:
     accepted, started, closed, told = [], [], [], []
     for _ in range(_RUNS):
         mark = made.backend.mark()
@@ -47,7 +47,7 @@ async def _remote_starts(made: Bench) -> list[Result]:
     ]
 
 
-async def _swipes(made: Bench) -> Result:
+async def _swipes(made: MeasuredStation) -> Result:
     took_s = []
     for turn in range(_RUNS):
         mark = made.backend.mark()
@@ -63,7 +63,7 @@ async def _swipes(made: Bench) -> Result:
     return latency("card swiped → StartTransaction", took_s, bar_ms=100)
 
 
-async def _limits(made: Bench) -> list[Result]:
+async def _limits(made: MeasuredStation) -> list[Result]:
     await made.start_charging()
     by_profile, by_key = [], []
     for turn in range(_LIMITS):

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from benchmarks import processes
-from benchmarks.bench import Bench, bench
+from benchmarks.bench import MeasuredStation, bench
 from benchmarks.result import Result, at_most
 
 # What a start leaves to be done (beat's first round, the first pages) is over by then.
@@ -27,7 +27,7 @@ async def measure() -> list[Result]:
     return [at_most("memory (PSS) of the whole station, idle", whole, bar=190, unit="MiB", note=note), idle, busy]
 
 
-async def _cpu(made: Bench, subject: str, *, bar: float) -> Result:
+async def _cpu(made: MeasuredStation, subject: str, *, bar: float) -> Result:
     pids = processes.of_station(made.station)
     before = {name: processes.cpu_seconds(pid) for name, pid in pids.items()}
     began_s = time.monotonic()

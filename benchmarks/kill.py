@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from benchmarks.bench import Bench, bench
+from benchmarks.bench import MeasuredStation, bench
 from benchmarks.calls import local_list, profile
 from benchmarks.result import Result, percentile
 
@@ -50,7 +50,7 @@ async def measure() -> list[Result]:
     ]
 
 
-async def _round(made: Bench, turn: int, order: Order, check: Check) -> tuple[float, bool, bool]:
+async def _round(made: MeasuredStation, turn: int, order: Order, check: Check) -> tuple[float, bool, bool]:
     await made.sim("/speed", {"factor": 60})
     started = await made.start_charging()
     await made.backend.wait_for("MeterValues", after=started.number, count=2)
@@ -85,7 +85,7 @@ def _configuration(turn: int) -> tuple[str, dict[str, Any]]:
     return "ChangeConfiguration", {"key": "ClockAlignedDataInterval", "value": str(900 + turn)}
 
 
-async def _has_configuration(made: Bench, turn: int) -> bool:
+async def _has_configuration(made: MeasuredStation, turn: int) -> bool:
     answer = await made.backend.call("GetConfiguration", {"key": ["ClockAlignedDataInterval"]})
     return bool(answer["configurationKey"][0]["value"] == str(900 + turn))
 
@@ -94,7 +94,7 @@ def _list(turn: int) -> tuple[str, dict[str, Any]]:
     return "SendLocalList", local_list(100 + turn, 500, "Full")
 
 
-async def _has_list(made: Bench, turn: int) -> bool:
+async def _has_list(made: MeasuredStation, turn: int) -> bool:
     return await made.backend.call("GetLocalListVersion") == {"listVersion": 100 + turn}
 
 
@@ -102,7 +102,7 @@ def _profile(turn: int) -> tuple[str, dict[str, Any]]:
     return "SetChargingProfile", {"connectorId": 2, "csChargingProfiles": profile(7 + turn % 9)}
 
 
-async def _has_profile(made: Bench, turn: int) -> bool:
+async def _has_profile(made: MeasuredStation, turn: int) -> bool:
     answer = await made.backend.call("GetCompositeSchedule", {"connectorId": 2, "duration": 60})
     periods = answer.get("chargingSchedule", {}).get("chargingSchedulePeriod", [])
     return bool(periods and periods[0]["limit"] == 7 + turn % 9)
@@ -112,7 +112,7 @@ def _availability(_turn: int) -> tuple[str, dict[str, Any]]:
     return "ChangeAvailability", {"connectorId": 2, "type": "Inoperative"}
 
 
-async def _has_availability(made: Bench, _turn: int) -> bool:
+async def _has_availability(made: MeasuredStation, _turn: int) -> bool:
     mark = made.backend.mark()
     payload = {"requestedMessage": "StatusNotification", "connectorId": 2}
     await made.backend.call("TriggerMessage", payload)

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.bench import Bench, bench
+from benchmarks.bench import MeasuredStation, bench
 from benchmarks.pages import inside
 from benchmarks.result import Result, at_least, at_most
 from tests.backend import Frame
@@ -25,7 +25,7 @@ async def measure() -> list[Result]:
     return [*minute, *hour]
 
 
-async def _minute(made: Bench) -> list[Result]:
+async def _minute(made: MeasuredStation) -> list[Result]:
     started = await made.start_charging()
     mark = started.number
     await made.backend.wait_for("MeterValues", count=5, after=mark)
@@ -41,7 +41,7 @@ async def _minute(made: Bench) -> list[Result]:
     return [loss, at_most("reconnect after the backend is back", connection.opened_at_s - back_s, bar=5, unit="s")]
 
 
-async def _hour(made: Bench) -> list[Result]:
+async def _hour(made: MeasuredStation) -> list[Result]:
     await inside(made, "backlog", str(_HOUR))
     await made.launch()
     await made.backend.wait_for("StopTransaction", timeout=120)
@@ -53,7 +53,7 @@ async def _hour(made: Bench) -> list[Result]:
     ]
 
 
-def _messages(made: Bench, after: int) -> list[Frame]:
+def _messages(made: MeasuredStation, after: int) -> list[Frame]:
     return [frame for frame in made.backend.received(after=after) if frame.action in _TRANSACTION]
 
 

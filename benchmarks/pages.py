@@ -6,7 +6,7 @@ import time
 from http.client import HTTPConnection
 from pathlib import Path
 
-from benchmarks.bench import Bench, bench
+from benchmarks.bench import MeasuredStation, bench
 from benchmarks.calls import local_list
 from benchmarks.inside import ROWS
 from benchmarks.result import Result, latency
@@ -15,7 +15,7 @@ _RUNS = 10
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-async def inside(made: Bench, *words: str) -> str:
+async def inside(made: MeasuredStation, *words: str) -> str:
     """Run `benchmarks.inside` on the station's data directory."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -51,7 +51,7 @@ async def measure() -> list[Result]:
         return [*results, latency(subject, slowest, bar_ms=100)]
 
 
-def _ask(made: Bench, path: str, cookie: str) -> list[float]:
+def _ask(made: MeasuredStation, path: str, cookie: str) -> list[float]:
     took_s = []
     connection = HTTPConnection("127.0.0.1", made.station.http_port, timeout=30)
     # The first request loads code and templates; nobody waits for them a second time.

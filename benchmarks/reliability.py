@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.bench import Bench, bench
+from benchmarks.bench import MeasuredStation, bench
 from benchmarks.inside import SESSION_MINUTES, SESSIONS_A_DAY
 from benchmarks.outage import inside
 from benchmarks.processes import memory, of_station
@@ -144,7 +144,7 @@ async def offline(record: Record, days: int) -> None:
         )
 
 
-def _memory(made: Bench) -> dict[str, float]:
+def _memory(made: MeasuredStation) -> dict[str, float]:
     return {name: memory(pid).private for name, pid in of_station(made.station).items()}
 
 

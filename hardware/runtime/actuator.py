@@ -10,7 +10,7 @@ from station.domain.faults import FaultCode
 from station.domain.ports import ControllerStatus, DeviceFailed, EvseController
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # IEC 61851-1: no energy before the plug is locked. Boards report the commanded lock at once and a jammed bolt only
 # when its motor has run, which takes 150 ms in the simulator and less than that with common lock drives.
@@ -171,7 +171,7 @@ class Actuator:
         try:
             status = await self._controller.read_status()
         except DeviceFailed as error:
-            log.info("the lock could not be asked: %s", error)
+            logger.info("the lock could not be asked: %s", error)
             return False
         return FaultCode.CONNECTOR_LOCK_FAILURE not in status.faults
 
@@ -206,7 +206,7 @@ class Actuator:
         try:
             await call
         except DeviceFailed as error:
-            log.info("the controller did not take a command: %s", error)
+            logger.info("the controller did not take a command: %s", error)
             return False
         finally:
             self._touch()

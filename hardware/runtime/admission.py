@@ -24,7 +24,7 @@ from station.domain.connector import Permission, Phase
 from station.domain.ports import DeviceFailed, ReaderSignal, TagReader
 from station.services import configuration
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Admission:
         # Points at which a remote start is being decided.
         self._starting: set[int] = set()
         self._phases: dict[int, Phase] = {}
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
 
     # --- cards
 

@@ -31,7 +31,7 @@ from station.services import configuration, live
 from station.services.messages import AuthorizeRequest, CardAuthorized, send_to_ocpp
 from whitelist import lookup
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # The OCPP process gives up on an Authorize after its own message time-out and says so; this is for the case that the
 # process itself is gone.
@@ -163,7 +163,7 @@ class Authorizer:
             async with asyncio.timeout(BACKEND_ANSWERS_S):
                 return await future
         except TimeoutError:
-            log.info("no answer about a card")
+            logger.info("no answer about a card")
             return None
         finally:
             self._waiting.pop(request_id, None)

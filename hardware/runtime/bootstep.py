@@ -23,7 +23,7 @@ from station.domain.crash_guard import CrashHistory
 from station.host.crash_record import CrashRecord
 from station.host.heartbeat import Heartbeat, UnwatchedHeartbeat
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _STOP_S = 8.0
 
@@ -41,7 +41,7 @@ class LoopThread:
         self.crash_record: CrashRecord | None = None
         self._control_loop: ControlLoop | SafeMode | None = None
         self._main: asyncio.Task[None] | None = None
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._work, name="control-loop", daemon=True)
 
@@ -70,7 +70,7 @@ class LoopThread:
         try:
             is_wanted = asyncio.run(self._live())
         except Exception as error:
-            log.exception("the control loop has ended")
+            logger.exception("the control loop has ended")
             if self.crash_record is not None:
                 self.crash_record.note_cause(cause_of(error))
         else:
@@ -97,7 +97,7 @@ class LoopThread:
             await self._main
         except asyncio.CancelledError:
             is_wanted = True
-            log.info("the control loop ends")
+            logger.info("the control loop ends")
         finally:
             beating.cancel()
             comes_back = self.comes_back

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from hardware.runtime.actuator import Actuator
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # How long an orderly end tries at boards that do not answer; the supervisor waits 3 s for the end.
 WITHDRAW_S = 1.5
@@ -20,4 +20,4 @@ async def withdraw_energy(actuators: Mapping[int, Actuator], *, until_s: float) 
     confirmed = await asyncio.gather(*(actuator.disable_for_good(until_s=until_s) for actuator in actuators.values()))
     for number, is_off in zip(actuators, confirmed, strict=True):
         if not is_off:
-            log.error("point %d: the controller has not confirmed that energy is withdrawn", number)
+            logger.error("point %d: the controller has not confirmed that energy is withdrawn", number)

@@ -8,7 +8,7 @@ from typing import Protocol
 from station import clock
 from station.host.heartbeat import Heartbeat
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 # A controller is asked four times a second. Two silent boards on one line, each tried three times for every command,
@@ -51,7 +51,7 @@ class LoopHeartbeat:
         """Beat once, unless something hangs."""
         hanging = self._hanging(now_s)
         if hanging and not self._is_hanging:
-            log.error("the control loop hangs: %s", hanging)
+            logger.error("the control loop hangs: %s", hanging)
         self._is_hanging = bool(hanging)
         if not hanging:
             self._heartbeat.beat(now_s)

@@ -10,7 +10,7 @@ from station.concurrency import BackgroundTasks
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.ports import DeviceFailed, LampColour, LampPattern, StationIo
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # One blink of a lamp takes about so long; an answer ends even where a hundred blinks are configured.
 BLINK_S = 1.0
@@ -44,7 +44,7 @@ class Lamps:
         self._io = io
         self._points = points
         self._state = state
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
         self._wanted: dict[int, LampPattern] = {}
         self._shown: dict[int, LampPattern] = {}
         self._answers: dict[int, LampPattern] = {}

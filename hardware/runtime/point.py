@@ -52,7 +52,7 @@ from station.domain.units import MINIMUM_CURRENT
 from station.services import connectors
 from station.services.connectors import Availability
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # How long a car may take to ask for energy before a session counts as suspended by the car; the standard gives it 3 s
 # to close S2 plus the time to wake up.
@@ -149,7 +149,7 @@ class ChargingPoint:
         self._ending = SessionEnding(self, session_records)
         self._session_is_over = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
 
     # --- what others ask
 
@@ -319,7 +319,7 @@ class ChargingPoint:
         try:
             state, effects = machine.step(self.state, event)
         except IllegalTransition as error:
-            log.debug("point %d: no meaning for %s", self.number, error)
+            logger.debug("point %d: no meaning for %s", self.number, error)
             return False
         before, self.state = self.state, state
         if before.phase is not state.phase:

@@ -14,7 +14,7 @@ from station.domain.pilot import DEBOUNCE_S
 from station.domain.ports import DeviceFailed, DeviceRefused, StationIo, TagReader
 from station.domain.supervision import Watch
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CONTROLLER_IDLE_S = 0.5
 CONTROLLER_PLUGGED_S = 0.25
@@ -62,11 +62,11 @@ async def poll_controller(point: ChargingPoint, events: DeviceEvents) -> None:
             status = await point.controller.read_status()
         except DeviceFailed as error:
             if isinstance(error, DeviceRefused):
-                log.warning("controller %d refuses to work: %s", point.number, error)
+                logger.warning("controller %d refuses to work: %s", point.number, error)
             if silence.missed():
                 point.controller_is_silent()
                 if point.set_faults("silence", frozenset({FaultCode.EVSE_COMMUNICATION_ERROR})):
-                    log.warning("controller %d is silent: %s", point.number, error)
+                    logger.warning("controller %d is silent: %s", point.number, error)
                     await events.point_faults_changed(point)
         else:
             silence.heard()
@@ -118,7 +118,7 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
             if silence.missed():
                 point.meter_is_silent()
                 if point.set_faults("meter", frozenset({FaultCode.POWER_METER_FAILURE})):
-                    log.warning("meter %d is silent: %s", point.number, error)
+                    logger.warning("meter %d is silent: %s", point.number, error)
                     await events.point_faults_changed(point)
         else:
             silence.heard()
@@ -159,7 +159,7 @@ class ReaderPoll:
             except DeviceFailed as error:
                 if silence.missed() and self._is_healthy:
                     self._is_healthy = False
-                    log.warning("the card reader is silent: %s", error)
+                    logger.warning("the card reader is silent: %s", error)
                     self._events.reader_changed(self._connector_id, is_healthy=False)
                 await asyncio.sleep(0.25)
             else:
@@ -191,7 +191,7 @@ async def poll_io(io: StationIo, events: DeviceEvents) -> None:
         except DeviceFailed as error:
             if silence.missed() and not reported:
                 reported = True
-                log.warning("the input module is silent: %s", error)
+                logger.warning("the input module is silent: %s", error)
         else:
             silence.heard()
             reported = False
@@ -203,4 +203,4 @@ async def _open(opening: Callable[[], Awaitable[None]], name: str) -> None:
     try:
         await opening()
     except DeviceFailed as error:
-        log.warning("%s: %s", name, error)
+        logger.warning("%s: %s", name, error)

@@ -11,7 +11,7 @@ from station import clock
 from station.domain.faults import FaultCode
 from station.services import event_log
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -62,7 +62,7 @@ class RecordStore:
     def report_failure(self, error: Exception) -> None:
         """Refuse new sessions until records can be written again."""
         if not self._failed:
-            log.error("records cannot be written: %s", error)
+            logger.error("records cannot be written: %s", error)
         self._failed = True
         self._report.set_faults(FAULT_SOURCE, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
 

@@ -24,7 +24,7 @@ from station.domain.ports import Pilot
 from station.models import ChargingSession
 from station.services import connectors, event_log, interrupted_sessions
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # How long the first look at plugs and the first statuses may hold up the start.
 FIRST_LOOK_S = 1.0
@@ -62,7 +62,7 @@ class Recovery:
         self._start_responses = start_responses
         self._statuses = statuses
         self._wake_ups = wake_ups
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
 
     async def run(self) -> None:
         """Decide about every open session; then the station is ready."""
@@ -153,7 +153,7 @@ class Recovery:
         point = self._points[row.connector_id]
         if point.status is None:
             return
-        log.warning("session %d on point %d goes on after a restart", row.pk, point.number)
+        logger.warning("session %d on point %d goes on after a restart", row.pk, point.number)
         point.resume(RunningSession.of(row), point.status)
         await self._records.attempt(
             event_log.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk
@@ -169,7 +169,7 @@ class Recovery:
 
     async def _bring_to_end(self, row: ChargingSession, stop: Stop) -> None:
         """Close the session with the register of its meter; a point at which that takes longer stays occupied."""
-        log.warning("session %d on connector %d ends after a restart: %s", row.pk, row.connector_id, stop.reason)
+        logger.warning("session %d on connector %d ends after a restart: %s", row.pk, row.connector_id, stop.reason)
         session = RunningSession.of(row)
         await self._session_records.request_stop(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at)
         point = self._points.get(row.connector_id)

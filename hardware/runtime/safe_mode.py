@@ -30,7 +30,7 @@ from station.services.commands import REPLY_LIFE_S, Envelope
 from station.services.connectors import StatusRecord
 from station.services.messages import MessageToControlLoop
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # A board that has restarted since, or did not answer, is told again so soon.
 KEEP_OFF_S = LOOK_S = 1.0
@@ -58,7 +58,7 @@ class KeptOff:
         confirmed = await self.actuator.disable_for_good(until_s=self.served_at_s)
         if confirmed != self.confirmed:
             self.confirmed = confirmed
-            log.warning("point %d: energy is %s", self.number, "off" if confirmed else "not confirmed to be off")
+            logger.warning("point %d: energy is %s", self.number, "off" if confirmed else "not confirmed to be off")
 
 
 class SafeMode:
@@ -89,12 +89,12 @@ class SafeMode:
         self._is_mended = is_mended
         self._records = DatabaseThread()
         self._wake_ups = WakeUps()
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
         self._began_at = clock.now()
 
     async def run(self) -> None:
         """Keep energy off until the control loop may try again: its time has come, or the cause is mended."""
-        log.error("safe mode: the control loop has crashed too often (%s)", self._cause.value)
+        logger.error("safe mode: the control loop has crashed too often (%s)", self._cause.value)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._keep_off(point)) for point in self.points.values()]
             tasks += [group.create_task(self._tell()), group.create_task(self._publish())]
@@ -128,7 +128,7 @@ class SafeMode:
         try:
             (self._power.reboot if hard else self._power.restart_software)()
         except (OSError, RuntimeError):
-            log.exception("the restart failed")
+            logger.exception("the restart failed")
 
     async def _keep_off(self, point: KeptOff) -> None:
         while True:
@@ -145,7 +145,7 @@ class SafeMode:
                     record, revision = await self._records(_store, number, clock.now())
                     break
                 except (DatabaseError, OSError) as error:
-                    log.warning("the status of connector %d could not be written: %s", number, error)
+                    logger.warning("the status of connector %d could not be written: %s", number, error)
                     await asyncio.sleep(WRITE_AGAIN_S)
             await self._wake_ups.status_changed(record, revision)
         with contextlib.suppress(DatabaseError, OSError):

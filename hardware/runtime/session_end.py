@@ -18,7 +18,7 @@ from station.domain.faults import FaultCode
 from station.domain.ports import ControllerStatus, DeviceFailed, MeterReading
 from station.domain.units import MilliAmpere, WattHour
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # IEC 61851-1 table A.6: a car ends its current within 3 s after the pilot signal ended; after 6 s the contactor opens
 # under load. Current that still flows then is a fault of the contactor or of the way to it.
@@ -76,7 +76,7 @@ class SessionEnding:
     def __init__(self, point: EndingPoint, session_records: SessionRecords) -> None:
         self._point = point
         self._session_records = session_records
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
 
     def begin(self, session: RunningSession, stop: Stop) -> None:
         """Bring the session to its end, however long that takes; the point hears `session_ended`."""
@@ -86,7 +86,7 @@ class SessionEnding:
     async def _run(self, session: RunningSession, stop: Stop) -> None:
         reading = await self._until_current_has_ended()
         if reading is None:
-            log.warning("session %d ends with the register written down last: the meter is silent", session.id)
+            logger.warning("session %d ends with the register written down last: the meter is silent", session.id)
         if self._point.set_faults(FAULT_SOURCE, frozenset()):
             self._point.tell_changed()
         end = self._session_records.end_of(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at, reading=reading)
@@ -132,7 +132,7 @@ class SessionEnding:
     def _report_lasting_current(self, status: ControllerStatus | None) -> None:
         code = FaultCode.EVSE_COMMUNICATION_ERROR if status is None else FaultCode.POWER_SWITCH_FAILURE
         if self._point.set_faults(FAULT_SOURCE, frozenset({code})):
-            log.error("point %d: current flows although energy was withdrawn", self._point.number)
+            logger.error("point %d: current flows although energy was withdrawn", self._point.number)
             self._point.tell_changed()
 
     async def _ask_controller(self) -> ControllerStatus | None:

@@ -9,7 +9,7 @@ from station.domain.commands import CommandUnknown
 from station.services.commands import COMMAND_TASK, Envelope
 from station.services.messages import INFORM_TASK, MessageMalformed, decode_for_control_loop
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @app.task(name=COMMAND_TASK)  # type: ignore[untyped-decorator]
@@ -18,7 +18,7 @@ def command(*, envelope: dict[str, Any]) -> None:
     try:
         decoded = Envelope.decode(envelope)
     except (CommandUnknown, KeyError, ValueError, TypeError):
-        log.warning("a command was not understood: %s", str(envelope)[:200])
+        logger.warning("a command was not understood: %s", str(envelope)[:200])
         return
     bootstep.loop().submit(lambda control_loop: control_loop.command(decoded))
 
@@ -29,6 +29,6 @@ def inform(*, message: dict[str, Any]) -> None:
     try:
         decoded = decode_for_control_loop(message)
     except MessageMalformed:
-        log.exception("a message was not understood")
+        logger.exception("a message was not understood")
         return
     bootstep.loop().submit(lambda control_loop: control_loop.informed(decoded))

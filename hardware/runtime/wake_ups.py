@@ -6,14 +6,14 @@ from station.concurrency import BackgroundTasks
 from station.services.connectors import StatusRecord
 from station.services.messages import OutboxChanged, StatusChanged, send_to_ocpp
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class WakeUps:
     """Tells the OCPP process that a table has something for it."""
 
     def __init__(self) -> None:
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
 
     def outbox_changed(self) -> None:
         """Tell, without waiting, that there is something to send."""

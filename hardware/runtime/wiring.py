@@ -15,7 +15,7 @@ from station import clock, host
 from station.domain.crash_guard import CrashCause, CrashHistory
 from station.services import identity, redis
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 async def make_control_loop() -> ControlLoop:
@@ -65,6 +65,6 @@ def _actuators() -> dict[int, Actuator]:
     try:
         controllers = build(load(settings.DATA.hardware)).controllers
     except HardwareConfigInvalid as error:
-        log.error("no controller is known: %s", error)  # noqa: TRY400 - the mistakes are in the message
+        logger.error("no controller is known: %s", error)  # noqa: TRY400 - the mistakes are in the message
         return {}
     return {number: Actuator(controller, has_lock=False) for number, controller in controllers.items()}

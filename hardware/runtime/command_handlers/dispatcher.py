@@ -16,7 +16,7 @@ from station.domain.commands import Outcome, Refusal, rejected
 from station.services import event_log
 from station.services.commands import REPLY_LIFE_S, Envelope
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class CommandDispatcher:
@@ -38,7 +38,7 @@ class CommandDispatcher:
             await self._redis.rpush(envelope.reply_key, json.dumps(outcome.encode()))
             await self._redis.expire(envelope.reply_key, REPLY_LIFE_S)
         except (RedisError, OSError):
-            log.info("nobody can hear the answer to a command")
+            logger.info("nobody can hear the answer to a command")
         await self._records.attempt(event_log.audit, envelope, outcome)
 
     async def _carry_out(self, envelope: Envelope) -> Outcome:

@@ -18,7 +18,7 @@ from station.domain.faults import FaultCode
 from station.host import PowerPort
 from station.services import configuration, event_log, outbox, security_log
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # A session that takes longer to end is brought to its end after the restart.
 SESSION_ENDS_S = CURRENT_ENDS_S + 2.0
@@ -47,7 +47,7 @@ class ResetHandlers:
         self._records = records
         self._device_events = device_events
         self._power = power
-        self._tasks = BackgroundTasks(log)
+        self._tasks = BackgroundTasks(logger)
         self.handlers: dict[type[Command], Handler] = {Reset: self._reset}
 
     async def _reset(self, command: Reset, origin: str) -> Outcome:
@@ -82,7 +82,7 @@ class ResetHandlers:
             try:
                 (self._power.reboot if hard else self._power.restart_software)()
             except (OSError, RuntimeError) as error:
-                log.exception("the restart failed")
+                logger.exception("the restart failed")
                 reason = str(error)[:200]
                 await self._records.attempt(event_log.log, "station.restart.failed", at=clock.now(), error=reason)
             else:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 CARD, FRIEND, STRANGER = "04A2B3C4", "04FFEE11", "04DEAD00"
 
 
-class Bench:
+class ControlLoopBench:
     """One station and its surroundings. `check` runs at the end of every scenario."""
 
     hall: Hall
@@ -280,7 +280,7 @@ def in_virtual_time(scenario: Callable[..., Awaitable[None]]) -> Callable[..., N
     """Make a test of an asynchronous scenario that takes the bench as its argument `bench`."""
 
     @functools.wraps(scenario)
-    def test(*, bench: Bench, **arguments: Any) -> None:
+    def test(*, bench: ControlLoopBench, **arguments: Any) -> None:
         bench.run(scenario(bench=bench, **arguments))  # type: ignore[arg-type]
 
     return test

@@ -3,7 +3,7 @@
 import pytest
 
 from station.paths import DataDirectory
-from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, list_card
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, list_card
 
 
 @pytest.fixture
@@ -12,8 +12,8 @@ def points() -> int:
 
 
 @pytest.fixture
-def bench(points: int, db: None, data: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    bench = Bench(monkeypatch, points=points)
+def bench(points: int, db: None, data: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> ControlLoopBench:
+    bench = ControlLoopBench(monkeypatch, points=points)
     list_card(CARD)
     list_card(FRIEND)
     return bench

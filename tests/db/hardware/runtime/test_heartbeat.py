@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hardware.runtime.heartbeat import BEAT_S, DATABASE_S, SERVED_S, LoopHeartbeat
-from tests.db.hardware.runtime.bench import Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import ControlLoopBench, in_virtual_time
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ class Beats:
 
 
 @asynccontextmanager
-async def heard(bench: Bench) -> AsyncIterator[Beats]:
+async def heard(bench: ControlLoopBench) -> AsyncIterator[Beats]:
     beats = Beats()
     loop_heartbeat = LoopHeartbeat(
         beats, points=bench.control_loop.points.values(), database=bench.control_loop.database
@@ -45,14 +45,14 @@ async def heard(bench: Bench) -> AsyncIterator[Beats]:
 
 
 @in_virtual_time
-async def test_the_loop_beats_every_second_while_cars_charge(bench: Bench) -> None:
+async def test_the_loop_beats_every_second_while_cars_charge(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     async with heard(bench) as beats:
         assert await beats.in_the_next(30 * BEAT_S) >= 29
 
 
 @in_virtual_time
-async def test_silent_devices_are_served_too(bench: Bench) -> None:
+async def test_silent_devices_are_served_too(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     bench.hall.controllers[1].silent = bench.hall.meters[1].silent = bench.hall.controllers[2].silent = True
 
@@ -61,7 +61,7 @@ async def test_silent_devices_are_served_too(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_the_loop_falls_silent_when_one_point_is_no_longer_served(bench: Bench) -> None:
+async def test_the_loop_falls_silent_when_one_point_is_no_longer_served(bench: ControlLoopBench) -> None:
     async with heard(bench) as beats:
         bench.hall.controllers[2].hangs = True
         await asyncio.sleep(SERVED_S + 1)
@@ -73,7 +73,7 @@ async def test_the_loop_falls_silent_when_one_point_is_no_longer_served(bench: B
 
 
 @in_virtual_time
-async def test_the_end_of_a_session_at_a_car_that_takes_its_time_is_no_silence(bench: Bench) -> None:
+async def test_the_end_of_a_session_at_a_car_that_takes_its_time_is_no_silence(bench: ControlLoopBench) -> None:
     await bench.charge(1, ends_s=60.0)
 
     async with heard(bench) as beats:
@@ -83,7 +83,7 @@ async def test_the_end_of_a_session_at_a_car_that_takes_its_time_is_no_silence(b
 
 
 @in_virtual_time
-async def test_a_locked_database_is_waited_for_and_a_hanging_one_is_not(bench: Bench) -> None:
+async def test_a_locked_database_is_waited_for_and_a_hanging_one_is_not(bench: ControlLoopBench) -> None:
     async with heard(bench) as beats:
         bench.database.latency_s = 10.0
         locked = await beats.in_the_next(60)

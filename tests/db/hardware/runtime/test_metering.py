@@ -10,7 +10,7 @@ import pytest
 from station.domain.moments import from_wire
 from station.models import ChargingSession, OutboxMessage
 from station.services.messages import ConfigurationChanged
-from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, configure, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, configure, in_virtual_time
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def points() -> int:
     return 2
 
 
-def stamps(bench: Bench, connector: int = 1) -> list[Any]:
+def stamps(bench: ControlLoopBench, connector: int = 1) -> list[Any]:
     return [
         from_wire(value["timestamp"])
         for _, payload in bench.messages("MeterValues")
@@ -27,13 +27,13 @@ def stamps(bench: Bench, connector: int = 1) -> list[Any]:
     ]
 
 
-async def measure(bench: Bench, **keys: str) -> None:
+async def measure(bench: ControlLoopBench, **keys: str) -> None:
     configure(keys)
     await bench.control_loop.informed(ConfigurationChanged())
 
 
 @in_virtual_time
-async def test_samples_stand_on_the_grid_of_the_sessions_start(bench: Bench) -> None:
+async def test_samples_stand_on_the_grid_of_the_sessions_start(bench: ControlLoopBench) -> None:
     await measure(bench, MeterValueSampleInterval="10")
     await bench.charge()
     await asyncio.sleep(65)
@@ -45,7 +45,7 @@ async def test_samples_stand_on_the_grid_of_the_sessions_start(bench: Bench) -> 
 
 
 @in_virtual_time
-async def test_the_grid_survives_a_restart(bench: Bench) -> None:
+async def test_the_grid_survives_a_restart(bench: ControlLoopBench) -> None:
     await measure(bench, MeterValueSampleInterval="10")
     await bench.charge()
     await asyncio.sleep(22)
@@ -61,7 +61,7 @@ async def test_the_grid_survives_a_restart(bench: Bench) -> None:
 
 @pytest.mark.parametrize("apart_ms", [0, 1, 20, 60, 120, 500, 970])
 @in_virtual_time
-async def test_two_points_with_samples_every_second_lose_none(bench: Bench, apart_ms: int) -> None:
+async def test_two_points_with_samples_every_second_lose_none(bench: ControlLoopBench, apart_ms: int) -> None:
     await measure(bench, MeterValueSampleInterval="1")
     bench.database.latency_s = 0.03
     for meter in bench.hall.meters.values():
@@ -86,7 +86,7 @@ async def test_two_points_with_samples_every_second_lose_none(bench: Bench, apar
 @pytest.mark.parametrize("interval", [1, 60])
 @in_virtual_time
 async def test_a_wall_clock_that_is_slowed_or_hurried_loses_and_doubles_nothing(
-    bench: Bench, rate: float, interval: int
+    bench: ControlLoopBench, rate: float, interval: int
 ) -> None:
     # A time service slews by up to 500 ppm (adjtimex(2)).
     await measure(bench, MeterValueSampleInterval=str(interval))
@@ -102,7 +102,7 @@ async def test_a_wall_clock_that_is_slowed_or_hurried_loses_and_doubles_nothing(
 
 
 @in_virtual_time
-async def test_a_clock_that_jumps_brings_no_burst(bench: Bench) -> None:
+async def test_a_clock_that_jumps_brings_no_burst(bench: ControlLoopBench) -> None:
     await measure(bench, MeterValueSampleInterval="10")
     await bench.charge()
     await asyncio.sleep(15)
@@ -113,7 +113,7 @@ async def test_a_clock_that_jumps_brings_no_burst(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_samples_carry_the_transaction_and_never_follow_its_end(bench: Bench) -> None:
+async def test_samples_carry_the_transaction_and_never_follow_its_end(bench: ControlLoopBench) -> None:
     await measure(bench, MeterValueSampleInterval="1", MeterValuesSampledData="Energy.Active.Import.Register")
     await bench.charge()
     await asyncio.sleep(7.3)
@@ -132,7 +132,7 @@ async def test_samples_carry_the_transaction_and_never_follow_its_end(bench: Ben
 
 
 @in_virtual_time
-async def test_an_interval_of_zero_takes_no_samples(bench: Bench) -> None:
+async def test_an_interval_of_zero_takes_no_samples(bench: ControlLoopBench) -> None:
     await measure(bench, MeterValueSampleInterval="0", ClockAlignedDataInterval="0")
     await bench.charge()
     await asyncio.sleep(200)
@@ -141,7 +141,7 @@ async def test_an_interval_of_zero_takes_no_samples(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_changed_interval_takes_effect_at_once(bench: Bench) -> None:
+async def test_a_changed_interval_takes_effect_at_once(bench: ControlLoopBench) -> None:
     await measure(bench, MeterValueSampleInterval="600")
     await bench.charge()
     await asyncio.sleep(5)
@@ -152,7 +152,7 @@ async def test_a_changed_interval_takes_effect_at_once(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_clock_aligned_samples_stand_on_the_clock_even_without_a_session(bench: Bench) -> None:
+async def test_clock_aligned_samples_stand_on_the_clock_even_without_a_session(bench: ControlLoopBench) -> None:
     await measure(bench, ClockAlignedDataInterval="15", MeterValuesAlignedData="Energy.Active.Import.Register,Voltage")
     await asyncio.sleep(46)
 
@@ -164,7 +164,7 @@ async def test_clock_aligned_samples_stand_on_the_clock_even_without_a_session(b
 
 
 @in_virtual_time
-async def test_without_a_known_time_nothing_is_aligned_to_it(bench: Bench) -> None:
+async def test_without_a_known_time_nothing_is_aligned_to_it(bench: ControlLoopBench) -> None:
     bench.hall.computer.trustworthy = False
     await measure(bench, ClockAlignedDataInterval="15", MeterValuesAlignedData="Voltage")
     await asyncio.sleep(46)
@@ -173,7 +173,7 @@ async def test_without_a_known_time_nothing_is_aligned_to_it(bench: Bench) -> No
 
 
 @in_virtual_time
-async def test_the_stop_carries_begin_samples_and_end(bench: Bench) -> None:
+async def test_the_stop_carries_begin_samples_and_end(bench: ControlLoopBench) -> None:
     await measure(
         bench,
         MeterValueSampleInterval="10",
@@ -201,7 +201,7 @@ async def test_the_stop_carries_begin_samples_and_end(bench: Bench) -> None:
 
 @in_virtual_time
 async def test_errata_3_91_a_long_session_ends_with_a_message_of_bounded_length(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("station.services.sessions.MOST_STOP_VALUES", 5)
     await measure(bench, MeterValueSampleInterval="1", StopTxnSampledData="Energy.Active.Import.Register")
@@ -217,7 +217,7 @@ async def test_errata_3_91_a_long_session_ends_with_a_message_of_bounded_length(
 
 
 @in_virtual_time
-async def test_a_stop_without_stop_measurands_carries_no_data(bench: Bench) -> None:
+async def test_a_stop_without_stop_measurands_carries_no_data(bench: ControlLoopBench) -> None:
     await measure(bench, StopTxnSampledData="", StopTxnAlignedData="")
     await bench.charge()
     await asyncio.sleep(5)
@@ -228,7 +228,7 @@ async def test_a_stop_without_stop_measurands_carries_no_data(bench: Bench) -> N
 
 
 @in_virtual_time
-async def test_a_session_closed_after_a_power_cut_carries_its_begin_and_its_end(bench: Bench) -> None:
+async def test_a_session_closed_after_a_power_cut_carries_its_begin_and_its_end(bench: ControlLoopBench) -> None:
     await measure(bench, StopTxnSampledData="Energy.Active.Import.Register")
     await bench.charge()
     await asyncio.sleep(12)
@@ -243,7 +243,7 @@ async def test_a_session_closed_after_a_power_cut_carries_its_begin_and_its_end(
 
 
 @in_virtual_time
-async def test_the_energy_of_an_interval_is_what_flowed_in_it(bench: Bench) -> None:
+async def test_the_energy_of_an_interval_is_what_flowed_in_it(bench: ControlLoopBench) -> None:
     await measure(
         bench, MeterValueSampleInterval="10", MeterValuesSampledData="Energy.Active.Import.Interval,Current.Offered"
     )
@@ -260,7 +260,7 @@ async def test_the_energy_of_an_interval_is_what_flowed_in_it(bench: Bench) -> N
 
 
 @in_virtual_time
-async def test_the_register_is_noted_so_that_a_power_cut_loses_little(bench: Bench) -> None:
+async def test_the_register_is_noted_so_that_a_power_cut_loses_little(bench: ControlLoopBench) -> None:
     await measure(bench, MeterValueSampleInterval="0")
     await bench.charge()
     await asyncio.sleep(35)

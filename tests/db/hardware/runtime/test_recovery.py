@@ -9,7 +9,7 @@ from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
 from station.models import BackendState, ChargingSession, Connector
 from station.services.messages import ConfigurationChanged
-from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def points() -> int:
 
 
 @in_virtual_time
-async def test_a_session_goes_on_after_a_restart_of_the_software(bench: Bench) -> None:
+async def test_a_session_goes_on_after_a_restart_of_the_software(bench: ControlLoopBench) -> None:
     await bench.charge()
     await asyncio.sleep(20)
     await bench.kill()
@@ -50,7 +50,7 @@ async def test_a_session_goes_on_after_a_restart_of_the_software(bench: Bench) -
 
 
 @in_virtual_time
-async def test_a_paused_session_stays_paused_or_goes_on(bench: Bench) -> None:
+async def test_a_paused_session_stays_paused_or_goes_on(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.outlets[1].set_ready(ready=False)
     await bench.phase("suspended_ev")
@@ -62,7 +62,7 @@ async def test_a_paused_session_stays_paused_or_goes_on(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_car_that_left_meanwhile_closes_its_session_with_the_true_register(bench: Bench) -> None:
+async def test_a_car_that_left_meanwhile_closes_its_session_with_the_true_register(bench: ControlLoopBench) -> None:
     await bench.charge()
     await asyncio.sleep(17)
     await bench.kill()
@@ -80,7 +80,7 @@ async def test_a_car_that_left_meanwhile_closes_its_session_with_the_true_regist
 
 
 @in_virtual_time
-async def test_after_a_power_cut_no_session_goes_on(bench: Bench) -> None:
+async def test_after_a_power_cut_no_session_goes_on(bench: ControlLoopBench) -> None:
     await bench.charge()
     await asyncio.sleep(17)
     await bench.kill()
@@ -100,7 +100,7 @@ async def test_after_a_power_cut_no_session_goes_on(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_stop_is_not_written_twice(bench: Bench) -> None:
+async def test_a_stop_is_not_written_twice(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.reader.tap(CARD)
     await bench.until(lambda: bench.messages("StopTransaction"))
@@ -112,7 +112,7 @@ async def test_a_stop_is_not_written_twice(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_nobody_is_served_before_the_past_is_settled(bench: Bench) -> None:
+async def test_nobody_is_served_before_the_past_is_settled(bench: ControlLoopBench) -> None:
     await bench.charge()
     await bench.kill()
     await bench.start(wait=False)
@@ -128,7 +128,7 @@ async def test_nobody_is_served_before_the_past_is_settled(bench: Bench) -> None
 
 
 @in_virtual_time
-async def test_a_car_that_stayed_plugged_in_is_never_told_as_a_free_point(bench: Bench) -> None:
+async def test_a_car_that_stayed_plugged_in_is_never_told_as_a_free_point(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.told("Preparing")
     await bench.kill()
@@ -143,7 +143,7 @@ async def test_a_car_that_stayed_plugged_in_is_never_told_as_a_free_point(bench:
 
 
 @in_virtual_time
-async def test_silent_devices_do_not_stop_the_start_of_the_station(bench: Bench) -> None:
+async def test_silent_devices_do_not_stop_the_start_of_the_station(bench: ControlLoopBench) -> None:
     await bench.charge()
     await bench.kill()
     bench.hall.controllers[1].silent = bench.hall.meters[1].silent = True
@@ -159,7 +159,7 @@ async def test_silent_devices_do_not_stop_the_start_of_the_station(bench: Bench)
 
 
 @in_virtual_time
-async def test_a_restart_while_the_other_point_is_free_does_not_overload_the_fuse(bench: Bench) -> None:
+async def test_a_restart_while_the_other_point_is_free_does_not_overload_the_fuse(bench: ControlLoopBench) -> None:
     from tests.db.hardware.runtime.bench import configure
 
     configure({"/power/station/mainsMaxCurrent": "32000"})
@@ -176,7 +176,7 @@ async def test_a_restart_while_the_other_point_is_free_does_not_overload_the_fus
 
 @pytest.mark.parametrize("seed", range(12))
 @in_virtual_time
-async def test_killed_at_any_moment_the_books_are_right(bench: Bench, seed: int) -> None:
+async def test_killed_at_any_moment_the_books_are_right(bench: ControlLoopBench, seed: int) -> None:
     dice = random.Random(seed)
     sessions = 0
     for _ in range(6):

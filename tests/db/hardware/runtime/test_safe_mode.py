@@ -13,7 +13,7 @@ from station.domain.commands import Outcome, PresentTag, Refusal, Reset, Status
 from station.domain.connector import Phase
 from station.domain.crash_guard import CrashCause, CrashHistory
 from station.models import ChargingSession, Connector, LogEntry
-from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
 
 RETRY_S = 600.0
 
@@ -27,13 +27,13 @@ def points() -> int:
 class Guarded:
     """A bench whose control loop has crashed too often."""
 
-    bench: Bench
+    bench: ControlLoopBench
     safe_mode: SafeMode
     running: asyncio.Task[None]
 
 
 @asynccontextmanager
-async def safe(bench: Bench, *, is_mended: Callable[[], bool] = lambda: False) -> AsyncIterator[Guarded]:
+async def safe(bench: ControlLoopBench, *, is_mended: Callable[[], bool] = lambda: False) -> AsyncIterator[Guarded]:
     await bench.kill()
     safe_mode = SafeMode(
         {number: Actuator(controller, has_lock=False) for number, controller in bench.hall.controllers.items()},
@@ -51,7 +51,7 @@ async def safe(bench: Bench, *, is_mended: Callable[[], bool] = lambda: False) -
 
 
 @in_virtual_time
-async def test_energy_goes_off_everywhere_and_the_sessions_stay_open(bench: Bench) -> None:
+async def test_energy_goes_off_everywhere_and_the_sessions_stay_open(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     await bench.charge(2, card=FRIEND)
 
@@ -63,7 +63,7 @@ async def test_energy_goes_off_everywhere_and_the_sessions_stay_open(bench: Benc
 
 
 @in_virtual_time
-async def test_a_board_that_did_not_answer_or_forgot_is_told_again(bench: Bench) -> None:
+async def test_a_board_that_did_not_answer_or_forgot_is_told_again(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     bench.hall.controllers[1].silent = True
 
@@ -79,7 +79,7 @@ async def test_a_board_that_did_not_answer_or_forgot_is_told_again(bench: Bench)
 
 
 @in_virtual_time
-async def test_every_connector_is_faulted_at_the_backend_and_keeps_its_phase(bench: Bench) -> None:
+async def test_every_connector_is_faulted_at_the_backend_and_keeps_its_phase(bench: ControlLoopBench) -> None:
     await bench.charge(1)
 
     async with safe(bench):
@@ -94,7 +94,7 @@ async def test_every_connector_is_faulted_at_the_backend_and_keeps_its_phase(ben
 
 
 @in_virtual_time
-async def test_the_pages_are_told_why(bench: Bench) -> None:
+async def test_the_pages_are_told_why(bench: ControlLoopBench) -> None:
     async with safe(bench) as guarded:
         snapshot = guarded.safe_mode.take(1)
 
@@ -103,7 +103,7 @@ async def test_the_pages_are_told_why(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_database_that_hangs_does_not_keep_energy_on(bench: Bench) -> None:
+async def test_a_database_that_hangs_does_not_keep_energy_on(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     bench.database.latency_s = 3600.0
 
@@ -112,7 +112,7 @@ async def test_a_database_that_hangs_does_not_keep_energy_on(bench: Bench) -> No
 
 
 @in_virtual_time
-async def test_a_card_is_refused_and_a_restart_is_carried_out(bench: Bench) -> None:
+async def test_a_card_is_refused_and_a_restart_is_carried_out(bench: ControlLoopBench) -> None:
     async with safe(bench) as guarded:
         refused = await bench.command(PresentTag(id_tag=CARD), to=guarded.safe_mode)
         accepted = await bench.command(Reset(hard=False), to=guarded.safe_mode)
@@ -124,7 +124,7 @@ async def test_a_card_is_refused_and_a_restart_is_carried_out(bench: Bench) -> N
 
 
 @in_virtual_time
-async def test_it_ends_by_itself_when_the_control_loop_may_try_again(bench: Bench) -> None:
+async def test_it_ends_by_itself_when_the_control_loop_may_try_again(bench: ControlLoopBench) -> None:
     async with safe(bench) as guarded:
         await asyncio.sleep(RETRY_S - 10)
         assert not guarded.running.done()
@@ -134,7 +134,7 @@ async def test_it_ends_by_itself_when_the_control_loop_may_try_again(bench: Benc
 
 
 @in_virtual_time
-async def test_it_ends_at_once_when_the_cause_is_mended(bench: Bench) -> None:
+async def test_it_ends_at_once_when_the_cause_is_mended(bench: ControlLoopBench) -> None:
     mended: list[bool] = []
     async with safe(bench, is_mended=lambda: bool(mended)) as guarded:
         assert not guarded.running.done()
@@ -144,7 +144,7 @@ async def test_it_ends_at_once_when_the_cause_is_mended(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_the_next_control_loop_goes_on_with_the_session(bench: Bench) -> None:
+async def test_the_next_control_loop_goes_on_with_the_session(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     async with safe(bench):
         await asyncio.sleep(60)

@@ -21,7 +21,7 @@ from tests.db.hardware.runtime.bench import (
     CARD,
     FRIEND,
     STRANGER,
-    Bench,
+    ControlLoopBench,
     configure,
     in_virtual_time,
     list_card,
@@ -30,13 +30,13 @@ from tests.db.hardware.runtime.bench import (
 from tests.fakes import Car
 
 
-async def stopped(bench: Bench) -> dict[str, object]:
+async def stopped(bench: ControlLoopBench) -> dict[str, object]:
     await bench.until(lambda: bench.messages("StopTransaction"), seconds=30)
     return bench.messages("StopTransaction")[0][1]
 
 
 @in_virtual_time
-async def test_a_car_that_pauses_suspends_the_session_and_goes_on(bench: Bench) -> None:
+async def test_a_car_that_pauses_suspends_the_session_and_goes_on(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.outlets[1].set_ready(ready=False)
     await bench.phase("suspended_ev")
@@ -48,7 +48,7 @@ async def test_a_car_that_pauses_suspends_the_session_and_goes_on(bench: Bench) 
 
 
 @in_virtual_time
-async def test_a_car_that_never_wants_energy_suspends_the_session(bench: Bench) -> None:
+async def test_a_car_that_never_wants_energy_suspends_the_session(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug(Car(ready=False))
     await bench.phase("plugged")
     bench.hall.reader.tap(CARD)
@@ -59,7 +59,7 @@ async def test_a_car_that_never_wants_energy_suspends_the_session(bench: Bench) 
 
 
 @in_virtual_time
-async def test_a_limit_below_six_amperes_pauses_and_never_ends_a_session(bench: Bench) -> None:
+async def test_a_limit_below_six_amperes_pauses_and_never_ends_a_session(bench: ControlLoopBench) -> None:
     await bench.charge()
     profile(5.9)
     await bench.control_loop.informed(ProfilesChanged())
@@ -78,7 +78,7 @@ async def test_a_limit_below_six_amperes_pauses_and_never_ends_a_session(bench: 
 
 
 @in_virtual_time
-async def test_a_new_limit_reaches_the_car_at_once(bench: Bench) -> None:
+async def test_a_new_limit_reaches_the_car_at_once(bench: ControlLoopBench) -> None:
     await bench.charge()
     asked_s = bench.loop.time()
     configure({"/power/station/mainsMaxCurrent": "13000"})
@@ -89,7 +89,7 @@ async def test_a_new_limit_reaches_the_car_at_once(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_thin_cable_sets_the_limit(bench: Bench) -> None:
+async def test_a_thin_cable_sets_the_limit(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug(cable=13_000)
     await bench.phase("plugged")
     bench.hall.reader.tap(CARD)
@@ -100,7 +100,7 @@ async def test_a_thin_cable_sets_the_limit(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_pulling_the_cars_end_stops_the_session_with_the_last_register(bench: Bench) -> None:
+async def test_pulling_the_cars_end_stops_the_session_with_the_last_register(bench: ControlLoopBench) -> None:
     await bench.charge()
     await asyncio.sleep(100)
     outlet = bench.hall.outlets[1]
@@ -117,7 +117,7 @@ async def test_pulling_the_cars_end_stops_the_session_with_the_last_register(ben
 
 
 @in_virtual_time
-async def test_the_stop_button_ends_the_session(bench: Bench) -> None:
+async def test_the_stop_button_ends_the_session(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.outlets[1].button = True
     stop = await stopped(bench)
@@ -128,7 +128,7 @@ async def test_the_stop_button_ends_the_session(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_the_stop_button_stops_plug_and_charge_only_where_the_owner_allows_it(bench: Bench) -> None:
+async def test_the_stop_button_stops_plug_and_charge_only_where_the_owner_allows_it(bench: ControlLoopBench) -> None:
     configure({"/hw/auth/device/Dummy/enabled": "true", "/auth/identification": "none"})
     configure({"/hw/auth/device/Dummy/allowStop": "false"})
     bench.hall.outlets[1].plug()
@@ -145,7 +145,7 @@ async def test_the_stop_button_stops_plug_and_charge_only_where_the_owner_allows
 
 
 @in_virtual_time
-async def test_the_final_register_waits_for_a_car_that_stops_slowly(bench: Bench) -> None:
+async def test_the_final_register_waits_for_a_car_that_stops_slowly(bench: ControlLoopBench) -> None:
     await bench.charge(ends_s=2.9)
     await asyncio.sleep(30)
     bench.hall.reader.tap(CARD)
@@ -156,7 +156,7 @@ async def test_the_final_register_waits_for_a_car_that_stops_slowly(bench: Bench
 
 
 @in_virtual_time
-async def test_a_card_of_the_same_group_may_stop(bench: Bench) -> None:
+async def test_a_card_of_the_same_group_may_stop(bench: ControlLoopBench) -> None:
     list_card("04000001", group="FLEET")
     list_card("04000002", group="fleet")
     await bench.charge(card="04000001")
@@ -167,7 +167,7 @@ async def test_a_card_of_the_same_group_may_stop(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_another_card_does_not_stop_a_session(bench: Bench) -> None:
+async def test_another_card_does_not_stop_a_session(bench: ControlLoopBench) -> None:
     await bench.charge()
     outcome = await bench.command(PresentTag(id_tag=FRIEND))
 
@@ -179,7 +179,9 @@ async def test_another_card_does_not_stop_a_session(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_session_the_backend_refuses_afterwards_is_stopped_and_the_plug_stays_locked(bench: Bench) -> None:
+async def test_a_session_the_backend_refuses_afterwards_is_stopped_and_the_plug_stays_locked(
+    bench: ControlLoopBench,
+) -> None:
     await bench.charge()
     await bench.start_answered("Invalid")
     stop = await stopped(bench)
@@ -194,7 +196,7 @@ async def test_a_session_the_backend_refuses_afterwards_is_stopped_and_the_plug_
 
 
 @in_virtual_time
-async def test_a_refused_session_goes_on_without_energy_where_the_owner_wants_it(bench: Bench) -> None:
+async def test_a_refused_session_goes_on_without_energy_where_the_owner_wants_it(bench: ControlLoopBench) -> None:
     configure({"StopTransactionOnInvalidId": "false"})
     await bench.charge()
     await bench.start_answered("Blocked")
@@ -213,7 +215,7 @@ async def test_a_refused_session_goes_on_without_energy_where_the_owner_wants_it
 
 
 @in_virtual_time
-async def test_a_refused_session_may_draw_the_energy_it_is_allowed(bench: Bench) -> None:
+async def test_a_refused_session_may_draw_the_energy_it_is_allowed(bench: ControlLoopBench) -> None:
     configure({"MaxEnergyOnInvalidId": "500"})
     await bench.charge()
     await bench.start_answered("Invalid")
@@ -229,7 +231,7 @@ async def test_a_refused_session_may_draw_the_energy_it_is_allowed(bench: Bench)
 
 
 @in_virtual_time
-async def test_another_drivers_session_is_not_unlocked_by_the_card_of_a_refused_one(bench: Bench) -> None:
+async def test_another_drivers_session_is_not_unlocked_by_the_card_of_a_refused_one(bench: ControlLoopBench) -> None:
     await bench.charge()
     await bench.start_answered("Invalid")
     await stopped(bench)
@@ -244,7 +246,7 @@ async def test_another_drivers_session_is_not_unlocked_by_the_card_of_a_refused_
 
 
 @in_virtual_time
-async def test_a_parent_told_by_the_backend_lets_the_group_stop(bench: Bench) -> None:
+async def test_a_parent_told_by_the_backend_lets_the_group_stop(bench: ControlLoopBench) -> None:
     list_card("04000002", group="FLEET")
     await bench.charge()
     await bench.start_answered(parent="FLEET")
@@ -257,7 +259,7 @@ async def test_a_parent_told_by_the_backend_lets_the_group_stop(bench: Bench) ->
 
 
 @in_virtual_time
-async def test_a_jammed_lock_never_gets_energy(bench: Bench) -> None:
+async def test_a_jammed_lock_never_gets_energy(bench: ControlLoopBench) -> None:
     outlet = bench.hall.outlets[1]
     outlet.bolt_jammed = True
     outlet.plug()
@@ -276,7 +278,7 @@ async def test_a_jammed_lock_never_gets_energy(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_jammed_lock_is_never_even_released_to(bench: Bench) -> None:
+async def test_a_jammed_lock_is_never_even_released_to(bench: ControlLoopBench) -> None:
     outlet = bench.hall.outlets[1]
     released = []
     settle = outlet.settle
@@ -296,7 +298,7 @@ async def test_a_jammed_lock_is_never_even_released_to(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_unlocking_ends_the_session_first(bench: Bench) -> None:
+async def test_unlocking_ends_the_session_first(bench: ControlLoopBench) -> None:
     await bench.charge()
     outcome = await bench.command(UnlockConnector(connector_id=1))
 
@@ -306,14 +308,14 @@ async def test_unlocking_ends_the_session_first(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_unlocking_without_a_session(bench: Bench) -> None:
+async def test_unlocking_without_a_session(bench: ControlLoopBench) -> None:
     assert (await bench.command(UnlockConnector(connector_id=1))).status is Status.UNLOCKED
     assert (await bench.command(UnlockConnector(connector_id=2))).status is Status.NOT_SUPPORTED
     assert bench.messages() == []
 
 
 @in_virtual_time
-async def test_a_plug_that_cannot_be_unlocked_is_told(bench: Bench) -> None:
+async def test_a_plug_that_cannot_be_unlocked_is_told(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.outlets[1].bolt_jammed = True
     bench.hall.outlets[1].lock_at_s = bench.loop.time()
@@ -327,7 +329,7 @@ async def test_a_plug_that_cannot_be_unlocked_is_told(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_fault_withdraws_energy_and_its_end_gives_it_back(bench: Bench) -> None:
+async def test_a_fault_withdraws_energy_and_its_end_gives_it_back(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.outlets[1].faults.add(FaultCode.GROUND_FAILURE)
     began_s = bench.loop.time()
@@ -345,7 +347,7 @@ async def test_a_fault_withdraws_energy_and_its_end_gives_it_back(bench: Bench) 
 
 
 @in_virtual_time
-async def test_a_fault_that_stays_ends_the_session(bench: Bench) -> None:
+async def test_a_fault_that_stays_ends_the_session(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.outlets[1].faults.add(FaultCode.GROUND_FAILURE)
     await asyncio.sleep(55)
@@ -357,7 +359,7 @@ async def test_a_fault_that_stays_ends_the_session(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_faulted_point_takes_no_card(bench: Bench) -> None:
+async def test_a_faulted_point_takes_no_card(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].faults.add(FaultCode.OVER_CURRENT_FAILURE)
     await bench.told("Faulted")
 
@@ -366,7 +368,7 @@ async def test_a_faulted_point_takes_no_card(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_controller_that_falls_silent_is_a_fault_and_comes_back(bench: Bench) -> None:
+async def test_a_controller_that_falls_silent_is_a_fault_and_comes_back(bench: ControlLoopBench) -> None:
     bench.hall.controllers[1].silent = True
     await bench.until(lambda: bench.control_loop.points[1].blocked)
     await bench.told("Faulted")
@@ -378,7 +380,7 @@ async def test_a_controller_that_falls_silent_is_a_fault_and_comes_back(bench: B
 
 
 @in_virtual_time
-async def test_a_meter_that_falls_silent_pauses_the_session(bench: Bench) -> None:
+async def test_a_meter_that_falls_silent_pauses_the_session(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.meters[1].silent = True
     await bench.phase("suspended_evse")
@@ -387,7 +389,7 @@ async def test_a_meter_that_falls_silent_pauses_the_session(bench: Bench) -> Non
 
 
 @in_virtual_time
-async def test_without_a_meter_value_no_session_begins(bench: Bench) -> None:
+async def test_without_a_meter_value_no_session_begins(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.hall.meters[1].silent = True
@@ -400,7 +402,7 @@ async def test_without_a_meter_value_no_session_begins(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_welded_contactor_is_found_by_its_current(bench: Bench) -> None:
+async def test_a_welded_contactor_is_found_by_its_current(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.outlets[1].welded = True
     outlet = bench.hall.outlets[1]
@@ -418,7 +420,7 @@ async def test_a_welded_contactor_is_found_by_its_current(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_car_that_stops_as_late_as_the_standard_allows_is_no_welded_contactor(bench: Bench) -> None:
+async def test_a_car_that_stops_as_late_as_the_standard_allows_is_no_welded_contactor(bench: ControlLoopBench) -> None:
     await bench.charge(ends_s=5.9)
     bench.hall.reader.tap(CARD)
     for _ in range(100):
@@ -428,7 +430,7 @@ async def test_a_car_that_stops_as_late_as_the_standard_allows_is_no_welded_cont
 
 
 @in_virtual_time
-async def test_a_station_fault_at_an_input_blocks_every_point(bench: Bench) -> None:
+async def test_a_station_fault_at_an_input_blocks_every_point(bench: ControlLoopBench) -> None:
     bench.hall.io.faults = {0: frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})}
     await bench.until(lambda: bench.control_loop.state.blocked)
 
@@ -441,7 +443,7 @@ async def test_a_station_fault_at_an_input_blocks_every_point(bench: Bench) -> N
 
 
 @in_virtual_time
-async def test_a_weak_signal_is_a_warning_that_needs_a_better_signal_to_go(bench: Bench) -> None:
+async def test_a_weak_signal_is_a_warning_that_needs_a_better_signal_to_go(bench: ControlLoopBench) -> None:
     computer = bench.hall.computer
     told = []
     for signal in (19, 25, 31):
@@ -454,7 +456,7 @@ async def test_a_weak_signal_is_a_warning_that_needs_a_better_signal_to_go(bench
 
 
 @in_virtual_time
-async def test_a_silent_reader_is_a_warning(bench: Bench) -> None:
+async def test_a_silent_reader_is_a_warning(bench: ControlLoopBench) -> None:
     bench.hall.reader.silent = True
     await bench.until(lambda: FaultCode.READER_FAILURE in bench.control_loop.state.active_faults)
     assert (await bench.command(PresentTag(id_tag=CARD))).succeeded
@@ -467,7 +469,7 @@ async def test_a_silent_reader_is_a_warning(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_out_of_service_and_back(bench: Bench) -> None:
+async def test_out_of_service_and_back(bench: ControlLoopBench) -> None:
     assert (await bench.command(SetAvailability(connector_id=1, operative=False))).status is Status.ACCEPTED
     await bench.told("Unavailable")
     assert not bench.hall.outlets[1].available
@@ -479,7 +481,7 @@ async def test_out_of_service_and_back(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_out_of_service_waits_for_the_session_without_an_available_between(bench: Bench) -> None:
+async def test_out_of_service_waits_for_the_session_without_an_available_between(bench: ControlLoopBench) -> None:
     await bench.charge()
     assert (await bench.command(SetAvailability(connector_id=1, operative=False))).status is Status.SCHEDULED
     await asyncio.sleep(5)
@@ -494,7 +496,7 @@ async def test_out_of_service_waits_for_the_session_without_an_available_between
 
 
 @in_virtual_time
-async def test_a_scheduled_change_survives_a_restart(bench: Bench) -> None:
+async def test_a_scheduled_change_survives_a_restart(bench: ControlLoopBench) -> None:
     await bench.charge()
     await bench.command(SetAvailability(connector_id=0, operative=False))
     await bench.kill()
@@ -511,7 +513,7 @@ async def test_a_scheduled_change_survives_a_restart(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_scheduled_change_can_be_taken_back(bench: Bench) -> None:
+async def test_a_scheduled_change_can_be_taken_back(bench: ControlLoopBench) -> None:
     await bench.charge()
     await bench.command(SetAvailability(connector_id=1, operative=False))
     assert (await bench.command(SetAvailability(connector_id=1, operative=True))).status is Status.ACCEPTED
@@ -524,7 +526,7 @@ async def test_a_scheduled_change_can_be_taken_back(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_waiting_card_is_sent_away_when_the_point_goes_out_of_service(bench: Bench) -> None:
+async def test_a_waiting_card_is_sent_away_when_the_point_goes_out_of_service(bench: ControlLoopBench) -> None:
     await bench.command(PresentTag(id_tag=CARD))
     await bench.phase("authorized")
     await bench.command(SetAvailability(connector_id=1, operative=False))
@@ -534,7 +536,7 @@ async def test_a_waiting_card_is_sent_away_when_the_point_goes_out_of_service(be
 
 
 @in_virtual_time
-async def test_a_stranger_at_a_busy_station_changes_nothing(bench: Bench) -> None:
+async def test_a_stranger_at_a_busy_station_changes_nothing(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.reader.tap(STRANGER)
     await asyncio.sleep(3)
@@ -543,7 +545,7 @@ async def test_a_stranger_at_a_busy_station_changes_nothing(bench: Bench) -> Non
 
 
 @in_virtual_time
-async def test_9_1_22_a_restart_that_fails_is_tried_again_before_it_is_reported(bench: Bench) -> None:
+async def test_9_1_22_a_restart_that_fails_is_tried_again_before_it_is_reported(bench: ControlLoopBench) -> None:
     configure({"ResetRetries": "2"})
     bench.hall.computer.refuses = True
     await bench.command(Reset(hard=False))

@@ -5,10 +5,10 @@ from datetime import timedelta
 from station import clock
 from station.domain.snapshot import HardwareSnapshot, PointSnapshot, decode, encode
 from station.models import ChargingSession
-from tests.db.hardware.runtime.bench import CARD, STRANGER, Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, STRANGER, ControlLoopBench, in_virtual_time
 
 
-def shown(bench: Bench) -> PointSnapshot:
+def shown(bench: ControlLoopBench) -> PointSnapshot:
     """Return the first point as a page reads it."""
     snapshot = decode(HardwareSnapshot, encode(bench.control_loop.snapshots.take()))
     assert snapshot is not None
@@ -18,7 +18,7 @@ def shown(bench: Bench) -> PointSnapshot:
 
 
 @in_virtual_time
-async def test_the_last_finished_session_is_shown_also_after_a_restart(bench: Bench) -> None:
+async def test_the_last_finished_session_is_shown_also_after_a_restart(bench: ControlLoopBench) -> None:
     await bench.charge()
     assert shown(bench).last_session is None
     bench.hall.reader.tap(CARD)
@@ -37,7 +37,7 @@ async def test_the_last_finished_session_is_shown_also_after_a_restart(bench: Be
 
 
 @in_virtual_time
-async def test_a_refused_card_is_shown_with_its_reason(bench: Bench) -> None:
+async def test_a_refused_card_is_shown_with_its_reason(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.hall.reader.tap(STRANGER)
@@ -50,7 +50,7 @@ async def test_a_refused_card_is_shown_with_its_reason(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_card_that_waits_for_its_car_says_until_when(bench: Bench) -> None:
+async def test_a_card_that_waits_for_its_car_says_until_when(bench: ControlLoopBench) -> None:
     bench.hall.reader.tap(CARD)
     await bench.phase("authorized")
 

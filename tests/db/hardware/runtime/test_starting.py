@@ -6,11 +6,11 @@ from station.domain.commands import Outcome, PresentTag, Refusal, StartSession, 
 from station.domain.connector import Phase
 from station.domain.ports import LampColour, LampPattern, ReaderSignal
 from station.models import AuditEntry, ChargingSession, Connector, LogEntry
-from tests.db.hardware.runtime.bench import CARD, FRIEND, STRANGER, Bench, configure, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, STRANGER, ControlLoopBench, configure, in_virtual_time
 
 
 @in_virtual_time
-async def test_card_first_then_car(bench: Bench) -> None:
+async def test_card_first_then_car(bench: ControlLoopBench) -> None:
     bench.hall.reader.tap(CARD)
     await bench.phase("authorized")
     bench.hall.outlets[1].plug()
@@ -30,7 +30,7 @@ async def test_card_first_then_car(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_car_first_then_card(bench: Bench) -> None:
+async def test_car_first_then_card(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     assert not bench.hall.outlets[1].locked
@@ -42,7 +42,7 @@ async def test_car_first_then_card(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_the_same_card_ends_the_session_without_asking_anybody(bench: Bench) -> None:
+async def test_the_same_card_ends_the_session_without_asking_anybody(bench: ControlLoopBench) -> None:
     await bench.charge()
     await asyncio.sleep(60)
     bench.hall.reader.tap(CARD.lower())
@@ -62,7 +62,7 @@ async def test_the_same_card_ends_the_session_without_asking_anybody(bench: Benc
 
 
 @in_virtual_time
-async def test_a_card_held_to_the_reader_is_one_tap(bench: Bench) -> None:
+async def test_a_card_held_to_the_reader_is_one_tap(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.hall.reader.tap(CARD, seconds=8.0)
@@ -73,7 +73,7 @@ async def test_a_card_held_to_the_reader_is_one_tap(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_card_nobody_knows_is_refused(bench: Bench) -> None:
+async def test_a_card_nobody_knows_is_refused(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.hall.reader.tap(STRANGER)
@@ -86,7 +86,7 @@ async def test_a_card_nobody_knows_is_refused(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_card_without_a_car_is_forgotten_after_the_time_out(bench: Bench) -> None:
+async def test_a_card_without_a_car_is_forgotten_after_the_time_out(bench: ControlLoopBench) -> None:
     bench.hall.reader.tap(CARD)
     await bench.phase("authorized")
     began_s = bench.loop.time()
@@ -98,7 +98,7 @@ async def test_a_card_without_a_car_is_forgotten_after_the_time_out(bench: Bench
 
 
 @in_virtual_time
-async def test_a_car_without_a_card_has_to_be_plugged_in_anew_after_the_time_out(bench: Bench) -> None:
+async def test_a_car_without_a_card_has_to_be_plugged_in_anew_after_the_time_out(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("lapsed", seconds=130)
     await bench.told("Finishing")
@@ -117,7 +117,7 @@ async def test_a_car_without_a_card_has_to_be_plugged_in_anew_after_the_time_out
 
 
 @in_virtual_time
-async def test_the_same_card_again_withdraws_it(bench: Bench) -> None:
+async def test_the_same_card_again_withdraws_it(bench: ControlLoopBench) -> None:
     bench.hall.reader.tap(CARD)
     await bench.phase("authorized")
     await asyncio.sleep(2)
@@ -126,7 +126,7 @@ async def test_the_same_card_again_withdraws_it(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_remote_start_without_authorization_asks_nobody(bench: Bench) -> None:
+async def test_a_remote_start_without_authorization_asks_nobody(bench: ControlLoopBench) -> None:
     bench.go_online()
     outcome = await bench.command(StartSession(id_tag=STRANGER, connector_id=1))
     bench.hall.outlets[1].plug()
@@ -139,7 +139,7 @@ async def test_a_remote_start_without_authorization_asks_nobody(bench: Bench) ->
 
 
 @in_virtual_time
-async def test_a_remote_start_with_authorization_asks_the_backend(bench: Bench) -> None:
+async def test_a_remote_start_with_authorization_asks_the_backend(bench: ControlLoopBench) -> None:
     bench.go_online()
     bench.backend[STRANGER] = {"status": "Accepted", "parent": "FLEET"}
     await bench.command(StartSession(id_tag=STRANGER, connector_id=1, authorize=True))
@@ -151,7 +151,9 @@ async def test_a_remote_start_with_authorization_asks_the_backend(bench: Bench) 
 
 
 @in_virtual_time
-async def test_a_card_about_which_the_backend_says_nothing_usable_is_refused_by_that_name(bench: Bench) -> None:
+async def test_a_card_about_which_the_backend_says_nothing_usable_is_refused_by_that_name(
+    bench: ControlLoopBench,
+) -> None:
     bench.go_online()
     configure({"AllowOfflineTxForUnknownId": "true"})
     bench.backend[STRANGER] = {}
@@ -166,7 +168,7 @@ async def test_a_card_about_which_the_backend_says_nothing_usable_is_refused_by_
 
 
 @in_virtual_time
-async def test_a_remote_start_the_backend_refuses_does_not_begin(bench: Bench) -> None:
+async def test_a_remote_start_the_backend_refuses_does_not_begin(bench: ControlLoopBench) -> None:
     bench.go_online()
     bench.backend[STRANGER] = {"status": "Blocked"}
     bench.hall.outlets[1].plug()
@@ -178,7 +180,7 @@ async def test_a_remote_start_the_backend_refuses_does_not_begin(bench: Bench) -
 
 
 @in_virtual_time
-async def test_remote_starts_that_cannot_succeed_are_refused_at_once(bench: Bench) -> None:
+async def test_remote_starts_that_cannot_succeed_are_refused_at_once(bench: ControlLoopBench) -> None:
     async def refused(command: StartSession) -> Refusal | None:
         return (await bench.command(command)).reason
 
@@ -197,7 +199,7 @@ async def test_remote_starts_that_cannot_succeed_are_refused_at_once(bench: Benc
 
 
 @in_virtual_time
-async def test_a_command_that_comes_too_late_does_nothing(bench: Bench) -> None:
+async def test_a_command_that_comes_too_late_does_nothing(bench: ControlLoopBench) -> None:
     outcome = await bench.command(StartSession(id_tag=CARD), life_s=-1)
 
     assert outcome.reason is Refusal.TOO_LATE
@@ -206,7 +208,7 @@ async def test_a_command_that_comes_too_late_does_nothing(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_two_remote_starts_at_one_moment_make_one_session(bench: Bench) -> None:
+async def test_two_remote_starts_at_one_moment_make_one_session(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     first, second = await asyncio.gather(
@@ -220,7 +222,7 @@ async def test_two_remote_starts_at_one_moment_make_one_session(bench: Bench) ->
 
 
 @in_virtual_time
-async def test_a_remote_stop_by_transaction_number(bench: Bench) -> None:
+async def test_a_remote_stop_by_transaction_number(bench: ControlLoopBench) -> None:
     await bench.charge()
     assert (await bench.command(StopSession(transaction_id=5))).reason is Refusal.TRANSACTION_UNKNOWN
 
@@ -234,7 +236,7 @@ async def test_a_remote_stop_by_transaction_number(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_remote_stop_finds_a_number_whose_bell_was_lost(bench: Bench) -> None:
+async def test_a_remote_stop_finds_a_number_whose_bell_was_lost(bench: ControlLoopBench) -> None:
     await bench.charge()
     ChargingSession.objects.update(transaction_id=99)
 
@@ -244,7 +246,7 @@ async def test_a_remote_stop_finds_a_number_whose_bell_was_lost(bench: Bench) ->
 
 
 @in_virtual_time
-async def test_a_driver_does_not_wait_for_a_backend_whose_process_is_gone(bench: Bench) -> None:
+async def test_a_driver_does_not_wait_for_a_backend_whose_process_is_gone(bench: ControlLoopBench) -> None:
     bench.go_online()
     # The table says "connected", but the snapshot of the process has expired.
     bench.redis.uptime_s = 1000
@@ -258,7 +260,7 @@ async def test_a_driver_does_not_wait_for_a_backend_whose_process_is_gone(bench:
 
 
 @in_virtual_time
-async def test_a_redis_that_hangs_holds_up_neither_a_card_nor_a_status(bench: Bench) -> None:
+async def test_a_redis_that_hangs_holds_up_neither_a_card_nor_a_status(bench: ControlLoopBench) -> None:
     bench.go_online()
     bench.channel_layer.hangs = True
     bench.hall.outlets[1].plug()
@@ -268,7 +270,7 @@ async def test_a_redis_that_hangs_holds_up_neither_a_card_nor_a_status(bench: Be
 
 
 @in_virtual_time
-async def test_plug_and_charge_needs_no_card(bench: Bench) -> None:
+async def test_plug_and_charge_needs_no_card(bench: ControlLoopBench) -> None:
     configure({"/hw/auth/device/Dummy/enabled": "true", "/auth/identification": "none"})
     bench.hall.outlets[1].plug()
     await bench.phase("charging")
@@ -277,7 +279,7 @@ async def test_plug_and_charge_needs_no_card(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_card_can_be_presented_by_hand(bench: Bench) -> None:
+async def test_a_card_can_be_presented_by_hand(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
 
@@ -288,7 +290,7 @@ async def test_a_card_can_be_presented_by_hand(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_card_shown_twice_quickly_is_judged_once(bench: Bench) -> None:
+async def test_a_card_shown_twice_quickly_is_judged_once(bench: ControlLoopBench) -> None:
     bench.go_online()
     bench.backend_thinks_s = 3.0
     bench.backend[CARD] = {"status": "Accepted"}
@@ -305,7 +307,7 @@ async def test_a_card_shown_twice_quickly_is_judged_once(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_backend_that_never_answers_does_not_freeze_the_station(bench: Bench) -> None:
+async def test_a_backend_that_never_answers_does_not_freeze_the_station(bench: ControlLoopBench) -> None:
     bench.go_online()
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
@@ -317,7 +319,7 @@ async def test_a_backend_that_never_answers_does_not_freeze_the_station(bench: B
 
 
 @in_virtual_time
-async def test_redis_away_costs_nothing_but_freshness(bench: Bench) -> None:
+async def test_redis_away_costs_nothing_but_freshness(bench: ControlLoopBench) -> None:
     bench.redis.down = bench.channel_layer.down = True
     await bench.charge()
     await asyncio.sleep(5)
@@ -326,7 +328,7 @@ async def test_redis_away_costs_nothing_but_freshness(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_9_1_2_a_refused_card_makes_the_lamp_blink_as_often_as_blink_repeat_says(bench: Bench) -> None:
+async def test_9_1_2_a_refused_card_makes_the_lamp_blink_as_often_as_blink_repeat_says(bench: ControlLoopBench) -> None:
     configure({"BlinkRepeat": "4"})
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")

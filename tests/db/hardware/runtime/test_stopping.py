@@ -6,7 +6,7 @@ import pytest
 
 from station.domain.connector import Phase
 from station.models import ChargingSession
-from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def points() -> int:
 
 
 @in_virtual_time
-async def test_an_end_for_good_withdraws_energy_and_leaves_the_sessions_open(bench: Bench) -> None:
+async def test_an_end_for_good_withdraws_energy_and_leaves_the_sessions_open(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     await bench.charge(2, card=FRIEND)
 
@@ -30,7 +30,7 @@ async def test_an_end_for_good_withdraws_energy_and_leaves_the_sessions_open(ben
 
 
 @in_virtual_time
-async def test_the_next_start_goes_on_with_the_session(bench: Bench) -> None:
+async def test_the_next_start_goes_on_with_the_session(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     await bench.stop(comes_back=False)
     await asyncio.sleep(5)
@@ -45,7 +45,7 @@ async def test_the_next_start_goes_on_with_the_session(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_an_end_for_a_restart_leaves_the_energy_on(bench: Bench) -> None:
+async def test_an_end_for_a_restart_leaves_the_energy_on(bench: ControlLoopBench) -> None:
     await bench.charge(1)
 
     await bench.stop(comes_back=True)
@@ -55,7 +55,7 @@ async def test_an_end_for_a_restart_leaves_the_energy_on(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_board_that_does_not_answer_at_once_is_told_again(bench: Bench) -> None:
+async def test_a_board_that_does_not_answer_at_once_is_told_again(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     bench.hall.controllers[1].silent = True
     bench.loop.call_later(1.0, setattr, bench.hall.controllers[1], "silent", False)
@@ -66,7 +66,7 @@ async def test_a_board_that_does_not_answer_at_once_is_told_again(bench: Bench) 
 
 
 @in_virtual_time
-async def test_a_board_that_never_answers_does_not_hold_the_end_up(bench: Bench) -> None:
+async def test_a_board_that_never_answers_does_not_hold_the_end_up(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     await bench.charge(2, card=FRIEND)
     bench.hall.controllers[1].silent = True
@@ -79,7 +79,7 @@ async def test_a_board_that_never_answers_does_not_hold_the_end_up(bench: Bench)
 
 
 @in_virtual_time
-async def test_a_card_that_is_being_served_does_not_release_energy_after_the_end(bench: Bench) -> None:
+async def test_a_card_that_is_being_served_does_not_release_energy_after_the_end(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.hall.reader.tap(CARD)

@@ -22,7 +22,7 @@ from tests.db.hardware.runtime.bench import (
     CARD,
     FRIEND,
     STRANGER,
-    Bench,
+    ControlLoopBench,
     configure,
     in_virtual_time,
     list_card,
@@ -44,7 +44,7 @@ def mains(amperes: int) -> None:
 
 
 @in_virtual_time
-async def test_two_cars_share_the_mains(bench: Bench) -> None:
+async def test_two_cars_share_the_mains(bench: ControlLoopBench) -> None:
     mains(32)
     await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD, follows_s=4.8)
@@ -59,7 +59,7 @@ async def test_two_cars_share_the_mains(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_the_first_car_gets_its_current_back_when_the_second_leaves(bench: Bench) -> None:
+async def test_the_first_car_gets_its_current_back_when_the_second_leaves(bench: ControlLoopBench) -> None:
     mains(32)
     await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD, follows_s=4.8, ends_s=2.9)
@@ -73,7 +73,7 @@ async def test_the_first_car_gets_its_current_back_when_the_second_leaves(bench:
 
 
 @in_virtual_time
-async def test_where_the_mains_feed_only_one_the_second_waits(bench: Bench) -> None:
+async def test_where_the_mains_feed_only_one_the_second_waits(bench: ControlLoopBench) -> None:
     mains(10)
     await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD)
@@ -92,7 +92,7 @@ async def test_where_the_mains_feed_only_one_the_second_waits(bench: Bench) -> N
 
 
 @in_virtual_time
-async def test_a_station_profile_limits_the_sum(bench: Bench) -> None:
+async def test_a_station_profile_limits_the_sum(bench: ControlLoopBench) -> None:
     profile(20, purpose="ChargePointMaxProfile")
     await bench.control_loop.informed(ProfilesChanged())
     await bench.charge(1, card=CARD)
@@ -104,7 +104,7 @@ async def test_a_station_profile_limits_the_sum(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_car_that_has_charged_on_one_phase_may_wake_its_other_rectifiers(bench: Bench) -> None:
+async def test_a_car_that_has_charged_on_one_phase_may_wake_its_other_rectifiers(bench: ControlLoopBench) -> None:
     mains(32)
     configure({"ConnectorPhaseRotation": "0.RST,1.RST,2.STR"})
     await bench.control_loop.informed(ConfigurationChanged())
@@ -125,7 +125,7 @@ async def test_a_car_that_has_charged_on_one_phase_may_wake_its_other_rectifiers
 
 
 @in_virtual_time
-async def test_a_limit_in_watts_holds_in_total_for_a_car_on_three_phases(bench: Bench) -> None:
+async def test_a_limit_in_watts_holds_in_total_for_a_car_on_three_phases(bench: ControlLoopBench) -> None:
     profile(7_360, unit="W", phases=1)
     await bench.control_loop.informed(ProfilesChanged())
     await bench.charge(1, card=CARD, phases=3)
@@ -135,7 +135,7 @@ async def test_a_limit_in_watts_holds_in_total_for_a_car_on_three_phases(bench: 
 
 
 @in_virtual_time
-async def test_a_board_that_is_silent_at_the_start_may_feed_a_car(bench: Bench) -> None:
+async def test_a_board_that_is_silent_at_the_start_may_feed_a_car(bench: ControlLoopBench) -> None:
     mains(32)
     await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD)
@@ -156,7 +156,7 @@ async def test_a_board_that_is_silent_at_the_start_may_feed_a_car(bench: Bench) 
 
 @in_virtual_time
 @pytest.mark.parametrize("seed", range(4))
-async def test_boards_that_take_their_time_do_not_exceed_the_mains(bench: Bench, seed: int) -> None:
+async def test_boards_that_take_their_time_do_not_exceed_the_mains(bench: ControlLoopBench, seed: int) -> None:
     dice = random.Random(seed)
     mains(32)
     await bench.control_loop.informed(ConfigurationChanged())
@@ -173,7 +173,7 @@ async def test_boards_that_take_their_time_do_not_exceed_the_mains(bench: Bench,
 
 
 @in_virtual_time
-async def test_a_controller_that_falls_silent_keeps_its_share(bench: Bench) -> None:
+async def test_a_controller_that_falls_silent_keeps_its_share(bench: ControlLoopBench) -> None:
     mains(32)
     await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD)
@@ -190,7 +190,7 @@ async def test_a_controller_that_falls_silent_keeps_its_share(bench: Bench) -> N
 
 
 @in_virtual_time
-async def test_a_reduction_the_board_did_not_take_is_not_given_to_another(bench: Bench) -> None:
+async def test_a_reduction_the_board_did_not_take_is_not_given_to_another(bench: ControlLoopBench) -> None:
     mains(32)
     await bench.control_loop.informed(ConfigurationChanged())
     await bench.charge(1, card=CARD)
@@ -206,7 +206,7 @@ async def test_a_reduction_the_board_did_not_take_is_not_given_to_another(bench:
 
 @pytest.mark.parametrize("seed", range(6))
 @in_virtual_time
-async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed: int) -> None:
+async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: ControlLoopBench, seed: int) -> None:
     dice = random.Random(seed)
     mains(32)
     await bench.control_loop.informed(ConfigurationChanged())
@@ -255,7 +255,7 @@ async def test_whatever_happens_the_sum_stays_below_the_fuse(bench: Bench, seed:
 
 
 @in_virtual_time
-async def test_a_waiting_card_follows_the_car_to_the_other_point(bench: Bench) -> None:
+async def test_a_waiting_card_follows_the_car_to_the_other_point(bench: ControlLoopBench) -> None:
     bench.hall.reader.tap(CARD)
     await bench.until(lambda: any(point.state.phase == "authorized" for point in bench.control_loop.points.values()))
     bench.hall.outlets[2].plug()
@@ -266,7 +266,7 @@ async def test_a_waiting_card_follows_the_car_to_the_other_point(bench: Bench) -
 
 
 @in_virtual_time
-async def test_a_card_means_the_car_that_waits_longest(bench: Bench) -> None:
+async def test_a_card_means_the_car_that_waits_longest(bench: ControlLoopBench) -> None:
     bench.hall.outlets[2].plug()
     await bench.phase("plugged", 2)
     await asyncio.sleep(3)
@@ -279,7 +279,7 @@ async def test_a_card_means_the_car_that_waits_longest(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_card_means_the_plugs_of_this_moment_not_those_of_the_last_poll(bench: Bench) -> None:
+async def test_a_card_means_the_plugs_of_this_moment_not_those_of_the_last_poll(bench: ControlLoopBench) -> None:
     await bench.charge(2, card=FRIEND)
     bench.hall.reader.tap(FRIEND)
     await bench.phase("finishing", 2)
@@ -293,7 +293,7 @@ async def test_a_card_means_the_plugs_of_this_moment_not_those_of_the_last_poll(
 
 
 @in_virtual_time
-async def test_a_card_ends_its_own_session_when_no_car_waits(bench: Bench) -> None:
+async def test_a_card_ends_its_own_session_when_no_car_waits(bench: ControlLoopBench) -> None:
     await bench.charge(1, card=CARD)
     await bench.charge(2, card=FRIEND)
     bench.hall.reader.tap(CARD)
@@ -303,7 +303,7 @@ async def test_a_card_ends_its_own_session_when_no_car_waits(bench: Bench) -> No
 
 
 @in_virtual_time
-async def test_a_card_that_owns_a_session_ends_it_although_another_car_waits(bench: Bench) -> None:
+async def test_a_card_that_owns_a_session_ends_it_although_another_car_waits(bench: ControlLoopBench) -> None:
     await bench.charge(1, card=CARD)
     bench.hall.outlets[2].plug()
     await bench.phase("plugged", 2)
@@ -319,7 +319,7 @@ async def test_a_card_that_owns_a_session_ends_it_although_another_car_waits(ben
 
 
 @in_virtual_time
-async def test_a_card_of_the_group_stops_only_when_the_backend_knows_it(bench: Bench) -> None:
+async def test_a_card_of_the_group_stops_only_when_the_backend_knows_it(bench: ControlLoopBench) -> None:
     bench.go_online()
     for tag in (CARD, FRIEND):
         bench.backend[tag] = {"status": "Accepted", "parent": "FLEET"}
@@ -335,7 +335,7 @@ async def test_a_card_of_the_group_stops_only_when_the_backend_knows_it(bench: B
 
 
 @in_virtual_time
-async def test_a_remote_start_without_a_connector_finds_the_free_one(bench: Bench) -> None:
+async def test_a_remote_start_without_a_connector_finds_the_free_one(bench: ControlLoopBench) -> None:
     await bench.charge(1, card=CARD)
     outcome = await bench.command(StartSession(id_tag=FRIEND))
 
@@ -345,7 +345,9 @@ async def test_a_remote_start_without_a_connector_finds_the_free_one(bench: Benc
 # --- reservations
 
 
-def reserve(bench: Bench, number: int, connector: int, tag: str, *, seconds: float = 300, parent: str = "") -> Reserve:
+def reserve(
+    bench: ControlLoopBench, number: int, connector: int, tag: str, *, seconds: float = 300, parent: str = ""
+) -> Reserve:
     from datetime import timedelta
 
     return Reserve(
@@ -358,7 +360,7 @@ def reserve(bench: Bench, number: int, connector: int, tag: str, *, seconds: flo
 
 
 @in_virtual_time
-async def test_a_reserved_point_waits_for_its_driver(bench: Bench) -> None:
+async def test_a_reserved_point_waits_for_its_driver(bench: ControlLoopBench) -> None:
     assert (await bench.command(reserve(bench, 7, 1, CARD))).data == {"ocpp": "Accepted"}
     await bench.told("Available", "Reserved")
     outcome = await bench.command(StartSession(id_tag=FRIEND, connector_id=1))
@@ -376,7 +378,7 @@ async def test_a_reserved_point_waits_for_its_driver(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_used_reservation_is_over_with_its_session(bench: Bench) -> None:
+async def test_a_used_reservation_is_over_with_its_session(bench: ControlLoopBench) -> None:
     await bench.command(reserve(bench, 7, 1, CARD))
     await bench.charge(1, card=CARD)
     bench.hall.reader.tap(CARD)
@@ -391,7 +393,7 @@ async def test_a_used_reservation_is_over_with_its_session(bench: Bench) -> None
 
 
 @in_virtual_time
-async def test_a_reservation_for_a_group_lets_its_members_start(bench: Bench) -> None:
+async def test_a_reservation_for_a_group_lets_its_members_start(bench: ControlLoopBench) -> None:
     list_card("04000001", group="FLEET")
     await bench.command(reserve(bench, 7, 1, "04999999", parent="FLEET"))
     bench.hall.outlets[1].plug()
@@ -401,7 +403,7 @@ async def test_a_reservation_for_a_group_lets_its_members_start(bench: Bench) ->
 
 
 @in_virtual_time
-async def test_a_reservation_ends_by_itself(bench: Bench) -> None:
+async def test_a_reservation_ends_by_itself(bench: ControlLoopBench) -> None:
     await bench.command(reserve(bench, 7, 1, CARD, seconds=20))
     await bench.told("Reserved")
     await asyncio.sleep(21)
@@ -411,7 +413,7 @@ async def test_a_reservation_ends_by_itself(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_reservation_can_be_cancelled_and_survives_a_restart(bench: Bench) -> None:
+async def test_a_reservation_can_be_cancelled_and_survives_a_restart(bench: ControlLoopBench) -> None:
     await bench.command(reserve(bench, 7, 2, CARD))
     await bench.kill()
     await bench.start()
@@ -423,7 +425,7 @@ async def test_a_reservation_can_be_cancelled_and_survives_a_restart(bench: Benc
 
 
 @in_virtual_time
-async def test_reservations_that_cannot_be_kept_are_refused(bench: Bench) -> None:
+async def test_reservations_that_cannot_be_kept_are_refused(bench: ControlLoopBench) -> None:
     await bench.charge(1, card=CARD)
 
     async def answer(order: Reserve) -> object:
@@ -438,7 +440,7 @@ async def test_reservations_that_cannot_be_kept_are_refused(bench: Bench) -> Non
 
 
 @in_virtual_time
-async def test_a_reservation_of_the_station_keeps_one_point_free(bench: Bench) -> None:
+async def test_a_reservation_of_the_station_keeps_one_point_free(bench: ControlLoopBench) -> None:
     configure({"ReserveConnectorZeroSupported": "true"})
     assert (await bench.command(reserve(bench, 7, 0, CARD))).data == {"ocpp": "Accepted"}
     await bench.charge(1, card=FRIEND)
@@ -449,7 +451,7 @@ async def test_a_reservation_of_the_station_keeps_one_point_free(bench: Bench) -
 
 
 @in_virtual_time
-async def test_5_13_the_backend_is_asked_for_the_group_that_opens_a_reserved_point(bench: Bench) -> None:
+async def test_5_13_the_backend_is_asked_for_the_group_that_opens_a_reserved_point(bench: ControlLoopBench) -> None:
     bench.go_online()
     bench.backend[STRANGER] = {"status": "Accepted", "parent": "FLEET"}
     await bench.command(reserve(bench, 9, 1, CARD, parent="FLEET"))

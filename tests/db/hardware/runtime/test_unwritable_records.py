@@ -8,7 +8,7 @@ from station.domain.commands import PresentTag, Refusal, StartSession, StopSessi
 from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.models import ChargingSession
-from tests.db.hardware.runtime.bench import CARD, FRIEND, Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def everything(_verb: str) -> bool:
 
 
 @in_virtual_time
-async def test_a_session_that_cannot_be_written_gets_no_energy(bench: Bench) -> None:
+async def test_a_session_that_cannot_be_written_gets_no_energy(bench: ControlLoopBench) -> None:
     outlet = bench.hall.outlets[1]
     outlet.plug()
     await bench.phase("plugged")
@@ -37,7 +37,7 @@ async def test_a_session_that_cannot_be_written_gets_no_energy(bench: Bench) -> 
 
 
 @in_virtual_time
-async def test_the_station_takes_cards_again_when_records_can_be_written(bench: Bench) -> None:
+async def test_the_station_takes_cards_again_when_records_can_be_written(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.database.refuses = lambda verb: verb in {"begin_session", "log"}
@@ -53,7 +53,9 @@ async def test_the_station_takes_cards_again_when_records_can_be_written(bench: 
 
 
 @in_virtual_time
-async def test_an_end_that_cannot_be_written_is_written_later_with_the_true_moment_and_register(bench: Bench) -> None:
+async def test_an_end_that_cannot_be_written_is_written_later_with_the_true_moment_and_register(
+    bench: ControlLoopBench,
+) -> None:
     await bench.charge()
     await asyncio.sleep(60)
     bench.database.refuses = everything
@@ -74,7 +76,7 @@ async def test_an_end_that_cannot_be_written_is_written_later_with_the_true_mome
 
 
 @in_virtual_time
-async def test_a_driver_can_leave_while_the_end_cannot_be_written(bench: Bench) -> None:
+async def test_a_driver_can_leave_while_the_end_cannot_be_written(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.database.refuses = everything
     bench.hall.reader.tap(CARD)
@@ -91,7 +93,7 @@ async def test_a_driver_can_leave_while_the_end_cannot_be_written(bench: Bench) 
 
 
 @in_virtual_time
-async def test_a_stop_that_cannot_be_written_does_not_hold_up_the_other_point(bench: Bench) -> None:
+async def test_a_stop_that_cannot_be_written_does_not_hold_up_the_other_point(bench: ControlLoopBench) -> None:
     await bench.charge(1, card=CARD)
     await bench.charge(2, card=FRIEND)
     bench.database.refuses = everything
@@ -106,7 +108,7 @@ async def test_a_stop_that_cannot_be_written_does_not_hold_up_the_other_point(be
 
 
 @in_virtual_time
-async def test_a_session_ends_when_records_stay_unwritable(bench: Bench) -> None:
+async def test_a_session_ends_when_records_stay_unwritable(bench: ControlLoopBench) -> None:
     await bench.charge(1)
     bench.database.refuses = everything
     await asyncio.sleep(15)
@@ -121,7 +123,7 @@ async def test_a_session_ends_when_records_stay_unwritable(bench: Bench) -> None
 
 
 @in_virtual_time
-async def test_a_card_that_cannot_be_looked_up_is_refused(bench: Bench) -> None:
+async def test_a_card_that_cannot_be_looked_up_is_refused(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.database.refuses = everything
@@ -134,7 +136,7 @@ async def test_a_card_that_cannot_be_looked_up_is_refused(bench: Bench) -> None:
 
 
 @in_virtual_time
-async def test_a_card_at_the_reader_is_refused_when_it_cannot_be_looked_up(bench: Bench) -> None:
+async def test_a_card_at_the_reader_is_refused_when_it_cannot_be_looked_up(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.database.refuses = everything
@@ -143,7 +145,7 @@ async def test_a_card_at_the_reader_is_refused_when_it_cannot_be_looked_up(bench
 
 
 @in_virtual_time
-async def test_the_same_card_ends_its_session_without_a_database(bench: Bench) -> None:
+async def test_the_same_card_ends_its_session_without_a_database(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.database.refuses = everything
     bench.hall.reader.tap(CARD)
@@ -152,7 +154,9 @@ async def test_the_same_card_ends_its_session_without_a_database(bench: Bench) -
 
 @pytest.mark.parametrize("seconds", [0.2, 3, 90])
 @in_virtual_time
-async def test_the_control_loop_survives_a_database_that_is_away_for_a_while(bench: Bench, seconds: float) -> None:
+async def test_the_control_loop_survives_a_database_that_is_away_for_a_while(
+    bench: ControlLoopBench, seconds: float
+) -> None:
     from tests.db.hardware.runtime.test_two_points import reserve
 
     await bench.command(reserve(bench, 7, 2, FRIEND, seconds=1))
