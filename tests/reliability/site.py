@@ -29,12 +29,15 @@ CARDS = ("04A2B3C4", "04FFEE11", "04C0FFEE")
 BLOCKED = "04BADBAD"
 STRANGERS = ("04DEAD00", "04DEAD11")
 TICK_S = 0.25
+# While nothing lives there is little to see.
+DARK_TICK_S = 2.0
 # A supervisor replaces a process that has been silent for this long (DESIGN.md section 2).
 SILENT_S = 5.0
 # P3: energy never goes on for longer after a stop condition; the record is written when the current has ended.
 UNRECORDED_S = 2.0
 # After a confirmed stop or a refusal: the wait for the car, and a controller that answers slowly.
 STOPS_S = 20.0
+BEGIN_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 # What a killed control loop may not have noted yet, at the most a point delivers: the rest of it is then gone with a
 # meter that is silent when the next loop asks (`NOTE_S` of the product, 22 kW).
 UNNOTED_WH = 62.0
@@ -53,7 +56,8 @@ class Watched:
     refused_s: float = 0.0
     # Energy that flowed while the meter told nothing or lied; nobody can put it on an account.
     unread_wh: float = 0.0
-    unread_from_wh: float | None = None
+    unread_from_wh: float = 0.0
+    troubles: int = 0
 
 
 @dataclass
@@ -80,6 +84,8 @@ class Site:
         self.buried: list[Process] = []
         self.supervised = True
         self.power_is_cut = False
+        self.power_cuts_s: list[float] = []
+        self.clock_was_set = False
         self._boots = 0
 
     # --- life
@@ -183,15 +189,29 @@ class Site:
                 self.kills += 1
                 part.process.kill()
 
-    def cut_power(self) -> None:
-        """Kill everything and start the computer anew; controllers without power release nothing."""
+    def cut_power(self, seconds: float = 3.0, *, loses_clock: bool = False) -> None:
+        """Kill everything and start the computer anew; controllers without power release nothing.
+
+        `loses_clock`: without a battery the clock stands at the begin of its time until somebody tells it better.
+        """
+        if self.power_is_cut:
+            return
         for outlet in self.hall.outlets.values():
             outlet.released = outlet.lock_commanded = False
             outlet.offered = 0
             outlet.settle()
         self.power_is_cut = True
+        self.power_cuts_s.append(self.loop.time())
         self.kill(self.hardware, self.ocpp)
-        self.timers.call_later(self.dice.uniform(3.0, 30.0), self._boot)
+        self.timers.call_later(seconds, self._boot)
+        if loses_clock:
+            before, self.clock.jumped = self.clock.jumped, BEGIN_OF_TIME - self.clock.epoch
+            self.computer.trustworthy = False
+            self.timers.call_later(seconds + self.dice.choice((5.0, 40.0, 120.0)), lambda: self._clock_arrives(before))
+
+    def _clock_arrives(self, jumped: timedelta) -> None:
+        self.clock.jumped, self.computer.trustworthy = jumped, True
+        self.note("the clock is right again")
 
     def _restarted(self, what: str) -> None:
         """Do what the station itself has asked for."""
@@ -223,7 +243,7 @@ class Site:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(DARK_TICK_S if self.power_is_cut else TICK_S)
             self._supervise()
             if any(outlet.current > 0 for outlet in self.hall.outlets.values()):
                 running = _running()
@@ -279,13 +299,18 @@ class Site:
         """Note that from now on (or until now) a meter tells nothing, or nothing true."""
         watched = self.watched[number]
         watched.outlet.integrate()
-        if begins and watched.unread_from_wh is None:
+        if begins and not watched.troubles:
             watched.unread_from_wh = watched.outlet.energy_wh - (UNNOTED_WH if watched.outlet.current else 0.0)
-        elif not begins and watched.unread_from_wh is not None:
+        watched.troubles += 1 if begins else -1
+        if not watched.troubles:
             watched.unread_wh += watched.outlet.energy_wh - watched.unread_from_wh
-            watched.unread_from_wh = None
 
     # --- waiting
+
+    async def powered(self) -> None:
+        """Wait until the power is back."""
+        while self.power_is_cut:
+            await asyncio.sleep(DARK_TICK_S)
 
     async def until(self, condition: Callable[[], Any], seconds: float, *, look_s: float = 0.25) -> bool:
         """Wait until something is so; answers False when it is not in time."""

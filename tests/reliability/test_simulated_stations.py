@@ -4,21 +4,23 @@ import random
 from collections.abc import Callable
 
 import pytest
+from django.core.management import call_command
 
 from station.paths import DataDirectory
 from tests.reliability.scenario import Scenario
 from tests.reliability.site import Site
 
 SMALL_DOSE = 12
-# Found by these lives and being mended under issue 7: a confirmed stop that a killed control loop forgets, a session
-# that is closed while its controller is silent and its car charges, a session that a failed write leaves open for ever.
-KNOWN = ("is not obeyed", "without a session", "does not charge")
+# Found by these lives and being mended under issue 7: stamps of a time when the clock was lost, and a session that a
+# failed write leaves open for ever.
+KNOWN = ("the stamps of", "does not charge")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     first = metafunc.config.getoption("--seed")
     number = metafunc.config.getoption("--seeds") or SMALL_DOSE
-    metafunc.parametrize("life", range(first, first + number))
+    if "life" in metafunc.fixturenames:
+        metafunc.parametrize("life", range(first, first + number))
 
 
 def test_whatever_fails_every_session_is_booked_once_with_its_energy_and_the_station_is_usable_again(
@@ -52,3 +54,17 @@ def test_whatever_fails_every_session_is_booked_once_with_its_energy_and_the_sta
     assert not site.complaints, (
         f"--seed {life} --seeds 1\n" + "\n".join(site.complaints[:12]) + "\n--\n" + "\n".join(site.diary[-400:])
     )
+
+
+def test_a_seed_lives_the_same_life_again(
+    *, transactional_db: None, station_directory: DataDirectory, seed: int
+) -> None:
+    diaries = []
+    for _ in range(2):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            site = Site(monkeypatch, random.Random(seed), points=2, mains_a=32)
+            site.run(Scenario(acts=12).play)
+        diaries.append([*site.diary, str(site.loop.time())])
+        call_command("flush", interactive=False, verbosity=0)
+
+    assert diaries[0] == diaries[1]
