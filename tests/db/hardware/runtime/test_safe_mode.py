@@ -85,7 +85,7 @@ async def test_every_connector_is_faulted_at_the_backend_and_keeps_its_phase(ben
     async with safe(bench):
         told = {
             message["connector_id"]: (message["status"], message["error_code"], message["info"])
-            for message in bench.bells.sent
+            for message in bench.channel_layer.sent
             if message["type"] == "status.changed"
         }
         assert told == dict.fromkeys((0, 1, 2), ("Faulted", "InternalError", INFO))
