@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 def version() -> int | None:
-    """Answer a number that changes when another connection has committed something; None where none is to be had."""
+    """Return a number that changes when another connection has committed something; None where none is to be had."""
     if connection.vendor != "sqlite":
         return None
     connection.ensure_connection()

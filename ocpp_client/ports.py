@@ -14,10 +14,10 @@ class LocalList(Protocol):
     """The local authorization list (OCPP 1.6 section 5.15). Called in the database thread."""
 
     def version(self) -> int:
-        """Answer the version of the backend's list; 0 when it is empty."""
+        """Return the version of the backend's list; 0 when it is empty."""
 
     def apply(self, version: int, update_type: str, entries: Sequence[dict[str, Any]], at: datetime) -> str:
-        """Take a list, all or nothing; answers an OCPP UpdateStatus."""
+        """Take a list, all or nothing; return an OCPP UpdateStatus."""
 
     def contains(self, id_tag: str) -> bool:
         """Tell whether the card stands in the list: such cards never enter the cache (section 3.5.3)."""
@@ -27,7 +27,7 @@ class ClockPort(Protocol):
     """The computer's clock."""
 
     def set_from_backend(self, at: datetime) -> bool:
-        """Take the backend's time if it is worth taking; answers whether the clock was moved."""
+        """Take the backend's time if it is worth taking; return whether the clock was moved."""
 
 
 class Uplink(Protocol):
@@ -55,15 +55,15 @@ class FileJobs(Protocol):
     """Long jobs with files: they answer at once and go on elsewhere. Called in the database thread."""
 
     def submit_diagnostics(self, request: dict[str, Any], at: datetime) -> str | None:
-        """Begin a diagnostics upload; answers the file name, None when there is nothing to upload."""
+        """Begin a diagnostics upload; return the file name, None when there is nothing to upload."""
 
     def submit_firmware(self, request: dict[str, Any], at: datetime) -> None: ...
 
     def submit_signed_firmware(self, request: dict[str, Any], at: datetime) -> str:
-        """Answer an UpdateFirmwareStatus of the security whitepaper."""
+        """Return an UpdateFirmwareStatus of the security whitepaper."""
 
     def submit_log(self, request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
-        """Answer a LogStatus and the file name."""
+        """Return a LogStatus and the file name."""
 
     def untold(self, at: datetime) -> Sequence["OwedStatus"]:
         """List the statuses the backend has not got yet, in order."""
@@ -72,7 +72,7 @@ class FileJobs(Protocol):
         """Note that the backend has got a status."""
 
     def last_status(self, kind: str) -> dict[str, Any]:
-        """Answer the payload for a triggered status message; `kind`: diagnostics, log, firmware, signed_firmware."""
+        """Return the payload for a triggered status message; `kind`: diagnostics, log, firmware, signed_firmware."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def store(kind: str, certificate: x509.Certificate, at: datetime, *, pem: str = 
 
 @transaction.atomic
 def install(kind: str, pem: str, at: datetime) -> str:
-    """Add a root certificate; answers an OCPP CertificateStatus."""
+    """Add a root certificate; return an OCPP CertificateStatus."""
     try:
         certificate = read_one(pem, at)
     except CertificateInvalid:
@@ -120,7 +120,7 @@ def _follows_the_old_root(kind: str, certificate: x509.Certificate, at: datetime
 
 
 def identifiers(kind: str) -> list[dict[str, str]]:
-    """Answer the hash data of every root of a kind."""
+    """Return the hash data of every root of a kind."""
     rows = TrustedCertificate.objects.filter(kind=kind).order_by("id")
     return [_identifier(read_chain(row.pem)[0], "SHA256") for row in rows]
 
@@ -143,7 +143,7 @@ def _identifier(certificate: x509.Certificate, algorithm: str) -> dict[str, str]
 
 @transaction.atomic
 def delete(wanted: dict[str, Any], *, connected_over_tls: bool) -> str:
-    """Remove a root; the last one of a backend that is connected by it stays. Answers a DeleteCertificateStatus."""
+    """Remove a root; the last one of a backend that is connected by it stays. Return a DeleteCertificateStatus."""
     roots = TrustedCertificate.objects.exclude(kind=OWN)
     for row in roots:
         found = _identifier(read_chain(row.pem)[0], wanted["hashAlgorithm"])

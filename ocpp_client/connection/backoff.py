@@ -16,7 +16,7 @@ class Backoff:
     attempts: int = 0
 
     def next_delay_s(self, *, minimum_s: float, maximum_s: float, refused: bool = False) -> float:
-        """Answer the next waiting time; `refused`: the host is there and says that nobody listens."""
+        """Return the next waiting time; `refused`: the host is there and says that nobody listens."""
         ceiling = min(maximum_s, minimum_s * 2.0 ** min(self.attempts, 20))
         self.attempts += 1
         if refused and self.attempts > 1:

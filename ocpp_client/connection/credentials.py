@@ -43,7 +43,7 @@ class Credentials:
             self._proven = None
 
     def choose(self, wanted: Endpoint) -> Endpoint:
-        """Answer the endpoint for the next attempt."""
+        """Return the endpoint for the next attempt."""
         proven = self._proven
         if not self._fall_back or proven is None or not proven.fits(wanted):
             return wanted

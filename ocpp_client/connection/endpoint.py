@@ -47,7 +47,7 @@ class Endpoint:
         return f"{self.base_url} {self.identity}"
 
     def headers(self) -> dict[str, str]:
-        """Answer the handshake headers: Basic authentication in profiles 1 and 2."""
+        """Return the handshake headers: Basic authentication in profiles 1 and 2."""
         if not self.authorization_key or self.security_profile not in {1, _TLS_PROFILE}:
             return {}
         credentials = self.identity.encode() + b":" + authorization_key_bytes(self.authorization_key)
@@ -58,7 +58,7 @@ class Endpoint:
         return self.key == other.key
 
     def with_credentials_of(self, other: "Endpoint") -> "Endpoint":
-        """Answer this endpoint with the key and the profile of another."""
+        """Return this endpoint with the key and the profile of another."""
         return replace(self, authorization_key=other.authorization_key, security_profile=other.security_profile)
 
 

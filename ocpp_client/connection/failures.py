@@ -64,7 +64,7 @@ _BY_STATUS = {
 
 
 def classify(error: BaseException) -> Failure:  # noqa: PLR0911 – a table of causes, read from the top
-    """Answer the cause of a failed attempt to connect."""
+    """Return the cause of a failed attempt to connect."""
     match error:
         case InvalidStatus():
             return _BY_STATUS.get(error.response.status_code, Failure.HTTP_STATUS)

@@ -144,7 +144,7 @@ class IllegalTransition(ValueError):
 
 
 def step(state: Registration, event: Event) -> Answer:
-    """Answer the state after an event and what is to be done; raises IllegalTransition."""
+    """Return the state after an event and what is to be done; raises IllegalTransition."""
     handler = _TABLE.get((state.phase, type(event)))
     if handler is None:
         raise IllegalTransition(f"{state.phase} / {type(event).__name__}")
@@ -152,7 +152,7 @@ def step(state: Registration, event: Event) -> Answer:
 
 
 def retry_delay_s(failures: int) -> float:
-    """Answer the waiting time after so many unanswered BootNotifications in a row."""
+    """Return the waiting time after so many unanswered BootNotifications in a row."""
     if failures <= 1:
         return FIRST_RETRY_S
     return min(OWN_RETRY_S * 2.0 ** min(failures - 2, 10), LONGEST_RETRY_S)

@@ -44,7 +44,7 @@ def note(id_tag: str, info: dict[str, Any], at: datetime, local_list: LocalList)
 
 
 def clear() -> bool:
-    """Forget everything; answers False where there is no cache (errata 3.23)."""
+    """Forget everything; return False where there is no cache (errata 3.23)."""
     if not enabled():
         return False
     CachedAuthorization.objects.all().delete()

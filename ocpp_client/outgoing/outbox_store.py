@@ -82,7 +82,7 @@ def recover() -> None:
 
 
 def unheard_refusals() -> list[StartAnswered]:
-    """Answer the refusals of running sessions that the control loop may not have heard of."""
+    """Return the refusals of running sessions that the control loop may not have heard of."""
     refused = OutboxMessage.objects.filter(
         kind=FactKind.SESSION_BEGAN,
         status=OutboxStatus.DELIVERED,
@@ -321,7 +321,7 @@ def undelivered(message_id: str) -> int | None:
 
 
 def thin_backlog(at: datetime, *, most: int = MOST_OWED) -> int:
-    """Drop every second meter value in between while more than `most` messages are owed; answers how many went.
+    """Drop every second meter value in between while more than `most` messages are owed; return how many went.
 
     Starts, stops, the first and the last meter values of a session and signed ones always stay; so does what was sent
     before, because its answer may still come.
@@ -356,7 +356,7 @@ def _ends_of_sessions(rows: Iterable[tuple[int, int | None]]) -> set[int]:
 
 
 def forget_delivered(at: datetime, *, most: int = MOST_DELIVERED) -> int:
-    """Delete what the backend took more than a week or `most` messages ago; answers how many rows went.
+    """Delete what the backend took more than a week or `most` messages ago; return how many rows went.
 
     The start of a running session stays: it holds what the backend said of the card.
     """
