@@ -89,7 +89,7 @@ class ControlLoop:
         self.snapshots = SnapshotPublisher(
             *shared, limits=self.limits, reservations=self._reservations, refusals=refusals, redis=redis
         )
-        self.sampler = Sampler(self.points, self._parameters, self.records, wake_ups, wall_clock=host.clock)
+        self.sampler = Sampler(self.points, self._parameters, self.records, wall_clock=host.clock)
 
         # What is decided.
         authorizer = Authorizer(self.state, self.records, redis)

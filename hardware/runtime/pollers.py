@@ -23,7 +23,7 @@ METER_IDLE_S = 2.0
 METER_SESSION_S = 1.0
 # A card is held to a reader for a second or more; asking eight times a second is noticed by nobody.
 READER_S = 0.12
-IO_S = 0.5
+IO_S = 1.0
 # A device is reported when it was silent for this long and at least this many polls failed in a row.
 CONTROLLER_SILENT_S, METER_SILENT_S, READER_SILENT_S = 2.0, 4.0, 2.0
 SILENT_POLLS = 3

@@ -1,4 +1,8 @@
-"""When which meter values are recorded for the backend (OCPP 1.6 sections 3.16 and 4.7)."""
+"""When which meter values are recorded for the backend (OCPP 1.6 sections 3.16 and 4.7).
+
+The OCPP process is not woken for them: it looks for commits once a second, and a wake-up for each sample cost more than
+the message itself.
+"""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -8,7 +12,6 @@ from datetime import datetime, timedelta
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
-from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.meter_values import (
@@ -56,14 +59,12 @@ class Sampler:
         points: Mapping[int, ChargingPoint],
         parameters: Parameters,
         records: RecordStore,
-        wake_ups: WakeUps,
         *,
         wall_clock: ClockPort,
     ) -> None:
         self._points = points
         self._parameters = parameters
         self._records = records
-        self._wake_ups = wake_ups
         self._wall_clock = wall_clock
         self._wake = asyncio.Event()
         # The next moment of every grid; a moment that has come is sampled even when something else was being done.
@@ -153,7 +154,6 @@ class Sampler:
             told=meter_value(sample, schedule.aligned if clocked else schedule.sampled),
             kept=meter_value(sample, schedule.stop_aligned if clocked else schedule.stop_sampled),
         )
-        self._wake_ups.outbox_changed()
 
     async def _fresh(self, point: ChargingPoint) -> MeterReading | None:
         reading = point.reading

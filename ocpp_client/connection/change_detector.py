@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 from ocpp_client import database
 from ocpp_client.connection import endpoint
 from ocpp_client.database import in_database
+from station import clock
 from station.services import configuration
 
 if TYPE_CHECKING:
     from ocpp_client.link import BackendLink
+
+# So many looks at the number of commits go between two looks at the tables.
+_LOOKS_BETWEEN = 3
 
 
 class ChangeDetector:
@@ -22,18 +26,25 @@ class ChangeDetector:
         """Look at settings, outbox and statuses for as long as the process lives."""
         link = self._link
         watch, seen = await in_database(configuration.ConfigurationWatch), await in_database(database.version)
+        next_look_s, is_due = clock.monotonic_s(), False
         while True:
             await asyncio.sleep(link.timing.look_s)
             before, seen = seen, await in_database(database.version)
+            is_new = seen is None or seen != before
+            if is_new and link.state.flow.is_set():
+                # Samples are sent by this look alone.
+                link.outbox.wake()
             unsure = link.status.needs_second_look or link.meter_keys.needs_second_look
-            if seen is not None and seen == before and not unsure:
+            is_due |= is_new or unsure
+            # While a car charges nearly every commit is a sample; the other tables are not read for each of them.
+            if not is_due or clock.monotonic_s() < next_look_s:
                 continue
+            next_look_s, is_due = clock.monotonic_s() + _LOOKS_BETWEEN * link.timing.look_s, False
             if await in_database(watch.changes):
                 link.restart_timers()
                 if await in_database(endpoint.configured) != link.state.endpoint:
                     link.reconnect()
             if link.state.flow.is_set():
-                link.outbox.wake()
                 await link.status.check_table()
                 if await link.meter_keys.have_changed():
                     link.spawn(link.meter_keys.tell(anew=True))

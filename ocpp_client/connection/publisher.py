@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 from django.db import DatabaseError
@@ -18,8 +19,9 @@ from station.services import event_log, outbox
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 10.0
-# Several changes within a moment make one snapshot.
+# Several changes within a moment make one snapshot; the length of the queue alone is no news for a page.
 _GATHER_S = 0.2
+_QUEUE_GATHER_S = 2.0
 OFFLINE_CODE = "backend.offline"
 
 
@@ -31,6 +33,7 @@ class ConnectionPublisher:
         self._snapshots = snapshots
         self._told: bool | None = None
         self._unrecorded = False
+        self._published: BackendSnapshot | None = None
 
     async def run(self) -> None:
         """Publish for as long as the process lives."""
@@ -41,6 +44,14 @@ class ConnectionPublisher:
             await self.publish()
             if await wait_or_timeout(self._state.changed, REFRESH_S):
                 await asyncio.sleep(_GATHER_S)
+                await self._until_worth_publishing()
+
+    async def _until_worth_publishing(self) -> None:
+        """Gather changes of the queue for longer than those of the connection."""
+        deadline_s = clock.monotonic_s() + _QUEUE_GATHER_S - _GATHER_S
+        while self._snapshot() == self._published and (remaining_s := deadline_s - clock.monotonic_s()) > 0:
+            self._state.changed.clear()
+            await wait_or_timeout(self._state.changed, remaining_s)
 
     async def publish(self) -> None:
         """Publish the present snapshot."""
@@ -48,9 +59,10 @@ class ConnectionPublisher:
             owed = await in_database(outbox.owed)
         except DatabaseError:
             owed = None
-        await self._snapshots.publish(self._snapshot(owed))
+        self._published = self._snapshot()
+        await self._snapshots.publish(replace(self._published, outbox=owed))
 
-    def _snapshot(self, owed: int | None) -> BackendSnapshot:
+    def _snapshot(self) -> BackendSnapshot:
         state = self._state
         return BackendSnapshot(
             connected=state.connected,
@@ -59,7 +71,6 @@ class ConnectionPublisher:
             identity=state.endpoint.identity if state.endpoint else "",
             since=state.since,
             last_error=state.last_error,
-            outbox=owed,
         )
 
     async def note_online(self) -> None:
