@@ -130,7 +130,7 @@ class Admission:
             stopped = await self._stop_with(id_tag, points)
             if stopped is not None:
                 return stopped
-        chosen = self._choice.choose(points)
+        chosen = self._choice.choose(points, id_tag)
         if isinstance(chosen, Refusal):
             return rejected(chosen)
         self._tasks.spawn(_signal(reader, ReaderSignal.WAIT))
@@ -171,7 +171,11 @@ class Admission:
 
     async def start_remotely(self, request: StartRequest, *, patience_s: float = 0.0) -> Outcome:
         """Check a remote start and begin it; accepted means "will try" unless the card is decided in `patience_s`."""
-        chosen = self._check_named(request.point, request.id_tag) if request.point else await self._find_point()
+        chosen = (
+            self._check_named(request.point, request.id_tag)
+            if request.point
+            else await self._find_point(request.id_tag)
+        )
         if isinstance(chosen, Refusal):
             return rejected(chosen)
         self._starting.add(chosen.number)
@@ -193,11 +197,11 @@ class Admission:
             return Refusal.CONNECTOR_RESERVED
         return point
 
-    async def _find_point(self) -> ChargingPoint | Refusal:
+    async def _find_point(self, id_tag: str) -> ChargingPoint | Refusal:
         points = list(self._points.values())
         if not self._choice.waiting(points):
             await self._choice.look(points)
-        chosen = self._choice.choose(points)
+        chosen = self._choice.choose(points, id_tag)
         if chosen is Refusal.REPLUG_NEEDED:
             return next(each for each in points if each.state.phase is Phase.LAPSED)
         return chosen
@@ -234,7 +238,7 @@ class Admission:
             parent = await self._authorizer.group_of(request.id_tag)
         # While the backend thought, the driver may have plugged in, or somebody else may have come.
         if request.among:
-            chosen = self._choice.choose(request.among)
+            chosen = self._choice.choose(request.among, request.id_tag, parent)
             if isinstance(chosen, Refusal):
                 return rejected(chosen)
             point = chosen
@@ -261,7 +265,7 @@ class Admission:
     def point_changed(self, number: int) -> None:
         """See whether a car has arrived."""
         phase = self._points[number].state.phase
-        if phase is Phase.PLUGGED and self._phases.get(number) is not Phase.PLUGGED:
+        if phase in {Phase.PLUGGED, Phase.RESERVED} and self._phases.get(number) is not phase:
             self._tasks.spawn(self._car_arrived(self._points[number]))
         self._phases[number] = phase
 
@@ -276,6 +280,8 @@ class Admission:
                 await other.handle(machine.StopRequested(reason="Local"))
                 await point.handle(machine.TagAuthorized(permission=permission))
                 return
+        if point.state.phase is Phase.RESERVED:
+            return
         if await self._records.execute(configuration.get_bool, "/hw/auth/device/Dummy/enabled"):
             dummy = await self._records.execute(configuration.get, "/hw/auth/device/Dummy/id/value")
             outcome = await self._admit(StartRequest(id_tag=dummy, origin="plug", point=point))

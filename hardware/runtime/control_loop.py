@@ -141,6 +141,7 @@ class ControlLoop:
         self._io = devices.io
         changes.listen(
             points=(
+                self._reservations,
                 self._statuses,
                 self.snapshots,
                 self.limits,

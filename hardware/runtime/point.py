@@ -126,7 +126,7 @@ class ChargingPoint:
         self.effective: EffectiveLimit | None = None
         self.operative = True
         self.scheduled_operative: bool | None = None
-        self.reserved = False
+        self._is_to_be_reserved = False
         # Out of service for a software update, without touching what the operator has set.
         self.update_pending = False
         self.kept_locked_for: str | None = None
@@ -167,7 +167,7 @@ class ChargingPoint:
     def overlay(self) -> Overlay:
         """What the backend sees over the phase."""
         operative = self.operative and not self.update_pending
-        return Overlay(faulted=self.blocked, operative=operative, reserved=self.reserved)
+        return Overlay(faulted=self.blocked, operative=operative, reserved=self.state.reserved)
 
     @property
     def ocpp_status(self) -> str:
@@ -187,7 +187,7 @@ class ChargingPoint:
     @property
     def waits_for_card(self) -> bool:
         """Whether a car is plugged in that nobody has paid for yet."""
-        return self.state.phase is Phase.PLUGGED
+        return self.state.phase in {Phase.PLUGGED, Phase.RESERVED}
 
     @property
     def register_wh(self) -> int | None:
@@ -214,10 +214,10 @@ class ChargingPoint:
         return True
 
     def set_reserved(self, *, reserved: bool) -> None:
-        """Show the point as reserved, or not."""
-        if self.reserved != reserved:
-            self.reserved = reserved
-            self.tell_changed()
+        """Keep the point for somebody, or for nobody any more; soon, because a session may be ending."""
+        if self._is_to_be_reserved != reserved:
+            self._is_to_be_reserved = reserved
+            self.post(machine.PointReserved() if reserved else machine.ReservationEnded())
 
     def set_update_pending(self, *, pending: bool) -> None:
         """Keep the point out of service for a software update, or end that."""

@@ -16,6 +16,11 @@ from station.domain.reservations import Reservation, may_start
 
 # Two quick polls and the debounce of the pilot take about 80 ms; nobody at the reader notices twice that.
 LOOK_S = 0.3
+_PREFERENCE = (
+    frozenset({Phase.PLUGGED, Phase.RESERVED}),
+    frozenset({Phase.FINISHING}),
+    frozenset({Phase.AVAILABLE}),
+)
 
 
 class PointChoice:
@@ -66,27 +71,38 @@ class PointChoice:
         while clock.monotonic_s() - asked_s < LOOK_S and not all(is_settled(each) for each in points):
             await asyncio.sleep(LOOK_S / 30)
 
-    def choose(self, points: Sequence[ChargingPoint]) -> ChargingPoint | Refusal:
+    def choose(self, points: Sequence[ChargingPoint], id_tag: str, parent_id_tag: str = "") -> ChargingPoint | Refusal:
         """Pick the point a card means.
 
-        The car that waits longest, then a car that stayed after its session, then a free socket. A car that waited
+        The car at the point that is reserved for it, the car that waits longest, then a car that stayed after its
+        session, then a free socket; of each kind those first that are not reserved for somebody else. A car that waited
         longer than ConnectionTimeOut has to be plugged in anew.
         """
         usable = [each for each in points if self.refusal_at(each) is None]
-        for phase in (Phase.PLUGGED, Phase.FINISHING, Phase.AVAILABLE):
+        reserved = [each for each in usable if each.state.phase is Phase.RESERVED]
+        for each in reserved:
+            if self.reservation_used(each.number, id_tag, parent_id_tag) is not None:
+                return each
+        for phases in _PREFERENCE:
             found = [
                 each
                 for each in usable
-                if each.state.phase is phase and (phase is not Phase.FINISHING or each.state.car)
+                if each.state.phase in phases and (each.state.phase is not Phase.FINISHING or each.state.car)
             ]
+            found = [each for each in found if self._may_open(each, id_tag, parent_id_tag)] or found
             if found:
-                return min(found, key=lambda each: (each.phase_since if phase is Phase.PLUGGED else 0, each.number))
+                waits = Phase.PLUGGED in phases
+                return min(found, key=lambda each: (each.phase_since if waits else 0, each.number))
         if any(each.state.phase is Phase.LAPSED for each in usable):
             return Refusal.REPLUG_NEEDED
         reasons = [reason for each in points if (reason := self.refusal_at(each)) is not None]
         return reasons[0] if len(set(reasons)) == 1 else Refusal.NO_CONNECTOR_FREE
 
     # --- reservations
+
+    def _may_open(self, point: ChargingPoint, id_tag: str, parent_id_tag: str) -> bool:
+        refusal = self.reserved_for_other(point, id_tag, parent_id_tag)
+        return refusal is None or refusal.ask_parent
 
     def reserved_for_other(self, point: ChargingPoint, id_tag: str, parent_id_tag: str) -> ReservedForOther | None:
         """Return the refusal of a card at a point that is reserved for somebody else."""
@@ -104,12 +120,11 @@ class PointChoice:
         return any(refusal is not None and refusal.ask_parent for refusal in refusals)
 
     def _reservation(self, number: int, id_tag: str, parent_id_tag: str) -> Reservation | ReservedForOther | None:
-        free = [each.number for each in self._points.values() if self.refusal_at(each) is None]
         return may_start(
             id_tag,
             parent_id_tag or None,
             number,
             reservations=self._reservations.all,
-            free_connectors=free,
+            free_connectors=self._reservations.free_points,
             now=clock.now(),
         )

@@ -6,7 +6,8 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from hardware.runtime.state import StationState
 from station import clock
-from station.domain.reservations import Reservation, expired
+from station.domain.connector import Phase
+from station.domain.reservations import Reservation, expired, reserved_connectors
 from station.services import reservations
 
 
@@ -24,6 +25,17 @@ class ReservationCache:
         """The reservations that hold."""
         return self._all
 
+    @property
+    def free_points(self) -> list[int]:
+        """The points that work and that a car can still come to, or has come to for its reservation."""
+        return [
+            point.number
+            for point in self._points.values()
+            if not (point.blocked or self._state.blocked)
+            and point.overlay.operative
+            and point.state.phase in {Phase.AVAILABLE, Phase.RESERVED}
+        ]
+
     def on(self, number: int) -> Reservation | None:
         """Return the reservation of one charging point."""
         return next((each for each in self._all if each.connector_id == number), None)
@@ -34,7 +46,14 @@ class ReservationCache:
         if present is None:
             return
         self._all = present
-        reserved = {each.connector_id for each in present}
+        self._show()
+
+    def point_changed(self, _number: int) -> None:
+        """See which points are kept: with each that is taken, a reservation of connector 0 has fewer to keep."""
+        self._show()
+
+    def _show(self) -> None:
+        reserved = reserved_connectors(self._all, self.free_points, clock.now())
         for point in self._points.values():
             point.set_reserved(reserved=point.number in reserved)
 

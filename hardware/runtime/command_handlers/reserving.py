@@ -62,7 +62,7 @@ class ReservationHandlers:
         for point in self._points.values():
             if point.blocked:
                 conditions[point.number] = Condition.FAULTED
-            elif point.state.phase is not Phase.AVAILABLE:
+            elif point.state.phase not in {Phase.AVAILABLE, Phase.RESERVED}:
                 conditions[point.number] = Condition.OCCUPIED
             elif not point.operative:
                 conditions[point.number] = Condition.UNAVAILABLE

@@ -214,7 +214,7 @@ class ControlLoopBench:
     async def charge(self, number: int = 1, *, card: str = CARD, **car: Any) -> None:
         """Plug a car in and charge with a card."""
         self.hall.outlets[number].plug(Car(**car))
-        await self.phase("plugged", number)
+        await self.until(lambda: self.control_loop.points[number].waits_for_card)
         self.hall.reader.tap(card)
         await self.phase("charging", number)
         # The card leaves the field, so that the next tap is one.

@@ -367,14 +367,84 @@ async def test_a_reserved_point_waits_for_its_driver(bench: ControlLoopBench) ->
     assert outcome.reason is Refusal.CONNECTOR_RESERVED
 
     bench.hall.outlets[1].plug()
-    await bench.phase("plugged")
+    await bench.phase("reserved")
+    # Longer than ConnectionTimeOut: the reservation has a time of its own.
+    await asyncio.sleep(200)
     bench.hall.reader.tap(FRIEND)
     await bench.until(lambda: LogEntry.objects.filter(data__reason="connector_reserved").exists())
     bench.hall.reader.tap(CARD)
     await bench.phase("charging")
 
+    await bench.told("Available", "Reserved", "Preparing", "Charging")
     assert bench.messages("StartTransaction")[0][1]["reservationId"] == 7
     assert not ReservationRow.objects.exists()
+
+
+@in_virtual_time
+async def test_4_9_a_car_at_a_reserved_point_is_preparing_when_the_reservation_has_ended(bench: ControlLoopBench) -> None:
+    await bench.command(reserve(bench, 7, 1, CARD, seconds=200))
+    bench.hall.outlets[1].plug()
+    await bench.phase("reserved")
+    await asyncio.sleep(201)
+    await bench.told("Reserved", "Preparing")
+
+    await bench.phase("lapsed", seconds=200)
+    await bench.told("Reserved", "Preparing", "Finishing")
+
+
+@in_virtual_time
+async def test_4_9_a_reserved_point_whose_car_leaves_again_has_nothing_to_tell(bench: ControlLoopBench) -> None:
+    await bench.command(reserve(bench, 7, 1, CARD))
+    await bench.told("Available", "Reserved")
+    bench.hall.outlets[1].plug()
+    await bench.phase("reserved")
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
+    await asyncio.sleep(5)
+
+    await bench.told("Available", "Reserved")
+
+
+@in_virtual_time
+async def test_5_13_as_many_reservations_of_the_station_as_points_reserve_each_of_them(bench: ControlLoopBench) -> None:
+    await bench.command(reserve(bench, 7, 0, CARD))
+    await asyncio.sleep(2)
+    await bench.told("Available", number=1)
+    await bench.command(reserve(bench, 8, 0, FRIEND))
+    await bench.told("Available", "Reserved", number=1)
+    await bench.told("Available", "Reserved", number=2)
+
+    await bench.charge(1, card=CARD)
+    await asyncio.sleep(2)
+    await bench.told("Available", "Reserved", number=2)
+    await bench.command(CancelReservation(reservation_id=8))
+    await bench.told("Available", "Reserved", "Available", number=2)
+
+
+@in_virtual_time
+async def test_5_13_the_last_free_point_shows_the_reservation_of_the_station(bench: ControlLoopBench) -> None:
+    await bench.command(reserve(bench, 7, 0, CARD))
+    await bench.charge(1, card=FRIEND)
+    await bench.told("Available", "Reserved", number=2)
+
+    bench.hall.reader.tap(FRIEND)
+    await bench.phase("finishing")
+    await bench.until(lambda: not bench.hall.outlets[1].bolt_in)
+    bench.hall.outlets[1].unplug()
+    await bench.told("Available", "Reserved", "Available", number=2)
+
+
+@in_virtual_time
+async def test_a_card_means_its_reserved_point_rather_than_a_car_that_waits_longer(bench: ControlLoopBench) -> None:
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    await bench.command(reserve(bench, 7, 1, CARD))
+    bench.hall.outlets[1].plug()
+    await bench.phase("reserved", 1)
+
+    bench.hall.reader.tap(CARD)
+    await bench.phase("charging", 1)
+    assert bench.control_loop.points[2].state.phase is Phase.PLUGGED
 
 
 @in_virtual_time
@@ -397,7 +467,7 @@ async def test_a_reservation_for_a_group_lets_its_members_start(bench: ControlLo
     list_card("04000001", group="FLEET")
     await bench.command(reserve(bench, 7, 1, "04999999", parent="FLEET"))
     bench.hall.outlets[1].plug()
-    await bench.phase("plugged")
+    await bench.phase("reserved")
     bench.hall.reader.tap("04000001")
     await bench.phase("charging")
 
