@@ -128,6 +128,7 @@ class ControlLoop:
         self._recovery = Recovery(
             *shared,
             changes=changes,
+            reservations=self._reservations,
             session_records=session_records,
             limits=self.limits,
             start_responses=start_responses,

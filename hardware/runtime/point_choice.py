@@ -125,6 +125,6 @@ class PointChoice:
             parent_id_tag or None,
             number,
             reservations=self._reservations.all,
-            free_connectors=self._reservations.free_points,
+            free_connectors=self._reservations.usable_points,
             now=clock.now(),
         )

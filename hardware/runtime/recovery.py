@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
+from hardware.runtime.reservation_cache import ReservationCache
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_end import Stop
 from hardware.runtime.session_records import SessionRecords
@@ -47,6 +48,7 @@ class Recovery:
         records: RecordStore,
         *,
         changes: Changes,
+        reservations: ReservationCache,
         session_records: SessionRecords,
         limits: LimitLoop,
         start_responses: StartResponses,
@@ -57,6 +59,7 @@ class Recovery:
         self._state = state
         self._records = records
         self._changes = changes
+        self._reservations = reservations
         self._session_records = session_records
         self._limits = limits
         self._start_responses = start_responses
@@ -68,6 +71,8 @@ class Recovery:
         """Decide about every open session; then the station is ready."""
         going_on = await self._settle_sessions()
         self._limits.assume_present_draw()
+        # Which points are kept depends on the sessions; it has to be known before the first car is seen.
+        await self._reservations.reload()
         await self._take_control()
         for row in going_on:
             if row.deauthorized_at is not None and row.energy_allowed_wh is None:

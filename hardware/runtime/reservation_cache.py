@@ -6,7 +6,6 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from hardware.runtime.state import StationState
 from station import clock
-from station.domain.connector import Phase
 from station.domain.reservations import Reservation, expired, reserved_connectors
 from station.services import reservations
 
@@ -26,14 +25,12 @@ class ReservationCache:
         return self._all
 
     @property
-    def free_points(self) -> list[int]:
-        """The points that work and that a car can still come to, or has come to for its reservation."""
+    def usable_points(self) -> list[int]:
+        """The points at which a session could begin now."""
         return [
             point.number
             for point in self._points.values()
-            if not (point.blocked or self._state.blocked)
-            and point.overlay.operative
-            and point.state.phase in {Phase.AVAILABLE, Phase.RESERVED}
+            if not (point.blocked or self._state.blocked) and point.overlay.operative and not point.busy
         ]
 
     def on(self, number: int) -> Reservation | None:
@@ -53,7 +50,7 @@ class ReservationCache:
         self._show()
 
     def _show(self) -> None:
-        reserved = reserved_connectors(self._all, self.free_points, clock.now())
+        reserved = reserved_connectors(self._all, self.usable_points, clock.now())
         for point in self._points.values():
             point.set_reserved(reserved=point.number in reserved)
 

@@ -126,7 +126,7 @@ def may_start(
     """Say whether an authorised tag may start on a connector.
 
     A Reservation: yes, and it is used up by this start (StartTransaction carries its number). None: yes, no reservation
-    is touched. A Refusal: no. `free_connectors` are those that work and that a car can still come to.
+    is touched. A Refusal: no. `free_connectors` are those without a transaction that work, this one included.
     """
     present = active(reservations, now)
     blocking = [each for each in present if each.connector_id == connector_id]
@@ -152,6 +152,7 @@ def reserved_connectors(
     """Select the connectors that are kept for somebody: those reserved by number, and all when none is left over.
 
     A reservation of connector 0 keeps any one; with as many of them as there are free connectors each one is kept.
+    `free_connectors` as for `may_start`: what is kept here is what it refuses to everybody else.
     """
     present = active(reservations, now)
     named = frozenset(each.connector_id for each in present) - {0}

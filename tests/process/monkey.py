@@ -448,7 +448,13 @@ class Monkey:
             idTag=wanted.tag,
             expiryDate=expiry.isoformat(timespec="seconds"),
         )
-        self.one_judged(answer, lambda world: ("Rejected", world) if over else world.reserved(wanted))
+
+        def judged(world: World) -> tuple[str, World]:
+            status, after = world.reserved(wanted)
+            # What is wrong with the connector is looked at before the expiry.
+            return ("Rejected", world) if over and status == "Accepted" else (status, after)
+
+        self.one_judged(answer, judged)
 
     def cancel_reservation(self) -> None:
         number = self.dice.randrange(1, 5)

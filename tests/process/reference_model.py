@@ -63,12 +63,14 @@ class Point:
     """One charging point. `session` and `waiting` are card numbers, empty without; `since` orders waiting cars.
 
     `unseen`: the car came while the point was out of service. `finished`: a session of this car is over.
+    `held`: the car came while the point was reserved, which goes on.
     """
 
     number: int
     car: bool = False
     ready: bool = True
     unseen: bool = False
+    held: bool = False
     session: str = ""
     refused: bool = False
     waiting: str = ""
@@ -116,7 +118,23 @@ class World:
     cached: Mapping[str, str] = field(default_factory=dict)
     tick: int = 1
 
+    def __post_init__(self) -> None:
+        """A car is held no longer than the reservation that was there before it."""
+        kept = self.kept()
+        if any(each.held and (each.number not in kept or not each.waits_for_card) for each in self.points):
+            points = tuple(
+                replace(each, held=each.held and each.number in kept and each.waits_for_card) for each in self.points
+            )
+            object.__setattr__(self, "points", points)
+
     # --- looking
+
+    def kept(self) -> set[int]:
+        """List the points that are reserved: by number, or because reservations of the station leave none."""
+        named = {each.connector for each in self.reservations} - {0}
+        anywhere = sum(each.connector == 0 for each in self.reservations)
+        others = {each.number for each in self.points if each.usable} - named
+        return named | others if anywhere and anywhere >= len(others) else named
 
     def point(self, number: int) -> Point:
         """Give a charging point."""
@@ -160,9 +178,9 @@ class World:
             return {"Unavailable"}
         if point.finished:
             return {"Finishing"}
-        if point.car or point.waiting:
+        if (point.car and not point.held) or point.waiting:
             return {"Preparing"}
-        return {"Reserved" if any(each.connector == number for each in self.reservations) else "Available"}
+        return {"Reserved" if number in self.kept() else "Available"}
 
     def admits(self, tag: str) -> bool:
         """Judge a card at the reader (OCPP 1.6 sections 3.5 and 4.1)."""
@@ -185,15 +203,23 @@ class World:
         left = [each for each in self.points if each.usable and each.number not in {number, *taken}]
         return len(anywhere) > len(left)
 
-    def choices(self) -> list[int]:
-        """List the points a card may mean: waiting cars first, then cars that stayed, then free sockets."""
+    def choices(self, tag: str) -> list[int]:
+        """List the points a card may mean: its reserved car, then waiting cars, cars that stayed, free sockets."""
         usable = [each for each in self.points if each.usable]
-        plugged = [each for each in usable if each.waits_for_card]
+        own = {each.connector for each in self.reservations if same(each.tag, tag)}
+        for point in usable:
+            if point.held and own & {0, point.number} and not self.kept_from(point.number, tag):
+                return [point.number]
+        plugged = self._open_to(tag, [each for each in usable if each.waits_for_card])
         if plugged:
             first = min(each.since for each in plugged)
             return [each.number for each in plugged if each.since == first]
         rest = [each for each in usable if each.finished] or [each for each in usable if not each.car or each.unseen]
+        rest = self._open_to(tag, rest)
         return [rest[0].number] if rest else []
+
+    def _open_to(self, tag: str, points: list[Point]) -> list[Point]:
+        return [each for each in points if not self.kept_from(each.number, tag)] or points
 
     # --- changing
 
@@ -253,7 +279,7 @@ class World:
         other = world.point(3 - number)
         if other.waiting and other.waiting_for_reader and not world.kept_from(number, other.waiting):
             return world.ended(other.number)._begin(number, other.waiting, None)
-        return world
+        return world.having(number, held=number in self.kept(), since=world.point(number).since)
 
     # --- the driver
 
@@ -284,7 +310,7 @@ class World:
             return [self]
         return [
             self if self.kept_from(number, tag) else self.admitted(number, tag, reader=True)
-            for number in self.choices()
+            for number in self.choices(tag)
         ] or [self]
 
     def pressed(self, number: int) -> "World":
@@ -315,6 +341,9 @@ class World:
         for point in self.points:
             changes: dict[str, Any] = {"waiting": "", "finished": False, "kept_for": "", "since": self.tick}
             world = world.having(point.number, **changes, unseen=point.car and not point.operative)
+        kept = world.kept()
+        for point in world.points:
+            world = world.having(point.number, held=point.waits_for_card and point.number in kept, since=point.since)
         return world
 
     def booted(self) -> "World":
@@ -338,7 +367,7 @@ class World:
             return [("Rejected", [self])]
         if connector is not None and (not self.point(connector).usable or self.kept_from(connector, tag)):
             return [("Rejected", [self])]
-        numbers = self.choices() if connector is None else [connector]
+        numbers = self.choices(tag) if connector is None else [connector]
         if not numbers:
             return [("Rejected", [self])]
         welcome = not self.says("AuthorizeRemoteTxRequests") or self.admits(tag)
@@ -403,7 +432,7 @@ class World:
         return "Accepted", replace(self, reservations=(*others, wanted))
 
     def _condition(self, point: Point) -> str:
-        if point.session or point.waiting or point.finished or (point.car and not point.unseen):
+        if point.session or point.waiting or point.finished or (point.car and not point.unseen and not point.held):
             return "Occupied"
         return "Accepted" if point.operative else "Unavailable"
 

@@ -71,6 +71,8 @@ class ReservationHandlers:
         return conditions
 
     async def _cancel(self, command: CancelReservation, _origin: str) -> Outcome:
+        # One that is over cannot be cancelled, even if nobody has cleared it away yet.
+        await self._cache.expire()
         removed = await self._records.execute(reservations.delete, [command.reservation_id])
         if not removed:
             return rejected(Refusal.MALFORMED)

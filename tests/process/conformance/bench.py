@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -178,6 +179,14 @@ class ConformanceBench:
         self.backend.wait_for(
             "StatusNotification", where=lambda sent: sent["connectorId"] == connector, after=mark, timeout=8
         )
+
+    def plug_unseen(self, connector: int = 1, **car: Any) -> None:
+        """Plug a car in at a reserved connector: the backend hears nothing of it."""
+        self.sim(f"/connectors/{connector}/plug", **car)
+        self.physical(lambda point: point["plugged"], connector=connector)
+        # An idle board is looked at twice a second, and believed when it says the same twice.
+        time.sleep(1.2)
+        self.settle()
 
     def unplug(self, connector: int = 1, side: str = "vehicle") -> None:
         """Pull the cable."""

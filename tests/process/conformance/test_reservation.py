@@ -28,7 +28,7 @@ def test_a_reserved_connector_says_so(bench: ConformanceBench) -> None:
 def test_the_holder_uses_the_reservation_up(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench)
     bench.wait_status("Reserved")
-    bench.plug()
+    bench.plug_unseen()
 
     bench.swipe(CARD)
 
@@ -39,6 +39,47 @@ def test_the_holder_uses_the_reservation_up(bench: ConformanceBench) -> None:
     bench.settle()
     assert bench.statuses()[-1] == "Available"
     assert bench.status_of("CancelReservation", reservationId=reservation) == "Rejected"
+
+
+@section("S 4.9 G2", "S 5.13")
+def test_a_car_at_a_reserved_connector_changes_nothing_until_the_holder_comes(bench: Bench) -> None:
+    reserve(bench)
+    bench.wait_status("Reserved")
+    bench.plug_unseen()
+    assert bench.statuses()[-1] == "Reserved"
+
+    bench.swipe(CARD)
+
+    bench.wait_status("Charging")
+    assert bench.statuses()[-3:] == ["Reserved", "Preparing", "Charging"]
+
+
+@section("S 4.9 G1", "S 5.1")
+def test_a_car_that_waits_when_the_reservation_ends_is_preparing(bench: Bench) -> None:
+    reservation, _ = reserve(bench)
+    bench.wait_status("Reserved")
+    bench.plug_unseen()
+
+    assert bench.status_of("CancelReservation", reservationId=reservation) == "Accepted"
+
+    bench.wait_status("Preparing")
+
+
+@section("S 5.13", "S 9.3 ReserveConnectorZeroSupported")
+def test_as_many_reservations_of_connector_zero_as_connectors_reserve_each_of_them(bench: Bench) -> None:
+    assert reserve(bench, 0, "HOLDER")[1] == "Accepted"
+    assert reserve(bench, 0, "SECOND")[1] == "Accepted"
+
+    bench.wait_status("Reserved", connector=1)
+    bench.wait_status("Reserved", connector=2)
+
+
+@section("S 5.13", "S 7.41")
+def test_a_faulted_connector_says_so_even_to_an_expired_request(bench: Bench) -> None:
+    bench.sim("/connectors/1/fault", code="GroundFailure", active=True)
+    bench.wait_status("Faulted")
+
+    assert reserve(bench, for_s=-60)[1] == "Faulted"
 
 
 @section("S 5.13")
@@ -58,7 +99,7 @@ def test_a_card_of_the_reserved_group_may_charge(bench: ConformanceBench) -> Non
     reservation, _ = reserve(bench, parentIdTag="FAMILY")
     bench.wait_status("Reserved")
     bench.backend.answers["Authorize"] = {"idTagInfo": {"status": "Accepted", "parentIdTag": "FAMILY"}}
-    bench.plug()
+    bench.plug_unseen()
 
     bench.swipe(OTHER_CARD)
 
@@ -70,8 +111,7 @@ def test_a_card_of_another_group_may_not_charge(bench: ConformanceBench) -> None
     reserve(bench, parentIdTag="FAMILY")
     bench.wait_status("Reserved")
     bench.backend.answers["Authorize"] = {"idTagInfo": {"status": "Accepted", "parentIdTag": "STRANGERS"}}
-    bench.sim("/connectors/1/plug")
-    bench.physical(lambda point: point["plugged"])
+    bench.plug_unseen()
 
     bench.swipe(OTHER_CARD)
 
@@ -93,7 +133,7 @@ def test_a_remote_start_for_another_card_is_rejected_at_a_reserved_connector(ben
 def test_upper_and_lower_case_of_the_holder_do_not_matter(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench, card="Holder")
     bench.wait_status("Reserved")
-    bench.plug()
+    bench.plug_unseen()
 
     bench.swipe("HOLDER")
 
@@ -139,7 +179,7 @@ def test_the_same_number_replaces_the_reservation(bench: ConformanceBench) -> No
     bench.wait_status("Reserved")
 
     assert reserve(bench, 1, OTHER_CARD, reservationId=reservation)[1] == "Accepted"
-    bench.plug()
+    bench.plug_unseen()
     bench.swipe(OTHER_CARD)
 
     assert bench.wait_for("StartTransaction", idTag=OTHER_CARD)["reservationId"] == reservation
@@ -205,7 +245,7 @@ def test_a_reservation_of_connector_zero_keeps_one_connector_for_its_holder(benc
     bench.charge(1, OTHER_CARD)
 
     assert bench.status_of("RemoteStartTransaction", idTag="THIRD", connectorId=2) == "Rejected"
-    bench.plug(2)
+    bench.plug_unseen(2)
     bench.swipe("HOLDER")
 
     assert bench.wait_for("StartTransaction", connectorId=2)["reservationId"] == reservation
