@@ -72,7 +72,7 @@ class ReservationHandlers:
 
     async def _cancel(self, command: CancelReservation, _origin: str) -> Outcome:
         # One that is over cannot be cancelled, even if nobody has cleared it away yet.
-        await self._cache.expire()
+        await self._records.execute(reservations.delete_expired, clock.now())
         removed = await self._records.execute(reservations.delete, [command.reservation_id])
         if not removed:
             return rejected(Refusal.MALFORMED)

@@ -42,7 +42,7 @@ def test_the_holder_uses_the_reservation_up(bench: ConformanceBench) -> None:
 
 
 @section("S 4.9 G2", "S 5.13")
-def test_a_car_at_a_reserved_connector_changes_nothing_until_the_holder_comes(bench: Bench) -> None:
+def test_a_car_at_a_reserved_connector_changes_nothing_until_the_holder_comes(bench: ConformanceBench) -> None:
     reserve(bench)
     bench.wait_status("Reserved")
     bench.plug_unseen()
@@ -55,7 +55,7 @@ def test_a_car_at_a_reserved_connector_changes_nothing_until_the_holder_comes(be
 
 
 @section("S 4.9 G1", "S 5.1")
-def test_a_car_that_waits_when_the_reservation_ends_is_preparing(bench: Bench) -> None:
+def test_a_car_that_waits_when_the_reservation_ends_is_preparing(bench: ConformanceBench) -> None:
     reservation, _ = reserve(bench)
     bench.wait_status("Reserved")
     bench.plug_unseen()
@@ -66,7 +66,7 @@ def test_a_car_that_waits_when_the_reservation_ends_is_preparing(bench: Bench) -
 
 
 @section("S 5.13", "S 9.3 ReserveConnectorZeroSupported")
-def test_as_many_reservations_of_connector_zero_as_connectors_reserve_each_of_them(bench: Bench) -> None:
+def test_as_many_reservations_of_connector_zero_as_connectors_reserve_each_of_them(bench: ConformanceBench) -> None:
     assert reserve(bench, 0, "HOLDER")[1] == "Accepted"
     assert reserve(bench, 0, "SECOND")[1] == "Accepted"
 
@@ -75,7 +75,7 @@ def test_as_many_reservations_of_connector_zero_as_connectors_reserve_each_of_th
 
 
 @section("S 5.13", "S 7.41")
-def test_a_faulted_connector_says_so_even_to_an_expired_request(bench: Bench) -> None:
+def test_a_faulted_connector_says_so_even_to_an_expired_request(bench: ConformanceBench) -> None:
     bench.sim("/connectors/1/fault", code="GroundFailure", active=True)
     bench.wait_status("Faulted")
 

@@ -381,7 +381,7 @@ async def test_a_reserved_point_waits_for_its_driver(bench: ControlLoopBench) ->
 
 
 @in_virtual_time
-async def test_4_9_a_car_at_a_reserved_point_is_preparing_when_the_reservation_has_ended(bench: ControlLoopBench) -> None:
+async def test_4_9_a_waiting_car_is_preparing_when_the_reservation_has_ended(bench: ControlLoopBench) -> None:
     await bench.command(reserve(bench, 7, 1, CARD, seconds=200))
     bench.hall.outlets[1].plug()
     await bench.phase("reserved")
@@ -480,6 +480,16 @@ async def test_a_reservation_ends_by_itself(bench: ControlLoopBench) -> None:
 
     await bench.told("Reserved", "Available")
     assert not ReservationRow.objects.exists()
+
+
+@in_virtual_time
+async def test_a_reservation_that_ended_while_the_process_was_away_cannot_be_cancelled(bench: ControlLoopBench) -> None:
+    await bench.command(reserve(bench, 7, 2, CARD, seconds=20))
+    await bench.kill()
+    await asyncio.sleep(30)
+    await bench.start()
+
+    assert (await bench.command(CancelReservation(reservation_id=7))).status is Status.REJECTED
 
 
 @in_virtual_time
