@@ -27,6 +27,7 @@ _CODES = {
     "minItems": ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION,
 }
 _ORDER = tuple(_CODES.values())
+_HUGE = 2**63
 
 
 class SchemaViolated(ValueError):
@@ -39,6 +40,7 @@ class SchemaViolated(ValueError):
 
 def check_call(action: str, payload: dict[str, Any], *, lenient: bool = False) -> None:
     """Raise SchemaViolated for a request that breaks its schema; `lenient` lets unknown fields pass."""
+    _refuse_huge_numbers(action, payload)
     _check(_CALL, action, payload, decimal=action in _DECIMAL_CALLS, lenient=lenient)
 
 
@@ -66,6 +68,19 @@ def _check(kind: int, action: str, payload: dict[str, Any], *, decimal: bool, le
             break
     if worst is not None:
         raise SchemaViolated(worst[1], worst[2])
+
+
+def _refuse_huge_numbers(action: str, payload: dict[str, Any]) -> None:
+    """Refuse what no current, second or id can be: the database has 64 bits, and decimals refuse to divide 1e300."""
+    pending: list[Any] = [payload]
+    while pending:
+        match pending.pop():
+            case dict(fields):
+                pending.extend(fields.values())
+            case list(items):
+                pending.extend(items)
+            case int() | float() as number if not -_HUGE <= number < _HUGE:
+                raise SchemaViolated(ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, f"{action}: a number out of range")
 
 
 def _passes(kind: int, action: str, payload: dict[str, Any]) -> bool:
