@@ -389,6 +389,8 @@ class FakeController(_Device):
     capabilities = ControllerCapabilities(
         lock=True, contactor_feedback=True, resolution=MilliAmpere(100), watchdog=False
     )
+    # Hears and obeys, but is not heard: the other half of the line is broken.
+    mute = False
 
     async def identify(self) -> ControllerIdentity:
         await self._answer()
@@ -396,6 +398,8 @@ class FakeController(_Device):
 
     async def read_status(self) -> ControllerStatus:
         await self._answer()
+        if self.mute:
+            raise DeviceSilent("no answer")
         outlet = self.outlet
         faults = outlet.faults | ({FaultCode.CONNECTOR_LOCK_FAILURE} if outlet.lock_failed else set())
         return ControllerStatus(
@@ -420,6 +424,8 @@ class FakeController(_Device):
         await self._answer()
         self.outlet.released = enabled
         self.outlet.settle()
+        if self.mute:
+            raise DeviceSilent("no answer")
 
     async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the port's signature
         await self._answer()

@@ -1,6 +1,7 @@
 """What a charging point's controller is to do, kept as a target and repeated until the board shows it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -114,6 +115,13 @@ class Actuator:
         if taken:
             self._board_obeys(released=False)
         return taken
+
+    async def repeat_unread(self) -> None:
+        """Repeat a withdrawal at a board that cannot be read: it may hear what it cannot answer."""
+        if self._board_released and not self.enabled:
+            with contextlib.suppress(DeviceFailed):
+                await self._controller.set_enabled(False)
+                self._board_obeys(released=False)
 
     async def disable_for_good(self, *, until_s: float) -> bool:
         """Withdraw energy because nobody will be in control any more; return whether the board has confirmed it.

@@ -68,6 +68,7 @@ async def poll_controller(point: ChargingPoint, events: DeviceEvents) -> None:
                 if point.set_faults("silence", frozenset({FaultCode.EVSE_COMMUNICATION_ERROR})):
                     logger.warning("controller %d is silent: %s", point.number, error)
                     await events.point_faults_changed(point)
+            await point.actuator.repeat_unread()
         else:
             silence.heard()
             point.controller_answered()
