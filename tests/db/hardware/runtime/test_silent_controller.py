@@ -7,7 +7,7 @@ import pytest
 from station.domain.commands import StopSession
 from station.domain.faults import FaultCode
 from station.models import ChargingSession, Connector, LogEntry
-from tests.db.hardware.runtime.bench import Bench, in_virtual_time
+from tests.db.hardware.runtime.bench import ControlLoopBench, in_virtual_time
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def points() -> int:
 
 
 @in_virtual_time
-async def test_a_session_stays_open_for_as_long_as_its_meter_shows_current(bench: Bench) -> None:
+async def test_a_session_stays_open_for_as_long_as_its_meter_shows_current(bench: ControlLoopBench) -> None:
     await bench.charge()
     outlet = bench.hall.outlets[1]
     bench.hall.controllers[1].silent = True
@@ -40,7 +40,9 @@ async def test_a_session_stays_open_for_as_long_as_its_meter_shows_current(bench
 
 
 @in_virtual_time
-async def test_a_stop_that_the_board_does_not_hear_is_not_told_before_the_current_has_ended(bench: Bench) -> None:
+async def test_a_stop_that_the_board_does_not_hear_is_not_told_before_the_current_has_ended(
+    bench: ControlLoopBench,
+) -> None:
     await bench.charge()
     bench.hall.controllers[1].silent = True
     await bench.command(StopSession(connector_id=1))
@@ -55,7 +57,7 @@ async def test_a_stop_that_the_board_does_not_hear_is_not_told_before_the_curren
 
 
 @in_virtual_time
-async def test_a_board_that_hears_but_is_not_heard_is_told_again_to_withdraw_energy(bench: Bench) -> None:
+async def test_a_board_that_hears_but_is_not_heard_is_told_again_to_withdraw_energy(bench: ControlLoopBench) -> None:
     await bench.charge()
     outlet, controller = bench.hall.outlets[1], bench.hall.controllers[1]
     controller.silent = True
@@ -68,7 +70,7 @@ async def test_a_board_that_hears_but_is_not_heard_is_told_again_to_withdraw_ene
 
 
 @in_virtual_time
-async def test_a_restart_does_not_close_what_still_draws_current(bench: Bench) -> None:
+async def test_a_restart_does_not_close_what_still_draws_current(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.controllers[1].silent = True
     await asyncio.sleep(20)
@@ -87,7 +89,7 @@ async def test_a_restart_does_not_close_what_still_draws_current(bench: Bench) -
 
 
 @in_virtual_time
-async def test_the_event_log_says_that_current_flows_although_energy_was_withdrawn(bench: Bench) -> None:
+async def test_the_event_log_says_that_current_flows_although_energy_was_withdrawn(bench: ControlLoopBench) -> None:
     await bench.charge()
     bench.hall.controllers[1].silent = True
     await bench.command(StopSession(connector_id=1))
