@@ -23,6 +23,7 @@ def client() -> "Redis":
     """Return this process's connection pool for synchronous code."""
     from redis import Redis
     from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as RedisIsAway
     from redis.retry import Retry
 
     return Redis(
@@ -30,8 +31,9 @@ def client() -> "Redis":
         decode_responses=True,
         socket_timeout=_ANSWER_TIMEOUT_S,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,
-        # redis-py tries again for seconds by default; here somebody waits who can do without Redis.
-        retry=Retry(NoBackoff(), _ONE_MORE),
+        # redis-py tries again for seconds by default; here somebody waits who can do without Redis. One that has not
+        # answered in time is not asked a second time.
+        retry=Retry(NoBackoff(), _ONE_MORE, supported_errors=(RedisIsAway,)),
     )
 
 
@@ -40,11 +42,12 @@ def async_client() -> "AsyncRedis":
     from redis.asyncio import Redis as AsyncRedis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as RedisIsAway
 
     return AsyncRedis(
         unix_socket_path=settings.REDIS_SOCKET,
         decode_responses=True,
         socket_timeout=_ANSWER_TIMEOUT_S,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,
-        retry=Retry(NoBackoff(), _ONE_MORE),
+        retry=Retry(NoBackoff(), _ONE_MORE, supported_errors=(RedisIsAway,)),
     )
