@@ -150,6 +150,49 @@ def test_clock_aligned_values_name_the_transaction_that_runs(bench: ConformanceB
     bench.wait_for("StopTransaction")
 
 
+IDLE = {"Energy.Active.Import.Register", "Power.Active.Import", "Current.Import", "Voltage"}
+
+
+def shown(payload: Payload) -> dict[str, set[tuple[str | None, str | None]]]:
+    """Give phases and units by measurand."""
+    values: dict[str, set[tuple[str | None, str | None]]] = {}
+    for value in payload["meterValue"][0]["sampledValue"]:
+        values.setdefault(value["measurand"], set()).add((value.get("phase"), value.get("unit")))
+    return values
+
+
+@section("S 9.1 MeterValuesAlignedData", "S 9.1 ClockAlignedDataInterval", "S 3.16.3", "S 4.7")
+def test_an_idle_station_shows_current_power_and_voltage_of_every_phase_without_further_settings(
+    bench: ConformanceBench,
+) -> None:
+    bench.configure(ClockAlignedDataInterval=1)
+
+    for connector in (1, 2):
+        told = bench.wait_for("MeterValues", connectorId=connector)
+        values = shown(told)
+        assert "transactionId" not in told
+        assert set(values) >= IDLE
+        assert {phase for phase, _ in values["Current.Import"]} == {"L1", "L2", "L3"}
+        assert {phase for phase, _ in values["Voltage"]} == {"L1-N", "L2-N", "L3-N"}
+        units = {name: {unit for _, unit in each} for name, each in values.items()}
+        assert units["Current.Import"] == {"A"}
+        assert units["Voltage"] == {"V"}
+        assert units["Power.Active.Import"] == {"W"}
+        assert units["Energy.Active.Import.Register"] <= {"Wh", None}
+
+
+@section("S 5.17", "S 3.16.3")
+def test_an_idle_station_asked_for_meter_values_tells_all_of_them(bench: ConformanceBench) -> None:
+    mark = bench.mark()
+
+    assert bench.status_of("TriggerMessage", requestedMessage="MeterValues") == "Accepted"
+
+    for connector in (1, 2):
+        told = bench.wait_for("MeterValues", after=mark, connectorId=connector)
+        assert "transactionId" not in told
+        assert set(shown(told)) >= IDLE
+
+
 @section("S 9.1 MeterValuesAlignedData")
 def test_aligned_and_sampled_values_have_measurands_of_their_own(bench: ConformanceBench) -> None:
     bench.configure(
