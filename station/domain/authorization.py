@@ -4,9 +4,8 @@ The order of questions is that of OCPP 1.6 sections 3.5 and 4.1; the identificat
 page Authentication. Whether a connector is reserved for somebody else is asked before (`station.domain.reservations`).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
@@ -200,11 +199,6 @@ def after_backend(query: AuthorizationQuery, answer: BackendAnswer | None) -> De
     )
 
 
-def belongs_in_cache(query: AuthorizationQuery) -> bool:
-    """Say whether the backend's answer on this tag is kept: never for members of the whitelist (section 3.5.3)."""
-    return query.cache_enabled and not (query.local_list_enabled and query.list_entry is not None)
-
-
 def is_list_conflict(query: AuthorizationQuery, answer: BackendAnswer) -> bool:
     """Say whether the backend refuses a tag its own list accepts: LocalListConflict (section 3.5.2)."""
     entry = query.list_entry if query.local_list_enabled else None
@@ -290,72 +284,3 @@ def _decide_offline(query: AuthorizationQuery) -> Decision:
     if entry is not None:
         return _decision(Verdict.REFUSED, Reason.OFFLINE_LOCAL_OFF, entry)
     return _decision(Verdict.REFUSED, Reason.OFFLINE_UNKNOWN)
-
-
-class Card(StrEnum):
-    """What the whitelist says of the card in a row of the table."""
-
-    KNOWN = "known"
-    UNKNOWN = "unknown"
-    BLOCKED = "blocked"
-    EXPIRED = "expired"
-
-
-class Situation(StrEnum):
-    """How the station stands to its backend in a row of the table."""
-
-    ONLINE = "online"
-    OFFLINE = "offline"
-    BEFORE_FIRST_BOOT = "before first boot"
-    WHITELIST_ONLY = "whitelist only"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the table: a card in a situation, and what becomes of it."""
-
-    mode: IdentificationMode
-    situation: Situation
-    card: Card
-    decision: Decision
-
-
-_TABLE_NOW = datetime(2030, 1, 1, tzinfo=UTC)
-_TABLE_ENTRIES: dict[Card, Entry | None] = {
-    Card.KNOWN: Entry(status=AuthorizationStatus.ACCEPTED, expires_at=_TABLE_NOW + timedelta(days=1)),
-    Card.UNKNOWN: None,
-    Card.BLOCKED: Entry(status=AuthorizationStatus.BLOCKED),
-    Card.EXPIRED: Entry(status=AuthorizationStatus.ACCEPTED, expires_at=_TABLE_NOW - timedelta(days=1)),
-}
-
-
-def table() -> Iterator[Row]:
-    """Go through every card in every situation and mode, the other settings at their defaults."""
-    for mode in IdentificationMode:
-        for situation in Situation:
-            for card, entry in _TABLE_ENTRIES.items():
-                query = AuthorizationQuery(
-                    id_tag="DUMMY" if mode is IdentificationMode.NONE else "04A2B3C4",
-                    now=_TABLE_NOW,
-                    mode=mode,
-                    authenticator=(
-                        Authenticator.WHITELIST if situation is Situation.WHITELIST_ONLY else Authenticator.BACKEND
-                    ),
-                    online=situation is Situation.ONLINE,
-                    ever_accepted=situation is not Situation.BEFORE_FIRST_BOOT,
-                    list_entry=entry,
-                )
-                yield Row(mode=mode, situation=situation, card=card, decision=decide(query))
-
-
-def render_table() -> str:
-    """Write the table as Markdown; `station.domain.authorization_document` makes docs/authorization.md of it."""
-    lines = [
-        "| identification | situation | card | verdict | reason |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {row.mode} | {row.situation} | {row.card} | {row.decision.verdict} | `{row.decision.reason}` |"
-        for row in table()
-    ]
-    return "\n".join(lines) + "\n"

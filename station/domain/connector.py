@@ -426,7 +426,7 @@ for _phase in Phase:
     TRANSITIONS.setdefault((_phase, ReservationEnded), _stay)
 
 # What an event says about car and permission, whatever the phase.
-_FACTS: dict[type[Event], dict[str, bool]] = {
+FACTS: dict[type[Event], dict[str, bool]] = {
     PlugInserted: {"car": True, "wants": False},
     PlugRemoved: {"car": False, "wants": False},
     SocketFreed: {"car": False, "wants": False},
@@ -444,7 +444,7 @@ def step(state: State, event: Event) -> Answer:
     transition = TRANSITIONS.get((state.phase, type(event)))
     if transition is None:
         raise IllegalTransition(state.phase, event)
-    facts = _FACTS.get(type(event), {})
+    facts = FACTS.get(type(event), {})
     known = replace(
         state,
         car=facts.get("car", state.car),

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,23 +12,18 @@ from station.domain.authorization import (
     AuthorizationQuery,
     AuthorizationStatus,
     BackendAnswer,
-    Card,
     Decision,
     Entry,
     EntrySource,
     IdentificationMode,
     Reason,
-    Situation,
     Verdict,
     after_backend,
-    belongs_in_cache,
     decide,
     is_list_conflict,
     may_stop,
     same_tag,
-    table,
 )
-from station.domain.authorization_document import render
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ACCEPTED = Entry(status=AuthorizationStatus.ACCEPTED, parent_id_tag="FLEET", expires_at=NOW + timedelta(hours=1))
@@ -223,12 +217,6 @@ def test_section_4_8_the_same_tag_or_a_member_of_its_group_stops(
     assert may_stop(session, parent, tag, tag_parent) is expected
 
 
-def test_section_3_5_3_members_of_the_list_are_never_put_in_the_cache() -> None:
-    assert belongs_in_cache(QUERY)
-    assert not belongs_in_cache(replace(QUERY, list_entry=ACCEPTED))
-    assert not belongs_in_cache(replace(QUERY, cache_enabled=False))
-
-
 def test_section_3_5_2_a_refusal_of_a_tag_the_backends_list_accepts_is_a_conflict() -> None:
     refusal = BackendAnswer(status=AuthorizationStatus.INVALID)
 
@@ -236,21 +224,6 @@ def test_section_3_5_2_a_refusal_of_a_tag_the_backends_list_accepts_is_a_conflic
     assert not is_list_conflict(replace(QUERY, list_entry=BLOCKED), refusal)
     assert not is_list_conflict(replace(QUERY, list_entry=replace(ACCEPTED, source=EntrySource.LOCAL)), refusal)
     assert not is_list_conflict(QUERY, refusal)
-
-
-def test_the_table_has_every_combination_once_and_refuses_every_blocked_card_without_asking_offline() -> None:
-    rows = list(table())
-
-    assert len({(row.mode, row.situation, row.card) for row in rows}) == len(rows) == 3 * 4 * 4
-    for row in rows:
-        if row.card in (Card.BLOCKED, Card.EXPIRED) and row.situation is not Situation.ONLINE:
-            assert row.decision.verdict is Verdict.REFUSED
-
-
-def test_the_documentation_shows_the_present_table() -> None:
-    document = Path(__file__).parents[4] / "docs" / "authorization.md"
-
-    assert document.read_text(encoding="utf-8") == render()
 
 
 ENTRIES = st.one_of(

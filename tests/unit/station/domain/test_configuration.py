@@ -23,11 +23,9 @@ from station.domain.configuration import (
     UnknownKey,
     plan_change,
 )
-from station.domain.configuration.document import render
 from station.domain.configuration.problems import TEMPLATES
 
 SPECIFICATION = Path("/work/shared/spec/configuration_keys.csv")
-DOCUMENT = Path(__file__).parents[4] / "docs" / "configuration_keys.md"
 STATION = {"/identity/serial": "100002440", "/identity/connectors": "2", "/identity/ratedCurrentA": "32"}
 KEY = "0123456789abcdef"
 
@@ -73,10 +71,6 @@ def test_the_registry_has_exactly_the_keys_of_the_specification() -> None:
     registered = {key.name: (key.access.value, key.source.value, key.type, key.default) for key in ROWS}
 
     assert registered == specified
-
-
-def test_the_reference_in_the_documentation_is_the_registry() -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == render()
 
 
 def test_every_default_is_a_value_that_its_own_key_accepts() -> None:

@@ -1,6 +1,4 @@
-"""Prints the reference of all keys: `python -m station.domain.configuration.document > docs/configuration_keys.md`."""
-
-import sys
+"""docs/configuration_keys.md: the reference of all keys, as the registry has them."""
 
 from station.domain.configuration.keys import Access, ConfigurationKey, Effect, Source
 from station.domain.configuration.registry import ROWS
@@ -13,7 +11,7 @@ _HEADINGS = {
 }
 _INTRODUCTION = """# Configuration keys
 
-Made from the registry by `python -m station.domain.configuration.document`; do not edit.
+Made from the registry by `python -m scripts.documents`; do not edit.
 
 Keys are read and set over OCPP (GetConfiguration, ChangeConfiguration), on the pages of the web interface, and with
 `manage.py config`. Their names may be written in any case. Access: `r` can be read, `rw` read and written, `w` only
@@ -44,7 +42,3 @@ def _row(key: ConfigurationKey) -> str:
     effect = "" if key.effect is Effect.NONE else key.effect.value.replace("_", " ")
     cells = (f"`{key.name}`", key.access.value, key.type, default, key.allowed, effect, meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(render())

@@ -1,13 +1,24 @@
-"""Writes docs/authorization.md: run it as `python -m station.domain.authorization_document > docs/authorization.md`."""
+"""docs/authorization.md: what becomes of every card in every situation, as `decide` says."""
 
-import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
-from station.domain.authorization import render_table
+from station.domain.authorization import (
+    Authenticator,
+    AuthorizationQuery,
+    AuthorizationStatus,
+    Decision,
+    Entry,
+    IdentificationMode,
+    decide,
+)
 
 _INTRODUCTION = """\
 # Who may charge
 
-Made by `python -m station.domain.authorization_document`; do not edit. One pure function, `decide` in
+Made by `python -m scripts.documents`; do not edit. One pure function, `decide` in
 `station/domain/authorization.py`, judges every card; the table below is what it answers. Each verdict comes with a
 reason, which is the code found in the log.
 
@@ -58,10 +69,70 @@ tag). *Whitelist only* is the authenticator “local whitelist”, and a station
 """
 
 
+class Card(StrEnum):
+    """What the whitelist says of the card in a row of the table."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    BLOCKED = "blocked"
+    EXPIRED = "expired"
+
+
+class Situation(StrEnum):
+    """How the station stands to its backend in a row of the table."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    BEFORE_FIRST_BOOT = "before first boot"
+    WHITELIST_ONLY = "whitelist only"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: a card in a situation, and what becomes of it."""
+
+    mode: IdentificationMode
+    situation: Situation
+    card: Card
+    decision: Decision
+
+
+_TABLE_NOW = datetime(2030, 1, 1, tzinfo=UTC)
+_TABLE_ENTRIES: dict[Card, Entry | None] = {
+    Card.KNOWN: Entry(status=AuthorizationStatus.ACCEPTED, expires_at=_TABLE_NOW + timedelta(days=1)),
+    Card.UNKNOWN: None,
+    Card.BLOCKED: Entry(status=AuthorizationStatus.BLOCKED),
+    Card.EXPIRED: Entry(status=AuthorizationStatus.ACCEPTED, expires_at=_TABLE_NOW - timedelta(days=1)),
+}
+
+
+def table() -> Iterator[Row]:
+    """Go through every card in every situation and mode, the other settings at their defaults."""
+    for mode in IdentificationMode:
+        for situation in Situation:
+            for card, entry in _TABLE_ENTRIES.items():
+                query = AuthorizationQuery(
+                    id_tag="DUMMY" if mode is IdentificationMode.NONE else "04A2B3C4",
+                    now=_TABLE_NOW,
+                    mode=mode,
+                    authenticator=(
+                        Authenticator.WHITELIST if situation is Situation.WHITELIST_ONLY else Authenticator.BACKEND
+                    ),
+                    online=situation is Situation.ONLINE,
+                    ever_accepted=situation is not Situation.BEFORE_FIRST_BOOT,
+                    list_entry=entry,
+                )
+                yield Row(mode=mode, situation=situation, card=card, decision=decide(query))
+
+
 def render() -> str:
     """Write the whole document."""
-    return _INTRODUCTION + render_table()
-
-
-if __name__ == "__main__":
-    sys.stdout.write(render())
+    lines = [
+        "| identification | situation | card | verdict | reason |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row.mode} | {row.situation} | {row.card} | {row.decision.verdict} | `{row.decision.reason}` |"
+        for row in table()
+    ]
+    return _INTRODUCTION + "\n".join(lines) + "\n"
