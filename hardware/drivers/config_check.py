@@ -69,7 +69,10 @@ class Parser:
             else:
                 controller = self._device(fields["controller"], Role.CONTROLLER, f"{where}.controller")
             meter = None
-            if fields.get("meter") is not None:
+            if fields.get("meter") is None:
+                # What cannot be measured cannot be billed, and the station never charges without a bill.
+                self._add(ProblemCode.MISSING, f"{where}.meter", "every charging point needs a meter")
+            else:
                 meter = self._device(fields["meter"], Role.METER, f"{where}.meter")
             if controller is not None:
                 connectors.append(ConnectorConfig(controller=controller, meter=meter))

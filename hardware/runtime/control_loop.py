@@ -39,16 +39,20 @@ from hardware.runtime.status_writer import StatusWriter
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.domain.ports import Devices
+from station.domain.units import MilliAmpere
 from station.host import Host
 from station.services import connectors
 from station.services.commands import Envelope
 from station.services.messages import MessageToControlLoop
 
+# Energy may count so much faster on a bench (DESIGN.md section 6, /speed); what is more is implausible there, too.
+FASTEST_SIMULATION = 100_000
+
 
 class ControlLoop:
     """The live station. `run` never returns by itself; `stop` says what becomes of the energy."""
 
-    def __init__(self, devices: Devices, *, host: Host, redis: Any, has_lock: bool) -> None:
+    def __init__(self, devices: Devices, *, host: Host, redis: Any, has_lock: bool, rating: MilliAmpere) -> None:
         # What the parts share. The points are made last, as they need what looks at all of them together.
         self.points: dict[int, ChargingPoint] = {}
         changes = Changes()
@@ -75,6 +79,7 @@ class ControlLoop:
                 controller=controller,
                 meter=devices.meters.get(number),
                 has_lock=has_lock,
+                rating=MilliAmpere(rating * FASTEST_SIMULATION) if host.is_simulated else rating,
                 records=self.records,
                 parameters=self._parameters,
                 session_records=session_records,

@@ -8,13 +8,14 @@ from typing import Protocol
 
 from hardware.runtime.actuator import Actuator
 from hardware.runtime.parameters import Parameters
-from hardware.runtime.records import RecordStore, RecordUnwritable
+from hardware.runtime.records import MeterUnreadable, RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_end import SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain import connector as machine
+from station.domain import plausible_energy
 from station.domain.connector import (
     BeginSession,
     CancelTimer,
@@ -37,6 +38,7 @@ from station.domain.connector import (
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import EffectiveLimit
 from station.domain.pilot import PilotFilter
+from station.domain.plausible_energy import Register, Verdict
 from station.domain.ports import (
     ControllerIdentity,
     ControllerStatus,
@@ -48,7 +50,7 @@ from station.domain.ports import (
     Pilot,
 )
 from station.domain.snapshot import FinishedSessionSnapshot
-from station.domain.units import MINIMUM_CURRENT
+from station.domain.units import MINIMUM_CURRENT, MilliAmpere, WattHour
 from station.services import connectors
 from station.services.connectors import Availability
 
@@ -104,6 +106,7 @@ class ChargingPoint:
         controller: EvseController,
         meter: Meter | None,
         has_lock: bool,
+        rating: MilliAmpere,
         records: RecordStore,
         parameters: Parameters,
         session_records: SessionRecords,
@@ -146,6 +149,9 @@ class ChargingPoint:
         self._session_records = session_records
         self._limits = limits
         self._changes = changes
+        # The last plausible register; a session is billed by no other.
+        self._register: Register | None = None
+        self._rating = rating
         self._ending = SessionEnding(self, session_records)
         self._session_is_over = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -335,6 +341,11 @@ class ChargingPoint:
         except RecordUnwritable as error:
             self._records.report_failure(error)
             await self._handle(RecordFailed())
+        except MeterUnreadable as error:
+            # The trouble of one meter concerns its point alone.
+            logger.warning("point %d: no session without a meter: %s", self.number, error)
+            self.set_faults("meter", frozenset({FaultCode.POWER_METER_FAILURE}))
+            await self._handle(RecordFailed())
         if self.settle_availability():
             await self._records.attempt(connectors.store_availability, [self.availability])
             await self.actuator.set_available(self.operative)
@@ -390,6 +401,7 @@ class ChargingPoint:
     def resume(self, session: RunningSession, status: ControllerStatus) -> None:
         """Take a session of the database over after a restart, with the car still connected."""
         self.session = session
+        self._compare_with_record(session)
         self._session_is_over.clear()
         wants = status.pilot in {"C", "D"}
         self.pilot = PilotFilter(connected=True, wants=wants, cable_present=bool(status.cable))
@@ -404,12 +416,22 @@ class ChargingPoint:
     def resume_ending(self, session: RunningSession, stop: Stop, status: ControllerStatus | None) -> None:
         """Go on bringing a session to its end that was stopped, or cannot go on, before a restart."""
         self.session = session
+        self._compare_with_record(session)
         connected = status is not None and status.pilot in {Pilot.B, Pilot.C, Pilot.D}
         self.pilot = PilotFilter(connected=connected, wants=False, cable_present=bool(status and status.cable))
         self.actuator.locked = connected
         self.state = replace(self.state, phase=Phase.ENDING, ending_from=Phase.SUSPENDED_EVSE, car=connected)
         self._session_is_over.clear()
         self._ending.begin(session, stop)
+
+    def _compare_with_record(self, session: RunningSession) -> None:
+        """Go on from the register that was written down: one that cannot follow it is no base for a bill."""
+        noted_at = session.meter_last_at or session.started_at
+        age_s = max((clock.now() - noted_at).total_seconds(), 0.0)
+        noted = Register(energy=WattHour(session.meter_last_wh), read_at_s=clock.monotonic_s() - age_s)
+        read = self._register
+        if read is None or plausible_energy.judge(noted, read, rating=self._rating) is not Verdict.PLAUSIBLE:
+            self._register, self.reading, self.reading_at = noted, None, None
 
     async def until_session_is_over(self, patience_s: float) -> bool:
         """Wait until no session runs or ends here any more; return whether that came in time."""
@@ -508,7 +530,7 @@ class ChargingPoint:
         try:
             return await self.read_meter()
         except DeviceFailed as error:
-            raise RecordUnwritable(f"no meter value: {error}") from error
+            raise MeterUnreadable(str(error)) from error
 
     def mark_served(self) -> None:
         """Note that the controller is being asked."""
@@ -521,9 +543,18 @@ class ChargingPoint:
         return self.status
 
     async def read_meter(self) -> MeterReading:
-        """Read the meter now; raises DeviceFailed. A register that went backwards is refused as noise."""
+        """Read the meter now; raises DeviceFailed, also for a register that cannot be true."""
         if self.meter is None:
             raise DeviceFailed("this point has no meter")
         reading = await self.meter.read()
+        serial = self.equipment.meter.serial if self.equipment.meter else ""
+        register = Register(energy=reading.import_energy, read_at_s=reading.read_at_s, meter_serial=serial)
+        verdict = plausible_energy.judge(self._register, register, rating=self._rating)
+        if verdict is not Verdict.PLAUSIBLE:
+            if self.session is None:
+                # No bill depends on it: another meter, or one that was set, counts from where it stands.
+                self._register = None
+            raise DeviceFailed(f"the register {register.energy} Wh {verdict}")
+        self._register = register
         self.reading, self.reading_at = reading, clock.now()
         return reading

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from hardware.runtime.database import DatabaseThread
 from station import clock
 from station.domain.faults import FaultCode
-from station.services import event_log
+from station.services import event_log, write_probe
 
 logger = logging.getLogger(__name__)
 
@@ -17,10 +17,16 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 FAULT_SOURCE = "records"
+# So many probes, a second apart, have to fail before records count as unwritable.
+FAILED_PROBES = 2
 
 
 class RecordUnwritable(Exception):
     """The record of a session could not be written."""
+
+
+class MeterUnreadable(Exception):
+    """There is no register a session could begin with."""
 
 
 class FaultReport(Protocol):
@@ -37,6 +43,8 @@ class RecordStore:
         self._database = database
         self._report = report
         self._failed = False
+        self._in_doubt = False
+        self._failed_probes = 0
 
     @property
     def failed(self) -> bool:
@@ -60,21 +68,31 @@ class RecordStore:
             return None
 
     def report_failure(self, error: Exception) -> None:
-        """Refuse new sessions until records can be written again."""
-        if not self._failed:
-            logger.error("records cannot be written: %s", error)
-        self._failed = True
-        self._report.set_faults(FAULT_SOURCE, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
+        """Take note that something could not be written; `probe` finds out whether nothing can."""
+        if not self._in_doubt and not self._failed:
+            logger.warning("a record could not be written: %s", error)
+        self._in_doubt = True
 
     async def probe(self) -> None:
-        """Find out, after a failure, whether records can be written again."""
-        if not self._failed:
+        """Find out, after a failure, whether records can be written.
+
+        One failure may be a lock that somebody held for too long. That nothing can be written is believed when probes
+        fail again and again, and that it can be written again when one succeeds.
+        """
+        if not self._in_doubt and not self._failed:
             return
         try:
-            await self._database(event_log.log, "records.writable", at=clock.now())
-        except (DatabaseError, OSError):
+            await self._database(write_probe.write)
+            if self._failed:
+                await self._database(event_log.log, "records.writable", at=clock.now())
+        except (DatabaseError, OSError) as error:
+            self._failed_probes += 1
+            if self._failed_probes >= FAILED_PROBES and not self._failed:
+                logger.error("records cannot be written: %s", error)  # noqa: TRY400 - the message says it all
+                self._failed = True
+                self._report.set_faults(FAULT_SOURCE, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
             return
-        self._failed = False
+        self._in_doubt, self._failed, self._failed_probes = False, False, 0
         self._report.set_faults(FAULT_SOURCE, frozenset())
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ class RunningSession:
     """Mirrors one running `ChargingSession`.
 
     `energy_ceiling_wh`: register up to which a refused card may still draw (MaxEnergyOnInvalidId); None: no ceiling.
+    `meter_last_wh`, `meter_last_at`: the register written down when this process took the session up.
     `refused`: the backend does not accept the card; `start_is_answered`: what it said has had its consequence.
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
     `began_s`: when it began, in monotonic seconds of this process (for a resumed one reckoned from the wall clock).
@@ -30,6 +31,8 @@ class RunningSession:
     started_at: datetime
     began_s: float
     meter_start_wh: int
+    meter_last_wh: int = 0
+    meter_last_at: datetime | None = None
     reservation_id: int | None = None
     transaction_id: int | None = None
     energy_ceiling_wh: int | None = None
@@ -52,6 +55,8 @@ class RunningSession:
             started_at=row.started_at,
             began_s=clock.monotonic_s() - max((clock.now() - row.started_at).total_seconds(), 0.0),
             meter_start_wh=row.meter_start_wh,
+            meter_last_wh=row.meter_last_wh,
+            meter_last_at=row.meter_last_at,
             reservation_id=row.reservation_id,
             transaction_id=row.transaction_id,
             energy_ceiling_wh=row.energy_allowed_wh,

@@ -13,6 +13,7 @@ from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
 from hardware.runtime.safe_mode import SafeMode
 from station import clock, host
 from station.domain.crash_guard import CrashCause, CrashHistory
+from station.domain.units import MilliAmpere
 from station.services import identity, redis
 
 logger = logging.getLogger(__name__)
@@ -21,11 +22,13 @@ logger = logging.getLogger(__name__)
 async def make_control_loop() -> ControlLoop:
     """Build the control loop from its hardware configuration; raises HardwareConfigInvalid with every mistake in it."""
     config = await asyncio.to_thread(load, settings.DATA.hardware)
+    station = identity.load()
     return ControlLoop(
         build(config),
         host=host.for_settings(),
         redis=redis.async_client(),
-        has_lock=identity.load().socket_lock,
+        has_lock=station.socket_lock,
+        rating=MilliAmpere(station.rated_current_a * 1_000),
     )
 
 

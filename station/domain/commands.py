@@ -52,6 +52,7 @@ class Refusal(StrEnum):
     START_PENDING = "start_pending"
     SESSIONS_RUNNING = "sessions_running"
     RECORDS_UNWRITABLE = "records_unwritable"
+    METER_UNREADABLE = "meter_unreadable"
     HARDWARE_ABSENT = "hardware_absent"
     SAFE_MODE = "safe_mode"
     TOO_LATE = "too_late"

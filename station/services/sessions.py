@@ -93,7 +93,7 @@ def end_session(
     if session is None:
         return None
     stopped_at = outbox.moment_in_order(at)
-    register = WattHour(max(meter, session.meter_start_wh))
+    register = WattHour(max(meter, session.meter_start_wh, session.meter_last_wh))
     session.end(wh=register, at=stopped_at, reason=reason, id_tag=id_tag)
     outbox.enqueue(SessionEnded(at=stopped_at, register=register, reason=reason, id_tag=id_tag), session=session)
     session.profiles.all().delete()

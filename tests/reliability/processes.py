@@ -26,6 +26,7 @@ from ocpp_client.consumer import OcppConsumer
 from ocpp_client.ports import Environment
 from station.domain.commands import Command, Origin, Outcome, Refusal, Status
 from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
+from station.domain.units import MilliAmpere
 from station.host import Host
 from station.processes.programs import ocpp as programs
 from station.services import interrupted_sessions, live, messages
@@ -122,7 +123,9 @@ class Hardware:
 
     async def main(self) -> None:
         """Control the hardware, as the worker's bootstep does."""
-        loop = ControlLoop(self.hall.devices(), host=self.host, redis=self.redis, has_lock=True)
+        loop = ControlLoop(
+            self.hall.devices(), host=self.host, redis=self.redis, has_lock=True, rating=MilliAmpere(32_000)
+        )
         self.loop = loop
         queue, self._queue = self._queue, []
         for expires_s, work in queue:

@@ -19,6 +19,7 @@ from ocpp_client.outgoing.rendering import payload_of, render
 from station import clock
 from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import Command, Origin, Outcome
+from station.domain.units import MilliAmpere
 from station.models import BackendState, ChargingProfileRow, ChargingSession, OutboxMessage
 from station.services import configuration
 from station.services.commands import Envelope
@@ -86,7 +87,11 @@ class ControlLoopBench:
     async def start(self, *, wait: bool = True) -> None:
         """Start the control loop (anew) over the same hardware and database."""
         self.control_loop = ControlLoop(
-            self.hall.devices(), host=self.hall.computer.host(), redis=self.redis, has_lock=True
+            self.hall.devices(),
+            host=self.hall.computer.host(),
+            redis=self.redis,
+            has_lock=True,
+            rating=MilliAmpere(32_000),
         )
         self._main = asyncio.create_task(self.control_loop.run())
         if wait:

@@ -40,7 +40,7 @@ async def test_a_session_that_cannot_be_written_gets_no_energy(bench: ControlLoo
 async def test_the_station_takes_cards_again_when_records_can_be_written(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
-    bench.database.refuses = lambda verb: verb in {"begin_session", "log"}
+    bench.database.refuses = lambda verb: verb in {"begin_session", "log", "write"}
     await bench.command(PresentTag(id_tag=CARD))
     await asyncio.sleep(3)
     assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.state.active_faults
@@ -174,3 +174,44 @@ async def test_the_control_loop_survives_a_database_that_is_away_for_a_while(
     await bench.until(lambda: bench.messages("StopTransaction"), seconds=60)
     await bench.until(lambda: not bench.not_ready())
     assert len(bench.messages("StartTransaction")) == len(bench.messages("StopTransaction")) == 1
+
+
+@in_virtual_time
+async def test_one_failed_write_is_no_fault_of_the_station(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    bench.database.refuses = lambda verb: verb == "note_meter"
+    await asyncio.sleep(30)
+
+    assert not bench.control_loop.state.active_faults
+    assert bench.control_loop.points[1].state.phase == "charging"
+
+
+@in_virtual_time
+async def test_a_session_does_not_begin_without_a_meter_and_only_that_point_is_out_of_order(
+    bench: ControlLoopBench,
+) -> None:
+    bench.hall.meters[1].silent = True
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    # The register of before is too old to begin with.
+    await asyncio.sleep(6)
+    outcome = await bench.command(PresentTag(id_tag=CARD, connector_id=1))
+
+    assert outcome.reason in {Refusal.METER_UNREADABLE, Refusal.CONNECTOR_FAULTED}
+    assert not ChargingSession.objects.exists()
+    assert not bench.control_loop.state.active_faults
+    assert FaultCode.POWER_METER_FAILURE in bench.control_loop.points[1].active_faults
+
+
+@in_virtual_time
+async def test_a_register_that_jumps_is_never_billed(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    await asyncio.sleep(30)
+    outlet = bench.hall.outlets[1]
+    before = outlet.register_wh
+    outlet.energy_wh += 997_643_000
+    await bench.until(lambda: FaultCode.POWER_METER_FAILURE in bench.control_loop.points[1].active_faults)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=60)
+
+    assert before - 100 <= bench.messages("StopTransaction")[0][1]["meterStop"] <= before + 100

@@ -72,10 +72,16 @@ def test_the_surge_contact_is_at_the_first_charging_point_unless_said_otherwise(
     assert devices.controllers[2]._surge_contact
 
 
-def test_a_station_without_meters_readers_and_lamps_is_a_station():
-    devices = build(parse({"connectors": [{"controller": STATION["connectors"][0]["controller"]}]}))
+def test_a_station_without_readers_and_lamps_is_a_station():
+    devices = build(parse({"connectors": STATION["connectors"]}))
 
-    assert (devices.meters, devices.readers, devices.io) == ({}, [], None)
+    assert (devices.readers, devices.io) == ([], None)
+
+
+def test_a_charging_point_without_a_meter_is_refused(data):
+    del data["connectors"][0]["meter"]
+
+    assert problems_of(data) == {(ProblemCode.MISSING, "connectors[0].meter")}
 
 
 def test_a_driver_nobody_knows_is_named(data):
