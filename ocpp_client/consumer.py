@@ -8,17 +8,7 @@ from channels.consumer import AsyncConsumer
 
 from ocpp_client.link import BackendLink
 from ocpp_client.ports import Environment
-from station.services.messages import (
-    OCPP_CHANNEL,
-    AuthorizeRequest,
-    FileStatusChanged,
-    MessageMalformed,
-    MessageToOcpp,
-    OutboxChanged,
-    SecurityEventRecorded,
-    StatusChanged,
-    decode_for_ocpp,
-)
+from station.services.messages import OCPP_CHANNEL, MessageMalformed, decode_for_ocpp
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +41,4 @@ class OcppConsumer(AsyncConsumer):  # type: ignore[misc]
             except MessageMalformed:
                 logger.exception("A message on the channel %s was not understood", OCPP_CHANNEL)
             else:
-                self._take(message)
-
-    def _take(self, message: MessageToOcpp) -> None:
-        link = self.link
-        match message:
-            case StatusChanged():
-                link.status.take(message)
-            case AuthorizeRequest():
-                link.spawn(link.authorizer.request(message))
-            case OutboxChanged():
-                link.outbox.wake()
-                link.state.note_change()
-            case SecurityEventRecorded():
-                link.security.wake()
-            case FileStatusChanged():
-                # The row says what there is to tell, the message only when.
-                link.files.wake()
+                self.link.take(message)

@@ -3,6 +3,9 @@
 import asyncio
 import logging
 
+from ocpp.v16 import call
+from ocpp.v16.enums import GenericStatus
+
 from ocpp_client.certificates import own_certificate
 from ocpp_client.database import in_database
 from ocpp_client.rpc.calls import Calls, NotDelivered
@@ -36,8 +39,8 @@ class CertificateRenewal:
         if csr is None:
             return False
         try:
-            answer = await self._calls.call("SignCertificate", {"csr": csr})
+            answer = await self._calls.call(call.SignCertificate(csr))
         except NotDelivered as failure:
             logger.warning("The request for a new certificate was not taken: %s", failure.code)
             return False
-        return bool(answer["status"] == "Accepted")
+        return bool(answer["status"] == GenericStatus.accepted)

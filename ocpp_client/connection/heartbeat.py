@@ -2,6 +2,8 @@
 
 import asyncio
 
+from ocpp.v16 import call
+
 from ocpp_client.connection.registration_runner import take_time
 from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
@@ -36,7 +38,7 @@ class Heartbeat:
     async def send(self) -> None:
         """Send one heartbeat and take the time from its answer."""
         try:
-            answer = await self._calls.call("Heartbeat", {})
+            answer = await self._calls.call(call.Heartbeat())
         except NotDelivered:
             return
         await in_database(take_time, self._clock_port, answer["currentTime"])

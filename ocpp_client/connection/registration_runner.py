@@ -8,12 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, transaction
+from ocpp.exceptions import OCPPError
+from ocpp.v16 import call
+from ocpp.v16.enums import Action, RegistrationStatus
 
 from ocpp_client.connection import registration
 from ocpp_client.connection.registration import (
     Begin,
     BootAnswered,
     BootFailed,
+    BootTriggered,
     CancelRetry,
     Disconnected,
     Event,
@@ -29,6 +33,7 @@ from ocpp_client.ports import ClockPort, Facts, StationFacts
 from ocpp_client.rpc import schemas
 from ocpp_client.rpc.calls import AnswerTimedOut, CallErrorReceived, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import CallResult
+from ocpp_client.rpc.messages import message_of, payload_of
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.configuration import ConfigurationRefused, Origin
@@ -66,7 +71,7 @@ class RegistrationRunner:
         self._retry: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
         # The BootNotification that met a time-out: it is repeated under its id, and its answer may still come.
-        self._unanswered: tuple[str, dict[str, Any]] | None = None
+        self._unanswered: tuple[str, call.BootNotification] | None = None
         self._tasks = BackgroundTasks(logger)
 
     async def connected(self) -> None:
@@ -100,6 +105,15 @@ class RegistrationRunner:
                 case Resume():
                     self._tasks.spawn(self._begin(full=False))
 
+    @property
+    def may_trigger_boot(self) -> bool:
+        """Whether the backend may ask for a BootNotification now."""
+        return self._state.registration.may_trigger_boot
+
+    async def trigger_boot(self) -> None:
+        """Send BootNotification because the backend has asked for it."""
+        await self.handle(BootTriggered())
+
     async def close(self) -> None:
         """End everything under way."""
         self._cancel_retry()
@@ -122,9 +136,9 @@ class RegistrationRunner:
 
     async def _boot(self) -> None:
         try:
-            payload = await in_database(self._payload)
-            message_id = self._id_for(payload)
-            answer = await self._calls.call("BootNotification", payload, message_id=message_id)
+            message = await in_database(self._message)
+            message_id = self._id_for(message)
+            answer = await self._calls.call(message, message_id=message_id)
         except DatabaseError:
             logger.exception("BootNotification could not be written")
             await self.handle(BootFailed())
@@ -134,7 +148,7 @@ class RegistrationRunner:
             return
         except AnswerTimedOut:
             logger.warning("BootNotification was not answered in time")
-            self._unanswered = message_id, payload
+            self._unanswered = message_id, message
             await self.handle(BootFailed())
             return
         except NotDelivered as failure:
@@ -142,12 +156,12 @@ class RegistrationRunner:
             logger.warning("BootNotification was not answered: %s", detail)
             await self.handle(BootFailed())
             return
-        await self._answered(payload, answer)
+        await self._answered(message, answer)
 
-    def _id_for(self, payload: dict[str, Any]) -> str:
+    def _id_for(self, message: call.BootNotification) -> str:
         """Choose the message id: after a time-out that of the first attempt, so that its answer counts whenever."""
         unanswered, self._unanswered = self._unanswered, None
-        return unanswered[0] if unanswered is not None and unanswered[1] == payload else str(uuid.uuid4())
+        return unanswered[0] if unanswered is not None and unanswered[1] == message else str(uuid.uuid4())
 
     async def take_late(self, answer: CallResult) -> bool:
         """Take an answer that came after its time-out; answers whether it is one to BootNotification."""
@@ -157,25 +171,25 @@ class RegistrationRunner:
             return True
         try:
             schemas.check_result("BootNotification", answer.payload, lenient=True)
-        except schemas.SchemaViolated as violation:
-            logger.warning("The late answer to BootNotification is invalid: %s", violation)
+        except OCPPError as violation:
+            logger.warning("The late answer to BootNotification is invalid: %s", violation.description)
             return True
-        _, payload = self._unanswered
+        _, message = self._unanswered
         self._unanswered = None
         self._cancel_retry()
-        await self._answered(payload, answer.payload)
+        await self._answered(message, answer.payload)
         return True
 
-    async def _answered(self, payload: dict[str, Any], answer: dict[str, Any]) -> None:
+    async def _answered(self, message: call.BootNotification, answer: dict[str, Any]) -> None:
         received_at = clock.now()
         try:
-            await in_database(self._record, payload, answer, received_at)
+            await in_database(self._record, message, answer, received_at)
         except DatabaseError:
             # The backend's word holds without the record, too; after a restart the backend is asked again.
             logger.exception("The answer to BootNotification could not be recorded")
         await self.handle(BootAnswered(status=answer["status"], interval_s=max(0, answer["interval"])))
 
-    def _payload(self) -> dict[str, Any]:
+    def _message(self) -> call.BootNotification:
         present = configuration.snapshot()
         facts: StationFacts = self._facts.read()
         content = {
@@ -187,19 +201,21 @@ class RegistrationRunner:
             "iccid": facts.iccid,
             "imsi": facts.imsi,
         }
-        return {name: text[: _LENGTHS.get(name, _DEFAULT_LENGTH)] for name, text in content.items() if text}
+        fitting = {name: text[: _LENGTHS.get(name, _DEFAULT_LENGTH)] for name, text in content.items() if text}
+        message: call.BootNotification = message_of(Action.boot_notification, fitting)
+        return message
 
     def _content_changed(self) -> bool:
-        return bool(BackendState.load().memory.get(_BOOT_CONTENT) != self._payload())
+        return bool(BackendState.load().memory.get(_BOOT_CONTENT) != payload_of(self._message()))
 
-    def _record(self, payload: dict[str, Any], answer: dict[str, Any], at: datetime) -> None:
+    def _record(self, message: call.BootNotification, answer: dict[str, Any], at: datetime) -> None:
         """Remember the answer; at Accepted also by whom, and take over interval and time."""
         status, interval = answer["status"], max(0, answer["interval"])
         with transaction.atomic():
             state = BackendState.load()
             state.registration = status
-            state.memory = state.memory | {_BOOT_CONTENT: payload}
-            if status == "Accepted" and self._state.endpoint is not None:
+            state.memory = state.memory | {_BOOT_CONTENT: payload_of(message)}
+            if status == RegistrationStatus.accepted and self._state.endpoint is not None:
                 state.accepted_by = self._state.endpoint.key
                 state.heartbeat_interval_s = interval or None
             state.save(update_fields=["registration", "memory", "accepted_by", "heartbeat_interval_s"])
@@ -208,7 +224,7 @@ class RegistrationRunner:
                     event_log.begin(f"backend.{code.value}", at=at)
                 else:
                     event_log.end(f"backend.{code.value}", at=at)
-        if status == "Accepted" and interval:
+        if status == RegistrationStatus.accepted and interval:
             take_interval(interval, at)
         take_time(self._clock_port, answer["currentTime"])
 

@@ -2,24 +2,33 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
-from ocpp_client import feature_profiles
+from ocpp.exceptions import (
+    InternalError,
+    NotImplementedError,  # noqa: A004 – the package's name
+    NotSupportedError,
+    OCPPError,
+)
+from ocpp.v16 import call_result
+from ocpp.v16.enums import Action, RemoteStartStopStatus
+
 from ocpp_client.connection.socket import MAX_MESSAGE_BYTES
+from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
+from ocpp_client.incoming import feature_profiles
 from ocpp_client.incoming.answered_calls import AnsweredCalls, fingerprint
-from ocpp_client.incoming.handlers import HANDLERS
-from ocpp_client.incoming.handlers.base import CallRefused, Reply, Request, status
+from ocpp_client.incoming.routing import Route, payload_of_response
 from ocpp_client.rpc import frames, schemas
 from ocpp_client.rpc.calls import NotConnected, NotDelivered, Send
-from ocpp_client.rpc.frames import Call, CallError, CallResult, ErrorCode
+from ocpp_client.rpc.frames import Call, CallError, CallResult
+from ocpp_client.rpc.messages import arguments_of
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.services import configuration, security_log
-
-if TYPE_CHECKING:
-    from ocpp_client.link import BackendLink
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +40,39 @@ MOST_BYTES_AT_ONCE = 2 * MAX_MESSAGE_BYTES
 _MOST_TASKS = 2 * MOST_AT_ONCE
 _BURST_S = 1.0
 # OCPP 1.6 section 4.2: not allowed while the registration is pending.
-_NOT_BEFORE_ACCEPTED = frozenset({"RemoteStartTransaction", "RemoteStopTransaction"})
+_WHEN_NOT_ACCEPTED: dict[str, Any] = {
+    Action.remote_start_transaction: call_result.RemoteStartTransaction(RemoteStartStopStatus.rejected),
+    Action.remote_stop_transaction: call_result.RemoteStopTransaction(RemoteStartStopStatus.rejected),
+}
 # Asking again does no harm, and a remembered answer might be out of date.
 _WITHOUT_EFFECT = frozenset(
-    {"GetConfiguration", "GetLocalListVersion", "GetCompositeSchedule", "GetInstalledCertificateIds"}
+    {
+        Action.get_configuration,
+        Action.get_local_list_version,
+        Action.get_composite_schedule,
+        Action.get_installed_certificate_ids,
+    }
 )
 
-# The text of an answer, and what is to be done after it; None for a refusal.
-Answer = tuple[str, Reply | None]
+# What is to be done after an answer.
+FollowUp = Callable[[], Awaitable[Any]]
+# The text of an answer, and what follows it.
+Answer = tuple[str, FollowUp | None]
+
+
+_TRIGGERS = {
+    name.lower(): name
+    for name in (
+        "BootNotification",
+        "DiagnosticsStatusNotification",
+        "FirmwareStatusNotification",
+        "Heartbeat",
+        "LogStatusNotification",
+        "MeterValues",
+        "SignChargePointCertificate",
+        "StatusNotification",
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +84,9 @@ class _UnderWay:
 class Dispatcher:
     """Takes the calls that arrive over the connection that stands."""
 
-    def __init__(self, link: "BackendLink") -> None:
-        self._link = link
+    def __init__(self, state: ConnectionState, routes: Mapping[str, Route]) -> None:
+        self._state = state
+        self._routes = routes
         self._send: Send | None = None
         self._answered = AnsweredCalls()
         self._under_way: dict[str, _UnderWay] = {}
@@ -73,19 +108,17 @@ class Dispatcher:
         """Note a frame that could not be read, and answer it where it deserves an answer."""
         self._note_invalid(str(broken))
         answer = broken.answer
-        if answer is not None and not self._link.state.registration.must_be_silent:
+        if answer is not None and not self._state.registration.must_be_silent:
             self._refuse(answer)
 
     def take(self, call: Call, text: str | bytes) -> None:
         """Answer a call, which came as this text."""
-        if self._link.state.registration.must_be_silent:
+        if self._state.registration.must_be_silent:
             logger.info("%s stays unanswered: the backend has rejected this station", call.action[:50])
             return
         digest, size = fingerprint(text)
         if len(self._tasks) >= MOST_AT_ONCE or self._bytes_under_way + size > MOST_BYTES_AT_ONCE:
-            self._refuse(
-                CallError(message_id=call.message_id, code=ErrorCode.INTERNAL_ERROR, description="too many calls")
-            )
+            self._refuse(CallError.of(call.message_id, InternalError("too many calls")))
             return
         self._bytes_under_way += size
         self._tasks.spawn(self._answer(call, digest, size))
@@ -113,7 +146,7 @@ class Dispatcher:
         if call.action not in _WITHOUT_EFFECT:
             self._under_way[call.message_id] = under_way
         try:
-            text, reply = await self._perform(call)
+            text, follow_up = await self._perform(call)
             under_way.answer.set_result(text)
         finally:
             under_way.answer.cancel()
@@ -124,46 +157,47 @@ class Dispatcher:
         if remember:
             self._answered.remember(call.message_id, digest, text, clock.monotonic_s())
         await self._reply_with(text)
-        if reply is not None and reply.after is not None:
+        if follow_up is not None:
             try:
-                await reply.after()
+                await follow_up()
             except NotDelivered as failure:
                 logger.info("After %s: %s", call.action, failure.code)
 
     async def _perform(self, call: Call) -> Answer:
         """Carry a call out and write its answer."""
         try:
-            reply = await self._carry_out(call)
-            schemas.check_result(call.action, reply.payload)
-        except CallRefused as refusal:
-            return frames.encode(
-                CallError(message_id=call.message_id, code=refusal.code, description=str(refusal))
-            ), None
+            response, follow_up = await self._carry_out(call)
+            payload = payload_of_response(call.action, response)
+            schemas.check_result(call.action, payload)
+        except OCPPError as refusal:
+            return frames.encode(CallError.of(call.message_id, refusal)), None
         except Exception:
             # The outermost frame of a call: whatever went wrong, the backend gets an answer.
             logger.exception("%s could not be carried out", call.action)
-            return frames.encode(CallError(message_id=call.message_id, code=ErrorCode.INTERNAL_ERROR)), None
-        return frames.encode(CallResult(message_id=call.message_id, payload=reply.payload)), reply
+            return frames.encode(CallError.of(call.message_id, InternalError(""))), None
+        return frames.encode(CallResult(message_id=call.message_id, payload=payload)), follow_up
 
-    async def _carry_out(self, call: Call) -> Reply:
-        handler = HANDLERS.get(call.action)
-        if handler is None:
-            raise CallRefused(ErrorCode.NOT_IMPLEMENTED, f"{call.action[:50]} is not known")
+    async def _carry_out(self, call: Call) -> tuple[Any, FollowUp | None]:
+        route = self._routes.get(call.action)
+        if route is None:
+            raise NotImplementedError(f"{call.action[:50]} is not known")
         profile = feature_profiles.PROFILES[call.action]
         if profile is not None and profile not in await in_database(configuration.get_list, "SupportedFeatureProfiles"):
-            reply = feature_profiles.reply_when_off(call.action)
-            if reply is None:
-                raise CallRefused(ErrorCode.NOT_SUPPORTED, f"the profile {profile} is off")
-            return Reply(payload=reply)
+            response = feature_profiles.response_when_off(call.action)
+            if response is None:
+                raise NotSupportedError(f"the profile {profile} is off")
+            return response, None
         payload = _corrected(call)
         try:
             schemas.check_call(call.action, payload, lenient=True)
-        except schemas.SchemaViolated as violation:
-            self._note_invalid(f"{call.action}: {violation}")
-            raise CallRefused(violation.code, str(violation)) from violation
-        if call.action in _NOT_BEFORE_ACCEPTED and not self._link.state.registration.may_call:
-            return status("Rejected")
-        return await handler(Request(link=self._link, payload=payload, at=clock.now()))
+        except OCPPError as violation:
+            self._note_invalid(f"{call.action}: {violation.description}")
+            raise
+        if call.action in _WHEN_NOT_ACCEPTED and not self._state.registration.may_call:
+            return _WHEN_NOT_ACCEPTED[call.action], None
+        arguments = arguments_of(call.action, payload)
+        response = await route.on(**arguments, at=clock.now())
+        return response, route.after and partial(route.after, **arguments, response=response)
 
     def _note_invalid(self, reason: str) -> None:
         """Leave an entry in the security log (security whitepaper, section 8), one for a whole burst."""
@@ -189,19 +223,6 @@ class Dispatcher:
 def _corrected(call: Call) -> dict[str, object]:
     """Put right what backends are known to write otherwise (manuals: HeartBeat for Heartbeat)."""
     wanted = call.payload.get("requestedMessage")
-    if call.action not in {"TriggerMessage", "ExtendedTriggerMessage"} or not isinstance(wanted, str):
+    if call.action not in {Action.trigger_message, Action.extended_trigger_message} or not isinstance(wanted, str):
         return call.payload
-    names = {name.lower(): name for name in _TRIGGERS}
-    return call.payload | {"requestedMessage": names.get(wanted.lower(), wanted)}
-
-
-_TRIGGERS = (
-    "BootNotification",
-    "DiagnosticsStatusNotification",
-    "FirmwareStatusNotification",
-    "Heartbeat",
-    "LogStatusNotification",
-    "MeterValues",
-    "SignChargePointCertificate",
-    "StatusNotification",
-)
+    return call.payload | {"requestedMessage": _TRIGGERS.get(wanted.lower(), wanted)}

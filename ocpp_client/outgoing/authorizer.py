@@ -4,12 +4,14 @@ import asyncio
 import logging
 from typing import Any
 
+from ocpp.exceptions import OCPPError
+from ocpp.v16 import call
+
 from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import authorization_cache
 from ocpp_client.ports import ControlLoop, LocalList
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotDelivered
-from ocpp_client.rpc.schemas import SchemaViolated
 from station import clock
 from station.domain.authorization import AuthorizationStatus
 from station.domain.moments import lenient_expiry
@@ -51,7 +53,7 @@ class Authorizer:
         """Return the idTagInfo of the answer, empty where it has none; None without an answer."""
         try:
             async with asyncio.timeout(request.timeout_s):
-                answer = await self._calls.call("Authorize", {"idTag": request.id_tag})
+                answer = await self._calls.call(call.Authorize(request.id_tag))
         except CallErrorReceived as refusal:
             logger.warning("The backend does not judge a card: CALLERROR %s", refusal)
             return {}
@@ -59,7 +61,7 @@ class Authorizer:
             # A status that can be read counts, whatever is odd beside it.
             logger.warning("The backend's answer about a card breaks its schema: %s", malformed)
             answer = malformed.payload
-        except (NotDelivered, SchemaViolated, TimeoutError):
+        except (NotDelivered, OCPPError, TimeoutError):
             return None
         info = answer.get("idTagInfo")
         return info if isinstance(info, dict) else {}

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 
+from ocpp.exceptions import OCPPError
+
 from ocpp_client.database import in_database
 from ocpp_client.ports import FileJobs
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
-from ocpp_client.rpc.schemas import SchemaViolated
+from ocpp_client.rpc.messages import message_of
 from station import clock
 from station.concurrency import wait_or_timeout
 
@@ -43,10 +45,10 @@ class FileStatusSender:
             return False
         first = owed[0]
         try:
-            await self._calls.call(first.action, first.payload)
+            await self._calls.call(message_of(first.action, first.payload))
         except NotConnected:
             return False
-        except (CallErrorReceived, AnswerMalformed, SchemaViolated) as refusal:
+        except (CallErrorReceived, AnswerMalformed, OCPPError) as refusal:
             # The backend has heard it; repeating would only hold up the later ones.
             logger.warning("%s was refused: %s", first.action, refusal)
         except NotDelivered as failure:

@@ -5,6 +5,9 @@ import json
 import logging
 from typing import Any
 
+from ocpp.v16 import call
+from ocpp.v16.enums import DataTransferStatus
+
 from ocpp_client.database import in_database
 from ocpp_client.outgoing.outbox_sender import OutboxSender
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotDelivered
@@ -69,11 +72,11 @@ async def _announce(calls: Calls, meters: Meters) -> None:
         return
     data = json.dumps({"meters": meters}, separators=(",", ":"))
     try:
-        answer = await calls.call("DataTransfer", {"vendorId": VENDOR, "messageId": MESSAGE, "data": data})
+        answer = await calls.call(call.DataTransfer(VENDOR, MESSAGE, data))
     except (CallErrorReceived, AnswerMalformed) as refusal:
         logger.warning("The backend does not take the meters' keys: %s", refusal)
         return
-    if answer["status"] != "Accepted":
+    if answer["status"] != DataTransferStatus.accepted:
         logger.warning("The backend does not take the meters' keys: %s", answer["status"])
 
 

@@ -6,14 +6,15 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from ocpp.exceptions import OCPPError
+
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import outbox_store
 from ocpp_client.outgoing.outbox_store import Claimed, StartAnswered, TransactionUnknown, Wait
-from ocpp_client.outgoing.rendering import payload_of, render
+from ocpp_client.outgoing.rendering import render
 from ocpp_client.ports import ControlLoop, LocalList
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import CallError, CallResult
-from ocpp_client.rpc.schemas import SchemaViolated
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.authorization import AuthorizationStatus
@@ -122,10 +123,10 @@ class OutboxSender:
         try:
             message = render(claimed.fact, transaction_id=claimed.transaction_id)
         except ValueError as error:
-            await self._cannot_be_sent(claimed, error)
+            await self._cannot_be_sent(claimed, str(error))
             return None
         try:
-            answer = await self._calls.call(type(message).__name__, payload_of(message), message_id=claimed.message_id)
+            answer = await self._calls.call(message, message_id=claimed.message_id)
         except NotConnected:
             await in_database(outbox_store.put_back, claimed)
             return None
@@ -140,17 +141,17 @@ class OutboxSender:
             logger.warning("%s was not answered: %s", claimed.message_id, failure.code)
             await in_database(outbox_store.postpone, claimed, failure.code, clock.now())
             return None
-        except SchemaViolated as violation:
-            await self._cannot_be_sent(claimed, violation)
+        except OCPPError as violation:
+            await self._cannot_be_sent(claimed, violation.description)
             return None
         except asyncio.CancelledError:
             await asyncio.shield(in_database(outbox_store.put_back, claimed))
             raise
         return await self._settle(claimed, answer)
 
-    async def _cannot_be_sent(self, claimed: Claimed, error: ValueError) -> None:
-        logger.error("Message %d has no lawful form: %s", claimed.id, error)
-        await in_database(outbox_store.set_aside, claimed, str(error), clock.now())
+    async def _cannot_be_sent(self, claimed: Claimed, reason: str) -> None:
+        logger.error("Message %d has no lawful form: %s", claimed.id, reason)
+        await in_database(outbox_store.set_aside, claimed, reason, clock.now())
 
     async def _settle(self, claimed: Claimed, answer: dict[str, Any]) -> Claimed | Wait | None:
         try:

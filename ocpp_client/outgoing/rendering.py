@@ -2,8 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 from ocpp.v16 import call
@@ -109,26 +107,3 @@ def _thousandths(value: int) -> str:
     whole, thousandths = divmod(abs(value), 1000)
     digits = f"{thousandths:03d}".rstrip("0")
     return f"{sign}{whole}.{digits or '0'}"
-
-
-def payload_of(message: Any) -> dict[str, Any]:
-    """Make the JSON object of a message of the `ocpp` package; fields without a value are left out."""
-    attributes = vars(message)
-    names = _names(tuple(attributes))
-    return {name: _plain(value) for name, value in zip(names, attributes.values(), strict=True) if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | int):
-        return value
-    if isinstance(value, Iterable):
-        return [_plain(each) for each in value]
-    return payload_of(value)
-
-
-@cache
-def _names(attributes: tuple[str, ...]) -> list[str]:
-    """Write the attributes of a message as they are named on the wire: meter_start becomes meterStart."""
-    return [
-        first + "".join(part.capitalize() for part in others) for first, *others in (a.split("_") for a in attributes)
-    ]

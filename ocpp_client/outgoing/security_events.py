@@ -3,15 +3,17 @@
 import asyncio
 from datetime import datetime
 
+from ocpp.exceptions import NotImplementedError, NotSupportedError  # noqa: A004 – the package's name
+from ocpp.v16 import call
+
 from ocpp_client.database import in_database
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
-from ocpp_client.rpc.frames import ErrorCode
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.moments import to_wire
 from station.models import SecurityEvent
 
-_NOT_SPOKEN = frozenset({ErrorCode.NOT_IMPLEMENTED, ErrorCode.NOT_SUPPORTED})
+_NOT_SPOKEN = frozenset({NotImplementedError.code, NotSupportedError.code})
 _LOOK_S = 10.0
 _RETRY_S = 60.0
 _LONGEST_RETRY_S = 3600.0
@@ -44,11 +46,10 @@ class SecurityEventSender:
         event = await in_database(_oldest)
         if event is None:
             return _LOOK_S
-        payload = {"type": event.type, "timestamp": to_wire(event.at)}
-        if event.tech_info:
-            payload["techInfo"] = event.tech_info
         try:
-            await self._calls.call("SecurityEventNotification", payload)
+            await self._calls.call(
+                call.SecurityEventNotification(event.type, to_wire(event.at), event.tech_info or None)
+            )
         except CallErrorReceived as refusal:
             # A backend without the security extension never takes them; they stay readable in the security log.
             if refusal.error.code not in _NOT_SPOKEN:

@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+
+from ocpp.v16 import call
+from ocpp.v16.enums import ChargePointErrorCode, ChargePointStatus
 
 from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
@@ -40,20 +42,25 @@ class Report:
         """What makes two reports the same news."""
         return (self.status, self.error_code, self.info, self.vendor_error_code)
 
-    def payload(self, vendor: str) -> dict[str, Any]:
+    def message(self, vendor: str) -> call.StatusNotification:
         """Make StatusNotification.req."""
-        content = {
-            "connectorId": self.connector_id,
-            "status": self.status,
-            "errorCode": self.error_code,
-            "timestamp": self.at,
-        }
-        if self.info:
-            content["info"] = self.info[:_MAX_INFO_LENGTH]
-        if self.vendor_error_code:
-            content["vendorErrorCode"] = self.vendor_error_code[:_MAX_INFO_LENGTH]
-            content["vendorId"] = vendor
-        return content
+        return call.StatusNotification(
+            connector_id=self.connector_id,
+            error_code=ChargePointErrorCode(self.error_code),
+            status=ChargePointStatus(self.status),
+            timestamp=self.at,
+            info=self.info[:_MAX_INFO_LENGTH] or None,
+            vendor_id=vendor if self.vendor_error_code else None,
+            vendor_error_code=self.vendor_error_code[:_MAX_INFO_LENGTH] or None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Due:
+    """When a change may be told that has to last for a while (MinimumStatusDuration)."""
+
+    revision: int
+    at_s: float
 
 
 class StatusReporter:
@@ -63,7 +70,7 @@ class StatusReporter:
         self._calls = calls
         self._state = state
         self._queue: deque[Report] = deque()
-        self._due_s: dict[int, float] = {}
+        self._due: dict[int, _Due] = {}
         self._sent: dict[int, Report] = {}
         self._seen: dict[int, int] = {}
         self._unseen: dict[int, int] = {}
@@ -107,7 +114,7 @@ class StatusReporter:
         """
         async with self._one_at_a_time:
             self._queue.clear()
-            self._due_s.clear()
+            self._due.clear()
             self._vendor = await in_database(configuration.get, "/identity/vendor")
             for report in await in_database(_present):
                 self._seen[report.connector_id] = max(report.revision, self._seen.get(report.connector_id, -1))
@@ -163,15 +170,15 @@ class StatusReporter:
         newest = {report.connector_id: report for report in self._queue}
         now_s = clock.monotonic_s()
         for connector_id, report in newest.items():
-            if self._due_s.get(-1 - connector_id) != report.revision:
-                self._due_s[-1 - connector_id] = report.revision
-                self._due_s[connector_id] = now_s + minimum_s
-        ordered = sorted(newest.values(), key=lambda report: self._due_s[report.connector_id])
+            due = self._due.get(connector_id)
+            if due is None or due.revision != report.revision:
+                self._due[connector_id] = _Due(revision=report.revision, at_s=now_s + minimum_s)
+        ordered = sorted(newest.values(), key=lambda report: self._due[report.connector_id].at_s)
         self._queue = deque(ordered)
-        return max(0.0, self._due_s[ordered[0].connector_id] - now_s)
+        return max(0.0, self._due[ordered[0].connector_id].at_s - now_s)
 
     async def _send(self, report: Report) -> None:
-        await self._calls.call("StatusNotification", report.payload(self._vendor))
+        await self._calls.call(report.message(self._vendor))
         self._sent[report.connector_id] = report
 
 

@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ocpp.exceptions import OCPPError
+
 from ocpp_client.rpc import frames, schemas
 from ocpp_client.rpc.frames import Call, CallError, CallResult
+from ocpp_client.rpc.messages import action_of, payload_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +95,12 @@ class Calls:
         if self._awaited is not None and not self._awaited.answer.done():
             self._awaited.answer.set_exception(NotConnected())
 
-    async def call(self, action: str, payload: dict[str, Any], *, message_id: str | None = None) -> dict[str, Any]:
-        """Send a request and return the payload of its answer; raises a NotDelivered."""
+    async def call(self, message: Any, *, message_id: str | None = None) -> dict[str, Any]:
+        """Send a message of `ocpp.v16.call` and return the payload of its answer.
+
+        Raises NotDelivered, or an OCPPError for a message that breaks its schema.
+        """
+        action, payload = action_of(message), payload_of(message)
         schemas.check_call(action, payload)
         async with self._turn:
             answer = await self._exchange(
@@ -103,8 +110,8 @@ class Calls:
             raise CallErrorReceived(answer)
         try:
             schemas.check_result(action, answer.payload, lenient=True)
-        except schemas.SchemaViolated as violation:
-            raise AnswerMalformed(str(violation), answer.payload) from violation
+        except OCPPError as violation:
+            raise AnswerMalformed(violation.description, answer.payload) from violation
         return answer.payload
 
     async def _exchange(self, call: Call) -> CallResult | CallError:

@@ -4,8 +4,9 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
+
+from ocpp.exceptions import FormationViolationError, InternalError, OCPPError
 
 # The errata of OCPP-J limit ids to 36 characters; backends in the field write longer ones, which harm nobody.
 MAX_MESSAGE_ID_LENGTH = 128
@@ -16,21 +17,6 @@ MAX_DESCRIPTION_LENGTH = 255
 _READABLE_ID = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\]{1,36})"')
 _LOOKS_LIKE_CALL = re.compile(r"\s*\[\s*2\s*,")
 _CALL, _RESULT, _ERROR = 2, 3, 4
-
-
-class ErrorCode(StrEnum):
-    """The CALLERROR codes, in the standard's own spelling."""
-
-    NOT_IMPLEMENTED = "NotImplemented"
-    NOT_SUPPORTED = "NotSupported"
-    INTERNAL_ERROR = "InternalError"
-    PROTOCOL_ERROR = "ProtocolError"
-    SECURITY_ERROR = "SecurityError"
-    FORMATION_VIOLATION = "FormationViolation"
-    PROPERTY_CONSTRAINT_VIOLATION = "PropertyConstraintViolation"
-    OCCURENCE_CONSTRAINT_VIOLATION = "OccurenceConstraintViolation"
-    TYPE_CONSTRAINT_VIOLATION = "TypeConstraintViolation"
-    GENERIC_ERROR = "GenericError"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +44,13 @@ class CallError:
     code: str
     description: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, message_id: str, error: OCPPError) -> "CallError":
+        """Answer a call with an error of the `ocpp` package."""
+        # Only the base class, which nobody raises, has no code.
+        code = getattr(error, "code", InternalError.code)
+        return cls(message_id=message_id, code=code, description=error.description, details=error.details)
 
 
 Frame = Call | CallResult | CallError
@@ -137,12 +130,12 @@ def _answer(content: list[Any]) -> CallResult | CallError:
             return CallError(message_id=message_id, code=code, description=description, details=details)
         case [int(), str(message_id), *_]:
             # A crippled answer still ends the waiting for it: treated as a refusal, not as silence.
-            return CallError(message_id=message_id, code=ErrorCode.FORMATION_VIOLATION, description="malformed answer")
+            return CallError(message_id=message_id, code=FormationViolationError.code, description="malformed answer")
     raise FrameMalformed("an answer without a message id")
 
 
 def _malformed(message_id: str, reason: str) -> FrameMalformed:
-    answer = CallError(message_id=message_id, code=ErrorCode.FORMATION_VIOLATION, description=reason)
+    answer = CallError(message_id=message_id, code=FormationViolationError.code, description=reason)
     return FrameMalformed(reason, answer)
 
 
@@ -151,7 +144,7 @@ def _answer_to_unreadable(text: str) -> CallError | None:
     if readable is None and _LOOKS_LIKE_CALL.match(text) is None:
         return None
     message_id = readable[1] if readable else UNREADABLE_ID
-    return CallError(message_id=message_id, code=ErrorCode.FORMATION_VIOLATION, description="not valid JSON")
+    return CallError(message_id=message_id, code=FormationViolationError.code, description="not valid JSON")
 
 
 def _refuse_constant(constant: str) -> float:

@@ -13,39 +13,38 @@ from typing import Any
 import fastjsonschema
 from jsonschema import Draft4Validator
 from jsonschema.exceptions import ValidationError
+from ocpp.exceptions import (
+    FormationViolationError,
+    OccurenceConstraintViolationError,
+    OCPPError,
+    PropertyConstraintViolationError,
+    TypeConstraintViolationError,
+)
 from ocpp.messages import get_validator
-
-from ocpp_client.rpc.frames import ErrorCode
 
 _CALL, _RESULT = 2, 3
 # Their schemas ask for multiples of 0.1, which binary fractions are not.
 _DECIMAL_CALLS = frozenset({"SetChargingProfile", "RemoteStartTransaction"})
 _DECIMAL_RESULTS = frozenset({"GetCompositeSchedule"})
-_CODES = {
-    "type": ErrorCode.TYPE_CONSTRAINT_VIOLATION,
-    "required": ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION,
-    "minItems": ErrorCode.OCCURENCE_CONSTRAINT_VIOLATION,
+_ERRORS: dict[str, type[OCPPError]] = {
+    "type": TypeConstraintViolationError,
+    "required": OccurenceConstraintViolationError,
+    "minItems": OccurenceConstraintViolationError,
+    "additionalProperties": FormationViolationError,
 }
-_ORDER = tuple(_CODES.values())
+# Of several defects the first of these is told.
+_ORDER = (TypeConstraintViolationError, OccurenceConstraintViolationError)
 _HUGE = 2**63
 
 
-class SchemaViolated(ValueError):
-    """The payload breaks the schema of its message."""
-
-    def __init__(self, code: ErrorCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
 def check_call(action: str, payload: dict[str, Any], *, lenient: bool = False) -> None:
-    """Raise SchemaViolated for a request that breaks its schema; `lenient` lets unknown fields pass."""
+    """Raise an OCPPError for a request that breaks its schema; `lenient` lets unknown fields pass."""
     _refuse_huge_numbers(action, payload)
     _check(_CALL, action, payload, decimal=action in _DECIMAL_CALLS, lenient=lenient)
 
 
 def check_result(action: str, payload: dict[str, Any], *, lenient: bool = False) -> None:
-    """Raise SchemaViolated for an answer that breaks its schema."""
+    """Raise an OCPPError for an answer that breaks its schema."""
     _check(_RESULT, action, payload, decimal=action in _DECIMAL_RESULTS, lenient=lenient)
 
 
@@ -55,19 +54,17 @@ def _check(kind: int, action: str, payload: dict[str, Any], *, decimal: bool, le
     if decimal:
         payload = json.loads(json.dumps(payload), parse_float=Decimal)
     validator = _thorough(kind, action)
-    worst: tuple[int, ErrorCode, str] | None = None
-    for error in _defects(validator.iter_errors(payload), lenient=lenient):
-        code = _CODES.get(str(error.validator), ErrorCode.PROPERTY_CONSTRAINT_VIOLATION)
-        if error.validator == "additionalProperties":
-            code = ErrorCode.FORMATION_VIOLATION
-        rank = _ORDER.index(code) if code in _ORDER else len(_ORDER)
+    worst: tuple[int, type[OCPPError], str] | None = None
+    for defect in _defects(validator.iter_errors(payload), lenient=lenient):
+        error = _ERRORS.get(str(defect.validator), PropertyConstraintViolationError)
+        rank = _ORDER.index(error) if error in _ORDER else len(_ORDER)
         if worst is None or rank < worst[0]:
-            place = ".".join(str(part) for part in error.absolute_path) or action
-            worst = (rank, code, f"{place}: {error.validator}")
+            place = ".".join(str(part) for part in defect.absolute_path) or action
+            worst = (rank, error, f"{place}: {defect.validator}")
         if rank == 0:
             break
     if worst is not None:
-        raise SchemaViolated(worst[1], worst[2])
+        raise worst[1](worst[2])
 
 
 def _refuse_huge_numbers(action: str, payload: dict[str, Any]) -> None:
@@ -80,7 +77,7 @@ def _refuse_huge_numbers(action: str, payload: dict[str, Any]) -> None:
             case list(items):
                 pending.extend(items)
             case int() | float() as number if not -_HUGE <= number < _HUGE:
-                raise SchemaViolated(ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, f"{action}: a number out of range")
+                raise PropertyConstraintViolationError(f"{action}: a number out of range")
 
 
 def _passes(kind: int, action: str, payload: dict[str, Any]) -> bool:

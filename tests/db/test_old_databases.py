@@ -11,7 +11,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from ocpp_client.outgoing import outbox_store
-from ocpp_client.outgoing.rendering import payload_of, render
+from ocpp_client.outgoing.rendering import render
+from ocpp_client.rpc.messages import payload_of
 from station.domain.meter_values import ReadingContext, Sample, meter_value, parse_measurands
 from station.domain.ports import MeterReading
 from station.domain.units import PAUSE, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour

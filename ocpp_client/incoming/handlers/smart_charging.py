@@ -5,10 +5,24 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from ocpp.exceptions import (
+    NotSupportedError,
+    OccurenceConstraintViolationError,
+    OCPPError,
+    PropertyConstraintViolationError,
+    TypeConstraintViolationError,
+)
+from ocpp.v16 import call_result
+from ocpp.v16.enums import (
+    Action,
+    ChargingProfileStatus,
+    ClearChargingProfileStatus,
+    GetCompositeScheduleStatus,
+)
 
 from ocpp_client.database import in_database
-from ocpp_client.incoming.handlers.base import CallRefused, Handler, Payload, Reply, Request, status
-from ocpp_client.rpc.frames import ErrorCode
+from ocpp_client.incoming.routing import after, on
+from ocpp_client.ports import ControlLoop, LiveSnapshots
 from station.domain import charging_profiles as profiles
 from station.domain.charging_profiles import Installed, Purpose, RateUnit, RejectionKind
 from station.domain.limits import LimitSource, effective
@@ -20,36 +34,95 @@ from station.services.messages import ProfilesChanged
 
 _LONGEST_SCHEDULE_S = 366 * 86_400
 _MA_PER_A = 1000
+_ERRORS: dict[profiles.Violation, type[OCPPError]] = {
+    profiles.Violation.OCCURRENCE: OccurenceConstraintViolationError,
+    profiles.Violation.TYPE: TypeConstraintViolationError,
+    profiles.Violation.PROPERTY: PropertyConstraintViolationError,
+}
 _LOCAL_SOURCES = frozenset(source.value for source in LimitSource) - {LimitSource.CHARGING_PROFILE.value}
 
 
-def refuse_remote_profile(raw: Payload, connector_id: int | None) -> bool:
+def refuse_remote_profile(raw: dict[str, Any], connector_id: int | None) -> bool:
     """Tell whether the profile of a RemoteStartTransaction makes the whole call unacceptable (errata 3.41)."""
     return profiles.check_remote_start(_parse(raw), connector_id or 1, charging_profiles.context()) is not None
 
 
-def _parse(raw: Payload) -> profiles.ChargingProfile:
+def _parse(raw: dict[str, Any]) -> profiles.ChargingProfile:
     try:
         return profiles.parse_profile(raw)
     except profiles.ProfileMalformed as error:
-        raise CallRefused(ErrorCode(error.violation.value), str(error)) from error
+        raise _ERRORS[error.violation](str(error)) from error
 
 
-async def set_charging_profile(request: Request) -> Reply:
-    """Install a profile durably; the control loop then computes the new limit."""
-    payload = request.payload
-    rejection = await in_database(_install, payload["connectorId"], payload["csChargingProfiles"], request.at)
-    if rejection is None:
-        return status("Accepted", after=_tell(request))
-    if rejection.kind is RejectionKind.PROPERTY_CONSTRAINT:
-        raise CallRefused(ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, rejection.reason.value)
-    if rejection.kind is RejectionKind.NOT_SUPPORTED:
-        raise CallRefused(ErrorCode.NOT_SUPPORTED, rejection.reason.value)
-    return status("Rejected")
+class SmartChargingHandlers:
+    """Maintains the installed profiles."""
+
+    def __init__(self, control_loop: ControlLoop, snapshots: LiveSnapshots) -> None:
+        self._control_loop = control_loop
+        self._snapshots = snapshots
+
+    @on(Action.set_charging_profile)
+    async def on_set_charging_profile(
+        self, *, connector_id: int, cs_charging_profiles: dict[str, Any], at: datetime
+    ) -> call_result.SetChargingProfile:
+        """Install a profile durably."""
+        rejection = await in_database(_install, connector_id, cs_charging_profiles, at)
+        if rejection is None:
+            return call_result.SetChargingProfile(ChargingProfileStatus.accepted)
+        if rejection.kind is RejectionKind.PROPERTY_CONSTRAINT:
+            raise PropertyConstraintViolationError(rejection.reason.value)
+        if rejection.kind is RejectionKind.NOT_SUPPORTED:
+            raise NotSupportedError(rejection.reason.value)
+        return call_result.SetChargingProfile(ChargingProfileStatus.rejected)
+
+    @after(Action.set_charging_profile)
+    async def after_set_charging_profile(self, *, response: call_result.SetChargingProfile, **_: Any) -> None:
+        """Have the control loop compute the new limit."""
+        if response.status is ChargingProfileStatus.accepted:
+            await self._control_loop.inform(ProfilesChanged())
+
+    @on(Action.clear_charging_profile)
+    async def on_clear_charging_profile(
+        self,
+        *,
+        id: int | None = None,  # noqa: A002 – the field's name
+        connector_id: int | None = None,
+        charging_profile_purpose: str | None = None,
+        stack_level: int | None = None,
+        **_: Any,
+    ) -> call_result.ClearChargingProfile:
+        """Remove the profiles that all given filters fit; an id stands alone."""
+        wanted = profiles.ClearFilter(
+            profile_id=id,
+            connector_id=connector_id,
+            purpose=None if charging_profile_purpose is None else Purpose(charging_profile_purpose),
+            stack_level=stack_level,
+        )
+        found = await in_database(_clear, wanted)
+        return call_result.ClearChargingProfile(
+            ClearChargingProfileStatus.accepted if found else ClearChargingProfileStatus.unknown
+        )
+
+    @after(Action.clear_charging_profile)
+    async def after_clear_charging_profile(self, *, response: call_result.ClearChargingProfile, **_: Any) -> None:
+        """Have the control loop compute the new limit."""
+        if response.status is ClearChargingProfileStatus.accepted:
+            await self._control_loop.inform(ProfilesChanged())
+
+    @on(Action.get_composite_schedule)
+    async def on_get_composite_schedule(
+        self, *, connector_id: int, duration: int, charging_rate_unit: str = "A", at: datetime
+    ) -> call_result.GetCompositeSchedule:
+        """Return what the profiles and the station's own limits allow from now on."""
+        live = await self._snapshots.hardware()
+        found = await in_database(_composite, connector_id, duration, RateUnit(charging_rate_unit), live, at)
+        if found is None:
+            return call_result.GetCompositeSchedule(GetCompositeScheduleStatus.rejected)
+        return found
 
 
 @transaction.atomic
-def _install(connector_id: int, raw: Payload, at: datetime) -> profiles.Rejection | None:
+def _install(connector_id: int, raw: dict[str, Any], at: datetime) -> profiles.Rejection | None:
     profile, context = _parse(raw), charging_profiles.context()
     rejection = profiles.check_acceptance(profile, connector_id, context)
     if rejection is not None:
@@ -83,47 +156,15 @@ def _remove(gone: Iterable[Installed]) -> int:
     return removed
 
 
-async def clear_charging_profile(request: Request) -> Reply:
-    """Remove the profiles that all given filters fit; an id stands alone."""
-    payload = request.payload
-    purpose = payload.get("chargingProfilePurpose")
-    wanted = profiles.ClearFilter(
-        profile_id=payload.get("id"),
-        connector_id=payload.get("connectorId"),
-        purpose=None if purpose is None else Purpose(purpose),
-        stack_level=payload.get("stackLevel"),
-    )
-    if await in_database(_clear, wanted):
-        return status("Accepted", after=_tell(request))
-    return status("Unknown")
-
-
 @transaction.atomic
 def _clear(wanted: profiles.ClearFilter) -> int:
     _, gone = profiles.clear(charging_profiles.installed(), wanted)
     return _remove(gone)
 
 
-def _tell(request: Request) -> Any:
-    async def tell() -> None:
-        await request.link.environment.control_loop.inform(ProfilesChanged())
-
-    return tell
-
-
-async def get_composite_schedule(request: Request) -> Reply:
-    """Answer what the profiles and the station's own limits allow from now on."""
-    payload = request.payload
-    duration_s, connector_id = payload["duration"], payload["connectorId"]
-    unit = RateUnit(payload.get("chargingRateUnit", "A"))
-    live = await request.link.environment.snapshots.hardware()
-    answer = await in_database(_composite, connector_id, duration_s, unit, live, request.at)
-    return status("Rejected") if answer is None else Reply(payload=answer)
-
-
 def _composite(
     connector_id: int, duration_s: int, unit: RateUnit, live: HardwareSnapshot | None, at: datetime
-) -> Payload | None:
+) -> call_result.GetCompositeSchedule | None:
     context = charging_profiles.context()
     if not 0 <= connector_id <= context.connectors or duration_s < 0 or unit not in context.units:
         return None
@@ -139,7 +180,13 @@ def _composite(
         station_limit=MilliAmpere(configuration.get_int("/power/station/mainsMaxCurrent")),
         max_periods=context.max_periods,
     )
-    return profiles.render_composite(schedule)
+    rendered = profiles.render_composite(schedule)
+    return call_result.GetCompositeSchedule(
+        status=GetCompositeScheduleStatus.accepted,
+        connector_id=rendered["connectorId"],
+        schedule_start=rendered["scheduleStart"],
+        charging_schedule=rendered["chargingSchedule"],
+    )
 
 
 def _local_limit(point: PointSnapshot | None) -> MilliAmpere:
@@ -149,10 +196,3 @@ def _local_limit(point: PointSnapshot | None) -> MilliAmpere:
         if name in _LOCAL_SOURCES:
             limits[LimitSource(name)] = value
     return effective(limits).limit
-
-
-HANDLERS: dict[str, Handler] = {
-    "SetChargingProfile": set_charging_profile,
-    "ClearChargingProfile": clear_charging_profile,
-    "GetCompositeSchedule": get_composite_schedule,
-}

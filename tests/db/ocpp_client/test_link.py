@@ -264,7 +264,7 @@ async def test_a_cut_that_is_over_before_the_lookout_sees_it_is_no_reason_to_wai
         station.uplink.is_up = lambda: False
         running = asyncio.create_task(link.run())
         try:
-            await station.until(lambda: link.awaits_uplink)
+            await station.until(lambda: link._connection.awaits_uplink)
             station.uplink.is_up = lambda: True
             await station.ready()
         finally:
@@ -272,7 +272,7 @@ async def test_a_cut_that_is_over_before_the_lookout_sees_it_is_no_reason_to_wai
             await running
 
 
-@pytest.mark.parametrize("step", ["_content_changed", "_payload", "_record"])
+@pytest.mark.parametrize("step", ["_content_changed", "_message", "_record"])
 async def test_a_database_that_is_busy_for_a_moment_does_not_end_the_registration(bench, monkeypatch, step):
     monkeypatch.setattr("ocpp_client.connection.registration.FIRST_RETRY_S", 0.1)
     original, failures = getattr(RegistrationRunner, step), iter([OperationalError("database is locked")])

@@ -15,7 +15,8 @@ from django.db import connections
 from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.safe_mode import SafeMode
 from ocpp_client.outgoing import outbox_store
-from ocpp_client.outgoing.rendering import payload_of, render
+from ocpp_client.outgoing.rendering import render
+from ocpp_client.rpc.messages import payload_of
 from station import clock
 from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import Command, Origin, Outcome

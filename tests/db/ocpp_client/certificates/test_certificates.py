@@ -54,7 +54,7 @@ async def test_profile_2_a_wrong_certificate_is_refused_and_noted(bench, authori
         server = getattr(authority, kind)()
     async with bench(tls=server_context(server), check_schemas=False) as station:
         await trust(authority)
-        station.link.reconnect()
+        station.link.control.reconnect()
         await station.until(lambda: station.link.state.last_error == "certificate_invalid")
         await station.until_in_database(
             lambda: SecurityEvent.objects.filter(type="InvalidCentralSystemCertificate").exists()
@@ -66,7 +66,7 @@ async def test_a_wrong_name_is_taken_where_the_installer_says_so(bench, authorit
     tls = server_context(authority.wrong_name_server())
     async with bench(tls=tls, keys={"/ocpp/verifyHostname": "false"}) as station:
         await trust(authority)
-        station.link.reconnect()
+        station.link.control.reconnect()
         await station.ready()
 
 

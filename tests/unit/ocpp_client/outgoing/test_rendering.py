@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocpp_client.outgoing.rendering import payload_of, render
+from ocpp_client.outgoing.rendering import render
 from ocpp_client.rpc import schemas
+from ocpp_client.rpc.messages import payload_of
 from station.domain import facts
 from station.domain.facts import Fact, MeterSampled, SessionBegan, SessionEnded
 from station.domain.meter_values import (
