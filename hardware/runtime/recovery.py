@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from django.db import DatabaseError
 
@@ -21,6 +22,7 @@ from hardware.runtime.status_writer import StatusWriter
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.concurrency import BackgroundTasks
+from station.domain.faults import FaultCode
 from station.domain.ports import Pilot
 from station.models import ChargingSession
 from station.services import connectors, event_log, interrupted_sessions
@@ -36,6 +38,8 @@ SAME_CAR = timedelta(minutes=5)
 # How long the start waits for each session that ends; after that it ends beside the others.
 SESSION_ENDS_S = 3.0
 READ_AGAIN_S = 1.0
+FAULT_SOURCE = "recovery"
+_Result = TypeVar("_Result")
 
 
 class Recovery:
@@ -89,12 +93,12 @@ class Recovery:
         open_rows, rebooted = await self._read_the_past()
         await asyncio.gather(*(self._wait_for_devices(point) for point in self._points.values()))
         going_on = [] if rebooted else [row for row in open_rows if self._can_go_on(row)]
-        interrupted = [await self._interruption_of(row) for row in open_rows if row not in going_on]
+        judged = [await self._guarded(row, self._interruption_of(row)) for row in open_rows if row not in going_on]
+        interrupted = [each for each in judged if each is not None]
         # The backend hears of things in the order they happened (OCPP 1.6 section 3.7): ends before further samples.
         for row, stop in sorted(interrupted, key=lambda each: each[1].at):
-            await self._bring_to_end(row, stop)
-        for row in going_on:
-            await self._resume(row)
+            await self._guarded(row, self._bring_to_end(row, stop))
+        going_on = [row for row in going_on if await self._guarded(row, self._resume(row))]
         for point in self._points.values():
             point.load_last_session(await self._records.attempt(connectors.last_session, point.number))
         return going_on
@@ -154,15 +158,35 @@ class Recovery:
         connected = point is not None and point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
         return row.stop_requested_at is None and connected and clock.now() - row.meter_last_at < SAME_CAR
 
-    async def _resume(self, row: ChargingSession) -> None:
+    async def _guarded(self, row: ChargingSession, work: Coroutine[Any, Any, _Result]) -> _Result | None:
+        """Do something about one session; one that cannot be recovered keeps its own point, and no other, from working.
+
+        Its row stays as it is, and the next start tries again.
+        """
+        try:
+            return await work
+        except Exception:
+            logger.exception("session %d on connector %d cannot be recovered", row.pk, row.connector_id)
+        point = self._points.get(row.connector_id)
+        if point is not None:
+            await point.actuator.disable()
+            point.set_faults(FAULT_SOURCE, frozenset({FaultCode.INTERNAL_ERROR}))
+        await self._records.attempt(
+            event_log.log, "session.not_recovered", at=clock.now(), connector_id=row.connector_id, session_id=row.pk
+        )
+        return None
+
+    async def _resume(self, row: ChargingSession) -> bool:
+        """Go on with a session; return whether its point is there to do so."""
         point = self._points[row.connector_id]
         if point.status is None:
-            return
+            return False
         logger.warning("session %d on point %d goes on after a restart", row.pk, point.number)
         point.resume(RunningSession.of(row), point.status)
         await self._records.attempt(
             event_log.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk
         )
+        return True
 
     async def _interruption_of(self, row: ChargingSession) -> tuple[ChargingSession, Stop]:
         """Return how a session ends that does not go on: as it was stopped, or by the loss of power."""

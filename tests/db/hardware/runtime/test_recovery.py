@@ -7,9 +7,9 @@ import pytest
 
 from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
-from station.models import BackendState, ChargingSession, Connector
+from station.models import BackendState, ChargingProfileRow, ChargingSession, Connector, LogEntry
 from station.services.messages import ConfigurationChanged
-from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time, profile
 
 
 @pytest.fixture
@@ -215,3 +215,42 @@ async def test_killed_at_any_moment_the_books_are_right(bench: ControlLoopBench,
         assert sum(row.meter_stop_wh - row.meter_start_wh for row in books) == pytest.approx(
             bench.hall.outlets[number].register_wh - 5_000, abs=1 + len(books)
         )
+
+
+@in_virtual_time
+async def test_a_session_that_cannot_be_recovered_keeps_its_own_point_from_working_and_no_other(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.charge(1)
+    await bench.kill()
+    before = ChargingSession.objects.values().get()
+    with monkeypatch.context() as patch:
+        patch.setattr("hardware.runtime.recovery.RunningSession.of", _cannot_be_read)
+        await bench.start()
+    await bench.until(lambda: Connector.objects.get(number=1).status == "Faulted")
+
+    assert Connector.objects.get(number=1).error_code == "InternalError"
+    assert not bench.hall.outlets[1].released
+    assert ChargingSession.objects.values().get() == before
+    assert LogEntry.objects.get(code="session.not_recovered").connector_id == 1
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    assert (await bench.command(PresentTag(id_tag=FRIEND, connector_id=2))).succeeded
+    await bench.phase("charging", 2)
+
+
+def _cannot_be_read(_row: ChargingSession) -> None:
+    raise ValueError
+
+
+@in_virtual_time
+async def test_a_charging_profile_that_cannot_be_read_is_left_out_and_kept(bench: ControlLoopBench) -> None:
+    profile(10.0)
+    profile(6.0, level=1)
+    ChargingProfileRow.objects.filter(stack_level=1).update(profile={"of": "another version"})
+    await bench.kill()
+    await bench.start()
+    await bench.charge(1)
+
+    assert bench.hall.outlets[1].current == 10_000
+    assert ChargingProfileRow.objects.count() == 2
