@@ -19,8 +19,6 @@ CALM_S = 90.0
 DELIVERED_S = 4 * 3600.0
 FREES_S = 120.0
 CHARGES_S = 40.0
-# The longest a station that charges is without a note of its register or a sample (20 s), with a slow disk.
-SIGN_OF_LIFE_S = 30.0
 _PAUSES_S = (0.02, 0.1, 0.3, 1.0, 1.0, 3.0, 3.0, 10.0, 30.0)
 # The currents that tell a working board apart from one that stands on its fallback.
 _LIMITS_A = (0, 6, 8.5, 10, 16, 25, 32)
@@ -468,10 +466,9 @@ class Accounts:
         began, ended = moment_of(one.start), moment_of(one.stop)
         if not STARTED_AT <= began <= ended <= STARTED_AT + timedelta(seconds=site.loop.time() - 1000):
             site.complain(f"the stamps of transaction {one.number} make no sense: {_short(one)}, {began}, {ended}")
-        elif one.stop.get("reason") == "PowerLoss":
-            ended_s = (ended - STARTED_AT).total_seconds() + 1000
-            if not any(-1.0 <= cut_s - ended_s <= SIGN_OF_LIFE_S for cut_s in site.power_cuts_s):
-                site.complain(f"transaction {one.number} did not end when the power failed: {_short(one)}")
+        began_s, ended_s = ((moment - STARTED_AT).total_seconds() + 1000 for moment in (began, ended))
+        if any(began_s + 1 < cut_s < ended_s - 1 for cut_s in site.power_cuts_s):
+            site.complain(f"transaction {one.number} did not end when the power failed: {_short(one)}")
 
     def _energy(self, number: int) -> None:
         site, watched = self.site, self.site.watched[number]

@@ -172,6 +172,7 @@ class Site:
         main = dead.main
         if not self.supervised:
             return
+        self.kills += main is None or not main.done()
         if main is not None and main.done() and not main.cancelled() and (error := main.exception()) is not None:
             self.complaints.append(f"the process {dead.name} crashed: {error!r}")
         self.note(f"{dead.name} has ended")
@@ -186,7 +187,6 @@ class Site:
         """SIGKILL."""
         for part in parts:
             if part.process is not None and part.process.alive:
-                self.kills += 1
                 part.process.kill()
 
     def cut_power(self, seconds: float = 3.0, *, loses_clock: bool = False) -> None:

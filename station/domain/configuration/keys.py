@@ -38,16 +38,7 @@ class Effect(StrEnum):
 
     NONE = "none"
     OCPP_CONNECTION = "ocpp_connection"
-    OCPP_BOOT = "ocpp_boot"
     OCPP_TIMERS = "ocpp_timers"
-    CLOCK = "clock"
-    LIMITS = "limits"
-    MODBUS = "modbus"
-    CLUSTER = "cluster"
-    DISPLAY = "display"
-    AUTHORIZATION = "authorization"
-    METERING = "metering"
-    VENDOR_ACCESS = "vendor_access"
     RESTART = "restart"
 
 

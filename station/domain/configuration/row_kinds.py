@@ -1,7 +1,18 @@
-"""Short forms for the rows that most keys of OCPP are."""
+"""Short forms for the rows of the registry."""
+
+from collections.abc import Callable, Mapping
 
 from station.domain.configuration import checks, values
-from station.domain.configuration.keys import Access, Check, ConfigurationKey, Effect, Parse, Source, Storage
+from station.domain.configuration.keys import (
+    Access,
+    Check,
+    ConfigurationKey,
+    Effect,
+    Parse,
+    RegistryFacts,
+    Source,
+    Storage,
+)
 
 
 def flag(
@@ -9,10 +20,15 @@ def flag(
     default: str,
     description: str,
     *,
+    allowed: str = "true, false",
     access: Access = Access.READ_WRITE,
     source: Source = Source.MANUAL,
     effect: Effect = Effect.NONE,
+    storage: Storage = Storage.DATABASE,
     parse: Parse = values.boolean,
+    check: Check | None = None,
+    read: Callable[[Mapping[str, str]], str] | None = None,
+    write: Callable[[str], Mapping[str, str]] | None = None,
 ) -> ConfigurationKey:
     """Return a key that is true or false."""
     return ConfigurationKey(
@@ -22,8 +38,12 @@ def flag(
         type="bool",
         default=default,
         parse=parse,
+        check=check,
+        read=read,
+        write=write,
         effect=effect,
-        allowed="true" if parse is values.true_only else "true, false",
+        storage=storage,
+        allowed=allowed,
         description=description,
     )
 
@@ -38,7 +58,9 @@ def number(
     access: Access = Access.READ_WRITE,
     source: Source = Source.MANUAL,
     unit: str = "",
+    allowed: str = "",
     effect: Effect = Effect.NONE,
+    storage: Storage = Storage.DATABASE,
     check: Check | None = None,
     aliases: tuple[str, ...] = (),
 ) -> ConfigurationKey:
@@ -52,7 +74,8 @@ def number(
         check=check,
         parse=values.integer(low, high),
         effect=effect,
-        allowed=f"{low} to {high}",
+        storage=storage,
+        allowed=allowed or f"{low} to {high}",
         description=description,
         aliases=aliases,
     )
@@ -94,7 +117,6 @@ def measurand_list(name: str, default: str, description: str, source: Source) ->
         description,
         allowed=f"measurands, at most {name}MaxLength",
         source=source,
-        effect=Effect.METERING,
         check=checks.list_length(f"{name}MaxLength"),
     )
 
@@ -104,15 +126,18 @@ def value(
     parse: Parse,
     description: str,
     *,
-    allowed: str,
+    allowed: str = "",
     kind: str = "text",
     default: str = "",
+    default_for: Callable[[RegistryFacts], str] | None = None,
     access: Access = Access.READ_WRITE,
     source: Source = Source.MANUAL,
     effect: Effect = Effect.NONE,
     secret: bool = False,
-    check: Check | None = None,
     storage: Storage = Storage.DATABASE,
+    check: Check | None = None,
+    read: Callable[[Mapping[str, str]], str] | None = None,
+    write: Callable[[str], Mapping[str, str]] | None = None,
 ) -> ConfigurationKey:
     """Return a key with any other value."""
     return ConfigurationKey(
@@ -121,11 +146,28 @@ def value(
         source=source,
         type=kind,
         default=default,
+        default_for=default_for,
         parse=parse,
         allowed=allowed,
         effect=effect,
         secret=secret,
         check=check,
+        read=read,
+        write=write,
         storage=storage,
         description=description,
+    )
+
+
+def measured(name: str, description: str, *, kind: str, default: str = "", allowed: str = "") -> ConfigurationKey:
+    """Return a key of the manuals that the running station fills in; nobody can set it."""
+    return value(
+        name,
+        values.text(),
+        description,
+        kind=kind,
+        default=default,
+        allowed=allowed,
+        access=Access.READ_ONLY,
+        storage=Storage.LIVE,
     )

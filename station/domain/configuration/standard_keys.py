@@ -13,66 +13,28 @@ _READ_ONLY, _READ_WRITE = Access.READ_ONLY, Access.READ_WRITE
 _MANUAL, _OCPP, _SECURITY = Source.MANUAL, Source.OCPP, Source.SECURITY
 
 
-def _connectors() -> ConfigurationKey:
-    return ConfigurationKey(
-        name="NumberOfConnectors",
-        access=_READ_ONLY,
-        source=_MANUAL,
-        type="int",
-        default="2",
-        default_for=lambda facts: str(facts.connectors),
-        parse=values.integer(1, 2),
-        allowed="1, 2",
-        storage=Storage.DERIVED,
-        read=lambda stored: stored["/identity/connectors"],
-        write=lambda value: {"/identity/connectors": value},
-        effect=Effect.RESTART,
-        description="Number of charging points; follows /identity/connectors.",
-    )
-
-
-def _phase_rotation() -> ConfigurationKey:
-    return ConfigurationKey(
-        name="ConnectorPhaseRotation",
-        access=_READ_WRITE,
-        source=_OCPP,
-        type="csl",
-        default="0.RST,1.RST,2.RST",
-        default_for=lambda facts: ",".join(f"{connector_id}.RST" for connector_id in range(facts.connectors + 1)),
-        parse=values.phase_rotation,
-        check=checks.phase_rotation,
-        effect=Effect.LIMITS,
-        allowed="RST, RTS, SRT, STR, TRS, TSR, NotApplicable, Unknown per charging point",
-        description="How the phases of the charging points are wired to the grid (0: the station's feed).",
-    )
-
-
 STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
     flag(
         "AllowOfflineTxForUnknownId",
         "false",
         "Cards that nobody knows may charge while the backend is away.",
-        effect=Effect.AUTHORIZATION,
     ),
     value(
         "AuthIdLegicPrime",
         values.text(0, 255),
         "Pattern that reads the card number from LEGIC prime cards.",
         allowed="pattern",
-        effect=Effect.AUTHORIZATION,
     ),
     value(
         "AuthIdLegicAdvant",
         values.text(0, 255),
         "Pattern that reads the card number from LEGIC advant cards.",
         allowed="pattern",
-        effect=Effect.AUTHORIZATION,
     ),
     flag(
         "AuthorizationCacheEnabled",
         "true",
         "Whether the backend's answers about cards are kept.",
-        effect=Effect.AUTHORIZATION,
     ),
     value(
         "AuthorizationKey",
@@ -89,15 +51,13 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         "true",
         "Whether a remote start is authorised like a card.",
         source=_OCPP,
-        effect=Effect.AUTHORIZATION,
     ),
-    number("BlinkRepeat", 3, 0, 100, "How often the lamp blinks as an answer.", source=_OCPP, effect=Effect.DISPLAY),
+    number("BlinkRepeat", 3, 0, 100, "How often the lamp blinks as an answer.", source=_OCPP),
     number("ChargeProfileMaxStackLevel", 8, 0, 100, "Highest stack level of a charging profile.", access=_READ_ONLY),
     flag(
         "ChargingProfileStackPerConnector",
         "true",
         "Whether transaction profiles stack per charging point.",
-        effect=Effect.LIMITS,
     ),
     word_list(
         "ChargingScheduleAllowedChargingRateUnit",
@@ -116,10 +76,19 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         "Grid of the clock-aligned meter values; 0: none.",
         source=_OCPP,
         unit="s",
-        effect=Effect.METERING,
     ),
     number("ConnectionTimeOut", 120, 1, _DAY_S, "How long an authorised driver may take to plug in.", unit="s"),
-    _phase_rotation(),
+    value(
+        "ConnectorPhaseRotation",
+        values.phase_rotation,
+        "How the phases of the charging points are wired to the grid (0: the station's feed).",
+        kind="csl",
+        default="0.RST,1.RST,2.RST",
+        default_for=lambda facts: ",".join(f"{connector_id}.RST" for connector_id in range(facts.connectors + 1)),
+        allowed="RST, RTS, SRT, STR, TRS, TSR, NotApplicable, Unknown per charging point",
+        source=_OCPP,
+        check=checks.phase_rotation,
+    ),
     number("ConnectorPhaseRotationMaxLength", 3, 1, 100, "Most items of ConnectorPhaseRotation.", access=_READ_ONLY),
     flag(
         "ConnectorSwitch3to1PhaseSupported",
@@ -146,22 +115,19 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         kind="secret",
         allowed="up to 255 characters",
         secret=True,
-        effect=Effect.AUTHORIZATION,
     ),
     number("HeartbeatInterval", 180, 1, 7 * _DAY_S, "Time between heartbeats.", unit="s", effect=Effect.OCPP_TIMERS),
-    flag("LocalAuthListEnabled", "true", "Whether the backend's local list is used.", effect=Effect.AUTHORIZATION),
+    flag("LocalAuthListEnabled", "true", "Whether the backend's local list is used."),
     number("LocalAuthListMaxLength", 1000, 1, 1000, "Most entries of the local list.", access=_READ_ONLY),
     flag(
         "LocalAuthorizeOffline",
         "true",
         "Whether known cards may charge while the backend is away.",
-        effect=Effect.AUTHORIZATION,
     ),
     flag(
         "LocalPreAuthorize",
         "false",
         "Whether known cards start before the backend has answered.",
-        effect=Effect.AUTHORIZATION,
     ),
     number("MaxChargingProfilesInstalled", 20, 1, 1000, "Most charging profiles at a time.", access=_READ_ONLY),
     number(
@@ -182,7 +148,6 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         _DAY_S,
         "Time between the meter values of a session; 0: none.",
         unit="s",
-        effect=Effect.METERING,
         aliases=("MeterValuesSampleInterval",),
     ),
     measurand_list("MeterValuesSampledData", _MEASURED, "What the meter values of a session hold.", _MANUAL),
@@ -196,18 +161,36 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         source=_OCPP,
         unit="s",
     ),
-    _connectors(),
+    value(
+        "NumberOfConnectors",
+        values.integer(1, 2),
+        "Number of charging points; follows /identity/connectors.",
+        kind="int",
+        default="2",
+        default_for=lambda facts: str(facts.connectors),
+        allowed="1, 2",
+        access=_READ_ONLY,
+        storage=Storage.DERIVED,
+        read=lambda stored: stored["/identity/connectors"],
+        write=lambda value: {"/identity/connectors": value},
+        effect=Effect.RESTART,
+    ),
     value(
         "PreAuthorize",
         values.one_of("", "giro-e"),
         "Way of authorising before the card.",
         allowed="giro-e or empty",
-        effect=Effect.AUTHORIZATION,
     ),
     flag("ReserveConnectorZeroSupported", "true", "Whether any one charging point can be reserved.", access=_READ_ONLY),
     number("ResetRetries", 1, 0, 100, "How often a failed reset is tried again.", source=_OCPP),
     number("SendLocalListMaxLength", 1000, 1, 1000, "Most entries of one SendLocalList.", access=_READ_ONLY),
-    flag("StopTransactionOnEVSideDisconnect", "true", "Pulling the plug ends the session.", parse=values.true_only),
+    flag(
+        "StopTransactionOnEVSideDisconnect",
+        "true",
+        "Pulling the plug ends the session.",
+        allowed="true",
+        parse=values.true_only,
+    ),
     flag("StopTransactionOnInvalidId", "true", "Whether a card refused afterwards ends its session.", source=_OCPP),
     measurand_list("StopTxnAlignedData", "", "What clock-aligned values of a session StopTransaction carries.", _OCPP),
     number("StopTxnAlignedDataMaxLength", 16, 1, 100, "Most items of StopTxnAlignedData.", access=_READ_ONLY),
@@ -246,7 +229,6 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         values.list_of("NTP", "HeartBeat", low=1),
         "What sets the clock.",
         allowed="NTP, HeartBeat",
-        effect=Effect.CLOCK,
     ),
     value(
         "TimeZone",
@@ -254,7 +236,6 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         "Time zone of the texts for people.",
         default="Europe/Berlin",
         allowed="IANA name",
-        effect=Effect.CLOCK,
         check=checks.time_zone,
     ),
     number(
@@ -277,6 +258,7 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         "UnlockConnectorOnEVSideDisconnect",
         "true",
         "Pulling the plug at the car unlocks the station's side.",
+        allowed="true",
         parse=values.true_only,
     ),
     number(

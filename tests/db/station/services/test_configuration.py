@@ -117,9 +117,9 @@ def test_a_change_is_written_down_with_its_author_and_without_secrets() -> None:
 
 
 def test_a_change_answers_the_effects_to_apply() -> None:
-    changes = change({"/ocpp/url": " wss://backend.example/ ", "TimeZone": "UTC", "BlinkRepeat": "3"})
+    changes = change({"/ocpp/url": " wss://backend.example/ ", "HeartbeatInterval": "60", "BlinkRepeat": "3"})
 
-    assert configuration.effects_of(changes) == {Effect.OCPP_CONNECTION, Effect.CLOCK}
+    assert configuration.effects_of(changes) == {Effect.OCPP_CONNECTION, Effect.OCPP_TIMERS}
     assert configuration.get("/ocpp/url") == "wss://backend.example/"
 
 

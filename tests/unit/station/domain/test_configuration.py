@@ -355,9 +355,9 @@ def test_the_signature_check_stays_on_with_real_hardware() -> None:
 
 
 def test_a_change_says_what_applies_it() -> None:
-    effects = {change.key: change.effect for change in plan({"/modbus/port": "1502", "TimeZone": "UTC"}).changes}
+    effects = {change.key: change.effect for change in plan({"/ocpp/reconnectMinS": "5", "TimeZone": "UTC"}).changes}
 
-    assert effects == {"/modbus/port": Effect.MODBUS, "TimeZone": Effect.CLOCK}
+    assert effects == {"/ocpp/reconnectMinS": Effect.OCPP_TIMERS, "TimeZone": Effect.NONE}
 
 
 def test_keys_of_a_charging_point_can_be_set_in_the_change_that_adds_it() -> None:
