@@ -34,7 +34,7 @@ class Source(StrEnum):
 
 
 class Effect(StrEnum):
-    """What has to happen after a change; NONE: the next use reads the new value by itself."""
+    """What has to happen after a change; NONE: whoever uses the value reads it anew by itself."""
 
     NONE = "none"
     OCPP_CONNECTION = "ocpp_connection"

@@ -9,7 +9,6 @@ from station.domain.configuration.keys import (
     FEATURE_PLACEHOLDER,
     ConfigurationKey,
     RegistryFacts,
-    Storage,
 )
 from station.domain.configuration.problems import UnknownKey
 from station.domain.configuration.standard_keys import STANDARD_KEYS
@@ -63,7 +62,3 @@ class Registry:
         values.update((name, value) for name, value in stored.items() if name in values)
         values.update([(name, read(values)) for name, read in self._computed])
         return values
-
-    def stored_in(self, storage: Storage) -> tuple[ConfigurationKey, ...]:
-        """Return the keys that live in one place."""
-        return tuple(key for key in self.keys if key.storage is storage)

@@ -34,10 +34,6 @@ class Snapshot(Mapping[str, str]):
         """Return a number; raise ValueError where none is set."""
         return int(self[name])
 
-    def optional_integer(self, name: str) -> int | None:
-        """Return a number, or None where none is set."""
-        return int(self[name]) if self[name] else None
-
     def boolean(self, name: str) -> bool:
         """Return a truth value."""
         return self[name] == "true"
