@@ -15,6 +15,7 @@ def backlog(samples: int) -> None:
 
     from station.domain.connector import Permission
     from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
+    from station.domain.stamps import Stamp
     from station.domain.units import WattHour
     from station.services import sessions
 
@@ -24,7 +25,7 @@ def backlog(samples: int) -> None:
             connector_id=1,
             permission=Permission(id_tag="04A2B3C4", reason="local_list", origin="local"),
             meter=WattHour(0),
-            at=begin,
+            at=Stamp(at=begin),
             begin=None,
         )
         for second in range(1, samples + 1):
@@ -35,10 +36,16 @@ def backlog(samples: int) -> None:
                 quantities=(Quantity(measurand=Measurand.ENERGY, value=second * 6),),
             )
             sessions.record_meter_values(
-                connector_id=1, session_id=row.pk, at=at, register=second * 6, told=value, kept=None
+                connector_id=1,
+                session_id=row.pk,
+                context=ReadingContext.SAMPLE_PERIODIC,
+                at=Stamp(at=at),
+                register=second * 6,
+                told=value,
+                kept=None,
             )
         stopped_at = begin + timedelta(seconds=samples + 1)
-        sessions.end_session(row.pk, reason="Local", meter=WattHour(samples * 6), at=stopped_at)
+        sessions.end_session(row.pk, reason="Local", meter=WattHour(samples * 6), at=Stamp(at=stopped_at))
 
 
 def month(days: int) -> None:

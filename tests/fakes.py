@@ -453,9 +453,11 @@ class FakeController(_Device):
 class FakeMeter(_Device):
     """A Meter."""
 
+    exchanged = False
+
     async def identify(self) -> MeterIdentity:
         await self._answer()
-        return MeterIdentity(vendor="FAKE", model="M1", serial=f"M{self.outlet.number}")
+        return MeterIdentity(vendor="FAKE", model="M1", serial="NEW" if self.exchanged else f"M{self.outlet.number}")
 
     async def read(self) -> MeterReading:
         await self._answer()

@@ -9,6 +9,7 @@ from typing import Any
 
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
+from hardware.runtime.clock_watch import ClockWatch
 from hardware.runtime.command_handlers.availability import AvailabilityHandlers
 from hardware.runtime.command_handlers.charging import ChargingHandlers
 from hardware.runtime.command_handlers.dispatcher import CommandDispatcher
@@ -140,7 +141,13 @@ class ControlLoop:
             statuses=self._statuses,
             wake_ups=wake_ups,
         )
-        self._periodic = Periodic(*shared, reservations=self._reservations, notices=self._notices, modem=host.modem)
+        self._periodic = Periodic(
+            *shared,
+            reservations=self._reservations,
+            notices=self._notices,
+            modem=host.modem,
+            clock_watch=ClockWatch(self.points, self.records, host.clock),
+        )
         self._readers = [
             ReaderPoll(reader, connector_id, self._device_events) for connector_id, reader in devices.readers
         ]
@@ -182,6 +189,7 @@ class ControlLoop:
         await self._reservations.reload()
         for point in self.points.values():
             point.load_availability(await self.records.execute(connectors.availability, point.number))
+            point.take_aligned_register(await self.records.execute(connectors.aligned_register, point.number))
         of_station = await self.records.execute(connectors.availability, 0)
         self.state.set_operative(operative=of_station.operative)
 

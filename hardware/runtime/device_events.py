@@ -62,9 +62,10 @@ class DeviceEvents:
     async def note_register(self, point: ChargingPoint) -> None:
         """Write the newest register of a session down, so that a power cut loses little."""
         if point.session and point.reading:
-            await self._records.attempt(
-                sessions.note_meter, point.session.id, register=point.reading.import_energy, at=clock.now()
-            )
+            session, register = point.session, point.reading.import_energy
+            if session.is_measured_by(point.meter_serial):
+                session.note_is_written(register)
+                await self._records.attempt(sessions.note_meter, session.id, register=register, at=clock.stamp())
 
     async def point_faults_changed(self, point: ChargingPoint) -> None:
         """Withdraw or give back energy, and end reservations nobody can use."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+from hardware.runtime.clock_watch import ClockWatch
 from hardware.runtime.notices import Notices
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
@@ -35,6 +36,7 @@ class Periodic:
         reservations: ReservationCache,
         notices: Notices,
         modem: ModemPort,
+        clock_watch: ClockWatch,
     ) -> None:
         self._points = points
         self._state = state
@@ -42,6 +44,7 @@ class Periodic:
         self._reservations = reservations
         self._notices = notices
         self._modem = modem
+        self._clock_watch = clock_watch
         self._faulted_since: dict[int, float] = {}
         self._steps = 0
 
@@ -53,6 +56,7 @@ class Periodic:
 
     async def step(self) -> None:
         """Do what is due."""
+        await self._clock_watch.step()
         await self._reservations.expire()
         for point in self._points.values():
             await self._end_what_stays_faulted(point)

@@ -124,6 +124,7 @@ class ChargingPoint:
         self.status: ControllerStatus | None = None
         self.reading: MeterReading | None = None
         self.reading_at: datetime | None = None
+        self.aligned_wh: int | None = None
         self.session: RunningSession | None = None
         self.last_session: FinishedSessionSnapshot | None = None
         self.effective: EffectiveLimit | None = None
@@ -194,6 +195,11 @@ class ChargingPoint:
     def waits_for_card(self) -> bool:
         """Whether a car is plugged in that nobody has paid for yet."""
         return self.state.phase in {Phase.PLUGGED, Phase.RESERVED}
+
+    @property
+    def meter_serial(self) -> str:
+        """The serial number of the meter, as far as it is known."""
+        return self.equipment.meter.serial if self.equipment.meter else ""
 
     @property
     def register_wh(self) -> int | None:
@@ -269,9 +275,7 @@ class ChargingPoint:
         self.equipment.meter, self.equipment.is_news = identity, True
 
     def meter_answered(self) -> None:
-        """Note that the meter is there; after a silence it may be another one."""
-        if not self.equipment.meter_ok:
-            self.equipment.meter = None
+        """Note that the meter is there."""
         self.equipment.meter_ok = True
 
     def meter_is_silent(self) -> None:
@@ -305,6 +309,10 @@ class ChargingPoint:
         self.operative, self.scheduled_operative = self.scheduled_operative, None
         self.actuator.available = self.operative
         return True
+
+    def take_aligned_register(self, register_wh: int | None) -> None:
+        """Take the register of the last clock-aligned sample: the next one tells what flowed since."""
+        self.aligned_wh = register_wh
 
     def load_last_session(self, stored: FinishedSessionSnapshot | None) -> None:
         """Take over which session ended here last."""
@@ -445,7 +453,7 @@ class ChargingPoint:
             id=end.session.id,
             id_tag=end.session.id_tag,
             started_at=end.session.started_at,
-            ended_at=end.at,
+            ended_at=end.at.at,
             energy_wh=max(end.register - end.session.meter_start_wh, 0),
             reason=end.reason,
         )
@@ -469,7 +477,7 @@ class ChargingPoint:
             case BeginSession(permission=permission):
                 await self._begin_session(permission)
             case EndSession(reason=reason, id_tag=id_tag):
-                await self._end_session(Stop(reason=reason, id_tag=id_tag, at=clock.now()))
+                await self._end_session(Stop(reason=reason, id_tag=id_tag, at=clock.stamp()))
             case EnableCharging():
                 await self._enable()
             case DisableCharging():
@@ -507,7 +515,9 @@ class ChargingPoint:
 
     async def _begin_session(self, permission: Permission) -> None:
         reading = await self._register_for_start()
-        self.session = await self._session_records.begin(self.number, permission, reading)
+        self.session = await self._session_records.begin(
+            self.number, permission, reading, meter_serial=self.meter_serial
+        )
         self._session_is_over.clear()
         if permission.profile is not None or self.session.reservation_id is not None:
             await self._session_records.reload_dependents()

@@ -111,7 +111,8 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
         period = METER_SESSION_S if point.state.has_session else METER_IDLE_S
         started_s = clock.monotonic_s()
         try:
-            if point.equipment.meter is None:
+            if not point.equipment.meter_ok:
+                # After a silence it may be another meter, whose registers mean nothing to a running session.
                 point.meter_identified(await point.meter.identify())
             await point.read_meter()
         except DeviceFailed as error:

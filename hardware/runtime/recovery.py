@@ -90,29 +90,28 @@ class Recovery:
 
     async def _settle_sessions(self) -> list[ChargingSession]:
         """Resume the sessions that can go on and return them; bring the others to their end."""
-        open_rows, rebooted = await self._read_the_past()
+        open_rows = await self._read_open_sessions()
         await asyncio.gather(*(self._wait_for_devices(point) for point in self._points.values()))
-        going_on = [] if rebooted else [row for row in open_rows if self._can_go_on(row)]
+        going_on = [row for row in open_rows if self._can_go_on(row)]
         judged = [await self._guarded(row, self._interruption_of(row)) for row in open_rows if row not in going_on]
         interrupted = [each for each in judged if each is not None]
         # The backend hears of things in the order they happened (OCPP 1.6 section 3.7): ends before further samples.
-        for row, stop in sorted(interrupted, key=lambda each: each[1].at):
+        for row, stop in sorted(interrupted, key=lambda each: each[1].at.at):
             await self._guarded(row, self._bring_to_end(row, stop))
         going_on = [row for row in going_on if await self._guarded(row, self._resume(row))]
         for point in self._points.values():
             point.load_last_session(await self._records.attempt(connectors.last_session, point.number))
         return going_on
 
-    async def _read_the_past(self) -> tuple[list[ChargingSession], bool]:
-        """Read the open sessions and whether this is another boot, for as long as it takes.
+    async def _read_open_sessions(self) -> list[ChargingSession]:
+        """Read the open sessions, for as long as it takes.
 
         Without them nothing may begin: the next driver would meet a session that nobody knows. Energy that boards still
         release is withdrawn meanwhile, as nothing of it could be written down.
         """
         while True:
             try:
-                open_rows = await self._records.execute(interrupted_sessions.open_sessions)
-                return open_rows, await self._records.execute(interrupted_sessions.is_another_boot)
+                return await self._records.execute(interrupted_sessions.open_sessions)
             except (DatabaseError, OSError) as error:
                 self._records.report_failure(error)
                 await asyncio.gather(*(point.actuator.disable() for point in self._points.values()))
@@ -156,7 +155,9 @@ class Recovery:
     def _can_go_on(self, row: ChargingSession) -> bool:
         point = self._points.get(row.connector_id)
         connected = point is not None and point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
-        return row.stop_requested_at is None and connected and clock.now() - row.meter_last_at < SAME_CAR
+        now = clock.stamp()
+        known = not interrupted_sessions.is_of_another_boot(row, now) and now.since(row.last_sign) < SAME_CAR
+        return row.stop_requested_at is None and connected and known
 
     async def _guarded(self, row: ChargingSession, work: Coroutine[Any, Any, _Result]) -> _Result | None:
         """Do something about one session; one that cannot be recovered keeps its own point, and no other, from working.
@@ -190,11 +191,10 @@ class Recovery:
 
     async def _interruption_of(self, row: ChargingSession) -> tuple[ChargingSession, Stop]:
         """Return how a session ends that does not go on: as it was stopped, or by the loss of power."""
-        if row.stop_requested_at is not None:
-            return row, Stop(reason=row.stop_reason, id_tag=row.stop_id_tag, at=row.stop_requested_at)
-        # Nothing ends before the last thing the station has told about itself.
-        alive_at = await self._records.attempt(interrupted_sessions.last_sign_of_life) or row.meter_last_at
-        return row, Stop(reason="PowerLoss", id_tag="", at=max(row.meter_last_at, alive_at))
+        if row.stop_requested is not None:
+            return row, Stop(reason=row.stop_reason, id_tag=row.stop_id_tag, at=row.stop_requested)
+        alive = await self._records.attempt(interrupted_sessions.last_sign_of_life, row) or row.last_sign
+        return row, Stop(reason="PowerLoss", id_tag="", at=alive)
 
     async def _bring_to_end(self, row: ChargingSession, stop: Stop) -> None:
         """Close the session with the register of its meter; a point at which that takes longer stays occupied."""

@@ -22,7 +22,7 @@ from station.domain.meter_values import (
     next_sampled,
 )
 from station.domain.ports import DeviceFailed, MeterReading
-from station.domain.units import PAUSE
+from station.domain.units import PAUSE, WattHour
 from station.host import ClockPort
 from station.services import sessions
 
@@ -136,6 +136,9 @@ class Sampler:
         reading = await self._fresh(point)
         if reading is None or (session is not None and session.ending):
             return
+        if session is not None and not session.is_measured_by(point.meter_serial):
+            # Its registers have nothing to do with those told before.
+            return
         schedule = self._parameters.meter_schedule
         clocked = context is ReadingContext.SAMPLE_CLOCK
         sample = Sample(
@@ -143,17 +146,33 @@ class Sampler:
             reading=reading,
             context=context,
             offered=point.status.offered if point.status and point.status.pwm_on else PAUSE,
-            interval_energy=session.take_sample(reading.import_energy) if session else None,
+            interval_energy=self._interval_energy(point, clocked=clocked, register=reading.import_energy),
         )
-        await self._records.attempt(
+        written = await self._records.attempt(
             sessions.record_meter_values,
             connector_id=point.number,
             session_id=session.id if session else None,
-            at=at,
+            context=context,
+            at=clock.stamp().moved_to(at),
             register=reading.import_energy,
             told=meter_value(sample, schedule.aligned if clocked else schedule.sampled),
             kept=meter_value(sample, schedule.stop_aligned if clocked else schedule.stop_sampled),
         )
+        if written:
+            # What is not written down is told with the next sample.
+            if clocked:
+                point.take_aligned_register(reading.import_energy)
+            if session is not None:
+                session.sample_is_written(reading.import_energy, periodic=not clocked)
+
+    def _interval_energy(self, point: ChargingPoint, *, clocked: bool, register: WattHour) -> WattHour | None:
+        """Return what has flowed since the last sample of this context (errata 3.78); None where there was none."""
+        if not clocked:
+            return point.session.energy_since_sample(register) if point.session else None
+        since = point.aligned_wh
+        if since is None and point.session is not None:
+            since = point.session.meter_start_wh
+        return None if since is None else WattHour(max(register - since, 0))
 
     async def _fresh(self, point: ChargingPoint) -> MeterReading | None:
         reading = point.reading

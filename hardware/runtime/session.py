@@ -21,7 +21,8 @@ class RunningSession:
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
     `began_s`: when it began, in monotonic seconds of this process (for a resumed one reckoned from the wall clock).
     `ending`: it was stopped and is being brought to its end; `stop_is_recorded`: that is written down.
-    Nobody else assigns to these attributes.
+    `highest_wh`: the highest register noted or told; it does not end with less. `meter_serial`: of the meter it began
+    with. Nobody else assigns to these attributes.
     """
 
     id: int
@@ -41,6 +42,8 @@ class RunningSession:
     start_is_answered: bool = False
     ending: bool = False
     stop_is_recorded: bool = False
+    meter_serial: str = ""
+    highest_wh: int = 0
     _last_noted_s: float = 0.0
     _last_sample_wh: int | None = None
 
@@ -63,6 +66,9 @@ class RunningSession:
             refused=row.deauthorized_at is not None,
             suspended=row.deauthorized_at is not None and row.energy_allowed_wh is None,
             stop_is_recorded=row.stop_requested_at is not None,
+            meter_serial=row.meter_serial,
+            highest_wh=row.meter_last_wh,
+            _last_sample_wh=row.sampled_wh,
         )
 
     # --- what the backend says of it
@@ -114,8 +120,26 @@ class RunningSession:
         self._last_noted_s = clock.monotonic_s()
         return True
 
-    def take_sample(self, register: WattHour) -> WattHour:
-        """Take the register of a sample, which is written down with it; return the energy since the last one."""
+    def is_measured_by(self, meter_serial: str) -> bool:
+        """Tell whether this is the meter the session began with; one that does not say who it is counts as that."""
+        return not self.meter_serial or not meter_serial or meter_serial == self.meter_serial
+
+    def note_is_written(self, register: WattHour) -> None:
+        """Take a register that is written down."""
+        self.highest_wh = max(self.highest_wh, register)
+
+    def energy_since_sample(self, register: WattHour) -> WattHour:
+        """Return what has flowed since the last periodic sample, or since the begin."""
         since = self._last_sample_wh if self._last_sample_wh is not None else self.meter_start_wh
-        self._last_sample_wh, self._last_noted_s = register, clock.monotonic_s()
         return WattHour(max(register - since, 0))
+
+    def sample_is_written(self, register: WattHour, *, periodic: bool) -> None:
+        """Take the register of a sample that is written down, which serves as a note, too."""
+        self._last_noted_s = clock.monotonic_s()
+        self.note_is_written(register)
+        if periodic:
+            self._last_sample_wh = register
+
+    def correct_start(self, at: datetime) -> None:
+        """Take the corrected moment of the begin."""
+        self.started_at = at

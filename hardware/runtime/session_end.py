@@ -7,7 +7,6 @@ meter half a minute to sign, and a board that does not obey for ever.
 import asyncio
 import logging
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from hardware.runtime.session import RunningSession
@@ -16,6 +15,7 @@ from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.faults import FaultCode
 from station.domain.ports import ControllerStatus, DeviceFailed, MeterReading
+from station.domain.stamps import Stamp
 from station.domain.units import MilliAmpere, WattHour
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Stop:
 
     reason: str
     id_tag: str
-    at: datetime
+    at: Stamp
 
 
 class EndingPoint(Protocol):
@@ -50,6 +50,10 @@ class EndingPoint(Protocol):
     @property
     def has_meter(self) -> bool:
         """Whether there is a meter to ask."""
+
+    @property
+    def meter_serial(self) -> str:
+        """The serial number of the meter, as far as it is known."""
 
     async def read_controller(self) -> ControllerStatus:
         """Read the controller now; raises DeviceFailed."""
@@ -89,6 +93,9 @@ class SessionEnding:
             logger.warning("session %d ends with the register written down last: the meter is silent", session.id)
         if self._point.set_faults(FAULT_SOURCE, frozenset()):
             self._point.tell_changed()
+        if not session.is_measured_by(self._point.meter_serial):
+            logger.error("session %d ends with another meter than it began with", session.id)
+            reading = None
         end = self._session_records.end_of(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at, reading=reading)
         if not await self._session_records.end(end):
             # The session has ended in fact, and the driver shall not be held up. It is written down later; until then

@@ -6,7 +6,6 @@ What is queued is the fact; it becomes the message when it is sent.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Protocol
 
 from django.db import DatabaseError, IntegrityError
@@ -19,6 +18,7 @@ from station import clock
 from station.domain.connector import Permission
 from station.domain.meter_values import MeterValue, ReadingContext, Sample, meter_value
 from station.domain.ports import MeterReading
+from station.domain.stamps import Stamp
 from station.domain.units import PAUSE, WattHour
 from station.services import sessions
 
@@ -47,7 +47,7 @@ class SessionEnd:
     session: RunningSession
     reason: str
     id_tag: str
-    at: datetime
+    at: Stamp
     register: WattHour
     values: MeterValue | None
 
@@ -70,13 +70,15 @@ class SessionRecords:
         self._reservations = reservations
         self._dependents = dependents
 
-    async def begin(self, number: int, permission: Permission, reading: MeterReading) -> RunningSession:
+    async def begin(
+        self, number: int, permission: Permission, reading: MeterReading, *, meter_serial: str
+    ) -> RunningSession:
         """Write a session and its StartTransaction; raises RecordUnwritable."""
         # A card may have waited for its car while reservations came and went, or at another point.
         used = self._reservations.reservation_used(number, permission.id_tag, permission.parent_id_tag)
         permission = replace(permission, reservation_id=used)
-        at = clock.now()
-        sample = Sample(at=at, reading=reading, context=ReadingContext.TRANSACTION_BEGIN, offered=PAUSE)
+        at = clock.stamp()
+        sample = Sample(at=at.at, reading=reading, context=ReadingContext.TRANSACTION_BEGIN, offered=PAUSE)
         try:
             row = await self._records.execute(
                 sessions.begin_session,
@@ -85,13 +87,14 @@ class SessionRecords:
                 meter=reading.import_energy,
                 at=at,
                 begin=self._values(sample),
+                meter_serial=meter_serial,
             )
         except (DatabaseError, IntegrityError, OSError) as error:
             raise RecordUnwritable(str(error)) from error
         self._wake_ups.outbox_changed()
         return RunningSession.of(row)
 
-    async def request_stop(self, session: RunningSession, *, reason: str, id_tag: str, at: datetime) -> None:
+    async def request_stop(self, session: RunningSession, *, reason: str, id_tag: str, at: Stamp) -> None:
         """Write down that a session was stopped, before anybody is told; energy has been withdrawn already."""
         try:
             await self._records.execute(sessions.request_stop, session.id, reason=reason, id_tag=id_tag, at=at)
@@ -101,21 +104,18 @@ class SessionRecords:
             session.note_stop_recorded()
 
     def end_of(
-        self, session: RunningSession, *, reason: str, id_tag: str, at: datetime, reading: MeterReading | None
+        self, session: RunningSession, *, reason: str, id_tag: str, at: Stamp, reading: MeterReading | None
     ) -> SessionEnd:
-        """Return what a session is closed with, given its final reading."""
-        values: MeterValue | None = None
-        if reading is not None:
-            sample = Sample(at=clock.now(), reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
-            values = self._values(sample)
+        """Return what a session is closed with, given its final reading.
+
+        Without one, or with less than was noted or told, the highest register stands.
+        """
+        register = WattHour(max(reading.import_energy if reading else 0, session.highest_wh))
+        if reading is None:
+            reading = MeterReading(read_at_s=clock.monotonic_s(), import_energy=register)
+        sample = Sample(at=clock.now(), reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
         return SessionEnd(
-            session=session,
-            reason=reason,
-            id_tag=id_tag,
-            at=at,
-            # Without a reading the register that was journaled last stands: `end_session` never goes below it.
-            register=reading.import_energy if reading else WattHour(0),
-            values=values,
+            session=session, reason=reason, id_tag=id_tag, at=at, register=register, values=self._values(sample)
         )
 
     async def end(self, end: SessionEnd) -> bool:
@@ -136,7 +136,7 @@ class SessionRecords:
         self._wake_ups.outbox_changed()
         return True
 
-    async def close_orphan(self, session: RunningSession, *, reason: str, id_tag: str, at: datetime) -> None:
+    async def close_orphan(self, session: RunningSession, *, reason: str, id_tag: str, at: Stamp) -> None:
         """Close a session of a connector that is no longer there, with the register that was journaled last."""
         end = self.end_of(session, reason=reason, id_tag=id_tag, at=at, reading=None)
         while not await self.end(end):

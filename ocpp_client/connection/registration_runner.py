@@ -39,11 +39,10 @@ from station.concurrency import BackgroundTasks
 from station.domain.configuration import ConfigurationRefused, Origin
 from station.domain.moments import from_wire
 from station.models import BackendState
-from station.services import configuration, event_log, security_log
+from station.services import configuration, event_log, security_log, stamps
 
 logger = logging.getLogger(__name__)
 
-_BOOT_CONTENT = "boot_content"
 # CiString lengths of BootNotification.req (OCPP 1.6 section 6.3).
 _LENGTHS = {"chargePointVendor": 20, "chargePointModel": 20, "iccid": 20, "imsi": 20, "firmwareVersion": 50}
 _DEFAULT_LENGTH = 25
@@ -206,25 +205,30 @@ class RegistrationRunner:
         return message
 
     def _content_changed(self) -> bool:
-        return bool(BackendState.load().memory.get(_BOOT_CONTENT) != payload_of(self._message()))
+        return bool(BackendState.load().boot_content != payload_of(self._message()))
 
     def _record(self, message: call.BootNotification, answer: dict[str, Any], at: datetime) -> None:
-        """Remember the answer; at Accepted also by whom, and take over interval and time."""
+        """Remember the answer; at Accepted also by whom, and take over interval and time.
+
+        An interval the same backend has told before is no news: it does not override what HeartbeatInterval was set to
+        since.
+        """
         status, interval = answer["status"], max(0, answer["interval"])
         with transaction.atomic():
             state = BackendState.load()
-            state.registration = status
-            state.memory = state.memory | {_BOOT_CONTENT: payload_of(message)}
+            told_before = state.accepted_by, state.heartbeat_interval_s
+            state.registration, state.boot_content = status, payload_of(message)
             if status == RegistrationStatus.accepted and self._state.endpoint is not None:
                 state.accepted_by = self._state.endpoint.key
                 state.heartbeat_interval_s = interval or None
-            state.save(update_fields=["registration", "memory", "accepted_by", "heartbeat_interval_s"])
+            is_news = told_before != (state.accepted_by, state.heartbeat_interval_s)
+            state.save(update_fields=["registration", "boot_content", "accepted_by", "heartbeat_interval_s"])
             for code in (Phase.PENDING, Phase.REJECTED):
                 if status.lower() == code.value:
                     event_log.begin(f"backend.{code.value}", at=at)
                 else:
                     event_log.end(f"backend.{code.value}", at=at)
-        if status == RegistrationStatus.accepted and interval:
+        if status == RegistrationStatus.accepted and interval and is_news:
             take_interval(interval, at)
         take_time(self._clock_port, answer["currentTime"])
 
@@ -251,4 +255,5 @@ def take_time(port: ClockPort, text: str) -> None:
         return
     before = clock.now()
     if port.set_from_backend(moment):
+        stamps.correct(clock.stamp())
         security_log.record("SettingSystemTime", at=clock.now(), tech_info=f"from {before:%Y-%m-%dT%H:%M:%SZ}")

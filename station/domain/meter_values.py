@@ -176,7 +176,8 @@ def _measured(sample: Sample, selection: MeasurandSelection) -> list[tuple[int |
         case Measurand.ENERGY_INTERVAL:
             return [(None, sample.interval_energy)]
         case Measurand.POWER if selection.phase is None:
-            return [(None, reading.power)]
+            # Section 3.16.3: without a phase all that were measured are told; the sum stands beside them.
+            return [(None, reading.power), *enumerate(reading.phase_powers, start=1)]
         case Measurand.POWER_OFFERED:
             return [(None, sample.offered * NOMINAL_VOLTAGE_V * _PHASES // 1000)]
         case Measurand.CURRENT_OFFERED:

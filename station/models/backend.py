@@ -5,6 +5,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from station.domain.stamps import Stamp
+
 
 class OutboxStatus(models.TextChoices):
     """Where a message stands on its way to the backend."""
@@ -19,7 +21,8 @@ class OutboxMessage(models.Model):
     """One fact the backend must hear, sent strictly in the order of `id`.
 
     `fact` is what `station.domain.facts` encodes, neutral of any protocol; it becomes a message when it is sent, with
-    the number the backend has given the `session`. `at` is the moment it tells of.
+    the number the backend has given the `session`. `at`, `boot_id` and `steady_ms` are the moment it tells of
+    (`station.domain.stamps`).
 
     `message_id` is the OCPP-J unique id of the next attempt and `id_was_sent` whether the backend may know it already;
     an answer to one of the `former_ids` counts, too. `refusals` are the CALLERRORs that count; after
@@ -36,6 +39,8 @@ class OutboxMessage(models.Model):
     refusals = models.PositiveIntegerField(default=0)
     id_was_sent = models.BooleanField(default=False)
     former_ids = models.TextField(default="", blank=True)
+    boot_id = models.CharField(max_length=36, default="", blank=True)
+    steady_ms = models.BigIntegerField(null=True, blank=True)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=200, default="", blank=True)
@@ -47,6 +52,11 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} #{self.pk} ({self.status})"
+
+    @property
+    def stamp(self) -> Stamp:
+        """The moment it tells of."""
+        return Stamp(at=self.at, boot_id=self.boot_id, steady_ms=self.steady_ms)
 
 
 class SecurityEvent(models.Model):
@@ -71,7 +81,8 @@ class BackendState(models.Model):
     """The one row of what the backend link remembers over restarts (primary key 1).
 
     `accepted_by` holds "<url> <identity>" of the backend that has accepted this station before; transactions of
-    unknown cards are refused until then (OCPP 1.6 section 4.2.1). `registration` is the last BootNotification answer.
+    unknown cards are refused until then (OCPP 1.6 section 4.2.1). `registration` is the last BootNotification answer,
+    `boot_content` what it was given to, `heartbeat_interval_s` the interval in it.
     `list_version` is the version of the local authorization list the backend has sent.
     """
 
@@ -82,7 +93,7 @@ class BackendState(models.Model):
     list_version = models.IntegerField(default=0)
     connected = models.BooleanField(default=False)
     changed_at = models.DateTimeField(null=True, blank=True)
-    memory = models.JSONField(default=dict, blank=True)
+    boot_content = models.JSONField(default=dict, blank=True)
 
     class Meta:
         verbose_name = _("state of the backend link")

@@ -11,7 +11,8 @@ class Connector(models.Model):
 
     `phase` is the name of the connector machine's state (`station.domain.connector.Phase`). `status`, `error_code`,
     `info`, `vendor_error_code` and `status_at` are what the backend is told. `fault_codes` lists all active faults.
-    `scheduled_operative` is an availability change waiting for the end of the running session.
+    `scheduled_operative` is an availability change waiting for the end of the running session. `aligned_wh` is the
+    register of the last clock-aligned sample: the next one tells what flowed since.
     """
 
     number = models.PositiveSmallIntegerField(primary_key=True)
@@ -26,6 +27,7 @@ class Connector(models.Model):
     status_at = models.DateTimeField(null=True)
     status_revision = models.PositiveBigIntegerField(default=0)
     fault_codes = models.JSONField(default=list)
+    aligned_wh = models.PositiveBigIntegerField(null=True, blank=True)
     meter_serial = models.CharField(max_length=64, default="", blank=True)
     meter_vendor = models.CharField(max_length=64, default="", blank=True)
     meter_model = models.CharField(max_length=64, default="", blank=True)

@@ -1,6 +1,6 @@
 """Session records: each is written before energy flows."""
 
-from datetime import datetime
+from collections.abc import Callable
 from typing import ClassVar
 
 from django.db import models
@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
+from station.domain.stamps import Stamp
 
 
 class SessionQuerySet(models.QuerySet["ChargingSession"]):
@@ -31,6 +32,7 @@ class ChargingSession(models.Model):
     whose card the backend refused afterwards; `energy_allowed_wh` is what it may still draw (MaxEnergyOnInvalidId).
     `stop_requested_at` marks a session that was stopped, for `stop_reason` by `stop_id_tag`, and is being brought to
     its end; it gets no energy any more, whatever restarts in between.
+    `sampled_wh` is the register of the last periodic sample. A moment has three columns (`station.domain.stamps`).
     """
 
     connector_id = models.PositiveSmallIntegerField()
@@ -51,6 +53,14 @@ class ChargingSession(models.Model):
     stop_id_tag = models.CharField(max_length=MAX_ID_TAG_LENGTH, default="", blank=True)
     deauthorized_at = models.DateTimeField(null=True, blank=True)
     energy_allowed_wh = models.PositiveBigIntegerField(null=True, blank=True)
+    sampled_wh = models.PositiveBigIntegerField(null=True, blank=True)
+    meter_serial = models.CharField(max_length=64, default="", blank=True)
+    started_boot_id = models.CharField(max_length=36, default="", blank=True)
+    started_steady_ms = models.BigIntegerField(null=True, blank=True)
+    meter_last_boot_id = models.CharField(max_length=36, default="", blank=True)
+    meter_last_steady_ms = models.BigIntegerField(null=True, blank=True)
+    stopped_boot_id = models.CharField(max_length=36, default="", blank=True)
+    stopped_steady_ms = models.BigIntegerField(null=True, blank=True)
 
     objects = SessionQuerySet.as_manager()
 
@@ -71,26 +81,72 @@ class ChargingSession(models.Model):
     def __str__(self) -> str:
         return f"session {self.pk} on connector {self.connector_id}, {self.id_tag}, {self.started_at:%Y-%m-%d %H:%M:%S}"
 
-    def note_meter(self, *, wh: int, at: datetime) -> None:
-        """Remember the newest register so that a power cut loses nothing."""
-        self.meter_last_wh, self.meter_last_at = wh, at
-        self.save(update_fields=["meter_last_wh", "meter_last_at"])
+    @property
+    def last_sign(self) -> Stamp:
+        """The moment the newest register was noted."""
+        return Stamp(at=self.meter_last_at, boot_id=self.meter_last_boot_id, steady_ms=self.meter_last_steady_ms)
 
-    def end(self, *, wh: int, at: datetime, reason: str, id_tag: str = "") -> None:
+    @property
+    def stop_requested(self) -> Stamp | None:
+        """The moment it was stopped, while it is brought to its end."""
+        if self.stop_requested_at is None:
+            return None
+        return Stamp(at=self.stop_requested_at, boot_id=self.stopped_boot_id, steady_ms=self.stopped_steady_ms)
+
+    def note_meter(self, *, wh: int, at: Stamp) -> None:
+        """Remember the newest register so that a power cut loses nothing."""
+        self.meter_last_wh = wh
+        self.save(update_fields=["meter_last_wh", *self._put("meter_last", at)])
+
+    def note_sample(self, *, wh: int, at: Stamp, periodic: bool) -> None:
+        """Remember the register of a sample, and of a periodic one that the next tells what flowed since."""
+        changed: list[str] = []
+        if wh >= self.meter_last_wh:
+            self.meter_last_wh = wh
+            changed = ["meter_last_wh", *self._put("meter_last", at)]
+        if periodic:
+            self.sampled_wh = wh
+            changed.append("sampled_wh")
+        self.save(update_fields=changed)
+
+    def end(self, *, wh: int, at: Stamp, reason: str, id_tag: str = "") -> None:
         """Close the session with its final register."""
         self.meter_stop_wh = self.meter_last_wh = wh
-        self.stopped_at = self.meter_last_at = at
         self.stop_reason, self.stop_id_tag = reason, id_tag
-        self.save(
-            update_fields=[
-                "meter_stop_wh",
-                "meter_last_wh",
-                "stopped_at",
-                "meter_last_at",
-                "stop_reason",
-                "stop_id_tag",
-            ]
-        )
+        stamped = [*self._put("stopped", at), *self._put("meter_last", at)]
+        self.save(update_fields=["meter_stop_wh", "meter_last_wh", "stop_reason", "stop_id_tag", *stamped])
+
+    def correct(self, correction: Callable[[Stamp], Stamp]) -> bool:
+        """Put the true moments in the place of what a wrong clock told; return whether there were any."""
+        changed: list[str] = []
+        for name, before in (
+            ("started", self._stamp("started")),
+            ("meter_last", self.last_sign),
+            ("stopped", self._stamp("stopped")),
+        ):
+            after = correction(before) if before is not None else None
+            if after is not None and after != before:
+                changed += self._put(name, after)
+        requested = self.stop_requested
+        after = correction(requested) if requested is not None else None
+        if after is not None and after != requested:
+            self.stop_requested_at = after.at
+            changed.append("stop_requested_at")
+        if changed:
+            self.save(update_fields=changed)
+        return bool(changed)
+
+    def _stamp(self, name: str) -> Stamp | None:
+        at = getattr(self, f"{name}_at")
+        if at is None:
+            return None
+        return Stamp(at=at, boot_id=getattr(self, f"{name}_boot_id"), steady_ms=getattr(self, f"{name}_steady_ms"))
+
+    def _put(self, name: str, stamp: Stamp) -> list[str]:
+        fields = {f"{name}_at": stamp.at, f"{name}_boot_id": stamp.boot_id, f"{name}_steady_ms": stamp.steady_ms}
+        for field, value in fields.items():
+            setattr(self, field, value)
+        return list(fields)
 
 
 class MeterSample(models.Model):
@@ -99,6 +155,8 @@ class MeterSample(models.Model):
     session = models.ForeignKey(ChargingSession, on_delete=models.CASCADE, related_name="samples")
     at = models.DateTimeField()
     context = models.CharField(max_length=20)
+    boot_id = models.CharField(max_length=36, default="", blank=True)
+    steady_ms = models.BigIntegerField(null=True, blank=True)
     quantities = models.JSONField()
     signed = models.JSONField(null=True, blank=True)
 
@@ -109,3 +167,8 @@ class MeterSample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.context} of session {self.session_id} at {self.at:%H:%M:%S}"
+
+    @property
+    def stamp(self) -> Stamp:
+        """The moment of the value."""
+        return Stamp(at=self.at, boot_id=self.boot_id, steady_ms=self.steady_ms)

@@ -55,6 +55,11 @@ def availability(number: int) -> Availability:
     return Availability(number=number, operative=row.operative, scheduled_operative=row.scheduled_operative)
 
 
+def aligned_register(number: int) -> int | None:
+    """Read the register of the last clock-aligned sample."""
+    return connector(number).aligned_wh
+
+
 @transaction.atomic
 def store_availability(wanted: Iterable[Availability]) -> None:
     """Write down what is in service, all of it or nothing; nothing else writes these columns."""

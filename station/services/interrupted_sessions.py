@@ -1,14 +1,8 @@
 """What a restart has to know of the sessions that were running before it."""
 
-from datetime import datetime
-from pathlib import Path
-
-from django.db.models import Max
-
-from station.models import BackendState, ChargingSession, OutboxMessage
+from station.domain.stamps import Stamp
+from station.models import ChargingSession, OutboxMessage
 from station.services import sessions
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def open_sessions() -> list[ChargingSession]:
@@ -16,19 +10,21 @@ def open_sessions() -> list[ChargingSession]:
     return [row for row in ChargingSession.objects.running().order_by("id") if not sessions.stop_is_queued(row.pk)]
 
 
-def last_sign_of_life() -> datetime | None:
-    """Find the moment of the newest note that all connectors together have left."""
-    noted = ChargingSession.objects.aggregate(newest=Max("meter_last_at"))["newest"]
-    told = OutboxMessage.objects.aggregate(newest=Max("at"))["newest"]
-    return max((moment for moment in (noted, told) if moment is not None), default=None)
+def last_sign_of_life(row: ChargingSession) -> Stamp:
+    """Find the moment of the newest note that all connectors together have left, and not before that of this session.
+
+    Nothing ends before the last thing the station has told about itself.
+    """
+    signs = [row.last_sign]
+    noted = ChargingSession.objects.order_by("-meter_last_at").first()
+    if noted is not None:
+        signs.append(noted.last_sign)
+    told = OutboxMessage.objects.order_by("-id").only("at", "boot_id", "steady_ms").first()
+    if told is not None:
+        signs.append(told.stamp)
+    return max(signs, key=lambda stamp: stamp.at)
 
 
-def is_another_boot() -> bool:
-    """Return whether the computer was started anew since the last run, and write down which start this is."""
-    boot_id = _BOOT_ID.read_text().strip()
-    state = BackendState.load()
-    before = state.memory.get("boot_id")
-    if before != boot_id:
-        state.memory = {**state.memory, "boot_id": boot_id}
-        state.save(update_fields=["memory"])
-    return before is not None and before != boot_id
+def is_of_another_boot(row: ChargingSession, now: Stamp) -> bool:
+    """Return whether the computer was started anew since the last note of a session."""
+    return row.meter_last_boot_id not in {"", now.boot_id}

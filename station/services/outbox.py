@@ -10,6 +10,7 @@ from django.db.models import Q
 from station.domain import facts
 from station.domain.commands import Origin, Status
 from station.domain.facts import Fact
+from station.domain.stamps import Stamp
 from station.models import AuditEntry, ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, event_log
@@ -26,8 +27,8 @@ class OutsideTransaction(RuntimeError):
     """A message and its record must share one fate; there is no transaction around this call."""
 
 
-def enqueue(fact: Fact, *, session: ChargingSession | None) -> OutboxMessage:
-    """Append a fact to the queue, in the same database transaction as the record it tells of.
+def enqueue(fact: Fact, *, session: ChargingSession | None, at: Stamp) -> OutboxMessage:
+    """Append a fact to the queue, in the same database transaction as the record it tells of; `at` is its moment.
 
     The values of a session that has ended are not stored again: they are the session's rows of `MeterSample`.
     """
@@ -38,18 +39,20 @@ def enqueue(fact: Fact, *, session: ChargingSession | None) -> OutboxMessage:
         kind=facts.KINDS[type(fact)],
         fact=facts.encode(fact),
         session=session,
-        at=fact.at,
+        at=at.at,
+        boot_id=at.boot_id,
+        steady_ms=at.steady_ms,
     )
 
 
-def moment_in_order(at: datetime) -> datetime:
+def moment_in_order(at: Stamp) -> Stamp:
     """Return the moment a message of now may carry: never one before the message queued last.
 
     While one charging point waits for its final register the other one goes on writing; the backend must be able to
     trust that messages come in the order of their stamps (OCPP 1.6 section 3.7).
     """
-    newest = OutboxMessage.objects.order_by("-id").values_list("at", flat=True).first()
-    return newest if newest is not None and at < newest < at + OVERLAP else at
+    newest = OutboxMessage.objects.order_by("-id").only("at", "boot_id", "steady_ms").first()
+    return newest.stamp if newest is not None and at.at < newest.at < at.at + OVERLAP else at
 
 
 def owed() -> int:

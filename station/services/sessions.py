@@ -11,9 +11,10 @@ from django.db.models.functions import Mod, RowNumber
 from station.domain import facts
 from station.domain.connector import Permission
 from station.domain.facts import FactKind, MeterSampled, SessionBegan, SessionEnded
-from station.domain.meter_values import MeterValue, ReadingContext
+from station.domain.meter_values import Measurand, MeterValue, ReadingContext
+from station.domain.stamps import Stamp
 from station.domain.units import WattHour
-from station.models import ChargingProfileRow, ChargingSession, MeterSample, OutboxMessage, ReservationRow
+from station.models import ChargingProfileRow, ChargingSession, Connector, MeterSample, OutboxMessage, ReservationRow
 from station.models.session import SessionQuerySet
 from station.services import outbox
 
@@ -27,7 +28,13 @@ MOST_STOP_QUANTITIES = 2_000
 
 @transaction.atomic
 def begin_session(
-    *, connector_id: int, permission: Permission, meter: WattHour, at: datetime, begin: MeterValue | None
+    *,
+    connector_id: int,
+    permission: Permission,
+    meter: WattHour,
+    at: Stamp,
+    begin: MeterValue | None,
+    meter_serial: str = "",
 ) -> ChargingSession:
     """Write a session, the fact of its begin, its TxProfile and the end of its reservation, durably.
 
@@ -42,25 +49,30 @@ def begin_session(
         authorized_by=permission.reason,
         origin=permission.origin,
         reservation_id=permission.reservation_id,
-        started_at=at,
+        started_at=at.at,
+        started_boot_id=at.boot_id,
+        started_steady_ms=at.steady_ms,
         meter_start_wh=meter,
         meter_last_wh=meter,
-        meter_last_at=at,
+        meter_last_at=at.at,
+        meter_last_boot_id=at.boot_id,
+        meter_last_steady_ms=at.steady_ms,
+        meter_serial=meter_serial,
     )
     if permission.reservation_id is not None:
         ReservationRow.objects.filter(reservation_id=permission.reservation_id).delete()
     fact = SessionBegan(
-        at=at,
+        at=at.at,
         connector_id=connector_id,
         id_tag=permission.id_tag,
         register=meter,
         reservation_id=permission.reservation_id,
     )
-    outbox.enqueue(fact, session=session)
+    outbox.enqueue(fact, session=session, at=at)
     if begin is not None:
-        _keep(session, replace(begin, at=at))
+        _keep(session, begin, at)
     if permission.profile:
-        _bind_profile(session, permission.profile, at)
+        _bind_profile(session, permission.profile, at.at)
     return session
 
 
@@ -81,34 +93,46 @@ def _bind_profile(session: ChargingSession, profile: dict[str, Any], at: datetim
 
 @transaction.atomic
 def end_session(
-    session_id: int, *, reason: str, meter: WattHour, at: datetime, id_tag: str = "", end: MeterValue | None = None
+    session_id: int, *, reason: str, meter: WattHour, at: Stamp, id_tag: str = "", end: MeterValue | None = None
 ) -> ChargingSession | None:
     """Close a session and queue the fact of its end; a session that is closed already is left as it is (None).
 
-    `end` is told together with what was kept from the begin on (OCPP 1.6 errata 3.14); without it nothing is. A
-    register below the start is never written: the start value stands, as the law forbids negative energy and the event
-    log tells of the meter.
+    `end` is told together with what was kept from the begin on (OCPP 1.6 errata 3.14); without it nothing is. The
+    final register is never below the first one or one that was noted or told: a meter that is silent, or tells less
+    after a restart, must not make energy unpaid. The end is never before the begin, whatever the clock says.
     """
     session = ChargingSession.objects.running().filter(pk=session_id).first()
     if session is None:
         return None
-    stopped_at = outbox.moment_in_order(at)
+    at = outbox.moment_in_order(at)
+    at = replace(at, at=max(at.at, session.started_at))
     register = WattHour(max(meter, session.meter_start_wh, session.meter_last_wh))
-    session.end(wh=register, at=stopped_at, reason=reason, id_tag=id_tag)
-    outbox.enqueue(SessionEnded(at=stopped_at, register=register, reason=reason, id_tag=id_tag), session=session)
+    session.end(wh=register, at=at, reason=reason, id_tag=id_tag)
+    fact = SessionEnded(at=at.at, register=register, reason=reason, id_tag=id_tag)
+    outbox.enqueue(fact, session=session, at=at)
     session.profiles.all().delete()
     if end is None:
         MeterSample.objects.filter(session=session).delete()
     else:
         _thin_samples(session)
-        _keep(session, replace(end, at=stopped_at))
+        _keep(session, _with_register(end, register), at)
     return session
 
 
-def _keep(session: ChargingSession, value: MeterValue) -> None:
+def _with_register(value: MeterValue, register: WattHour) -> MeterValue:
+    """Let a value tell the register the session ends with."""
+    quantities = tuple(
+        replace(each, value=register) if each.measurand is Measurand.ENERGY else each for each in value.quantities
+    )
+    return replace(value, quantities=quantities)
+
+
+def _keep(session: ChargingSession, value: MeterValue, at: Stamp) -> None:
     MeterSample.objects.create(
         session=session,
-        at=value.at,
+        at=at.at,
+        boot_id=at.boot_id,
+        steady_ms=at.steady_ms,
         context=value.context,
         quantities=facts.encode_quantities(value.quantities),
         signed=None if value.signed is None else facts.encode_signed(value.signed),
@@ -143,28 +167,40 @@ def record_meter_values(
     *,
     connector_id: int,
     session_id: int | None,
-    at: datetime,
+    context: ReadingContext,
+    at: Stamp,
     register: int,
     told: MeterValue | None,
     kept: MeterValue | None,
-) -> None:
-    """Queue a meter value; inside a session also remember the register and what its end will tell."""
+) -> bool:
+    """Queue a meter value; inside a session also remember the register and what its end will tell. Return True.
+
+    Each context remembers the register of its last sample: the next one tells what flowed since (OCPP 1.6 errata 3.78).
+    """
     at = outbox.moment_in_order(at)
     session = ChargingSession.objects.running().filter(pk=session_id).first() if session_id else None
     if told is not None:
-        outbox.enqueue(MeterSampled(connector_id=connector_id, value=replace(told, at=at)), session=session)
+        fact = MeterSampled(connector_id=connector_id, value=replace(told, at=at.at))
+        outbox.enqueue(fact, session=session, at=at)
     if session is not None:
         if kept is not None:
-            _keep(session, replace(kept, at=at))
-        if register >= session.meter_last_wh:
-            session.note_meter(wh=register, at=at)
+            _keep(session, kept, at)
+        session.note_sample(wh=register, at=at, periodic=context is ReadingContext.SAMPLE_PERIODIC)
+    if context is ReadingContext.SAMPLE_CLOCK:
+        Connector.objects.filter(number=connector_id).update(aligned_wh=register)
+    return True
 
 
-def note_meter(session_id: int, *, register: int, at: datetime) -> None:
+def note_meter(session_id: int, *, register: int, at: Stamp) -> None:
     """Remember the newest register of a running session."""
     session = ChargingSession.objects.running().filter(pk=session_id, meter_last_wh__lte=register).first()
     if session is not None:
         session.note_meter(wh=register, at=at)
+
+
+def started_at(session_id: int) -> datetime | None:
+    """Read when a session began."""
+    return ChargingSession.objects.filter(pk=session_id).values_list("started_at", flat=True).first()
 
 
 def kept_values(session_id: int) -> tuple[MeterValue, ...]:
@@ -188,10 +224,14 @@ def store_parent(session_id: int, parent: str) -> None:
     running(session_id).update(parent_id_tag=parent)
 
 
-def request_stop(session_id: int, *, reason: str, id_tag: str, at: datetime) -> None:
+def request_stop(session_id: int, *, reason: str, id_tag: str, at: Stamp) -> None:
     """Write down, once, that a session was stopped: from now on it is only brought to its end."""
     running(session_id).filter(stop_requested_at=None).update(
-        stop_requested_at=at, stop_reason=reason, stop_id_tag=id_tag
+        stop_requested_at=at.at,
+        stopped_boot_id=at.boot_id,
+        stopped_steady_ms=at.steady_ms,
+        stop_reason=reason,
+        stop_id_tag=id_tag,
     )
 
 

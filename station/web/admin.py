@@ -217,7 +217,7 @@ class BackendStateAdmin(ReadOnlyAdmin):
 
     list_display = ("accepted_by", "registration", "connected", "list_version", "changed_at")
     ordering = ("id",)
-    exclude = ("memory",)
+    exclude = ("boot_content",)
 
 
 @register(models.FileJob, site=site)

@@ -15,6 +15,7 @@ from ocpp_client.outgoing.rendering import render
 from ocpp_client.rpc.messages import payload_of
 from station.domain.meter_values import ReadingContext, Sample, meter_value, parse_measurands
 from station.domain.ports import MeterReading
+from station.domain.stamps import Stamp
 from station.domain.units import PAUSE, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 from station.models import ChargingSession, OutboxMessage
 from station.services import sessions
@@ -31,7 +32,7 @@ END = MeterReading(
     power=Watt(10_987),
     voltages=(MilliVolt(230_100), MilliVolt(229_950), None),
     currents=(MilliAmpere(16_000), MilliAmpere(15_999), MilliAmpere(5)),
-    phase_powers=(Watt(3_680), Watt(-3), None),
+    phase_powers=(None, Watt(-3), None),
     frequency=MilliHertz(49_980),
 )
 
@@ -93,7 +94,11 @@ def test_a_session_running_through_the_update_ends_with_all_that_was_kept_before
     at = session.started_at + timedelta(minutes=4)
     end = Sample(at=at, reading=END, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
     sessions.end_session(
-        session.pk, reason="Remote", meter=WattHour(1600), at=at, end=meter_value(end, parse_measurands(LISTS, 50))
+        session.pk,
+        reason="Remote",
+        meter=WattHour(1600),
+        at=Stamp(at=at),
+        end=meter_value(end, parse_measurands(LISTS, 50)),
     )
 
     last = on_the_wire()[-1]

@@ -16,6 +16,7 @@ from station.domain.commands import Command, Outcome, Status
 from station.domain.configuration import Origin
 from station.domain.facts import Fact
 from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
+from station.domain.stamps import Stamp
 from station.models import Connector
 from station.services import configuration
 from station.services.messages import MessageToControlLoop
@@ -230,4 +231,4 @@ def put(fact: Fact, session: Any = None) -> Any:
     from django.db import transaction
 
     with transaction.atomic():
-        return enqueue(fact, session=session)
+        return enqueue(fact, session=session, at=Stamp(at=fact.at))

@@ -123,6 +123,7 @@ def test_a_backend_that_refuses_for_ever_does_not_stop_charging(bench: Conforman
 
 @section("S 3.7")
 def test_waiting_times_between_retries_grow_so_that_the_backend_is_not_flooded(bench: ConformanceBench) -> None:
+    bench.configure(TransactionMessageAttempts="10")
     bench.backend.answers["StartTransaction"] = CallError()
     bench.plug()
     bench.swipe()

@@ -267,3 +267,73 @@ async def test_the_register_is_noted_so_that_a_power_cut_loses_little(bench: Con
 
     noted = ChargingSession.objects.get()
     assert bench.hall.outlets[1].register_wh - noted.meter_last_wh <= 75
+
+
+def intervals(bench: ControlLoopBench, context: str) -> list[int]:
+    return [
+        int(value["value"])
+        for _, payload in bench.messages("MeterValues")
+        if payload["connectorId"] == 1
+        for each in payload["meterValue"]
+        for value in each["sampledValue"]
+        if value["measurand"] == "Energy.Active.Import.Interval" and value["context"] == context
+    ]
+
+
+@in_virtual_time
+async def test_errata_3_78_the_first_interval_after_a_restart_does_not_repeat_the_session(
+    bench: ControlLoopBench,
+) -> None:
+    await measure(
+        bench,
+        MeterValueSampleInterval="60",
+        MeterValuesSampledData="Energy.Active.Import.Interval",
+        ClockAlignedDataInterval="60",
+        MeterValuesAlignedData="Energy.Active.Import.Interval",
+    )
+    await bench.charge()
+    await asyncio.sleep(250)
+    await bench.kill()
+    await asyncio.sleep(2)
+    await bench.start()
+    await asyncio.sleep(180)
+
+    # 22,080 W for 60 s are 368 Wh.
+    for context in ("Sample.Periodic", "Sample.Clock"):
+        told = intervals(bench, context)
+        assert len(told) >= 6
+        assert all(abs(each - 368) <= 12 for each in told[1:]), (context, told)
+
+
+@in_virtual_time
+async def test_errata_3_78_each_context_tells_what_flowed_since_its_own_last_sample(bench: ControlLoopBench) -> None:
+    await measure(
+        bench,
+        MeterValueSampleInterval="30",
+        MeterValuesSampledData="Energy.Active.Import.Interval",
+        ClockAlignedDataInterval="900",
+        MeterValuesAlignedData="Energy.Active.Import.Interval",
+    )
+    await bench.charge()
+    await asyncio.sleep(1900)
+
+    assert all(abs(each - 184) <= 8 for each in intervals(bench, "Sample.Periodic")[1:])
+    assert abs(intervals(bench, "Sample.Clock")[1] - 5_520) <= 20
+
+
+@in_virtual_time
+async def test_errata_3_91_a_long_end_is_bounded_in_bytes_too(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("station.services.sessions.MOST_STOP_QUANTITIES", 40)
+    await measure(
+        bench, MeterValueSampleInterval="1", StopTxnSampledData="Energy.Active.Import.Register,Voltage,Current.Import"
+    )
+    await bench.charge()
+    await asyncio.sleep(25)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+    data = bench.messages("StopTransaction")[0][1]["transactionData"]
+    assert sum(len(each["sampledValue"]) for each in data[1:-1]) <= 40
+    assert [each["sampledValue"][0]["context"] for each in data][:2] == ["Transaction.Begin", "Sample.Periodic"]

@@ -2,12 +2,16 @@
 
 import asyncio
 import random
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from station import clock
 from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
-from station.models import BackendState, ChargingProfileRow, ChargingSession, Connector, LogEntry
+from station.domain.moments import from_wire
+from station.models import ChargingProfileRow, ChargingSession, Connector, LogEntry
 from station.services.messages import ConfigurationChanged
 from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time, profile
 
@@ -80,13 +84,11 @@ async def test_a_car_that_left_meanwhile_closes_its_session_with_the_true_regist
 
 
 @in_virtual_time
-async def test_after_a_power_cut_no_session_goes_on(bench: ControlLoopBench) -> None:
+async def test_after_a_power_cut_no_session_goes_on(bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch) -> None:
     await bench.charge()
     await asyncio.sleep(17)
     await bench.kill()
-    state = BackendState.load()
-    state.memory = {**state.memory, "boot_id": "another life"}
-    state.save()
+    monkeypatch.setattr(clock, "boot_id", lambda: "another boot")
     outlet = bench.hall.outlets[1]
     outlet.released, outlet.lock_commanded = False, False
     outlet.settle()
@@ -254,3 +256,111 @@ async def test_a_charging_profile_that_cannot_be_read_is_left_out_and_kept(bench
 
     assert bench.hall.outlets[1].current == 10_000
     assert ChargingProfileRow.objects.count() == 2
+
+
+@in_virtual_time
+async def test_a_silent_meter_after_a_restart_bills_what_was_written_down_and_not_nothing(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    await asyncio.sleep(600)
+    noted = ChargingSession.objects.get().meter_last_wh
+    assert noted > 8_000
+    await bench.kill()
+    bench.hall.meters[1].silent = True
+    await bench.start()
+    await asyncio.sleep(90)
+    bench.hall.reader.tap(CARD)
+    _, stop = (await bench.until(lambda: bench.messages("StopTransaction"), seconds=100))[0]
+
+    assert stop["meterStop"] >= noted
+    row = ChargingSession.objects.get()
+    assert row.meter_stop_wh == row.meter_last_wh == stop["meterStop"]
+    ends = [each for each in stop["transactionData"][-1]["sampledValue"] if "Register" in each["measurand"]]
+    assert [each["value"] for each in ends] == [str(stop["meterStop"])]
+
+
+@in_virtual_time
+async def test_a_meter_that_was_exchanged_does_not_end_the_session_with_its_own_register(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    await asyncio.sleep(60)
+    meter, outlet = bench.hall.meters[1], bench.hall.outlets[1]
+    meter.silent = True
+    await asyncio.sleep(30)
+    told = ChargingSession.objects.get().meter_last_wh
+    meter.silent, meter.exchanged = False, True
+    outlet.energy_wh += 900_000
+    await asyncio.sleep(30)
+    bench.hall.reader.tap(CARD)
+    _, stop = (await bench.until(lambda: bench.messages("StopTransaction"), seconds=100))[0]
+
+    assert stop["meterStop"] == told
+
+
+@in_virtual_time
+async def test_after_a_power_cut_of_hours_the_end_is_the_last_sign_of_life(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.charge()
+    await asyncio.sleep(17)
+    await bench.kill()
+    alive_until = bench.clock.now()
+    monkeypatch.setattr(clock, "boot_id", lambda: "another boot")
+    outlet = bench.hall.outlets[1]
+    outlet.released, outlet.lock_commanded = False, False
+    outlet.settle()
+    bench.clock.jumped = timedelta(hours=8)
+    await bench.start()
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+    row = ChargingSession.objects.get()
+    assert row.meter_stop_wh == outlet.register_wh
+    assert row.started_at < row.stopped_at <= alive_until
+
+
+@in_virtual_time
+async def test_a_clock_that_is_set_late_corrects_both_ends_and_every_sample_not_told_yet(
+    bench: ControlLoopBench,
+) -> None:
+    wrong = timedelta(days=-200)
+    bench.clock.jumped, bench.hall.computer.trustworthy = wrong, False
+    truth = bench.clock.now() - wrong
+    await bench.charge()
+    await asyncio.sleep(130)
+    bench.clock.jumped, bench.hall.computer.trustworthy = timedelta(), True
+    await asyncio.sleep(3)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+    told = [stamp for _, payload in bench.messages() for stamp in stamps_of(payload)]
+    assert len(told) > 4
+    assert all(truth <= stamp <= bench.clock.now() for stamp in told)
+    assert told[0] == min(told)
+    row = ChargingSession.objects.get()
+    assert truth <= row.started_at < row.stopped_at <= bench.clock.now()
+
+
+@in_virtual_time
+async def test_without_a_known_time_no_end_is_before_its_begin(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.charge()
+    await asyncio.sleep(17)
+    await bench.kill()
+    monkeypatch.setattr(clock, "boot_id", lambda: "another boot")
+    bench.clock.jumped, bench.hall.computer.trustworthy = timedelta(days=-20_000), False
+    bench.hall.outlets[1].unplug()
+    await bench.start()
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+    row = ChargingSession.objects.get()
+    assert row.stopped_at >= row.started_at
+    assert row.stopped_at.year == 2026
+
+
+def stamps_of(payload: dict[str, Any]) -> list[Any]:
+    values = [*payload.get("meterValue", ()), *payload.get("transactionData", ())]
+    moments = [payload["timestamp"]] if "timestamp" in payload else []
+    return [from_wire(each) for each in (*moments, *(value["timestamp"] for value in values))]

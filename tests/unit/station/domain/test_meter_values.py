@@ -117,6 +117,17 @@ def test_section_7_31_values_are_integers_in_the_order_of_the_list() -> None:
     ]
 
 
+def test_section_3_16_3_power_without_a_phase_tells_the_sum_and_every_phase_that_was_measured() -> None:
+    two = replace(SAMPLE, reading=replace(READING, phase_powers=(Watt(3_680), None, Watt(0))))
+
+    assert values("Power.Active.Import", two) == [
+        ("Power.Active.Import", None, 11_040),
+        ("Power.Active.Import", 1, 3_680),
+        ("Power.Active.Import", 3, 0),
+    ]
+    assert values("Power.Active.Import", replace(two, reading=replace(two.reading, power=None)))[0][1] == 1
+
+
 def test_section_7_36_a_phase_named_twice_is_sent_once() -> None:
     assert len(values("Voltage.L2,Voltage")) == 3
 
