@@ -29,7 +29,7 @@ from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
 from station.domain.units import MilliAmpere
 from station.host import Host
 from station.processes.programs import ocpp as programs
-from station.services import interrupted_sessions, live, messages
+from station.services import live, messages
 from station.services.commands import Envelope
 from station.services.messages import MessageToControlLoop
 from tests.fakes import Clock, Hall
@@ -103,7 +103,7 @@ def _environment() -> Environment:
 
 def boot(monkeypatch: pytest.MonkeyPatch, boot_id: str) -> None:
     """Let the computer have been started anew."""
-    monkeypatch.setattr(interrupted_sessions, "_BOOT_ID", SimpleNamespace(read_text=lambda: boot_id))
+    monkeypatch.setattr("station.clock.boot_id", lambda: boot_id)
 
 
 @dataclass
