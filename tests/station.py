@@ -22,6 +22,8 @@ START_TIMEOUT_S = 30.0
 # A stop may take ten seconds (DESIGN.md section 2); the rest is for a busy machine.
 STOP_TIMEOUT_S = 20.0
 STEP_S = 0.02
+# For whoever kills the control loop more often than it may crash.
+WITHOUT_SAFE_MODE = {"STATION_CRASHES": "0"}
 T = TypeVar("T")
 
 

@@ -20,7 +20,7 @@ from tests.process.judgement import (
     tracebacks,
     wait_until_delivered,
 )
-from tests.station import Station, wait_until
+from tests.station import WITHOUT_SAFE_MODE, Station, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -88,6 +88,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             backend_url=backend.url,
             http_port=http_port,
             sim_port=sim_port,
+            environment=WITHOUT_SAFE_MODE,
         ) as station,
     ):
         site = Site(station, backend)

@@ -13,7 +13,7 @@ import pytest
 from tests.backend import Backend
 from tests.process.judgement import free_ports
 from tests.process.monkey import SPEED, Monkey
-from tests.station import Station
+from tests.station import WITHOUT_SAFE_MODE, Station
 
 pytestmark = pytest.mark.process
 
@@ -37,7 +37,12 @@ def test_whatever_backend_driver_and_fate_do_the_station_does_as_the_model_and_b
     with (
         Backend.threaded(port=backend_port) as backend,
         Station.start(
-            tmp_path, config=CONFIG, backend_url=backend.url, http_port=http_port, sim_port=sim_port
+            tmp_path,
+            config=CONFIG,
+            backend_url=backend.url,
+            http_port=http_port,
+            sim_port=sim_port,
+            environment=WITHOUT_SAFE_MODE,
         ) as station,
     ):
         backend.wait_for("StatusNotification", where=lambda sent: sent["connectorId"] == 2)

@@ -10,7 +10,7 @@ from tests.backend import Backend
 from tests.process.judgement import free_ports
 from tests.reliability.shim import Shim
 from tests.reliability.storm import CONFIG, Storm
-from tests.station import Station
+from tests.station import WITHOUT_SAFE_MODE, Station
 
 pytestmark = pytest.mark.process
 
@@ -31,6 +31,7 @@ def test_whichever_process_dies_and_however_the_network_fails_every_session_is_b
             backend_url=backend.url.replace(str(backend_port), str(shim_port)),
             http_port=http_port,
             sim_port=sim_port,
+            environment=WITHOUT_SAFE_MODE,
         ) as station,
     ):
         backend.wait_for("StatusNotification", where=lambda sent: sent["connectorId"] == 2)
