@@ -104,7 +104,7 @@ def encode(frame: Frame) -> str:
 def _call(content: list[Any]) -> Call:
     message_id = content[1] if len(content) > 1 else None
     if not isinstance(message_id, str) or not 1 <= len(message_id) <= MAX_MESSAGE_ID_LENGTH:
-        raise _malformed(UNREADABLE_ID, "the message id is no text of 1 to 36 characters")
+        raise _malformed(UNREADABLE_ID, f"the message id is no text of 1 to {MAX_MESSAGE_ID_LENGTH} characters")
     call_elements = 4
     if len(content) != call_elements:
         raise _malformed(message_id, f"a CALL has four elements, this has {len(content)}")

@@ -94,7 +94,7 @@ class CoreHandlers:
 
     @after(Action.change_configuration)
     async def after_change_configuration(self, *, response: KeyChanged, **_: Any) -> None:
-        """Let the change take effect: at once, a new connection after the response has left."""
+        """Let the change take effect, once the response has left."""
         effects = configuration.effects_of(response.changes)
         if Effect.OCPP_CONNECTION in effects:
             self._connection.reconnect()
