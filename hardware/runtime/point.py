@@ -425,10 +425,18 @@ class ChargingPoint:
         """Go on bringing a session to its end that was stopped, or cannot go on, before a restart."""
         self.session = session
         self._compare_with_record(session)
-        connected = status is not None and status.pilot in {Pilot.B, Pilot.C, Pilot.D}
-        self.pilot = PilotFilter(connected=connected, wants=False, cable_present=bool(status and status.cable))
+        # A board that does not answer yet is believed to hold the car of before; its first answer tells otherwise.
+        connected = status is None or status.pilot in {Pilot.B, Pilot.C, Pilot.D}
+        cable = status is None or bool(status.cable)
+        self.pilot = PilotFilter(connected=connected, wants=False, cable_present=cable)
         self.actuator.locked = connected
-        self.state = replace(self.state, phase=Phase.ENDING, ending_from=Phase.SUSPENDED_EVSE, car=connected)
+        self.state = replace(
+            self.state,
+            phase=Phase.ENDING,
+            ending_from=Phase.SUSPENDED_EVSE,
+            car=connected,
+            freed=not connected and not cable,
+        )
         self._session_is_over.clear()
         self._ending.begin(session, stop)
 

@@ -364,3 +364,31 @@ def stamps_of(payload: dict[str, Any]) -> list[Any]:
     values = [*payload.get("meterValue", ()), *payload.get("transactionData", ())]
     moments = [payload["timestamp"]] if "timestamp" in payload else []
     return [from_wire(each) for each in (*moments, *(value["timestamp"] for value in values))]
+
+
+@in_virtual_time
+async def test_a_point_whose_car_left_during_a_power_cut_is_free_again(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    await bench.kill()
+    bench.hall.outlets[1].unplug()
+    await bench.start()
+
+    await bench.phase("available")
+    assert len(bench.messages("StopTransaction")) == 1
+    await bench.told("Available")
+
+
+@in_virtual_time
+async def test_a_stop_that_was_confirmed_is_not_forgotten_by_a_kill(bench: ControlLoopBench) -> None:
+    await bench.charge(ends_s=4.0)
+    assert (await bench.command(StopSession(connector_id=1, reason="Remote"))).succeeded
+    await bench.kill()
+    assert not bench.messages("StopTransaction")
+    await bench.start()
+    for _ in range(100):
+        assert not bench.hall.outlets[1].released
+        await asyncio.sleep(0.1)
+
+    [(_, stop)] = bench.messages("StopTransaction")
+    assert stop["reason"] == "Remote"
+    assert stop["meterStop"] == bench.hall.outlets[1].register_wh
