@@ -32,7 +32,7 @@ class CertificateRenewal:
             await asyncio.sleep(_PERIOD_S)
 
     async def step(self) -> bool:
-        """Ask for a new certificate if it is time; answers whether the backend has taken the request."""
+        """Ask for a new certificate if it is time; return whether the backend has taken the request."""
         if not await in_database(own_certificate.renewal_is_due, clock.now()):
             return False
         csr = await in_database(own_certificate.signing_request)

@@ -163,7 +163,7 @@ class RegistrationRunner:
         return unanswered[0] if unanswered is not None and unanswered[1] == message else str(uuid.uuid4())
 
     async def take_late(self, answer: CallResult) -> bool:
-        """Take an answer that came after its time-out; answers whether it is one to BootNotification."""
+        """Take an answer that came after its time-out; return whether it is one to BootNotification."""
         if self._unanswered is None or self._unanswered[0] != answer.message_id:
             return False
         if self._state.registration.phase is not Phase.UNANSWERED:

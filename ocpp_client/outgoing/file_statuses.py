@@ -38,7 +38,7 @@ class FileStatusSender:
                 await wait_or_timeout(self._wake_up, _LOOK_S)
 
     async def step(self) -> bool:
-        """Send the oldest owed status; answers whether there may be more to do at once."""
+        """Send the oldest owed status; return whether there may be more to do at once."""
         self._wake_up.clear()
         owed = await in_database(self._jobs.untold, clock.now())
         if not owed:

@@ -57,7 +57,7 @@ class OutboxSender:
         self._wake_up.set()
 
     async def emptied(self, patience_s: float) -> bool:
-        """Wait until nothing is owed any more; answers False when that takes too long."""
+        """Wait until nothing is owed any more; return False when that takes too long."""
         self._empty.clear()
         self.wake()
         return await wait_or_timeout(self._empty, patience_s)

@@ -41,7 +41,7 @@ class SecurityEventSender:
                 await wait_or_timeout(self._wake_up, pause_s)
 
     async def step(self) -> float:
-        """Deliver the oldest entry; answers the seconds to wait before the next look."""
+        """Deliver the oldest entry; return the seconds to wait before the next look."""
         self._wake_up.clear()
         event = await in_database(_oldest)
         if event is None:

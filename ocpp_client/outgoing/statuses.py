@@ -148,7 +148,7 @@ class StatusReporter:
                 await wait_or_timeout(self._wake_up, pause_s)
 
     async def step(self) -> float | None:
-        """Send the oldest change; answers the seconds until one is due, None when there is none."""
+        """Send the oldest change; return the seconds until one is due, None when there is none."""
         self._wake_up.clear()
         minimum_s = await in_database(configuration.get_int, "MinimumStatusDuration")
         async with self._one_at_a_time:

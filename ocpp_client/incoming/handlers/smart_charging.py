@@ -190,7 +190,7 @@ def _composite(
 
 
 def _local_limit(point: PointSnapshot | None) -> MilliAmpere:
-    """Answer what limits a connector beside the profiles: the control loop's sources, or at least its rating."""
+    """Return what limits a connector beside the profiles: the control loop's sources, or at least its rating."""
     limits = {LimitSource.RATING: MilliAmpere(configuration.get_int("/identity/ratedCurrentA") * _MA_PER_A)}
     for name, value in (point.limits if point else {}).items():
         if name in _LOCAL_SOURCES:

@@ -256,7 +256,7 @@ async def test_the_simulated_network_cuts_the_link_and_gives_it_back_at_once(ben
         await station.ready()
 
 
-async def test_a_cut_that_is_over_before_the_lookout_sees_it_is_no_reason_to_wait_for_ever(bench):
+async def test_a_cut_that_is_over_before_the_watch_sees_it_is_no_reason_to_wait_for_ever(bench):
     timing = Timing(answer_timeout_s=1.0, look_s=0.1, uplink_look_s=0.2, recovery_s=0.0)
     async with bench(run=False, timing=timing) as station:
         link = station.link
