@@ -39,11 +39,14 @@ class Budget:
 
 
 def dose(record: Record, test: str, *options: str) -> None:
-    """Give one portion: the tests of one file with these options."""
+    """Give one portion: the tests of one file with these options.
+
+    Without pytest's capture of the log: what it keeps would be taken for memory of the station.
+    """
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIRECTORY")) as directory:
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "pytest", "-q", "--show-capture=no", "-p", "no:warnings"),
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:warnings", "-p", "no:logging"),
                 *(f"--basetemp={directory}/pytest", f"--figures={record.path}", *options),
                 f"tests/reliability/{test}",
             ],
