@@ -60,7 +60,11 @@ class Site:
     def begin(self, connector: int) -> None:
         self.act(f"/connectors/{connector}/plug")
         self.station.wait_sim(lambda point: point["cp_state"] != "A", number=connector)
-        self.act("/reader/swipe", uid=f"{CARD}{self.cuts:02d}")
+        self.swipe(connector)
+
+    def swipe(self, connector: int) -> None:
+        """Hold the card of this connector's driver to the reader; a card that charges already would end its session."""
+        self.act("/reader/swipe", uid=f"{CARD}{self.cuts:02d}{connector}")
 
     def charge(self, connector: int) -> None:
         self.act("/speed", factor=SPEED)
@@ -95,7 +99,7 @@ def while_two_cars_charge(site: Site, connector: int) -> None:
 
 def while_stopping_by_card(site: Site, connector: int) -> None:
     site.charge(connector)
-    site.act("/reader/swipe", uid=f"{CARD}{site.cuts:02d}")
+    site.swipe(connector)
     site.cut_within(0.5)
 
 
