@@ -20,7 +20,7 @@ class LocalList(Protocol):
         """Take a list, all or nothing; return an OCPP UpdateStatus."""
 
     def contains(self, id_tag: str) -> bool:
-        """Tell whether the card stands in the list: such cards never enter the cache (section 3.5.3)."""
+        """Return whether the card stands in the list: such cards never enter the cache (section 3.5.3)."""
 
 
 class ClockPort(Protocol):

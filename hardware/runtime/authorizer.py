@@ -54,7 +54,7 @@ def collect_query(id_tag: str, now: datetime) -> AuthorizationQuery:
     """Read everything the decision depends on.
 
     Whether the backend is reachable is asked of the database: a Redis that has just come back knows nothing yet, and a
-    driver must not be turned away for that (`Authorizer` doubts it only once the snapshot of the link has expired).
+    driver must not be refused for that (`Authorizer` doubts it only once the snapshot of the link has expired).
     """
     url, identity = configuration.get("/ocpp/url"), configuration.get("/ocpp/chargeBoxIdentity")
     backend = BackendState.load()

@@ -88,7 +88,7 @@ class ControlLoop:
                 changes=changes,
             )
 
-        # What is told.
+        # What is published.
         self._statuses = StatusWriter(*shared, wake_ups)
         self._lamps = Lamps(devices.io, self.points, self.state)
         refusals = Refusals(self.records)

@@ -121,7 +121,7 @@ class RunningSession:
         return True
 
     def is_measured_by(self, meter_serial: str) -> bool:
-        """Tell whether this is the meter the session began with; one that does not say who it is counts as that."""
+        """Return whether this is the meter the session began with; one that does not say who it is counts as that."""
         return not self.meter_serial or not meter_serial or meter_serial == self.meter_serial
 
     def note_is_written(self, register: WattHour) -> None:

@@ -159,7 +159,7 @@ class SessionEnding:
 
 
 def _flows(reading: MeterReading, register_before: WattHour | None) -> bool:
-    """Tell whether current flows; a meter that measures none shows it by its register."""
+    """Return whether current flows; a meter that measures none shows it by its register."""
     currents = [current for current in reading.currents if current is not None]
     if currents:
         return max(currents) > NO_CURRENT

@@ -137,7 +137,7 @@ class SessionRecords:
         return True
 
     async def close_orphan(self, session: RunningSession, *, reason: str, id_tag: str, at: Stamp) -> None:
-        """Close a session of a connector that is no longer there, with the register that was journaled last."""
+        """Close a session of a connector that is no longer there, with the register that was noted last."""
         end = self.end_of(session, reason=reason, id_tag=id_tag, at=at, reading=None)
         while not await self.end(end):
             await asyncio.sleep(WRITE_AGAIN_S)

@@ -57,7 +57,7 @@ def check(certificate: x509.Certificate, at: datetime) -> None:
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
-    """Tell whether a certificate may sign others; one that does not say is taken at its issuer's word."""
+    """Return whether a certificate may sign others; one that does not say is taken at its issuer's word."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
@@ -65,7 +65,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tell whether `issuer` has signed the certificate."""
+    """Return whether `issuer` has signed the certificate."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, Exception) as error:  # noqa: BLE001 – InvalidSignature has no common base

@@ -91,11 +91,11 @@ def _public(key: object) -> bytes:
 
 
 def exists() -> bool:
-    """Tell whether the station can show a certificate (a condition of security profile 3)."""
+    """Return whether the station can show a certificate (a condition of security profile 3)."""
     return TrustedCertificate.objects.filter(kind=certificates.OWN).exclude(key_file="").exists()
 
 
 def renewal_is_due(at: datetime) -> bool:
-    """Tell whether the newest certificate ends within a month."""
+    """Return whether the newest certificate ends within a month."""
     newest = TrustedCertificate.objects.filter(kind=certificates.OWN).order_by("-not_after").first()
     return newest is not None and newest.not_after - at < _RENEW_BEFORE

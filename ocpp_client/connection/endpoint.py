@@ -54,7 +54,7 @@ class Endpoint:
         return {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
 
     def fits(self, other: "Endpoint") -> bool:
-        """Tell whether both lead to the same backend under the same name, perhaps by other credentials."""
+        """Return whether both lead to the same backend under the same name, perhaps by other credentials."""
         return self.key == other.key
 
     def with_credentials_of(self, other: "Endpoint") -> "Endpoint":

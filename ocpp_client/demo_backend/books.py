@@ -86,7 +86,7 @@ class Transaction:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether no StopTransaction has come yet."""
+        """Return whether no StopTransaction has come yet."""
         return self.stopped_at is None
 
     @property

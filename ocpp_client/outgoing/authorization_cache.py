@@ -16,7 +16,7 @@ _STATUSES = frozenset(AuthorizationStatus)
 
 
 def enabled() -> bool:
-    """Tell whether the cache is in use."""
+    """Return whether the cache is in use."""
     return configuration.get_bool("AuthorizationCacheEnabled")
 
 

@@ -19,6 +19,7 @@ from ocpp_client.ports import LocalList
 from station.domain import facts
 from station.domain.authorization import AuthorizationStatus
 from station.domain.facts import Fact, FactKind, FactUnreadable, MeterSampled
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, event_log, outbox, sessions
@@ -37,7 +38,6 @@ REPORTED_AFTER = 3
 REFUSED_CODE = "backend.message.refused"
 _ANSWER_PREFIX = sessions.REFUSED_PREFIX
 _MAX_ERROR_LENGTH = 200
-_MAX_TAG_LENGTH = 20
 # A late answer to an older id than these is not expected any more.
 _FORMER_IDS = 10
 _INT64 = range(-(2**63), 2**63)
@@ -231,7 +231,7 @@ def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[s
         transaction_id=number,
         status=_status_of(info),
         expiry=info.get("expiryDate"),
-        parent=parent[:_MAX_TAG_LENGTH] if isinstance(parent, str) else None,
+        parent=parent[:MAX_ID_TAG_LENGTH] if isinstance(parent, str) else None,
     )
 
 

@@ -163,7 +163,7 @@ def same_tag(a: str, b: str) -> bool:
 
 
 def may_stop(session_tag: str, session_parent: str | None, tag: str, tag_parent: str | None) -> bool:
-    """Say whether a presented tag ends the session: the same tag, or one of the same group (section 4.8).
+    """Return whether a presented tag ends the session: the same tag, or one of the same group (section 4.8).
 
     A parent is compared with a parent only; tags without a group belong to nobody else's.
     """
@@ -200,7 +200,7 @@ def after_backend(query: AuthorizationQuery, answer: BackendAnswer | None) -> De
 
 
 def is_list_conflict(query: AuthorizationQuery, answer: BackendAnswer) -> bool:
-    """Say whether the backend refuses a tag its own list accepts: LocalListConflict (section 3.5.2)."""
+    """Return whether the backend refuses a tag its own list accepts: LocalListConflict (section 3.5.2)."""
     entry = query.list_entry if query.local_list_enabled else None
     return (
         entry is not None

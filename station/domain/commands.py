@@ -1,6 +1,6 @@
 """What somebody may ask of the station, and how the station answers.
 
-A page button, a backend request, Modbus and the reader of the simulator all end in one of these. They travel as JSON
+A page button, a backend request and the station's own tasks all end in one of these. They travel as JSON
 (`encode`/`decode`), so their fields are JSON values only.
 """
 

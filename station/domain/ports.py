@@ -98,10 +98,10 @@ class EvseController(Protocol):
     async def set_current(self, limit: MilliAmpere) -> None:
         """Signal this current: 0 pauses (pwm off), else 6000..80000 mA rounded *down* to the resolution."""
 
-    async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the wish is the value
+    async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the argument is the setting
         """Release (or end) energy; the controller closes the contactor only when released and the car is in C."""
 
-    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the wish is the value
+    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the argument is the setting
         """False: pilot state F."""
 
     async def lock(self) -> None:

@@ -76,7 +76,7 @@ def expired(reservations: Iterable[Reservation], now: datetime) -> tuple[Reserva
 
 
 def holds(reservation: Reservation, tag: str, parent: str | None) -> bool:
-    """Say whether the tag, or its group, is the one the reservation is for."""
+    """Return whether the tag, or its group, is the one the reservation is for."""
     if same_tag(reservation.id_tag, tag):
         return True
     return bool(reservation.parent_id_tag and parent) and same_tag(reservation.parent_id_tag or "", parent or "")
@@ -123,7 +123,7 @@ def may_start(
     free_connectors: Collection[int],
     now: datetime,
 ) -> Reservation | Refusal | None:
-    """Say whether an authorised tag may start on a connector.
+    """Return whether an authorised tag may start on a connector.
 
     A Reservation: yes, and it is used up by this start (StartTransaction carries its number). None: yes, no reservation
     is touched. A Refusal: no. `free_connectors` are those without a transaction that work, this one included.

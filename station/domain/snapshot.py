@@ -1,4 +1,4 @@
-"""The present of the station as its processes show it to one another: pages, display, Modbus and log read these types.
+"""The present of the station as its processes show it to one another: pages and log read these types, a display will.
 
 A snapshot travels as JSON. What cannot be read, because another version of the software wrote it, decodes to None.
 """

@@ -70,7 +70,7 @@ def true_boots(stamps: Iterable[Stamp], now: Stamp, *, earliest: datetime) -> di
 
 
 def _agree(one: Stamp, other: Stamp) -> bool:
-    """Tell whether two stamps of a boot were made by a clock that was not set in between."""
+    """Return whether two stamps of a boot were made by a clock that was not set in between."""
     if one.boot_began is None or other.boot_began is None:
         return True
     return abs(one.boot_began - other.boot_began) <= TOLERANCE

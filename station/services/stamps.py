@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Max, Min, QuerySet
 
 from station.domain import stamps
+from station.domain.facts import FactKind
 from station.domain.stamps import Stamp
 from station.models import ChargingSession, MeterSample, OutboxMessage
 from station.models.backend import OutboxStatus
@@ -25,7 +26,7 @@ def correct(now: Stamp) -> int:
     """
     boots = stamps.true_boots(_stamps_of_boots(), now, earliest=EARLIEST)
     owed = OutboxMessage.objects.exclude(status__in=(OutboxStatus.DELIVERED, OutboxStatus.SENT))
-    told = OutboxMessage.objects.filter(status=OutboxStatus.DELIVERED, kind="session_ended").values("session")
+    told = OutboxMessage.objects.filter(status=OutboxStatus.DELIVERED, kind=FactKind.SESSION_ENDED).values("session")
     changed = _correct_rows(owed, boots) + _correct_rows(MeterSample.objects.all(), boots)
     for session in ChargingSession.objects.exclude(id__in=told):
         changed += session.correct(lambda stamp: stamps.corrected(stamp, boots))

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +14,7 @@ from django.utils.translation import get_language_from_request
 from redis.exceptions import RedisError
 
 from station import clock
+from station.concurrency import wait_or_timeout
 from station.services import accounts, live
 from station.web import fragments, login_sessions, present
 
@@ -37,7 +37,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve until the page or Redis goes away."""
-        self._bell = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._shown: dict[str, str] = {}
         try:
             await super().__call__(scope, receive, send)
@@ -66,15 +66,13 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def live_changed(self, _message: dict[str, Any]) -> None:
         """React to the notification of a publisher."""
-        self._bell.set()
+        self._wake_up.set()
 
     async def _serve(self) -> None:
         try:
             while await self._renew():
                 await asyncio.sleep(_SHORTEST_PAUSE_S)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LONGEST_PAUSE_S - _SHORTEST_PAUSE_S):
-                        await self._bell.wait()
+                await wait_or_timeout(self._wake_up, _LONGEST_PAUSE_S - _SHORTEST_PAUSE_S)
         except Exception:
             logger.exception("the live page has failed; the browser will come back")
             await self.close(code=TRY_AGAIN_LATER)
@@ -82,7 +80,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(code=SIGNED_OUT)
 
     async def _renew(self) -> bool:
-        self._bell.clear()
+        self._wake_up.clear()
         at = clock.now()
         if not await database_sync_to_async(self._may_look)(at):
             return False

@@ -43,7 +43,7 @@ _LOCAL_SOURCES = frozenset(source.value for source in LimitSource) - {LimitSourc
 
 
 def refuse_remote_profile(raw: dict[str, Any], connector_id: int | None) -> bool:
-    """Tell whether the profile of a RemoteStartTransaction makes the whole call unacceptable (errata 3.41)."""
+    """Return whether the profile of a RemoteStartTransaction makes the whole call unacceptable (errata 3.41)."""
     return profiles.check_remote_start(_parse(raw), connector_id or 1, charging_profiles.context()) is not None
 
 

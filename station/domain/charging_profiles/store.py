@@ -30,7 +30,7 @@ class ClearFilter:
     stack_level: int | None = None
 
     def matches(self, installed: Installed) -> bool:
-        """Say whether this profile is meant; an id stands alone, the other fields must all agree (section 5.2)."""
+        """Return whether this profile is meant; an id stands alone, the other fields must all agree (section 5.2)."""
         profile = installed.profile
         if self.profile_id is not None:
             return profile.profile_id == self.profile_id
@@ -42,7 +42,7 @@ class ClearFilter:
 
 
 def replaces(new: ChargingProfile, connector_id: int, old: Installed, *, stack_per_connector: bool = True) -> bool:
-    """Say whether installing `new` removes `old`: same id, or same purpose and stack level at the same connector.
+    """Return whether installing `new` removes `old`: same id, or same purpose and stack level at the same connector.
 
     With `stack_per_connector` off (vendor key ChargingProfileStackPerConnector) the station keeps one stack of
     TxProfiles for all its connectors.

@@ -238,10 +238,10 @@ def _create(
         file=file,
         data=data,
     )
-    transaction.on_commit(_ring)
+    transaction.on_commit(_wake_worker)
 
 
-def _ring() -> None:
+def _wake_worker() -> None:
     """Wake the worker; without Redis it looks by itself within seconds."""
     from station.celery import SYSTEM_QUEUE
 

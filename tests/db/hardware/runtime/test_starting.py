@@ -236,7 +236,7 @@ async def test_a_remote_stop_by_transaction_number(bench: ControlLoopBench) -> N
 
 
 @in_virtual_time
-async def test_a_remote_stop_finds_a_number_whose_bell_was_lost(bench: ControlLoopBench) -> None:
+async def test_a_remote_stop_finds_a_number_whose_message_was_lost(bench: ControlLoopBench) -> None:
     await bench.charge()
     ChargingSession.objects.update(transaction_id=99)
 

@@ -78,7 +78,7 @@ async def test_4_9_after_an_outage_the_present_state_is_told_and_not_its_history
         assert told(station, mark, connector=2) == []
 
 
-async def test_a_lost_bell_is_made_up_for_by_a_look_at_the_table(bench):
+async def test_a_lost_message_is_made_up_for_by_a_look_at_the_table(bench):
     async with bench() as station:
         await station.ready()
         await in_database(change, 2, "Unavailable", 5)

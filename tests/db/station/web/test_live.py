@@ -79,7 +79,7 @@ async def test_a_control_loop_that_dies_without_a_word_is_noticed(browser: Clien
     await listener.disconnect()
 
 
-async def test_bells_ringing_wildly_bring_at_most_two_messages_a_second(browser: Client, parts: Parts):
+async def test_a_burst_of_wake_ups_bring_at_most_two_messages_a_second(browser: Client, parts: Parts):
     listener = socket(browser)
     await listener.connect()
     await listener.receive_from(5)
