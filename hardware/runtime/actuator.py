@@ -84,6 +84,9 @@ class Actuator:
         """Take the board over as a restart of the software has left it."""
         self.learn(status)
         self.enabled = status.enabled
+        if status.enabled and status.offered >= MINIMUM_CURRENT:
+            # Until limits are computed anew the car goes on with what it was offered.
+            self.limit = self._commanded_limit = status.offered
 
     async def set_limit(self, limit: MilliAmpere) -> None:
         """Signal a current to the car; below 6 A nothing is signalled, the caller withdraws energy instead."""
@@ -181,7 +184,7 @@ class Actuator:
         except DeviceFailed as error:
             logger.info("the lock could not be asked: %s", error)
             return False
-        return FaultCode.CONNECTOR_LOCK_FAILURE not in status.faults
+        return status.locked is not False and FaultCode.CONNECTOR_LOCK_FAILURE not in status.faults
 
     async def _try_current(self) -> bool:
         wanted = self.limit

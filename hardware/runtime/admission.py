@@ -126,7 +126,7 @@ class Admission:
         if not self._choice.waiting(points):
             await self._choice.look(points)
         if not self._choice.waiting(points):
-            if own:
+            if own and all(each.session is None or each.session.stop_is_recorded for each in own):
                 return Outcome(status=Status.ACCEPTED)
             stopped = await self._stop_with(id_tag, points)
             if stopped is not None:

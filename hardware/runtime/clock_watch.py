@@ -32,8 +32,8 @@ class ClockWatch:
             # The database could not be written; the next step tries again.
             return
         self._boot_began = now.boot_began
-        if corrected:
-            await self._take_over_starts()
+        # The OCPP process corrects, too, when it sets the clock; then nothing is left to be corrected here.
+        await self._take_over_starts()
 
     async def _take_over_starts(self) -> None:
         for point in self._points.values():

@@ -10,7 +10,7 @@ from hardware.runtime.actuator import Actuator
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import MeterUnreadable, RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
-from hardware.runtime.session_end import SessionEnding, Stop
+from hardware.runtime.session_end import RegisterImplausible, SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
@@ -65,6 +65,8 @@ POLL_FASTER_S = 3.0
 # Whoever stopped a session is told so when that is written down. A database that hangs must not hold up the watch over
 # the car, so this is how long the point waits for it.
 STOP_IS_RECORDED_S = 2.0
+# Nobody looks at a station that was away for longer than a month as if it had only been restarted.
+LONGEST_ABSENCE_S = 31 * 24 * 3600.0
 
 
 class Limits(Protocol):
@@ -241,8 +243,11 @@ class ChargingPoint:
         self.kept_locked_for = id_tag
 
     async def unlock(self) -> None:
-        """Release the plug, whoever it was kept for."""
+        """Release the plug, whoever it was kept for; one under load is released when the current has ended."""
         self.kept_locked_for = None
+        if self.state.phase is Phase.ENDING:
+            self.state = replace(self.state, keep_locked=False)
+            return
         await self.actuator.unlock()
 
     def take_button_press(self) -> bool:
@@ -442,9 +447,17 @@ class ChargingPoint:
 
     def _compare_with_record(self, session: RunningSession) -> None:
         """Go on from the register that was written down: one that cannot follow it is no base for a bill."""
-        noted_at = session.meter_last_at or session.started_at
-        age_s = max((clock.now() - noted_at).total_seconds(), 0.0)
-        noted = Register(energy=WattHour(session.meter_last_wh), read_at_s=clock.monotonic_s() - age_s)
+        now, sign = clock.stamp(), session.last_sign
+        age_s = max(now.since(sign).total_seconds(), 0.0) if sign is not None else 0.0
+        if sign is None or sign.boot_id != now.boot_id:
+            # The board may have gone on while the computer was away, and its clock may have lost the time: how long
+            # that was cannot be known, so only the direction and the meter are compared.
+            age_s = LONGEST_ABSENCE_S
+        noted = Register(
+            energy=WattHour(session.meter_last_wh),
+            read_at_s=clock.monotonic_s() - age_s,
+            meter_serial=session.meter_serial,
+        )
         read = self._register
         if read is None or plausible_energy.judge(noted, read, rating=self._rating) is not Verdict.PLAUSIBLE:
             self._register, self.reading, self.reading_at = noted, None, None
@@ -468,11 +481,13 @@ class ChargingPoint:
 
     async def current_ended(self) -> None:
         """Let the plug go: nothing flows any more."""
-        if not await self.handle(machine.CurrentEnded()):
-            self.tell_changed()
-        if self.state.freed:
-            # The cable left the socket while the session ended.
-            await self.handle(machine.SocketFreed())
+        # In one hold of the lock: a car that comes in between must not be taken for the one that has left.
+        async with self._lock:
+            if not await self._handle(machine.CurrentEnded()):
+                self.tell_changed()
+            if self.state.freed:
+                # The cable left the socket while the session ended.
+                await self._handle(machine.SocketFreed())
 
     # --- what is done
 
@@ -527,6 +542,10 @@ class ChargingPoint:
             self.number, permission, reading, meter_serial=self.meter_serial
         )
         self._session_is_over.clear()
+        # The first register of the session is what the next one is compared with.
+        self._register = Register(
+            energy=reading.import_energy, read_at_s=reading.read_at_s, meter_serial=self.meter_serial
+        )
         if permission.profile is not None or self.session.reservation_id is not None:
             await self._session_records.reload_dependents()
 
@@ -571,8 +590,8 @@ class ChargingPoint:
         if verdict is not Verdict.PLAUSIBLE:
             if self.session is None:
                 # No bill depends on it: another meter, or one that was set, counts from where it stands.
-                self._register = None
-            raise DeviceFailed(f"the register {register.energy} Wh {verdict}")
+                self._register, self.reading, self.reading_at = None, None, None
+            raise RegisterImplausible(f"the register {register.energy} Wh {verdict}", reading)
         self._register = register
         self.reading, self.reading_at = reading, clock.now()
         return reading

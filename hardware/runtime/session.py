@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from station import clock
+from station.domain.stamps import Stamp
 from station.domain.units import WattHour
 from station.models import ChargingSession
 
@@ -16,7 +17,7 @@ class RunningSession:
     """Mirrors one running `ChargingSession`.
 
     `energy_ceiling_wh`: register up to which a refused card may still draw (MaxEnergyOnInvalidId); None: no ceiling.
-    `meter_last_wh`, `meter_last_at`: the register written down when this process took the session up.
+    `meter_last_wh`, `last_sign`: the register written down when this process took the session up.
     `refused`: the backend does not accept the card; `start_is_answered`: what it said has had its consequence.
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
     `began_s`: when it began, in monotonic seconds of this process (for a resumed one reckoned from the wall clock).
@@ -33,7 +34,7 @@ class RunningSession:
     began_s: float
     meter_start_wh: int
     meter_last_wh: int = 0
-    meter_last_at: datetime | None = None
+    last_sign: Stamp | None = None
     reservation_id: int | None = None
     transaction_id: int | None = None
     energy_ceiling_wh: int | None = None
@@ -59,7 +60,7 @@ class RunningSession:
             began_s=clock.monotonic_s() - max((clock.now() - row.started_at).total_seconds(), 0.0),
             meter_start_wh=row.meter_start_wh,
             meter_last_wh=row.meter_last_wh,
-            meter_last_at=row.meter_last_at,
+            last_sign=row.last_sign,
             reservation_id=row.reservation_id,
             transaction_id=row.transaction_id,
             energy_ceiling_wh=row.energy_allowed_wh,

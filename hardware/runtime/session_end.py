@@ -42,6 +42,19 @@ class Stop:
     at: Stamp
 
 
+class RegisterImplausible(DeviceFailed):
+    """The meter tells a register that cannot be true; what else it measures may be right."""
+
+    def __init__(self, message: str, reading: MeterReading) -> None:
+        super().__init__(message)
+        self.reading = reading
+
+
+def highest_current(reading: MeterReading) -> MilliAmpere:
+    """Return the current of the phase that carries most."""
+    return max((current for current in reading.currents if current is not None), default=MilliAmpere(0))
+
+
 class EndingPoint(Protocol):
     """A charging point as the end of its session sees it."""
 
@@ -88,6 +101,7 @@ class SessionEnding:
         self._tasks.spawn(self._run(session, stop))
 
     async def _run(self, session: RunningSession, stop: Stop) -> None:
+        recording = self._tasks.spawn(self._until_stop_is_recorded(session, stop))
         reading = await self._until_current_has_ended()
         if reading is None:
             logger.warning("session %d ends with the register written down last: the meter is silent", session.id)
@@ -103,9 +117,17 @@ class SessionEnding:
             await self._point.current_ended()
             while not await self._session_records.end(end):
                 await asyncio.sleep(WRITE_AGAIN_S)
+        recording.cancel()
         self._point.session_ended(end)
         await self._session_records.reload_dependents()
         await self._point.current_ended()
+
+    async def _until_stop_is_recorded(self, session: RunningSession, stop: Stop) -> None:
+        """Write down that the session was stopped, however often it takes: a restart must not release energy again."""
+        while not session.stop_is_recorded:
+            await asyncio.sleep(WRITE_AGAIN_S)
+            if not session.stop_is_recorded:
+                await self._session_records.request_stop(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at)
 
     async def _until_current_has_ended(self) -> MeterReading | None:
         """Wait until nothing flows any more; return the final reading, None where the meter does not answer.
@@ -116,13 +138,14 @@ class SessionEnding:
         board_s = meter_s = began_s
         register_before: WattHour | None = None
         while True:
-            status, reading = await self._ask_controller(), await self._ask_meter()
+            status = await self._ask_controller()
+            reading, flows = await self._ask_meter(register_before)
             now_s = clock.monotonic_s()
             board_s = now_s if status is not None else board_s
             meter_s = now_s if reading is not None else meter_s
             late = now_s - began_s >= CURRENT_ENDS_S
-            if reading is not None and _flows(reading, register_before):
-                register_before = reading.import_energy
+            if flows:
+                register_before = reading.import_energy if reading is not None else register_before
                 if late:
                     self._report_lasting_current(status)
                 await asyncio.sleep(LOOK_AT_LASTING_CURRENT_S if late else LOOK_S)
@@ -149,18 +172,21 @@ class SessionEnding:
             # Its silence is a fault of its own, found and told by whoever polls it.
             return None
 
-    async def _ask_meter(self) -> MeterReading | None:
+    async def _ask_meter(self, register_before: WattHour | None) -> tuple[MeterReading | None, bool]:
+        """Return what the meter tells, None if nothing that could be billed, and whether it shows current."""
         if not self._point.has_meter:
-            return None
+            return None, False
         try:
-            return await self._point.read_meter()
+            reading = await self._point.read_meter()
+        except RegisterImplausible as error:
+            return None, highest_current(error.reading) > NO_CURRENT
         except DeviceFailed:
-            return None
+            return None, False
+        return reading, _flows(reading, register_before)
 
 
 def _flows(reading: MeterReading, register_before: WattHour | None) -> bool:
     """Return whether current flows; a meter that measures none shows it by its register."""
-    currents = [current for current in reading.currents if current is not None]
-    if currents:
-        return max(currents) > NO_CURRENT
+    if any(current is not None for current in reading.currents):
+        return highest_current(reading) > NO_CURRENT
     return register_before is None or reading.import_energy > register_before

@@ -193,9 +193,10 @@ def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalL
         error = "" if started.status == "Accepted" else f"{_ANSWER_PREFIX}{started.status}"
     if "status" in info and (tag := _tag_of(row)):
         authorization_cache.note(tag, info, at, local_list)
-    told_in_full = not _start_is_set_aside(row)
+    status_after = _status_once_taken(row)
+    told_in_full = status_after is OutboxStatus.DELIVERED
     OutboxMessage.objects.filter(id=row_id).update(
-        status=OutboxStatus.DELIVERED if told_in_full else OutboxStatus.SET_ASIDE,
+        status=status_after,
         delivered_at=at,
         next_attempt_at=None,
         last_error=error,
@@ -209,6 +210,20 @@ def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalL
     if row.status == OutboxStatus.SET_ASIDE or row.refusals:
         outbox.note_nothing_aside(at)
     return started
+
+
+def _status_once_taken(row: OutboxMessage) -> OutboxStatus:
+    """Return what becomes of a message the backend has taken; an end that was told without its number is told again.
+
+    Its start may have been queued again while the answer was awaited: then the end waits for it, in order.
+    """
+    if _start_is_set_aside(row):
+        return OutboxStatus.SET_ASIDE
+    if row.kind == FactKind.SESSION_ENDED and row.session is not None and row.session.transaction_id is None:
+        start = OutboxMessage.objects.filter(session=row.session, kind=FactKind.SESSION_BEGAN)
+        if start.exclude(status=OutboxStatus.DELIVERED).exists():
+            return OutboxStatus.PENDING
+    return OutboxStatus.DELIVERED
 
 
 def _take_followers_back(session_id: int) -> None:

@@ -38,7 +38,7 @@ def for_settings() -> Host:
     return Host(
         network=network.KernelNetwork(),
         modem=modem.NoModem(),
-        clock=wall_clock.SystemClock(),
+        clock=wall_clock.SystemClock(settings.DATA.run / "clock-set-in-boot"),
         power=power.SystemPower(settings.DATA),
         is_simulated=False,
     )

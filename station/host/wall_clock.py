@@ -3,8 +3,9 @@
 import ctypes
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from station import clock
 
@@ -21,26 +22,41 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class SystemClock:
-    """The clock of a real station: the kernel knows whether a time service keeps it."""
+    """The clock of a real station: the kernel knows whether a time service keeps it.
 
-    _was_set: bool = field(default=False, init=False)
+    `marker` names the boot in which the backend's time was taken, for all processes of the station.
+    """
+
+    marker: Path
 
     def is_trustworthy(self) -> bool:
-        return clock.now() >= _EARLIEST_PLAUSIBLE and (self._was_set or _kernel_says_synchronised())
+        return clock.now() >= _EARLIEST_PLAUSIBLE and (self._was_set() or _kernel_says_synchronised())
+
+    def _was_set(self) -> bool:
+        try:
+            return self.marker.read_text() == clock.boot_id()
+        except OSError:
+            return False
+
+    def _note_set(self) -> None:
+        try:
+            self.marker.write_text(clock.boot_id())
+        except OSError as problem:
+            logger.warning("it cannot be noted that the clock was set: %s", problem)
 
     def set_from_backend(self, at: datetime) -> bool:
         # A time service is more accurate than a message of unknown delay.
         if not _EARLIEST_PLAUSIBLE <= at < _LATEST_PLAUSIBLE or _kernel_says_synchronised():
             return False
         if abs((at - clock.now()).total_seconds()) <= _TOLERATED_S:
-            self._was_set = True
+            self._note_set()
             return False
         try:
             time.clock_settime(time.CLOCK_REALTIME, at.timestamp())
         except OSError as problem:
             logger.warning("the wall clock cannot be set from the backend: %s", problem)
             return False
-        self._was_set = True
+        self._note_set()
         return True
 
 

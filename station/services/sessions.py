@@ -104,7 +104,8 @@ def end_session(
     session = ChargingSession.objects.running().filter(pk=session_id).first()
     if session is None:
         return None
-    at = outbox.moment_in_order(at)
+    # What was written down has been corrected if the clock was set since; what the caller remembers has not.
+    at = outbox.moment_in_order(session.stop_requested or at)
     at = replace(at, at=max(at.at, session.started_at))
     register = WattHour(max(meter, session.meter_start_wh, session.meter_last_wh))
     session.end(wh=register, at=at, reason=reason, id_tag=id_tag)

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 
 from station.domain import stamps
-from station.domain.facts import FactKind
 from station.domain.stamps import Stamp
 from station.models import ChargingSession, MeterSample, OutboxMessage
 from station.models.backend import OutboxStatus
@@ -22,13 +21,14 @@ _Row = TypeVar("_Row", OutboxMessage, MeterSample)
 def correct(now: Stamp) -> int:
     """Give what the backend has not taken its true moments, now that the clock is right; return how many rows changed.
 
-    A message that is under way stays as it was sent; its repetition after a failure tells the corrected moment.
+    A message that is under way was sent as it stood; its repetition after a failure tells the corrected moment.
     """
     boots = stamps.true_boots(_stamps_of_boots(), now, earliest=EARLIEST)
-    owed = OutboxMessage.objects.exclude(status__in=(OutboxStatus.DELIVERED, OutboxStatus.SENT))
-    told = OutboxMessage.objects.filter(status=OutboxStatus.DELIVERED, kind=FactKind.SESSION_ENDED).values("session")
+    owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
     changed = _correct_rows(owed, boots) + _correct_rows(MeterSample.objects.all(), boots)
-    for session in ChargingSession.objects.exclude(id__in=told):
+    # Sessions are kept for years; those the backend knows in full are not read again at every start.
+    untold = Q(stopped_at=None) | Q(id__in=owed.exclude(session=None).values("session"))
+    for session in ChargingSession.objects.filter(untold).iterator(chunk_size=_AT_ONCE):
         changed += session.correct(lambda stamp: stamps.corrected(stamp, boots))
     return changed
 

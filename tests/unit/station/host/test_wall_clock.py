@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -19,16 +20,30 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return moments
 
 
-def test_a_plausible_time_is_taken(taken: list[float]) -> None:
+def test_a_plausible_time_is_taken(taken: list[float], tmp_path: Path) -> None:
     at = datetime(2031, 5, 1, 12, 0, tzinfo=UTC)
 
-    assert SystemClock().set_from_backend(at)
+    assert SystemClock(tmp_path / "set").set_from_backend(at)
 
     assert taken == [at.timestamp()]
 
 
+def test_every_process_trusts_the_time_that_one_has_taken(taken: list[float], tmp_path: Path) -> None:
+    assert not SystemClock(tmp_path / "set").is_trustworthy()
+
+    SystemClock(tmp_path / "set").set_from_backend(datetime(2031, 5, 1, 12, 0, tzinfo=UTC))
+
+    assert SystemClock(tmp_path / "set").is_trustworthy()
+
+
+def test_the_time_of_an_earlier_boot_proves_nothing(taken: list[float], tmp_path: Path) -> None:
+    (tmp_path / "set").write_text("another boot")
+
+    assert not SystemClock(tmp_path / "set").is_trustworthy()
+
+
 @pytest.mark.parametrize("at", [EARLIEST, datetime(2025, 12, 31, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC), LATEST])
-def test_the_ends_of_a_backends_calendar_set_no_clock(taken: list[float], at: datetime) -> None:
-    assert not SystemClock().set_from_backend(at)
+def test_the_ends_of_a_backends_calendar_set_no_clock(taken: list[float], at: datetime, tmp_path: Path) -> None:
+    assert not SystemClock(tmp_path / "set").set_from_backend(at)
 
     assert taken == []
