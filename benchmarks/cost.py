@@ -19,11 +19,11 @@ async def measure() -> list[Result]:
         await asyncio.sleep(_SETTLES_S)
         whole, parts = processes.whole_memory(made.station)
         note = " + ".join(f"{name} {size:.1f}" for name, size in parts.items())
-        idle = await _cpu(made, "CPU idle", bar=2)
+        idle = await _cpu(made, "CPU idle", bar=1)
         await made.start_charging(number=1)
         await made.start_charging(number=2, tag="04A2B3C5")
         await asyncio.sleep(5)
-        busy = await _cpu(made, "CPU, two points charging with 1 s samples", bar=4)
+        busy = await _cpu(made, "CPU, two points charging with 1 s samples", bar=3)
     return [at_most("memory (PSS) of the whole station, idle", whole, bar=190, unit="MiB", note=note), idle, busy]
 
 

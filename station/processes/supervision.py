@@ -56,6 +56,8 @@ _FIRST_INHERITED = 3
 _ABORT_S = 0.5
 # Who waits in poll(2) for so much longer than intended has not run: the group was stopped, or the machine hangs.
 _OWN_ABSENCE_S = 1.0
+# Waiting no longer than this, the watch notices its own absence before the silence of the others looks like a hang.
+_WATCHING_S = 2.0
 
 
 def configuration(names: list[str]) -> str:
@@ -330,7 +332,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             return 0.0
         now = time.time()
         waits = [process.waits_s(now, is_running=is_running) for process in self._processes()]
-        waits += [max(0.0, due_s - clock.monotonic_s()) for _, due_s in self._deadlines()]
+        waits += [min(max(0.0, due_s - clock.monotonic_s()), _WATCHING_S) for _, due_s in self._deadlines()]
         if self._on_ready and is_running:
             waits.append(max(0.0, self._next_look_s - time.monotonic()))
         return min(waits, default=_IDLE_S)

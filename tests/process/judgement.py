@@ -73,6 +73,15 @@ def owed(station: Station) -> int:
     return int(_rows(station, "SELECT count(*) FROM station_outboxmessage WHERE status IN ('pending', 'sent')")[0][0])
 
 
+def owed_but_samples(station: Station) -> int:
+    """Count the begins and ends of sessions the backend has not confirmed yet; while a car charges, samples come and go."""
+    found = _rows(
+        station,
+        "SELECT count(*) FROM station_outboxmessage WHERE status IN ('pending', 'sent') AND kind <> 'meter_sampled'",
+    )
+    return int(found[0][0])
+
+
 def set_aside(station: Station) -> int:
     """Count the messages set aside as undeliverable; a healthy pair never has one."""
     return int(_rows(station, "SELECT count(*) FROM station_outboxmessage WHERE status = 'set_aside'")[0][0])

@@ -21,6 +21,7 @@ from tests.process.judgement import (
     complaints_about_books,
     complaints_about_energy,
     owed,
+    owed_but_samples,
     stored_sessions,
     tracebacks,
 )
@@ -188,7 +189,7 @@ class Monkey:
             told=told,
             connected=bool(online and online[0][0]),
             open_transactions=opened,
-            owed=owed(self.station),
+            owed=owed_but_samples(self.station),
             reader_busy=bool(state["reader"]["waiting"] or state["reader"]["field"]),
         )
 

@@ -426,7 +426,9 @@ def test_triggered_meter_values_say_so_and_name_the_transaction(bench: Conforman
     assert {one.get("measurand", "Energy.Active.Import.Register") for one in samples} == {
         "Energy.Active.Import.Register",
         "Power.Active.Import",
+        "Power.Offered",
         "Current.Import",
+        "Current.Offered",
         "Voltage",
     }
 
