@@ -74,7 +74,7 @@ def owed(station: Station) -> int:
 
 
 def owed_but_samples(station: Station) -> int:
-    """Count the begins and ends of sessions the backend has not confirmed yet; while a car charges, samples come and go."""
+    """Count the begins and ends of sessions the backend has not confirmed; while a car charges, samples come and go."""
     found = _rows(
         station,
         "SELECT count(*) FROM station_outboxmessage WHERE status IN ('pending', 'sent') AND kind <> 'meter_sampled'",
