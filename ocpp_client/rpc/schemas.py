@@ -88,11 +88,15 @@ def _passes(kind: int, action: str, payload: dict[str, Any]) -> bool:
     return True
 
 
+@cache
 def _thorough(kind: int, action: str) -> Draft4Validator:
-    """Get the validator as the package caches it: whoever asks first decides for all how its numbers are read."""
-    decimal = action in (_DECIMAL_CALLS if kind == _CALL else _DECIMAL_RESULTS)
-    validator: Draft4Validator = get_validator(kind, action, "1.6", parse_float=Decimal if decimal else float)
-    return validator
+    """Make a validator of our own of the package's schema.
+
+    The package keeps one for all, and whoever asks first decides how its numbers are read; decimals divide no floats.
+    """
+    parse_float = Decimal if action in (_DECIMAL_CALLS if kind == _CALL else _DECIMAL_RESULTS) else float
+    known = get_validator(kind, action, "1.6", parse_float=parse_float).schema
+    return Draft4Validator(json.loads(json.dumps(known, default=float), parse_float=parse_float))
 
 
 @cache
