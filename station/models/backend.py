@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from station.domain.stamps import Stamp
 
@@ -11,10 +12,10 @@ from station.domain.stamps import Stamp
 class OutboxStatus(models.TextChoices):
     """Where a message stands on its way to the backend."""
 
-    PENDING = "pending"
-    SENT = "sent"
-    DELIVERED = "delivered"
-    SET_ASIDE = "set_aside"
+    PENDING = "pending", pgettext_lazy("message for the backend", "Pending")
+    SENT = "sent", pgettext_lazy("message for the backend", "Sent")
+    DELIVERED = "delivered", pgettext_lazy("message for the backend", "Delivered")
+    SET_ASIDE = "set_aside", pgettext_lazy("message for the backend", "Set Aside")
 
 
 class OutboxMessage(models.Model):

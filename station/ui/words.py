@@ -10,9 +10,16 @@ from django.utils.translation import pgettext_lazy
 from station.domain.authorization import Reason
 from station.domain.commands import Refusal, Status
 from station.domain.crash_guard import CrashCause
+from station.domain.facts import FactKind
 from station.domain.faults import FaultCode
 
 Words = Mapping[str, "str | Promise"]
+
+FACT_KINDS: Words = {
+    FactKind.SESSION_BEGAN: _("Start of a session"),
+    FactKind.METER_SAMPLED: _("Meter value"),
+    FactKind.SESSION_ENDED: _("End of a session"),
+}
 
 FAULTS: Words = {
     FaultCode.WEAK_SIGNAL: _("Poor mobile network reception"),

@@ -6,7 +6,7 @@ login page, which delays guesses.
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib.admin import AdminSite, ModelAdmin, action, register
+from django.contrib.admin import AdminSite, ModelAdmin, action, display, register
 from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from station import clock, models
 from station.domain.commands import Origin
 from station.services import event_log, outbox
+from station.ui import words
 from whitelist.models import Card
 
 if TYPE_CHECKING:
@@ -131,11 +132,16 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     """Messages owed to the backend; one that it refused may be sent again, with everything else of its session."""
 
     actions = ("send_again",)  # type: ignore[assignment]
-    list_display = ("id", "kind", "status", "session", "at", "attempts", "next_attempt_at", "last_error")
+    list_display = ("id", "fact_kind", "status", "session", "at", "attempts", "next_attempt_at", "last_error")
     list_filter = ("status", "kind")
     list_select_related = ("session",)
     search_fields = ("message_id",)
     ordering = ("-id",)
+
+    @display(description=_("Kind"), ordering="kind")
+    def fact_kind(self, row: models.OutboxMessage) -> str:
+        """Name what the message tells; a kind of an older version stays as it is stored."""
+        return str(words.FACT_KINDS.get(row.kind, row.kind))
 
     def has_send_again_permission(self, request: HttpRequest) -> bool:
         """Allow what the next boot does by itself."""
