@@ -8,38 +8,12 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from ocpp_client.demo_backend.wire import FROM_BACKEND
 from tests.reliability.fuzz.mutation import damage_text
 
 _CALL = 2
 # What belongs to the backend. Those which end the station's process are left to the tests of the started product.
-ACTIONS = (
-    "CancelReservation",
-    "CertificateSigned",
-    "ChangeAvailability",
-    "ChangeConfiguration",
-    "ClearCache",
-    "ClearChargingProfile",
-    "DataTransfer",
-    "DeleteCertificate",
-    "ExtendedTriggerMessage",
-    "GetCompositeSchedule",
-    "GetConfiguration",
-    "GetDiagnostics",
-    "GetInstalledCertificateIds",
-    "GetLocalListVersion",
-    "GetLog",
-    "InstallCertificate",
-    "RemoteStartTransaction",
-    "RemoteStopTransaction",
-    "ReserveNow",
-    "Reset",
-    "SendLocalList",
-    "SetChargingProfile",
-    "SignedUpdateFirmware",
-    "TriggerMessage",
-    "UnlockConnector",
-    "UpdateFirmware",
-)
+ACTIONS = tuple(sorted(FROM_BACKEND))
 _KEYS = (
     "HeartbeatInterval",
     "MeterValueSampleInterval",
