@@ -10,16 +10,15 @@ from ocpp.exceptions import OCPPError
 
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import outbox_store
-from ocpp_client.outgoing.outbox_store import Claimed, StartAnswered, TransactionUnknown, Wait
+from ocpp_client.outgoing.outbox_store import Claimed, TransactionUnknown, Wait
 from ocpp_client.outgoing.rendering import render
 from ocpp_client.ports import ControlLoop, LocalList
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import CallError, CallResult
 from station import clock
 from station.concurrency import wait_or_timeout
-from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import Origin
-from station.services import messages, outbox
+from station.services import outbox
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class OutboxSender:
         """Take up what an earlier process left, and repeat refusals nobody may have heard."""
         await in_database(outbox_store.recover)
         for answered in await in_database(outbox_store.unheard_refusals):
-            await self._tell(answered)
+            await self._control_loop.inform(answered)
 
     async def booted(self) -> None:
         """Give what was set aside another chance: the backend has accepted the station anew."""
@@ -165,7 +164,7 @@ class OutboxSender:
             await in_database(outbox_store.refuse, claimed, f"no transactionId: {error}", clock.now())
             return None
         if started is not None:
-            await self._tell(started)
+            await self._control_loop.inform(started)
         self._on_progress()
         return following
 
@@ -183,19 +182,9 @@ class OutboxSender:
         except TransactionUnknown:
             return
         if started is not None:
-            await self._tell(started)
+            await self._control_loop.inform(started)
         self._on_progress()
         self.wake()
-
-    async def _tell(self, answered: StartAnswered) -> None:
-        await self._control_loop.inform(
-            messages.StartAnswered(
-                session_id=answered.session_id,
-                transaction_id=answered.transaction_id,
-                status=AuthorizationStatus(answered.status),
-                parent_id_tag=answered.parent,
-            )
-        )
 
     async def _rest(self, pause_s: float | None) -> None:
         """Wait to be woken, or until the oldest message is due."""

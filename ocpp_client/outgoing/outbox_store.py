@@ -24,6 +24,7 @@ from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, event_log, outbox, sessions
 from station.services.flushing import without_flush
+from station.services.messages import StartAnswered
 
 logger = logging.getLogger(__name__)
 
@@ -61,17 +62,6 @@ class Wait:
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartAnswered:
-    """What the backend said to a StartTransaction."""
-
-    session_id: int
-    transaction_id: int
-    status: str
-    expiry: str | None = None
-    parent: str | None = None
-
-
 class TransactionUnknown(ValueError):
     """The answer to a StartTransaction names no usable transactionId."""
 
@@ -93,7 +83,7 @@ def unheard_refusals() -> list[StartAnswered]:
         StartAnswered(
             session_id=row.session.pk,
             transaction_id=row.session.transaction_id,
-            status=row.last_error.removeprefix(_ANSWER_PREFIX),
+            status=AuthorizationStatus(row.last_error.removeprefix(_ANSWER_PREFIX)),
         )
         for row in refused
         if row.session is not None and row.session.transaction_id is not None
@@ -190,7 +180,7 @@ def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalL
     error = ""
     if row.kind == FactKind.SESSION_BEGAN and row.session is not None:
         started = _record_start(row.session, answer, info)
-        error = "" if started.status == "Accepted" else f"{_ANSWER_PREFIX}{started.status}"
+        error = "" if started.status is AuthorizationStatus.ACCEPTED else f"{_ANSWER_PREFIX}{started.status}"
     if "status" in info and (tag := _tag_of(row)):
         authorization_cache.note(tag, info, at, local_list)
     status_after = _status_once_taken(row)
@@ -245,16 +235,16 @@ def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[s
         session_id=session.pk,
         transaction_id=number,
         status=_status_of(info),
-        expiry=info.get("expiryDate"),
-        parent=parent[:MAX_ID_TAG_LENGTH] if isinstance(parent, str) else None,
+        parent_id_tag=parent[:MAX_ID_TAG_LENGTH] if isinstance(parent, str) else None,
     )
 
 
-def _status_of(info: dict[str, Any]) -> str:
+def _status_of(info: dict[str, Any]) -> AuthorizationStatus:
     """Read the status of a card; a backend that says nothing accepts it, one that says nonsense does not."""
-    status = info.get("status", AuthorizationStatus.ACCEPTED.value)
-    known = isinstance(status, str) and status in frozenset(AuthorizationStatus)
-    return status if known else AuthorizationStatus.INVALID.value
+    try:
+        return AuthorizationStatus(info.get("status", AuthorizationStatus.ACCEPTED))
+    except ValueError:
+        return AuthorizationStatus.INVALID
 
 
 def _tag_of(row: OutboxMessage) -> str:
