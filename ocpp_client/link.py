@@ -20,7 +20,7 @@ from ocpp_client.incoming.dispatcher import Dispatcher
 from ocpp_client.incoming.frame_router import FrameRouter
 from ocpp_client.incoming.handlers import make_routes
 from ocpp_client.incoming.handlers.context import HandlerContext
-from ocpp_client.outgoing.authorizer import Authorizer
+from ocpp_client.outgoing.authorizer import BackendAuthorizer
 from ocpp_client.outgoing.file_statuses import FileStatusSender
 from ocpp_client.outgoing.meter_keys import MeterKeys
 from ocpp_client.outgoing.outbox_sender import OutboxSender
@@ -98,7 +98,7 @@ class BackendLink:
             on_progress=state.note_change,
         )
         self._meter_keys = MeterKeys(calls=calls, outbox=self.outbox)
-        self.authorizer = Authorizer(calls=calls, state=state, control_loop=control_loop, local_list=local_list)
+        self.authorizer = BackendAuthorizer(calls=calls, state=state, control_loop=control_loop, local_list=local_list)
         self.security = SecurityEventSender(calls=calls, flow=state.flow)
         self.files = FileStatusSender(calls=calls, flow=state.flow, jobs=environment.file_jobs)
         self.renewal = CertificateRenewal(calls=calls, flow=state.flow)

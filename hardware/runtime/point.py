@@ -38,7 +38,7 @@ from station.domain.connector import (
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import EffectiveLimit
 from station.domain.pilot import PilotFilter
-from station.domain.plausible_energy import Register, Verdict
+from station.domain.plausible_energy import Plausibility, Register
 from station.domain.ports import (
     ControllerIdentity,
     ControllerStatus,
@@ -459,7 +459,7 @@ class ChargingPoint:
             meter_serial=session.meter_serial,
         )
         read = self._register
-        if read is None or plausible_energy.judge(noted, read, rating=self._rating) is not Verdict.PLAUSIBLE:
+        if read is None or plausible_energy.judge(noted, read, rating=self._rating) is not Plausibility.PLAUSIBLE:
             self._register, self.reading, self.reading_at = noted, None, None
 
     async def until_session_is_over(self, patience_s: float) -> bool:
@@ -587,7 +587,7 @@ class ChargingPoint:
         serial = self.equipment.meter.serial if self.equipment.meter else ""
         register = Register(energy=reading.import_energy, read_at_s=reading.read_at_s, meter_serial=serial)
         verdict = plausible_energy.judge(self._register, register, rating=self._rating)
-        if verdict is not Verdict.PLAUSIBLE:
+        if verdict is not Plausibility.PLAUSIBLE:
             if self.session is None:
                 # No bill depends on it: another meter, or one that was set, counts from where it stands.
                 self._register, self.reading, self.reading_at = None, None, None

@@ -36,7 +36,7 @@ DEVICES_ANSWER_S = 6.0
 # Whoever was away longer than this cannot know that it is still the same car.
 SAME_CAR = timedelta(minutes=5)
 # How long the start waits for each session that ends; after that it ends beside the others.
-SESSION_ENDS_S = 3.0
+START_WAITS_S = 3.0
 READ_AGAIN_S = 1.0
 FAULT_SOURCE = "recovery"
 _Result = TypeVar("_Result")
@@ -209,4 +209,4 @@ class Recovery:
             return
         await point.actuator.disable()
         point.resume_ending(session, stop, point.status)
-        await point.until_session_is_over(SESSION_ENDS_S)
+        await point.until_session_is_over(START_WAITS_S)

@@ -20,7 +20,7 @@ from station.services.messages import AuthorizeRequest, CardAuthorized
 logger = logging.getLogger(__name__)
 
 
-class Authorizer:
+class BackendAuthorizer:
     """Answers each request exactly once, also when the backend is away or takes too long."""
 
     def __init__(

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 _MARGIN = timedelta(days=1)
 EARLIEST = datetime.min.replace(tzinfo=UTC) + _MARGIN
 LATEST = datetime.max.replace(tzinfo=UTC) - _MARGIN
+# The software is younger than any stamp before this: a clock that shows one was never set.
+EARLIEST_STAMP = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def to_wire(moment: datetime) -> str:

@@ -18,7 +18,7 @@ _MARGIN_WH = 50
 _MA_S_PER_AH = 3_600_000
 
 
-class Verdict(StrEnum):
+class Plausibility(StrEnum):
     """What a register is worth."""
 
     PLAUSIBLE = "plausible"
@@ -42,14 +42,14 @@ def highest_rise(rating: MilliAmpere, elapsed_s: float) -> WattHour:
     return WattHour(int(delivered) + _MARGIN_WH)
 
 
-def judge(before: Register | None, after: Register, *, rating: MilliAmpere) -> Verdict:
+def judge(before: Register | None, after: Register, *, rating: MilliAmpere) -> Plausibility:
     """Compare a register with the last plausible one of the same session; None: there is none yet."""
     if before is None:
-        return Verdict.PLAUSIBLE
+        return Plausibility.PLAUSIBLE
     if before.meter_serial and after.meter_serial and before.meter_serial != after.meter_serial:
-        return Verdict.OTHER_METER
+        return Plausibility.OTHER_METER
     if after.energy < before.energy:
-        return Verdict.FELL
+        return Plausibility.FELL
     if after.energy - before.energy > highest_rise(rating, after.read_at_s - before.read_at_s):
-        return Verdict.JUMPED
-    return Verdict.PLAUSIBLE
+        return Plausibility.JUMPED
+    return Plausibility.PLAUSIBLE

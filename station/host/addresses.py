@@ -4,6 +4,8 @@ import ipaddress
 import re
 from pathlib import Path
 
+# The service port on the USB side has this address on every station (spec/pages.md).
+SERVICE_ADDRESS = "192.168.32.1"
 _IPV4_TABLE = Path("/proc/net/fib_trie")
 _IPV6_TABLE = Path("/proc/net/if_inet6")
 # In the kernel's table a leaf is followed by the kind of route; our own addresses are "/32 host LOCAL".

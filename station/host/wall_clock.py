@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from station import clock
+from station.domain.moments import EARLIEST_STAMP
 
 # adjtimex(2): the clock is not synchronised.
 _TIME_ERROR = 5
 _TIMEX_BYTES = 256
 # A smaller correction is not worth time stamps that run backwards.
 _TOLERATED_S = 2.0
-_EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
 # A backend whose date is the end of its calendar must not take the station there.
 _LATEST_PLAUSIBLE = datetime(2100, 1, 1, tzinfo=UTC)
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class SystemClock:
     marker: Path
 
     def is_trustworthy(self) -> bool:
-        return clock.now() >= _EARLIEST_PLAUSIBLE and (self._was_set() or _kernel_says_synchronised())
+        return clock.now() >= EARLIEST_STAMP and (self._was_set() or _kernel_says_synchronised())
 
     def _was_set(self) -> bool:
         try:
@@ -46,7 +46,7 @@ class SystemClock:
 
     def set_from_backend(self, at: datetime) -> bool:
         # A time service is more accurate than a message of unknown delay.
-        if not _EARLIEST_PLAUSIBLE <= at < _LATEST_PLAUSIBLE or _kernel_says_synchronised():
+        if not EARLIEST_STAMP <= at < _LATEST_PLAUSIBLE or _kernel_says_synchronised():
             return False
         if abs((at - clock.now()).total_seconds()) <= _TOLERATED_S:
             self._note_set()
@@ -65,7 +65,7 @@ class SimulatedClock:
     """The clock of a developer's computer, which is never set."""
 
     def is_trustworthy(self) -> bool:
-        return clock.now() >= _EARLIEST_PLAUSIBLE
+        return clock.now() >= EARLIEST_STAMP
 
     def set_from_backend(self, at: datetime) -> bool:
         logger.debug("the backend says it is %s", at)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,17 +12,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from station.domain.moments import EARLIEST_STAMP
+from station.host.addresses import SERVICE_ADDRESS
 from station.paths import DataDirectory
 
-# The service port on the USB side has this address on every station (spec/pages.md).
-SERVICE_ADDRESS = "192.168.32.1"
 # Apple refuses server certificates that are valid longer.
 _VALID_FOR = timedelta(days=825)
 _RENEW_BEFORE = timedelta(days=30)
 # A clock that is somewhat behind must not make the certificate "not yet valid" for the browser.
 _BACKDATED = timedelta(days=1)
-# A computer whose clock was never set shows 1970 or the day its image was made.
-_EARLIEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,7 @@ def _is_due(present: x509.Certificate, wanted: set[str], at: datetime) -> bool:
 
 def _sign(key: ec.EllipticCurvePrivateKey, names: list[str], identity: str, at: datetime) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (identity or "station")[:64])])
-    begin = max(at, _EARLIEST_PLAUSIBLE) - _BACKDATED
+    begin = max(at, EARLIEST_STAMP) - _BACKDATED
     alternatives: list[x509.GeneralName] = []
     for name in names:
         try:

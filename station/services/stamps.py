@@ -1,19 +1,18 @@
 """Correcting what was stamped while the wall clock was wrong."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import Max, Min, Q, QuerySet
 
 from station.domain import stamps
+from station.domain.moments import EARLIEST_STAMP
 from station.domain.stamps import Stamp
 from station.models import ChargingSession, MeterSample, OutboxMessage
 from station.models.backend import OutboxStatus
 
-# The station's software is younger than any stamp before this.
-EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 _AT_ONCE = 500
 _Row = TypeVar("_Row", OutboxMessage, MeterSample)
 
@@ -23,7 +22,7 @@ def correct(now: Stamp) -> int:
 
     A message that is under way was sent as it stood; its repetition after a failure tells the corrected moment.
     """
-    boots = stamps.true_boots(_stamps_of_boots(), now, earliest=EARLIEST)
+    boots = stamps.true_boots(_stamps_of_boots(), now, earliest=EARLIEST_STAMP)
     owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
     changed = _correct_rows(owed, boots) + _correct_rows(MeterSample.objects.all(), boots)
     # Sessions are kept for years; those the backend knows in full are not read again at every start.

@@ -9,8 +9,7 @@ from station.host import addresses
 from station.services import configuration
 
 # The service port's fixed address. Any website opened on the installer's laptop can name it, hence the allow-list.
-SERVICE_ADDRESS = "192.168.32.1"
-_ALWAYS = frozenset({"localhost", "127.0.0.1", "::1", SERVICE_ADDRESS})
+_ALWAYS = frozenset({"localhost", "127.0.0.1", "::1", addresses.SERVICE_ADDRESS})
 _ADDRESSES_KEPT_S = 5
 
 

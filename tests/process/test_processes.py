@@ -215,7 +215,8 @@ def test_a_reboot_restarts_everything_but_the_main_process(station: Station) -> 
 def test_https_serves_a_certificate_for_this_machine(tmp_path: Path) -> None:
     import ssl
 
-    from station.processes.certificate import SERVICE_ADDRESS, Pair, names_in
+    from station.host.addresses import SERVICE_ADDRESS
+    from station.processes.certificate import Pair, names_in
     from tests.station import free_port
 
     port = free_port()

@@ -11,7 +11,7 @@ from station.domain.commands import Command, Outcome, Refusal, Status, UnlockCon
 from station.domain.faults import FaultCode
 
 # A car ends its current within 3 s (IEC 61851-1 table A.6); the backend waits for the answer meanwhile.
-SESSION_ENDS_S = 3.0
+ANSWER_WAITS_S = 3.0
 # Shorter than whoever asks waits for an answer.
 LONGEST_ANSWER_S = 3.8
 # How long the answer waits for the bolt.
@@ -38,7 +38,7 @@ class UnlockHandlers:
         if point.state.has_session:
             # The plug is let go when the current has ended.
             await point.handle(machine.StopRequested(reason="UnlockCommand"))
-            if not await point.until_session_is_over(SESSION_ENDS_S):
+            if not await point.until_session_is_over(ANSWER_WAITS_S):
                 return Outcome(status=Status.UNLOCK_FAILED, reason=Refusal.LOCK_STUCK)
         await point.unlock()
         unlocked_s = clock.monotonic_s()

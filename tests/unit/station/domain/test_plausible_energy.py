@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from station.domain.plausible_energy import Register, Verdict, highest_rise, judge
+from station.domain.plausible_energy import Plausibility, Register, highest_rise, judge
 from station.domain.units import MilliAmpere, WattHour
 
 RATING = MilliAmpere(32_000)
@@ -17,21 +17,23 @@ def register(energy_wh: int, at_s: float = 0.0, serial: str = "") -> Register:
 @pytest.mark.parametrize(
     ("before", "after", "verdict"),
     [
-        (None, register(998_877_000), Verdict.PLAUSIBLE),
-        (register(1_234_000), register(998_877_000, 1.0), Verdict.JUMPED),
-        (register(1_234_000), register(1_234_000, 1.0), Verdict.PLAUSIBLE),
-        (register(1_234_000), register(1_233_999, 3_600.0), Verdict.FELL),
-        (register(1_234_000), register(1_256_080, 3_600.0), Verdict.PLAUSIBLE),
-        (register(1_234_000), register(1_300_000, 3_600.0), Verdict.JUMPED),
-        (register(1_000, serial="A"), register(1_010, 60.0, serial="B"), Verdict.OTHER_METER),
-        (register(1_000, serial="A"), register(500, 60.0, serial="B"), Verdict.OTHER_METER),
-        (register(1_000, serial="A"), register(1_010, 60.0), Verdict.PLAUSIBLE),
-        (register(1_000), register(1_010, 60.0, serial="B"), Verdict.PLAUSIBLE),
+        (None, register(998_877_000), Plausibility.PLAUSIBLE),
+        (register(1_234_000), register(998_877_000, 1.0), Plausibility.JUMPED),
+        (register(1_234_000), register(1_234_000, 1.0), Plausibility.PLAUSIBLE),
+        (register(1_234_000), register(1_233_999, 3_600.0), Plausibility.FELL),
+        (register(1_234_000), register(1_256_080, 3_600.0), Plausibility.PLAUSIBLE),
+        (register(1_234_000), register(1_300_000, 3_600.0), Plausibility.JUMPED),
+        (register(1_000, serial="A"), register(1_010, 60.0, serial="B"), Plausibility.OTHER_METER),
+        (register(1_000, serial="A"), register(500, 60.0, serial="B"), Plausibility.OTHER_METER),
+        (register(1_000, serial="A"), register(1_010, 60.0), Plausibility.PLAUSIBLE),
+        (register(1_000), register(1_010, 60.0, serial="B"), Plausibility.PLAUSIBLE),
         # A meter that counts in steps of 10 Wh, and readings that follow quickly.
-        (register(1_000), register(1_010, 0.1), Verdict.PLAUSIBLE),
+        (register(1_000), register(1_010, 0.1), Plausibility.PLAUSIBLE),
     ],
 )
-def test_a_register_is_judged_by_the_one_before(before: Register | None, after: Register, verdict: Verdict) -> None:
+def test_a_register_is_judged_by_the_one_before(
+    before: Register | None, after: Register, verdict: Plausibility
+) -> None:
     assert judge(before, after, rating=RATING) is verdict
 
 
@@ -50,7 +52,7 @@ def test_no_car_that_charges_within_the_tolerances_is_ever_refused(
         # Registers are read in whole steps of the meter.
         after = register(max(int(energy_wh) // 10 * 10, before.energy), at_s)
 
-        assert judge(before, after, rating=MilliAmpere(rating_ma)) is Verdict.PLAUSIBLE
+        assert judge(before, after, rating=MilliAmpere(rating_ma)) is Plausibility.PLAUSIBLE
         before = after
 
 
@@ -59,10 +61,12 @@ def test_nothing_above_rating_and_time_passes(rating_ma: int, seconds: float, ex
     before = register(1_000, 0.0)
     most = highest_rise(MilliAmpere(rating_ma), seconds)
 
-    assert judge(before, register(1_001 + most + excess_wh, seconds), rating=MilliAmpere(rating_ma)) is Verdict.JUMPED
-    assert judge(before, register(1_000 + most, seconds), rating=MilliAmpere(rating_ma)) is Verdict.PLAUSIBLE
+    assert (
+        judge(before, register(1_001 + most + excess_wh, seconds), rating=MilliAmpere(rating_ma)) is Plausibility.JUMPED
+    )
+    assert judge(before, register(1_000 + most, seconds), rating=MilliAmpere(rating_ma)) is Plausibility.PLAUSIBLE
 
 
 @given(st.floats(-3_600, 0))
 def test_a_time_that_runs_backwards_allows_no_more_than_the_margin(seconds: float) -> None:
-    assert judge(register(0, 0.0), register(1_000, seconds), rating=RATING) is Verdict.JUMPED
+    assert judge(register(0, 0.0), register(1_000, seconds), rating=RATING) is Plausibility.JUMPED

@@ -1,7 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
+from station.host.addresses import SERVICE_ADDRESS
 from station.paths import DataDirectory
-from station.processes.certificate import SERVICE_ADDRESS, Pair, ensure, names_in
+from station.processes.certificate import Pair, ensure, names_in
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
