@@ -6,10 +6,11 @@ login page, which delays guesses.
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib.admin import AdminSite, ModelAdmin, action, display, register
+from django.contrib.admin import AdminSite, ModelAdmin, ShowFacets, action, display, register
 from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models.constants import LOOKUP_SEP
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.text import capfirst
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     _Rows = ModelAdmin[Model]
 else:
     _Rows = ModelAdmin
+
+# What Django's filters beside a list put into its address.
+_COMPARISONS = frozenset({"", "exact", "isnull", "gte", "lt"})
 
 
 class StationAdminSite(AdminSite):
@@ -44,6 +48,10 @@ class StationAdminSite(AdminSite):
         """Send to the user profile, which asks for the old password."""
         return redirect("profile")
 
+    def autocomplete_view(self, _request: HttpRequest) -> HttpResponse:
+        """Answer nobody: no form of ours asks, and it would search other tables."""
+        raise Http404
+
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """List all tables together: people do not think in applications."""
         apps = super().get_app_list(request, app_label)
@@ -61,8 +69,22 @@ class ReadOnlyAdmin(_Rows):
     """Rows to look at."""
 
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
     list_per_page = 50
     actions = None
+
+    def lookup_allowed(self, lookup: str, _value: str, request: HttpRequest | None = None) -> bool:
+        """Allow what the filters beside the list ask, and nothing else.
+
+        Django lets every column be compared, one that is not shown, too: with a prefix or a pattern its content is
+        found out character by character.
+        """
+        name, _separator, comparison = lookup.partition(LOOKUP_SEP)
+        return name in self.list_filter and comparison in _COMPARISONS
+
+    def to_field_allowed(self, _request: HttpRequest, _to_field: str) -> bool:
+        """Find rows by their primary key only."""
+        return False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Head the list with its name."""

@@ -1,8 +1,10 @@
 """Django's admin: everything to see, nothing to spoil."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db.models import Model
 from django.test import Client
 
 from station.models import AuditEntry, ChargingSession, ConfigurationValue, LogEntry, OutboxMessage, SignInDelay
@@ -50,6 +52,83 @@ def test_no_secret_is_shown(browser: Client, rows: None, admin):
     ]
 
     assert not any("canary" in page or "argon2" in page for page in pages)
+
+
+def paths(model: type[Model], *, depth: int = 2) -> Iterator[str]:
+    """List every column a query can reach from a table, over its relations."""
+    for field in model._meta.get_fields():
+        yield field.name
+        if depth and field.related_model:
+            yield from (f"{field.name}__{inner}" for inner in paths(field.related_model, depth=depth - 1))
+
+
+@pytest.mark.parametrize(
+    ("address", "question"),
+    [
+        ("station/configurationvalue", {"key": "AuthorizationKey", "value__regex": "^c"}),
+        ("station/configurationvalue", {"value__startswith": "c"}),
+        ("auth/user", {"password__startswith": "argon2"}),
+        ("station/userprofile", {"user__password__startswith": "argon2"}),
+        ("station/filejob", {"request__icontains": "sftp"}),
+        ("station/backendstate", {"boot_content__icontains": "1"}),
+    ],
+)
+def test_what_is_hidden_cannot_be_found_out_letter_by_letter(
+    browser: Client, rows: None, parts, address: str, question: dict[str, str]
+):
+    answer = browser.get(f"/admin/{address}/", question)
+
+    assert answer.status_code == 400
+    assert "The request was refused" in answer.content.decode()
+
+
+@pytest.mark.parametrize("model", list(station_admin.site._registry))
+def test_only_what_the_filters_offer_can_be_asked(browser: Client, rows: None, parts, model):
+    rows_of = station_admin.site._registry[model]
+    offered = set(rows_of.list_filter)
+    comparisons = ("contains", "startswith", "regex", "in", "gt", "range")
+
+    assert isinstance(rows_of, station_admin.ReadOnlyAdmin)
+    for path in paths(model):
+        for question in (path, *(f"{path}__{comparison}" for comparison in comparisons)):
+            assert rows_of.lookup_allowed(question, "a") == (question in offered), question
+
+
+@pytest.mark.parametrize("model", list(station_admin.site._registry))
+def test_nothing_secret_is_shown_sorted_by_or_searched(browser: Client, rows: None, model):
+    secrets = {"value", "password", "request", "data", "boot_content", "memory", "key_file", "pem", "session_data"}
+    # What the event log and the audit tell of is made to be read.
+    readable = {("logentry", "data"), ("auditentry", "data")}
+    rows_of = station_admin.site._registry[model]
+    used = {*rows_of.list_display, *rows_of.search_fields, *rows_of.list_filter, *rows_of.ordering}
+
+    assert {(model._meta.model_name, name) for name in used & secrets} <= readable
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/admin/auth/user/?_to_field=password&_popup=1",
+        "/admin/auth/user/argon2/change/?_to_field=password",
+        "/admin/autocomplete/?term=a&app_label=station&model_name=userprofile&field_name=user",
+    ],
+)
+def test_no_other_door_of_the_admin_looks_into_a_column(browser: Client, rows: None, parts, address: str):
+    assert browser.get(address).status_code in {302, 400, 404}
+
+
+def test_the_filters_of_a_list_go_on_working(browser: Client, rows: None, parts):
+    address = "/admin/station/chargingsession/"
+
+    for question in (
+        {"connector_id": "1"},
+        {"origin": "reader"},
+        {"started_at__gte": "2026-01-01 00:00:00+00:00", "started_at__lt": "2027-01-01 00:00:00+00:00"},
+        {"q": "04A2"},
+        {"o": "-2"},
+    ):
+        assert browser.get(address, question).status_code == 200, question
+    assert browser.get("/admin/station/securityevent/", {"critical__exact": "1"}).status_code == 200
 
 
 @pytest.mark.django_db
