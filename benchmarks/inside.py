@@ -2,10 +2,12 @@
 
 import os
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 ROWS = 1000
+_IMPORTS = 5
 SESSIONS_A_DAY, SESSION_MINUTES, WH_A_MINUTE = 8, 120, 180
 
 
@@ -138,6 +140,22 @@ def sign_in() -> None:
         print(reverse(f"admin:{named.app_label}_{named.model_name}_changelist"))
 
 
+def import_cards(number: int) -> None:
+    """Replace the list by a file of so many lines, several times over; prints how long each took."""
+    from whitelist.csv_file import ImportMode, import_file
+
+    for turn in range(_IMPORTS):
+        lines = "".join(f"{turn:02x}{index:012x},fleet,2030-01-01T00:00:00,accepted\n" for index in range(number))
+        began_s = time.monotonic()
+        import_file(
+            f"UID,GID,Expiry,Authorization\n{lines}".encode(),
+            mode=ImportMode.REPLACE,
+            at=datetime.now(UTC),
+            actor="benchmark",
+        )
+        print(time.monotonic() - began_s)
+
+
 def main() -> None:
     """Do what the command line says."""
     directory, verb, *number = sys.argv[1:]
@@ -152,6 +170,8 @@ def main() -> None:
         month(int(number[0]))
     elif verb == "rows":
         rows(int(number[0]))
+    elif verb == "import":
+        import_cards(int(number[0]))
     else:
         sign_in()
 

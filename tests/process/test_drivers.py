@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import random
 import time
@@ -11,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from hardware.drivers import elatec_twn4
 from hardware.drivers.config import build, parse
 from hardware.drivers.eastron_sdm import EastronSdm
-from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
+from hardware.drivers.elatec_twn4 import ATTEMPTS, TIMEOUT_S, ElatecTwn4, LetterCase
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
-from hardware.links.backoff import FIRST_PAUSE_S
 from hardware.links.serial_bus import BusSettings, ModbusRefused, Patience, SerialBus
 from hardware.protocols.eastron import SILENCE_S, Quantity, encode_block, encode_u32
 from hardware.protocols.phoenix import IdentificationBlock, StatusBlock
@@ -41,6 +40,8 @@ from tests.process.serial_bench import PtyDevice, Registers, RtuBench
 pytestmark = pytest.mark.process
 
 QUICK = Patience(timeout_s=0.1, attempts=2)
+# For a busy machine; what is measured here takes milliseconds, and would take a minute or more if it waited.
+AT_ONCE_S = 20.0
 
 
 @contextlib.asynccontextmanager
@@ -167,14 +168,13 @@ async def test_a_missing_register_is_a_refusal_and_is_not_asked_again(bench, bus
 
 async def test_a_silent_device_is_told_within_its_time_and_does_not_block_its_neighbour(bench, bus):
     bench.muted.add(1)
-    started_s = time.monotonic()
 
-    with pytest.raises(DeviceSilent):
-        await bus.read_holding(1, 24000, 1, QUICK)
-    with pytest.raises(DeviceSilent):
-        await bus.read_holding(1, 24000, 1, QUICK)
+    async with asyncio.timeout(AT_ONCE_S):
+        with pytest.raises(DeviceSilent):
+            await bus.read_holding(1, 24000, 1, QUICK)
+        with pytest.raises(DeviceSilent):
+            await bus.read_holding(1, 24000, 1, QUICK)
 
-    assert time.monotonic() - started_s < 1.5
     # Two attempts, and only one more while the device is known to be silent.
     assert len(bench.port.received) == 3
     assert await bus.read_holding(2, 0xFC01, 1, QUICK) == [4712]
@@ -235,14 +235,13 @@ async def test_the_bus_is_silent_before_a_meter_is_asked(bench, bus):
 
 async def test_losing_the_port_ends_a_wait_at_once_and_the_bus_comes_back(bench, bus):
     bench.muted.add(1)
-    asking = asyncio.ensure_future(bus.read_holding(1, 24000, 1, Patience(timeout_s=30, attempts=3)))
+    asking = asyncio.ensure_future(bus.read_holding(1, 24000, 1, Patience(timeout_s=60, attempts=3)))
     await bench.port.hears()
-    lost_s = time.monotonic()
 
     bench.port.unplug()
-    with pytest.raises(DeviceSilent):
-        await asking
-    assert time.monotonic() - lost_s < 1
+    async with asyncio.timeout(AT_ONCE_S):
+        with pytest.raises(DeviceSilent):
+            await asking
 
     with pytest.raises(DeviceSilent):
         await bus.read_holding(2, 0xFC01, 1, QUICK)
@@ -269,11 +268,10 @@ async def test_a_port_that_does_not_exist_is_told_at_once_and_found_later(tmp_pa
     bench: Any = RtuBench(tmp_path / "later", {1: phoenix_registers()})
     controller = PhoenixEvCc(SerialBus(BusSettings(port=str(bench.port.path))), address=1)
     await controller.open()
-    started_s = time.monotonic()
-    for _ in range(10):
-        with pytest.raises(DeviceSilent):
-            await controller.read_status()
-    assert time.monotonic() - started_s < FIRST_PAUSE_S
+    async with asyncio.timeout(AT_ONCE_S):
+        for _ in range(100):
+            with pytest.raises(DeviceSilent):
+                await controller.read_status()
 
     async with plugged_in(bench.port):
         assert (await eventually(controller.read_status)).pilot is Pilot.C
@@ -401,17 +399,19 @@ async def test_noise_from_a_reader_is_a_device_error(far_end, reader):
     assert await reader.poll() == ()
 
 
-async def test_a_reader_unplugged_while_asked_is_told_at_once_and_set_up_again_when_it_is_back(far_end, reader):
+async def test_a_reader_unplugged_while_asked_is_told_at_once_and_set_up_again_when_it_is_back(
+    far_end, reader, monkeypatch
+):
     await reader.poll()
+    monkeypatch.setattr(elatec_twn4, "TIMEOUT_S", 60)
     far_end.raw = b""
     asking = asyncio.ensure_future(reader.poll())
     await far_end.port.hears()
-    lost_s = time.monotonic()
 
     far_end.port.unplug()
-    with pytest.raises(DeviceSilent):
-        await asking
-    assert time.monotonic() - lost_s < 0.4
+    async with asyncio.timeout(AT_ONCE_S):
+        with pytest.raises(DeviceSilent):
+            await asking
 
     far_end.raw = None
     far_end.port.received.clear()
@@ -420,14 +420,16 @@ async def test_a_reader_unplugged_while_asked_is_told_at_once_and_set_up_again_w
     assert Function.SET_TAG_TYPES in [command.function for command in far_end.commands]
 
 
-async def test_a_silent_reader_is_told_within_two_seconds(far_end, reader):
+async def test_a_silent_reader_is_told_after_two_questions(far_end, reader):
     far_end.raw = b""
-    started_s = time.monotonic()
 
-    with pytest.raises(DeviceSilent):
-        await reader.poll()
+    async with asyncio.timeout(AT_ONCE_S):
+        with pytest.raises(DeviceSilent):
+            await reader.poll()
 
-    assert time.monotonic() - started_s < 2
+    assert len(far_end.port.received) == ATTEMPTS
+    # The fact sheet's two seconds.
+    assert ATTEMPTS * TIMEOUT_S < 2
 
 
 async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path):
@@ -463,19 +465,16 @@ async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path
     await simulator.close()
 
 
-async def test_a_poll_costs_little_of_the_processor(bench, bus, far_end, reader):
-    """The far ends run in this process too, so the figures are upper bounds."""
+async def test_a_poll_asks_once(bench, bus, far_end, reader):
+    """What the processor has to do for a poll grows with its frames; benchmarks/cost.py measures it."""
     polls = {
-        "controller": PhoenixEvCc(bus, address=1).read_status,
-        "meter": EastronSdm(bus, address=2).read,
-        "reader": reader.poll,
+        "controller": (PhoenixEvCc(bus, address=1).read_status, bench.port.received),
+        "meter": (EastronSdm(bus, address=2).read, bench.port.received),
+        "reader": (reader.poll, far_end.port.received),
     }
-    for name, poll in polls.items():
+    for name, (poll, received) in polls.items():
         await poll()
-        gc.collect()
-        started_s = time.process_time()
+        received.clear()
         for _ in range(10):
             await poll()
-        cost_ms = (time.process_time() - started_s) * 100
-        # Four times what was measured on an idle 2-core machine, far ends included.
-        assert cost_ms < 6, name
+        assert len(received) == 10, name

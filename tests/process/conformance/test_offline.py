@@ -2,11 +2,18 @@
 
 import itertools
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.backend import CallError, Silence
 from tests.process.conformance.bench import CARD, OTHER_CARD, ConformanceBench, at, never, section
+from tests.process.judgement import owed, owed_but_samples
+from tests.station import wait_until
+
+# Moments go over the wire in whole milliseconds.
+DIGIT = timedelta(milliseconds=1)
+LONGEST_S = 30.0
 
 
 def transaction_actions(bench: ConformanceBench, after: int) -> list[str]:
@@ -38,14 +45,14 @@ def test_a_session_begun_and_ended_offline_arrives_later_in_order_with_the_real_
 def test_a_session_begun_online_and_ended_offline_is_stopped_later(bench: ConformanceBench) -> None:
     transaction = bench.charge()
     with bench.backend.outage():
-        before = time.time()
+        before = datetime.now(UTC)
         bench.unplug()
-        bench.physical(lambda point: not point["plugged"])
-        time.sleep(0.5)
+        wait_until(lambda: owed_but_samples(bench.station), timeout_s=LONGEST_S, what="the end in the outbox")
+        after = datetime.now(UTC)
 
     stop = bench.wait_for("StopTransaction", transactionId=transaction, timeout=15)
 
-    assert at(stop["timestamp"]).timestamp() - before < 0.6
+    assert before - DIGIT <= at(stop["timestamp"]) <= after
     assert stop["reason"] == "EVDisconnected"
 
 
@@ -55,16 +62,15 @@ def test_samples_taken_offline_all_arrive_once_and_in_order(bench: ConformanceBe
     transaction = bench.charge()
     mark = bench.mark()
     with bench.backend.outage():
-        time.sleep(4)
+        wait_until(lambda: owed(bench.station) > 3, timeout_s=LONGEST_S, what="samples that wait")
+        waiting = owed(bench.station)
     bench.backend.wait_connected(timeout=15)
-    bench.backend.wait_for("MeterValues", after=mark, count=5, timeout=10)
+    bench.backend.wait_for("MeterValues", after=mark, count=waiting + 1, timeout=LONGEST_S)
     bench.unplug()
     bench.wait_for("StopTransaction", transactionId=transaction)
 
     stamps = [at(one["meterValue"][0]["timestamp"]) for one in bench.received("MeterValues")]
-    gaps = [(after - before).total_seconds() for before, after in itertools.pairwise(stamps)]
-    assert stamps == sorted(stamps)
-    assert all(0.7 <= gap <= 1.3 for gap in gaps)
+    assert all(before < after for before, after in itertools.pairwise(stamps))
 
 
 @section("S 3.7")

@@ -179,12 +179,16 @@ def test_an_archive_that_is_given_up_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ten_thousand_log_lines_take_little_time():
+def test_a_longer_log_line_costs_no_more_than_its_length():
     redaction = Redaction([f"secret-{n}-of-the-station" for n in range(8)])
-    line = '2026-11-20T10:00:00.000Z INFO    ocpp.frames: > [2,"19223201","Heartbeat",{}] and some more text\n'
+    text = '2026-11-20T10:00:00.000Z INFO    ocpp.frames: > [2,"19223201","Heartbeat",{}] and some more text '
 
-    before_s = time.process_time()
-    for _ in range(10_000):
+    def cost_s(line):
+        before_s = time.process_time()
         redaction.line(line)
+        return time.process_time() - before_s
 
-    assert time.process_time() - before_s < 5.0
+    # The best of several, and against itself: what else the machine does must not count. Squared it would be 400.
+    short_s = min(cost_s(text * 20) for _ in range(10))
+    long_s = min(cost_s(text * 400) for _ in range(10))
+    assert long_s < 100 * short_s
