@@ -60,9 +60,10 @@ install_requirements() {
     wanted=$(sha256sum <"$file")
     [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
     echo "Installing $file …"
-    "$PYTHON" -m pip install --quiet --requirement "$file" || stop \
+    "$PYTHON" -m pip install --quiet --require-hashes --requirement "$file" || stop \
         "The packages of $file could not be installed." \
-        "Check the connection to your package index (pip's own settings apply) and start this script again."
+        "Check the connection to your package index (pip's own settings apply) and start this script again." \
+        "If pip says that hashes do not match, the index delivered other files than those reviewed: do not install them."
     echo "$wanted" >"$stamp"
 }
 
