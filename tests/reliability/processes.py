@@ -26,6 +26,7 @@ from ocpp_client.consumer import OcppConsumer
 from ocpp_client.ports import Environment
 from station.domain.commands import Command, Origin, Outcome, Refusal, Status
 from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
+from station.domain.stamps import Stamp
 from station.domain.units import MilliAmpere
 from station.host import Host
 from station.processes.programs import ocpp as programs
@@ -101,9 +102,15 @@ def _environment() -> Environment:
     return made[0]
 
 
-def boot(monkeypatch: pytest.MonkeyPatch, boot_id: str) -> None:
-    """Let the computer have been started anew."""
+def boot(monkeypatch: pytest.MonkeyPatch, boot_id: str, clock: Clock) -> None:
+    """Let the computer have been started anew: its steady time begins again."""
+    began_s = clock.monotonic_s()
+
+    def stamp() -> Stamp:
+        return Stamp(at=clock.now(), boot_id=boot_id, steady_ms=round((clock.monotonic_s() - began_s) * 1000))
+
     monkeypatch.setattr("station.clock.boot_id", lambda: boot_id)
+    monkeypatch.setattr("station.clock.stamp", stamp)
 
 
 @dataclass

@@ -157,7 +157,7 @@ class Site:
     def _boot(self) -> None:
         self.power_is_cut = False
         self._boots += 1
-        processes.boot(self.monkeypatch, f"boot-{self._boots}")
+        processes.boot(self.monkeypatch, f"boot-{self._boots}", self.clock)
         for part in (self.hardware, self.ocpp):
             if part.process is None or not part.process.alive:
                 self._launch(part)

@@ -11,9 +11,6 @@ from tests.reliability.scenario import Scenario
 from tests.reliability.site import Site
 
 SMALL_DOSE = 12
-# Found by these lives and being mended under issue 7: stamps of a time when the clock was lost, and a session that a
-# failed write leaves open for ever.
-KNOWN = ("the stamps of", "does not charge")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -49,8 +46,6 @@ def test_whatever_fails_every_session_is_booked_once_with_its_energy_and_the_sta
         repeats=site.central.repeats,
         virtual_s=round(site.loop.time() - 1000),
     )
-    if site.complaints and all(any(known in each for known in KNOWN) for each in site.complaints):
-        pytest.xfail(f"issue 7: {site.complaints}")
     assert not site.complaints, (
         f"--seed {life} --seeds 1\n" + "\n".join(site.complaints[:12]) + "\n--\n" + "\n".join(site.diary[-400:])
     )
