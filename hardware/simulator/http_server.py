@@ -2,22 +2,31 @@
 
 It reads what a well-behaved HTTP client sends, and answers everything else with a reason: bodies need a
 Content-Length, transfer codings are not taken.
+
+On the loopback port any web page that is open in a browser of this computer could be the client: requests of foreign
+pages and under foreign names are refused, and a browser has to say that it sends JSON, which a page may say of its own
+site only. On the Unix socket there is no browser.
 """
 
 import asyncio
 import json
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from hardware.simulator.actions import Answer
+from station.domain.browser_requests import foreign_page, is_of_browser
 
 MAXIMUM_HEAD_BYTES = 16 * 1024
 MAXIMUM_BODY_BYTES = 64 * 1024
 # A connection without a request for this long is closed; a request once begun must be complete in the second time.
 IDLE_S = 300.0
 REQUEST_S = 10.0
+# Headers whose second one could say the opposite of the first.
+ONCE = frozenset({"host", "origin", "content-length", "content-type", "sec-fetch-site", "sec-fetch-mode"})
+JSON_TYPE = "application/json"
 
 Handler = Callable[[str, str, Any], Answer]
 
@@ -39,6 +48,7 @@ class Head:
     content_length: int
     keep_alive: bool
     expects_continue: bool
+    headers: Mapping[str, str]
 
 
 def parse_head(raw: bytes) -> Head:
@@ -55,6 +65,8 @@ def parse_head(raw: bytes) -> Head:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip():
             raise RequestRefused(HTTPStatus.BAD_REQUEST, f"broken header line {line[:60]!r}")
+        if name.lower() in ONCE and name.lower() in headers:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the header {name} comes twice")
         headers[name.lower()] = value.strip()
     if "transfer-encoding" in headers:
         raise RequestRefused(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
@@ -71,7 +83,20 @@ def parse_head(raw: bytes) -> Head:
         content_length=int(length),
         keep_alive="close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection),
         expects_continue=headers.get("expect", "").lower() == "100-continue",
+        headers=headers,
     )
+
+
+def check_client(head: Head) -> None:
+    """Refuse what a web page of somebody else may have sent; raises RequestRefused."""
+    reason = foreign_page(head.headers)
+    if reason is not None:
+        raise RequestRefused(HTTPStatus.FORBIDDEN, reason)
+    if head.method == "GET" or not is_of_browser(head.headers):
+        return
+    if head.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
+        reason = f"a browser sends its request with Content-Type: {JSON_TYPE}"
+        raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason)
 
 
 def encode_answer(answer: Answer, *, keep_alive: bool) -> bytes:
@@ -127,6 +152,8 @@ class HttpServer:
                 raw = await reader.readuntil(b"\r\n\r\n")
             # Some clients end a body with a line break that does not count (RFC 9112, section 2.2).
             head = parse_head(raw.lstrip(b"\r\n"))
+            if not _is_unix(writer):
+                check_client(head)
             if head.expects_continue:
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             async with asyncio.timeout(REQUEST_S):
@@ -142,6 +169,10 @@ class HttpServer:
         async with asyncio.timeout(REQUEST_S):
             await writer.drain()
         return keep_alive
+
+
+def _is_unix(writer: asyncio.StreamWriter) -> bool:
+    return bool(writer.get_extra_info("socket").family == socket.AF_UNIX)
 
 
 def _fields(raw: bytes) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
+from websockets.datastructures import Headers, MultipleValuesError
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
@@ -27,6 +27,7 @@ from ocpp_client.demo_backend.books import ActionIsUnknown, Books, moment_text
 from ocpp_client.demo_backend.link import CallRefused, Direction, NoAnswer, StationAway, StationLink
 from ocpp_client.demo_backend.wire import FROM_BACKEND, Call, CallError, CallResult, Message, Payload, call_violations
 from ocpp_client.demo_backend.words import language_of
+from station.domain.browser_requests import foreign_page, is_of_browser
 
 logger = logging.getLogger(__name__)
 
@@ -119,17 +120,21 @@ class DemoBackend:
     # --- HTTP ------------------------------------------------------------------------------------------------
 
     def _process_request(self, _: ServerConnection, request: Request) -> Response | None:
-        if not _is_local_name(request.headers.get("Host", "")):
-            # Another site's name pointed at this address: somebody else's page would be reading this one.
-            return _response(HTTPStatus.FORBIDDEN, "text/plain", "wrong host")
+        try:
+            headers = {name.lower(): request.headers[name] for name in request.headers}
+        except MultipleValuesError as error:
+            return _response(HTTPStatus.BAD_REQUEST, "text/plain", f"the header {error} comes twice")
+        refusal = foreign_page(headers)
+        if refusal is not None:
+            return _response(HTTPStatus.FORBIDDEN, "text/plain", refusal)
         path = urlsplit(request.path).path
         if "websocket" not in request.headers.get("Upgrade", "").lower():
             return self._get(path, request)
-        if SUBPROTOCOL not in request.headers.get("Sec-WebSocket-Protocol", "") and path == CONTROL_PATH:
-            origin = request.headers.get("Origin")
-            if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
-                return _response(HTTPStatus.FORBIDDEN, "text/plain", "wrong origin")
+        is_station = SUBPROTOCOL in request.headers.get("Sec-WebSocket-Protocol", "")
+        if path == CONTROL_PATH and not is_station:
             return None
+        if is_of_browser(headers):
+            return _response(HTTPStatus.FORBIDDEN, "text/plain", "a browser is no station")
         if not _identity(path):
             return _response(HTTPStatus.NOT_FOUND, "text/plain", "the address ends with the station's identity")
         return None
@@ -283,16 +288,6 @@ def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> 
 
 def _identity(path: str) -> str:
     return unquote(path.rpartition("/")[2])
-
-
-def _is_local_name(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _read_command(text: str | bytes) -> tuple[str, str, Payload]:

@@ -98,7 +98,8 @@ class StationLink:
         self._actions[call.message_id] = action
         self._pending[call.message_id] = asyncio.get_running_loop().create_future()
         if not await self._put(call.encode(), call, action):
-            del self._pending[call.message_id]
+            # The end of the connection may have emptied the list meanwhile.
+            self._pending.pop(call.message_id, None)
             raise StationAway(self.station)
         return call.message_id
 

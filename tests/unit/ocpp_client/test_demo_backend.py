@@ -9,16 +9,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidMessage, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from ocpp_client.demo_backend.books import IrregularityKind
 from ocpp_client.demo_backend.central import DemoBackend, HostIsNotLoopback
+from ocpp_client.demo_backend.link import StationAway as NobodyThere
+from ocpp_client.demo_backend.link import StationLink
+from ocpp_client.demo_backend.wire import Call
 from tests.backend import (
     Backend,
     BackendCallError,
@@ -379,7 +383,12 @@ async def test_commands_over_control_reach_the_station_and_no_stranger_gives_the
         control = f"{demo.endpoint}/control"
         with pytest.raises(InvalidStatus, match="403"):
             await connect(control, origin=Origin("http://evil.example"))
-        async with station_at(demo.endpoint) as station, connect(control) as page:
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(control, additional_headers={"Sec-Fetch-Site": "cross-site"})
+        async with (
+            station_at(demo.endpoint) as station,
+            connect(control, origin=Origin(demo.endpoint.replace("ws:", "http:"))) as page,
+        ):
             request = {"station": "CS-1", "action": "UnlockConnector", "payload": {"connectorId": 1}}
             await page.send(json.dumps(request))
             call = await station.receive()
@@ -393,6 +402,71 @@ async def test_commands_over_control_reach_the_station_and_no_stranger_gives_the
     assert (call[2:], answer) == (["UnlockConnector", {"connectorId": 1}], {"payload": {"status": "Unlocked"}})
     assert away["error"]["code"] == "StationAway"
     assert broken["error"]["code"] == "CommandIsBroken"
+
+
+async def test_no_web_page_plays_a_station(tmp_path: Path) -> None:
+    demo_backend = DemoBackend(host="127.0.0.1", port=0, state_file=tmp_path / "state.json")
+    async with demo_backend as demo:
+        for headers in (
+            {"Origin": "http://evil.example"},
+            {"Origin": "null"},
+            {"Origin": demo.endpoint.replace("ws:", "http:")},
+            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "websocket"},
+        ):
+            for place in ("CS-1", "control"):
+                with pytest.raises(InvalidStatus, match="403"):
+                    await connect(
+                        f"{demo.endpoint}/{place}", subprotocols=[Subprotocol("ocpp1.6")], additional_headers=headers
+                    )
+        foreign = await asyncio.to_thread(http, demo.endpoint, "/api/state", **{"Sec-Fetch-Site": "cross-site"})
+        link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+        followed = await asyncio.to_thread(http, demo.endpoint, "/", **link)
+
+    assert (foreign[0], followed[0]) == (403, 200)
+
+
+async def test_a_station_that_leaves_in_the_middle_of_a_call_leaves_no_mess(tmp_path: Path) -> None:
+    demo_backend = DemoBackend(host="127.0.0.1", port=0, state_file=tmp_path / "state.json")
+    async with demo_backend as demo, connect(f"{demo.endpoint}/control") as page:
+        for _ in range(20):
+            station = await connect(f"{demo.endpoint}/CS-1", subprotocols=[Subprotocol("ocpp1.6")])
+            await station.send(json.dumps([2, "m1", "Heartbeat", {}]))
+            await station.recv()
+            request = {"station": "CS-1", "action": "UnlockConnector", "payload": {"connectorId": 1}}
+            await page.send(json.dumps(request))
+            station.transport.abort()
+            assert json.loads(await page.recv())["error"]["code"] == "StationAway"
+
+
+class LeavingStation:
+    """A socket whose other end goes away while a frame is being sent, before the sending is told."""
+
+    def __init__(self) -> None:
+        self.has_left = asyncio.Event()
+        self.end_is_noticed = asyncio.Event()
+
+    async def recv(self) -> str:
+        await self.has_left.wait()
+        raise ConnectionClosedError(None, None)
+
+    async def send(self, _text: str) -> None:
+        self.has_left.set()
+        await self.end_is_noticed.wait()
+        raise ConnectionClosedError(None, None)
+
+
+async def test_a_call_whose_connection_ended_while_it_was_sent_finds_the_station_away() -> None:
+    async def respond(_link: StationLink, _call: Call) -> None:
+        pass
+
+    station = LeavingStation()
+    link = StationLink("CS-1", cast("ServerConnection", station), respond=respond, observe=lambda *_: None)
+    posting = asyncio.create_task(link.post("Reset", {"type": "Soft"}))
+    await link.serve()
+    station.end_is_noticed.set()
+
+    with pytest.raises(NobodyThere):
+        await posting
 
 
 def test_the_demo_backend_never_listens_where_others_reach_it(tmp_path: Path) -> None:

@@ -196,8 +196,10 @@ def echo(method: str, path: str, fields: Any) -> Answer:
     return Answer(status=HTTPStatus.OK, body={"method": method, "path": path, "fields": fields})
 
 
-def request(body: bytes, *extra: str, version: str = "HTTP/1.1", length: str | None = None) -> bytes:
-    head = [f"POST /x?y=1 {version}", "Host: t", f"Content-Length: {length or len(body)}", *extra, "", ""]
+def request(
+    body: bytes, *extra: str, version: str = "HTTP/1.1", length: str | None = None, host: str = "localhost:9300"
+) -> bytes:
+    head = [f"POST /x?y=1 {version}", f"Host: {host}", f"Content-Length: {length or len(body)}", *extra, "", ""]
     return "\r\n".join(head).encode() + body
 
 
@@ -246,6 +248,59 @@ async def test_requests_that_are_none_are_answered_with_a_reason(sent: bytes, st
 
     assert status_of(received) == status
     assert json.loads(received.split(b"\r\n\r\n", 1)[1])["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "headers"),
+    [
+        ("evil.example", ()),
+        ("localhost.evil.example:9300", ()),
+        ("evil.example@localhost", ()),
+        ("", ()),
+        ("8.8.8.8", ()),
+        ("localhost:9300", ("Origin: http://evil.example",)),
+        ("localhost:9300", ("Origin: null",)),
+        ("localhost:9300", ("Origin: http://localhost:8080",)),
+        ("localhost:9300", ("Origin: https://localhost:9300",)),
+        ("localhost:9300", ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors")),
+        ("localhost:9300", ("Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors")),
+    ],
+)
+async def test_a_page_of_somebody_else_swipes_no_card(host: str, headers: tuple[str, ...]) -> None:
+    asked: list[str] = []
+
+    def handler(method: str, path: str, fields: Any) -> Answer:
+        asked.append(path)
+        return echo(method, path, fields)
+
+    received = await converse(handler, request(b'{"uid": "04A2"}', "Content-Type: text/plain", *headers, host=host))
+
+    assert (status_of(received), asked) == (403, [])
+    assert json.loads(received.split(b"\r\n\r\n", 1)[1])["error"]
+
+
+async def test_a_browser_must_say_that_it_sends_json() -> None:
+    own = "Origin: http://localhost:9300"
+    form = "Content-Type: application/x-www-form-urlencoded"
+
+    assert status_of(await converse(echo, request(b"{}", own, "Content-Type: text/plain"))) == 415
+    assert status_of(await converse(echo, request(b"{}", "Referer: http://x/", form))) == 415
+    assert status_of(await converse(echo, request(b"{}", own))) == 415
+    assert status_of(await converse(echo, request(b"{}", own, "Content-Type: application/json; charset=utf-8"))) == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:9300", "127.0.0.2", "[::1]:9300"])
+async def test_a_program_says_what_it_likes_about_its_body(host: str) -> None:
+    form = "Content-Type: application/x-www-form-urlencoded"
+
+    assert status_of(await converse(echo, request(b"{}", form, host=host))) == 200
+    assert (
+        status_of(await converse(echo, request(b"{}", "Sec-Fetch-Site: none", "Content-Type: application/json"))) == 200
+    )
+
+
+async def test_two_names_in_one_request_are_refused() -> None:
+    assert status_of(await converse(echo, request(b"{}", "Host: evil.example"))) == 400
 
 
 async def test_bad_json_does_not_end_the_connection() -> None:
