@@ -1,21 +1,32 @@
 """The current limit of every charging point: all sources gathered, the mains shared out, the result made real."""
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.allocation import Budget, Demand, Policy, State, confirmed, step
-from station.domain.charging_profiles import Installed, limit_at, next_change_after, station_limit_at
+from station.domain.charging_profiles import (
+    Installed,
+    ProfileLimit,
+    limit_at,
+    next_change_after,
+    station_limit_at,
+)
+from station.domain.faults import FaultCode
 from station.domain.limits import EffectiveLimit, LimitSource, effective, floor_to_step
 from station.domain.units import PAUSE, MilliAmpere
 from station.services import charging_profiles, configuration, identity
 
+logger = logging.getLogger(__name__)
+
+FAULT_SOURCE = "limits"
 # Within one station a raise costs nothing: no hysteresis, only the time a reduction needs to become real.
 WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0)
 _MA_PER_A = 1_000
@@ -43,10 +54,21 @@ def read_framework() -> Framework:
 
 @dataclass(frozen=True, kw_only=True)
 class PointLimit:
-    """The limit of a charging point and every source it comes from."""
+    """The limit of a charging point and every source it comes from; `failure`: why it could not be computed."""
 
     effective: EffectiveLimit
     sources: Mapping[LimitSource, MilliAmpere]
+    failure: Exception | None = None
+
+    @classmethod
+    def not_computed(cls, failure: Exception) -> Self:
+        """Return no energy, in the place of a limit that nobody knows."""
+        sources = {LimitSource.FAULT: PAUSE}
+        return cls(effective=effective(sources), sources=sources, failure=failure)
+
+
+def _source_of(limit: ProfileLimit) -> LimitSource:
+    return LimitSource.CHARGING_PROFILE if limit.is_readable else LimitSource.UNREADABLE_PROFILE
 
 
 class LimitBook:
@@ -79,7 +101,7 @@ class LimitBook:
         started = point.session.started_at if point.session else None
         profile = limit_at(now, point.number, self.framework.profiles, started)
         if profile is not None:
-            limits[LimitSource.CHARGING_PROFILE] = profile.current
+            limits[_source_of(profile)] = profile.current
         if point.session and point.session.suspended:
             limits[LimitSource.LOCAL] = PAUSE
         return limits
@@ -87,7 +109,7 @@ class LimitBook:
     def _budget(self, now: datetime) -> tuple[MilliAmpere, LimitSource]:
         profile = station_limit_at(now, self.framework.profiles)
         if profile is not None and profile.current < self.framework.mains:
-            return profile.current, LimitSource.CHARGING_PROFILE
+            return profile.current, _source_of(profile)
         return self.framework.mains, LimitSource.STATION_MAINS
 
     def compute(
@@ -95,10 +117,17 @@ class LimitBook:
     ) -> dict[int, PointLimit]:
         """Go on to this moment: the effective limit of every point and all sources it comes from.
 
-        A point without a session is given what it could have, so that people see what would limit it.
+        A point without a session is given what it could have, so that people see what would limit it. One whose own
+        limits cannot be computed is given nothing; the others go on.
         """
         budget, budget_source = self._budget(now)
-        own = {point.number: self.own_limits(point, now, station_blocked=station_blocked) for point in points}
+        own: dict[int, dict[LimitSource, MilliAmpere]] = {}
+        failures: dict[int, Exception] = {}
+        for point in points:
+            try:
+                own[point.number] = self.own_limits(point, now, station_blocked=station_blocked)
+            except Exception as failure:  # noqa: BLE001 - one profile must not end the control of all points
+                own[point.number], failures[point.number] = {LimitSource.FAULT: PAUSE}, failure
         demands = [
             Demand(
                 point_id=str(point.number),
@@ -116,6 +145,9 @@ class LimitBook:
         self.state, _ = step(self.state, demands, now_s, budget=Budget.uniform(budget), policy=WITHIN_STATION)
         computed = {}
         for point, demand in zip(points, demands, strict=True):
+            if point.number in failures:
+                computed[point.number] = PointLimit.not_computed(failures[point.number])
+                continue
             share = self.state.points[demand.point_id].commanded
             limits = own[point.number]
             enough = not demand.active or share >= floor_to_step(demand.limit)
@@ -141,7 +173,10 @@ class LimitBook:
     def next_due_s(self, points: Collection[ChargingPoint], now: datetime, now_s: float) -> float:
         """Return in how many seconds something that limits depend on changes by itself, RECOMPUTE_S at most."""
         wait_s = RECOMPUTE_S
-        change = self.next_change(points, now)
+        try:
+            change = self.next_change(points, now)
+        except Exception:  # noqa: BLE001 - the computation of the limits finds the same and reports it
+            change = None
         if change is not None:
             wait_s = min(wait_s, max((change - now).total_seconds(), 0.0))
         settled_s = self.state.next_settled_s(now_s)
@@ -176,6 +211,8 @@ class LimitLoop:
         self._book = LimitBook()
         self._present: dict[int, PointLimit] = {}
         self._writing: dict[int, asyncio.Lock] = {}
+        # None: whether there are any has not been looked at since the start.
+        self._unreadable: tuple[Installed, ...] | None = None
         self._due = asyncio.Event()
 
     # --- what others ask
@@ -208,11 +245,20 @@ class LimitLoop:
 
     async def load(self) -> None:
         """Read what limits depend on outside the points; raises DatabaseError."""
-        self._book.framework = await self._records.execute(read_framework)
+        await self._take(await self._records.execute(read_framework))
 
     async def reload(self) -> None:
         """Read it anew; what cannot be read leaves what is known."""
-        self._book.framework = await self._records.attempt(read_framework) or self._book.framework
+        framework = await self._records.attempt(read_framework)
+        if framework is not None:
+            await self._take(framework)
+
+    async def _take(self, framework: Framework) -> None:
+        self._book.framework = framework
+        unreadable = tuple(each for each in framework.profiles if each.problem)
+        if unreadable != self._unreadable:
+            self._unreadable = unreadable
+            await self._records.attempt(charging_profiles.note_unreadable, unreadable, clock.now())
 
     def assume_present_draw(self) -> None:
         """Begin with what the boards may be drawing since before a restart."""
@@ -238,9 +284,22 @@ class LimitLoop:
         await asyncio.gather(*(self._write(point) for point in self._points.values() if point not in lower))
 
     def _compute(self) -> None:
-        self._present = self._book.compute(
-            self._points.values(), clock.now(), clock.monotonic_s(), station_blocked=self._state.blocked
-        )
+        points = self._points.values()
+        try:
+            self._present = self._book.compute(
+                points, clock.now(), clock.monotonic_s(), station_blocked=self._state.blocked
+            )
+        except Exception as failure:  # noqa: BLE001 - what binds all points cannot be computed: none is given energy
+            self._present = {point.number: PointLimit.not_computed(failure) for point in points}
+        for point in points:
+            self._report(point, self._present[point.number].failure)
+
+    def _report(self, point: ChargingPoint, failure: Exception | None) -> None:
+        """Put a point out of order whose limit cannot be computed, for as long as that lasts; tell it once."""
+        if point.set_faults(FAULT_SOURCE, frozenset({FaultCode.INTERNAL_ERROR} if failure else ())):
+            if failure is not None:
+                logger.error("the limit of point %d cannot be computed", point.number, exc_info=failure)
+            point.tell_changed()
 
     def _is_reduced(self, point: ChargingPoint) -> bool:
         return point.effective is not None and self._present[point.number].effective.limit < point.effective.limit

@@ -1,5 +1,6 @@
 """What other processes tell the control loop, and a look into the tables should such a message have been lost."""
 
+from django.db import DatabaseError
 from django.db.models import Count, Max
 
 from hardware.runtime.authorizer import Authorizer
@@ -40,6 +41,8 @@ class Notices:
         self._start_responses = start_responses
         self._configuration: configuration.ConfigurationWatch | None = None
         self._profiles: object = None
+        # News that could not be read yet.
+        self._is_due = False
 
     async def take(self, message: MessageToControlLoop) -> None:
         """Take a message of another process."""
@@ -53,8 +56,13 @@ class Notices:
 
     async def catch_up(self) -> None:
         """Apply what other processes wrote, should their message have been lost."""
-        if await self._records.attempt(self._has_news):
-            await self._reload()
+        self._is_due = await self._records.attempt(self._has_news) or self._is_due
+        if self._is_due:
+            try:
+                await self._reload()
+                self._is_due = False
+            except (DatabaseError, OSError) as error:
+                self._records.report_failure(error)
         await self._start_responses.catch_up()
 
     async def _reload(self) -> None:
@@ -67,7 +75,7 @@ class Notices:
         if self._configuration is None:
             self._configuration = configuration.ConfigurationWatch()
         changed = bool(self._configuration.changes())
-        profiles = ChargingProfileRow.objects.aggregate(Count("id"), Max("id"), Max("installed_at"))
+        profiles = ChargingProfileRow.objects.aggregate(Count("id"), Max("id"))
         changed |= self._profiles is not None and profiles != self._profiles
         self._profiles = profiles
         return changed

@@ -19,6 +19,7 @@ class LimitSource(StrEnum):
     STATION_MAINS = "station_mains"
     CLUSTER = "cluster"
     ENERGY_MANAGER = "energy_manager"
+    UNREADABLE_PROFILE = "unreadable_profile"
     CHARGING_PROFILE = "charging_profile"
     LOCAL = "local"
 

@@ -146,6 +146,7 @@ LIMIT_SOURCES: Words = {
     "cluster": _("Load management (cluster)"),
     "energy_manager": _("Energy manager (Modbus)"),
     "charging_profile": _("Charging profile of the backend"),
+    "unreadable_profile": _("Charging profile that cannot be read"),
     "fault": _("Fault"),
     "local": _("Local setting"),
 }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from station.domain.limits import LimitSource
 from station.domain.snapshot import PointSnapshot, SessionSnapshot
 from station.services import configuration
 from station.ui import charts, words
@@ -153,6 +154,11 @@ def _fault(code: str) -> FaultView:
 
 def _hint(point: PointSnapshot, present: Present) -> str:
     waiting, reservation = point.waiting_card, point.reservation
+    if point.limit_source == LimitSource.UNREADABLE_PROFILE:
+        return _(
+            "A charging profile of the backend cannot be read, so there is no energy here. Send the profile again from "
+            "the backend (SetChargingProfile) or delete it there (ClearChargingProfile)."
+        )
     if point.scheduled_operative is False:
         return _("Goes out of service when the session has ended.")
     if waiting and not waiting.until:

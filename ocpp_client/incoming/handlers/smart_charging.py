@@ -39,7 +39,7 @@ _ERRORS: dict[profiles.Violation, type[OCPPError]] = {
     profiles.Violation.TYPE: TypeConstraintViolationError,
     profiles.Violation.PROPERTY: PropertyConstraintViolationError,
 }
-_LOCAL_SOURCES = frozenset(source.value for source in LimitSource) - {LimitSource.CHARGING_PROFILE.value}
+_LOCAL_SOURCES = frozenset(LimitSource) - {LimitSource.CHARGING_PROFILE, LimitSource.UNREADABLE_PROFILE}
 
 
 def refuse_remote_profile(raw: dict[str, Any], connector_id: int | None) -> bool:
@@ -147,13 +147,9 @@ def _install(connector_id: int, raw: dict[str, Any], at: datetime) -> profiles.R
 
 
 def _remove(gone: Iterable[Installed]) -> int:
-    removed = 0
-    for each in gone:
-        count, _ = ChargingProfileRow.objects.filter(
-            connector_id=each.connector_id, purpose=each.profile.purpose.value, stack_level=each.profile.stack_level
-        ).delete()
-        removed += count
-    return removed
+    # By the row: of a profile that cannot be read, nothing else is certain.
+    count, _ = ChargingProfileRow.objects.filter(pk__in=[each.row_id for each in gone]).delete()
+    return count
 
 
 @transaction.atomic

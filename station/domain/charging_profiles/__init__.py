@@ -8,6 +8,7 @@ from station.domain.charging_profiles.acceptance import (
     allowed_units,
     check_acceptance,
     check_remote_start,
+    check_stored,
 )
 from station.domain.charging_profiles.composite import (
     CompositePeriod,
@@ -34,7 +35,7 @@ from station.domain.charging_profiles.schedule import (
     next_change_after,
     station_limit_at,
 )
-from station.domain.charging_profiles.store import ClearFilter, Installed, clear, end_transaction, install
+from station.domain.charging_profiles.store import ClearFilter, Installed, clear, end_transaction, install, no_energy
 
 __all__ = [
     "ChargingProfile",
@@ -58,12 +59,14 @@ __all__ = [
     "allowed_units",
     "check_acceptance",
     "check_remote_start",
+    "check_stored",
     "clear",
     "composite_schedule",
     "end_transaction",
     "install",
     "limit_at",
     "next_change_after",
+    "no_energy",
     "parse_profile",
     "render_composite",
     "render_profile",

@@ -104,6 +104,11 @@ def check_remote_start(profile: ChargingProfile, connector_id: int, context: Con
     return _rejected(_check_contents(profile, context) or _check_room(profile, connector_id, context))
 
 
+def check_stored(profile: ChargingProfile) -> RejectionReason | None:
+    """Check a profile that was accepted once: what no rule of today allows cannot be computed with."""
+    return _first((*_validity_rules(profile), *_kind_rules(profile), *_shape_rules(profile)))
+
+
 def _rejected(reason: RejectionReason | None) -> Rejection | None:
     return None if reason is None else Rejection(kind=RejectionKind.REJECTED, reason=reason)
 
@@ -127,16 +132,18 @@ def _check_contents(profile: ChargingProfile, context: Context) -> RejectionReas
     return _first(
         (
             (not 0 <= profile.stack_level <= context.max_stack_level, RejectionReason.STACK_LEVEL),
-            (
-                profile.valid_from is not None
-                and profile.valid_to is not None
-                and profile.valid_to <= profile.valid_from,
-                RejectionReason.VALIDITY,
-            ),
+            *_validity_rules(profile),
             *_kind_rules(profile),
-            *_schedule_rules(profile, context),
+            (profile.schedule.unit not in context.units, RejectionReason.UNIT_NOT_ALLOWED),
+            (len(profile.schedule.periods) > context.max_periods, RejectionReason.TOO_MANY_PERIODS),
+            *_shape_rules(profile),
         )
     )
+
+
+def _validity_rules(profile: ChargingProfile) -> Iterable[tuple[bool, RejectionReason]]:
+    first, end = profile.valid_from, profile.valid_to
+    yield first is not None and end is not None and end <= first, RejectionReason.VALIDITY
 
 
 def _kind_rules(profile: ChargingProfile) -> Iterable[tuple[bool, RejectionReason]]:
@@ -148,11 +155,9 @@ def _kind_rules(profile: ChargingProfile) -> Iterable[tuple[bool, RejectionReaso
     yield profile.kind is Kind.RELATIVE and started, RejectionReason.START_NOT_ALLOWED
 
 
-def _schedule_rules(profile: ChargingProfile, context: Context) -> Iterable[tuple[bool, RejectionReason]]:
+def _shape_rules(profile: ChargingProfile) -> Iterable[tuple[bool, RejectionReason]]:
     schedule = profile.schedule
     periods = schedule.periods
-    yield schedule.unit not in context.units, RejectionReason.UNIT_NOT_ALLOWED
-    yield len(periods) > context.max_periods, RejectionReason.TOO_MANY_PERIODS
     yield not periods or periods[0].start_s != 0, RejectionReason.FIRST_PERIOD_NOT_ZERO
     yield (
         any(later.start_s <= earlier.start_s for earlier, later in pairwise(periods)),

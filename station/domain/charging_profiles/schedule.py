@@ -16,12 +16,16 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileLimit:
-    """The limit one period of one profile sets, still in the profile's own unit."""
+    """The limit one period of one profile sets, still in the profile's own unit.
+
+    `is_readable`: what is stored could be read; otherwise it is the 0 A that stand in for it.
+    """
 
     limit_tenths: int
     unit: RateUnit
     phases: int | None
     profile_id: int
+    is_readable: bool = True
 
     @property
     def current(self) -> MilliAmpere:
@@ -115,6 +119,7 @@ def _highest(t: datetime, profiles: Sequence[Installed], transaction_start: date
                 unit=each.profile.schedule.unit,
                 phases=period.phases,
                 profile_id=each.profile.profile_id,
+                is_readable=not each.problem,
             )
     return None
 

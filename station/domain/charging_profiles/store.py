@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from station.domain.charging_profiles.profile import ChargingProfile, Purpose
+from station.domain.charging_profiles.profile import ChargingProfile, Kind, Period, Purpose, RateUnit, Schedule
+
+_BEGIN_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,12 +14,26 @@ class Installed:
     """A profile with its connector (0: the station) and the moment it arrived.
 
     An Absolute profile without startSchedule that has no charging to be relative to (ChargePointMaxProfile) runs from
-    `installed_at`.
+    `installed_at`. `row_id` is where it is stored, None: not yet. `problem` says why it cannot be read; `profile` is
+    then `no_energy`, so that whatever it limited stands still until it is cleared or replaced.
     """
 
     connector_id: int
     profile: ChargingProfile
     installed_at: datetime
+    row_id: int | None = None
+    problem: str = ""
+
+
+def no_energy(*, profile_id: int, stack_level: int, purpose: Purpose) -> ChargingProfile:
+    """Return what stands in for a profile that cannot be read: 0 A, at every moment at which it may have applied."""
+    return ChargingProfile(
+        profile_id=profile_id,
+        stack_level=stack_level,
+        purpose=purpose,
+        kind=Kind.ABSOLUTE,
+        schedule=Schedule(unit=RateUnit.A, start=_BEGIN_OF_TIME, periods=(Period(start_s=0, limit_tenths=0),)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from station import clock
 from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
 from station.domain.moments import from_wire
-from station.models import ChargingProfileRow, ChargingSession, Connector, LogEntry
+from station.models import ChargingSession, Connector, LogEntry
 from station.services.messages import ConfigurationChanged
-from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time, profile
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
 
 
 @pytest.fixture
@@ -243,19 +243,6 @@ async def test_a_session_that_cannot_be_recovered_keeps_its_own_point_from_worki
 
 def _cannot_be_read(_row: ChargingSession) -> None:
     raise ValueError
-
-
-@in_virtual_time
-async def test_a_charging_profile_that_cannot_be_read_is_left_out_and_kept(bench: ControlLoopBench) -> None:
-    profile(10.0)
-    profile(6.0, level=1)
-    ChargingProfileRow.objects.filter(stack_level=1).update(profile={"of": "another version"})
-    await bench.kill()
-    await bench.start()
-    await bench.charge(1)
-
-    assert bench.hall.outlets[1].current == 10_000
-    assert ChargingProfileRow.objects.count() == 2
 
 
 @in_virtual_time

@@ -316,6 +316,30 @@ async def test_5_16_a_profile_is_stored_and_cleared(bench):
         await station.until(lambda: len(station.processes.told(ProfilesChanged)) == 3)
 
 
+async def test_5_16_a_profile_that_cannot_be_read_counts_as_0_a_until_it_is_replaced_or_cleared(bench):
+    async with bench() as station:
+        await station.ready()
+        call = station.backend.call
+        composite = {"connectorId": 1, "duration": 60}
+        install = {"connectorId": 0, "csChargingProfiles": PROFILE}
+
+        for action, mend in (
+            ("SetChargingProfile", install),
+            ("ClearChargingProfile", {"id": PROFILE["chargingProfileId"]}),
+            ("ClearChargingProfile", {"stackLevel": PROFILE["stackLevel"]}),
+            ("ClearChargingProfile", {}),
+        ):
+            await call("SetChargingProfile", install)
+            await in_database(ChargingProfileRow.objects.update, profile={"of": "another version"})
+            schedule = await call("GetCompositeSchedule", composite)
+            assert schedule["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 0.0}]
+
+            assert await call(action, mend) == {"status": "Accepted"}
+            schedule = await call("GetCompositeSchedule", composite)
+            assert schedule["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] > 0
+            assert await in_database(ChargingProfileRow.objects.count) == (1 if mend is install else 0)
+
+
 async def test_5_16_a_tx_profile_belongs_to_the_running_session(bench):
     async with bench() as station:
         await station.ready()

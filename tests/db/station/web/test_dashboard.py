@@ -56,6 +56,14 @@ def test_a_fault_is_explained_in_both_languages(browser: Client, parts: Parts, c
     assert said[0][1] != said[1][1]
 
 
+def test_a_profile_that_cannot_be_read_is_named_with_the_way_out(browser: Client, parts: Parts):
+    parts.show(point(1, status="SuspendedEVSE", limit_ma=0, limit_source="unreadable_profile"))
+
+    for text in (page(browser), page(browser, language="de")):
+        assert "SetChargingProfile" in text
+        assert "ClearChargingProfile" in text
+
+
 def test_all_limits_are_listed_and_the_smallest_is_marked(browser: Client, parts: Parts):
     parts.show(point(1, limit_ma=10_000, limit_source="cluster", limits={"rating": 32_000, "cluster": 10_000}))
 
