@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from station.paths import DataDirectoryRefused
 from station.processes.plan import set_environment
 
 
@@ -26,7 +27,10 @@ def main() -> None:
     set_environment(sys.argv[1:], os.environ)
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except DataDirectoryRefused as refusal:
+        sys.exit(str(refusal))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,25 @@
 """Where a station keeps what: everything below one data directory, nothing outside."""
 
 import os
+import pwd
+import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from station import private_files
+
+
+class DataDirectoryRefused(Exception):
+    """The data directory cannot be used or would not be safe; the message says what to do."""
+
+    @classmethod
+    def because_of(cls, problem: OSError, root: Path) -> "DataDirectoryRefused":
+        """Explain what the operating system has refused."""
+        return cls(
+            f"The data directory {root} cannot be used: {problem.strerror or problem}. Name a directory on a disk that "
+            "can be written and has room with --data-dir."
+        )
 
 
 @dataclass(frozen=True)
@@ -51,10 +67,42 @@ class DataDirectory:
         return self.root / "run"
 
     def create(self) -> None:
-        """Make the directory and its parts, readable by the station's own user only."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in (self.certificates, self.logs, self.files, self.run):
-            part.mkdir(mode=0o700, exist_ok=True)
+        """Make the directory and its parts, and close everything in it to other users. Raises DataDirectoryRefused."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._close_root()
+            for part in (self.certificates, self.logs, self.files, self.run):
+                if part.is_symlink():
+                    raise DataDirectoryRefused(
+                        f"{part} is a link, but a station keeps everything in one directory. Remove the link; to use "
+                        "another disk, mount it there or choose another --data-dir."
+                    )
+                part.mkdir(mode=0o700, exist_ok=True)
+            if self._holds_a_station():
+                private_files.close_to_others(self.root)
+        except OSError as problem:
+            raise DataDirectoryRefused.because_of(problem, self.root) from problem
+
+    def _close_root(self) -> None:
+        status = self.root.stat()
+        if status.st_uid != os.geteuid():
+            owner, user = _user_name(status.st_uid), _user_name(os.geteuid())
+            raise DataDirectoryRefused(
+                f"The data directory {self.root} belongs to the user {owner}, but this command runs as {user}. Run it "
+                f"as {owner} (sudo -u {owner} …), or hand the directory over: chown -R {user} {self.root}"
+            )
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & stat.S_ISVTX:
+            raise DataDirectoryRefused(
+                f"{self.root} is a directory for all users of this computer. Name one of the station's own with "
+                "--data-dir."
+            )
+        if mode != stat.S_IRWXU:
+            self.root.chmod(stat.S_IRWXU)
+
+    def _holds_a_station(self) -> bool:
+        """Return whether what is in the directory is ours; a directory named by mistake keeps its permissions."""
+        return any(path.exists() for path in (self.database, self.secret_key, self.identity, self.hardware))
 
     @cached_property
     def _run_descriptor(self) -> int:
@@ -67,3 +115,10 @@ class DataDirectory:
         the open descriptor of the directory gives a short name that works in this process and its forks.
         """
         return f"/proc/self/fd/{self._run_descriptor}/{name}"
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -11,7 +11,6 @@ STATION_CRASHES      crashes of the control loop in ten minutes that lead to saf
 """
 
 import os
-import secrets
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from station import secret_key
 from station.domain.crash_guard import CRASHES
 from station.paths import DataDirectory
 
@@ -41,6 +41,8 @@ def _count(name: str, *, default: int) -> int:
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = DataDirectory(Path(os.environ.get("STATION_DATA_DIR", BASE_DIR / "data")).absolute())
+# Whatever this process and its children write is the station's own business.
+os.umask(0o077)
 DATA.create()
 SIMULATE = _flag("STATION_SIMULATE")
 SERVES_HTTPS = _flag("STATION_HTTPS")
@@ -48,19 +50,7 @@ SERVES_HTTPS = _flag("STATION_HTTPS")
 CRASHES_BEFORE_SAFE_MODE = _count("STATION_CRASHES", default=CRASHES)
 
 
-def _secret_key() -> str:
-    """Read the signing key of sessions, made on the device at first use and never shipped."""
-    path = DATA.secret_key
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-        return path.read_text()
-
-
-SECRET_KEY = _secret_key()
+SECRET_KEY = secret_key.obtain(DATA.secret_key)
 DEBUG = False
 # Host names are checked by station.web.middleware against the addresses the station really has.
 ALLOWED_HOSTS = ["*"]

@@ -1,6 +1,5 @@
 """The station's own certificate: its key never leaves, the backend signs it (whitepaper, A02). Database thread only."""
 
-import os
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ from django.conf import settings
 
 from ocpp_client.certificates import certificates
 from ocpp_client.certificates.certificates import CertificateInvalid
+from station import private_files
 from station.models import TrustedCertificate
 from station.services import configuration
 
@@ -46,14 +46,8 @@ def signing_request() -> str | None:
 
 
 def _write_key(key: ec.EllipticCurvePrivateKey) -> None:
-    fresh = _directory() / f"{_PENDING_KEY}.new"
     content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(_directory() / _PENDING_KEY)
+    private_files.write(_directory() / _PENDING_KEY, content)
 
 
 def take_signed(pem: str, at: datetime) -> None:
@@ -70,8 +64,10 @@ def take_signed(pem: str, at: datetime) -> None:
         raise CertificateInvalid("it is not for the station's key")
     _check_chain(chain)
     key_file = f"own-{own.fingerprint(hashes.SHA256()).hex()[:16]}.key"
+    # In this order a power cut leaves no certificate without its key, and the request open until both are there.
+    private_files.write(_directory() / key_file, pending.read_bytes())
     certificates.store(certificates.OWN, own, at, pem=pem, key_file=key_file)
-    pending.replace(_directory() / key_file)
+    pending.unlink()
 
 
 def _check_chain(chain: list[x509.Certificate]) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 
+from station import private_files
 from station.domain.configuration.backend import authorization_key_bytes, endpoint
 from station.models import TrustedCertificate
 from station.services import configuration
@@ -104,6 +105,6 @@ def _load_own_certificate(context: ssl.SSLContext) -> None:
     if own is None:
         return
     chain = settings.DATA.certificates / f"own-{own.pk}.pem"
-    if not chain.exists():
-        chain.write_text(own.pem)
+    if not chain.exists() or chain.read_text() != own.pem:
+        private_files.write(chain, own.pem.encode())
     context.load_cert_chain(chain, settings.DATA.certificates / own.key_file)

@@ -1,9 +1,13 @@
-"""The self-made TLS certificate of the web interface: made on the device, renewed before it ends."""
+"""The self-made TLS certificate of the web interface: made on the device, once, for the life of the station.
 
-import os
+A browser asks its user to compare the fingerprint and to make an exception for it. So the certificate stays the same
+when addresses or names change, which the exception does not depend on, and it does not depend on the clock of the first
+start. Whoever wants another one on purpose moves web.pem and web.key away and restarts the station.
+"""
+
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,75 +16,55 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from station.domain.moments import EARLIEST_STAMP
+from station import private_files
 from station.host.addresses import SERVICE_ADDRESS
+from station.host.web_certificate import Pair
 from station.paths import DataDirectory
 
-# Apple refuses server certificates that are valid longer.
-_VALID_FOR = timedelta(days=825)
+# Apple refuses certificates that are valid for more than 825 days if they begin after 1 July 2019, and old ones do not
+# disturb anybody. A fixed beginning also holds when the clock was never set.
+_BEGINS = datetime(2019, 1, 1, tzinfo=UTC)
+# The last moment that every ASN.1 reader understands (RFC 5280 section 4.1.2.5); no station stands so long.
+_ENDS = datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)
+# Earlier versions made certificates that end; each is replaced once.
 _RENEW_BEFORE = timedelta(days=30)
-# A clock that is somewhat behind must not make the certificate "not yet valid" for the browser.
-_BACKDATED = timedelta(days=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Where certificate and key are kept; `own` ones, uploaded by the installer, are never replaced here."""
-
-    certificate: Path
-    key: Path
-
-    @classmethod
-    def of(cls, data: DataDirectory) -> "Pair":
-        """Choose the installer's own pair when there is one, else the self-made one."""
-        own = cls(certificate=data.certificates / "web_own.pem", key=data.certificates / "web_own.key")
-        if own.certificate.exists() and own.key.exists():
-            return own
-        return cls(certificate=data.certificates / "web.pem", key=data.certificates / "web.key")
-
-    @property
-    def is_own(self) -> bool:
-        """Return whether the installer uploaded it."""
-        return self.certificate.name == "web_own.pem"
-
-    def load(self) -> x509.Certificate | None:
-        """Read the certificate; None when it is absent or unreadable."""
-        try:
-            return x509.load_pem_x509_certificate(self.certificate.read_bytes())
-        except (OSError, ValueError):
-            return None
-
-
-def fingerprint(certificate: x509.Certificate) -> str:
-    """Write the SHA-256 fingerprint the way browsers show it."""
-    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
-
-
-def names_in(certificate: x509.Certificate) -> set[str]:
-    """List the names and addresses a certificate is for."""
-    try:
-        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return set()
-    addresses = {str(address) for address in alternative.get_values_for_type(x509.IPAddress)}
-    return addresses | set(alternative.get_values_for_type(x509.DNSName))
 
 
 def ensure(data: DataDirectory, *, identity: str, addresses: Iterable[str], at: datetime) -> Pair:
-    """Make or renew the self-made certificate when it is absent, ends soon or lacks an address."""
-    pair = Pair.of(data)
-    if pair.is_own:
-        return pair
-    present, wanted = pair.load(), set(_names(identity, addresses))
-    if present and pair.key.exists() and not _is_due(present, wanted, at):
-        return pair
+    """Make the self-made certificate where it is absent, torn or about to end; what cannot be used is set aside."""
+    if Pair.own(data).is_usable():
+        return Pair.own(data)
+    pair = Pair.self_made(data)
+    with private_files.exclusive(data.certificates):
+        present = pair.load()
+        if present is not None and pair.is_usable() and not _is_about_to_end(present, at):
+            return pair
+        key = _key(pair)
+        if not pair.is_usable():
+            _set_aside(pair.certificate)
+        made = _sign(key, sorted({*_names(identity, addresses)}), identity)
+        private_files.write(pair.certificate, made.public_bytes(serialization.Encoding.PEM))
+    return pair
+
+
+def _key(pair: Pair) -> ec.EllipticCurvePrivateKey:
+    """Return the key, which outlives a certificate; make it where there is none."""
+    present = pair.load_key()
+    if isinstance(present, ec.EllipticCurvePrivateKey):
+        return present
+    for path in (pair.key, pair.certificate):
+        _set_aside(path)
     key = ec.generate_private_key(ec.SECP256R1())
     encoded = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(pair.key, encoded)
-    _write(pair.certificate, _sign(key, sorted(wanted), identity, at).public_bytes(serialization.Encoding.PEM))
-    return pair
+    private_files.write(pair.key, encoded)
+    return key
+
+
+def _set_aside(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        private_files.set_aside(path)
 
 
 def _names(identity: str, addresses: Iterable[str]) -> Iterator[str]:
@@ -91,17 +75,13 @@ def _names(identity: str, addresses: Iterable[str]) -> Iterator[str]:
         yield f"{host[:63]}.local"
 
 
-def _is_due(present: x509.Certificate, wanted: set[str], at: datetime) -> bool:
-    return (
-        at > present.not_valid_after_utc - _RENEW_BEFORE
-        or at < present.not_valid_before_utc
-        or not wanted <= names_in(present)
-    )
+def _is_about_to_end(present: x509.Certificate, at: datetime) -> bool:
+    end = present.not_valid_after_utc
+    return end < _ENDS and at > end - _RENEW_BEFORE
 
 
-def _sign(key: ec.EllipticCurvePrivateKey, names: list[str], identity: str, at: datetime) -> x509.Certificate:
+def _sign(key: ec.EllipticCurvePrivateKey, names: list[str], identity: str) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (identity or "station")[:64])])
-    begin = max(at, EARLIEST_STAMP) - _BACKDATED
     alternatives: list[x509.GeneralName] = []
     for name in names:
         try:
@@ -114,19 +94,10 @@ def _sign(key: ec.EllipticCurvePrivateKey, names: list[str], identity: str, at: 
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + _VALID_FOR)
+        .not_valid_before(_BEGINS)
+        .not_valid_after(_ENDS)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(path.suffix + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        os.fsync(file.fileno())
-    draft.replace(path)

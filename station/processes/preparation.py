@@ -10,12 +10,14 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from station.domain.commands import Origin
+from station import private_files
+from station.domain.commands import Origin, Status
 from station.paths import DataDirectory
 from station.processes import certificate
 from station.processes.plan import Plan
 
 _DEMO_URL_NOTE = "demo_backend.url"
+_SET_ASIDE = "SetBrokenFileAside"
 
 
 class AddressIsTaken(RuntimeError):
@@ -58,6 +60,8 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     # WhiteNoise looks for collected files there and complains of a missing directory.
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
     migrate()
+    for folder in (data.root, data.certificates):
+        private_files.remove_drafts(folder, at=at)
     password = identity.ensure(at=at)
     made = identity.load()
     if plan.simulate:
@@ -72,10 +76,28 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     if plan.https:
         box_identity = configuration.get("/ocpp/chargeBoxIdentity")
         certificate.ensure(data, identity=box_identity, addresses=outside_addresses(), at=at)
+    _record_files_set_aside(data, at)
     if plan.demo_backend:
         _point_at_demo_backend(data, f"ws://{plan.demo_backend}/", at)
     connections.close_all()
     return Prepared(serial=made.serial, factory_password=password, has_hardware=data.hardware.exists())
+
+
+def _record_files_set_aside(data: DataDirectory, at: datetime) -> None:
+    """Leave an audit entry for each file that could not be used and was set aside, by whichever process."""
+    from station.models import AuditEntry
+
+    for path in (*private_files.files_set_aside(data.root), *private_files.files_set_aside(data.certificates)):
+        file = str(path.relative_to(data.root))
+        if not AuditEntry.objects.filter(command=_SET_ASIDE, data__file=file).exists():
+            AuditEntry.objects.create(
+                at=at,
+                origin=Origin.LOCAL.value,
+                actor="start",
+                command=_SET_ASIDE,
+                data={"file": file},
+                outcome=Status.ACCEPTED.value,
+            )
 
 
 def migrate() -> None:
@@ -95,14 +117,17 @@ def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:
     except FileNotFoundError:
         present = None
     except ValueError as problem:
+        if not data.hardware.read_bytes().strip(b"\0 \r\n\t"):
+            # Torn by a power cut; there is nothing in it that could be lost.
+            private_files.set_aside(data.hardware)
+            _describe_simulated_hardware(data, connectors)
+            return
         raise RealHardwareIsConfigured(f"{data.hardware} is not JSON; mend it or move it away") from problem
     if present is not None and not _is_simulated(present):
         raise RealHardwareIsConfigured(f"{data.hardware} describes real hardware; move it away to simulate")
     forget_lines(data.simulation)
     if present != wanted:
-        draft = data.hardware.with_suffix(".new")
-        draft.write_text(json.dumps(wanted, indent=2) + "\n")
-        draft.replace(data.hardware)
+        private_files.write(data.hardware, f"{json.dumps(wanted, indent=2)}\n".encode())
 
 
 def _is_simulated(description: dict[str, object]) -> bool:
@@ -123,7 +148,7 @@ def _point_at_demo_backend(data: DataDirectory, url: str, at: datetime) -> None:
 
     data.simulation.mkdir(mode=0o700, exist_ok=True)
     note = data.simulation / _DEMO_URL_NOTE
-    earlier = note.read_text() if note.exists() else ""
+    earlier = note.read_text(errors="replace") if note.exists() else ""
     if configuration.get("/ocpp/url") in {"", earlier}:
         configuration.change({"/ocpp/url": url}, origin=Origin.LOCAL, actor="runstation", at=at)
-        note.write_text(url)
+        private_files.write(note, url.encode())

@@ -1,7 +1,6 @@
 """The station's identity: what production wrote and what survives a factory reset."""
 
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.utils.crypto import constant_time_compare
 
+from station import private_files
 from station.domain.configuration import ROWS, InvalidValue, Storage
 
 # 32 symbols, none of which looks like another: twelve of them are 60 bits (reference/security.md section 2.1).
@@ -156,21 +156,8 @@ def as_values(identity: Identity) -> dict[str, str]:
 
 def save(identity: Identity) -> None:
     """Replace the file at once and for good: after a power cut it is either the old one or the new one."""
-    path = settings.DATA.identity
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(identity), file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    text = json.dumps(asdict(identity), indent=2, ensure_ascii=False)
+    private_files.write(settings.DATA.identity, f"{text}\n".encode())
 
 
 def ensure(*, at: datetime) -> str | None:

@@ -215,7 +215,7 @@ def test_https_serves_a_certificate_for_this_machine(tmp_path: Path) -> None:
     import ssl
 
     from station.host.addresses import SERVICE_ADDRESS
-    from station.processes.certificate import Pair, names_in
+    from station.host.web_certificate import Pair, names_in
     from tests.station import free_port
 
     port = free_port()

@@ -30,6 +30,7 @@ class Command(BaseCommand):
         # Until the processes are forked, see supervision.supervise.
         gc.disable()
         from station.processes import preload, preparation, supervision
+        from station.services.identity import IdentityFileBroken
 
         lock = StationLock(settings.DATA)
         try:
@@ -44,6 +45,7 @@ class Command(BaseCommand):
             OrphanSurvives,
             preparation.AddressIsTaken,
             preparation.RealHardwareIsConfigured,
+            IdentityFileBroken,
         ) as refusal:
             raise CommandError(str(refusal)) from refusal
         if ended:

@@ -7,9 +7,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from station import clock
-from station.host import for_settings
+from station.host import for_settings, web_certificate
 from station.host.power import MainProcess, MainProcessIsAway
-from station.processes import certificate as web_certificate
 from station.processes import redis_socket
 from station.processes.checkup.finding import Finding, problem, warning
 from station.processes.programs.redis import RedisIsMissing, binary
@@ -78,14 +77,21 @@ def wall_clock() -> Iterator[Finding]:
 def certificate() -> Iterator[Finding]:
     """Look at the certificate of the web interface."""
     subject = _("web certificate")
-    pair = web_certificate.Pair.of(settings.DATA)
+    own, pair = web_certificate.Pair.own(settings.DATA), web_certificate.Pair.of(settings.DATA)
+    if own.certificate.exists() and not own.is_usable():
+        yield problem(
+            subject,
+            _("%(path)s cannot be read or does not belong to its key; the self-made one is shown instead")
+            % {"path": own.certificate},
+            _("Upload certificate and key again."),
+        )
     present = pair.load()
-    if present is None:
+    if present is None or not pair.is_usable():
         if pair.certificate.exists():
             yield problem(
                 subject,
-                _("%(path)s cannot be read") % {"path": pair.certificate},
-                _("Delete the file; a new one is made at the next start."),
+                _("%(path)s cannot be read or does not belong to its key") % {"path": pair.certificate},
+                _("Restart the station: it sets the file aside and makes a new one."),
             )
         else:
             yield Finding(subject=subject, text=_("there is none yet; it is made when HTTPS is switched on"))

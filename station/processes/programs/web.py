@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 from station import clock
 from station.host.heartbeat import Heartbeat
+from station.host.web_certificate import Pair
 from station.paths import DataDirectory
-from station.processes import certificate
 from station.processes.plan import Address, Plan
 
 # Pages are short; a station has a handful of readers.
@@ -32,7 +32,7 @@ def endpoints(plan: Plan) -> list[str]:
 
     found = [f"tcp:{place(plan.http)}"]
     if plan.https:
-        pair = certificate.Pair.of(DataDirectory(plan.data))
+        pair = Pair.of(DataDirectory(plan.data))
         key, chain = _escaped(str(pair.key)), _escaped(str(pair.certificate))
         found.append(f"ssl:{place(plan.https)}:privateKey={key}:certKey={chain}")
     return found

@@ -1,8 +1,15 @@
 from datetime import UTC, datetime, timedelta
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
 from station.host.addresses import SERVICE_ADDRESS
+from station.host.web_certificate import Pair, names_in
 from station.paths import DataDirectory
-from station.processes.certificate import Pair, ensure, names_in
+from station.processes.certificate import ensure
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -27,33 +34,65 @@ def test_a_good_certificate_is_kept(data: DataDirectory) -> None:
     assert made(data).serial_number == made(data, at=NOW + timedelta(days=300)).serial_number
 
 
-def test_it_is_renewed_a_month_before_it_ends(data: DataDirectory) -> None:
-    first = made(data)
-    second = made(data, at=first.not_valid_after_utc - timedelta(days=29))
+def test_it_stays_the_same_for_the_life_of_the_station_whatever_the_clock_or_the_addresses(data: DataDirectory) -> None:
+    first = made(data, at=datetime(1970, 1, 2, tzinfo=UTC))
 
-    assert second.not_valid_after_utc > first.not_valid_after_utc
-
-
-def test_a_new_address_makes_a_new_certificate(data: DataDirectory) -> None:
-    assert made(data).serial_number != made(data, addresses=("10.0.0.8",)).serial_number
+    for at in (NOW, datetime(1999, 1, 1, tzinfo=UTC), datetime(2106, 2, 7, tzinfo=UTC)):
+        assert made(data, at=at, addresses=("10.0.0.8", "fd00::1")) == first
+    assert first.not_valid_before_utc < NOW < first.not_valid_after_utc
+    assert first.not_valid_after_utc.year >= 2049
 
 
-def test_a_clock_that_was_never_set_makes_no_certificate_of_1970(data: DataDirectory) -> None:
-    early = made(data, at=datetime(1970, 1, 2, tzinfo=UTC))
-
-    assert early.not_valid_before_utc.year >= 2025
-    assert early.not_valid_after_utc - early.not_valid_before_utc <= timedelta(days=825)
+def test_apples_limit_of_825_days_does_not_concern_it(data: DataDirectory) -> None:
+    assert made(data).not_valid_before_utc < datetime(2019, 7, 1, tzinfo=UTC)
 
 
-def test_an_uploaded_certificate_is_never_replaced(data: DataDirectory) -> None:
-    made(data)
-    for suffix in ("pem", "key"):
-        (data.certificates / f"web_own.{suffix}").write_text("the installer's own")
+def test_one_of_an_earlier_version_is_replaced_once_before_it_ends(data: DataDirectory) -> None:
+    old = make_certificate(Pair.self_made(data), days=825)
 
-    pair = ensure(data, identity="x", addresses=(), at=NOW)
+    assert made(data, at=NOW) == old
+    renewed = made(data, at=NOW + timedelta(days=800))
+    assert renewed != old
+    # The key stays.
+    assert renewed.public_key() == old.public_key()
+    assert made(data, at=NOW + timedelta(days=1800)) == renewed
+
+
+def test_an_uploaded_certificate_is_shown_and_never_replaced(data: DataDirectory) -> None:
+    self_made = made(data)
+    uploaded = make_certificate(Pair.own(data), days=1)
+
+    pair = ensure(data, identity="x", addresses=(), at=NOW + timedelta(days=9))
 
     assert pair.is_own
-    assert pair.certificate.read_text() == "the installer's own"
+    assert pair.load() == uploaded != self_made
+
+
+def test_an_uploaded_certificate_without_its_key_does_not_close_the_pages(data: DataDirectory) -> None:
+    self_made = made(data)
+    make_certificate(Pair.own(data), days=1)
+    Pair.own(data).key.write_text("")
+
+    assert made(data) == self_made
+    assert Pair.own(data).certificate.exists()
+
+
+def make_certificate(pair: Pair, *, days: int) -> x509.Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "old")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=days))
+        .sign(key, SHA256())
+    )
+    pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    pair.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
+    return certificate
 
 
 def test_two_stations_have_two_keys(data: DataDirectory, tmp_path_factory) -> None:
