@@ -23,10 +23,12 @@ from station.domain.ports import (
     ControllerStatus,
     DeviceSilent,
     LampPattern,
+    MeasuredPhases,
     MeterIdentity,
     MeterReading,
     Pilot,
     ReaderSignal,
+    ReadingUnusable,
     StationInputs,
     Tag,
 )
@@ -454,6 +456,8 @@ class FakeMeter(_Device):
     """A Meter."""
 
     exchanged = False
+    # What is no number, or did not arrive, besides the phases.
+    register_is_noise = False
 
     async def identify(self) -> MeterIdentity:
         await self._answer()
@@ -465,12 +469,18 @@ class FakeMeter(_Device):
         phases = outlet.car.phases if outlet.car else 3
         present = [outlet.current if phase < phases else 0 for phase in range(3)]
         powers = [current * VOLTS // 1000 for current in present]
+        measured = MeasuredPhases(
+            voltages=(MilliVolt(230_000), MilliVolt(230_000), MilliVolt(230_000)),
+            currents=(MilliAmpere(present[0]), MilliAmpere(present[1]), MilliAmpere(present[2])),
+        )
+        if self.register_is_noise:
+            raise ReadingUnusable("the register is no number", measured)
         return MeterReading(
             read_at_s=asyncio.get_running_loop().time(),
             import_energy=WattHour(outlet.register_wh),
             power=Watt(sum(powers)),
-            voltages=(MilliVolt(230_000), MilliVolt(230_000), MilliVolt(230_000)),
-            currents=(MilliAmpere(present[0]), MilliAmpere(present[1]), MilliAmpere(present[2])),
+            voltages=measured.voltages,
+            currents=measured.currents,
             phase_powers=(Watt(powers[0]), Watt(powers[1]), Watt(powers[2])),
             frequency=MilliHertz(50_000),
         )

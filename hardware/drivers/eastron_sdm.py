@@ -16,7 +16,14 @@ from hardware.protocols.eastron import (
     decode_bytes,
     decode_u32,
 )
-from station.domain.ports import DeviceGarbled, MeterIdentity, MeterReading
+from station.domain.ports import (
+    DeviceFailed,
+    DeviceGarbled,
+    MeasuredPhases,
+    MeterIdentity,
+    MeterReading,
+    ReadingUnusable,
+)
 from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 
 # 76 registers take 170 ms at 9600 baud; openWB waits 100 ms between requests, the meter's document asks for 60 ms.
@@ -72,9 +79,18 @@ class EastronSdm:
 
     async def read(self) -> MeterReading:
         values: dict[Quantity, float] = {}
-        for start, count in POLL_BLOCKS[self._model]:
-            registers = await self._bus.read_input(self._address, start, count, PATIENCE)
-            values |= decode_block(registers, start=start)
+        try:
+            for start, count in POLL_BLOCKS[self._model]:
+                registers = await self._bus.read_input(self._address, start, count, PATIENCE)
+                values |= decode_block(registers, start=start)
+            return self._reading(values)
+        except DeviceFailed as error:
+            phases = _phases(values)
+            if phases == MeasuredPhases():
+                raise
+            raise ReadingUnusable(str(error), phases) from error
+
+    def _reading(self, values: Mapping[Quantity, float]) -> MeterReading:
         return MeterReading(
             read_at_s=asyncio.get_running_loop().time(),
             import_energy=self._import_energy(values),
@@ -118,6 +134,14 @@ class EastronSdm:
             chunk = min(_KEY_CHUNK, count - len(registers))
             registers += await self._read_holding(Holding.PUBLIC_KEY + 1 + len(registers), chunk)
         return decode_bytes(length, registers)
+
+
+def _phases(values: Mapping[Quantity, float]) -> MeasuredPhases:
+    """Return what is certain of voltages and currents, whatever has become of the rest."""
+    certain = {quantity: value for quantity, value in values.items() if math.isfinite(value)}
+    volts = [_millivolts(certain, quantity) for quantity in _VOLTAGES]
+    amperes = [_milliamperes(certain, quantity) for quantity in _CURRENTS]
+    return MeasuredPhases(voltages=(volts[0], volts[1], volts[2]), currents=(amperes[0], amperes[1], amperes[2]))
 
 
 def _float32_step(value: float) -> float:

@@ -10,7 +10,7 @@ from hardware.runtime.actuator import Actuator
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import MeterUnreadable, RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
-from hardware.runtime.session_end import RegisterImplausible, SessionEnding, Stop
+from hardware.runtime.session_end import SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
@@ -48,6 +48,7 @@ from station.domain.ports import (
     MeterIdentity,
     MeterReading,
     Pilot,
+    ReadingUnusable,
 )
 from station.domain.snapshot import FinishedSessionSnapshot
 from station.domain.units import MINIMUM_CURRENT, MilliAmpere, WattHour
@@ -591,7 +592,7 @@ class ChargingPoint:
             if self.session is None:
                 # No bill depends on it: another meter, or one that was set, counts from where it stands.
                 self._register, self.reading, self.reading_at = None, None, None
-            raise RegisterImplausible(f"the register {register.energy} Wh {verdict}", reading)
+            raise ReadingUnusable(f"the register {register.energy} Wh {verdict}", reading)
         self._register = register
         self.reading, self.reading_at = reading, clock.now()
         return reading

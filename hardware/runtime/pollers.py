@@ -11,7 +11,7 @@ from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
-from station.domain.ports import DeviceFailed, DeviceRefused, StationIo, TagReader
+from station.domain.ports import DeviceFailed, DeviceRefused, PhaseValues, ReadingUnusable, StationIo, TagReader
 from station.domain.supervision import Watch
 
 logger = logging.getLogger(__name__)
@@ -110,13 +110,17 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
     while True:
         period = METER_SESSION_S if point.state.has_session else METER_IDLE_S
         started_s = clock.monotonic_s()
+        phases: PhaseValues | None = None
         try:
             if not point.equipment.meter_ok:
                 # After a silence it may be another meter, whose registers mean nothing to a running session.
                 point.meter_identified(await point.meter.identify())
-            await point.read_meter()
+            phases = await point.read_meter()
         except DeviceFailed as error:
             period = min(period, 0.5)
+            if isinstance(error, ReadingUnusable):
+                # A register may be wrong and the current beside it true: it is watched in any case.
+                phases = error.phases
             if silence.missed():
                 point.meter_is_silent()
                 if point.set_faults("meter", frozenset({FaultCode.POWER_METER_FAILURE})):
@@ -125,20 +129,23 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
         else:
             silence.heard()
             point.meter_answered()
-            reading = point.reading
-            proven: frozenset[FaultCode] = frozenset()
-            if reading is not None:
-                limit = point.actuator.limit
-                watch, proven = watch.judge(
-                    reading, energy_allowed=point.actuator.enabled, limit=limit, at_s=clock.monotonic_s()
-                )
-            if watch.since:
-                period = min(period, 0.5)
-            events.station_faults(f"meter {point.number}", proven & {FaultCode.UNDER_VOLTAGE})
-            if point.set_faults("meter", frozenset()) | point.set_faults("values", proven - {FaultCode.UNDER_VOLTAGE}):
+            if point.set_faults("meter", frozenset()):
                 await events.point_faults_changed(point)
             await events.measured(point)
+        if phases is not None:
+            watch = await _watch_current(point, events, watch, phases)
+        if watch.since:
+            period = min(period, 0.5)
         await asyncio.sleep(max(period - (clock.monotonic_s() - started_s), 0))
+
+
+async def _watch_current(point: ChargingPoint, events: DeviceEvents, watch: Watch, phases: PhaseValues) -> Watch:
+    actuator = point.actuator
+    watch, proven = watch.judge(phases, energy_allowed=actuator.enabled, limit=actuator.limit, at_s=clock.monotonic_s())
+    events.station_faults(f"meter {point.number}", proven & {FaultCode.UNDER_VOLTAGE})
+    if point.set_faults("values", proven - {FaultCode.UNDER_VOLTAGE}):
+        await events.point_faults_changed(point)
+    return watch
 
 
 class ReaderPoll:

@@ -14,8 +14,9 @@ from hardware.runtime.session_records import WRITE_AGAIN_S, SessionEnd, SessionR
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.faults import FaultCode
-from station.domain.ports import ControllerStatus, DeviceFailed, MeterReading
+from station.domain.ports import ControllerStatus, DeviceFailed, MeterReading, ReadingUnusable
 from station.domain.stamps import Stamp
+from station.domain.supervision import highest_current
 from station.domain.units import MilliAmpere, WattHour
 
 logger = logging.getLogger(__name__)
@@ -40,19 +41,6 @@ class Stop:
     reason: str
     id_tag: str
     at: Stamp
-
-
-class RegisterImplausible(DeviceFailed):
-    """The meter tells a register that cannot be true; what else it measures may be right."""
-
-    def __init__(self, message: str, reading: MeterReading) -> None:
-        super().__init__(message)
-        self.reading = reading
-
-
-def highest_current(reading: MeterReading) -> MilliAmpere:
-    """Return the current of the phase that carries most."""
-    return max((current for current in reading.currents if current is not None), default=MilliAmpere(0))
 
 
 class EndingPoint(Protocol):
@@ -178,8 +166,8 @@ class SessionEnding:
             return None, False
         try:
             reading = await self._point.read_meter()
-        except RegisterImplausible as error:
-            return None, highest_current(error.reading) > NO_CURRENT
+        except ReadingUnusable as error:
+            return None, highest_current(error.phases) > NO_CURRENT
         except DeviceFailed:
             return None, False
         return reading, _flows(reading, register_before)

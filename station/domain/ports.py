@@ -136,13 +136,42 @@ class MeterReading:
     export_energy: WattHour | None = None
 
 
+class PhaseValues(Protocol):
+    """What shows whether current flows, and whether the wiring is sound: (L1, L2, L3), None where nothing is known."""
+
+    @property
+    def voltages(self) -> tuple[MilliVolt | None, MilliVolt | None, MilliVolt | None]: ...
+    @property
+    def currents(self) -> tuple[MilliAmpere | None, MilliAmpere | None, MilliAmpere | None]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredPhases:
+    """The part of a reading that is right although the reading as a whole is not."""
+
+    voltages: tuple[MilliVolt | None, MilliVolt | None, MilliVolt | None] = (None, None, None)
+    currents: tuple[MilliAmpere | None, MilliAmpere | None, MilliAmpere | None] = (None, None, None)
+
+
+class ReadingUnusable(DeviceGarbled):
+    """A reading no bill can rest on: a register that cannot be true, a value that is no number, a part that is missing.
+
+    `phases` is what was measured all the same: the watch over the current depends on it, whatever the register says.
+    """
+
+    def __init__(self, message: str, phases: PhaseValues) -> None:
+        super().__init__(message)
+        self.phases = phases
+
+
 class Meter(Protocol):
     """The energy meter of one charging point."""
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     async def identify(self) -> MeterIdentity: ...
-    async def read(self) -> MeterReading: ...
+    async def read(self) -> MeterReading:
+        """Read everything; ReadingUnusable where only the phases are certain."""
 
 
 @dataclass(frozen=True, kw_only=True)

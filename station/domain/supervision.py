@@ -8,7 +8,7 @@ more than 120 % for 10 s.
 from dataclasses import dataclass, field, replace
 
 from station.domain.faults import FaultCode
-from station.domain.ports import MeterReading
+from station.domain.ports import PhaseValues
 from station.domain.units import MilliAmpere, MilliVolt
 
 LOWEST_VOLTAGE = MilliVolt(195_000)
@@ -18,6 +18,11 @@ WELD_S = 7.0
 OVERLOAD_STEPS = ((110, 100.0), (120, 10.0))
 
 
+def highest_current(phases: PhaseValues) -> MilliAmpere:
+    """Return the current of the phase that carries most; some meters tell one that is wired backwards as negative."""
+    return max((MilliAmpere(abs(each)) for each in phases.currents if each is not None), default=MilliAmpere(0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Watch:
     """Since when each suspicion stands (monotonic seconds); a suspicion that lasts becomes a fault."""
@@ -25,16 +30,15 @@ class Watch:
     since: dict[str, float] = field(default_factory=dict)
 
     def judge(
-        self, reading: MeterReading, *, energy_allowed: bool, limit: MilliAmpere, at_s: float
+        self, phases: PhaseValues, *, energy_allowed: bool, limit: MilliAmpere, at_s: float
     ) -> tuple["Watch", frozenset[FaultCode]]:
         """Take one reading; return the new watch and the faults it proves.
 
         `limit` is the highest current the car may take now (0 while paused: only welding is judged then). A phase is
         lost when another one has voltage and it has not; a meter without voltages proves nothing.
         """
-        currents = [current for current in reading.currents if current is not None]
-        voltages = [voltage for voltage in reading.voltages if voltage is not None]
-        highest = max(currents, default=MilliAmpere(0))
+        voltages = [voltage for voltage in phases.voltages if voltage is not None]
+        highest = highest_current(phases)
         suspicions: dict[str, tuple[bool, float, FaultCode]] = {
             "phase": (bool(voltages) and min(voltages) < LOWEST_VOLTAGE, PHASE_LOSS_S, FaultCode.UNDER_VOLTAGE),
             "weld": (not energy_allowed and highest > IDLE_CURRENT, WELD_S, FaultCode.POWER_SWITCH_FAILURE),

@@ -17,6 +17,8 @@ class FakeBus(SerialBus):
         self.discrete: dict[int, bool] = defaultdict(bool)
         self.refused: set[tuple[int, int]] = set()
         self.silent = False
+        # Reads from this register on are not answered.
+        self.silent_from: int | None = None
         self.lost_confirmations = 0
         self.written: list[tuple[int, object]] = []
         self.users = 0
@@ -39,6 +41,8 @@ class FakeBus(SerialBus):
 
     async def read_input(self, device: int, address: int, count: int, patience: Patience) -> list[int]:
         self._check(4, address)
+        if self.silent_from is not None and address >= self.silent_from:
+            raise DeviceSilent("silent")
         return [self.input[at] for at in range(address, address + count)]
 
     async def read_coils(self, device: int, address: int, count: int, patience: Patience) -> list[bool]:

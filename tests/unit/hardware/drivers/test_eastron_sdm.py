@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.protocols.eastron import Holding, Model, Quantity, encode_block, encode_bytes, encode_u32
-from station.domain.ports import DeviceFailed, DeviceGarbled
+from station.domain.ports import DeviceFailed, DeviceGarbled, DeviceSilent, ReadingUnusable
 from tests.unit.hardware.drivers.fake_bus import FakeBus
 
 CHARGING = {
@@ -134,6 +134,45 @@ async def test_a_value_that_is_no_number_is_noise(bus, quantity, value):
     bus.measure(CHARGING | {quantity: value})
 
     with pytest.raises(DeviceGarbled):
+        await EastronSdm(bus, address=1).read()
+
+
+@pytest.mark.parametrize("broken", [{Quantity.IMPORT_ENERGY: math.nan}, {Quantity.IMPORT_ENERGY: 3.0}])
+async def test_the_currents_are_told_whatever_the_register_says(bus, broken):
+    meter = EastronSdm(bus, address=1)
+    await meter.read()
+    bus.measure(CHARGING | broken)
+
+    with pytest.raises(ReadingUnusable) as told:
+        await meter.read()
+
+    assert told.value.phases.currents == (16_012, 15_900, 0)
+
+
+async def test_a_current_that_is_no_number_leaves_those_that_are(bus):
+    bus.measure(CHARGING | {Quantity.CURRENT_L2: math.nan, Quantity.VOLTAGE_L3: math.inf})
+
+    with pytest.raises(ReadingUnusable) as told:
+        await EastronSdm(bus, address=1).read()
+
+    assert told.value.phases.voltages == (230_200, 229_800, None)
+    assert told.value.phases.currents == (16_012, None, 0)
+
+
+async def test_a_meter_whose_second_block_is_missing_has_told_its_currents(bus):
+    meter = EastronSdm(bus, address=1, model=Model.SDM72)
+    bus.silent_from = 0x46
+
+    with pytest.raises(ReadingUnusable) as told:
+        await meter.read()
+
+    assert told.value.phases.currents == (16_012, 15_900, 0)
+
+
+async def test_a_meter_that_tells_nothing_is_silent(bus):
+    bus.silent_from = 0
+
+    with pytest.raises(DeviceSilent):
         await EastronSdm(bus, address=1).read()
 
 

@@ -65,6 +65,12 @@ def test_a_lost_phase(millivolts: int, seconds: float, *, fault: bool) -> None:
     assert found == ({FaultCode.UNDER_VOLTAGE} if fault else frozenset())
 
 
+def test_a_current_that_a_meter_wired_backwards_tells_is_one() -> None:
+    backwards = reading(currents=(-9_000, 0, 0))
+
+    assert proven_after(7.0, backwards, energy_allowed=False) == {FaultCode.POWER_SWITCH_FAILURE}
+
+
 def test_a_meter_that_delivers_nothing_proves_nothing() -> None:
     silent = reading(currents=(None, None, None), voltages=(None, None, None))
 
