@@ -66,6 +66,10 @@ async function waitForStation(panel) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  for (const button of document.querySelectorAll("[data-prints]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => window.print());
+  }
   // On a phone the menu is a strip; the page one is on must be in sight.
   document.querySelector(".menu-link[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const panel = document.querySelector("[data-wait-for]");

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 
 from station.web import admin
-from station.web.pages import bench, connectors, dashboard, health, login, profile, system
+from station.web.pages import bench, connectors, dashboard, health, login, profile, sessions, system
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -11,6 +11,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("connectors/<int:connector_id>/stop", dashboard.stop, name="connector-stop"),
     path("connectors/<int:connector_id>/unlock", dashboard.unlock, name="connector-unlock"),
     path("station/connectors", connectors.connectors, name="connectors"),
+    path("sessions", sessions.sessions, name="sessions"),
+    path("sessions/<int:session_id>", sessions.session, name="session"),
+    path("sessions.csv", sessions.sessions_file, name="sessions-file"),
     path("login", login.login, name="login"),
     path("logout", login.sign_out, name="logout"),
     path("language", login.language, name="language"),

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from station.domain import energy_curve
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.domain.stamps import Stamp
 
@@ -32,7 +33,8 @@ class ChargingSession(models.Model):
     whose card the backend refused afterwards; `energy_allowed_wh` is what it may still draw (MaxEnergyOnInvalidId).
     `stop_requested_at` marks a session that was stopped, for `stop_reason` by `stop_id_tag`, and is being brought to
     its end; it gets no energy any more, whatever restarts in between.
-    `sampled_wh` is the register of the last periodic sample. A moment has three columns (`station.domain.stamps`).
+    `sampled_wh` is the register of the last periodic sample. `energy_curve` is drawn on
+    the Sessions page (`station.domain.energy_curve`). A moment has three columns (`station.domain.stamps`).
     """
 
     connector_id = models.PositiveSmallIntegerField()
@@ -55,6 +57,7 @@ class ChargingSession(models.Model):
     energy_allowed_wh = models.PositiveBigIntegerField(null=True, blank=True)
     sampled_wh = models.PositiveBigIntegerField(null=True, blank=True)
     meter_serial = models.CharField(max_length=64, default="", blank=True)
+    energy_curve = models.JSONField(default=list, blank=True)
     started_boot_id = models.CharField(max_length=36, default="", blank=True)
     started_steady_ms = models.BigIntegerField(null=True, blank=True)
     meter_last_boot_id = models.CharField(max_length=36, default="", blank=True)
@@ -95,15 +98,13 @@ class ChargingSession(models.Model):
 
     def note_meter(self, *, wh: int, at: Stamp) -> None:
         """Remember the newest register so that a power cut loses nothing."""
-        self.meter_last_wh = wh
-        self.save(update_fields=["meter_last_wh", *self._put("meter_last", at)])
+        self.save(update_fields=self._note(wh, at))
 
     def note_sample(self, *, wh: int, at: Stamp, periodic: bool) -> None:
         """Remember the register of a sample, and of a periodic one that the next tells what flowed since."""
         changed: list[str] = []
         if wh >= self.meter_last_wh:
-            self.meter_last_wh = wh
-            changed = ["meter_last_wh", *self._put("meter_last", at)]
+            changed = self._note(wh, at)
         if periodic:
             self.sampled_wh = wh
             changed.append("sampled_wh")
@@ -111,10 +112,10 @@ class ChargingSession(models.Model):
 
     def end(self, *, wh: int, at: Stamp, reason: str, id_tag: str = "") -> None:
         """Close the session with its final register."""
-        self.meter_stop_wh = self.meter_last_wh = wh
+        self.meter_stop_wh = wh
         self.stop_reason, self.stop_id_tag = reason, id_tag
-        stamped = [*self._put("stopped", at), *self._put("meter_last", at)]
-        self.save(update_fields=["meter_stop_wh", "meter_last_wh", "stop_reason", "stop_id_tag", *stamped])
+        noted = [*self._put("stopped", at), *self._note(wh, at, last=True)]
+        self.save(update_fields=["meter_stop_wh", "stop_reason", "stop_id_tag", *noted])
 
     def correct(self, correction: Callable[[Stamp], Stamp]) -> bool:
         """Put the true moments in the place of what a wrong clock told; return whether there were any."""
@@ -135,6 +136,21 @@ class ChargingSession(models.Model):
         if changed:
             self.save(update_fields=changed)
         return bool(changed)
+
+    def _note(self, wh: int, at: Stamp, *, last: bool = False) -> list[str]:
+        self.meter_last_wh = wh
+        changed = ["meter_last_wh", *self._put("meter_last", at)]
+        curve = energy_curve.extended(self.energy_curve, self._elapsed_s(at), wh - self.meter_start_wh, last=last)
+        if curve is not None:
+            self.energy_curve = curve
+            changed.append("energy_curve")
+        return changed
+
+    def _elapsed_s(self, at: Stamp) -> float:
+        """How long after the begin; within one boot it does not matter what the wall clock does meanwhile."""
+        if at.boot_id and at.boot_id == self.started_boot_id and None not in (at.steady_ms, self.started_steady_ms):
+            return ((at.steady_ms or 0) - (self.started_steady_ms or 0)) / 1000
+        return (at.at - self.started_at).total_seconds()
 
     def _stamp(self, name: str) -> Stamp | None:
         at = getattr(self, f"{name}_at")

@@ -1,5 +1,7 @@
 """Small drawings as SVG: the numbers a template needs to draw them."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -18,6 +20,69 @@ class Ring:
 def ring(part: float, whole: float) -> Ring:
     """Fill a ring by `part` of `whole`; more than the whole fills it."""
     return Ring(filled=round(100 * max(0.0, min(1.0, part / whole))) if whole > 0 else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A line of the grid: where it is, and what stands beside it."""
+
+    at: float
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A curve with its grid, in units of the drawing; `line` and `area` are values of the attribute `d` of a path."""
+
+    width: int
+    height: int
+    line: str
+    area: str
+    across: tuple[Tick, ...]
+    upwards: tuple[Tick, ...]
+
+
+# Round distances between the lines of a time axis, in seconds.
+_TIME_STEPS_S = (10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 28_800, 86_400)
+_MOST_TIME_LINES = 6
+_MOST_VALUE_LINES = 4
+
+
+def stairs(steps: Sequence[tuple[float, float, float]], *, width: int, height: int) -> Plot:
+    """Draw values that hold from a moment to another (seconds, seconds, value), on round axes from zero."""
+    longest_s = max((until for _from, until, _value in steps), default=1.0) or 1.0
+    value_step = _round_step(max((value for *_span, value in steps), default=0.0))
+    highest = value_step * math.ceil(max((value for *_span, value in steps), default=0.0) / value_step) or value_step
+
+    def x(seconds: float) -> float:
+        return round(seconds / longest_s * width, 1)
+
+    def y(value: float) -> float:
+        return round(height - max(0.0, value) / highest * height, 1)
+
+    corners = [f"{x(from_s)},{y(value)} {x(until_s)},{y(value)}" for from_s, until_s, value in steps]
+    line = f"M{' L'.join(corners)}" if corners else ""
+    time_step = next((step for step in _TIME_STEPS_S if longest_s / step <= _MOST_TIME_LINES), _TIME_STEPS_S[-1])
+    return Plot(
+        width=width,
+        height=height,
+        line=line,
+        area=f"M0,{height} L{line[1:]} L{x(longest_s)},{height} Z" if line else "",
+        across=tuple(Tick(at=x(at), value=at) for at in range(0, int(longest_s) + 1, time_step)),
+        upwards=tuple(
+            Tick(at=y(count * value_step), value=count * value_step) for count in range(round(highest / value_step) + 1)
+        ),
+    )
+
+
+def _round_step(highest: float) -> float:
+    """Return the smallest of 1, 2, 5, 10, 20 … that needs few lines up to this value."""
+    step = 1.0
+    while True:
+        for factor in (1, 2, 5):
+            if highest <= step * factor * _MOST_VALUE_LINES:
+                return step * factor
+        step *= 10
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -193,6 +193,35 @@ SESSION_ORIGINS: Words = {
     "local": _("Station"),
 }
 
+DELIVERIES: Words = {
+    "sent": pgettext_lazy("session at the backend", "Complete"),
+    "waiting": pgettext_lazy("session at the backend", "Waiting"),
+    "set_aside": pgettext_lazy("session at the backend", "Refused"),
+}
+
+MESSAGE_STATES: Words = {
+    "pending": _("waits to be sent"),
+    "sent": _("sent, not answered yet"),
+    "delivered": _("taken by the backend"),
+    "set_aside": _("refused by the backend and set aside"),
+}
+
+# OCPP 1.6 section 7.36, and what the station adds to it.
+STOP_REASONS: Words = {
+    "": _("ended"),
+    "DeAuthorized": _("The backend refused the card"),
+    "EmergencyStop": _("Emergency stop"),
+    "EVDisconnected": _("Unplugged at the vehicle"),
+    "HardReset": _("Hard reset of the station"),
+    "Local": _("Stopped at the station"),
+    "Other": _("Other reason"),
+    "PowerLoss": _("Power failure"),
+    "Reboot": _("Restart of the station"),
+    "Remote": _("Stopped by the backend"),
+    "SoftReset": _("Restart ordered by the backend"),
+    "UnlockCommand": _("Unlocked by the backend"),
+}
+
 PILOTS: Words = {
     "A": _("no vehicle"),
     "B": _("vehicle connected"),

@@ -26,7 +26,12 @@ class Section:
 
 
 SECTIONS: tuple[Section, ...] = (
-    Section(pages=(Page(url_name="dashboard", label=_("Dashboard"), icon="squares-2x2"),)),
+    Section(
+        pages=(
+            Page(url_name="dashboard", label=_("Dashboard"), icon="squares-2x2"),
+            Page(url_name="sessions", label=_("Sessions"), icon="clipboard-document-list"),
+        )
+    ),
     Section(
         label=_("Station"),
         pages=(Page(url_name="connectors", label=_("Connectors"), icon="bolt"),),

@@ -1,0 +1,133 @@
+"""Sessions: the list with its filters, one session in full, the list as a file for spreadsheet programs."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
+
+from station import clock
+from station.domain.id_tags import MAX_ID_TAG_LENGTH
+from station.models.session import SessionQuerySet
+from station.services import configuration, identity, session_history
+from station.services.session_history import Delivery, State, Wanted
+from station.ui import format as formats
+from station.ui import words
+from station.web import session_views
+
+_ROWS_ON_A_PAGE = 20
+# More rows than any spreadsheet program takes; a station of ten years stays far below.
+_MOST_ROWS_OF_A_FILE = 100_000
+
+
+class FilterForm(forms.Form):
+    """What somebody looks for. Days are days of the station's time zone."""
+
+    point = forms.TypedChoiceField(label=_("Charging point"), coerce=int, empty_value=None, required=False)
+    state = forms.ChoiceField(
+        label=_("State"),
+        choices=[("", _("all")), (State.RUNNING, _("running")), (State.ENDED, _("ended"))],
+        required=False,
+    )
+    delivery = forms.ChoiceField(
+        label=_("Backend"),
+        choices=[("", _("all")), *((each.value, words.DELIVERIES[each.value]) for each in Delivery)],
+        required=False,
+    )
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
+    card = forms.CharField(label=_("Card begins with"), max_length=MAX_ID_TAG_LENGTH, required=False)
+
+    def __init__(self, *args: Any, connectors: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        numbers = [(str(number), str(number)) for number in range(1, connectors + 1)]
+        self.fields["point"].choices = [("", _("all")), *numbers]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a span that ends before it begins."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if since and until and until < since:
+            self.add_error(
+                "until", _("The last day is before the first. Choose %(day)s or a later one.") % {"day": since}
+            )
+        return cleaned
+
+    def wanted(self, zone: ZoneInfo) -> Wanted:
+        """Return what is looked for; a field that cannot be understood does not narrow the list."""
+        entered = self.cleaned_data
+        until: date | None = entered.get("until")
+        return Wanted(
+            connector_id=entered.get("point") or None,
+            state=State(entered["state"]) if entered.get("state") else None,
+            delivery=Delivery(entered["delivery"]) if entered.get("delivery") else None,
+            since=_midnight(entered.get("since"), zone),
+            before=_midnight(until + timedelta(days=1) if until and until < date.max else None, zone),
+            id_tag=str(entered.get("card", "")).strip(),
+        )
+
+
+@require_GET
+def sessions(request: HttpRequest) -> HttpResponse:
+    """Show what was charged, newest first."""
+    zone, form, rows = _look_for(request)
+    page = Paginator(rows, _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
+    count, energy_wh = session_history.totals(rows)
+    now = clock.now()
+    asked = urlencode({name: value for name, value in request.GET.items() if name in form.fields and value})
+    return render(
+        request,
+        "pages/sessions.html",
+        {
+            "form": form,
+            "rows": [session_views.row(each, now=now, zone=zone, shows_card=True) for each in page],
+            "page": page,
+            "count": count,
+            "energy": formats.kilowatt_hours(energy_wh),
+            "asked": asked,
+            "zone": zone.key,
+        },
+    )
+
+
+@require_GET
+def session(request: HttpRequest, session_id: int) -> HttpResponse:
+    """Show one session in full; its sheet can be printed."""
+    found = session_history.find(Wanted()).filter(pk=session_id).first()
+    if found is None:
+        raise Http404
+    details = session_views.details(found, now=clock.now(), zone=_zone(), shows_card=True)
+    return render(request, "pages/session.html", {"session": details, "station": identity.load()})
+
+
+@require_GET
+def sessions_file(request: HttpRequest) -> HttpResponse:
+    """Hand out the list as the filters narrow it."""
+    zone, _form, rows = _look_for(request)
+    now = clock.now()
+    text = session_views.table_file(rows[:_MOST_ROWS_OF_A_FILE].iterator(), now=now, zone=zone, shows_card=True)
+    name = f"sessions-{identity.load().serial}-{now.astimezone(zone):%Y-%m-%d}.csv"
+    return HttpResponse(
+        text, "text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def _look_for(request: HttpRequest) -> tuple[ZoneInfo, FilterForm, SessionQuerySet]:
+    zone = _zone()
+    form = FilterForm(request.GET, connectors=identity.load().connectors)
+    form.is_valid()
+    return zone, form, session_history.find(form.wanted(zone))
+
+
+def _zone() -> ZoneInfo:
+    return ZoneInfo(configuration.get("TimeZone"))
+
+
+def _midnight(day: date | None, zone: ZoneInfo) -> datetime | None:
+    return None if day is None else datetime.combine(day, time.min, tzinfo=zone)

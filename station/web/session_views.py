@@ -1,0 +1,190 @@
+"""Sessions as the pages, the table file and the printed sheet show them."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.utils.formats import get_format
+from django.utils.translation import gettext as _
+
+from station.domain import energy_curve
+from station.models import ChargingSession
+from station.services import session_history
+from station.ui import charts, words
+from station.ui import format as formats
+
+_DELIVERY_TONES = {"sent": "free", "waiting": "waiting", "set_aside": "fault"}
+_PLOT_WIDTH, _PLOT_HEIGHT = 640, 180
+# A cell that begins so would be a formula in a spreadsheet program.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRow:
+    """One session in words. `ended` is empty while it runs; `delivery` is how far the backend knows it."""
+
+    id: int
+    connector: int
+    began: str
+    ended: str
+    duration: str
+    energy: str
+    card: str
+    reason: str
+    transaction: str
+    delivery: str
+    delivery_tone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageRow:
+    """Messages of one kind and state."""
+
+    kind: str
+    count: int
+    state: str
+    last: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionDetails:
+    """Everything about one session; `plot` is None where nothing was noted between begin and end."""
+
+    row: SessionRow
+    facts: tuple[tuple[str, str, str], ...]
+    messages: tuple[MessageRow, ...]
+    plot: charts.Plot | None
+    across: tuple[tuple[float, str], ...]
+    upwards: tuple[tuple[float, str], ...]
+
+
+def row(session: ChargingSession, *, now: datetime, zone: ZoneInfo, shows_card: bool) -> SessionRow:
+    """Write one session, as `session_history.find` returns it."""
+    delivery = str(getattr(session, "delivery", ""))
+    return SessionRow(
+        id=session.pk,
+        connector=session.connector_id,
+        began=formats.moment(session.started_at, zone),
+        ended=formats.moment(session.stopped_at, zone) if session.stopped_at else "",
+        duration=formats.duration(((session.stopped_at or now) - session.started_at).total_seconds()),
+        energy=formats.kilowatt_hours(session.meter_last_wh - session.meter_start_wh),
+        card=session.id_tag if shows_card else formats.card(session.id_tag),
+        reason=words.word(words.STOP_REASONS, session.stop_reason) if session.stopped_at else "",
+        transaction=formats.MISSING if session.transaction_id is None else str(session.transaction_id),
+        delivery=words.word(words.DELIVERIES, delivery),
+        delivery_tone=_DELIVERY_TONES.get(delivery, "off"),
+    )
+
+
+def details(session: ChargingSession, *, now: datetime, zone: ZoneInfo, shows_card: bool) -> SessionDetails:
+    """Write one session in full."""
+    one = row(session, now=now, zone=zone, shows_card=shows_card)
+    steps = energy_curve.steps(session.energy_curve)
+    plot = (
+        charts.stairs(
+            [(step.from_s, step.to_s, step.power_w / 1000) for step in steps], width=_PLOT_WIDTH, height=_PLOT_HEIGHT
+        )
+        if steps
+        else None
+    )
+    return SessionDetails(
+        row=one,
+        facts=_facts(session, one, zone),
+        messages=tuple(
+            MessageRow(
+                kind=words.word(words.FACT_KINDS, kind),
+                count=count,
+                state=words.word(words.MESSAGE_STATES, status),
+                last=formats.moment(at, zone),
+            )
+            for kind, status, count, at in session_history.messages(session.pk)
+        ),
+        plot=plot,
+        across=tuple((tick.at, _elapsed(tick.value)) for tick in plot.across) if plot else (),
+        upwards=tuple((tick.at, f"{tick.value:g}") for tick in plot.upwards) if plot else (),
+    )
+
+
+def table_file(sessions: Iterable[ChargingSession], *, now: datetime, zone: ZoneInfo, shows_card: bool) -> str:
+    """Write sessions as CSV for the spreadsheet program of the reader's language: its separator, its decimal sign.
+
+    Registers are in Wh as the meter told them; moments are those of the station's zone, named in the heading.
+    """
+    decimal = get_format("DECIMAL_SEPARATOR")
+    out = io.StringIO()
+    # Excel takes UTF-8 for granted only after a byte-order mark.
+    out.write("\N{ZERO WIDTH NO-BREAK SPACE}")
+    writer = csv.writer(out, delimiter=";" if decimal == "," else ",", lineterminator="\r\n")
+    writer.writerow(
+        [
+            _("Number"),
+            _("Charging point"),
+            _("Begin (%(zone)s)") % {"zone": zone.key},
+            _("End (%(zone)s)") % {"zone": zone.key},
+            _("Duration"),
+            _("Energy (kWh)"),
+            _("Meter at the begin (Wh)"),
+            _("Meter at the end (Wh)"),
+            _("Card"),
+            _("Ended by"),
+            _("Transaction ID"),
+            _("Backend"),
+        ]
+    )
+    for session in sessions:
+        one = row(session, now=now, zone=zone, shows_card=shows_card)
+        kilowatt_hours = f"{(session.meter_last_wh - session.meter_start_wh) / 1000:.3f}".replace(".", decimal)
+        writer.writerow(
+            [
+                session.pk,
+                session.connector_id,
+                _spreadsheet_moment(session.started_at, zone),
+                _spreadsheet_moment(session.stopped_at, zone),
+                one.duration,
+                kilowatt_hours,
+                session.meter_start_wh,
+                session.meter_stop_wh if session.meter_stop_wh is not None else "",
+                _harmless(one.card),
+                one.reason,
+                "" if session.transaction_id is None else session.transaction_id,
+                one.delivery,
+            ]
+        )
+    return out.getvalue()
+
+
+def _facts(session: ChargingSession, one: SessionRow, zone: ZoneInfo) -> tuple[tuple[str, str, str], ...]:
+    lines = [
+        ("connector", _("Charging point"), str(one.connector)),
+        ("began", _("Begin"), one.began),
+        ("ended", _("End"), one.ended or _("still running")),
+        ("duration", _("Duration"), one.duration),
+        ("energy", _("Energy"), formats.kilowatt_hours(session.meter_last_wh - session.meter_start_wh, decimals=3)),
+        ("meter-start", _("Meter at the begin"), formats.kilowatt_hours(session.meter_start_wh, decimals=3)),
+        ("meter-stop", _("Meter at the end"), formats.kilowatt_hours(session.meter_stop_wh, decimals=3)),
+        ("meter-serial", _("Meter's serial number"), session.meter_serial),
+        ("card", _("Card"), one.card),
+        ("origin", _("Started by"), words.word(words.SESSION_ORIGINS, session.origin)),
+        ("reason", _("Ended by"), one.reason),
+        ("transaction", _("Transaction ID"), one.transaction),
+    ]
+    if session.deauthorized_at is not None:
+        lines.append(("refused", _("Card refused by the backend"), formats.moment(session.deauthorized_at, zone)))
+    return tuple((name, label, value or formats.MISSING) for name, label, value in lines)
+
+
+def _elapsed(seconds: float) -> str:
+    minutes, rest_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}" if not rest_s else f"{hours}:{minutes:02}:{rest_s:02}"
+
+
+def _spreadsheet_moment(at: datetime | None, zone: ZoneInfo) -> str:
+    return "" if at is None else at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
