@@ -68,7 +68,7 @@ def row(session: ChargingSession, *, now: datetime, zone: ZoneInfo, shows_card: 
         id=session.pk,
         connector=session.connector_id,
         began=formats.moment(session.started_at, zone),
-        ended=formats.moment(session.stopped_at, zone) if session.stopped_at else "",
+        ended=_end(session, zone),
         duration=formats.duration(((session.stopped_at or now) - session.started_at).total_seconds()),
         energy=formats.kilowatt_hours(session.meter_last_wh - session.meter_start_wh),
         card=session.id_tag if shows_card else formats.card(session.id_tag),
@@ -160,7 +160,7 @@ def _facts(session: ChargingSession, one: SessionRow, zone: ZoneInfo) -> tuple[t
     lines = [
         ("connector", _("Charging point"), str(one.connector)),
         ("began", _("Begin"), one.began),
-        ("ended", _("End"), one.ended or _("still running")),
+        ("ended", _("End"), formats.moment(session.stopped_at, zone) if session.stopped_at else _("still running")),
         ("duration", _("Duration"), one.duration),
         ("energy", _("Energy"), formats.kilowatt_hours(session.meter_last_wh - session.meter_start_wh, decimals=3)),
         ("meter-start", _("Meter at the begin"), formats.kilowatt_hours(session.meter_start_wh, decimals=3)),
@@ -174,6 +174,14 @@ def _facts(session: ChargingSession, one: SessionRow, zone: ZoneInfo) -> tuple[t
     if session.deauthorized_at is not None:
         lines.append(("refused", _("Card refused by the backend"), formats.moment(session.deauthorized_at, zone)))
     return tuple((name, label, value or formats.MISSING) for name, label, value in lines)
+
+
+def _end(session: ChargingSession, zone: ZoneInfo) -> str:
+    """The day only where it is another one than that of the begin."""
+    if session.stopped_at is None:
+        return ""
+    same_day = session.stopped_at.astimezone(zone).date() == session.started_at.astimezone(zone).date()
+    return (formats.time_of_day if same_day else formats.moment)(session.stopped_at, zone)
 
 
 def _elapsed(seconds: float) -> str:
