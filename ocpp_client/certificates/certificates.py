@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import transaction
 
+from station.domain.link_security import LinkSecurity
 from station.models import TrustedCertificate
-from station.services import configuration
+from station.services import configuration, link_trust
 
 BACKEND_ROOT, MANUFACTURER_ROOT, OWN = "backend_root", "manufacturer_root", "own"
 KINDS = {"CentralSystemRootCertificate": BACKEND_ROOT, "ManufacturerRootCertificate": MANUFACTURER_ROOT}
@@ -74,7 +75,15 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
-def store(kind: str, certificate: x509.Certificate, at: datetime, *, pem: str = "", key_file: str = "") -> None:
+def store(
+    kind: str,
+    certificate: x509.Certificate,
+    at: datetime,
+    *,
+    pem: str = "",
+    key_file: str = "",
+    from_unproven_link: bool = False,
+) -> None:
     """Keep a certificate."""
     TrustedCertificate.objects.update_or_create(
         kind=kind,
@@ -88,13 +97,17 @@ def store(kind: str, certificate: x509.Certificate, at: datetime, *, pem: str = 
             "not_after": certificate.not_valid_after_utc,
             "added_at": at,
             "key_file": key_file,
+            "from_unproven_link": from_unproven_link,
         },
     )
 
 
 @transaction.atomic
-def install(kind: str, pem: str, at: datetime) -> str:
-    """Add a root certificate; return an OCPP CertificateStatus."""
+def install(kind: str, pem: str, at: datetime, link: LinkSecurity) -> str:
+    """Add a root certificate that came over a link; return an OCPP CertificateStatus.
+
+    One from an unproven link is used, but what it signs proves nothing; one that is trusted already stays so.
+    """
     try:
         certificate = read_one(pem, at)
     except CertificateInvalid:
@@ -102,12 +115,13 @@ def install(kind: str, pem: str, at: datetime) -> str:
     if not is_authority(certificate):
         return "Rejected"
     roots = TrustedCertificate.objects.exclude(kind=OWN)
-    known = roots.filter(kind=kind, fingerprint=certificate.fingerprint(hashes.SHA256()).hex()).exists()
-    if not known and roots.count() >= configuration.get_int("CertificateStoreMaxLength"):
+    known = roots.filter(kind=kind, fingerprint=certificate.fingerprint(hashes.SHA256()).hex()).first()
+    if known is None and roots.count() >= configuration.get_int("CertificateStoreMaxLength"):
         return "Rejected"
     if not _follows_the_old_root(kind, certificate, at):
         return "Rejected"
-    store(kind, certificate, at)
+    is_trusted = link_trust.is_trusted(link) or (known is not None and not known.from_unproven_link)
+    store(kind, certificate, at, from_unproven_link=not is_trusted)
     return "Accepted"
 
 
@@ -142,14 +156,19 @@ def _identifier(certificate: x509.Certificate, algorithm: str) -> dict[str, str]
 
 
 @transaction.atomic
-def delete(wanted: dict[str, Any], *, connected_over_tls: bool) -> str:
-    """Remove a root; the last one of a backend that is connected by it stays. Return a DeleteCertificateStatus."""
+def delete(wanted: dict[str, Any], link: LinkSecurity) -> str:
+    """Remove a root because of a call over a link; return a DeleteCertificateStatus.
+
+    The last one of a backend that is connected by it stays, and over an unproven link all that are trusted.
+    """
     roots = TrustedCertificate.objects.exclude(kind=OWN)
     for row in roots:
         found = _identifier(read_chain(row.pem)[0], wanted["hashAlgorithm"])
         if all(_same(found[name], str(wanted[name])) for name in ("issuerNameHash", "issuerKeyHash", "serialNumber")):
+            if not row.from_unproven_link and not link_trust.is_trusted(link):
+                return "Failed"
             last = row.kind == BACKEND_ROOT and roots.filter(kind=BACKEND_ROOT).count() == 1
-            if last and connected_over_tls:
+            if last and link.encrypted:
                 return "Failed"
             row.delete()
             return "Accepted"

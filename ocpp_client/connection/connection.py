@@ -16,7 +16,7 @@ from ocpp_client.connection.failures import SECURITY_EVENTS, Failure, classify
 from ocpp_client.connection.publisher import ConnectionPublisher
 from ocpp_client.connection.registration import BackendChanged, Disconnected
 from ocpp_client.connection.registration_runner import RegistrationRunner
-from ocpp_client.connection.socket import PONG_TIMEOUT_S, keep_alive, open_socket
+from ocpp_client.connection.socket import PONG_TIMEOUT_S, keep_alive, open_proven_first
 from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.ports import Uplink
@@ -24,6 +24,7 @@ from ocpp_client.rpc import frame_log
 from ocpp_client.rpc.calls import NotConnected, Send
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
+from station.domain.link_security import NO_LINK, LinkSecurity
 from station.services import configuration, security_log
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Connection:
         self._credentials = Credentials()
         self._backoff = Backoff(random=random.Random())  # noqa: S311 – jitter is no secret
         self._socket: ClientConnection | None = None
-        self._connecting: asyncio.Future[ClientConnection] | None = None
+        self._connecting: asyncio.Future[tuple[ClientConnection, LinkSecurity]] | None = None
         self._try_now = asyncio.Event()
         self._ping_changed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -116,9 +117,10 @@ class Connection:
         """Connect and stay connected; return why it ended."""
         used = self._credentials.choose(wanted)
         try:
-            context = await in_database(endpoint.tls_context, used)
-            self._connecting = asyncio.ensure_future(open_socket(used, context))
-            socket = await self._connecting
+            trusted = await in_database(endpoint.trusted_tls_context, used)
+            fallback = await in_database(endpoint.accepted_tls_context, used)
+            self._connecting = asyncio.ensure_future(open_proven_first(used, trusted, fallback))
+            socket, link = await self._connecting
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -138,7 +140,7 @@ class Connection:
         self._socket = socket
         accepted = False
         try:
-            failure = await self._hold(socket, traffic)
+            failure = await self._hold(socket, link, traffic)
             accepted = self._state.registration.may_call
         finally:
             self._socket = None
@@ -151,7 +153,7 @@ class Connection:
         self._fail(failure)
         return failure
 
-    async def _hold(self, socket: ClientConnection, traffic: Traffic) -> Failure:
+    async def _hold(self, socket: ClientConnection, link: LinkSecurity, traffic: Traffic) -> Failure:
         async def send(text: str) -> None:
             try:
                 frame_log.sent(text)
@@ -159,8 +161,8 @@ class Connection:
             except ConnectionClosed:
                 raise NotConnected from None
 
-        self._state.connected, self._state.since = True, clock.now()
-        logger.info("Connected to the backend")
+        self._state.connected, self._state.link, self._state.since = True, link, clock.now()
+        logger.info("Connected to the backend (%s)", link.kind.value)
         traffic.begin(send)
         await self._publisher.note_online()
         beat = asyncio.create_task(keep_alive(socket, self._ping_changed, pong_timeout_s=self._pong_timeout_s))
@@ -189,7 +191,7 @@ class Connection:
     async def _disconnected(self, traffic: Traffic) -> None:
         traffic.end()
         self._state.flow.clear()
-        self._state.connected, self._state.since = False, clock.now()
+        self._state.connected, self._state.link, self._state.since = False, NO_LINK, clock.now()
         await self._registration.handle(Disconnected())
 
     def _fail(self, failure: Failure) -> None:

@@ -2,7 +2,8 @@
 
 from ocpp_client.connection.connection import Connection
 from ocpp_client.connection.heartbeat import Heartbeat
-from ocpp_client.connection.state import ConnectionState
+from ocpp_client.connection.state import ConnectionState, link_of_call
+from station.domain.link_security import LinkSecurity
 
 
 class ConnectionControl:
@@ -20,10 +21,9 @@ class ConnectionControl:
         return endpoint.host if endpoint else ""
 
     @property
-    def uses_tls(self) -> bool:
-        """Whether the backend's certificate has been checked."""
-        endpoint = self._state.endpoint
-        return endpoint is not None and endpoint.uses_tls
+    def link_of_call(self) -> LinkSecurity:
+        """What is known of the connection over which the call came that is being answered."""
+        return link_of_call.get()
 
     def reconnect(self) -> None:
         """Close and connect anew: address or credentials have changed."""

@@ -78,22 +78,46 @@ def configured() -> Endpoint | None:
     )
 
 
+def trusted_tls_context(target: Endpoint) -> ssl.SSLContext | None:
+    """Make the TLS context of a connection that proves who the backend is; None: it is not encrypted."""
+    return _context(target, _trusted_roots(), []) if target.uses_tls else None
+
+
+def accepted_tls_context(target: Endpoint) -> ssl.SSLContext | None:
+    """Make the TLS context with the roots that came over unproven links as well; None: there are none of these."""
+    unproven = _roots(from_unproven_link=True)
+    return _context(target, _trusted_roots(), unproven) if target.uses_tls and unproven else None
+
+
 def tls_context(target: Endpoint) -> ssl.SSLContext | None:
-    """Make the TLS context: TLS 1.2 at least, the backend's own CA where one is installed, else the system's."""
-    if not target.uses_tls:
-        return None
+    """Make the TLS context that accepts every backend the station would work with; None: it is not encrypted."""
+    return accepted_tls_context(target) or trusted_tls_context(target)
+
+
+def _roots(*, from_unproven_link: bool) -> list[str]:
+    roots = TrustedCertificate.objects.filter(kind="backend_root", from_unproven_link=from_unproven_link)
+    return list(roots.values_list("pem", flat=True))
+
+
+def _trusted_roots() -> list[str]:
+    roots = _roots(from_unproven_link=False)
+    ca_file = settings.DATA.certificates / "backend_ca.pem"
+    return [*roots, ca_file.read_text()] if ca_file.exists() else roots
+
+
+def _context(target: Endpoint, trusted: list[str], unproven: list[str]) -> ssl.SSLContext:
+    """Make a context: TLS 1.2 at least, the backend's own CA where one is trusted, else the system's.
+
+    Roots that came over an unproven link only add to these, so that nobody in between can displace them.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     context.check_hostname = target.verify_hostname
-    roots = list(TrustedCertificate.objects.filter(kind="backend_root").values_list("pem", flat=True))
-    ca_file = settings.DATA.certificates / "backend_ca.pem"
-    if ca_file.exists():
-        roots.append(ca_file.read_text())
-    if roots:
-        context.load_verify_locations(cadata="\n".join(roots))
-    else:
+    if not trusted:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    if roots := [*trusted, *unproven]:
+        context.load_verify_locations(cadata="\n".join(roots))
     if target.security_profile >= _CERTIFICATE_PROFILE:
         _load_own_certificate(context)
     return context

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from ipaddress import ip_address
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, NegotiationError
@@ -11,6 +12,7 @@ from websockets.typing import Subprotocol
 from ocpp_client.connection.endpoint import Endpoint
 from ocpp_client.database import in_database
 from station.concurrency import wait_or_timeout
+from station.domain.link_security import LinkSecurity
 from station.services import configuration
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,41 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
+
+
+async def open_proven_first(
+    target: Endpoint, trusted: ssl.SSLContext | None, accepted: ssl.SSLContext | None
+) -> tuple[ClientConnection, LinkSecurity]:
+    """Open the WebSocket with the certificates that prove something, only then with all that are accepted."""
+    try:
+        socket, root_trusted = await open_socket(target, trusted), trusted is not None
+    except ssl.SSLCertVerificationError:
+        if accepted is None:
+            raise
+        socket, root_trusted = await open_socket(target, accepted), False
+    return socket, security_of(socket, root_trusted=root_trusted)
+
+
+def security_of(socket: ClientConnection, *, root_trusted: bool) -> LinkSecurity:
+    """Tell what is known of a connection from the connection itself."""
+    tls = socket.transport.get_extra_info("ssl_object")
+    context = tls.context if tls is not None else None
+    return LinkSecurity(
+        encrypted=tls is not None,
+        certificate_checked=context is not None and context.verify_mode is ssl.CERT_REQUIRED,
+        name_checked=context is not None and context.check_hostname,
+        root_trusted=context is not None and root_trusted,
+        internal=_is_loopback(socket.transport.get_extra_info("peername")),
+    )
+
+
+def _is_loopback(peer: object) -> bool:
+    """Whether an address does not leave the computer; peers over IPv6 may have an IPv4 address (::ffff:127.0.0.1)."""
+    try:
+        address = ip_address(str(peer[0]).partition("%")[0])  # type: ignore[index]
+    except (TypeError, IndexError, KeyError, ValueError):
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 async def open_socket(target: Endpoint, context: ssl.SSLContext | None) -> ClientConnection:

@@ -1,11 +1,16 @@
 """How the station stands with its backend right now: what the parts of the link share."""
 
 import asyncio
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from ocpp_client.connection.endpoint import Endpoint
 from ocpp_client.connection.registration import Registration
+from station.domain.link_security import NO_LINK, LinkSecurity
+
+# The connection over which the call came that this task answers; another one may stand by the time it is carried out.
+link_of_call: ContextVar[LinkSecurity] = ContextVar("link_of_call", default=NO_LINK)
 
 
 @dataclass(kw_only=True)
@@ -13,6 +18,7 @@ class ConnectionState:
     """Written by link and registration only. `flow` is set while messages of the station's own accord may go."""
 
     connected: bool = False
+    link: LinkSecurity = NO_LINK
     since: datetime | None = None
     last_error: str = ""
     endpoint: Endpoint | None = None

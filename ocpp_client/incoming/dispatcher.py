@@ -17,7 +17,7 @@ from ocpp.v16 import call_result
 from ocpp.v16.enums import Action, RemoteStartStopStatus
 
 from ocpp_client.connection.socket import MAX_MESSAGE_BYTES
-from ocpp_client.connection.state import ConnectionState
+from ocpp_client.connection.state import ConnectionState, link_of_call
 from ocpp_client.database import in_database
 from ocpp_client.incoming import feature_profiles
 from ocpp_client.incoming.answered_calls import AnsweredCalls, fingerprint
@@ -28,6 +28,7 @@ from ocpp_client.rpc.frames import Call, CallError, CallResult
 from ocpp_client.rpc.messages import arguments_of
 from station import clock
 from station.concurrency import BackgroundTasks
+from station.domain.link_security import LinkSecurity
 from station.services import configuration, security_log
 
 logger = logging.getLogger(__name__)
@@ -121,26 +122,27 @@ class Dispatcher:
             self._refuse(CallError.of(call.message_id, InternalError("too many calls")))
             return
         self._bytes_under_way += size
-        self._tasks.spawn(self._answer(call, digest, size))
+        self._tasks.spawn(self._answer(call, digest, size, self._state.link, self._send))
 
     def _refuse(self, refusal: CallError) -> None:
         if len(self._tasks) < _MOST_TASKS:
-            self._tasks.spawn(self._reply_with(frames.encode(refusal)))
+            self._tasks.spawn(self._reply_with(frames.encode(refusal), self._send))
 
-    async def _answer(self, call: Call, digest: bytes, size: int) -> None:
+    async def _answer(self, call: Call, digest: bytes, size: int, link: LinkSecurity, send: Send | None) -> None:
+        link_of_call.set(link)
         try:
-            await self._answer_once(call, digest)
+            await self._answer_once(call, digest, send)
         finally:
             self._bytes_under_way -= size
 
-    async def _answer_once(self, call: Call, digest: bytes) -> None:
+    async def _answer_once(self, call: Call, digest: bytes, send: Send | None) -> None:
         first = self._under_way.get(call.message_id)
         if first is not None and first.digest == digest:
-            await self._reply_with(await asyncio.shield(first.answer))
+            await self._reply_with(await asyncio.shield(first.answer), send)
             return
         text = self._answered.find(call.message_id, digest, clock.monotonic_s())
         if text is not None:
-            await self._reply_with(text)
+            await self._reply_with(text, send)
             return
         under_way = _UnderWay(digest=digest, answer=asyncio.get_running_loop().create_future())
         if call.action not in _WITHOUT_EFFECT:
@@ -156,7 +158,7 @@ class Dispatcher:
                 del self._under_way[call.message_id]
         if remember:
             self._answered.remember(call.message_id, digest, text, clock.monotonic_s())
-        await self._reply_with(text)
+        await self._reply_with(text, send)
         if follow_up is not None:
             try:
                 await follow_up()
@@ -211,11 +213,12 @@ class Dispatcher:
 
         self._tasks.spawn(note())
 
-    async def _reply_with(self, text: str) -> None:
-        if self._send is None:
+    async def _reply_with(self, text: str, send: Send | None) -> None:
+        """Send an answer over the connection its call came over, as long as that one stands."""
+        if send is None or send is not self._send:
             return
         try:
-            await self._send(text)
+            await send(text)
         except NotConnected:
             return
 

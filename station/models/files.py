@@ -35,7 +35,10 @@ class FileJob(models.Model):
 
 
 class TrustedCertificate(models.Model):
-    """A certificate in the station's store: `kind` is backend_root, manufacturer_root or own."""
+    """A certificate in the station's store: `kind` is backend_root, manufacturer_root or own.
+
+    `from_unproven_link`: the backend has sent it without having proved who it is; what it signs proves nothing, either.
+    """
 
     kind = models.CharField(max_length=20)
     pem = models.TextField()
@@ -47,7 +50,7 @@ class TrustedCertificate(models.Model):
     not_after = models.DateTimeField()
     added_at = models.DateTimeField()
     key_file = models.CharField(max_length=255, default="", blank=True)
-    confirmed = models.BooleanField(default=False)
+    from_unproven_link = models.BooleanField(default=False)
 
     class Meta:
         verbose_name = _("certificate")

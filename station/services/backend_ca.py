@@ -49,6 +49,10 @@ def _install(certificate: x509.Certificate, at: datetime) -> TrustedCertificate:
             "added_at": at,
         },
     )
+    if row.from_unproven_link:
+        # Now a person has brought it.
+        row.from_unproven_link = False
+        row.save(update_fields=["from_unproven_link"])
     return row
 
 

@@ -4,6 +4,7 @@ import logging
 import threading
 import zoneinfo
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -32,6 +33,7 @@ from station.domain.configuration import (
     plan_change,
 )
 from station.domain.configuration.values import MAX_VALUE_LENGTH
+from station.domain.link_security import NO_LINK, LinkSecurity
 from station.models import AuditEntry, ConfigurationValue
 from station.services import backend_ca, identity, security_log
 from station.services.identity import MASK
@@ -39,6 +41,7 @@ from station.services.identity import MASK
 logger = logging.getLogger(__name__)
 
 
+_SHOWN_OF_REFUSED = 100
 # A change of these is an event of the security whitepaper (section 8, ReconfigurationOfSecurityParameters).
 _SECURITY_PARAMETERS = frozenset(
     {
@@ -46,6 +49,7 @@ _SECURITY_PARAMETERS = frozenset(
         "SecurityProfile",
         "/WebUi/password/reset",
         "/ocpp/caFile",
+        "/ocpp/trustPlainLink",
         "/ocpp/verifyHostname",
         "/Security/enableLocalVendorAccess",
         "/Security/enableRemoteVendorAccess",
@@ -201,23 +205,30 @@ def _listed(key: ConfigurationKey, present: Snapshot, origin: Origin) -> Listed:
     return Listed(key=key, value=value if origin is not Origin.BACKEND or len(value) <= MAX_VALUE_LENGTH else None)
 
 
-def change(items: Mapping[str, str], *, origin: Origin, actor: str, at: datetime) -> tuple[Change, ...]:
+def change(
+    items: Mapping[str, str], *, origin: Origin, actor: str, at: datetime, link: LinkSecurity = NO_LINK
+) -> tuple[Change, ...]:
     """Set many keys, all or none, durably; return what changed, with the effects to apply.
 
-    Raises `ConfigurationRefused` with every reason. The identity file is replaced last, so that a failure of the
-    database leaves it alone; if the commit itself fails it gets its old content back.
+    Raises `ConfigurationRefused` with every reason; what the backend was refused stands in the audit trail. `link` is
+    the connection over which the backend asks. The identity file is replaced last, so that a failure of the database
+    leaves it alone; if the commit itself fails it gets its old content back.
     """
     _cache.entry = None
     before: identity.Identity | None = None
     try:
         with transaction.atomic():
-            plan = plan_change(items, origin=origin, present=snapshot(), queries=_queries())
+            plan = plan_change(items, origin=origin, present=snapshot(), queries=_queries(), link=link)
             _store(plan.database, at)
             _hand_on(plan, at)
             _record(plan, origin, actor, at)
             if plan.identity:
                 before = identity.load()
                 identity.save(identity.with_values(before, plan.identity))
+    except ConfigurationRefused as refusal:
+        if origin is Origin.BACKEND:
+            _record_refusal(items, refusal, origin, actor, at)
+        raise
     except BaseException:
         if before is not None:
             identity.save(before)
@@ -271,6 +282,31 @@ def _record(plan: ChangePlan, origin: Origin, actor: str, at: datetime) -> None:
         security_log.record(
             "ReconfigurationOfSecurityParameters", at=at, tech_info=f"{', '.join(secured)} ({origin.value})"
         )
+
+
+def _record_refusal(
+    items: Mapping[str, str], refusal: ConfigurationRefused, origin: Origin, actor: str, at: datetime
+) -> None:
+    """Leave what was refused and why; the name of a key that does not exist is only a mistake."""
+    problems = [problem for problem in refusal.problems if problem.code != "unknown_key"]
+    if not problems:
+        return
+    logger.warning("Configuration: refused to %s %s: %s", origin.value, actor, "; ".join(map(str, problems)))
+    registry = snapshot().registry
+    texts: dict[str, str] = {}
+    for name, text in items.items():
+        with suppress(UnknownKey):
+            key = registry.find(name)
+            texts[key.name] = text[:_SHOWN_OF_REFUSED] if key.readable else MASK
+    AuditEntry.objects.create(
+        at=at,
+        origin=origin.value,
+        actor=actor,
+        command="ChangeConfiguration",
+        data=texts,
+        outcome=Status.REJECTED.value,
+        reason=problems[0].code,
+    )
 
 
 def _shown(changed: Change) -> str:

@@ -53,7 +53,12 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "file_missing": _("The file %(path)s cannot be read."),
     "no_certificate": _("The file contains no PEM certificate."),
     "broken_certificate": _("A certificate in the file is damaged."),
-    "link_not_authenticated": _("The backend may set it only with security profile 1 or higher."),
+    "link_not_proven": _(
+        "The backend may set it only over an encrypted connection whose certificate and name were checked. In a "
+        "closed network a person at the station can allow it (/ocpp/trustPlainLink)."
+    ),
+    "url_not_encrypted": _("The backend may move the station only to an encrypted address (wss://)."),
+    "url_internal": _("The backend may not move the station to an address of the station itself."),
     "activation_code": _("This is not a valid activation code for this station."),
     "password_policy": _("The password is refused: %(reasons)s"),
 }

@@ -262,7 +262,7 @@ class FileJobAdmin(ReadOnlyAdmin):
 class TrustedCertificateAdmin(ReadOnlyAdmin):
     """Certificates the station trusts."""
 
-    list_display = ("kind", "subject", "issuer", "not_before", "not_after", "confirmed")
+    list_display = ("kind", "subject", "issuer", "not_before", "not_after", "from_unproven_link")
     list_filter = ("kind",)
     exclude = ("key_file",)
     ordering = ("kind", "subject")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ocpp_client.ports import ControlLoop, FileJobs, LiveSnapshots, LocalList
+from station.domain.link_security import LinkSecurity
 
 
 class BackendConnection(Protocol):
@@ -13,7 +14,7 @@ class BackendConnection(Protocol):
     @property
     def backend_host(self) -> str: ...
     @property
-    def uses_tls(self) -> bool: ...
+    def link_of_call(self) -> LinkSecurity: ...
 
     def reconnect(self) -> None:
         """Close and connect anew: address or credentials have changed."""

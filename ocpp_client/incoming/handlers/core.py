@@ -82,6 +82,7 @@ class CoreHandlers:
                 origin=Origin.BACKEND,
                 actor=self._connection.backend_host,
                 at=at,
+                link=self._connection.link_of_call,
             )
         except UnknownKey:
             return KeyChanged(ConfigurationStatus.not_supported)

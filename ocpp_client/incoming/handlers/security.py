@@ -33,7 +33,9 @@ class SecurityHandlers:
         self, *, certificate_type: str, certificate: str, at: datetime
     ) -> call_result.InstallCertificate:
         """Add a root certificate."""
-        outcome = await in_database(certificates.install, certificates.KINDS[certificate_type], certificate, at)
+        outcome = await in_database(
+            certificates.install, certificates.KINDS[certificate_type], certificate, at, self._connection.link_of_call
+        )
         return call_result.InstallCertificate(CertificateStatus(outcome))
 
     @on(Action.get_installed_certificate_ids)
@@ -51,9 +53,7 @@ class SecurityHandlers:
         self, *, certificate_hash_data: dict[str, Any], **_: Any
     ) -> call_result.DeleteCertificate:
         """Remove a root certificate; the station's own certificate is not one."""
-        outcome = await in_database(
-            certificates.delete, certificate_hash_data, connected_over_tls=self._connection.uses_tls
-        )
+        outcome = await in_database(certificates.delete, certificate_hash_data, self._connection.link_of_call)
         return call_result.DeleteCertificate(DeleteCertificateStatus(outcome))
 
     @on(Action.certificate_signed)

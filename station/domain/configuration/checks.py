@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from station.domain.commands import Origin
-from station.domain.configuration.backend import resulting_identity
+from station.domain.configuration.backend import host_of, leads_inside, resulting_identity
 from station.domain.configuration.keys import Check, Context, RegistryFacts
 from station.domain.configuration.problems import InvalidValue
 from station.domain.configuration.values import MAX_PORT, items_of
@@ -12,7 +12,9 @@ from station.domain.configuration.values import MAX_PORT, items_of
 MAINS_MAXIMUM_MA = 63_000
 MAINS_MINIMUM_MA = 6_000
 _MA_PER_A = 1_000
-_CLIENT_CERTIFICATE_PROFILE = 3
+_TLS_PROFILE, _CLIENT_CERTIFICATE_PROFILE = 2, 3
+BACKEND_URL = "/ocpp/url"
+TRUST_PLAIN_LINK = "/ocpp/trustPlainLink"
 
 
 def mains_maximum_ma(facts: RegistryFacts) -> int:
@@ -47,8 +49,11 @@ def phase_rotation(value: str, context: Context) -> None:
 
 
 def charge_box_identity(value: str, context: Context) -> None:
-    """Refuse a template whose result would be empty or too long."""
-    resulting_identity(value, context.proposed["/identity/serial"])
+    """Refuse a template whose result would be empty or too long, or would lead the backend's call elsewhere."""
+    identity = resulting_identity(value, context.proposed["/identity/serial"])
+    url = context.present[BACKEND_URL]
+    if host_of(url, identity) != host_of(url, context.present["/ocpp/chargeBoxIdentity"]):
+        proven_link(value, context)
 
 
 def serial(value: str, context: Context) -> None:
@@ -91,10 +96,36 @@ def security_profile(value: str, context: Context) -> None:
         raise InvalidValue("needs_own_certificate", profile=wanted)
 
 
-def authenticated_link(value: str, context: Context) -> None:
-    """Let the backend set the password only over a link on which it knows the station (profile 1 or higher)."""
-    if context.origin is Origin.BACKEND and int(context.present["SecurityProfile"]) < 1:
-        raise InvalidValue("link_not_authenticated")
+def proven_link(value: str, context: Context) -> None:
+    """Let the backend take over the station only over a link on which it has proved itself.
+
+    The number of the security profile proves nothing: it says how the station shows who it is, not who is listening.
+    """
+    if context.origin is not Origin.BACKEND or context.link.is_proven:
+        return
+    if context.present[TRUST_PLAIN_LINK] != "true":
+        raise InvalidValue("link_not_proven")
+
+
+def vendor_access(value: str, context: Context) -> None:
+    """Let the backend close the vendor's access at any time, and open it only over a proven link."""
+    if value == "true":
+        proven_link(value, context)
+
+
+def backend_url(value: str, context: Context) -> None:
+    """Let the backend move the station only over a proven link, and only to where it stays as safe as it is."""
+    if context.origin is not Origin.BACKEND or value == context.present[BACKEND_URL]:
+        return
+    if not value:
+        # The station could not come back from there.
+        raise InvalidValue("empty")
+    proven_link(value, context)
+    uses_tls = value.lower().startswith("wss:") or int(context.proposed["SecurityProfile"]) >= _TLS_PROFILE
+    if not uses_tls and context.present[TRUST_PLAIN_LINK] != "true":
+        raise InvalidValue("url_not_encrypted")
+    if not context.link.internal and leads_inside(host_of(value, "identity")):
+        raise InvalidValue("url_internal")
 
 
 def authorization_key(value: str, context: Context) -> None:

@@ -8,6 +8,7 @@ from typing import Self, TypeAlias
 from station.domain.commands import Origin
 from station.domain.configuration import feature_profiles
 from station.domain.configuration.problems import InvalidValue
+from station.domain.link_security import NO_LINK, LinkSecurity
 
 CONNECTOR_PLACEHOLDER = "<connector-id>"
 FEATURE_PLACEHOLDER = "<feature>"
@@ -81,13 +82,17 @@ class CheckQueries:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Context:
-    """What a check may look at: who asks, the values in force now and those that would be in force afterwards."""
+    """What a check may look at: who asks, the values in force now and those that would be in force afterwards.
+
+    `link` is the connection over which the backend asks.
+    """
 
     origin: Origin
     facts: RegistryFacts
     present: Mapping[str, str]
     proposed: Mapping[str, str]
     queries: CheckQueries = CheckQueries()
+    link: LinkSecurity = NO_LINK
 
 
 Parse: TypeAlias = Callable[[str], str]

@@ -18,6 +18,7 @@ from station.domain.configuration.keys import (
 from station.domain.configuration.problems import ConfigurationRefused, InvalidValue, Problem, UnknownKey
 from station.domain.configuration.registry import Registry
 from station.domain.configuration.snapshot import Snapshot
+from station.domain.link_security import NO_LINK, LinkSecurity
 
 _SOME_AMPERES = re.compile(r"[0-9]{1,2}")
 # May be given beside /auth/identification and then wins; all other disagreements are contradictions.
@@ -47,14 +48,23 @@ class ChangePlan:
     changes: tuple[Change, ...]
 
 
-def plan_change(items: Mapping[str, str], *, origin: Origin, present: Snapshot, queries: CheckQueries) -> ChangePlan:
+def plan_change(
+    items: Mapping[str, str],
+    *,
+    origin: Origin,
+    present: Snapshot,
+    queries: CheckQueries,
+    link: LinkSecurity = NO_LINK,
+) -> ChangePlan:
     """Return what setting these keys does; raise `ConfigurationRefused` with every reason against it."""
     problems: list[Problem] = []
     registry = Registry(_facts_after(items, present.registry.facts), _features(present))
     wanted = _normal_forms(items, registry, origin, present.items_in("SupportedFeatureProfiles"), problems)
     targets = _targets(wanted, registry, problems)
     proposed = Snapshot(registry, {**present.stored, **targets})
-    context = Context(origin=origin, facts=registry.facts, present=present, proposed=proposed, queries=queries)
+    context = Context(
+        origin=origin, facts=registry.facts, present=present, proposed=proposed, queries=queries, link=link
+    )
     for name in {**wanted, **targets}:
         key = registry.find(name)
         value = targets.get(name, wanted.get(name, ""))

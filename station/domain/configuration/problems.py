@@ -52,7 +52,10 @@ TEMPLATES: Mapping[str, str] = {
     "file_missing": "The file %(path)s cannot be read.",
     "no_certificate": "The file contains no PEM certificate.",
     "broken_certificate": "A certificate in the file is damaged.",
-    "link_not_authenticated": "The backend may set it only with security profile 1 or higher.",
+    "link_not_proven": "The backend may set it only over an encrypted connection whose certificate and name were "
+    "checked. In a closed network a person at the station can allow it (/ocpp/trustPlainLink).",
+    "url_not_encrypted": "The backend may move the station only to an encrypted address (wss://).",
+    "url_internal": "The backend may not move the station to an address of the station itself.",
     "activation_code": "This is not a valid activation code for this station.",
     "password_policy": "The password is refused: %(reasons)s",
 }

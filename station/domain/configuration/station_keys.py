@@ -17,7 +17,15 @@ CONNECTION_KEYS: tuple[ConfigurationKey, ...] = (
         "Address of the backend; the chargebox ID is appended, or replaces ${chargeBoxIdentity} in it.",
         kind="url",
         allowed="ws:// or wss:// address, or empty",
+        check=checks.backend_url,
         effect=Effect.OCPP_CONNECTION,
+    ),
+    flag(
+        checks.TRUST_PLAIN_LINK,
+        "false",
+        "Whether the backend may take the station over (password, vendor access, address) also over a link that is not "
+        "encrypted or not checked. Dangerous: whoever listens in can do so, too; only for closed mobile networks.",
+        access=_LOCAL,
     ),
     flag(
         "/ocpp/verifyHostname",

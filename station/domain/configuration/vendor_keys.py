@@ -105,8 +105,18 @@ VENDOR_KEYS: tuple[ConfigurationKey, ...] = (
         kind="bool",
         default="false",
     ),
-    flag("/Security/enableLocalVendorAccess", "false", "Vendor access to the local terminal."),
-    flag("/Security/enableRemoteVendorAccess", "false", "Vendor access over SSH or OpenVPN."),
+    flag(
+        "/Security/enableLocalVendorAccess",
+        "false",
+        "Vendor access to the local terminal.",
+        check=checks.vendor_access,
+    ),
+    flag(
+        "/Security/enableRemoteVendorAccess",
+        "false",
+        "Vendor access over SSH or OpenVPN.",
+        check=checks.vendor_access,
+    ),
     value(
         "/WebUi/password/reset",
         values.password(12, 128),
@@ -115,6 +125,6 @@ VENDOR_KEYS: tuple[ConfigurationKey, ...] = (
         allowed="password of 12 to 128 characters",
         access=Access.WRITE_ONLY,
         storage=Storage.HANDED_ON,
-        check=checks.authenticated_link,
+        check=checks.proven_link,
     ),
 )

@@ -10,11 +10,13 @@ from ocpp_client.certificates import certificates, own_certificate
 from ocpp_client.database import in_database
 from station import clock
 from station.domain.configuration import Origin
+from station.domain.link_security import LinkSecurity
 from station.models import SecurityEvent, TrustedCertificate
 from station.services import configuration
 from tests.certificates import CertificateAuthority, server_context
 from tests.db.ocpp_client.conftest import MOMENT
 
+PROVEN = LinkSecurity(encrypted=True, certificate_checked=True, name_checked=True, root_trusted=True)
 ROOT = "CentralSystemRootCertificate"
 
 
@@ -25,7 +27,7 @@ def authority(tmp_path):
 
 
 async def trust(authority):
-    return await in_database(certificates.install, certificates.BACKEND_ROOT, authority.pem, clock.now())
+    return await in_database(certificates.install, certificates.BACKEND_ROOT, authority.pem, clock.now(), PROVEN)
 
 
 async def test_profile_2_the_backend_is_known_by_its_certificate(bench, authority):

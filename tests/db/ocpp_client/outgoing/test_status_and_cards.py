@@ -238,7 +238,7 @@ async def test_the_keys_of_meters_read_after_the_registration_are_handed_over_to
 async def test_a_change_of_the_address_moves_the_station_after_the_answer(bench):
     from tests.backend import Backend
 
-    async with bench() as station, Backend.start() as other:
+    async with bench(keys={"/ocpp/trustPlainLink": "true"}) as station, Backend.start() as other:
         await station.ready()
         answer = await station.backend.call("ChangeConfiguration", {"key": "/ocpp/url", "value": other.url})
         assert answer == {"status": "Accepted"}

@@ -176,7 +176,7 @@ def test_what_is_handed_on_is_never_stored(monkeypatch) -> None:
     taken: list[str] = []
     monkeypatch.setitem(configuration_sources.WRITE, "/WebUi/password/reset", lambda value, _at: taken.append(value))
 
-    change({"/webui/password/reset": "a long new password"}, Origin.BACKEND)
+    change({"/webui/password/reset": "a long new password"})
 
     assert taken == ["a long new password"]
     assert not ConfigurationValue.objects.exists()
