@@ -1,0 +1,109 @@
+"""What a service of the station may do: the directives of its unit, and systemd's own judgement of them."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.units import DEPLOY, SERVICES, Unit
+
+# systemd counts what a service could do, from 0 to 10.
+MOST_EXPOSURE = 2.0
+EVERY_SERVICE = {
+    "NoNewPrivileges": "yes",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateMounts": "yes",
+    "PrivateIPC": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectControlGroups": "yes",
+    "ProtectHostname": "yes",
+    "ProtectProc": "invisible",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictSUIDSGID": "yes",
+    "LockPersonality": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "SystemCallArchitectures": "native",
+    "KeyringMode": "private",
+    "RemoveIPC": "yes",
+    "UMask": "0077",
+    "User": "station",
+    "StateDirectoryMode": "0700",
+    "MemorySwapMax": "0",
+}
+# The one right beyond those of everybody that a process has, and what for.
+RIGHTS = {
+    "hardware": "CAP_NET_BIND_SERVICE",  # Modbus TCP, port 502
+    "ocpp": "CAP_SYS_TIME",  # the backend's time, while no time service keeps the clock
+    "web": "CAP_NET_BIND_SERVICE",  # ports 80 and 443
+}
+
+
+def test_every_unit_is_looked_at():
+    assert {path.name for path in DEPLOY.glob("*.service")} == {f"station-{service}.service" for service in SERVICES}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_may_do_nothing_that_it_does_not_need(service):
+    unit = Unit.read(service)
+
+    assert {key: unit.one(key) for key in EVERY_SERVICE} == EVERY_SERVICE
+    assert unit.all("SystemCallFilter")[:2] == ["@system-service", "~@privileged @resources"]
+    assert unit.one("CapabilityBoundingSet") == RIGHTS.get(service, "")
+    assert unit.one("AmbientCapabilities") == RIGHTS.get(service, "")
+    assert not {"AF_PACKET", "AF_NETLINK"} & set(unit.one("RestrictAddressFamilies").split()) or service == "prepare"
+    # Nothing outside the data directory (StateDirectory) is opened for writing.
+    assert not unit.all("ReadWritePaths")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_cannot_take_all_memory_or_all_processes(service):
+    unit = Unit.read(service)
+
+    assert re.fullmatch(r"\d+M", unit.one("MemoryMax"))
+    assert 0 < int(unit.one("TasksMax")) <= 64
+
+
+@pytest.mark.parametrize("service", sorted(set(SERVICES) - {"hardware"}))
+def test_only_the_hardware_process_sees_devices(service):
+    unit = Unit.read(service)
+
+    assert unit.one("PrivateDevices") == "yes"
+    assert not unit.all("SupplementaryGroups")
+
+
+def test_the_hardware_process_has_serial_ports_and_neighbours_but_no_internet():
+    unit = Unit.read("hardware")
+
+    assert unit.one("DevicePolicy") == "closed"
+    assert {value.split()[0] for value in unit.all("DeviceAllow")} == {"char-ttyS", "char-ttyUSB", "char-ttyACM"}
+    assert unit.one("IPAddressDeny") == "any"
+    assert "0.0.0.0/0" not in unit.one("IPAddressAllow")
+
+
+def test_redis_has_no_network():
+    unit = Unit.read("redis")
+
+    assert unit.one("PrivateNetwork") == "yes"
+    assert unit.one("RestrictAddressFamilies") == "AF_UNIX"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this computer")
+@pytest.mark.parametrize("service", SERVICES)
+def test_systemd_finds_a_service_little_exposed(service):
+    verdict = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", DEPLOY / f"station-{service}.service"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", verdict.stdout)
+    if exposure is None:
+        pytest.skip(f"this systemd cannot judge unit files: {verdict.stderr.strip()[-200:]}")
+
+    assert float(exposure[1]) <= MOST_EXPOSURE
