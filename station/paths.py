@@ -41,6 +41,11 @@ class DataDirectory:
         return self.root / "hardware.json"
 
     @property
+    def firewall(self) -> Path:
+        """What the site's network may reach, for the service that loads the firewall."""
+        return self.root / "firewall.json"
+
+    @property
     def secret_key(self) -> Path:
         return self.root / "secret.key"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
-SERVICES = ("hardware", "ocpp", "prepare", "redis", "web", "worker")
+SERVICES = ("firewall", "hardware", "ocpp", "prepare", "redis", "web", "worker")
 _CALL_GROUPS: dict[str, frozenset[str]] = {}
 
 

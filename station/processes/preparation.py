@@ -53,7 +53,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     """Bring the data directory into the state the processes expect; harmless when repeated."""
     from station.host.addresses import outside_addresses
     from station.host.crash_record import CrashRecord
-    from station.services import accounts, configuration, identity, security_log
+    from station.services import accounts, configuration, firewall, identity, security_log
     from whitelist import editing, master_key
 
     data = DataDirectory(plan.data)
@@ -71,6 +71,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     # A start of everything is the station's reboot: what was deleted before can no longer be restored.
     editing.purge_deleted()
     security_log.record("StartupOfTheDevice", at=at)
+    firewall.publish(configuration.snapshot())
     # A start by hand is a way out of safe mode.
     CrashRecord(data).forget()
     if plan.https:

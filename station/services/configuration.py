@@ -35,7 +35,7 @@ from station.domain.configuration import (
 from station.domain.configuration.values import MAX_VALUE_LENGTH
 from station.domain.link_security import NO_LINK, LinkSecurity
 from station.models import AuditEntry, ConfigurationValue
-from station.services import backend_ca, identity, security_log
+from station.services import backend_ca, firewall, identity, security_log
 from station.services.identity import MASK
 
 logger = logging.getLogger(__name__)
@@ -235,6 +235,7 @@ def change(
         raise
     finally:
         _cache.entry = None
+    _open_firewall(plan.changes)
     for changed in plan.changes:
         logger.info("Configuration: %s = %s (%s %s)", changed.key, _shown(changed), origin.value, actor)
     return plan.changes
@@ -349,7 +350,13 @@ def reset_to_factory(*, origin: Origin, actor: str, at: datetime) -> tuple[Chang
             )
     finally:
         _cache.entry = None
+    _open_firewall(changes)
     return changes
+
+
+def _open_firewall(changes: Iterable[Change]) -> None:
+    if firewall.KEYS & {changed.key for changed in changes}:
+        firewall.publish(snapshot())
 
 
 class ConfigurationWatch:

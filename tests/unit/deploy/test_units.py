@@ -38,10 +38,13 @@ EVERY_SERVICE = {
 }
 # The one right beyond those of everybody that a process has, and what for.
 RIGHTS = {
+    "firewall": "CAP_NET_ADMIN",  # no process of the product has it
     "hardware": "CAP_NET_BIND_SERVICE",  # Modbus TCP, port 502
     "ocpp": "CAP_SYS_TIME",  # the backend's time, while no time service keeps the clock
     "web": "CAP_NET_BIND_SERVICE",  # ports 80 and 443
 }
+
+FAMILIES = {"firewall": {"AF_NETLINK"}, "prepare": {"AF_NETLINK"}}
 
 
 def test_every_unit_is_looked_at():
@@ -56,7 +59,9 @@ def test_a_service_may_do_nothing_that_it_does_not_need(service):
     assert unit.all("SystemCallFilter")[:2] == ["@system-service", "~@privileged @resources"]
     assert unit.one("CapabilityBoundingSet") == RIGHTS.get(service, "")
     assert unit.one("AmbientCapabilities") == RIGHTS.get(service, "")
-    assert not {"AF_PACKET", "AF_NETLINK"} & set(unit.one("RestrictAddressFamilies").split()) or service == "prepare"
+    assert {"AF_UNIX", "AF_INET", "AF_INET6"} >= set(unit.one("RestrictAddressFamilies").split()) - FAMILIES.get(
+        service, set()
+    )
     # Nothing outside the data directory (StateDirectory) is opened for writing.
     assert not unit.all("ReadWritePaths")
 
@@ -107,3 +112,13 @@ def test_systemd_finds_a_service_little_exposed(service):
         pytest.skip(f"this systemd cannot judge unit files: {verdict.stderr.strip()[-200:]}")
 
     assert float(exposure[1]) <= MOST_EXPOSURE
+
+
+def test_the_firewall_stands_before_any_network_and_is_loaded_again_when_the_product_opens_something():
+    firewall = Unit.read("firewall")
+
+    assert "network-pre.target" in firewall.one("Before").split()
+    assert firewall.one("Wants") == "network-pre.target"
+    assert firewall.one("WantedBy") == "sysinit.target"
+    watched = (DEPLOY / "station-firewall.path").read_text()
+    assert f"PathChanged={firewall.one('ExecStart').split()[-1]}" in watched

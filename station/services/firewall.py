@@ -1,0 +1,41 @@
+"""Telling the firewall what is switched on."""
+
+import logging
+
+from django.conf import settings
+
+from station.domain.configuration import Snapshot
+from station.host.firewall import Openings
+
+logger = logging.getLogger(__name__)
+# The keys that decide what the network of the site may reach.
+KEYS = frozenset(
+    {
+        "/modbus/enabled",
+        "/modbus/port",
+        "/cluster/enabled",
+        "/cluster/role",
+        "/cluster/address",
+        "/identity/connectors",
+    }
+)
+
+
+def openings(present: Snapshot) -> Openings:
+    """Return what a configuration opens: the next charging point's Modbus server has the next port."""
+    first, connectors = int(present["/modbus/port"]), int(present["/identity/connectors"])
+    leads = present["/cluster/enabled"] == "true" and present["/cluster/role"] == "master"
+    port = present["/cluster/address"].rpartition(":")[2]
+    return Openings(
+        modbus_ports=tuple(range(first, first + connectors)) if present["/modbus/enabled"] == "true" else (),
+        cluster_port=int(port) if leads and port else None,
+    )
+
+
+def publish(present: Snapshot) -> None:
+    """Write down what is switched on now; systemd loads the firewall anew when that has changed."""
+    try:
+        openings(present).write(settings.DATA.firewall)
+    except OSError:
+        # What was open stays so, and nothing more: the next change or start writes it.
+        logger.exception("what the firewall may let in could not be written down")

@@ -1,0 +1,48 @@
+"""What becomes of settings in the language of nft."""
+
+import pytest
+
+from station.host.firewall import Networks, Openings, SettingMakesNoSense, elements
+
+
+def test_what_is_switched_on_is_written_once_and_read_again(tmp_path):
+    file = tmp_path / "firewall.json"
+    openings = Openings(modbus_ports=(502, 503), cluster_port=6380)
+
+    assert openings.write(file)
+    assert not openings.write(file)
+
+    assert Openings.read(file) == openings
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_nothing_is_opened_by_what_is_missing_or_no_port(tmp_path):
+    file = tmp_path / "firewall.json"
+    assert Openings.read(file) == Openings()
+
+    file.write_text('{"modbus_ports": [502, true, 0, 65536, "22", 1.5], "cluster_port": "22"}')
+
+    assert Openings.read(file) == Openings(modbus_ports=(502,))
+
+
+def test_the_sets_hold_exactly_the_settings():
+    networks = Networks.read({"STATION_SERVICE_INTERFACES": "usb0 usb1", "STATION_LAN_INTERFACES": ""})
+
+    assert elements(Openings(modbus_ports=(502,)), networks) == (
+        "flush set inet station service_interfaces\n"
+        'add element inet station service_interfaces { "usb0", "usb1" }\n'
+        "flush set inet station lan_interfaces\n"
+        "flush set inet station lan_ports\n"
+        "add element inet station lan_ports { 80, 443, 502 }\n"
+    )
+
+
+@pytest.mark.parametrize("name", ['eth0"', "a;b", "eth0}", "-eth0", "a" * 16, "$lan", "wlan*"])
+def test_a_name_that_nft_would_read_otherwise_is_no_interface(name):
+    with pytest.raises(SettingMakesNoSense):
+        Networks.read({"STATION_LAN_INTERFACES": name})
+
+
+def test_the_web_interface_is_open_or_not_but_never_perhaps():
+    with pytest.raises(SettingMakesNoSense):
+        Networks.read({"STATION_WEB_OVER_LAN": "off"})
