@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("station", "0007_stamps")]
+    dependencies = [("station", "0008_energy_curve")]
 
     operations = [
         migrations.RemoveField(model_name="trustedcertificate", name="confirmed"),
