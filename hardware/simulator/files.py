@@ -7,10 +7,12 @@
     host.json       {"modem": {"signal": 80}, "backend_link": true, "revision": 7}
 
 Files are replaced whole, so that a reader or a killed process never leaves half of one. They are not flushed to the
-disk: that would only matter to a power cut of the computer that simulates.
+disk: that would only matter to a power cut of the computer that simulates. While the disk is full the world goes on
+without them, as a real one would.
 """
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Iterable
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from hardware.simulator.electricity import EnergyCounter
+
+logger = logging.getLogger(__name__)
 
 METERS_FILE, HOST_FILE = "meters.json", "host.json"
 
@@ -54,6 +58,7 @@ class MetersFile:
         self._folder = folder
         self._meters: dict[int, MeterRecord] = {}
         self._written: list[tuple[float, ...]] = []
+        self._in_trouble = False
 
     def open(self, numbers: Iterable[int]) -> dict[int, MeterRecord]:
         """Read the meters of these charging points, making what is missing; MetersFileUnreadable."""
@@ -67,13 +72,21 @@ class MetersFile:
                     serial_number=10_000_000 + secrets.randbelow(80_000_000),
                     public_key=_make_key(self._folder / f"meter-{number}.key"),
                 )
-        self._write()
+        self.keep()
         return dict(self._meters)
 
     def keep(self) -> None:
-        """Write the counts if they have changed since they were written."""
-        if self._counts() != self._written:
+        """Write the counts if they have changed since they were written; what the disk does not take waits."""
+        if self._counts() == self._written:
+            return
+        try:
             self._write()
+        except OSError as error:
+            if not self._in_trouble:
+                logger.warning("the meters count on without %s: %s", self._path, error)
+            self._in_trouble = True
+        else:
+            self._in_trouble = False
 
     def _counts(self) -> list[tuple[float, ...]]:
         return [meter.energy.phases_wh for meter in self._meters.values()]
@@ -126,10 +139,15 @@ class HostFile:
         """Write the state unless it is what was written last."""
         if self._told == (signal_percent, backend_link):
             return
-        self._told = (signal_percent, backend_link)
         self._revision += 1
         content = {"modem": {"signal": signal_percent}, "backend_link": backend_link, "revision": self._revision}
-        replace_text(self._path, json.dumps(content))
+        try:
+            replace_text(self._path, json.dumps(content))
+        except OSError as error:
+            self._told = None
+            logger.warning("the host's side of the world is not told: %s", error)
+        else:
+            self._told = (signal_percent, backend_link)
 
 
 def _three_counts(values: list[float]) -> tuple[float, ...]:

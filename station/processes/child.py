@@ -14,6 +14,7 @@ from importlib import import_module
 from station.host.heartbeat import Heartbeat, UnwatchedHeartbeat, from_environment
 from station.host.power import process_start_ticks
 from station.paths import DataDirectory
+from station.processes.lock import overwrite
 from station.processes.plan import Plan
 
 PROGRAMS = {
@@ -98,7 +99,10 @@ def die_with_parent(parent: int) -> None:
 def _record(name: str, data: DataDirectory) -> None:
     """Record what the next start needs to recognise an orphan of this run."""
     pid = os.getpid()
-    (data.run / f"{name}.pid").write_text(f"{pid} {process_start_ticks(pid)}\n")
+    try:
+        overwrite(data.run / f"{name}.pid", f"{pid} {process_start_ticks(pid)}")
+    except OSError as error:
+        logger.warning("%s is not recorded in case it becomes an orphan: %s", name, error)
 
 
 def _close_databases() -> None:

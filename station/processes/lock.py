@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,8 @@ _DYING_MAIN_S = 10.0
 _DYING_CHILD_S = 2.0
 _KILLED_S = 5.0
 _STEP_S = 0.02
+# Longer than any note, so that a shorter one leaves nothing of a longer one.
+_NOTE_WIDTH = 128
 
 
 class AlreadyRunning(RuntimeError):
@@ -78,8 +81,22 @@ class StationLock:
     def _write(self, *, is_stopping: bool) -> None:
         pid = os.getpid()
         content = json.dumps({"pid": pid, "started": process_start_ticks(pid), "stopping": is_stopping})
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, content.encode(), 0)
+        # Only a disk that is full when the directory is new has no room; the lock holds without the name of its holder.
+        with suppress(OSError):
+            _overwrite(self._descriptor, content)
+
+
+def overwrite(place: Path, text: str) -> None:
+    """Write a short note in place: what has its room on the disk already can be written when the disk is full."""
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _overwrite(descriptor, text)
+    finally:
+        os.close(descriptor)
+
+
+def _overwrite(descriptor: int, text: str) -> None:
+    os.pwrite(descriptor, text.ljust(_NOTE_WIDTH).encode(), 0)
 
 
 def end_orphans(data: DataDirectory) -> list[str]:

@@ -10,16 +10,17 @@ import gc
 import json
 import os
 import signal
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
 
 import setproctitle
 from django.conf import settings
 from supervisor import events
+from supervisor.loggers import Logger
 from supervisor.medusa.asyncore_25 import ExitNow
 from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
 from supervisor.poller import PollPoller
@@ -36,6 +37,7 @@ from station.processes.console import Excerpt
 from station.processes.lock import StationLock
 from station.processes.plan import Plan
 from station.processes.programs.redis import SOCKET_NAME
+from station.processes.supervisor_library import PatientLogger, measure_durations_steadily
 from station.processes.watch import HeartbeatWatch
 
 CONFIG_FILE = "supervisord.conf"
@@ -108,7 +110,7 @@ class StationProcess(Subprocess):  # type: ignore[misc]
         result: bool | None = super().change_state(new_state, expected)
         if new_state == ProcessStates.BACKOFF:
             doubled_s: float = _FIRST_BACKOFF_S * 2 ** min(self.backoff - 1, 16)
-            self.delay = time.time() + min(doubled_s, _LONGEST_BACKOFF_S)
+            self.delay = clock.monotonic_s() + min(doubled_s, _LONGEST_BACKOFF_S)
         return result
 
     @override
@@ -144,7 +146,7 @@ class StationProcess(Subprocess):  # type: ignore[misc]
         """Whether the process lives and nobody has asked it to end."""
         return bool(self.pid) and self.state in {ProcessStates.STARTING, ProcessStates.RUNNING}
 
-    def waits_s(self, now: float, *, is_running: bool) -> float:
+    def waits_s(self, now_s: float, *, is_running: bool) -> float:
         """Return how long nothing needs to be done about this process."""
         match self.state:
             case ProcessStates.STOPPED if is_running and not self.laststart:
@@ -152,9 +154,9 @@ class StationProcess(Subprocess):  # type: ignore[misc]
             case ProcessStates.EXITED if is_running:
                 return 0.0
             case ProcessStates.BACKOFF | ProcessStates.STOPPING:
-                return max(0.0, float(self.delay) - now)
+                return max(0.0, float(self.delay) - now_s)
             case ProcessStates.STARTING:
-                return max(0.0, float(self.laststart + self.config.startsecs) - now)
+                return max(0.0, float(self.laststart + self.config.startsecs) - now_s)
         return _IDLE_S
 
 
@@ -239,6 +241,17 @@ class StationOptions(ServerOptions):  # type: ignore[misc]
         return super()._processes_from_section(parser, section, group_name, StationProcessConfig)
 
     @override
+    def make_logger(self) -> None:
+        """Open the log of the main process."""
+        super().make_logger()
+        self.logger: Logger = PatientLogger(self.logger.level, self.logger.handlers)
+
+    @override
+    def getLogger(self, level: int | None = None) -> PatientLogger:
+        """Make the log of one process."""
+        return PatientLogger(level)
+
+    @override
     def check_execv_args(self, filename: str, argv: list[str], st: Any) -> None:
         """Accept our own command, which is no file."""
 
@@ -313,11 +326,15 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
         """Do what is due in every round."""
         self._continue_restart()
         self._replace_the_silent(clock.monotonic_s())
-        if self._on_ready and self.options.mood == SupervisorStates.RUNNING and time.monotonic() >= self._next_look_s:
+        if (
+            self._on_ready
+            and self.options.mood == SupervisorStates.RUNNING
+            and clock.monotonic_s() >= self._next_look_s
+        ):
             if _is_healthy(self._plan):
                 self._on_ready()
                 self._on_ready = None
-            self._next_look_s = time.monotonic() + _READY_STEP_S
+            self._next_look_s = clock.monotonic_s() + _READY_STEP_S
 
     def _patience_s(self) -> float:
         patience_s = self._wait_s()
@@ -330,11 +347,11 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             return 0.0
         if not is_running and not (self.stop_groups and self.stop_groups[-1].get_unstopped_processes()):
             return 0.0
-        now = time.time()
-        waits = [process.waits_s(now, is_running=is_running) for process in self._processes()]
-        waits += [min(max(0.0, due_s - clock.monotonic_s()), _WATCHING_S) for _, due_s in self._deadlines()]
+        now_s = clock.monotonic_s()
+        waits = [process.waits_s(now_s, is_running=is_running) for process in self._processes()]
+        waits += [min(max(0.0, due_s - now_s), _WATCHING_S) for _, due_s in self._deadlines()]
         if self._on_ready and is_running:
-            waits.append(max(0.0, self._next_look_s - time.monotonic()))
+            waits.append(max(0.0, self._next_look_s - now_s))
         return min(waits, default=_IDLE_S)
 
     def _processes(self) -> list[StationProcess]:
@@ -416,7 +433,8 @@ def supervise(plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> in
     os.umask(0o077)
     setproctitle.setproctitle(f"station: main {plan.data}")
     names = child.names(plan)
-    (data.run / CONFIG_FILE).write_text(configuration(names))
+    _write_configuration(data.run / CONFIG_FILE, configuration(names))
+    measure_durations_steadily()
     kept = _descriptors_of_redis()
     # What exists now is the same in every child: never looked at again by the collector, its pages stay shared. No
     # collection before: the holes it leaves would be filled by each child for itself (measured: 11 MiB of 171).
@@ -432,6 +450,12 @@ def supervise(plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> in
             options.close_logger()
         if options.mood < SupervisorStates.RESTARTING:
             return 0
+
+
+def _write_configuration(place: Path, text: str) -> None:
+    # The next start of a station whose disk is full finds it as it is.
+    if not place.exists() or place.read_text() != text:
+        place.write_text(text)
 
 
 def _descriptors_of_redis() -> set[int]:
