@@ -167,7 +167,8 @@ async def send_to_ocpp(message: MessageToOcpp) -> bool:
         async with asyncio.timeout(SEND_TIMEOUT_S):
             await get_channel_layer().send(OCPP_CHANNEL, encode(message))
     except (RedisError, OSError, ChannelFull) as error:
-        logger.info("The OCPP process was not told %s: %r", message.type, error)
+        # No news for a person: before Redis is up nobody listens, and the process finds what is owed in the database.
+        logger.debug("The OCPP process was not told %s: %r", message.type, error)
         return False
     return True
 
@@ -184,7 +185,7 @@ def send_to_control_loop(message: MessageToControlLoop) -> bool:
     try:
         post_task(INFORM_TASK, queue=HARDWARE_QUEUE, kwargs={"message": encode(message)}, expires_s=_TASK_LIFE_S)
     except (OperationalError, RedisError, OSError) as error:
-        logger.info("The control loop was not told %s: %r", message.type, error)
+        logger.debug("The control loop was not told %s: %r", message.type, error)
         return False
     return True
 
