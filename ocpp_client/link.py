@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from django.db import DatabaseError
+
 from ocpp_client.certificates.renewal import CertificateRenewal
 from ocpp_client.connection.change_detector import ChangeDetector
 from ocpp_client.connection.connection import Connection
@@ -29,6 +31,7 @@ from ocpp_client.outgoing.statuses import StatusReporter
 from ocpp_client.ports import Environment
 from ocpp_client.rpc.calls import DEFAULT_TIMEOUT_S, Calls, NotDelivered
 from ocpp_client.rpc.frames import CallError, CallResult
+from ocpp_client.storage import StorageWatch
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.services.messages import (
@@ -67,6 +70,7 @@ class BackendLink:
         self._snapshots = environment.snapshots
         self._recovery_s = timing.recovery_s
         self.state = state = ConnectionState()
+        self._storage = storage = StorageWatch()
         calls = Calls(timeout_s=timing.answer_timeout_s)
         calls.on_late = self._take_late
         self._publisher = ConnectionPublisher(state, environment.snapshots)
@@ -96,6 +100,7 @@ class BackendLink:
             local_list=local_list,
             control_loop=control_loop,
             on_progress=state.note_change,
+            storage=storage,
         )
         self._meter_keys = MeterKeys(calls=calls, outbox=self.outbox)
         self.authorizer = BackendAuthorizer(calls=calls, state=state, control_loop=control_loop, local_list=local_list)
@@ -118,7 +123,7 @@ class BackendLink:
                 file_jobs=environment.file_jobs,
             )
         )
-        self._router = FrameRouter(calls, Dispatcher(state, routes))
+        self._router = FrameRouter(calls, Dispatcher(state, routes, storage))
 
         self._changes = ChangeDetector(
             state,
@@ -136,9 +141,9 @@ class BackendLink:
     async def run(self) -> None:
         """Keep the connection until `stop`."""
         await self._connection.load()
-        await self.outbox.recover()
         await self._publisher.note_online()
         loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "storage": self._storage.run,
             "connection state": self._publisher.run,
             "outbox": self.outbox.run,
             "status": self.status.run,
@@ -164,6 +169,9 @@ class BackendLink:
         while True:
             try:
                 await loop()
+            except DatabaseError as error:
+                self._storage.report(error, name)
+                await asyncio.sleep(_AFTER_TROUBLE_S)
             except Exception:
                 logger.exception("The loop %s of the backend link failed", name)
                 await asyncio.sleep(_AFTER_TROUBLE_S)
@@ -201,14 +209,18 @@ class BackendLink:
 
     async def _begin(self, full: bool) -> None:  # noqa: FBT001 – a callback with one argument
         """Tell every status, then let everything owed go (OCPP 1.6 sections 4.2 and 4.9)."""
-        await self._connection.note_accepted()
+        try:
+            await self._connection.note_accepted()
+        except (DatabaseError, OSError) as error:
+            # Nothing of this connection hangs on it; it is made up for at the next one.
+            self._storage.report(error, "registration")
         self.state.last_error = ""
         await self._publisher.note_online()
         if full:
             await self._past_is_settled()
         await self.status.report_all(only_changed=not full)
         if full:
-            await self.outbox.booted()
+            self.outbox.booted()
         self.state.flow.set()
         self.outbox.wake()
         self.security.wake()

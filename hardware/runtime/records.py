@@ -19,6 +19,8 @@ _Result = TypeVar("_Result")
 FAULT_SOURCE = "records"
 # So many probes, a second apart, have to fail before records count as unwritable.
 FAILED_PROBES = 2
+# An idle station writes nothing for hours; it finds a full disk by asking for its room, once in so many probes.
+LOOKS_AT_ROOM = 10
 
 
 class RecordUnwritable(Exception):
@@ -45,11 +47,13 @@ class RecordStore:
         self._failed = False
         self._in_doubt = False
         self._failed_probes = 0
+        self._probes = 0
+        self._is_short = False
 
     @property
     def failed(self) -> bool:
-        """Whether records cannot be written at present."""
-        return self._failed
+        """Whether no session may begin: records cannot be written, or the disk has no room for a whole session."""
+        return self._failed or self._is_short
 
     async def execute(
         self, verb: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
@@ -69,7 +73,7 @@ class RecordStore:
 
     def report_failure(self, error: Exception) -> None:
         """Take note that something could not be written; `probe` finds out whether nothing can."""
-        if not self._in_doubt and not self._failed:
+        if not self._in_doubt and not self.failed:
             logger.warning("a record could not be written: %s", error)
         self._in_doubt = True
 
@@ -79,6 +83,9 @@ class RecordStore:
         One failure may be a lock that somebody held for too long. That nothing can be written is believed when probes
         fail again and again, and that it can be written again when one succeeds.
         """
+        self._probes += 1
+        if self._in_doubt or self._is_short or self._probes % LOOKS_AT_ROOM == 1:
+            await self._look_for_room()
         if not self._in_doubt and not self._failed:
             return
         try:
@@ -94,6 +101,17 @@ class RecordStore:
             return
         self._in_doubt, self._failed, self._failed_probes = False, False, 0
         self._report.set_faults(FAULT_SOURCE, frozenset())
+
+    async def _look_for_room(self) -> None:
+        """Find out whether the disk is nearly full; sessions that run go on for as long as they can be written down."""
+        try:
+            was_short, self._is_short = self._is_short, await self._database(write_probe.is_short_of_room)
+        except (DatabaseError, OSError):
+            return
+        if self._is_short and not was_short:
+            logger.error("the disk is full: no session begins until there is room")
+        elif was_short and not self._is_short:
+            logger.warning("the disk has room again")
 
     def close(self) -> None:
         """Wait for what was begun."""

@@ -88,9 +88,9 @@ class ConnectionPublisher:
         reason = self._state.last_error if configured else None
         try:
             await in_database(_record, bool(self._told), clock.now(), reason)
-        except DatabaseError:
+        except DatabaseError as error:
             if not self._unrecorded:
-                logger.exception("It could not be recorded how the connection stands")
+                logger.error("It could not be recorded how the connection stands: %s", error)  # noqa: TRY400 - a full disk
             self._unrecorded = True
         else:
             self._unrecorded = False

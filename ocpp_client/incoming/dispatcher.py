@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from django.db import DatabaseError
 from ocpp.exceptions import (
     InternalError,
     NotImplementedError,  # noqa: A004 – the package's name
@@ -26,6 +27,7 @@ from ocpp_client.rpc import frames, schemas
 from ocpp_client.rpc.calls import NotConnected, NotDelivered, Send
 from ocpp_client.rpc.frames import Call, CallError, CallResult
 from ocpp_client.rpc.messages import arguments_of
+from ocpp_client.storage import StorageWatch
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.link_security import LinkSecurity
@@ -85,9 +87,10 @@ class _UnderWay:
 class Dispatcher:
     """Takes the calls that arrive over the connection that stands."""
 
-    def __init__(self, state: ConnectionState, routes: Mapping[str, Route]) -> None:
+    def __init__(self, state: ConnectionState, routes: Mapping[str, Route], storage: StorageWatch) -> None:
         self._state = state
         self._routes = routes
+        self._storage = storage
         self._send: Send | None = None
         self._answered = AnsweredCalls()
         self._under_way: dict[str, _UnderWay] = {}
@@ -173,6 +176,9 @@ class Dispatcher:
             schemas.check_result(call.action, payload)
         except OCPPError as refusal:
             return frames.encode(CallError.of(call.message_id, refusal)), None
+        except DatabaseError as error:
+            self._storage.report(error, call.action)
+            return frames.encode(CallError.of(call.message_id, InternalError(f"nothing was changed: {error}"))), None
         except Exception:
             # The outermost frame of a call: whatever went wrong, the backend gets an answer.
             logger.exception("%s could not be carried out", call.action)

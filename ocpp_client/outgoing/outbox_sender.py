@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django.db import DatabaseError
 from ocpp.exceptions import OCPPError
 
 from ocpp_client.database import in_database
@@ -15,6 +16,7 @@ from ocpp_client.outgoing.rendering import render
 from ocpp_client.ports import ControlLoop, LocalList
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
 from ocpp_client.rpc.frames import CallError, CallResult
+from ocpp_client.storage import StorageWatch
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.commands import Origin
@@ -38,12 +40,16 @@ class OutboxSender:
         local_list: LocalList,
         control_loop: ControlLoop,
         on_progress: Callable[[], None],
+        storage: StorageWatch,
     ) -> None:
         self._calls = calls
         self._flow = flow
         self._local_list = local_list
         self._control_loop = control_loop
         self._on_progress = on_progress
+        self._storage = storage
+        self._is_recovered = False
+        self._has_booted = False
         self._wake_up = asyncio.Event()
         self._empty = asyncio.Event()
         self._next: Claimed | Wait | None = None
@@ -72,12 +78,16 @@ class OutboxSender:
         for answered in await in_database(outbox_store.unheard_refusals):
             await self._control_loop.inform(answered)
 
-    async def booted(self) -> None:
-        """Give what was set aside another chance: the backend has accepted the station anew."""
-        await in_database(outbox.send_again, origin=Origin.LOCAL, actor="BootNotification", at=clock.now())
+    def booted(self) -> None:
+        """Give what was set aside another chance, first of all: the backend has accepted the station anew."""
+        self._has_booted = True
+        self.wake()
 
     async def run(self) -> None:
         """Send for as long as the process lives."""
+        if not self._is_recovered:
+            await self.recover()
+            self._is_recovered = True
         failures = 0
         while True:
             await self._flow.wait()
@@ -85,7 +95,14 @@ class OutboxSender:
                 if failures:
                     # Whatever happened: what was under way goes first again, and nothing overtakes it.
                     await in_database(outbox_store.recover)
+                if self._has_booted:
+                    await in_database(outbox.send_again, origin=Origin.LOCAL, actor="BootNotification", at=clock.now())
+                    self._has_booted = False
                 pause_s = await self.step()
+            except DatabaseError as error:
+                self._storage.report(error, "outbox")
+                # Nothing is as patient as a disk: it is looked at again soon, and costs no backend an answer.
+                self._next, failures, pause_s = None, failures + 1, _AFTER_TROUBLE_S
             except Exception:
                 logger.exception("The outbox cannot be sent")
                 self._next, failures = None, failures + 1

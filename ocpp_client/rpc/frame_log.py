@@ -4,7 +4,10 @@ import json
 import logging
 import logging.handlers
 import re
+import sys
 from pathlib import Path
+
+from typing_extensions import override
 
 from ocpp_client.rpc.frames import Call, Frame
 from station.domain.configuration import ROWS
@@ -23,9 +26,17 @@ _SECRET_KEYS = frozenset(name.lower() for row in ROWS if not row.readable for na
 logger = logging.getLogger("ocpp.frames")
 
 
+class _FrameFile(logging.handlers.RotatingFileHandler):
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave out what the disk does not take; a traceback for each frame would go to the same disk."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def write_to(directory: Path) -> None:
     """Log frames into `ocpp.log` of this directory: at most five files of one megabyte."""
-    handler = logging.handlers.RotatingFileHandler(
+    handler = _FrameFile(
         directory / "ocpp.log", maxBytes=_FILE_BYTES, backupCount=_FILES - 1, encoding="utf-8", errors="replace"
     )
     handler.setFormatter(UtcFormatter("{asctime} {message}", style="{"))

@@ -180,7 +180,7 @@ async def test_a_session_whose_start_is_set_aside_waits_with_it_and_is_told_whol
             ("StopTransaction", number),
         ]
         mark = len(frames)
-        await station.link.outbox.booted()
+        station.link.outbox.booted()
         station.link.outbox.wake()
         await station.until_in_database(all_delivered)
 

@@ -1,0 +1,134 @@
+"""The disk of the data directory is full: the station keeps what it has, answers what it can, and goes on by itself."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backend import BackendCallError
+from tests.process.conformance.bench import CARD, ConformanceBench
+from tests.process.judgement import owed
+from tests.station import http, wait_until
+
+pytestmark = pytest.mark.process
+
+SIZE = "size=32m"
+# For a busy machine; the control loop asks for the room every ten seconds.
+NOTICED_S = 60.0
+PROCESSES = ("hardware", "ocpp", "redis", "simulator", "web", "worker")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of a few megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", SIZE, "tmpfs", place], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a file system is not allowed here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(place: Path) -> Path:
+    """Leave not a single byte."""
+    filler = place / "filler"
+    with filler.open("ab", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            with suppress(OSError):
+                while file.write(b"x" * size):
+                    pass
+    return filler
+
+
+def health(bench: ConformanceBench) -> tuple[int, list[str]]:
+    """Read the status of /healthz and its reasons."""
+    with suppress(OSError):
+        status, answer = http("GET", bench.station.http_port, "/healthz")
+        return status, [reason["code"] for reason in answer.get("reasons", [])]
+    return 0, []
+
+
+def refused_for_the_disk(bench: ConformanceBench, action: str, **payload: Any) -> bool:
+    with pytest.raises(BackendCallError, match="full"):
+        bench.call(action, **payload)
+    return True
+
+
+def test_with_a_full_disk_every_process_comes_back_and_stays_until_there_is_room(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    entries = [{"idTag": CARD, "idTagInfo": {"status": "Accepted"}}]
+    with ConformanceBench.open(small_disk, config={"LocalPreAuthorize": "true"}) as bench:
+        station = bench.station
+        bench.call("SendLocalList", listVersion=1, updateType="Full", localAuthorizationList=entries)
+        running = bench.charge(2, "RUNNING")
+
+        filler = fill(small_disk)
+
+        # It says so, and no session begins; the one that runs goes on.
+        wait_until(lambda: health(bench) == (503, ["records_unwritable"]), timeout_s=NOTICED_S, what="healthz")
+        bench.sim("/connectors/1/plug")
+        bench.swipe(CARD)
+        assert bench.status_of("RemoteStartTransaction", idTag=CARD, connectorId=1) == "Rejected"
+        assert station.connector(2)["contactor"]
+        assert not station.connector(1)["contactor"]
+        # What needs no write is answered, what needs one is refused with the reason, and the connection stays.
+        connects = bench.backend.connects
+        assert bench.call("GetConfiguration", key=["HeartbeatInterval"])["configurationKey"][0]["value"] == "180"
+        assert bench.status_of("TriggerMessage", requestedMessage="Heartbeat") == "Accepted"
+        assert refused_for_the_disk(bench, "ChangeConfiguration", key="HeartbeatInterval", value="77")
+        assert refused_for_the_disk(bench, "SendLocalList", listVersion=2, updateType="Full", localAuthorizationList=[])
+        assert http("GET", station.http_port, "/login")[0] == 200
+        assert bench.backend.connects == connects
+
+        # Each process that dies is replaced, although not even its pid finds room, and stays.
+        mark = bench.mark()
+        for name in ("redis", "worker", "web", "ocpp", "hardware"):
+            station.kill(name)
+        bench.backend.wait_for("BootNotification", after=mark, timeout=NOTICED_S)
+        wait_until(lambda: set(station.child_pids()) == set(PROCESSES), timeout_s=NOTICED_S, what="all processes")
+        wait_until(lambda: health(bench) == (503, ["records_unwritable"]), timeout_s=NOTICED_S, what="healthz")
+        pids = station.child_pids()
+        assert bench.call("GetLocalListVersion") == {"listVersion": 1}
+        assert station.connector(2)["contactor"]
+
+        # Room again: it goes on by itself, and nothing is lost.
+        os.truncate(filler, 0)
+        station.wait_healthy(timeout_s=NOTICED_S)
+        bench.configure(HeartbeatInterval=78)
+        assert bench.status_of("RemoteStopTransaction", transactionId=running) == "Accepted"
+        bench.wait_for("StopTransaction", after=mark, transactionId=running, timeout=NOTICED_S)
+        bench.swipe(CARD)
+        bench.wait_for("StartTransaction", after=mark, connectorId=1, timeout=NOTICED_S)
+        wait_until(lambda: not owed(station), timeout_s=NOTICED_S, what="an empty outbox")
+        assert station.child_pids() == pids
+        # Each says it once in its life: the connection and the control loop have had two.
+        assert station.console().count("the database cannot be written") <= 2
+        assert station.console().count("no session begins until there is room") == 2
+        assert "was not told" not in station.console()
+        bench.judge()
+
+
+def test_a_station_starts_on_a_full_disk_and_tells_why_it_cannot_charge(tmp_path: Path, small_disk: Path) -> None:
+    with ConformanceBench.open(small_disk) as bench:
+        station = bench.station
+        running = bench.charge(2, "RUNNING")
+        station.kill_group()
+        filler = fill(small_disk)
+
+        mark = bench.mark()
+        station.launch(ready=False)
+
+        bench.backend.wait_for("BootNotification", after=mark, timeout=NOTICED_S)
+        wait_until(lambda: "records_unwritable" in health(bench)[1], timeout_s=NOTICED_S, what="healthz")
+        assert bench.value("NumberOfConnectors") == "2"
+
+        os.truncate(filler, 0)
+        station.wait_healthy(timeout_s=NOTICED_S)
+        bench.wait_for("StopTransaction", after=mark, transactionId=running, timeout=NOTICED_S)
+        bench.judge()
