@@ -117,8 +117,9 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             yield file
-    except tarfile.HeaderError as error:
-        raise ImageRefused("container_unreadable", str(error)) from error
+    except (ValueError, OverflowError) as error:
+        # No position in a file is as large as a header may say.
+        raise ImageRefused("container_unreadable", str(error)[:80]) from error
 
 
 def _members(file: BinaryIO) -> Iterator[tuple[str, int]]:
@@ -130,7 +131,10 @@ def _members(file: BinaryIO) -> Iterator[tuple[str, int]]:
         block = file.read(_BLOCK)
         if block == bytes(_BLOCK):
             return
-        header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        try:
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        except (tarfile.HeaderError, ValueError, OverflowError) as error:
+            raise ImageRefused("container_unreadable", str(error)[:80]) from error
         if header.type not in {tarfile.REGTYPE, tarfile.AREGTYPE} or header.size < 0:
             raise ImageRefused("member_forbidden", header.name[:80])
         yield header.name, header.size

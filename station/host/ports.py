@@ -68,14 +68,13 @@ class UpdatePort(Protocol):
     def version(self) -> str:
         """Return the version that runs now."""
 
-    def check(self, image: Path, *, needs_signature: bool, is_proven: bool) -> str:
+    def check(self, image: Path, *, needs_signature: bool) -> str:
         """Return the version of an image this computer may install; raises `ImageRefused`.
 
-        `needs_signature`: the configuration demands a signature; `is_proven`: the manufacturer's signature of the whole
-        file has been checked already (SignedUpdateFirmware).
+        The maker's signature is always checked where there is one; without `needs_signature` there need not be one.
         """
 
-    def install(self, image: Path, *, ticket: str, needs_signature: bool, is_proven: bool) -> None:
+    def install(self, image: Path, *, ticket: str, needs_signature: bool) -> None:
         """Write the image for the next start of the computer; once per ticket, even if interrupted and repeated.
 
         Raises `ImageRefused` or OSError; the running software is untouched and starts the next time, too.

@@ -89,8 +89,8 @@ class _State:
 class SlotUpdates:
     """The simulated computer: unpacks into the slot that does not run, then switches.
 
-    Its software is never executed, so it also takes an image whose origin the manufacturer's signature of the whole
-    file proves, or, when signatures are not wanted, none does; even a file that is no container (`opaque`).
+    Its software is never executed, so it also takes, where no signature is wanted, an image whose origin nobody has
+    signed; even a file that is no container (`opaque`).
     """
 
     root: Path
@@ -105,14 +105,14 @@ class SlotUpdates:
         state = _State.read(self._file)
         return state.slots[self._running(state)].version
 
-    def check(self, image: Path, *, needs_signature: bool, is_proven: bool) -> str:
-        return self._read(image, _State.read(self._file), needs_signature=needs_signature and not is_proven)[0]
+    def check(self, image: Path, *, needs_signature: bool) -> str:
+        return self._read(image, _State.read(self._file), needs_signature=needs_signature)[0]
 
-    def install(self, image: Path, *, ticket: str, needs_signature: bool, is_proven: bool) -> None:
+    def install(self, image: Path, *, ticket: str, needs_signature: bool) -> None:
         state = _State.read(self._file)
         if state.slots[state.primary].ticket == ticket:
             return
-        version, manifest = self._read(image, state, needs_signature=needs_signature and not is_proven)
+        version, manifest = self._read(image, state, needs_signature=needs_signature)
         running = self._running(state)
         free = _other(running)
         # From here on nothing may start from the slot that is written.

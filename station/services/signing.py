@@ -1,7 +1,6 @@
 """Who may sign software for this station (security whitepaper, L01), and whether a file is what was signed."""
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime
@@ -69,7 +68,7 @@ def check_signature(path: Path, certificate_pem: str, signature: str) -> None:
             key.verify(raw, digest, ec.ECDSA(algorithm))
         else:
             raise SignatureWrong("the certificate's key is of an unknown kind")
-    except (InvalidSignature, binascii.Error) as error:
+    except (InvalidSignature, ValueError) as error:
         raise SignatureWrong("the signature does not fit the file") from error
 
 

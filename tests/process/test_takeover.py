@@ -1,14 +1,27 @@
 """What an attacker at the other end of the backend link tried on a started station (reviews/security.md)."""
 
+import base64
+import random
 import sqlite3
+import tarfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from tests.backend import Backend, ThreadedBackend
 from tests.certificates import CertificateAuthority, server_context
+from tests.images import with_checksum
+from tests.process.test_transfers import web_server
 from tests.station import Station
 
+pytestmark = pytest.mark.process
+PAST = "2026-01-01T00:00:00.000Z"
+LONG_S = 40.0
 PASSWORD = "the attacker's own words 4711"
 TAKEOVER = {
     "/WebUi/password/reset": PASSWORD,
@@ -49,6 +62,67 @@ def test_the_backend_of_a_checked_tls_link_may_do_the_same(tmp_path: Path) -> No
         assert {key: change(backend, key, value) for key, value in wanted.items()} == dict.fromkeys(wanted, "Accepted")
 
         backend.wait_connected(at_least=2)
+
+
+def test_a_backend_cannot_sign_its_own_software(tmp_path: Path) -> None:
+    """It installs its own root of the manufacturer and signs 5,000 random bytes with a certificate below it."""
+    content = random.Random(4711).randbytes(5_000)
+    authority = CertificateAuthority.make(tmp_path)
+    signer = authority.client("Signer")
+    (served := tmp_path / "served").mkdir()
+    (served / "image").write_bytes(content)
+    with (
+        web_server(served) as files,
+        Backend.threaded() as backend,
+        Station.start(tmp_path, backend_url=backend.url) as station,
+    ):
+        backend.wait_for("BootNotification")
+        root = {"certificateType": "ManufacturerRootCertificate", "certificate": authority.pem}
+        assert backend.call("InstallCertificate", root) == {"status": "Accepted"}
+        firmware = {
+            "location": files.url("image"),
+            "retrieveDateTime": PAST,
+            "signingCertificate": signer.pem.partition("-----END CERTIFICATE-----\n")[0]
+            + "-----END CERTIFICATE-----\n",
+            "signature": signature(signer.key, content),
+        }
+
+        assert backend.call("SignedUpdateFirmware", {"requestId": 1, "firmware": firmware}) == {"status": "Accepted"}
+
+        told = "SignedFirmwareStatusNotification"
+        backend.wait_for(told, where=lambda sent: sent["status"] == "InvalidSignature", timeout=LONG_S)
+        assert [frame.payload["status"] for frame in backend.received(told)] == [
+            "Downloading",
+            "Downloaded",
+            "InvalidSignature",
+        ]
+        backend.wait_for("SecurityEventNotification", where=lambda sent: sent["type"] == "InvalidFirmwareSignature")
+        assert not rows(station, "SELECT 1 FROM station_filejob WHERE step = 'done'")
+
+
+def test_a_name_that_is_not_utf_8_in_an_image_does_not_hang_its_job(tmp_path: Path) -> None:
+    (served := tmp_path / "served").mkdir()
+    header = bytearray(tarfile.TarInfo("manifest.json").tobuf(tarfile.USTAR_FORMAT))
+    header[3:5] = b"\xff\xfe"
+    (served / "image").write_bytes(with_checksum(bytes(header)) + bytes(10_240))
+    with (
+        web_server(served) as files,
+        Backend.threaded() as backend,
+        Station.start(tmp_path, backend_url=backend.url),
+    ):
+        backend.wait_for("BootNotification")
+
+        backend.call("UpdateFirmware", {"location": files.url("image"), "retrieveDate": PAST})
+
+        backend.wait_for(
+            "FirmwareStatusNotification", where=lambda sent: sent["status"] == "InstallationFailed", timeout=LONG_S
+        )
+
+
+def signature(key: Path, content: bytes) -> str:
+    private = load_pem_private_key(key.read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    return base64.b64encode(private.sign(content, ec.ECDSA(hashes.SHA256()))).decode()
 
 
 def rows(station: Station, query: str) -> list[tuple[Any, ...]]:

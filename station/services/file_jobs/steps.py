@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from station.domain import file_jobs as machine
@@ -46,7 +47,8 @@ _LAST_STATUS_S = 3.0
 # A server that sends a byte now and then would block a job for ever.
 _LONGEST_TRY = timedelta(hours=4)
 _CANCEL_CHECK = timedelta(milliseconds=500)
-_SIGNATURE_CODES = {"signature_wrong", "signature_missing"}
+# A file that is no container carries no signature of the maker.
+_SIGNATURE_CODES = {"signature_wrong", "signature_missing", "container_unreadable"}
 _LAST_STATUS_POLL_S = 0.1
 logger = logging.getLogger(__name__)
 
@@ -198,30 +200,27 @@ class Work:
     # Installation
 
     @property
-    def _is_proven(self) -> bool:
-        return self._kind is Kind.SIGNED_FIRMWARE
-
-    @property
     def _image(self) -> Path:
         return self._directory / self._job.file
 
     def _verify(self) -> None:
+        """Check what the backend's certificate has signed, if so asked, and in any case what the maker has signed."""
+        needs_signature = _needs_signature()
         try:
-            if self._is_proven:
+            if self._kind is Kind.SIGNED_FIRMWARE:
                 firmware = self._job.request["firmware"]
                 signing.check_signature(self._image, firmware["signingCertificate"], firmware["signature"])
-            version = self._environment.updates.check(
-                self._image,
-                needs_signature=configuration.get_bool("/update/requireSignature"),
-                is_proven=self._is_proven,
-            )
+            version = self._environment.updates.check(self._image, needs_signature=needs_signature)
         except signing.SignatureWrong as refusal:
             self._refuse(Event.SIGNATURE_REFUSED, "signature_wrong", str(refusal))
         except ImageRefused as refusal:
             is_signature = refusal.code in _SIGNATURE_CODES
             event = Event.SIGNATURE_REFUSED if is_signature else Event.IMAGE_REFUSED
             self._refuse(event, refusal.code, str(refusal))
-        except OSError as error:
+        except Exception as error:
+            # A stranger has made the file: whatever it breaks, the job comes to its end, and the backend hears of it.
+            if not isinstance(error, OSError):
+                logger.exception("file job %s: the image broke its reader", self._job.pk)
             self._refuse(Event.IMAGE_REFUSED, "unreadable", str(error))
         else:
             self._advance(Event.VERIFIED, version=version)
@@ -256,15 +255,14 @@ class Work:
             self._advance(Event.INSTALL_FAILED, reason="hardware_absent")
 
     def _install(self) -> None:
+        needs_signature, ticket = _needs_signature(), self._job.data["ticket"]
         try:
-            self._environment.updates.install(
-                self._image,
-                ticket=self._job.data["ticket"],
-                needs_signature=configuration.get_bool("/update/requireSignature"),
-                is_proven=self._is_proven,
-            )
-        except (ImageRefused, OSError) as error:
-            logger.warning("file job %s: the installation failed: %s", self._job.pk, error)
+            self._environment.updates.install(self._image, ticket=ticket, needs_signature=needs_signature)
+        except Exception as error:
+            if isinstance(error, ImageRefused | OSError):
+                logger.warning("file job %s: the installation failed: %s", self._job.pk, error)
+            else:
+                logger.exception("file job %s: the installation broke off", self._job.pk)
             self._environment.updates.undo()
             self._advance(Event.INSTALL_FAILED, reason=str(error)[:200])
         else:
@@ -319,3 +317,11 @@ class Work:
                 self._postpone(_POLL, failed=True)
                 return
         jobs.finish(self._job, at=self._environment.now())
+
+
+def _needs_signature() -> bool:
+    """Return whether the maker must have signed an image: always, except where a simulated computer is told otherwise.
+
+    A data directory that once was simulated may still say so.
+    """
+    return not settings.SIMULATE or configuration.get_bool("/update/requireSignature")

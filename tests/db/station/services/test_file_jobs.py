@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import random
 import tarfile
 import threading
 from contextlib import suppress
@@ -32,7 +33,7 @@ from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.messages import FileStatusChanged
 from station.services.transfers import Exchange
 from station.services.transfers.errors import ConnectionBroken, LoginRefused
-from tests.images import Maker
+from tests.images import Maker, with_checksum
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -654,7 +655,7 @@ def test_a_signature_of_another_file_is_invalid_and_a_security_event(world, manu
     assert jobs.last_status("signed_firmware") == {"status": "InvalidSignature", "requestId": 5}
 
 
-@pytest.mark.parametrize("signature", ["", "no base64!", "AAAA", "=="])
+@pytest.mark.parametrize("signature", ["", "no base64!", "AAAA", "==", "ä", "\ud83d", "A" * 100_000])
 def test_a_signature_that_is_none_is_invalid(world, manufacturer, signature):
     request = manufacturer.request(b"")
     request["firmware"]["signature"] = signature
@@ -744,6 +745,57 @@ def test_an_image_of_the_manufacturer_needs_the_maker_too(world, manufacturer):
     jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT)
 
     assert world.work() == ["Downloading", "Downloaded", "InstallVerificationFailed"]
+
+
+def test_a_root_the_backend_has_installed_replaces_no_signature_of_the_maker(world, manufacturer):
+    """The attacker's own root, his own certificate, his own signature – of 5,000 random bytes, or of his own image."""
+    for content, reason in (
+        (random.Random(4711).randbytes(5_000), "container_unreadable"),
+        (Maker().image(world.image).read_bytes(), "signature_wrong"),
+        (world.maker.image(world.image, signed=False).read_bytes(), "signature_missing"),
+    ):
+        world.image.write_bytes(content)
+        jobs.submit_signed_firmware(manufacturer.request(content), AT)
+
+        assert world.work() == ["Downloading", "Downloaded", "InvalidSignature"]
+
+        assert FileJob.objects.latest("id").data["reason"] == reason
+        assert SecurityEvent.objects.latest("id").type == "InvalidFirmwareSignature"
+    assert world.reboots == 0
+
+
+def test_a_real_computer_does_not_obey_the_switch_of_the_simulated_one(world, settings):
+    configuration_without_signatures(world)
+    settings.SIMULATE = False
+    world.maker.image(world.image, signed=False)
+    jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work()[-1] == "InstallationFailed"
+    assert only_job().data["reason"] == "signature_missing"
+
+
+def test_an_image_that_breaks_its_reader_ends_the_job_all_the_same(world, manufacturer, monkeypatch):
+    def breaks(*_args, **_wishes):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("station.host.images.verify", breaks)
+    jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT)
+    assert world.work() == ["Downloading", "Downloaded", "InstallVerificationFailed"]
+    jobs.submit_firmware(FIRMWARE, AT)
+    assert world.work()[-1] == "InstallationFailed"
+
+
+def test_a_name_that_is_not_utf_8_ends_the_job(world):
+    content = bytearray(world.image.read_bytes())
+    header = tarfile.TarInfo("manifest.json")
+    header.size = len(content)
+    raw = bytearray(header.tobuf(tarfile.USTAR_FORMAT))
+    raw[13:15] = b"\xff\xfe"
+    world.image.write_bytes(with_checksum(bytes(raw)) + bytes(content))
+    jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
+    assert only_job().finished_at
 
 
 # Triggers, housekeeping, the security log

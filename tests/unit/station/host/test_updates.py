@@ -17,7 +17,7 @@ from station.host import images, release, updates
 from station.host.ports import InstallationResult
 from tests.images import FILES, Maker, add
 
-WISHES = {"needs_signature": True, "is_proven": False}
+WISHES = {"needs_signature": True}
 
 
 class Computer:
@@ -248,15 +248,14 @@ def test_a_cut_at_any_write_leaves_the_old_software_active(tmp_path, maker, monk
 def test_an_unsigned_image_is_taken_only_where_signatures_are_not_wanted(tmp_path, maker, computer):
     image = maker.image(tmp_path / "image", signed=False)
 
-    assert computer.updates.check(image, needs_signature=False, is_proven=False) == "9.1.0"
-    assert computer.updates.check(image, needs_signature=True, is_proven=True) == "9.1.0"
+    assert computer.updates.check(image, needs_signature=False) == "9.1.0"
     assert refusal(computer, image) == "signature_missing"
 
 
 def test_on_the_bench_a_file_that_is_no_container_can_stand_for_an_image(tmp_path, computer):
     (tmp_path / "image").write_bytes(b"anything")
 
-    computer.updates.install(tmp_path / "image", ticket="one", needs_signature=False, is_proven=False)
+    computer.updates.install(tmp_path / "image", ticket="one", needs_signature=False)
     computer.restart()
 
     assert computer.updates.version().startswith(f"{release.RELEASE}+")
