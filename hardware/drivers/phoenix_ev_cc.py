@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 PATIENCE = Patience(timeout_s=0.25, attempts=3)
 # How long the coils of an unchanged board are considered valid.
 COILS_READ_S = 1.0
+# A bolt that was commanded is in its place, or the board complains, within this time (actuator.py has the source).
+BOLT_MOVES_S = 0.16
 
 # Meaning of each error for the station: fact sheet evse_controllers.md, section 7. A rejected or invalid cable is a
 # matter between vehicle side and station, like an invalid pilot. NOT_AVAILABLE is a state, RESERVED_14 undocumented.
@@ -73,8 +75,9 @@ class PhoenixEvCc:
     """An EvseController for one board.
 
     The board has no watchdog and forgets its commands when it restarts: every poll compares what it holds with what
-    was last commanded and commands it again. Nothing is repeated that was not confirmed before, so a command that
-    failed cannot release energy later. A driver that has commanded nothing yet leaves the board as it is.
+    was last commanded and commands it again: withdrawals first, then current and lock, and the release when the bolt
+    has had its time and the board does not complain. Nothing is repeated that was not confirmed before, so a command
+    that failed cannot release energy later. A driver that has commanded nothing yet leaves the board as it is.
     """
 
     def __init__(self, bus: SerialBus, *, address: int, commission: bool = False, surge_contact: bool = False) -> None:
@@ -95,6 +98,7 @@ class PhoenixEvCc:
         self._limit: MilliAmpere | None = None
         self._available: bool | None = None
         self._locked: bool | None = None
+        self._bolt_moves_until_s = 0.0
         self._coils: _Coils | None = None
 
     async def open(self) -> None:
@@ -163,14 +167,17 @@ class PhoenixEvCc:
         self._available = available
 
     async def lock(self) -> None:
-        self._commands_given += 1
-        await self._write_coil(Command.LOCK, on=True)
-        self._locked = True
+        await self._move_bolt(locked=True)
 
     async def unlock(self) -> None:
+        await self._move_bolt(locked=False)
+
+    async def _move_bolt(self, *, locked: bool) -> None:
         self._commands_given += 1
-        await self._write_coil(Command.LOCK, on=False)
-        self._locked = False
+        # Without a confirmation nobody knows where the bolt is; a poll must not move it back meanwhile.
+        self._locked = None
+        await self._write_coil(Command.LOCK, on=locked)
+        self._locked = locked
 
     async def restart(self) -> None:
         self._commands_given += 1
@@ -274,6 +281,13 @@ class PhoenixEvCc:
             )
             if wanted is not None and wanted != found
         ]
+        now_s = asyncio.get_running_loop().time()
+        if (Command.LOCK, True) in lost:
+            self._bolt_moves_until_s = now_s + BOLT_MOVES_S
+        bolt_may_be_open = self._locked is True and (now_s < self._bolt_moves_until_s or block.errors & _NOT_LOCKED)
+        if bolt_may_be_open and (Command.RELEASE, True) in lost:
+            # No energy before the lock: the release follows with a later poll.
+            lost.remove((Command.RELEASE, True))
         # A new limit may take the board a moment; still there in the next poll, it was forgotten.
         forgotten, self._excess_seen = excess and self._excess_seen, excess
         begun, self._repeating = not self._repeating, bool(lost) or forgotten
@@ -281,8 +295,11 @@ class PhoenixEvCc:
             return
         if begun:
             logger.warning("controller %d lost its commands; they are repeated", self._address)
-        # The current comes before the release, so that the board never offers its own default. What fails here shows
-        # as a failed poll, and the next poll tries again.
+        # A withdrawal comes first, and the current before a release, so that the board never offers its own default.
+        # What fails here shows as a failed poll, and the next poll tries again.
+        if (Command.RELEASE, False) in lost:
+            lost.remove((Command.RELEASE, False))
+            await self._write_coil(Command.RELEASE, on=False)
         if self._limit:
             await self._write_current(self._limit)
         for coil, wanted in lost:

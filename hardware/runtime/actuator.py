@@ -104,7 +104,7 @@ class Actuator:
         if not await self._try_current():
             return
         await asyncio.sleep(max(self._lock_moves_until_s - clock.monotonic_s(), 0.0))
-        if self.locked and not await self._bolt_is_in():
+        if self._has_lock and not (self.locked and await self._bolt_is_in()):
             return
         if self.enabled and (self._commanded_limit == self.limit or await self._try_current()):
             self._board_released = True
@@ -113,6 +113,9 @@ class Actuator:
     async def disable(self) -> bool:
         """Withdraw energy; return whether the board has confirmed it."""
         self.enabled = False
+        return await self._withdraw()
+
+    async def _withdraw(self) -> bool:
         self._touch()
         taken = await self._try(self._controller.set_enabled(False))
         if taken:
@@ -161,19 +164,25 @@ class Actuator:
         if self._confirmed_available != available and await self._try(self._controller.set_available(available)):
             self._confirmed_available = available
 
-    async def reconcile(self, status: ControllerStatus) -> None:
-        """Repeat what the board does not show."""
+    async def reconcile(self, status: ControllerStatus, *, current_flows: bool) -> None:
+        """Repeat what the board does not show. No energy without the lock, and no open lock under current."""
         if status.read_at_s <= self.changed_at_s:
             return
         self.learn(status)
         if self._board_released and not status.enabled:
             self._board_obeys(released=False)
-        if status.enabled != self.enabled:
-            await (self.enable() if self.enabled else self.disable())
+        moves_bolt = self._has_lock and status.locked is not None and status.locked != self.locked
+        if status.enabled and (not self.enabled or (moves_bolt and self.locked)):
+            await self._withdraw()
+        if moves_bolt and FaultCode.CONNECTOR_LOCK_FAILURE not in status.faults:
+            if self.locked:
+                await self.lock()
+            elif not (status.enabled or status.contactor_closed or current_flows):
+                await self.unlock()
+        if self.enabled and (not status.enabled or (moves_bolt and self.locked)):
+            await self.enable()
         elif self.enabled and self._commanded_limit != self.limit:
             await self._try_current()
-        if self._has_lock and status.locked is not None and status.locked != self.locked and not status.faults:
-            await (self.lock() if self.locked else self.unlock())
         if self._confirmed_available != self.available:
             await self.set_available(self.available)
 

@@ -10,7 +10,7 @@ from hardware.runtime.actuator import Actuator
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import MeterUnreadable, RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
-from hardware.runtime.session_end import SessionEnding, Stop
+from hardware.runtime.session_end import METER_ANSWERS_S, NO_CURRENT, SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
@@ -47,10 +47,12 @@ from station.domain.ports import (
     Meter,
     MeterIdentity,
     MeterReading,
+    PhaseValues,
     Pilot,
     ReadingUnusable,
 )
 from station.domain.snapshot import FinishedSessionSnapshot
+from station.domain.supervision import highest_current
 from station.domain.units import MINIMUM_CURRENT, MilliAmpere, WattHour
 from station.services import connectors
 from station.services.connectors import Availability
@@ -153,6 +155,9 @@ class ChargingPoint:
         self._session_records = session_records
         self._limits = limits
         self._changes = changes
+        # What the meter has shown last, whatever its register said.
+        self._phases: PhaseValues | None = None
+        self._phases_read_s = 0.0
         # The last plausible register; a session is billed by no other.
         self._register: Register | None = None
         self._rating = rating
@@ -246,7 +251,7 @@ class ChargingPoint:
     async def unlock(self) -> None:
         """Release the plug, whoever it was kept for; one under load is released when the current has ended."""
         self.kept_locked_for = None
-        if self.state.phase is Phase.ENDING:
+        if self.state.has_session:
             self.state = replace(self.state, keep_locked=False)
             return
         await self.actuator.unlock()
@@ -382,7 +387,7 @@ class ChargingPoint:
             self.poll_faster(0.3)
         for event in events:
             await self.handle(event)
-        await self.actuator.reconcile(status)
+        await self.actuator.reconcile(status, current_flows=self._current_flows)
 
     async def check_timers(self, now_s: float) -> None:
         """Fire what is due."""
@@ -580,11 +585,26 @@ class ChargingPoint:
         self.status = await self.controller.read_status()
         return self.status
 
+    @property
+    def _current_flows(self) -> bool:
+        """Whether the meter shows current, or has shown it when it was last heard."""
+        if self._phases is None or clock.monotonic_s() - self._phases_read_s > METER_ANSWERS_S:
+            return False
+        return highest_current(self._phases) > NO_CURRENT
+
+    def _note_phases(self, phases: PhaseValues) -> None:
+        self._phases, self._phases_read_s = phases, clock.monotonic_s()
+
     async def read_meter(self) -> MeterReading:
         """Read the meter now; raises DeviceFailed, also for a register that cannot be true."""
         if self.meter is None:
             raise DeviceFailed("this point has no meter")
-        reading = await self.meter.read()
+        try:
+            reading = await self.meter.read()
+        except ReadingUnusable as error:
+            self._note_phases(error.phases)
+            raise
+        self._note_phases(reading)
         serial = self.equipment.meter.serial if self.equipment.meter else ""
         register = Register(energy=reading.import_energy, read_at_s=reading.read_at_s, meter_serial=serial)
         verdict = plausible_energy.judge(self._register, register, rating=self._rating)

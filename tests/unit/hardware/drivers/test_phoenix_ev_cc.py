@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
+from hardware.drivers.phoenix_ev_cc import BOLT_MOVES_S, PhoenixEvCc
 from hardware.protocols.phoenix import BoardError, IdentificationBlock, Input, StatusBlock
 from station.domain.faults import FaultCode
 from station.domain.ports import DeviceRefused, DeviceSilent, Pilot
@@ -211,11 +211,54 @@ async def test_a_board_that_restarted_gets_its_commands_again_the_current_first(
     board.restart()
 
     await driver.read_status()
+    assert board.written == [(LIMIT, 16), (AVAILABLE, True), (LOCK, True)]
 
-    assert board.written == [(LIMIT, 16), (AVAILABLE, True), (LOCK, True), (RELEASE, True)]
+    # The bolt moves.
+    await driver.read_status()
+    assert (RELEASE, True) not in board.written
+    await asyncio.sleep(BOLT_MOVES_S)
+    board.written.clear()
+    await driver.read_status()
+    assert board.written == [(LIMIT, 16), (RELEASE, True)]
     board.written.clear()
     await driver.read_status()
     assert board.written == []
+
+
+async def test_a_board_that_restarted_and_cannot_lock_is_not_released(driver, board):
+    await driver.set_current(16_000)
+    await driver.lock()
+    await driver.set_enabled(True)
+    board.restart()
+    await driver.read_status()
+    board.live(errors=frozenset({BoardError.LOCKING_FAILED}))
+    await asyncio.sleep(BOLT_MOVES_S)
+
+    await driver.read_status()
+
+    assert board.coils[RELEASE] is False
+
+
+async def test_a_board_without_a_lock_is_released_again_at_once(driver, board):
+    await driver.set_current(16_000)
+    await driver.set_enabled(True)
+    board.restart()
+
+    await driver.read_status()
+
+    assert board.written == [(LIMIT, 16), (RELEASE, True)]
+
+
+@pytest.mark.parametrize("locked", [True, False])
+async def test_a_bolt_whose_command_was_not_confirmed_is_not_moved_back_by_a_poll(driver, board, locked):
+    await (driver.unlock() if locked else driver.lock())
+    board.lost_confirmations = 1
+    with pytest.raises(DeviceSilent):
+        await (driver.lock() if locked else driver.unlock())
+
+    await driver.read_status()
+
+    assert board.coils[LOCK] is locked
 
 
 async def test_a_board_that_forgot_only_its_limit_gets_it_again_after_two_polls(driver, board):
