@@ -148,8 +148,8 @@ PASSWORD_HASHERS = [
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "station.services.passwords.MaximumLengthValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "station.services.passwords.StationNamesValidator"},
+    {"NAME": "station.services.passwords.StrengthValidator"},
+    {"NAME": "station.services.passwords.StationDataValidator"},
 ]
 
 LANGUAGE_CODE = "en"

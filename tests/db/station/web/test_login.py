@@ -6,12 +6,13 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.test import Client
+from django.utils import translation
 
 from station import clock
 from station.domain.commands import Origin
-from station.domain.configuration import InvalidValue
+from station.domain.configuration import ConfigurationRefused, InvalidValue
 from station.models import SecurityEvent, SignInDelay
-from station.services import accounts, identity, sign_in_delays
+from station.services import accounts, configuration, identity, sign_in_delays
 from tests.db.station.web.conftest import AT, PASSWORD, sign_in
 
 FAR, NEAR = "203.0.113.7", "192.168.32.20"
@@ -220,6 +221,80 @@ def test_a_password_set_by_the_backend_has_to_be_changed_at_the_next_sign_in(adm
 def test_the_password_rules_hold_for_every_way_of_setting_it(admin):
     with pytest.raises(ValidationError):
         accounts.set_password(admin, "100002440", origin=Origin.BACKEND, at=AT)
+
+
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        ("adminadminadmin", "repeats itself"),
+        ("aaaaaaaaaaaa", "repeats itself"),
+        ("abcabcabcabc", "repeats itself"),
+        ("abcdefghijklmnop", "follows the alphabet"),
+        ("0123456789012", "follows the alphabet"),
+        ("qwertzuiopasdf", "common words"),
+        ("iloveyou1234", "common words"),
+        ("Wallbox1234!", "common words"),
+        ("Sommer2026!!!", "common words"),
+    ],
+)
+def test_a_password_that_is_guessed_soon_is_refused_and_told_why(admin, new: str, reason: str):
+    with pytest.raises(ValidationError) as refusal:
+        accounts.set_password(admin, new, origin=Origin.WEB, at=AT)
+
+    said = " ".join(refusal.value.messages)
+    assert reason in said
+    assert "at least four words" in said
+
+
+@pytest.mark.parametrize(
+    ("new", "what"),
+    [
+        ("glider 1000-02440 mango tulip", "serial number"),
+        ("glider Admin mango tulip", "user name"),
+        ("glider T*E*C*H*N*A*G*O*N mango", "maker"),
+        ("glider mango DE*ABC*E1234 tulip", "EVSE ID"),
+        ("glider Parkplatz West tulip", "label"),
+        ("glider mango bench-host-7 tulip", "name of the computer"),
+    ],
+)
+def test_a_password_with_something_others_can_read_is_refused_and_told_what(
+    admin, monkeypatch: pytest.MonkeyPatch, new: str, what: str
+):
+    monkeypatch.setattr("socket.gethostname", lambda: "bench-host-7")
+    known = {"/hw/connectors/1/evseId": "DE*ABC*E1234", "/hw/connectors/2/evseLabel": "Parkplatz West"}
+    configuration.change(known, origin=Origin.LOCAL, actor="test", at=AT)
+
+    with pytest.raises(ValidationError) as refusal:
+        accounts.set_password(admin, new, origin=Origin.WEB, at=AT)
+
+    assert what in " ".join(refusal.value.messages)
+    accounts.set_password(admin, "glider mango tulip", origin=Origin.WEB, at=AT)
+
+
+@pytest.mark.parametrize("new", ["R7KP2MHQ8XZT", "r7kp2mhq8xzt"])
+def test_the_password_of_the_sticker_is_no_new_password(admin, new: str):
+    identity.save(identity.Identity(serial="100002440", factory_password_hash=make_password("R7KP2MHQ8XZT")))
+
+    with pytest.raises(ValidationError, match="password of the sticker"):
+        accounts.set_password(admin, new, origin=Origin.WEB, at=AT)
+
+
+@pytest.mark.parametrize("way", [Origin.BACKEND, Origin.LOCAL])
+def test_the_backend_and_the_command_line_cannot_set_a_weak_password_either(admin, way: Origin):
+    configuration.change({"/ocpp/trustPlainLink": "true"}, origin=Origin.LOCAL, actor="test", at=AT)
+
+    with pytest.raises(ConfigurationRefused) as refusal:
+        configuration.change({"/WebUi/password/reset": "adminadminadmin"}, origin=way, actor="test", at=AT)
+
+    assert "repeats itself" in str(refusal.value.problems[0].data)
+    assert accounts.verify_password(admin, PASSWORD)
+
+
+def test_the_words_about_a_weak_password_are_german_for_germans(admin):
+    with translation.override("de"), pytest.raises(ValidationError) as refusal:
+        accounts.set_password(admin, "adminadminadmin", origin=Origin.WEB, at=AT)
+
+    assert "wiederholt sich" in " ".join(refusal.value.messages)
 
 
 def test_signing_out_ends_the_session(browser: Client, parts):
