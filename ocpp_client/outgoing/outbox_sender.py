@@ -195,7 +195,9 @@ class OutboxSender:
             logger.info("An answer to nothing: %s", answer.message_id[:40])
             return
         try:
-            started = await in_database(outbox_store.settle, row_id, answer.payload, clock.now(), self._local_list)
+            started = await in_database(
+                outbox_store.settle, row_id, answer.message_id, answer.payload, clock.now(), self._local_list
+            )
         except TransactionUnknown:
             return
         if started is not None:

@@ -165,14 +165,19 @@ def settle_and_claim(
     repeated under their id.
     """
     with without_flush() if isinstance(claimed.fact, MeterSampled) else nullcontext(), transaction.atomic():
-        return settle(claimed.id, answer, at, local_list), claim(at, None)
+        return settle(claimed.id, claimed.message_id, answer, at, local_list), claim(at, None)
 
 
 @transaction.atomic(savepoint=False)
-def settle(row_id: int, answer: dict[str, Any], at: datetime, local_list: LocalList) -> StartAnswered | None:
-    """Record that the backend has taken a message; raises TransactionUnknown."""
+def settle(
+    row_id: int, message_id: str, answer: dict[str, Any], at: datetime, local_list: LocalList
+) -> StartAnswered | None:
+    """Record that the backend has taken a message under this id; raises TransactionUnknown."""
     row = OutboxMessage.objects.select_related("session").get(id=row_id)
     if row.status == OutboxStatus.DELIVERED:
+        return None
+    if message_id not in {row.message_id, *row.former_ids.split()}:
+        _tell_again(row)
         return None
     raw_info = answer.get("idTagInfo")
     info: dict[str, Any] = raw_info if isinstance(raw_info, dict) else {}
@@ -217,10 +222,21 @@ def _status_once_taken(row: OutboxMessage) -> OutboxStatus:
 
 
 def _take_followers_back(session_id: int) -> None:
-    """Queue what was set aside with a start that the backend has taken after all."""
-    OutboxMessage.objects.filter(session=session_id, status=OutboxStatus.SET_ASIDE).update(
-        status=OutboxStatus.PENDING, next_attempt_at=None
-    )
+    """Queue what was set aside with a start that the backend has taken after all.
+
+    What was sent meanwhile told no number. It gets another id, and an answer to that telling, whenever it comes, is
+    none to the one that is still to be made.
+    """
+    followers = OutboxMessage.objects.filter(session=session_id).exclude(status=OutboxStatus.DELIVERED)
+    followers.filter(status=OutboxStatus.SET_ASIDE).update(status=OutboxStatus.PENDING, next_attempt_at=None)
+    for row in followers.exclude(kind=FactKind.SESSION_BEGAN).filter(Q(id_was_sent=True) | ~Q(former_ids="")):
+        row.message_id, row.id_was_sent, row.former_ids = str(uuid.uuid4()), False, ""
+        row.save(update_fields=["message_id", "id_was_sent", "former_ids"])
+
+
+def _tell_again(row: OutboxMessage) -> None:
+    """Take back a message under way that told no number, which has become known since."""
+    OutboxMessage.objects.filter(id=row.pk, status=OutboxStatus.SENT).update(status=OutboxStatus.PENDING)
 
 
 def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[str, Any]) -> StartAnswered:
@@ -302,8 +318,12 @@ def set_aside(claimed: Claimed, error: str, at: datetime) -> None:
 
 
 def _under_way(claimed: Claimed) -> OutboxMessage | None:
-    """Read the row of a message, unless a late answer has settled it meanwhile."""
-    return OutboxMessage.objects.filter(id=claimed.id, status=OutboxStatus.SENT).first()
+    """Read the row of a message, unless a late answer has settled it meanwhile, or its start."""
+    row = OutboxMessage.objects.filter(id=claimed.id, status=OutboxStatus.SENT).first()
+    if row is not None and row.message_id != claimed.message_id:
+        _tell_again(row)
+        return None
+    return row
 
 
 def _pause(times: int) -> timedelta:

@@ -254,15 +254,100 @@ async def test_a_start_that_is_answered_after_it_was_set_aside_takes_its_session
         await in_database(outbox_store.refuse, claimed, "CALLERROR", MOMENT)
         end = await in_database(outbox_store.claim, MOMENT, None)
         assert end.transaction_id is None
-        await in_database(outbox_store.settle, end.id, {}, MOMENT, station.local_list)
+        await in_database(outbox_store.settle, end.id, end.message_id, {}, MOMENT, station.local_list)
         assert await in_database(states) == ["set_aside"] * 4
 
         late = await in_database(outbox_store.undelivered, claimed.message_id)
         answer = {"transactionId": 4, "idTagInfo": {"status": "Accepted"}}
-        await in_database(outbox_store.settle, late, answer, MOMENT, station.local_list)
+        await in_database(outbox_store.settle, late, claimed.message_id, answer, MOMENT, station.local_list)
         assert await in_database(states) == ["delivered", "pending", "pending", "pending"]
         assert (await in_database(outbox_store.claim, MOMENT, None)).transaction_id == 4
         assert of.pk
+
+
+async def start_set_aside_and_end_under_way() -> tuple[Any, Any]:
+    """Bring a session to where its start was refused and its end is being told without a number."""
+    await in_database(whole_session, samples=0)
+    began: Any = await in_database(outbox_store.claim, MOMENT, None)
+    await in_database(outbox_store.refuse, began, "CALLERROR", MOMENT)
+    ended: Any = await in_database(outbox_store.claim, MOMENT, None)
+    assert ended.transaction_id is None
+    return began, ended
+
+
+ANSWER = {"transactionId": 4, "idTagInfo": {"status": "Accepted"}}
+
+
+@pytest.mark.parametrize("resent", [False, True])
+async def test_e_3_18_a_late_answer_to_an_end_told_without_its_number_is_none_to_the_real_one(bench, resent):
+    async with bench(run=False, keys={"TransactionMessageAttempts": "1"}) as station:
+        began, ended = await start_set_aside_and_end_under_way()
+        await in_database(outbox_store.postpone, ended, "timeout", MOMENT)
+        await in_database(outbox_store.settle, began.id, began.message_id, ANSWER, MOMENT, station.local_list)
+        real = None
+        if resent:
+            real = await in_database(outbox_store.claim, MOMENT + timedelta(hours=2), ended.id)
+            assert (real.id, real.transaction_id) == (ended.id, 4)
+            assert real.message_id != ended.message_id
+            assert not real.repeated
+
+        assert await in_database(outbox_store.undelivered, ended.message_id) is None
+        assert (await in_database(states))[1] == ("sent" if resent else "pending")
+        if real is not None:
+            await in_database(outbox_store.settle, real.id, real.message_id, {}, MOMENT, station.local_list)
+            assert await in_database(states) == ["delivered", "delivered"]
+
+
+async def test_e_3_18_an_end_told_and_taken_without_its_number_is_told_with_it_under_another_id(bench):
+    async with bench(run=False, keys={"TransactionMessageAttempts": "1"}) as station:
+        began, ended = await start_set_aside_and_end_under_way()
+        await in_database(outbox_store.settle, ended.id, ended.message_id, {}, MOMENT, station.local_list)
+        await in_database(outbox_store.settle, began.id, began.message_id, ANSWER, MOMENT, station.local_list)
+
+        real = await in_database(outbox_store.claim, MOMENT, None)
+        assert (real.id, real.transaction_id) == (ended.id, 4)
+        # A backend that knows ids would only repeat what it said to the first one.
+        assert real.message_id != ended.message_id
+
+
+@pytest.mark.parametrize("outcome", ["answer", "time-out", "CALLERROR", "connection lost"])
+async def test_e_3_18_while_an_end_is_told_without_its_number_the_start_may_be_answered(bench, outcome):
+    async with bench(run=False, keys={"TransactionMessageAttempts": "1"}) as station:
+        began, ended = await start_set_aside_and_end_under_way()
+        await in_database(outbox_store.settle, began.id, began.message_id, ANSWER, MOMENT, station.local_list)
+        match outcome:
+            case "answer":
+                await in_database(outbox_store.settle, ended.id, ended.message_id, {}, MOMENT, station.local_list)
+            case "time-out":
+                await in_database(outbox_store.postpone, ended, "timeout", MOMENT)
+            case "CALLERROR":
+                await in_database(outbox_store.refuse, ended, "CALLERROR", MOMENT)
+            case _:
+                await in_database(outbox_store.put_back, ended)
+
+        assert await in_database(states) == ["delivered", "pending"]
+        real = await in_database(outbox_store.claim, MOMENT, None)
+        assert (real.id, real.transaction_id, real.repeated) == (ended.id, 4, False)
+        assert real.message_id != ended.message_id
+
+
+async def test_an_answer_to_a_former_id_counts_over_the_next_connection_too(bench):
+    async with bench(run=False) as station:
+        of = await in_database(session)
+        await in_database(start, of)
+        first: Any = await in_database(outbox_store.claim, MOMENT, None)
+        await in_database(outbox_store.postpone, first, "timeout", MOMENT)
+        second: Any = await in_database(outbox_store.claim, MOMENT + timedelta(hours=2), first.id)
+        await in_database(outbox_store.put_back, second)
+        third: Any = await in_database(outbox_store.claim, MOMENT + timedelta(hours=2), None)
+        assert first.message_id != second.message_id == third.message_id
+
+        assert await in_database(outbox_store.undelivered, first.message_id) == first.id
+        await in_database(outbox_store.settle, first.id, first.message_id, ANSWER, MOMENT, station.local_list)
+        # What is said to the other id afterwards does not change the number.
+        other = {"transactionId": 5, "idTagInfo": {"status": "Accepted"}}
+        await in_database(outbox_store.settle, third.id, third.message_id, other, MOMENT, station.local_list)
+        assert (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id == 4
 
 
 async def test_whatever_goes_wrong_with_an_answer_nothing_overtakes_the_message(bench, monkeypatch):
