@@ -1,10 +1,12 @@
 """The database from an event loop: everything goes through one thread, so that changes keep their order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import connection
+
+from station.services import stamps
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,6 +19,12 @@ def version() -> int | None:
     connection.ensure_connection()
     row: tuple[int] = connection.connection.execute("PRAGMA data_version").fetchone()
     return row[0]
+
+
+async def in_portions(correction: Iterator[int]) -> None:
+    """Do work that yields after each portion; in between others have their turn."""
+    while await in_database(stamps.portion, correction) is not None:
+        continue
 
 
 async def in_database(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

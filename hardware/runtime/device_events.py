@@ -63,6 +63,9 @@ class DeviceEvents:
         """Write the newest register of a session down, so that a power cut loses little."""
         if point.session and point.reading:
             session, register = point.session, point.reading.import_energy
+            if session.ending and not session.stop_is_recorded:
+                # A note of this boot without a word of the stop would let a restart go on with the session.
+                return
             if session.is_measured_by(point.meter_serial):
                 session.note_is_written(register)
                 await self._records.attempt(sessions.note_meter, session.id, register=register, at=clock.stamp())

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from ocpp_client.connection.registration import (
     SendBoot,
 )
 from ocpp_client.connection.state import ConnectionState
-from ocpp_client.database import in_database
+from ocpp_client.database import in_database, in_portions
 from ocpp_client.ports import ClockPort, Facts, StationFacts
 from ocpp_client.rpc import schemas
 from ocpp_client.rpc.calls import AnswerTimedOut, CallErrorReceived, Calls, NotConnected, NotDelivered
@@ -37,7 +38,8 @@ from ocpp_client.rpc.messages import message_of, payload_of
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.configuration import ConfigurationRefused, Origin
-from station.domain.moments import from_wire
+from station.domain.moments import EARLIEST_STAMP, LATEST_STAMP, from_wire
+from station.domain.stamps import Stamp
 from station.models import BackendState
 from station.services import configuration, event_log, security_log, stamps
 
@@ -183,6 +185,7 @@ class RegistrationRunner:
         received_at = clock.now()
         try:
             await in_database(self._record, message, answer, received_at)
+            await take_time(self._clock_port, answer["currentTime"])
         except DatabaseError:
             # The backend's word holds without the record, too; after a restart the backend is asked again.
             logger.exception("The answer to BootNotification could not be recorded")
@@ -230,7 +233,6 @@ class RegistrationRunner:
                     event_log.end(f"backend.{code.value}", at=at)
         if status == RegistrationStatus.accepted and interval and is_news:
             take_interval(interval, at)
-        take_time(self._clock_port, answer["currentTime"])
 
 
 def take_interval(interval_s: int, at: datetime) -> None:
@@ -244,16 +246,27 @@ def take_interval(interval_s: int, at: datetime) -> None:
         logger.warning("The backend's interval is not usable: %s", refusal)
 
 
-def take_time(port: ClockPort, text: str) -> None:
-    """Hand the backend's time to the clock where TimeSource says so."""
+async def take_time(port: ClockPort, text: str) -> None:
+    """Hand the backend's time to the clock where TimeSource says so, and correct what was stamped before."""
+    truth = await in_database(_set_clock, port, text)
+    if truth is not None:
+        await in_portions(stamps.correcting(truth))
+
+
+def _set_clock(port: ClockPort, text: str) -> Stamp | None:
+    """Set the clock; return the present moment if what was stamped before is to be corrected by it."""
     if "HeartBeat" not in configuration.get_list("TimeSource"):
-        return
+        return None
     try:
         moment = from_wire(text)
     except ValueError:
         logger.warning("The backend's time is invalid: %.40s", text)
-        return
+        return None
     before = clock.now()
     if port.set_from_backend(moment):
-        stamps.correct(clock.stamp())
         security_log.record("SettingSystemTime", at=clock.now(), tech_info=f"from {before:%Y-%m-%dT%H:%M:%SZ}")
+        return clock.stamp()
+    if before < EARLIEST_STAMP <= moment < LATEST_STAMP:
+        # A clock that has lost its time and cannot be set: at least what waits for its true moment shall go.
+        return replace(clock.stamp(), at=moment)
+    return None

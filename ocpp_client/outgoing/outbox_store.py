@@ -34,6 +34,8 @@ KEPT_FOR = timedelta(days=7)
 MOST_OWED = 50_000
 MOST_DELIVERED = 50_000
 _AT_ONCE = 500
+# While the clock has lost its time, so long between two looks at a message that waits for its true moment.
+CLOCK_LOOK_S = 5.0
 # After so many attempts without an answer a message is reported; it is tried on for ever (calibration law).
 REPORTED_AFTER = 3
 REFUSED_CODE = "backend.message.refused"
@@ -111,6 +113,9 @@ def claim(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
             return Wait(seconds=min((row.next_attempt_at - at).total_seconds(), LONGEST_RETRY.total_seconds()))
         if _follows_its_start(row):
             continue
+        if row.stamp.is_to_be_corrected and not row.id_was_sent:
+            # It would be wrong for ever; when the clock arrives (hardware.runtime.clock_watch) it is right.
+            return Wait(seconds=CLOCK_LOOK_S)
         try:
             fact = fact_of(row)
         except FactUnreadable as error:
@@ -151,9 +156,16 @@ def _take_new_id(row: OutboxMessage) -> None:
 
 
 def fact_of(row: OutboxMessage) -> Fact:
-    """Read what a row tells, with the values kept for the end of its session; raises FactUnreadable."""
-    values = sessions.kept_values(row.session.pk) if row.session and row.kind == FactKind.SESSION_ENDED else ()
-    return facts.decode(row.kind, row.at, row.fact, values)
+    """Read what a row tells, with the values kept for the end of its session; raises FactUnreadable.
+
+    A session never ends before the begin that was told: that is not corrected any more when the clock was set since.
+    """
+    if row.session is None or row.kind != FactKind.SESSION_ENDED:
+        return facts.decode(row.kind, row.at, row.fact)
+    values = sessions.kept_values(row.session.pk)
+    start = OutboxMessage.objects.filter(session=row.session, kind=FactKind.SESSION_BEGAN).only("at").first()
+    at = row.at if start is None else max(row.at, start.at)
+    return facts.decode(row.kind, at, row.fact, values)
 
 
 def settle_and_claim(

@@ -10,7 +10,7 @@ from ocpp_client.database import in_database
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
 from station import clock
 from station.concurrency import wait_or_timeout
-from station.domain.moments import to_wire
+from station.domain.moments import EARLIEST_STAMP, to_wire
 from station.models import SecurityEvent
 
 _NOT_SPOKEN = frozenset({NotImplementedError.code, NotSupportedError.code})
@@ -44,12 +44,14 @@ class SecurityEventSender:
         """Deliver the oldest entry; return the seconds to wait before the next look."""
         self._wake_up.clear()
         event = await in_database(_oldest)
-        if event is None:
+        now = clock.now()
+        if event is None or now < EARLIEST_STAMP:
+            # Without a clock no moment can be told.
             return _LOOK_S
+        # Noted before the clock arrived: now is the latest it can have been.
+        at = event.at if event.at >= EARLIEST_STAMP else now
         try:
-            await self._calls.call(
-                call.SecurityEventNotification(event.type, to_wire(event.at), event.tech_info or None)
-            )
+            await self._calls.call(call.SecurityEventNotification(event.type, to_wire(at), event.tech_info or None))
         except CallErrorReceived as refusal:
             # A backend without the security extension never takes them; they stay readable in the security log.
             if refusal.error.code not in _NOT_SPOKEN:

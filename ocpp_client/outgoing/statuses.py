@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 
 from ocpp.v16 import call
 from ocpp.v16.enums import ChargePointErrorCode, ChargePointStatus
@@ -13,7 +14,7 @@ from ocpp_client.database import in_database
 from ocpp_client.rpc.calls import Calls, NotConnected, NotDelivered
 from station import clock
 from station.concurrency import wait_or_timeout
-from station.domain.moments import to_wire
+from station.domain.moments import EARLIEST_STAMP, to_wire
 from station.models import Connector
 from station.services import configuration
 from station.services.messages import StatusChanged
@@ -35,7 +36,7 @@ class Report:
     error_code: str
     info: str
     vendor_error_code: str
-    at: str
+    at: str | None
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -190,8 +191,13 @@ def _report_of(message: StatusChanged) -> Report:
         error_code=message.error_code,
         info=message.info,
         vendor_error_code=message.vendor_error_code,
-        at=to_wire(message.at),
+        at=_told(message.at),
     )
+
+
+def _told(at: datetime) -> str | None:
+    """Write a moment as it is told; what a clock says that has lost its time is not."""
+    return None if at < EARLIEST_STAMP else to_wire(at)
 
 
 def _present() -> list[Report]:
@@ -212,7 +218,7 @@ def _present() -> list[Report]:
                 error_code=row.error_code,
                 info=row.info,
                 vendor_error_code=row.vendor_error_code,
-                at=to_wire(row.status_at or now),
+                at=_told(row.status_at or now),
             )
         )
     return reports

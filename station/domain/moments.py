@@ -9,6 +9,8 @@ EARLIEST = datetime.min.replace(tzinfo=UTC) + _MARGIN
 LATEST = datetime.max.replace(tzinfo=UTC) - _MARGIN
 # The software is younger than any stamp before this: a clock that shows one was never set.
 EARLIEST_STAMP = datetime(2026, 1, 1, tzinfo=UTC)
+# Nor does it live until this: a backend whose date is the end of its calendar must not take the station there.
+LATEST_STAMP = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def to_wire(moment: datetime) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from station.domain.moments import EARLIEST_STAMP
+
 # A clock that is slewed instead of set leaves small differences, which are no error worth a correction.
 TOLERANCE = timedelta(seconds=2)
 
@@ -34,18 +36,23 @@ class Stamp:
         return timedelta(milliseconds=self.steady_ms - earlier.steady_ms)
 
     @property
+    def is_to_be_corrected(self) -> bool:
+        """Whether it tells a time that cannot be, and its true moment will be known when the clock is right."""
+        return self.at < EARLIEST_STAMP and self.steady_ms is not None
+
+    @property
     def boot_began(self) -> datetime | None:
         """The moment of the boot by this stamp's word."""
         return None if self.steady_ms is None else self.at - timedelta(milliseconds=self.steady_ms)
 
 
-def true_boots(stamps: Iterable[Stamp], now: Stamp, *, earliest: datetime) -> dict[str, datetime]:
-    """Return when the boots began whose stamps have to be corrected, and the present one, by a clock that is right now.
+def true_boots(stamps: Iterable[Stamp], now: Stamp) -> dict[str, datetime]:
+    """Return when the boots really began that made these stamps, and the present one, by a clock that is right now.
 
-    `stamps` come in the order in which they were made; none can be before `earliest`. The clock of an earlier boot was
-    wrong when it told a time before that, before an earlier stamp, or after the present boot began, and when it was set
-    in between. Its last word stands if that one is possible; otherwise the boot is taken to have ended when the
-    following one began, which is the latest it can.
+    `stamps` come in the order in which they were made; none can be before `EARLIEST_STAMP`. The clock of an earlier
+    boot was wrong when it told a time before that, before an earlier stamp, or after the present boot began, and when
+    it was set in between. Its last word stands if that one is possible; otherwise the boot is taken to have ended when
+    the following one began, which is the latest it can.
     """
     if now.boot_began is None:
         return {}
@@ -54,15 +61,17 @@ def true_boots(stamps: Iterable[Stamp], now: Stamp, *, earliest: datetime) -> di
         if stamp.steady_ms is not None and stamp.boot_id != now.boot_id:
             boots.setdefault(stamp.boot_id, []).append(stamp)
     began = {now.boot_id: now.boot_began}
-    lowest = _lowest_possible(boots, earliest, now.boot_began)
+    lowest = _lowest_possible(boots, now.boot_began)
     ceiling = now.boot_began
     for boot_id, made in reversed(boots.items()):
         last = max(made, key=lambda stamp: stamp.steady_ms or 0)
+        steady = timedelta(milliseconds=last.steady_ms or 0)
         highest = now.boot_began + TOLERANCE
         if all(lowest[boot_id] <= stamp.at <= highest and _agree(stamp, last) for stamp in made):
             ceiling = min(ceiling, *(stamp.at for stamp in made))
+            # Something else of this boot may still be to be corrected: a correction can be interrupted.
+            began[boot_id] = last.at - steady
             continue
-        steady = timedelta(milliseconds=last.steady_ms or 0)
         possible = lowest[boot_id] <= last.at <= ceiling
         began[boot_id] = (last.at if possible else ceiling) - steady
         ceiling = min(ceiling, began[boot_id])
@@ -76,9 +85,9 @@ def _agree(one: Stamp, other: Stamp) -> bool:
     return abs(one.boot_began - other.boot_began) <= TOLERANCE
 
 
-def _lowest_possible(boots: dict[str, list[Stamp]], earliest: datetime, latest: datetime) -> dict[str, datetime]:
+def _lowest_possible(boots: dict[str, list[Stamp]], latest: datetime) -> dict[str, datetime]:
     """Return for each boot the moment before which it cannot have begun: that of the last possible stamp before it."""
-    lowest = {}
+    lowest, earliest = {}, EARLIEST_STAMP
     for boot_id, made in boots.items():
         lowest[boot_id] = earliest
         earliest = max(earliest, *(stamp.at for stamp in made if stamp.at <= latest), earliest)

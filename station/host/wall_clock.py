@@ -4,19 +4,17 @@ import ctypes
 import logging
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from station import clock
-from station.domain.moments import EARLIEST_STAMP
+from station.domain.moments import EARLIEST_STAMP, LATEST_STAMP
 
 # adjtimex(2): the clock is not synchronised.
 _TIME_ERROR = 5
 _TIMEX_BYTES = 256
 # A smaller correction is not worth time stamps that run backwards.
 _TOLERATED_S = 2.0
-# A backend whose date is the end of its calendar must not take the station there.
-_LATEST_PLAUSIBLE = datetime(2100, 1, 1, tzinfo=UTC)
 logger = logging.getLogger(__name__)
 
 
@@ -46,7 +44,7 @@ class SystemClock:
 
     def set_from_backend(self, at: datetime) -> bool:
         # A time service is more accurate than a message of unknown delay.
-        if not EARLIEST_STAMP <= at < _LATEST_PLAUSIBLE or _kernel_says_synchronised():
+        if not EARLIEST_STAMP <= at < LATEST_STAMP or _kernel_says_synchronised():
             return False
         if abs((at - clock.now()).total_seconds()) <= _TOLERATED_S:
             self._note_set()

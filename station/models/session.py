@@ -85,6 +85,11 @@ class ChargingSession(models.Model):
         return f"session {self.pk} on connector {self.connector_id}, {self.id_tag}, {self.started_at:%Y-%m-%d %H:%M:%S}"
 
     @property
+    def started(self) -> Stamp:
+        """The moment it began."""
+        return Stamp(at=self.started_at, boot_id=self.started_boot_id, steady_ms=self.started_steady_ms)
+
+    @property
     def last_sign(self) -> Stamp:
         """The moment the newest register was noted."""
         return Stamp(at=self.meter_last_at, boot_id=self.meter_last_boot_id, steady_ms=self.meter_last_steady_ms)
@@ -121,9 +126,9 @@ class ChargingSession(models.Model):
         """Put the true moments in the place of what a wrong clock told; return whether there were any."""
         changed: list[str] = []
         for name, before in (
-            ("started", self._stamp("started")),
+            ("started", self.started),
             ("meter_last", self.last_sign),
-            ("stopped", self._stamp("stopped")),
+            ("stopped", self._stopped),
         ):
             after = correction(before) if before is not None else None
             if after is not None and after != before:
@@ -140,23 +145,18 @@ class ChargingSession(models.Model):
     def _note(self, wh: int, at: Stamp, *, last: bool = False) -> list[str]:
         self.meter_last_wh = wh
         changed = ["meter_last_wh", *self._put("meter_last", at)]
-        curve = energy_curve.extended(self.energy_curve, self._elapsed_s(at), wh - self.meter_start_wh, last=last)
+        elapsed_s = at.since(self.started).total_seconds()
+        curve = energy_curve.extended(self.energy_curve, elapsed_s, wh - self.meter_start_wh, last=last)
         if curve is not None:
             self.energy_curve = curve
             changed.append("energy_curve")
         return changed
 
-    def _elapsed_s(self, at: Stamp) -> float:
-        """How long after the begin; within one boot it does not matter what the wall clock does meanwhile."""
-        if at.boot_id and at.boot_id == self.started_boot_id and None not in (at.steady_ms, self.started_steady_ms):
-            return ((at.steady_ms or 0) - (self.started_steady_ms or 0)) / 1000
-        return (at.at - self.started_at).total_seconds()
-
-    def _stamp(self, name: str) -> Stamp | None:
-        at = getattr(self, f"{name}_at")
-        if at is None:
+    @property
+    def _stopped(self) -> Stamp | None:
+        if self.stopped_at is None:
             return None
-        return Stamp(at=at, boot_id=getattr(self, f"{name}_boot_id"), steady_ms=getattr(self, f"{name}_steady_ms"))
+        return Stamp(at=self.stopped_at, boot_id=self.stopped_boot_id, steady_ms=self.stopped_steady_ms)
 
     def _put(self, name: str, stamp: Stamp) -> list[str]:
         fields = {f"{name}_at": stamp.at, f"{name}_boot_id": stamp.boot_id, f"{name}_steady_ms": stamp.steady_ms}

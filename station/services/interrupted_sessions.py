@@ -11,18 +11,20 @@ def open_sessions() -> list[ChargingSession]:
 
 
 def last_sign_of_life(row: ChargingSession) -> Stamp:
-    """Find the moment of the newest note that all connectors together have left, and not before that of this session.
+    """Find the moment of the newest note of all connectors together, in the boot in which this session was alive last.
 
-    Nothing ends before the last thing the station has told about itself.
+    Nothing ends before the last thing the station has told about itself. What another boot noted is no sign of this
+    session, and its clock may have told another time.
     """
-    signs = [row.last_sign]
-    noted = ChargingSession.objects.order_by("-meter_last_at").first()
+    last = row.last_sign
+    signs = [last]
+    noted = ChargingSession.objects.filter(meter_last_boot_id=last.boot_id).order_by("-meter_last_at").first()
     if noted is not None:
         signs.append(noted.last_sign)
-    told = OutboxMessage.objects.order_by("-id").only("at", "boot_id", "steady_ms").first()
+    told = OutboxMessage.objects.filter(boot_id=last.boot_id).order_by("-id").first()
     if told is not None:
         signs.append(told.stamp)
-    return max(signs, key=lambda stamp: stamp.at)
+    return max(signs, key=lambda stamp: stamp.since(last))
 
 
 def is_of_another_boot(row: ChargingSession, now: Stamp) -> bool:

@@ -15,8 +15,9 @@ from station.models import AuditEntry, ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, event_log
 
-# What was under way for longer than this did not overlap another message: then the clock has been set back.
-OVERLAP = timedelta(seconds=30)
+# A session waits for its end for a minute while its board is gone (`hardware.runtime.session_end`). If it takes longer,
+# because current flows on or nothing can be written, its true moment is told, out of order: minutes are billed, too.
+OVERLAP = timedelta(seconds=90)
 # A lasting entry of the event log while anything is set aside.
 SET_ASIDE_CODE = "backend.message.set_aside"
 _ACTOR = "outbox"
@@ -49,10 +50,14 @@ def moment_in_order(at: Stamp) -> Stamp:
     """Return the moment a message of now may carry: never one before the message queued last.
 
     While one charging point waits for its final register the other one goes on writing; the backend must be able to
-    trust that messages come in the order of their stamps (OCPP 1.6 section 3.7).
+    trust that messages come in the order of their stamps (OCPP 1.6 section 3.7). Whether they overlap is told by the
+    steady clock; the wall clock may have been set in between.
     """
     newest = OutboxMessage.objects.order_by("-id").only("at", "boot_id", "steady_ms").first()
-    return newest.stamp if newest is not None and at.at < newest.at < at.at + OVERLAP else at
+    # Of another boot is what a power cut has ended: before it, whatever the clocks say.
+    if newest is None or (at.steady_ms is not None and newest.boot_id != at.boot_id):
+        return at
+    return newest.stamp if timedelta() < newest.stamp.since(at) < OVERLAP else at
 
 
 def owed() -> int:

@@ -1,7 +1,7 @@
 """The verbs of charging sessions. Each writes the record and the fact it causes in one transaction."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -106,7 +106,9 @@ def end_session(
         return None
     # What was written down has been corrected if the clock was set since; what the caller remembers has not.
     at = outbox.moment_in_order(session.stop_requested or at)
-    at = replace(at, at=max(at.at, session.started_at))
+    if at.at < session.started_at:
+        # The clock was set back, or has lost its time, in between. The steady clock knows how long it was.
+        at = replace(at, at=session.started_at + max(at.since(session.started), timedelta()))
     register = WattHour(max(meter, session.meter_start_wh, session.meter_last_wh))
     session.end(wh=register, at=at, reason=reason, id_tag=id_tag)
     fact = SessionEnded(at=at.at, register=register, reason=reason, id_tag=id_tag)

@@ -1,54 +1,121 @@
-"""Correcting what was stamped while the wall clock was wrong."""
+"""Correcting what was stamped while the wall clock was wrong.
 
-from collections.abc import Iterator
+Everything is done in portions, each committed by itself: with a month's queue all of it together takes longer than
+whoever waits for the database may be kept waiting. Whoever is interrupted begins anew. The newest rows come first: the
+last word of a boot tells the next one when everything else in it was.
+"""
+
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from station.domain import stamps
+from station.domain.facts import FactKind
 from station.domain.moments import EARLIEST_STAMP
 from station.domain.stamps import Stamp
 from station.models import ChargingSession, MeterSample, OutboxMessage
 from station.models.backend import OutboxStatus
 
-_AT_ONCE = 500
-_Row = TypeVar("_Row", OutboxMessage, MeterSample)
+_READ_AT_ONCE = 2_000
+_WRITTEN_AT_ONCE = 200
+_Row = TypeVar("_Row", OutboxMessage, MeterSample, ChargingSession)
+_Stamped = TypeVar("_Stamped", OutboxMessage, MeterSample)
 
 
-def correct(now: Stamp) -> int:
-    """Give what the backend has not taken its true moments, now that the clock is right; return how many rows changed.
+def correcting(now: Stamp, *, trusted: bool = True) -> Iterator[int]:
+    """Give what the backend has not been told its true moments; yield after each portion how many rows it changed.
 
-    A message that is under way was sent as it stood; its repetition after a failure tells the corrected moment.
+    `now` is told by a clock that is right; by one that is not `trusted` only what cannot be is corrected. A start that
+    was sent without an answer stays as it was told: a backend may know its repetition by that.
     """
-    boots = stamps.true_boots(_stamps_of_boots(), now, earliest=EARLIEST_STAMP)
+    boots = yield from _true_boots(now, trusted=trusted)
     owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
-    changed = _correct_rows(owed, boots) + _correct_rows(MeterSample.objects.all(), boots)
-    # Sessions are kept for years; those the backend knows in full are not read again at every start.
-    untold = Q(stopped_at=None) | Q(id__in=owed.exclude(session=None).values("session"))
-    for session in ChargingSession.objects.filter(untold).iterator(chunk_size=_AT_ONCE):
-        changed += session.correct(lambda stamp: stamps.corrected(stamp, boots))
-    return changed
+    for portion in _newest_first(_untold_sessions()):
+        with transaction.atomic():
+            # Read again: the control loop may have written to them since.
+            rows = ChargingSession.objects.filter(id__in=[row.pk for row in portion])
+            changed = sum(row.correct(lambda stamp: stamps.corrected(stamp, boots)) for row in rows)
+        yield changed
+    yield from _correct_rows(owed.exclude(kind=FactKind.SESSION_BEGAN, id_was_sent=True), boots)
+    yield from _correct_rows(MeterSample.objects.all(), boots)
 
 
-def _correct_rows(rows: "QuerySet[_Row]", boots: dict[str, datetime]) -> int:
-    changed, last = 0, 0
-    stamped = rows.filter(boot_id__in=boots).order_by("id").only("id", "at", "boot_id", "steady_ms")
-    while portion := list(stamped.filter(id__gt=last)[:_AT_ONCE]):
-        last = portion[-1].pk
+def portion(correction: Iterator[int]) -> int | None:
+    """Do one portion of a correction; return how many rows it changed, None when all was done before."""
+    return next(correction, None)
+
+
+def _untold_sessions() -> "QuerySet[ChargingSession]":
+    """Select those the backend does not know in full; sessions are kept for years."""
+    owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED).exclude(session=None)
+    return ChargingSession.objects.filter(Q(stopped_at=None) | Q(id__in=owed.values("session")))
+
+
+def _correct_rows(rows: "QuerySet[_Stamped]", boots: dict[str, datetime]) -> Iterator[int]:
+    stamped = rows.filter(boot_id__in=boots).only("id", "at", "boot_id", "steady_ms")
+    for portion in _newest_first(stamped):
+        changed = 0
         with transaction.atomic():
             for row in portion:
                 after = stamps.corrected(row.stamp, boots)
                 if after != row.stamp:
                     changed += rows.filter(id=row.pk).update(at=after.at)
-    return changed
+        yield changed
 
 
-def _stamps_of_boots() -> Iterator[Stamp]:
-    """Read the first, the last and the steadily last stamp of each boot, in the order of the boots."""
-    messages = OutboxMessage.objects.exclude(boot_id="")
-    for boot in messages.values("boot_id").annotate(first=Min("id"), low=Min("at"), high=Max("at")).order_by("first"):
-        of_boot = messages.filter(boot_id=boot["boot_id"])
-        for row in (of_boot.order_by("at")[0], of_boot.order_by("-at")[0], of_boot.order_by("-steady_ms")[0]):
-            yield row.stamp
+def _true_boots(now: Stamp, *, trusted: bool) -> Generator[int, None, dict[str, datetime]]:
+    """Find out when the boots began whose stamps are to be corrected."""
+    telling: dict[str, _Telling] = {}
+    messages = OutboxMessage.objects.exclude(boot_id="").only("id", "at", "boot_id", "steady_ms")
+    for rows in _oldest_first(messages):
+        for row in rows:
+            telling.setdefault(row.boot_id, _Telling(row.stamp)).take(row.stamp)
+        yield 0
+    for sessions in _oldest_first(_untold_sessions()):
+        for session in sessions:
+            if session.meter_last_boot_id in telling:
+                telling[session.meter_last_boot_id].take(session.last_sign)
+        yield 0
+    boots = stamps.true_boots((stamp for each in telling.values() for stamp in each.stamps), now)
+    if trusted:
+        return boots
+    return {
+        boot: began for boot, began in boots.items() if boot in telling and telling[boot].lowest.at < EARLIEST_STAMP
+    }
+
+
+class _Telling:
+    """The stamps that tell whether the clock of a boot was right: the first, the last, and the last by steady time."""
+
+    def __init__(self, stamp: Stamp) -> None:
+        self.lowest = self.highest = self.last = stamp
+
+    def take(self, stamp: Stamp) -> None:
+        """Look at a stamp of this boot."""
+        self.lowest = min(self.lowest, stamp, key=lambda each: each.at)
+        self.highest = max(self.highest, stamp, key=lambda each: each.at)
+        self.last = max(self.last, stamp, key=lambda each: each.steady_ms or 0)
+
+    @property
+    def stamps(self) -> tuple[Stamp, Stamp, Stamp]:
+        """All three."""
+        return self.lowest, self.highest, self.last
+
+
+def _oldest_first(rows: "QuerySet[_Row]") -> Iterator[list[_Row]]:
+    """Read rows in portions to be looked at."""
+    last = 0
+    while portion := list(rows.order_by("id").filter(id__gt=last)[:_READ_AT_ONCE]):
+        last = portion[-1].pk
+        yield portion
+
+
+def _newest_first(rows: "QuerySet[_Row]") -> Iterator[list[_Row]]:
+    """Read rows in portions to be changed."""
+    portion = list(rows.order_by("-id")[:_WRITTEN_AT_ONCE])
+    while portion:
+        yield portion
+        portion = list(rows.order_by("-id").filter(id__lt=portion[-1].pk)[:_WRITTEN_AT_ONCE])

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from station.domain.faults import FaultCode
+from station.domain.moments import EARLIEST_STAMP
 from station.models import ChargingSession, Connector, LogEntry
 from tests.fakes import Car
 from tests.reliability import disk
@@ -461,9 +462,13 @@ class Accounts:
     def _stamps(self, one: Transaction) -> None:
         """A session ends after its begin; what a power cut ended has ended by then, not at the boot (errata 3.17)."""
         site = self.site
-        if site.clock_was_set or one.stop is None:
+        if one.stop is None:
             return
         began, ended = moment_of(one.start), moment_of(one.stop)
+        if not EARLIEST_STAMP <= began <= ended:
+            site.complain(f"transaction {one.number} is told {began} to {ended}: {_short(one)}")
+        if site.clock_was_set:
+            return
         if not STARTED_AT <= began <= ended <= STARTED_AT + timedelta(seconds=site.loop.time() - 1000):
             site.complain(f"the stamps of transaction {one.number} make no sense: {_short(one)}, {began}, {ended}")
         began_s, ended_s = ((moment - STARTED_AT).total_seconds() + 1000 for moment in (began, ended))

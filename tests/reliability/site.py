@@ -13,6 +13,7 @@ from channels.layers import channel_layers
 from django.db import DatabaseError, connection
 
 from station.domain.commands import Origin
+from station.domain.moments import EARLIEST_STAMP, LATEST_STAMP
 from station.models import ChargingSession
 from station.services import configuration, outbox
 from tests.fakes import Clock, Hall, Outlet
@@ -77,7 +78,7 @@ class Site:
     def __post_init__(self) -> None:
         self.clock = Clock(self.loop, epoch=STARTED_AT)
         self.timers = world.Timers(self.loop)
-        self.central = Central(self.timers, self.dice, self.clock.now)
+        self.central = Central(self.timers, self.dice, self.truth)
         self.network = Network(world=self.timers, peer=self.central)
         self.disk = Disk(self.dice)
         self.redis = LiveRedis()
@@ -144,7 +145,8 @@ class Site:
 
     def _build(self) -> None:
         self.hall = equipment.build(self.points, self._contactor_closes)
-        self.computer = Computer(restarted=self._restarted)
+        self.computer = Computer(restarted=self._restarted, set_to=self._set_clock)
+        self.may_set_clock = self.dice.random() < 0.5
         self.hall.computer = self.computer
         host = self.computer.host()
         self.hardware = Hardware(self.hall, host, self.redis, self.clock)
@@ -212,6 +214,21 @@ class Site:
     def _clock_arrives(self, jumped: timedelta) -> None:
         self.clock.jumped, self.computer.trustworthy = jumped, True
         self.note("the clock is right again")
+
+    def truth(self) -> datetime:
+        """Read a clock that is always right."""
+        return self.clock.now() - self.clock.jumped
+
+    def _set_clock(self, at: datetime) -> bool:
+        """Do as the computer of a real station does: it takes the backend's time while no time service keeps it."""
+        if self.computer.trustworthy or not self.may_set_clock or not EARLIEST_STAMP <= at < LATEST_STAMP:
+            return False
+        off = at - self.truth()
+        # A backend may lie.
+        self.clock_was_set |= abs(off) > timedelta(seconds=5)
+        self.clock.jumped, self.computer.trustworthy = off, True
+        self.note(f"the clock is set by the backend, to {at}")
+        return True
 
     def _restarted(self, what: str) -> None:
         """Do what the station itself has asked for."""

@@ -11,6 +11,7 @@ from station import clock
 from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
 from station.domain.moments import from_wire
+from station.domain.stamps import Stamp
 from station.models import ChargingSession, Connector, LogEntry
 from station.services.messages import ConfigurationChanged
 from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
@@ -99,6 +100,47 @@ async def test_after_a_power_cut_no_session_goes_on(bench: ControlLoopBench, mon
     _, stop = bench.messages("StopTransaction")[0]
     assert (stop["reason"], stop["meterStop"]) == ("PowerLoss", outlet.register_wh)
     assert ChargingSession.objects.running().count() == 0
+
+
+def cut_power(bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch, *, boot: str = "another boot") -> None:
+    """Let the computer have been started anew: another boot, whose steady time begins now; boards release nothing."""
+    began_s = clock.monotonic_s()
+
+    def stamp() -> Stamp:
+        return Stamp(at=clock.now(), boot_id=boot, steady_ms=round((clock.monotonic_s() - began_s) * 1000))
+
+    monkeypatch.setattr(clock, "boot_id", lambda: boot)
+    monkeypatch.setattr(clock, "stamp", stamp)
+    for outlet in bench.hall.outlets.values():
+        outlet.released, outlet.lock_commanded = False, False
+        outlet.settle()
+
+
+@pytest.mark.parametrize("lived_s", [0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 5.0])
+@pytest.mark.parametrize("refused", [(), ("request_stop", "end_session")])
+@in_virtual_time
+async def test_killed_soon_after_a_boot_what_the_power_cut_ended_is_not_taken_up_by_the_next_start(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch, lived_s: float, refused: tuple[str, ...]
+) -> None:
+    await bench.charge()
+    await asyncio.sleep(17)
+    await bench.kill()
+    alive_until = bench.clock.now()
+    cut_power(bench, monkeypatch)
+    await asyncio.sleep(3)
+    bench.database.refuses = refused.__contains__
+    await bench.start(wait=False)
+    # The devices answer within half a second; only then sessions are decided about.
+    await asyncio.sleep(lived_s)
+    await bench.kill()
+    bench.database.refuses = None
+    await bench.start()
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+    [(_, stop)] = bench.messages("StopTransaction")
+    assert (stop["reason"], stop["meterStop"]) == ("PowerLoss", bench.hall.outlets[1].register_wh)
+    assert from_wire(stop["timestamp"]) <= alive_until
+    assert not bench.hall.outlets[1].released
 
 
 @in_virtual_time
@@ -327,6 +369,54 @@ async def test_a_clock_that_is_set_late_corrects_both_ends_and_every_sample_not_
     assert told[0] == min(told)
     row = ChargingSession.objects.get()
     assert truth <= row.started_at < row.stopped_at <= bench.clock.now()
+
+
+@in_virtual_time
+async def test_a_time_that_was_lost_and_comes_back_the_same_corrects_what_was_stamped_in_between(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    began = bench.clock.now()
+    bench.clock.jumped, bench.hall.computer.trustworthy = timedelta(days=-20_000), False
+    await asyncio.sleep(30)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    bench.clock.jumped, bench.hall.computer.trustworthy = timedelta(), True
+    await asyncio.sleep(3)
+
+    [(_, stop)] = bench.messages("StopTransaction")
+    assert began + timedelta(seconds=29) <= from_wire(stop["timestamp"]) <= bench.clock.now()
+
+
+@pytest.mark.parametrize("trusted_again", [True, False])
+@in_virtual_time
+async def test_after_two_boots_without_a_clock_every_session_is_told_in_order_and_within_its_boot(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch, *, trusted_again: bool
+) -> None:
+    begin_of_time = timedelta(days=-20_000)
+    first = bench.clock.now()
+    bench.clock.jumped, bench.hall.computer.trustworthy = begin_of_time, False
+    for boot in ("b", "c"):
+        await bench.charge()
+        await asyncio.sleep(40)
+        await bench.kill()
+        cut_power(bench, monkeypatch, boot=boot)
+        bench.hall.outlets[1].unplug()
+        await asyncio.sleep(20)
+        # A clock without a battery begins at the same moment each time.
+        bench.clock.jumped = begin_of_time - (bench.clock.now() - bench.clock.jumped - first)
+        await bench.start()
+    bench.clock.jumped, bench.hall.computer.trustworthy = timedelta(), trusted_again
+    await asyncio.sleep(3)
+
+    told = [from_wire(payload["timestamp"]) for _, payload in bench.messages("StartTransaction", "StopTransaction")]
+    assert len(told) == 4
+    assert told == sorted(told)
+    assert first.year == told[0].year == told[-1].year
+    # The last sign of life may be ten seconds old.
+    for began, ended in zip(told[::2], told[1::2], strict=True):
+        assert timedelta(seconds=30) <= ended - began <= timedelta(seconds=42)
+    assert told[-1] <= bench.clock.now()
 
 
 @in_virtual_time

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from station.domain.stamps import TOLERANCE, Stamp, corrected, true_boots
 
-EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 BOOTED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR_MS = 3_600_000
 
@@ -17,7 +16,7 @@ def stamp(steady_ms: int, *, error: timedelta = timedelta(), boot: str = "now", 
 
 
 def repaired(stamps: list[Stamp], now: Stamp) -> list[datetime]:
-    boots = true_boots(stamps, now, earliest=EARLIEST)
+    boots = true_boots(stamps, now)
     return [corrected(each, boots).at for each in stamps]
 
 
@@ -60,7 +59,7 @@ def test_whatever_the_clocks_said_nothing_of_it_lies_in_the_future(
 ) -> None:
     stamps = [stamp(ms, boot=boot, error=error) for boot, ms, error in sorted(made, key=lambda each: each[:2])]
     now = stamp(steady_ms)
-    boots = true_boots(stamps, now, earliest=EARLIEST)
+    boots = true_boots(stamps, now)
     once = [corrected(each, boots) for each in stamps]
 
     assert all(each.at <= max(now.at, BOOTED) + TOLERANCE for each in once)
@@ -88,7 +87,7 @@ def test_a_stamp_without_a_steady_time_stays() -> None:
     old = Stamp(at=datetime(1970, 1, 1, tzinfo=UTC))
 
     assert repaired([old], stamp(5_000)) == [old.at]
-    assert true_boots([stamp(1)], Stamp(at=BOOTED), earliest=EARLIEST) == {}
+    assert true_boots([stamp(1)], Stamp(at=BOOTED)) == {}
 
 
 def test_time_that_has_passed_is_told_by_the_steady_clock_within_a_boot() -> None:
