@@ -1,11 +1,9 @@
 """A serial line for devices that answer a line of text with a line of text."""
 
 import asyncio
-import termios
-
-import serial
 
 from hardware.links.backoff import PortBackoff
+from hardware.links.port import PortFailed, SerialPort
 from station.domain.ports import DeviceGarbled, DeviceSilent
 
 
@@ -17,11 +15,11 @@ class SerialLine:
     """One port, one question at a time; the port is opened by the first question and again after a loss."""
 
     def __init__(self, port: str, *, baudrate: int, terminator: bytes, maximum_length: int) -> None:
-        self._port = port
+        self._name = port
         self._baudrate = baudrate
         self._terminator = terminator
         self._maximum_length = maximum_length
-        self._serial: serial.Serial | None = None
+        self._port: SerialPort | None = None
         self._lock = asyncio.Lock()
         self._backoff = PortBackoff()
         self._trouble = "the port was closed"
@@ -44,18 +42,17 @@ class SerialLine:
             self._answer = asyncio.get_running_loop().create_future()
             try:
                 # What came without being asked, or too late, is no answer to this question.
-                port.reset_input_buffer()
-                self._write(port, request)
+                port.forget_input()
+                port.send(request)
                 async with asyncio.timeout(timeout_s):
                     return await self._answer
             except TimeoutError as error:
                 if self._buffer:
-                    raise DeviceGarbled(f"{self._port}: line without end: {self._buffer[:40]!r}") from error
-                raise DeviceSilent(f"{self._port}: no answer within {timeout_s} s") from error
-            # What pyserial raises is an OSError, except for errors of the terminal settings.
-            except (OSError, termios.error) as error:
-                self._drop(f"the port was lost: {error}")
-                raise LineLost(f"{self._port}: {self._trouble}") from error
+                    raise DeviceGarbled(f"{self._name}: line without end: {self._buffer[:40]!r}") from error
+                raise DeviceSilent(f"{self._name}: no answer within {timeout_s} s") from error
+            except PortFailed as error:
+                self._drop(str(error))
+                raise LineLost(f"{self._name}: {self._trouble}") from error
             finally:
                 self._answer = None
 
@@ -64,37 +61,24 @@ class SerialLine:
         self._is_open = False
         self._drop("the port was closed")
 
-    def _opened(self) -> serial.Serial:
-        if self._serial is not None:
-            return self._serial
-        loop = asyncio.get_running_loop()
-        if not self._is_open or not self._backoff.allows(loop.time()):
-            raise LineLost(f"{self._port}: {self._trouble}")
+    def _opened(self) -> SerialPort:
+        if self._port is not None:
+            return self._port
+        now_s = asyncio.get_running_loop().time()
+        if not self._is_open or not self._backoff.allows(now_s):
+            raise LineLost(f"{self._name}: {self._trouble}")
         try:
-            port = serial.Serial(self._port, self._baudrate, timeout=0, write_timeout=0, exclusive=True)
-        except (OSError, termios.error, ValueError) as error:
-            self._backoff.failed(loop.time())
-            self._trouble = f"the port cannot be opened: {error}"
-            raise LineLost(f"{self._port}: {self._trouble}") from error
+            self._port = SerialPort(
+                self._name, on_received=self._on_received, on_lost=self._drop, baudrate=self._baudrate
+            )
+        except PortFailed as error:
+            self._backoff.failed(now_s)
+            self._trouble = str(error)
+            raise LineLost(f"{self._name}: {self._trouble}") from error
         self._backoff.succeeded()
-        self._serial = port
-        loop.add_reader(port.fileno(), self._on_readable)
-        return port
+        return self._port
 
-    def _write(self, port: serial.Serial, data: bytes) -> None:
-        # Requests are a few bytes and only one is under way: a port that cannot take them is not drained by anyone.
-        if port.write(data) != len(data):
-            raise serial.SerialException("the port takes no more bytes")
-
-    def _on_readable(self) -> None:
-        port = self._serial
-        if port is None:
-            return
-        try:
-            data = port.read(4096)
-        except (OSError, termios.error) as error:
-            self._drop(f"the port was lost: {error}")
-            return
+    def _on_received(self, data: bytes) -> None:
         if self._answer is None or self._answer.done():
             return
         self._buffer += data
@@ -102,12 +86,13 @@ class SerialLine:
         if end >= 0:
             self._answer.set_result(self._buffer[: end + len(self._terminator)])
         elif len(self._buffer) > self._maximum_length:
-            self._answer.set_exception(DeviceGarbled(f"{self._port}: line without end: {self._buffer[:40]!r}"))
+            self._answer.set_exception(DeviceGarbled(f"{self._name}: line without end: {self._buffer[:40]!r}"))
 
     def _drop(self, trouble: str) -> None:
-        port, self._serial, self._trouble = self._serial, None, trouble
+        port, self._port, self._trouble = self._port, None, trouble
         if port is not None:
-            asyncio.get_running_loop().remove_reader(port.fileno())
             port.close()
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(LineLost(f"{self._port}: {trouble}"))
+            self._answer.set_exception(LineLost(f"{self._name}: {trouble}"))
+            # Nobody retrieves it when whoever waits is cancelled in the same moment.
+            self._answer.exception()

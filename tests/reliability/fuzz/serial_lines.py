@@ -42,7 +42,7 @@ class Line:
 
 
 class FakeSerial:
-    """As much of `serial.Serial` as pymodbus and our own line use."""
+    """As much of `serial.Serial` as our ports use."""
 
     timeout = write_timeout = 0.0
 
