@@ -4,7 +4,7 @@ A snapshot travels as JSON. What cannot be read, because another version of the 
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
@@ -172,7 +172,12 @@ class BackendSnapshot:
 
 def encode(snapshot: HardwareSnapshot | BackendSnapshot) -> str:
     """Return the JSON text."""
-    return json.dumps(asdict(snapshot), default=datetime.isoformat, separators=(",", ":"))
+    return json.dumps(snapshot, default=_plain, separators=(",", ":"))
+
+
+def _plain(value: object) -> object:
+    # Not `asdict`: its deep copy costs more than all the rest, twice a second while a car charges.
+    return value.isoformat() if isinstance(value, datetime) else vars(value)
 
 
 def decode(kind: type[_Snapshot], text: str | bytes | None) -> _Snapshot | None:
