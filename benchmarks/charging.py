@@ -60,7 +60,7 @@ async def _swipes(made: MeasuredStation) -> Result:
         took_s.append((await made.backend.wait_for("StartTransaction", after=mark)).at_s - began_s)
         await made.status("Charging", after=mark)
         await made.leave()
-    return latency("card swiped → StartTransaction", took_s, bar_ms=100)
+    return latency("card swiped → StartTransaction", took_s, bar_ms=180)
 
 
 async def _limits(made: MeasuredStation) -> list[Result]:
