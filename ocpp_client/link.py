@@ -56,7 +56,7 @@ class Timing:
     answer_timeout_s: float = DEFAULT_TIMEOUT_S
     pong_timeout_s: float = PONG_TIMEOUT_S
     look_s: float = 1.0
-    uplink_look_s: float = 0.1
+    uplink_look_s: float = 0.25
     # The control loop judges what a power cut interrupted within its patience with silent devices.
     recovery_s: float = 8.0
 
