@@ -24,7 +24,8 @@ def wrong_answer(dice: random.Random, reply: bytes) -> bytes:
             body[_COUNT] = dice.randrange(256)
         case 4:
             del body[-dice.randint(1, 2) * 2 :]
-            body[_COUNT] = max(0, len(body) - 3)
+            if len(body) > _COUNT:
+                body[_COUNT] = len(body) - 3
         case 5:
             body += dice.randbytes(dice.choice((1, 2, 200)))
         case 6:
