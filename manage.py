@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The command line of the station: `manage.py runstation`, `config`, `doctor` and Django's own commands."""
+"""The command line of the station: `manage.py runstation`, `config`, `rotatekey`, `doctor` and Django's own."""
 
 import os
 import sys

@@ -37,6 +37,11 @@ class DataDirectory:
         return self.root / "identity.json"
 
     @property
+    def factory_password(self) -> Path:
+        """The factory password this computer made for itself, until somebody was told it."""
+        return self.root / "factory_password.txt"
+
+    @property
     def hardware(self) -> Path:
         return self.root / "hardware.json"
 
@@ -48,6 +53,11 @@ class DataDirectory:
     @property
     def secret_key(self) -> Path:
         return self.root / "secret.key"
+
+    @property
+    def storage_key(self) -> Path:
+        """What the secrets in the database are encrypted with; part of no backup and no archive."""
+        return self.root / "storage.key"
 
     @property
     def certificates(self) -> Path:

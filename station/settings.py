@@ -114,8 +114,10 @@ DATABASES = {
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 10,
-            # FULL: a committed row survives a power cut in WAL mode, too.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-2000;",
+            # FULL: a committed row survives a power cut in WAL mode, too. What is deleted is overwritten.
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-2000; PRAGMA secure_delete=ON;"
+            ),
         },
         "CONN_MAX_AGE": None,
         "TEST": {"NAME": os.environ.get("STATION_TEST_DATABASE")},

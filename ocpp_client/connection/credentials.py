@@ -7,7 +7,6 @@ whitepaper, A02 and A05).
 
 import json
 import logging
-import os
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +16,9 @@ from django.conf import settings
 
 from ocpp_client.connection.endpoint import Endpoint
 from ocpp_client.connection.failures import CREDENTIALS, Failure
+from station import private_files
 from station.domain.configuration import ConfigurationRefused, Origin
-from station.services import configuration, event_log
+from station.services import configuration, event_log, secret_storage
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +38,16 @@ class Credentials:
         """Read what worked last."""
         try:
             content: dict[str, Any] = json.loads(_proven_file().read_text())
-            self._proven = Endpoint(**content)
-        except (OSError, ValueError, TypeError):
+            stored = content.pop("authorization_key")
+            key = secret_storage.decrypt(stored)
+            # Credentials whose key is lost are of no use.
+            self._proven = None if key is None else Endpoint(**content, authorization_key=key)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             self._proven = None
+            return
+        if self._proven is not None and stored and stored == key:
+            # An earlier version has written it in clear.
+            _save(self._proven)
 
     def choose(self, wanted: Endpoint) -> Endpoint:
         """Return the endpoint for the next attempt."""
@@ -74,21 +81,18 @@ class Credentials:
         proven = replace(used, verify_hostname=True)
         if proven != self._proven:
             self._proven = proven
-            _save(proven)
+            try:
+                _save(proven)
+            except (OSError, secret_storage.KeyFileUnusable):
+                # The connection is worth more than the memory of it.
+                logger.exception("What has worked cannot be remembered over a restart")
 
 
 def _save(proven: Endpoint) -> None:
-    path = _proven_file()
-    fresh = path.with_suffix(".new")
     content = {
         "base_url": proven.base_url,
         "identity": proven.identity,
         "security_profile": proven.security_profile,
-        "authorization_key": proven.authorization_key,
+        "authorization_key": proven.authorization_key and secret_storage.encrypt(proven.authorization_key),
     }
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    private_files.write(_proven_file(), json.dumps(content).encode())

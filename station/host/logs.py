@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from typing import Any
 
 from typing_extensions import override
 
@@ -13,13 +14,24 @@ _SENSITIVE = (
     r"(?<![\w/.-])[\w/.-]{0,80}?"
     r"(?:password|passwd|authorizationkey|token|secret|cluster/key|activationcode|\bpin\b)[\w/.-]{0,80}"
 )
+_SCHEME = r"(?<![a-zA-Z0-9])[a-zA-Z][a-zA-Z0-9+.-]{1,11}:(?:\\?/){2}"
+_QUERY = r"(?:[^\s\"'<>\\]|\\/|\\u[0-9a-fA-F]{4})"
 _PATTERNS = (
     # "key": "AuthorizationKey", "value": "…" as ChangeConfiguration carries it
     re.compile(rf'("key"\s*:\s*"{_SENSITIVE}"\s*,\s*"value"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
     re.compile(rf'("{_SENSITIVE}"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
     re.compile(rf"({_SENSITIVE}\s*[=:]\s*)([^\s,;}}\]]+)()", re.IGNORECASE),
     re.compile(r"(Authorization:\s*Basic\s+)(\S+)()", re.IGNORECASE),
-    re.compile(r"((?<!\w)\w{2,12}://[^/\s:@]{1,200}:)([^@/\s]+)(@)"),
+    # User and password of a URL; JSON may write / as \/.
+    re.compile(rf"({_SCHEME}[^/\\\s:@]{{1,200}}:)([^@/\\\s]+)(@)"),
+    re.compile(rf"({_SCHEME})([^/\\\s:@?#]{{1,200}})(@)"),
+    # Its query: whatever is in there may be a signature that opens the place.
+    re.compile(rf"({_SCHEME}(?:[^\s\"'<>?#\\]|\\/){{1,2000}}\?)({_QUERY}+)()"),
+    # A target without its host, as HTTP errors name it.
+    re.compile(
+        rf"([?&](?:sig|signature|se|sp|code|auth|credential|(?:x-)?(?:amz|goog)-[\w-]{{1,40}}|api_?key|key)=)({_QUERY}+)()",
+        re.IGNORECASE,
+    ),
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -46,6 +58,11 @@ class UtcFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+    @override
+    def formatException(self, ei: Any) -> str:
+        # An error's text may hold the address it is about.
+        return mask_secrets(super().formatException(ei))
 
     @override
     def formatMessage(self, record: logging.LogRecord) -> str:

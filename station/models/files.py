@@ -10,12 +10,14 @@ class FileJob(models.Model):
     """A diagnostics upload or firmware update asked for by the backend; it survives a reboot.
 
     `kind`: diagnostics, log, firmware, signed_firmware. `status` is the last status told to the backend; `step` is
-    where the job goes on after a restart. `request` is the OCPP request.
+    where the job goes on after a restart. `request` is the OCPP request without the secrets in its location,
+    `encrypted_request` the whole one where it holds any.
     """
 
     kind = models.CharField(max_length=20)
     request_id = models.BigIntegerField(null=True, blank=True)
     request = models.JSONField(default=dict)
+    encrypted_request = models.TextField(default="", blank=True)
     status = models.CharField(max_length=40, default="Idle")
     step = models.CharField(max_length=20, default="waiting")
     attempts = models.PositiveIntegerField(default=0)

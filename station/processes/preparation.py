@@ -18,6 +18,7 @@ from station.processes.plan import Plan
 
 _DEMO_URL_NOTE = "demo_backend.url"
 _SET_ASIDE = "SetBrokenFileAside"
+_SECRETS_LOST = "storage.secrets.lost"
 
 
 class AddressIsTaken(RuntimeError):
@@ -30,7 +31,7 @@ class RealHardwareIsConfigured(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What the preparation found out; `factory_password` only when it was made just now."""
+    """What the preparation found out; `factory_password` as long as it was told to nobody."""
 
     serial: str
     factory_password: str | None
@@ -53,16 +54,17 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     """Bring the data directory into the state the processes expect; harmless when repeated."""
     from station.host.addresses import outside_addresses
     from station.host.crash_record import CrashRecord
-    from station.services import accounts, configuration, firewall, identity, security_log
+    from station.services import accounts, configuration, firewall, identity, secret_storage, security_log
     from whitelist import editing, master_key
 
     data = DataDirectory(plan.data)
     # WhiteNoise looks for collected files there and complains of a missing directory.
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
     migrate()
+    secret_storage.protect_earlier_values()
     for folder in (data.root, data.certificates):
         private_files.remove_drafts(folder, at=at)
-    password = identity.ensure(at=at)
+    identity.ensure(at=at)
     made = identity.load()
     if plan.simulate:
         _describe_simulated_hardware(data, made.connectors)
@@ -78,10 +80,13 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         box_identity = configuration.get("/ocpp/chargeBoxIdentity")
         certificate.ensure(data, identity=box_identity, addresses=outside_addresses(), at=at)
     _record_files_set_aside(data, at)
+    _record_lost_secrets(at)
     if plan.demo_backend:
         _point_at_demo_backend(data, f"ws://{plan.demo_backend}/", at)
     connections.close_all()
-    return Prepared(serial=made.serial, factory_password=password, has_hardware=data.hardware.exists())
+    return Prepared(
+        serial=made.serial, factory_password=identity.untold_password(), has_hardware=data.hardware.exists()
+    )
 
 
 def _record_files_set_aside(data: DataDirectory, at: datetime) -> None:
@@ -99,6 +104,26 @@ def _record_files_set_aside(data: DataDirectory, at: datetime) -> None:
                 data={"file": file},
                 outcome=Status.ACCEPTED.value,
             )
+
+
+def _record_lost_secrets(at: datetime) -> None:
+    """Leave an entry in event log and audit when secrets can no longer be decrypted, once."""
+    from station.models import AuditEntry, LogEntry
+    from station.services import event_log, secret_storage
+
+    lost = secret_storage.lost()
+    if not lost:
+        event_log.end(_SECRETS_LOST, at=at)
+    elif not LogEntry.objects.filter(code=_SECRETS_LOST, cleared_at=None).exists():
+        event_log.begin(_SECRETS_LOST, at=at, keys=lost)
+        AuditEntry.objects.create(
+            at=at,
+            origin=Origin.LOCAL.value,
+            actor="start",
+            command="ReadStoredSecrets",
+            data={"keys": lost},
+            outcome=Status.REJECTED.value,
+        )
 
 
 def migrate() -> None:

@@ -86,6 +86,7 @@ def set_password(user: User, new: str, *, origin: Origin, at: datetime) -> None:
         user.save(update_fields=["password"])
         profile_of(user).note_password(at=at, must_change=origin is Origin.BACKEND)
         security_log.record("LocalPasswordChanged", at=at, tech_info=f"origin {origin.value}")
+    identity.forget_untold_password()
 
 
 def _take_factory_password(user: User, profile: UserProfile) -> None:

@@ -34,8 +34,9 @@ from station.domain.configuration import (
 )
 from station.domain.configuration.values import MAX_VALUE_LENGTH
 from station.domain.link_security import NO_LINK, LinkSecurity
+from station.host.logs import mask_secrets
 from station.models import AuditEntry, ConfigurationValue
-from station.services import backend_ca, firewall, identity, security_log
+from station.services import backend_ca, firewall, identity, secret_storage, security_log
 from station.services.identity import MASK
 
 logger = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ def _registry(facts: RegistryFacts, features: tuple[str, ...]) -> Registry:
 def _build() -> Snapshot:
     from station.services import configuration_sources
 
-    rows = dict(ConfigurationValue.objects.values_list("key", "value"))
+    rows = secret_storage.decrypt_configuration(dict(ConfigurationValue.objects.values_list("key", "value")))
     features = configuration_sources.features_of(rows)
     stored = rows | identity.as_values(identity.load())
     return Snapshot(_registry(RegistryFacts.of(stored), features), stored)
@@ -246,7 +247,19 @@ def _store(values: Mapping[str, str | None], at: datetime) -> None:
         if value is None:
             ConfigurationValue.objects.filter(key=name).delete()
         else:
-            ConfigurationValue.objects.update_or_create(key=name, defaults={"value": value, "changed_at": at})
+            store(name, value, at)
+
+
+def store(name: str, value: str, at: datetime) -> None:
+    """Store a value that was checked; a secret is encrypted. Raises ConfigurationRefused where that is impossible."""
+    if secret_storage.is_secret(name):
+        try:
+            value = secret_storage.encrypt(value)
+        except secret_storage.KeyFileUnusable as problem:
+            raise ConfigurationRefused(
+                (Problem(key=name, code="key_file", data={"reason": str(problem)}),)
+            ) from problem
+    ConfigurationValue.objects.update_or_create(key=name, defaults={"value": value, "changed_at": at})
 
 
 def _hand_on(plan: ChangePlan, at: datetime) -> None:
@@ -298,7 +311,7 @@ def _record_refusal(
     for name, text in items.items():
         with suppress(UnknownKey):
             key = registry.find(name)
-            texts[key.name] = text[:_SHOWN_OF_REFUSED] if key.readable else MASK
+            texts[key.name] = mask_secrets(text)[:_SHOWN_OF_REFUSED] if key.readable else MASK
     AuditEntry.objects.create(
         at=at,
         origin=origin.value,
@@ -311,7 +324,7 @@ def _record_refusal(
 
 
 def _shown(changed: Change) -> str:
-    return MASK if changed.new is None else changed.new
+    return MASK if changed.new is None else mask_secrets(changed.new)
 
 
 def _queries() -> CheckQueries:

@@ -16,8 +16,8 @@ from station.domain.configuration import ConfigurationKey, InvalidValue
 from station.domain.faults import FaultCode
 from station.domain.firmware import ImageRefused
 from station.domain.moments import to_wire
-from station.models import ConfigurationValue, Connector
-from station.services import accounts, backend_ca, identity, live
+from station.models import Connector
+from station.services import accounts, backend_ca, configuration, identity, live
 
 # The row the accepted activation code is kept in; the key itself is write-only and never listed.
 _ACTIVATION_ROW = "/Product/ActivationCode"
@@ -102,7 +102,7 @@ def _padded(text: str) -> str:
 
 def _take_activation_code(value: str, at: datetime) -> None:
     _read_code(value)
-    ConfigurationValue.objects.update_or_create(key=_ACTIVATION_ROW, defaults={"value": value, "changed_at": at})
+    configuration.store(_ACTIVATION_ROW, value, at)
 
 
 LIVE: Mapping[str, Callable[[ConfigurationKey], str | None]] = {

@@ -14,6 +14,7 @@ from station.domain.commands import Origin
 from station.domain.moments import to_wire
 from station.models import AuditEntry, ChargingSession, FileJob, LogEntry, SecurityEvent
 from station.services import configuration
+from station.services.file_jobs import requests
 from station.services.identity import MASK
 
 Text: TypeAlias = tuple[str, Iterable[str]]
@@ -45,16 +46,10 @@ def secrets() -> frozenset[str]:
     found.add(settings.SECRET_KEY)
     for name in present:
         found.update(_secrets_in(present[name]) if "://" in present[name] else ())
-    for request in FileJob.objects.filter(finished_at=None).values_list("request", flat=True):
-        for location in locations(request):
+    for job in FileJob.objects.filter(finished_at=None):
+        for location in requests.locations(requests.whole(job)):
             found.update(_secrets_in(location))
     return frozenset(found - {"", MASK})
-
-
-def locations(request: Mapping[str, Any]) -> Iterator[str]:
-    """Find the locations in a request of any of the four kinds."""
-    nested = (request.get("firmware", {}).get("location"), request.get("log", {}).get("remoteLocation"))
-    yield from (str(one) for one in (request.get("location"), *nested) if one)
 
 
 def _secrets_in(location: str) -> tuple[str, ...]:

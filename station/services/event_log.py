@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from station.domain.commands import Outcome
+from station.host.logs import mask_secrets
 from station.models import AuditEntry, LogEntry
 from station.services.commands import Envelope
 
@@ -16,7 +17,8 @@ KEPT_ENTRIES = 50_000
 
 def log(code: str, *, at: datetime, connector_id: int | None = None, **data: Any) -> LogEntry:
     """Append an event that has no duration."""
-    return LogEntry.objects.create(code=code, connector_id=connector_id, data=data, at=at)
+    masked = {name: mask_secrets(value) if isinstance(value, str) else value for name, value in data.items()}
+    return LogEntry.objects.create(code=code, connector_id=connector_id, data=masked, at=at)
 
 
 def begin(code: str, *, at: datetime, connector_id: int | None = None, **data: Any) -> LogEntry:

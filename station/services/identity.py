@@ -160,8 +160,8 @@ def save(identity: Identity) -> None:
     private_files.write(settings.DATA.identity, f"{text}\n".encode())
 
 
-def ensure(*, at: datetime) -> str | None:
-    """Complete the identity on a first start; return the factory password in clear if one was made just now.
+def ensure(*, at: datetime) -> None:
+    """Complete the identity on a first start.
 
     A serial number that production gave is kept, and such a station gets a password only if its production date says
     that it has one.
@@ -174,10 +174,24 @@ def ensure(*, at: datetime) -> str | None:
             production_date=identity.production_date or f"{at:%Y-%m}",
             master_key=identity.master_key or _NXP + secrets.token_hex(6),
         )
-    password = None
     if not identity.has_factory_password and identity.production_date >= FIRST_MONTH_WITH_STICKER:
         password = "".join(secrets.choice(STICKER_ALPHABET) for _ in range(STICKER_LENGTH))
+        # First the password, then its hash: a start torn in between makes another one, and none is ever unknown.
+        private_files.write(settings.DATA.factory_password, f"{password}\n".encode())
         identity = replace(identity, factory_password_hash=make_password(password))
     if identity != load() or stamp() is None:
         save(identity)
-    return password
+
+
+def untold_password() -> str | None:
+    """Return the factory password that was made here, as long as nobody was told it."""
+    try:
+        password = private_files.read(settings.DATA.factory_password).decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return password if check_password(password, load().factory_password_hash) else None
+
+
+def forget_untold_password() -> None:
+    """Delete the factory password in clear: somebody knows it now, or has a password of their own."""
+    settings.DATA.factory_password.unlink(missing_ok=True)

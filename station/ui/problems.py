@@ -60,6 +60,7 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "url_not_encrypted": _("The backend may move the station only to an encrypted address (wss://)."),
     "url_internal": _("The backend may not move the station to an address of the station itself."),
     "activation_code": _("This is not a valid activation code for this station."),
+    "key_file": _("The value cannot be stored, because the key file for secrets cannot be used: %(reason)s."),
     "password_policy": _("The password is refused: %(reasons)s"),
 }
 

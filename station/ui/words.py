@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from station.domain.authorization import Reason
 from station.domain.commands import Refusal, Status
@@ -255,3 +255,12 @@ def word(words: Words, code: Any, *, unknown: str | None = None) -> str:
 def faults(codes: list[str]) -> str:
     """Return the words for several faults."""
     return ", ".join(word(FAULTS, code) for code in codes)
+
+
+def secrets_lost(keys: list[str]) -> str:
+    """Say which stored secrets can no longer be read, and what to do."""
+    text = gettext(
+        "The key to the stored secrets is lost, so these count as not set: %(keys)s. Enter them again; the station "
+        "goes on charging."
+    )
+    return text % {"keys": ", ".join(keys)}

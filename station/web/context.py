@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import get_language
 
-from station.services import accounts, configuration
+from station.services import accounts, configuration, secret_storage
+from station.ui import words
 from station.web import menu
 
 
@@ -23,6 +24,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     frame["profile"] = profile
     frame["station_name"] = configuration.get("/ocpp/chargeBoxIdentity")
     if not profile.must_change_password:
+        if lost := secret_storage.lost():
+            frame["station_notice"] = words.secrets_lost(lost)
         frame["menu"] = [
             {
                 "label": section.label,

@@ -57,6 +57,7 @@ TEMPLATES: Mapping[str, str] = {
     "url_not_encrypted": "The backend may move the station only to an encrypted address (wss://).",
     "url_internal": "The backend may not move the station to an address of the station itself.",
     "activation_code": "This is not a valid activation code for this station.",
+    "key_file": "The value cannot be stored, because the key file for secrets cannot be used: %(reason)s.",
     "password_policy": "The password is refused: %(reasons)s",
 }
 

@@ -1,7 +1,9 @@
 """`manage.py config`: reads and sets configuration keys of a station: running, stopped, or never started."""
 
+import getpass
 import json
 import logging
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,12 +20,16 @@ from station.services.configuration import Listed
 from station.services.identity import MASK, IdentityFileBroken
 
 _WITH_VALUE = {"--data-dir", "--settings", "--pythonpath", "-v", "--verbosity"}
+# One line of standard input for each of them, in their order.
+_STANDARD_INPUT = "-"
 
 
 class Command(BaseCommand):
     """Configuration from the command line; a refused value changes nothing and ends with exit code 1."""
 
-    help = "Read and set configuration keys: config set|get|list --data-dir DIR KEY[=VALUE] …"
+    help = (
+        "Read and set configuration keys: config set|get|list --data-dir DIR KEY[=VALUE] … (KEY -: from standard input)"
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -56,10 +62,17 @@ class Command(BaseCommand):
         if not items:
             raise CommandError("Name at least one KEY=VALUE.")
         wanted: dict[str, str] = {}
-        for item in items:
+        rest = iter(items)
+        for item in rest:
             key, equals, value = item.partition("=")
-            if not equals:
-                raise CommandError(f"{key}: write KEY=VALUE (KEY= for an empty value).")
+            if equals:
+                self._warn_of_secret(key, value)
+            elif next(rest, None) == _STANDARD_INPUT:
+                value = _read_value(key)
+            else:
+                raise CommandError(
+                    f"{key}: write KEY=VALUE (KEY= for an empty value), or KEY - to enter the value on standard input."
+                )
             if key in wanted:
                 raise CommandError(f"{key}: named twice.")
             wanted[key] = value
@@ -68,6 +81,17 @@ class Command(BaseCommand):
             self.stdout.write(f"{change.key}={MASK if change.new is None else change.new}")
         if Effect.RESTART in configuration.effects_of(changes):
             self.stderr.write("A running station takes this up when it is restarted.")
+
+    def _warn_of_secret(self, name: str, value: str) -> None:
+        try:
+            key = configuration.snapshot().registry.find(name)
+        except UnknownKey:
+            return
+        if value and not key.readable:
+            self.stderr.write(
+                f"{key.name}: every user of this computer can read a command line while it runs, and the shell keeps "
+                f"it. Better: config set {key.name} - (the value comes from standard input)."
+            )
 
     def _get(self, names: list[str], *, as_json: bool) -> None:
         if not names:
@@ -88,6 +112,16 @@ class Command(BaseCommand):
                 self.stdout.write(f"{name}={value}")
 
 
+def _read_value(key: str) -> str:
+    """Read one line; typed at a terminal it stays invisible."""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"{key}: ")
+    line = sys.stdin.readline()
+    if not line:
+        raise CommandError(f"{key}: there is no line for it on standard input.")
+    return line.removesuffix("\n").removesuffix("\r")
+
+
 def _options_first(arguments: list[str]) -> list[str]:
     """Move options to the front: argparse does not collect positional arguments that follow an option."""
     options: list[str] = []
@@ -96,7 +130,7 @@ def _options_first(arguments: list[str]) -> list[str]:
     for argument in rest:
         if argument == "--":
             words.extend(rest)
-        elif argument.startswith("-"):
+        elif argument.startswith("-") and argument != _STANDARD_INPUT:
             options.append(argument)
             if argument in _WITH_VALUE:
                 options.extend([value for value in [next(rest, None)] if value is not None])

@@ -10,6 +10,7 @@ from typing_extensions import override
 from station import clock
 from station.processes import child
 from station.processes.plan import add_arguments, plan_from, publish_origins
+from station.services import identity
 
 _PREPARE = "prepare"
 
@@ -36,6 +37,14 @@ class Command(BaseCommand):
 
             prepared = preparation.prepare(plan, at=clock.now())
             if prepared.factory_password:
-                self.stdout.write(prepared.factory_password)
+                self._tell(prepared.factory_password)
             return
         sys.exit(child.run(options["name"], plan))
+
+    def _tell(self, password: str) -> None:
+        """Show the factory password to a person; a journal that others may read gets the place only."""
+        if sys.stdout.isatty():
+            self.stdout.write(password)
+            identity.forget_untold_password()
+        else:
+            self.stdout.write(f"The factory password is in {settings.DATA.factory_password} until it is changed.")

@@ -13,6 +13,7 @@ from station import clock
 from station.processes.console import say
 from station.processes.lock import AlreadyRunning, OrphanSurvives, StationLock, end_orphans
 from station.processes.plan import Plan, add_arguments, plan_from, publish_origins
+from station.services import identity
 
 
 class Command(BaseCommand):
@@ -30,7 +31,6 @@ class Command(BaseCommand):
         # Until the processes are forked, see supervision.supervise.
         gc.disable()
         from station.processes import preload, preparation, supervision
-        from station.services.identity import IdentityFileBroken
 
         lock = StationLock(settings.DATA)
         try:
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             OrphanSurvives,
             preparation.AddressIsTaken,
             preparation.RealHardwareIsConfigured,
-            IdentityFileBroken,
+            identity.IdentityFileBroken,
         ) as refusal:
             raise CommandError(str(refusal)) from refusal
         if ended:
@@ -55,6 +55,8 @@ class Command(BaseCommand):
         sys.exit(supervision.supervise(plan, lock, lambda: say(_("station ready"))))
 
     def _greet(self, plan: Plan, prepared: Any) -> None:
+        # Whoever tries the station out reads it here; the journal of a real one is for other eyes, too.
+        password = prepared.factory_password if plan.simulate or sys.stdout.isatty() else None
         lines = [
             (_("data directory"), str(plan.data)),
             (_("web interface"), plan.login_url),
@@ -63,12 +65,18 @@ class Command(BaseCommand):
             (_("demo backend"), f"http://{plan.demo_backend}/" if plan.demo_backend else ""),
             (_("serial number"), prepared.serial),
             (_("login"), "admin"),
-            (_("factory password"), prepared.factory_password or ""),
+            (_("factory password"), password or ""),
         ]
         for name, value in lines:
             if value:
                 say(f"{name + ':':<20} {value}")
-        if prepared.factory_password:
+        if password:
             say(_("Note the factory password: it is shown only this once."))
+            identity.forget_untold_password()
+        elif prepared.factory_password:
+            say(
+                _("The factory password is in %(path)s until it is changed.")
+                % {"path": plan.data / "factory_password.txt"}
+            )
         if not prepared.has_hardware:
             say(_("There is no hardware.json yet: the station cannot charge. Use --simulate to try it out."))

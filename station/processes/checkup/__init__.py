@@ -11,6 +11,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     storage.directory,
     storage.free_space,
     storage.database,
+    storage.secrets,
     storage.identity,
     computer.main_process,
     computer.redis,

@@ -83,6 +83,29 @@ def _has_unapplied_migrations() -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
+def secrets() -> Iterator[Finding]:
+    """See whether the secrets in the database can be read."""
+    from django.db import DatabaseError
+
+    from station.services import secret_storage
+    from station.ui import words
+
+    subject = _("secrets")
+    if not settings.DATA.database.exists():
+        return
+    try:
+        lost = secret_storage.lost()
+    except DatabaseError:
+        # The check of the database says why.
+        return
+    if lost:
+        yield warning(
+            subject, words.secrets_lost(lost), _("Put storage.key back, or set them again: manage.py config set KEY -")
+        )
+    else:
+        yield Finding(subject=subject, text=_("encrypted and readable"))
+
+
 def identity() -> Iterator[Finding]:
     """Read the identity."""
     from station.services import identity as service

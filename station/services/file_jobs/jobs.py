@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from django.db import transaction
 from kombu.exceptions import OperationalError
@@ -20,8 +19,10 @@ from redis.exceptions import RedisError
 from station.domain import file_jobs as machine
 from station.domain.file_jobs import ENDED, Event, Kind, Step
 from station.domain.moments import lenient
+from station.host.logs import mask_secrets
 from station.models import FileJob
 from station.services import event_log, identity, messages, security_log, signing
+from station.services.file_jobs import requests
 from station.services.messages import FileStatusChanged
 
 RUN_TASK = "system.run_file_jobs"
@@ -165,6 +166,8 @@ def advance(
             present.attempts = 0
         present.attempts += int(failed)
         present.step, present.due_at = step, due_at or at
+        if "reason" in data:
+            data["reason"] = mask_secrets(data["reason"])
         present.data |= data
         if statuses:
             present.status = statuses[-1]
@@ -195,8 +198,9 @@ def finish(job: FileJob, *, at: datetime) -> None:
     """Close an ended job for good: passwords leave its row, and the oldest rows go."""
     with transaction.atomic():
         present = FileJob.objects.get(id=job.pk)
-        present.finished_at, present.request = at, _without_passwords(present.request)
-        present.save(update_fields=["finished_at", "request"])
+        present.finished_at, present.encrypted_request = at, ""
+        present.request = requests.without_secrets(present.request)
+        present.save(update_fields=["finished_at", "encrypted_request", "request"])
         kept = FileJob.objects.exclude(finished_at=None).order_by("-id").values_list("id", flat=True)[:_ROWS_KEPT]
         FileJob.objects.exclude(finished_at=None).exclude(id__in=list(kept)).delete()
 
@@ -227,9 +231,11 @@ def _create(
     data: dict[str, Any],
     request_id: int | None = None,
 ) -> None:
+    encrypted, readable = requests.protected(request)
     FileJob.objects.create(
         kind=kind,
-        request=request,
+        request=readable,
+        encrypted_request=encrypted,
         request_id=request_id,
         status="",
         step=Step.WAITING,
@@ -280,24 +286,3 @@ def _plan(*, retrieve_at: object, install_at: object) -> dict[str, Any]:
 
 def _window(start: datetime | None, stop: datetime | None) -> dict[str, Any]:
     return {"start": start and start.isoformat(), "stop": stop and stop.isoformat()}
-
-
-def _without_passwords(request: dict[str, Any]) -> dict[str, Any]:
-    cleaned: dict[str, Any] = {}
-    for name, value in request.items():
-        if isinstance(value, dict):
-            cleaned[name] = _without_passwords(value)
-        elif name in {"location", "remoteLocation"}:
-            cleaned[name] = _without_password(str(value))
-        else:
-            cleaned[name] = value
-    return cleaned
-
-
-def _without_password(location: str) -> str:
-    try:
-        parts = urlsplit(location)
-    except ValueError:
-        return ""
-    # A query may be a signature that opens the place.
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -18,8 +18,7 @@ from station.domain.moments import lenient
 from station.host.ports import InstallationResult
 from station.models import ChargingSession, FileJob
 from station.services import configuration, event_log, security_log, signing, transfers
-from station.services.diagnostics import locations
-from station.services.file_jobs import jobs
+from station.services.file_jobs import jobs, requests
 from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange, Location
 from station.services.transfers.errors import (
@@ -165,7 +164,7 @@ class Work:
         event_log.log("files.host_key_new", at=self._environment.now(), where=where, fingerprint=fingerprint)
 
     def _location(self) -> Location:
-        location = Location.read(next(locations(self._job.request), ""))
+        location = Location.read(next(requests.locations(requests.whole(self._job)), ""))
         if location.scheme.upper() not in configuration.get_list("SupportedFileTransferProtocols"):
             raise ProtocolUnknown(f"{location.scheme} is switched off")
         return location

@@ -1,5 +1,6 @@
 """Whether the station can charge, for monitoring."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import DatabaseError
@@ -8,7 +9,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from station import clock
-from station.services import live, outbox
+from station.services import live, outbox, secret_storage
 from station.ui import words
 from station.web import present
 from station.web.access import passive, public
@@ -36,14 +37,22 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 def _details() -> dict[str, Any]:
     """Tell what keeps nobody from charging and still needs somebody's attention."""
     try:
-        count = outbox.set_aside_count()
+        found = [*_messages_set_aside(), *_secrets_lost()]
     except DatabaseError:
         return {}
-    if not count:
-        return {}
-    text = ngettext(
-        "%(count)d message was refused by the backend and set aside.",
-        "%(count)d messages were refused by the backend and set aside.",
-        count,
-    )
-    return {"details": [{"code": "messages_set_aside", "count": count, "text": text % {"count": count}}]}
+    return {"details": found} if found else {}
+
+
+def _messages_set_aside() -> Iterator[dict[str, Any]]:
+    if count := outbox.set_aside_count():
+        text = ngettext(
+            "%(count)d message was refused by the backend and set aside.",
+            "%(count)d messages were refused by the backend and set aside.",
+            count,
+        )
+        yield {"code": "messages_set_aside", "count": count, "text": text % {"count": count}}
+
+
+def _secrets_lost() -> Iterator[dict[str, Any]]:
+    if keys := secret_storage.lost():
+        yield {"code": "secrets_lost", "keys": keys, "text": words.secrets_lost(keys)}

@@ -334,8 +334,9 @@ def test_a_change_that_is_rolled_back_leaves_no_trace_in_the_cache() -> None:
 
 
 def test_the_first_start_makes_a_serial_number_and_a_password_once(data: DataDirectory) -> None:
-    password = identity.ensure(at=AT)
+    identity.ensure(at=AT)
 
+    password = identity.untold_password()
     made = identity.load()
     assert password is not None
     assert len(password) == 12
@@ -347,8 +348,31 @@ def test_the_first_start_makes_a_serial_number_and_a_password_once(data: DataDir
     assert not made.accepts_first_password(made.serial)
     assert password not in data.identity.read_text()
     assert stat.S_IMODE(data.identity.stat().st_mode) == 0o600
-    assert identity.ensure(at=AT) is None
+    assert stat.S_IMODE(data.factory_password.stat().st_mode) == 0o600
+    identity.ensure(at=AT)
     assert identity.load() == made
+    assert identity.untold_password() == password
+    identity.forget_untold_password()
+    assert identity.untold_password() is None
+
+
+def test_a_first_start_torn_before_the_identity_is_written_leaves_no_password_that_nobody_knows(
+    data: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def power_cut(_identity: identity.Identity) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as torn:
+        torn.setattr(identity, "save", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            identity.ensure(at=AT)
+    assert identity.untold_password() is None
+
+    identity.ensure(at=AT)
+
+    told = identity.untold_password()
+    assert told is not None
+    assert identity.load().accepts_first_password(told)
 
 
 def test_the_alphabet_of_the_sticker_has_32_symbols_without_look_alikes() -> None:
@@ -360,7 +384,9 @@ def test_the_alphabet_of_the_sticker_has_32_symbols_without_look_alikes() -> Non
 def test_a_provisioned_station_of_the_old_kind_opens_with_its_serial_number(date: str) -> None:
     change({"/identity/serial": "S1", "/identity/productionDate": date})
 
-    assert identity.ensure(at=AT) is None
+    identity.ensure(at=AT)
+
+    assert identity.untold_password() is None
     assert identity.load().serial == "S1"
     assert identity.load().accepts_first_password("S1")
 
@@ -370,7 +396,9 @@ def test_a_provisioned_station_of_the_new_kind_never_opens_with_its_serial_numbe
     change({"/identity/serial": "S1", "/identity/productionDate": date})
     assert not identity.load().accepts_first_password("S1")
 
-    assert identity.ensure(at=AT)
+    identity.ensure(at=AT)
+
+    assert identity.untold_password()
     assert identity.load().serial == "S1"
     assert not identity.load().accepts_first_password("S1")
 
@@ -378,7 +406,9 @@ def test_a_provisioned_station_of_the_new_kind_never_opens_with_its_serial_numbe
 def test_a_given_factory_password_is_kept_as_a_hash_and_replaces_the_serial_number(data: DataDirectory) -> None:
     change({"/identity/serial": "S1", "/identity/factoryPassword": KEY})
 
-    assert identity.ensure(at=AT) is None
+    identity.ensure(at=AT)
+
+    assert identity.untold_password() is None
     assert identity.load().accepts_first_password(KEY)
     assert not identity.load().accepts_first_password("S1")
     assert KEY not in data.identity.read_text()
