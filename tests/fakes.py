@@ -391,6 +391,8 @@ class FakeController(_Device):
     capabilities = ControllerCapabilities(
         lock=True, contactor_feedback=True, resolution=MilliAmpere(100), watchdog=False
     )
+    # Whether a mirror contact tells of the contactor.
+    has_feedback = True
     # Hears and obeys, but is not heard: the other half of the line is broken.
     mute = False
 
@@ -411,7 +413,7 @@ class FakeController(_Device):
             offered=MilliAmpere(outlet.offered if outlet.pwm_on else 0),
             cable=MilliAmpere(outlet.cable),
             locked=outlet.locked,
-            contactor_closed=outlet.contactor,
+            contactor_closed=outlet.contactor if self.has_feedback else None,
             enabled=outlet.released,
             button_pressed=outlet.button,
             faults=frozenset(faults),

@@ -1,20 +1,19 @@
-"""Safe mode: what runs instead of a control loop that keeps crashing. It keeps energy off and says so, nothing else."""
+"""Safe mode: what runs instead of a control loop that keeps crashing: energy off, plugs let go, and the reason told."""
 
 import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from hardware.runtime.actuator import Actuator
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
+from hardware.runtime.kept_off import KeptOff
 from hardware.runtime.snapshot_publisher import IDLE_REFRESH_S
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
@@ -43,24 +42,6 @@ REASON = "safe_mode"
 FAULT = CATALOGUE[FaultCode.INTERNAL_ERROR]
 
 
-@dataclass
-class KeptOff:
-    """A charging point whose energy is kept off."""
-
-    number: int
-    actuator: Actuator
-    served_at_s: float = field(default_factory=clock.monotonic_s)
-    confirmed: bool | None = None
-
-    async def step(self) -> None:
-        """Tell the board once more, and log when its answer is another one."""
-        self.served_at_s = clock.monotonic_s()
-        confirmed = await self.actuator.disable_for_good(until_s=self.served_at_s)
-        if confirmed != self.confirmed:
-            self.confirmed = confirmed
-            logger.warning("point %d: energy is %s", self.number, "off" if confirmed else "not confirmed to be off")
-
-
 class SafeMode:
     """Stands in for the control loop until it may try again, or somebody restarts the station.
 
@@ -72,7 +53,7 @@ class SafeMode:
 
     def __init__(
         self,
-        actuators: Mapping[int, Actuator],
+        points: Iterable[KeptOff],
         history: CrashHistory,
         *,
         connectors: int,
@@ -80,7 +61,7 @@ class SafeMode:
         redis: Any,
         is_mended: Callable[[], bool],
     ) -> None:
-        self.points = {number: KeptOff(number, actuator) for number, actuator in actuators.items()}
+        self.points = {point.number: point for point in points}
         self._connectors = connectors
         self._cause = history.cause or CrashCause.KILLED
         self._until_s = history.safe_until_s or 0.0

@@ -170,10 +170,10 @@ class SessionEnding:
             return None, highest_current(error.phases) > NO_CURRENT
         except DeviceFailed:
             return None, False
-        return reading, _flows(reading, register_before)
+        return reading, flows(reading, register_before)
 
 
-def _flows(reading: MeterReading, register_before: WattHour | None) -> bool:
+def flows(reading: MeterReading, register_before: WattHour | None) -> bool:
     """Return whether current flows; a meter that measures none shows it by its register."""
     if any(current is not None for current in reading.currents):
         return highest_current(reading) > NO_CURRENT

@@ -10,9 +10,11 @@ from hardware.drivers.config import HardwareConfigInvalid, build, load
 from hardware.runtime.actuator import Actuator
 from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
+from hardware.runtime.kept_off import KeptOff
 from hardware.runtime.safe_mode import SafeMode
 from station import clock, host
 from station.domain.crash_guard import CrashCause, CrashHistory
+from station.domain.ports import Devices
 from station.domain.units import MilliAmpere
 from station.services import identity, redis
 
@@ -33,13 +35,19 @@ async def make_control_loop() -> ControlLoop:
 
 
 def make_safe_mode(history: CrashHistory) -> SafeMode:
-    """Build what keeps energy off while the control loop may not try; it needs no more than the controllers."""
+    """Build what keeps energy off while the control loop may not try; it needs no more than controllers and meters."""
     file = settings.DATA.hardware
     described = _written_at(file)
+    station, devices = identity.load(), _devices()
     return SafeMode(
-        _actuators(),
+        [
+            KeptOff(
+                number=number, controller=controller, meter=devices.meters.get(number), has_lock=station.socket_lock
+            )
+            for number, controller in devices.controllers.items()
+        ],
         history,
-        connectors=identity.load().connectors,
+        connectors=station.connectors,
         power=host.for_settings().power,
         redis=redis.async_client(),
         # Somebody has mended the description; any other reason may only be gone.
@@ -49,7 +57,9 @@ def make_safe_mode(history: CrashHistory) -> SafeMode:
 
 async def withdraw_energy_before_start() -> None:
     """Withdraw energy where no control loop has begun yet: the one before may have left it on."""
-    await withdraw_energy(_actuators(), until_s=clock.monotonic_s() + WITHDRAW_S)
+    controllers = _devices().controllers
+    actuators = {number: Actuator(controller, has_lock=False) for number, controller in controllers.items()}
+    await withdraw_energy(actuators, until_s=clock.monotonic_s() + WITHDRAW_S)
 
 
 def cause_of(error: Exception) -> CrashCause:
@@ -64,10 +74,9 @@ def _written_at(file: Path) -> int | None:
         return None
 
 
-def _actuators() -> dict[int, Actuator]:
+def _devices() -> Devices:
     try:
-        controllers = build(load(settings.DATA.hardware)).controllers
+        return build(load(settings.DATA.hardware))
     except HardwareConfigInvalid as error:
         logger.error("no controller is known: %s", error)  # noqa: TRY400 - the mistakes are in the message
-        return {}
-    return {number: Actuator(controller, has_lock=False) for number, controller in controllers.items()}
+        return Devices(controllers={}, meters={}, readers=[], io=None)

@@ -56,6 +56,7 @@ FAULT_ADVICE: Words = {
     FaultCode.CONNECTOR_LOCK_FAILURE: _("Unplug the cable and plug it in firmly."),
     FaultCode.POWER_METER_FAILURE: _("Check the meter's data cable."),
     FaultCode.HIGH_TEMPERATURE: _("Wait until it has cooled down; check the ventilation."),
+    FaultCode.INTERNAL_ERROR: _("The cause is in the log of the process hardware; restart the daemon."),
 }
 
 STATUSES: Words = {
@@ -239,7 +240,8 @@ NOT_READY: Words = {
     "controllers_silent": _("No EVSE controller answers."),
     "safe_mode": _(
         "Safe mode: the control of the charging points has crashed several times in a row. Energy is off at all "
-        "charging points. The station tries again by itself, at growing intervals; a restart tries at once."
+        "charging points, and a plug is let go as soon as no current flows. To leave it: System – Restart daemon, or a "
+        "Reset by the backend. Otherwise the station tries again by itself, at growing intervals."
     ),
     CrashCause.EXCEPTION: _("The control ended with an error, which is in the log of the process hardware."),
     CrashCause.CONFIGURATION: _("The description of the hardware cannot be used; manage.py doctor names the mistakes."),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from hardware.runtime.actuator import Actuator
+from hardware.runtime.kept_off import KeptOff
 from hardware.runtime.safe_mode import INFO, SafeMode
 from station.domain.commands import Outcome, PresentTag, Refusal, Reset, Status
 from station.domain.connector import Phase
@@ -36,7 +36,10 @@ class Guarded:
 async def safe(bench: ControlLoopBench, *, is_mended: Callable[[], bool] = lambda: False) -> AsyncIterator[Guarded]:
     await bench.kill()
     safe_mode = SafeMode(
-        {number: Actuator(controller, has_lock=False) for number, controller in bench.hall.controllers.items()},
+        [
+            KeptOff(number=number, controller=controller, meter=bench.hall.meters.get(number), has_lock=True)
+            for number, controller in bench.hall.controllers.items()
+        ],
         CrashHistory(safe_until_s=bench.loop.time() + RETRY_S, cause=CrashCause.EXCEPTION),
         connectors=2,
         power=bench.hall.computer,
@@ -156,3 +159,74 @@ async def test_the_next_control_loop_goes_on_with_the_session(bench: ControlLoop
     assert ChargingSession.objects.count() == 1
     assert Connector.objects.get(number=1).status == "Charging"
     assert Connector.objects.get(number=0).status == "Available"
+
+
+# --- the cable
+
+
+@in_virtual_time
+async def test_a_driver_gets_the_cable_back_when_the_current_has_ended(bench: ControlLoopBench) -> None:
+    await bench.charge(1, ends_s=2.9)
+    outlet = bench.hall.outlets[1]
+
+    async with safe(bench):
+        for _ in range(40):
+            await asyncio.sleep(0.1)
+            assert outlet.current == 0 or outlet.lock_commanded
+        assert not outlet.bolt_in
+        outlet.unplug()
+        await asyncio.sleep(5)
+
+    await bench.start()
+    await bench.until(lambda: bench.messages("StopTransaction"))
+
+
+@pytest.mark.parametrize("has_feedback", [True, False])
+@in_virtual_time
+async def test_a_plug_is_not_let_go_while_the_meter_shows_current(
+    bench: ControlLoopBench, *, has_feedback: bool
+) -> None:
+    await bench.charge(1)
+    outlet, controller = bench.hall.outlets[1], bench.hall.controllers[1]
+    if not has_feedback:
+        controller.has_feedback = False
+    outlet.target = lambda: 9_000
+
+    async with safe(bench):
+        await asyncio.sleep(120)
+        assert outlet.bolt_in
+        assert not outlet.released
+        # Also where its register has gone mad meanwhile.
+        bench.hall.meters[1].register_is_noise = True
+        await asyncio.sleep(60)
+        assert outlet.bolt_in
+
+        outlet.unplug()
+        await asyncio.sleep(3)
+        assert not outlet.bolt_in
+
+
+@in_virtual_time
+async def test_a_silent_meter_holds_the_plug_for_a_while_and_a_silent_board_for_good(bench: ControlLoopBench) -> None:
+    await bench.charge(1)
+    await bench.charge(2, card=FRIEND)
+    bench.hall.meters[1].silent = bench.hall.controllers[2].silent = True
+
+    async with safe(bench):
+        await asyncio.sleep(8)
+        assert bench.hall.outlets[1].bolt_in
+        await asyncio.sleep(52)
+        assert not bench.hall.outlets[1].bolt_in
+        assert bench.hall.outlets[2].bolt_in
+
+
+@in_virtual_time
+async def test_a_car_that_stays_is_locked_again_before_it_charges_on(bench: ControlLoopBench) -> None:
+    await bench.charge(1)
+    async with safe(bench):
+        await asyncio.sleep(30)
+        assert not bench.hall.outlets[1].bolt_in
+
+    # `broken_promises` would hold energy without a lock.
+    await bench.start()
+    await bench.until(lambda: bench.hall.outlets[1].current == 32_000)

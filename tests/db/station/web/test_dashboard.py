@@ -267,6 +267,20 @@ def test_health_is_the_control_loops_alone(stranger: Client, parts: Parts):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("language", "way_out"), [("en", "Restart daemon"), ("de", "Daemon neustarten")])
+def test_safe_mode_says_what_it_is_and_how_to_leave_it(browser: Client, parts: Parts, language: str, way_out: str):
+    assert parts.hardware is not None
+    parts.hardware = replace(parts.hardware, not_ready=("safe_mode", "control_killed"))
+
+    shown = page(browser, language=language)
+    answer = browser.get("/healthz", headers={"accept-language": language})
+
+    for text in (shown, answer.json()["reasons"][0]["text"]):
+        assert way_out in text
+    assert answer.status_code == 503
+
+
+@pytest.mark.django_db
 def test_a_station_that_cannot_charge_says_why(stranger: Client, parts: Parts):
     assert parts.hardware is not None
     parts.hardware = replace(parts.hardware, not_ready=("controllers_silent",))
