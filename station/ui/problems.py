@@ -1,5 +1,6 @@
 """Words for refused configuration values: the sentences of `station.domain.configuration.problems`, translated."""
 
+import re
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
@@ -48,6 +49,7 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "needs_authorization_key": _("Security profile %(profile)s needs an authorization key first."),
     "needs_backend_ca": _("Security profile %(profile)s needs a CA certificate of the backend first."),
     "needs_own_certificate": _("Security profile %(profile)s needs a certificate of the station first."),
+    "above_ceiling": _("The backend can only go below what was set at the station (%(limit)s mA)."),
     "simulated_only": _("Only allowed on simulated hardware."),
     "above_maximum_delay": _("The first delay must not be longer than the longest one (%(limit)s s)."),
     "file_missing": _("The file %(path)s cannot be read."),
@@ -68,3 +70,8 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
 def say(code: str, data: Mapping[str, str | int]) -> str:
     """Return in the reader's language why a value is refused."""
     return str(PROBLEMS[code]) % data
+
+
+def outline(code: str) -> str:
+    """Return the sentence for a code where its data were not kept; empty when there is none."""
+    return re.sub(r"%\(\w+\)s", "…", str(PROBLEMS.get(code, "")))

@@ -20,7 +20,7 @@ from django.utils.translation import ngettext
 from station import clock, models
 from station.domain.commands import Origin
 from station.services import event_log, outbox
-from station.ui import words
+from station.ui import problems, words
 from whitelist.models import Card
 
 if TYPE_CHECKING:
@@ -196,10 +196,15 @@ class LogEntryAdmin(ReadOnlyAdmin):
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Who wanted what."""
 
-    list_display = ("at", "origin", "actor", "command", "data", "outcome", "reason")
+    list_display = ("at", "origin", "actor", "command", "data", "outcome", "why")
     list_filter = ("origin", "command", "outcome", "at")
     search_fields = ("actor",)
     ordering = ("-id",)
+
+    @display(description=_("Reason"), ordering="reason")
+    def why(self, row: models.AuditEntry) -> str:
+        """Say why a command or a configuration value was refused."""
+        return problems.outline(row.reason) or words.word(words.REFUSALS, row.reason)
 
 
 @register(models.SecurityEvent, site=site)

@@ -44,6 +44,8 @@ def about(present: Present) -> tuple[Fact, ...]:
         ("addresses", _("Network addresses"), ", ".join(computer.network.addresses())),
         ("time", _("Time"), f"{formats.moment(present.at, present.zone)} ({present.zone.key})"),
         ("signal", _("Mobile signal"), _signal(computer.modem)),
+        ("mains", _("Mains limit now"), _ampere("/power/station/mainsMaxCurrent")),
+        ("mains-ceiling", _("Mains limit of the installer"), _ampere("/power/station/mainsCeiling")),
     ]
     return tuple(Fact(id=name, label=label, value=value or formats.MISSING) for name, label, value in lines)
 
@@ -125,6 +127,10 @@ def _daemon(present: Present) -> Connection:
         state=state,
         details=tuple(details),
     )
+
+
+def _ampere(key: str) -> str:
+    return formats.ampere(configuration.get_int(key))
 
 
 def _signal(modem: ModemPort) -> str:

@@ -20,6 +20,7 @@ from tests.process.test_transfers import web_server
 from tests.station import Station
 
 pytestmark = pytest.mark.process
+MAINS = "/power/station/mainsMaxCurrent"
 PAST = "2026-01-01T00:00:00.000Z"
 LONG_S = 40.0
 PASSWORD = "the attacker's own words 4711"
@@ -117,6 +118,35 @@ def test_a_name_that_is_not_utf_8_in_an_image_does_not_hang_its_job(tmp_path: Pa
         backend.wait_for(
             "FirmwareStatusNotification", where=lambda sent: sent["status"] == "InstallationFailed", timeout=LONG_S
         )
+
+
+def test_the_backend_does_not_raise_the_installers_mains_limit(tmp_path: Path) -> None:
+    with (
+        Backend.threaded() as backend,
+        Station.start(tmp_path, config={"/ocpp/url": backend.url, MAINS: "32000"}) as station,
+    ):
+        backend.wait_for("BootNotification")
+
+        assert change(backend, MAINS, "63000") == "Rejected"
+        assert rows(station, "SELECT data, reason FROM station_auditentry WHERE outcome = 'rejected'") == [
+            (f'{{"{MAINS}": "63000"}}', "above_ceiling")
+        ]
+        told = backend.call("DataTransfer", {"vendorId": "Technagon GmbH", "data": f'{{"{MAINS}": 63000}}'})
+        assert told["status"].startswith("Unknown")
+        assert change(backend, MAINS, "20000") == "Accepted"
+
+        mark = backend.mark()
+        station.kill_group()
+        station.launch()
+        backend.wait_for("BootNotification", after=mark, timeout=LONG_S)
+        assert value(backend, MAINS) == "20000"
+        station.config_set({"/power/station/mainsCeiling": "16000"})
+        assert value(backend, MAINS) == "16000"
+        assert change(backend, MAINS, "20000") == "Rejected"
+
+
+def value(backend: ThreadedBackend, key: str) -> str:
+    return str(backend.call("GetConfiguration", {"key": [key]})["configurationKey"][0]["value"])
 
 
 def signature(key: Path, content: bytes) -> str:

@@ -14,6 +14,9 @@ MAINS_MINIMUM_MA = 6_000
 _MA_PER_A = 1_000
 _TLS_PROFILE, _CLIENT_CERTIFICATE_PROFILE = 2, 3
 BACKEND_URL = "/ocpp/url"
+MAINS = "/power/station/mainsMaxCurrent"
+MAINS_CEILING = "/power/station/mainsCeiling"
+MAINS_BACKEND = "/power/station/mainsBackendLimit"
 TRUST_PLAIN_LINK = "/ocpp/trustPlainLink"
 
 
@@ -23,10 +26,26 @@ def mains_maximum_ma(facts: RegistryFacts) -> int:
 
 
 def mains_current(value: str, context: Context) -> None:
-    """Refuse more than a station of this size and rating may draw."""
+    """Refuse more than a station of this size and rating may draw, and to the backend more than the installer set."""
     high = mains_maximum_ma(context.facts)
     if int(value) > high:
         raise InvalidValue("range", low=MAINS_MINIMUM_MA, high=high)
+    ceiling = int(context.present[MAINS_CEILING])
+    if context.origin is Origin.BACKEND and int(value) > ceiling:
+        raise InvalidValue("above_ceiling", limit=ceiling)
+
+
+def store_mains_current(value: str, origin: Origin, present: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what a new mains limit sets: the installer's is the ceiling, the backend's stands beside it."""
+    if origin is Origin.BACKEND:
+        return {MAINS_BACKEND: value}
+    return {MAINS: value} | ({MAINS_BACKEND: ""} if present[MAINS_BACKEND] else {})
+
+
+def store_mains_ceiling(value: str, _origin: Origin, present: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what a new ceiling sets: a higher value of the backend goes down with it, and does not come back up."""
+    backend = present[MAINS_BACKEND]
+    return {MAINS: value} | ({MAINS_BACKEND: value} if backend and int(backend) > int(value) else {})
 
 
 def list_length(limit_key: str) -> Check:
@@ -147,9 +166,14 @@ def signature_required(value: str, context: Context) -> None:
 
 
 def read_mains_current(values: Mapping[str, str]) -> str:
-    """Return the limit in force: a station that lost a charging point also loses that point's share."""
-    maximum = mains_maximum_ma(RegistryFacts.of(values))
-    return str(min(int(values["/power/station/mainsMaxCurrent"]), maximum))
+    """Return the limit in force: what the backend has lowered the installer's ceiling to."""
+    ceiling = int(read_mains_ceiling(values))
+    return str(min(ceiling, int(values[MAINS_BACKEND] or ceiling)))
+
+
+def read_mains_ceiling(values: Mapping[str, str]) -> str:
+    """Return the ceiling: a station that lost a charging point also loses that point's share."""
+    return str(min(int(values[MAINS]), mains_maximum_ma(RegistryFacts.of(values))))
 
 
 def read_charge_box_identity(values: Mapping[str, str]) -> str:

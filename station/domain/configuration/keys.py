@@ -97,6 +97,7 @@ class Context:
 
 Parse: TypeAlias = Callable[[str], str]
 Check: TypeAlias = Callable[[str, Context], None]
+Store: TypeAlias = Callable[[str, Origin, Mapping[str, str]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,8 @@ class ConfigurationKey:
     """One key. `parse` brings a text into normal form or raises `InvalidValue`; `check` judges it among the others.
 
     `read` computes the value in force from the stored ones (missing: the stored value itself); `write` says, for a
-    derived key, which stored keys a new value sets. `row` is the registry's name with placeholders.
+    derived key, which stored keys a new value sets; `store` does so where that depends on who asks and on the values
+    in force. `row` is the registry's name with placeholders.
     """
 
     name: str
@@ -122,6 +124,7 @@ class ConfigurationKey:
     check: Check | None = None
     read: Callable[[Mapping[str, str]], str] | None = None
     write: Callable[[str], Mapping[str, str]] | None = None
+    store: Store | None = None
     aliases: tuple[str, ...] = ()
     row: str = ""
     connector_id: int | None = None

@@ -60,7 +60,7 @@ def plan_change(
     problems: list[Problem] = []
     registry = Registry(_facts_after(items, present.registry.facts), _features(present))
     wanted = _normal_forms(items, registry, origin, present.items_in("SupportedFeatureProfiles"), problems)
-    targets = _targets(wanted, registry, problems)
+    targets = _targets(wanted, registry, origin, present, problems)
     proposed = Snapshot(registry, {**present.stored, **targets})
     context = Context(
         origin=origin, facts=registry.facts, present=present, proposed=proposed, queries=queries, link=link
@@ -158,18 +158,24 @@ def _find(name: str, registry: Registry, origin: Origin, profiles: Collection[st
     return key
 
 
-def _targets(wanted: Mapping[str, str], registry: Registry, problems: list[Problem]) -> dict[str, str]:
+def _targets(
+    wanted: Mapping[str, str], registry: Registry, origin: Origin, present: Snapshot, problems: list[Problem]
+) -> dict[str, str]:
     """Return the stored keys that a change sets, what derived keys stand for included."""
     targets = {
         name: value
         for name, value in wanted.items()
-        if registry.find(name).storage in {Storage.DATABASE, Storage.IDENTITY}
+        if registry.find(name).storage in {Storage.DATABASE, Storage.IDENTITY} and registry.find(name).store is None
     }
     for name, value in wanted.items():
-        write = registry.find(name).write
-        if write is None:
+        key = registry.find(name)
+        if key.store is not None:
+            means = key.store(value, origin, present)
+        elif key.write is not None:
+            means = key.write(value)
+        else:
             continue
-        for target, meant in write(value).items():
+        for target, meant in means.items():
             if targets.setdefault(target, meant) != meant and target not in _YIELDING:
                 problems.append(Problem(key=name, code="contradiction", data={"other": target}))
     return targets

@@ -47,6 +47,7 @@ TEMPLATES: Mapping[str, str] = {
     "needs_authorization_key": "Security profile %(profile)s needs an authorization key first.",
     "needs_backend_ca": "Security profile %(profile)s needs a CA certificate of the backend first.",
     "needs_own_certificate": "Security profile %(profile)s needs a certificate of the station first.",
+    "above_ceiling": "The backend can only go below what was set at the station (%(limit)s mA).",
     "simulated_only": "Only allowed on simulated hardware.",
     "above_maximum_delay": "The first delay must not be longer than the longest one (%(limit)s s).",
     "file_missing": "The file %(path)s cannot be read.",

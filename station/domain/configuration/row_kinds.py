@@ -12,6 +12,7 @@ from station.domain.configuration.keys import (
     RegistryFacts,
     Source,
     Storage,
+    Store,
 )
 
 
@@ -138,6 +139,7 @@ def value(
     check: Check | None = None,
     read: Callable[[Mapping[str, str]], str] | None = None,
     write: Callable[[str], Mapping[str, str]] | None = None,
+    store: Store | None = None,
 ) -> ConfigurationKey:
     """Return a key with any other value."""
     return ConfigurationKey(
@@ -154,6 +156,7 @@ def value(
         check=check,
         read=read,
         write=write,
+        store=store,
         storage=storage,
         description=description,
     )

@@ -156,6 +156,29 @@ IDENTITY_KEYS: tuple[ConfigurationKey, ...] = (
 )
 
 PAGE_KEYS: tuple[ConfigurationKey, ...] = (
+    value(
+        checks.MAINS_CEILING,
+        values.integer(checks.MAINS_MINIMUM_MA, checks.MAINS_MAXIMUM_MA),
+        "What the installer allows the whole station to draw from the grid, per phase; a lower limit of the backend "
+        "stays in force.",
+        kind="int mA",
+        default="63000",
+        default_for=lambda facts: str(checks.mains_maximum_ma(facts)),
+        allowed="6000 to the rated current of all charging points, at most 63000",
+        access=_LOCAL,
+        storage=Storage.DERIVED,
+        check=checks.mains_current,
+        read=checks.read_mains_ceiling,
+        store=checks.store_mains_ceiling,
+    ),
+    value(
+        checks.MAINS_BACKEND,
+        values.integer(checks.MAINS_MINIMUM_MA, checks.MAINS_MAXIMUM_MA, optional=True),
+        "What the backend has lowered the mains limit to; empty: it has not.",
+        kind="int mA",
+        allowed="6000 to 63000, or empty",
+        access=_LOCAL,
+    ),
     flag(
         "/update/requireSignature",
         "true",

@@ -77,15 +77,17 @@ VENDOR_KEYS: tuple[ConfigurationKey, ...] = (
         write=lambda value: {"StopTxOnReset": value},
     ),
     value(
-        "/power/station/mainsMaxCurrent",
+        checks.MAINS,
         values.integer(checks.MAINS_MINIMUM_MA, checks.MAINS_MAXIMUM_MA),
-        "The most the whole station may draw from the grid, per phase.",
+        "The most the whole station may draw from the grid, per phase. Set at the station it is the installer's "
+        "ceiling as well; the backend can only go below that.",
         kind="int mA",
         default="63000",
         default_for=lambda facts: str(checks.mains_maximum_ma(facts)),
         allowed="6000 to the rated current of all charging points, at most 63000",
         check=checks.mains_current,
         read=checks.read_mains_current,
+        store=checks.store_mains_current,
     ),
     value(
         "/Product/ActivationCode",

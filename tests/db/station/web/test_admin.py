@@ -160,3 +160,14 @@ def test_sending_again_needs_a_token_of_the_page(admin, rows: None):
     answer = careful.post("/admin/station/outboxmessage/", {"action": "send_again", "_selected_action": [1]})
 
     assert answer.status_code == 403
+
+
+def test_why_the_backend_was_refused_stands_there_in_words(browser):
+    AuditEntry.objects.create(
+        at=AT, origin="backend", command="ChangeConfiguration", outcome="rejected", reason="above_ceiling"
+    )
+
+    assert (
+        "Das Backend kann nur unter das gehen, was an der Station eingestellt wurde"
+        in browser.get("/admin/station/auditentry/", headers={"accept-language": "de"}).content.decode()
+    )

@@ -181,6 +181,93 @@ def test_a_mains_limit_somebody_chose_is_kept_even_if_it_is_the_default_now() ->
     assert made.database == {"/power/station/mainsMaxCurrent": "32000"}
 
 
+MAINS = "/power/station/mainsMaxCurrent"
+CEILING = "/power/station/mainsCeiling"
+
+
+def chain(*changes: tuple[Origin, dict[str, str]]) -> Snapshot:
+    stored = dict(STATION)
+    for origin, items in changes:
+        for name, value in plan(items, origin=origin, stored=stored).database.items():
+            stored.pop(name, None)
+            if value is not None:
+                stored[name] = value
+    return present(stored)
+
+
+def test_the_backend_stays_below_what_the_installer_set() -> None:
+    """reviews/security.md, finding 3: 32 A set at the station, 63 A asked for by the backend."""
+    local = plan({MAINS: "32000"}).database
+    stored = {name: value for name, value in local.items() if value is not None}
+
+    for too_much in ("63000", "32001"):
+        assert codes({MAINS: too_much}, origin=Origin.BACKEND, stored=stored) == [(MAINS, "above_ceiling")]
+    lowered = chain((Origin.LOCAL, {MAINS: "32000"}), (Origin.BACKEND, {MAINS: "20000"}))
+    assert (lowered[MAINS], lowered[CEILING]) == ("20000", "32000")
+    raised = chain(
+        (Origin.LOCAL, {MAINS: "32000"}), (Origin.BACKEND, {MAINS: "20000"}), (Origin.BACKEND, {MAINS: "32000"})
+    )
+    assert (raised[MAINS], raised[CEILING]) == ("32000", "32000")
+
+
+@pytest.mark.parametrize("origin", [Origin.LOCAL, Origin.WEB])
+def test_the_installer_has_the_last_word_on_the_mains_limit(origin: Origin) -> None:
+    lower = (Origin.BACKEND, {MAINS: "20000"})
+
+    after_all = chain((Origin.LOCAL, {MAINS: "32000"}), lower, (origin, {MAINS: "50000"}))
+
+    assert (after_all[MAINS], after_all[CEILING]) == ("50000", "50000")
+
+
+def test_a_lower_ceiling_takes_the_backends_limit_along_and_a_higher_one_leaves_it() -> None:
+    begun = ((Origin.LOCAL, {MAINS: "40000"}), (Origin.BACKEND, {MAINS: "30000"}))
+
+    lowered = chain(*begun, (Origin.LOCAL, {CEILING: "16000"}))
+    assert (lowered[MAINS], lowered[CEILING]) == ("16000", "16000")
+    raised = chain(*begun, (Origin.LOCAL, {CEILING: "16000"}), (Origin.LOCAL, {CEILING: "50000"}))
+    assert (raised[MAINS], raised[CEILING]) == ("16000", "50000")
+    higher = chain(*begun, (Origin.LOCAL, {CEILING: "50000"}))
+    assert (higher[MAINS], higher[CEILING]) == ("30000", "50000")
+
+
+@pytest.mark.parametrize("key", [CEILING, "/power/station/mainsBackendLimit"])
+def test_the_ceiling_itself_is_out_of_the_backends_reach(key: str) -> None:
+    assert codes({key: "63000"}, origin=Origin.BACKEND) == [(key, "unknown_key")]
+
+
+def test_a_backend_limit_does_not_survive_above_the_share_of_fewer_charging_points() -> None:
+    assert (
+        after({"NumberOfConnectors": "1"}, stored={MAINS: "63000", "/power/station/mainsBackendLimit": "50000"})[MAINS]
+        == "32000"
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([(Origin.LOCAL, MAINS), (Origin.LOCAL, CEILING), (Origin.BACKEND, MAINS)]),
+            st.integers(6, 63),
+        ),
+        max_size=8,
+    )
+)
+def test_whatever_was_set_before_the_limit_in_force_is_never_above_the_installers(
+    changes: list[tuple[tuple[Origin, str], int]],
+) -> None:
+    made: list[tuple[Origin, dict[str, str]]] = []
+    ceiling = 63
+    for (origin, key), ampere in changes:
+        if origin is Origin.BACKEND and ampere > ceiling:
+            continue
+        if origin is Origin.LOCAL:
+            ceiling = ampere
+        made.append((origin, {key: str(ampere * 1000)}))
+
+    found = chain(*made)
+
+    assert int(found[MAINS]) <= int(found[CEILING]) == ceiling * 1000
+
+
 def test_a_value_that_is_the_default_is_not_stored() -> None:
     assert plan({"HeartbeatInterval": "180"}, stored={"HeartbeatInterval": "60"}).database == {
         "HeartbeatInterval": None
