@@ -7,10 +7,12 @@ STATION_DATA_DIR     the data directory (default: ./data)
 STATION_SIMULATE     1: simulated hardware and host
 STATION_HTTP_ORIGINS comma-separated host:port list the web interface is reached at
 STATION_HTTPS        1: the web interface is served over HTTPS, cookies are marked Secure
+STATION_SECURITY_CONTACT  where weaknesses are reported: mailto:, https: or tel: (default: the operator's hotline)
 STATION_CRASHES      crashes of the control loop in ten minutes that lead to safe mode (default: 5; 0: never)
 """
 
 import os
+import re
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -39,6 +41,14 @@ def _count(name: str, *, default: int) -> int:
     return int(value)
 
 
+def _contact(name: str) -> str:
+    value = os.environ.get(name, "")
+    if value and not re.fullmatch(r"(?:mailto|https|tel):[!-~]+", value):
+        message = f"{name} must be a mailto:, https: or tel: address, not {value!r}"
+        raise ImproperlyConfigured(message)
+    return value
+
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = DataDirectory(Path(os.environ.get("STATION_DATA_DIR", BASE_DIR / "data")).absolute())
 # Whatever this process and its children write is the station's own business.
@@ -46,6 +56,7 @@ os.umask(0o077)
 DATA.create()
 SIMULATE = _flag("STATION_SIMULATE")
 SERVES_HTTPS = _flag("STATION_HTTPS")
+SECURITY_CONTACT = _contact("STATION_SECURITY_CONTACT")
 # Only a harness that kills the control loop all day long changes it.
 CRASHES_BEFORE_SAFE_MODE = _count("STATION_CRASHES", default=CRASHES)
 

@@ -3,7 +3,18 @@
 from django.urls import URLPattern, URLResolver, path
 
 from station.web import admin
-from station.web.pages import bench, connectors, dashboard, health, login, profile, sessions, system
+from station.web.pages import (
+    bench,
+    connectors,
+    dashboard,
+    health,
+    login,
+    profile,
+    recovery,
+    security_txt,
+    sessions,
+    system,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -19,6 +30,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("language", login.language, name="language"),
     path("profile", profile.profile, name="profile"),
     path("profile/advanced", profile.advanced, name="profile-advanced"),
+    path("profile/keep-password", profile.keep_password, name="profile-keep-password"),
+    path("recovery", recovery.recovery, name="recovery"),
+    path("recovery/begin", recovery.begin, name="recovery-begin"),
+    path(".well-known/security.txt", security_txt.security_txt, name="security-txt"),
     path("system/restart", system.restart, name="restart"),
     path("system/reboot", system.reboot, name="reboot"),
     path("healthz", health.healthz, name="healthz"),

@@ -1,6 +1,7 @@
 """Restarting the software and the computer."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -8,11 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from station import clock, private_files
 from station.paths import DataDirectory
 
 LOCK_FILE = "station.lock"
 REQUEST_FILE = "power.request"
 _REBOOT_TIMEOUT_S = 10
+logger = logging.getLogger(__name__)
 
 
 class PowerVerb(StrEnum):
@@ -107,7 +110,32 @@ class SystemPower:
             _systemctl("restart", "--no-block", "station.target")
 
     def reboot(self) -> None:
-        _systemctl("reboot")
+        _note_order(self.data)
+        try:
+            _systemctl("reboot")
+        except RebootIsRefused:
+            _ordered(self.data).unlink(missing_ok=True)
+            raise
+
+
+def reboot_was_ordered(data: DataDirectory, *, boot_id: str) -> bool:
+    """Return whether the station itself ended that run of the computer; else its power went, or somebody else did."""
+    try:
+        return _ordered(data).read_text() == boot_id
+    except OSError:
+        return False
+
+
+def _note_order(data: DataDirectory) -> None:
+    try:
+        private_files.write(_ordered(data), clock.boot_id().encode())
+    except OSError as problem:
+        # A full disk must not keep the computer from restarting.
+        logger.warning("it cannot be noted that the computer restarts by order: %s", problem)
+
+
+def _ordered(data: DataDirectory) -> Path:
+    return data.root / "reboot.ordered"
 
 
 def _systemctl(*verb: str) -> None:

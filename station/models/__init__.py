@@ -1,6 +1,6 @@
 """The tables of the station. The database is the truth; everything in Redis can be made again from here."""
 
-from station.models.account import SignInDelay, UserProfile
+from station.models.account import PasswordRecovery, SignInDelay, UserProfile
 from station.models.authorization import CachedAuthorization
 from station.models.backend import BackendState, OutboxMessage, SecurityEvent
 from station.models.configuration import ConfigurationValue
@@ -22,6 +22,7 @@ __all__ = [
     "LogEntry",
     "MeterSample",
     "OutboxMessage",
+    "PasswordRecovery",
     "ReservationRow",
     "SecurityEvent",
     "SignInDelay",

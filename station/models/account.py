@@ -12,12 +12,14 @@ class UserProfile(models.Model):
     """Settings of one user. `password_changed_at` None: the password is still the one of the factory.
 
     `must_change_password` locks every page but the user profile. `expert` shows the advanced settings.
+    `kept_factory_password_at`: when the user decided to keep the sticker's password, so that no page suggests a change.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="profile")
     expert = models.BooleanField(default=False)
     must_change_password = models.BooleanField(default=False)
     password_changed_at = models.DateTimeField(null=True, blank=True)
+    kept_factory_password_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("user settings")
@@ -29,7 +31,13 @@ class UserProfile(models.Model):
     def note_password(self, *, at: datetime | None, must_change: bool) -> None:
         """Remember when a person last set the password (None: the factory's is back)."""
         self.password_changed_at, self.must_change_password = at, must_change
-        self.save(update_fields=["password_changed_at", "must_change_password"])
+        self.kept_factory_password_at = None
+        self.save(update_fields=["password_changed_at", "must_change_password", "kept_factory_password_at"])
+
+    def keep_factory_password(self, *, at: datetime) -> None:
+        """Remember that the user wants to keep the sticker's password."""
+        self.kept_factory_password_at = at
+        self.save(update_fields=["kept_factory_password_at"])
 
     def show_expert(self, expert: bool) -> None:  # noqa: FBT001 - the setting itself
         """Turn the advanced settings on or off."""
@@ -59,3 +67,27 @@ class SignInDelay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.failures} failures of {self.account or 'all'} from {self.address or 'afar'}"
+
+
+class PasswordRecovery(models.Model):
+    """Somebody at the service port has asked for the factory's password; at most one row.
+
+    `asked_after` is the steady time since that boot. `opened_in_boot` names the start that has opened the window.
+    """
+
+    requested_at = models.DateTimeField()
+    boot_id = models.CharField(max_length=36)
+    asked_after = models.DurationField()
+    opened_in_boot = models.CharField(max_length=36, default="", blank=True)
+
+    class Meta:
+        verbose_name = _("password recovery")
+        verbose_name_plural = _("password recoveries")
+
+    def __str__(self) -> str:
+        return f"recovery asked for at {self.requested_at:%Y-%m-%d %H:%M:%S}"
+
+    def open_in(self, boot_id: str) -> None:
+        """Open the window in this start of the computer."""
+        self.opened_in_boot = boot_id
+        self.save(update_fields=["opened_in_boot"])

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from station import private_files
+from station import clock, private_files
 from station.domain.commands import Origin, Status
 from station.paths import DataDirectory
 from station.processes import certificate
@@ -54,7 +54,15 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     """Bring the data directory into the state the processes expect; harmless when repeated."""
     from station.host.addresses import outside_addresses
     from station.host.crash_record import CrashRecord
-    from station.services import accounts, configuration, firewall, identity, secret_storage, security_log
+    from station.services import (
+        accounts,
+        configuration,
+        firewall,
+        identity,
+        password_recovery,
+        secret_storage,
+        security_log,
+    )
     from whitelist import editing, master_key
 
     data = DataDirectory(plan.data)
@@ -73,6 +81,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     # A start of everything is the station's reboot: what was deleted before can no longer be restored.
     editing.purge_deleted()
     security_log.record("StartupOfTheDevice", at=at)
+    password_recovery.note_start(clock.stamp())
     firewall.publish(configuration.snapshot())
     # A start by hand is a way out of safe mode.
     CrashRecord(data).forget()

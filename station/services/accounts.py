@@ -107,6 +107,22 @@ def _take_factory_password(user: User, profile: UserProfile) -> None:
         profile.note_password(at=None, must_change=must_change)
 
 
+def should_suggest_own_password(profile: UserProfile) -> bool:
+    """Return whether the password is still the sticker's and the user has not decided to keep it."""
+    return (
+        profile.password_changed_at is None
+        and not profile.must_change_password
+        and profile.kept_factory_password_at is None
+        and profile.user.username == ADMIN
+    )
+
+
+def keep_factory_password(user: User, *, at: datetime) -> None:
+    """Suggest no other password to this user until the factory's is restored."""
+    profile_of(user).keep_factory_password(at=at)
+    security_log.record("FactoryPasswordKept", at=at, tech_info=f"user {user.get_username()}")
+
+
 def take_password_from_backend(new: str, at: datetime) -> None:
     """Apply `/WebUi/password/reset`: the lost password is replaced, and changed by its owner at the next sign-in.
 

@@ -28,6 +28,8 @@ OWED_BY_USE_CASE = frozenset(
         "InvalidCentralSystemCertificate",
     }
 )
+# Ours: who gets into the station without knowing its password is the operator's business at once.
+OWED_BY_STATION = frozenset({"LocalPasswordRecoveryRequested", "LocalPasswordRecovered"})
 # The log keeps at least a thousand entries (reference/security.md, section 2.4) and is cut now and then.
 KEPT = 2_000
 _SLACK = 200
@@ -46,7 +48,7 @@ def record(kind: str, *, at: datetime, tech_info: str = "") -> SecurityEvent | N
             return None
         info = _FLOOD if recent == MOST_OF_A_TYPE - 1 else tech_info[:_LONGEST_INFO]
         entry = SecurityEvent.objects.create(
-            type=kind, at=at, tech_info=info, critical=kind in CRITICAL | OWED_BY_USE_CASE
+            type=kind, at=at, tech_info=info, critical=kind in CRITICAL | OWED_BY_USE_CASE | OWED_BY_STATION
         )
         _cut(entry.pk)
         if entry.critical:

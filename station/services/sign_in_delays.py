@@ -60,6 +60,11 @@ def forget(*, account: str, address: str) -> None:
     SignInDelay.objects.filter(account=account, address=address).delete()
 
 
+def forget_account(account: str) -> None:
+    """Clear the counts of an account at every address: its owner has proved otherwise who he is."""
+    SignInDelay.objects.filter(account=account).delete()
+
+
 def _refuse_while_blocked(account: str, address: str, at: datetime) -> None:
     row = SignInDelay.objects.filter(account=account, address=address).first()
     if row is None or row.blocked_until is None:

@@ -23,6 +23,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     profile = accounts.profile_of(user)
     frame["profile"] = profile
     frame["station_name"] = configuration.get("/ocpp/chargeBoxIdentity")
+    frame["suggest_own_password"] = accounts.should_suggest_own_password(profile) and match.view_name != "profile"
     if not profile.must_change_password:
         if lost := secret_storage.lost():
             frame["station_notice"] = words.secrets_lost(lost)

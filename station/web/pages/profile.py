@@ -26,19 +26,29 @@ def _password(label: object, autocomplete: str) -> forms.CharField:
     return forms.CharField(label=label, max_length=MAXIMUM_LENGTH, strip=False, widget=widget)  # type: ignore[arg-type]
 
 
-class PasswordForm(forms.Form):
-    """Old password, and the new one twice."""
+class NewPasswordForm(forms.Form):
+    """A new password, twice."""
 
-    old = _password(gettext_lazy("Old password"), "current-password")
     new = _password(gettext_lazy("New password"), "new-password")
     repeat = _password(gettext_lazy("New password (repeat)"), "new-password")
 
     def clean(self) -> None:
-        """Refuse two different new passwords, and the old one as the new one."""
+        """Refuse two different new passwords."""
         given = self.cleaned_data
         if "new" in given and "repeat" in given and given["new"] != given["repeat"]:
             self.add_error("repeat", _("The two new passwords differ."))
-        if "new" in given and given["new"] == given.get("old"):
+
+
+class PasswordForm(NewPasswordForm):
+    """Old password, and the new one twice."""
+
+    old = _password(gettext_lazy("Old password"), "current-password")
+    field_order = ("old", "new", "repeat")
+
+    def clean(self) -> None:
+        """Refuse the old password as the new one, too."""
+        super().clean()
+        if "new" in self.cleaned_data and self.cleaned_data["new"] == self.cleaned_data.get("old"):
             self.add_error("new", _("The new password is the old one."))
 
 
@@ -61,6 +71,14 @@ def advanced(request: HttpRequest) -> HttpResponse:
     """Switch between default and expert settings."""
     accounts.profile_of(signed_in(request)).show_expert(request.POST.get("advanced") == "expert")
     messages.success(request, _("Saved."))
+    return redirect("profile")
+
+
+@require_POST
+def keep_password(request: HttpRequest) -> HttpResponse:
+    """Keep the sticker's password; no page suggests another one any more."""
+    accounts.keep_factory_password(signed_in(request), at=clock.now())
+    messages.success(request, _("The password of the sticker stays. You can change it here at any time."))
     return redirect("profile")
 
 

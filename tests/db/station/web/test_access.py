@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from station.services import accounts
 
-OPEN = {"login", "language", "healthz"}
+OPEN = {"login", "language", "healthz", "recovery", "recovery-begin", "security-txt"}
 ARGUMENTS = {"connector_id": "1", "action": "plug", "object_id": "1", "app_label": "station", "content_type_id": "1"}
 
 
