@@ -1,4 +1,4 @@
-"""Checks before the live socket is opened: own names and own pages only."""
+"""Checks before the live socket is opened: its address, own names and own pages only."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +10,21 @@ from station import clock
 from station.web import origins
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+
+class OnePath:
+    """Lets WebSockets to one address through; the router of Channels would end every other one with a traceback."""
+
+    def __init__(self, path: str, application: Application) -> None:
+        self.path = path
+        self.application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Pass the connection on, or refuse it before it is accepted."""
+        if scope["path"] == self.path:
+            await self.application(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
 
 
 class OwnOriginOnly:

@@ -47,13 +47,13 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
     """Serve until SIGTERM."""
     logging.getLogger("django.request").addFilter(_is_news)
     os.environ.setdefault("ASGI_THREADS", str(_THREADS))
-    from daphne.server import Server
     from twisted.internet.task import LoopingCall
 
     from station.asgi import application
+    from station.processes.web_server.server import LimitedServer
 
     LoopingCall(lambda: heartbeat.beat(clock.monotonic_s())).start(_BEAT_S)
-    Server(
+    LimitedServer(
         application=application,
         endpoints=endpoints(plan),
         http_timeout=_HTTP_TIMEOUT_S,
