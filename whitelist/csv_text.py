@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,23 +15,56 @@ HEADER = ("UID", "GID", "Expiry", "Authorization")
 MAX_BYTES = 1_000_000
 _DELIMITERS = (",", ";")
 _AUTHORIZATIONS = {"accepted": AuthorizationStatus.ACCEPTED, "blocked": AuthorizationStatus.BLOCKED}
-# A spreadsheet would evaluate these; the apostrophe that prevents it is removed again when the file is read.
-_WOULD_CALCULATE = re.compile(r"'*[=+\-@\t\r]")
-_WAS_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+# A spreadsheet would evaluate these, behind a semicolon, too, which many take for the end of a cell; the apostrophe
+# that prevents it is removed again when the file is read.
+_WOULD_CALCULATE = re.compile(r"(^|;)(?='*[=+\-@\t\r])")
+_WAS_GUARDED = re.compile(r"(^|;)'(?='*[=+\-@\t\r])")
+_ALL_DIGITS = re.compile(r"\d+")
+# More than anybody mends before trying again.
+MOST_MISTAKES = 50
 # What a spreadsheet makes of a long card number with an E in it, or with digits only: the card number is lost.
 _SCIENTIFIC = re.compile(r"\d+(?:[.,]\d+)?E\+\d+", re.IGNORECASE)
 _ISO_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?")
 _GERMAN_MOMENT = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{1,2}):(\d\d)(?::(\d\d))?)?")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """What is wrong in a line of the file: a code of `whitelist.words` and its data."""
+
+    line: int
+    code: str
+    data: Mapping[str, object]
+
+
 class FileRefused(Exception):
-    """The file cannot be taken, so nothing of it was: the line of the first mistake, a code and its data."""
+    """The file cannot be taken, so nothing of it was: the first mistake, and at most `MOST_MISTAKES` in all."""
 
     def __init__(self, line: int, code: str, **data: object) -> None:
         super().__init__(line, code, data)
-        self.line = line
-        self.code = code
-        self.data: Mapping[str, object] = data
+        self.mistakes: tuple[Mistake, ...] = (Mistake(line=line, code=code, data=data),)
+
+    @classmethod
+    def of(cls, mistakes: Sequence[Mistake]) -> "FileRefused":
+        """Refuse a file for several mistakes."""
+        refused = cls(mistakes[0].line, mistakes[0].code, **mistakes[0].data)
+        refused.mistakes = tuple(mistakes[:MOST_MISTAKES])
+        return refused
+
+    @property
+    def line(self) -> int:
+        """The line of the first mistake."""
+        return self.mistakes[0].line
+
+    @property
+    def code(self) -> str:
+        """What the first mistake is."""
+        return self.mistakes[0].code
+
+    @property
+    def data(self) -> Mapping[str, object]:
+        """The data of the first mistake."""
+        return self.mistakes[0].data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +96,7 @@ class CardFile:
 
 
 def parse(content: bytes, known: Mapping[str, tuple[str, str]] | None = None) -> CardFile:
-    """Read a file. Raises `FileRefused` with the first mistake.
+    """Read a file. Raises `FileRefused` with the mistakes of its lines.
 
     `known` has UID and group of the cards listed already, by key: their writing goes before the rules for new ones,
     because a backend may use any text.
@@ -72,12 +105,36 @@ def parse(content: bytes, known: Mapping[str, tuple[str, str]] | None = None) ->
     rows = _rows(text, _find_delimiter(text))
     next(rows)
     cards: dict[str, CardLine] = {}
-    for line, cells in rows:
-        card = _read_card(line, cells, known or {})
-        if card.key in cards:
-            raise FileRefused(line, "uid_twice", uid=card.uid, first=cards[card.key].line)
-        cards[card.key] = card
+    mistakes: list[Mistake] = []
+    try:
+        for line, cells in rows:
+            try:
+                card = _read_card(line, cells, known or {})
+            except FileRefused as refused:
+                mistakes += refused.mistakes
+                continue
+            if card.key in cards:
+                twice = {"uid": card.uid, "first": cards[card.key].line}
+                mistakes.append(Mistake(line=line, code="uid_twice", data=twice))
+            cards.setdefault(card.key, card)
+    except FileRefused as refused:
+        # Behind a quotation mark without a partner nothing can be told apart.
+        mistakes += refused.mistakes
+    if mistakes:
+        raise FileRefused.of(mistakes)
     return CardFile(cards=tuple(cards.values()))
+
+
+def listed_with_zeros(uid: str, known: Iterable[str]) -> str | None:
+    """Return the one listed card number that differs from this one by leading zeros only.
+
+    Spreadsheet programs take a card number of digits for a number and strip its zeros.
+    """
+    if not _ALL_DIGITS.fullmatch(uid):
+        return None
+    found = [other for other in known if other != uid and _ALL_DIGITS.fullmatch(other) and int(other) == int(uid)]
+    longer = [other for other in found if len(other) > len(uid)]
+    return longer[0] if len(longer) == 1 else None
 
 
 def render(cards: Iterable[tuple[str, str, datetime | None, str]]) -> bytes:
@@ -198,8 +255,8 @@ def _read_expiry(line: int, text: str) -> datetime | None:
 
 
 def _guard(cell: str) -> str:
-    return f"'{cell}" if _WOULD_CALCULATE.match(cell) else cell
+    return _WOULD_CALCULATE.sub(r"\1'", cell)
 
 
 def _unguard(cell: str) -> str:
-    return cell[1:] if _WAS_GUARDED.match(cell) else cell
+    return _WAS_GUARDED.sub(r"\1", cell)

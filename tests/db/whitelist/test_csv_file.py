@@ -8,7 +8,7 @@ import pytest
 from station.models import AuditEntry, BackendState
 from tests.db.whitelist.cards import listed, make, make_many
 from tests.db.whitelist.conftest import AT, MASTER_KEY
-from whitelist.csv_file import Imported, ImportMode, export_file, import_file
+from whitelist.csv_file import Doubt, Imported, ImportMode, export_file, import_file, preview
 from whitelist.csv_text import FileRefused
 from whitelist.editing import RestoreCard, Saved, save
 from whitelist.models import Card, Source
@@ -87,6 +87,48 @@ def test_the_line_is_named_at_which_the_list_is_full() -> None:
 
     assert (refused.value.line, refused.value.code) == (5, "list_full")
     assert Card.objects.count() == 999
+
+
+def test_a_preview_says_what_would_change_and_changes_nothing() -> None:
+    make("AA")
+    make("BB", group="old")
+    make("CC")
+
+    plan = preview(
+        (HEADER + "AA,,,accepted\nbb,new,,blocked\nDD,,,accepted\n").encode(), mode=ImportMode.REPLACE, at=AT
+    )
+
+    assert plan.processed == 4
+    assert [card.uid for card in plan.added] == ["DD"]
+    assert [(before.uid, before.group, after.group) for before, after in plan.changed] == [("BB", "old", "new")]
+    assert [card.uid for card in plan.deleted] == ["CC"]
+    assert plan.unchanged == 1
+    assert listed() == {"AA": "local", "BB": "local", "CC": "local"}
+
+
+def test_a_card_whose_leading_zeros_were_stripped_is_asked_about_and_taken_as_answered() -> None:
+    make("0004711")
+    body = (HEADER + "4711,fleet,,accepted\n").encode()
+
+    asked = preview(body, mode=ImportMode.REPLACE, at=AT)
+    assert asked.doubts == (Doubt(line=2, uid="4711", listed="0004711"),)
+    assert [card.uid for card in asked.added] == ["4711"]
+
+    taken = import_file(body, mode=ImportMode.REPLACE, at=AT, actor="admin", stripped=[2])
+
+    assert taken.saved == Saved(changed=1)
+    assert listed() == {"0004711": "local"}
+    assert Card.objects.get().group == "fleet"
+
+
+def test_two_lines_cannot_mean_the_same_card_by_their_zeros() -> None:
+    make("0004711")
+    body = (HEADER + "4711,,,accepted\n04711,,,accepted\n").encode()
+
+    with pytest.raises(FileRefused) as refused:
+        import_file(body, mode=ImportMode.UPDATE, at=AT, actor="admin", stripped=[2, 3])
+
+    assert (refused.value.line, refused.value.code) == (3, "uid_twice")
 
 
 def test_a_thousand_lines_are_taken_in_few_queries(django_assert_max_num_queries: Any) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from station.domain.authorization import AuthorizationStatus
-from whitelist.csv_text import MAX_BYTES, FileRefused, parse, render
+from whitelist.csv_text import MAX_BYTES, FileRefused, listed_with_zeros, parse, render
 from whitelist.normalise import key_of
 
 PLAIN = "UID,GID,Expiry,Authorization\naec78085,,,accepted\n4b13b318,fleet,2020-01-01T12:00:00,blocked\n"
@@ -111,6 +111,42 @@ def test_a_cell_that_a_spreadsheet_would_calculate_is_written_with_an_apostrophe
     data = render([("=1+1", "@SUM(A1)", None, "Accepted"), ("-12", "+1", None, "Blocked")])
 
     assert data.decode().splitlines()[1:] == ["'=1+1,'@SUM(A1),,accepted", "'-12,'+1,,blocked"]
+
+
+def test_a_formula_behind_a_semicolon_is_guarded_too_because_many_programs_split_there() -> None:
+    data = render([("A;=1+1", ";@X;-1", None, "Accepted")])
+
+    assert data.decode().splitlines()[1] == "A;'=1+1,;'@X;'-1,,accepted"
+    assert [(card.uid, card.group) for card in parse(data).cards] == [("A;=1+1", ";@X;-1")]
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    text = "UID,GID,Expiry,Authorization\nAA,,,perhaps\nBB,,,accepted\nBB,,,accepted\nCC,,soon,accepted\nDD\n"
+
+    with pytest.raises(FileRefused) as refused:
+        parse(text.encode())
+
+    assert [(each.line, each.code) for each in refused.value.mistakes] == [
+        (2, "authorization"),
+        (4, "uid_twice"),
+        (5, "expiry"),
+        (6, "file_columns"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("uid", "listed", "found"),
+    [
+        ("4711", ["0004711", "ABC"], "0004711"),
+        ("4711", ["4711", "0004711"], "0004711"),
+        ("4711", ["04711", "0004711"], None),
+        ("0004711", ["4711"], None),
+        ("47F1", ["0047F1"], None),
+        ("4711", [], None),
+    ],
+)
+def test_a_card_of_digits_is_looked_for_with_leading_zeros(uid: str, listed: list[str], found: str | None) -> None:
+    assert listed_with_zeros(uid, listed) == found
 
 
 def test_what_is_not_accepted_is_written_as_blocked() -> None:

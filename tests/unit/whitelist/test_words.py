@@ -6,7 +6,7 @@ from pathlib import Path
 from whitelist import words
 
 SOURCES = [Path(words.__file__).with_name(f"{name}.py") for name in ("normalise", "editing", "csv_text", "csv_file")]
-RAISED = re.compile(r'(?:CardRefused\(|FileRefused\([^"]*?)f?"([a-z{}_]+)"')
+RAISED = re.compile(r'(?:CardRefused\(|FileRefused\([^"]*?|Mistake\([^"]*?)f?"([a-z{}_]+)"')
 
 
 def test_every_code_that_is_raised_can_be_said_and_no_other() -> None:
