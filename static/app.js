@@ -65,6 +65,15 @@ async function waitForStation(panel) {
   location.assign(panel.dataset.then);
 }
 
+// What is not saved is kept by the station, but whoever leaves should know that it has no effect yet.
+let isSaving = false;
+document.addEventListener("submit", (event) => {
+  if (event.target.closest("[data-unsaved]")) isSaving = true;
+});
+window.addEventListener("beforeunload", (event) => {
+  if (!isSaving && document.querySelector("[data-unsaved]")) event.preventDefault();
+});
+
 document.addEventListener("DOMContentLoaded", () => {
   for (const button of document.querySelectorAll("[data-prints]")) {
     button.hidden = false;

@@ -14,6 +14,7 @@ from station.web.pages import (
     security_txt,
     sessions,
     system,
+    users,
 )
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -25,6 +26,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions", sessions.sessions, name="sessions"),
     path("sessions/<int:session_id>", sessions.session, name="session"),
     path("sessions.csv", sessions.sessions_file, name="sessions-file"),
+    path("users", users.users, name="users"),
+    path("users/stage/<str:action>", users.stage, name="users-stage"),
+    path("users/save", users.save, name="users-save"),
+    path("users/reload", users.reload, name="users-reload"),
+    path("users/user-export.csv", users.export, name="users-export"),
+    path("users/import", users.import_cards, name="users-import"),
+    path("users/import/confirm", users.import_confirmed, name="users-import-confirm"),
+    path("users/import/cancel", users.import_cancelled, name="users-import-cancel"),
     path("login", login.login, name="login"),
     path("logout", login.sign_out, name="logout"),
     path("language", login.language, name="language"),

@@ -20,6 +20,7 @@ REFUSALS: Mapping[str, str | Promise] = {
     "expiry": _("“%(text)s” is not an expiry like 2030-01-31T12:00:00."),
     "card_gone": _("This card is no longer in the list."),
     "list_full": _("The list is full."),
+    "too_many_unsaved": _("Save first: %(limit)s unsaved changes are the most."),
     "file_too_large": _("The file is larger than %(limit)s bytes."),
     "file_not_text": _("The file is not text in UTF-8 or Windows-1252."),
     "file_header": _("The first line must be %(header)s."),

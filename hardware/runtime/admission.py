@@ -16,6 +16,7 @@ from hardware.runtime.point_choice import PointChoice
 from hardware.runtime.records import RecordStore
 from hardware.runtime.refusals import Refusals
 from hardware.runtime.state import StationState
+from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain import connector as machine
 from station.domain.authorization import Reason, Verdict, may_stop, same_tag
@@ -74,6 +75,7 @@ class Admission:
 
     def tapped(self, uid: str, connector_id: int | None, reader: TagReader | None) -> None:
         """Take a card held to a reader."""
+        self._state.seen_cards.note(uid, clock.now())
         self._tasks.spawn(self.present_tag(uid, connector_id, origin="reader", reader=reader))
 
     async def present_tag(

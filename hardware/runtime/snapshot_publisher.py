@@ -111,6 +111,7 @@ class SnapshotPublisher:
             mains_ma=self._limits.framework.mains,
             reader_ok=FaultCode.READER_FAILURE not in self._state.active_faults,
             points=tuple(self._point(point) for point in self._points.values()),
+            seen_cards=self._state.seen_cards.newest(clock.now()),
         )
 
     def _point(self, point: ChargingPoint) -> PointSnapshot:

@@ -1,10 +1,14 @@
 """What is known of the station as a whole, and who is notified when it, or a charging point, has changed."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from station.domain.faults import CATALOGUE, FaultCode
+from station.domain.snapshot import SeenCardSnapshot
+
+SEEN_CARDS_KEPT = 5
+SEEN_CARDS_LIVE = timedelta(minutes=10)
 
 
 class PointListener(Protocol):
@@ -43,6 +47,22 @@ class Changes:
             listener.station_changed()
 
 
+class SeenCards:
+    """The last cards held to a reader, for whoever enters them into the whitelist; kept for minutes, never stored."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[SeenCardSnapshot, ...] = ()
+
+    def note(self, id_tag: str, at: datetime) -> None:
+        """Take a card; one that was seen before moves to the front."""
+        others = (each for each in self._seen if each.id_tag != id_tag)
+        self._seen = (SeenCardSnapshot(at=at, id_tag=id_tag), *others)[:SEEN_CARDS_KEPT]
+
+    def newest(self, now: datetime) -> tuple[SeenCardSnapshot, ...]:
+        """Return those of the last minutes, the newest first."""
+        return tuple(each for each in self._seen if abs(now - each.at) < SEEN_CARDS_LIVE)
+
+
 class StationState:
     """Faults, availability and readiness of the station; its charging points have their own."""
 
@@ -53,6 +73,7 @@ class StationState:
         self._operative = True
         self._recovery_is_over = asyncio.Event()
         self._statuses_are_written = False
+        self.seen_cards = SeenCards()
 
     @property
     def operative(self) -> bool:

@@ -132,8 +132,19 @@ class PointSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeenCardSnapshot:
+    """A card that was held to a reader, whatever became of it."""
+
+    at: datetime
+    id_tag: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class HardwareSnapshot:
-    """Everything the control loop knows. `not_ready` says why the station cannot charge; empty: it can."""
+    """Everything the control loop knows. `not_ready` says why the station cannot charge; empty: it can.
+
+    `seen_cards`: the last ones at the readers, newest first, so that people can enter them into the whitelist.
+    """
 
     revision: int
     at: datetime
@@ -143,6 +154,7 @@ class HardwareSnapshot:
     mains_ma: MilliAmpere
     reader_ok: bool
     points: tuple[PointSnapshot, ...]
+    seen_cards: tuple[SeenCardSnapshot, ...] = ()
 
     @property
     def ready(self) -> bool:

@@ -7,7 +7,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from station.domain.authorization import Reason
+from station.domain.authorization import Reason, Verdict
 from station.domain.commands import Refusal, Status
 from station.domain.crash_guard import CrashCause
 from station.domain.facts import FactKind
@@ -128,6 +128,39 @@ CARD_REFUSALS: Words = {
     Reason.OFFLINE_UNKNOWN: _UNKNOWN_OFFLINE,
     Reason.OFFLINE_LOCAL_OFF: _("The backend cannot be asked, and cards are not accepted without it."),
     Reason.BEFORE_FIRST_ACCEPTANCE: _("The backend has not accepted this station yet."),
+}
+
+VERDICTS: Words = {
+    Verdict.ACCEPTED: _("may charge"),
+    Verdict.REFUSED: _("is refused"),
+    Verdict.ASK_BACKEND: _("the backend is asked"),
+}
+
+# What the rules say of a card, for whoever tries one (docs/authorization.md).
+CARD_REASONS: Words = {
+    Reason.TAG_MALFORMED: _("This is not a usable card number (1 to 20 characters)."),
+    Reason.WHITELIST_ACCEPTED: _("The card is in the whitelist and accepted."),
+    Reason.WHITELIST_BLOCKED: _("The card is blocked in the whitelist."),
+    Reason.WHITELIST_EXPIRED: _("The card is in the whitelist, but has expired."),
+    Reason.WHITELIST_UNKNOWN: _("The card is not in the whitelist."),
+    Reason.WHITELIST_ANY_CARD: _("Every card may charge: identification is set to any RFID card."),
+    Reason.WHITELIST_NO_IDENTIFICATION: _("No card is needed: identification is set to none."),
+    Reason.PRE_AUTHORIZED_BY_LIST: _("The whitelist accepts the card; the backend is not waited for."),
+    Reason.PRE_AUTHORIZED_BY_CACHE: _("The backend has accepted the card before; its answer is not waited for."),
+    Reason.PRE_AUTHORIZE_OFF: _("The card is known here, but the backend decides (LocalPreAuthorize is off)."),
+    Reason.LISTED_NOT_ACCEPTED_ASK: _("The whitelist does not accept the card; the backend may know better."),
+    Reason.CACHED_NOT_ACCEPTED_ASK: _("The backend has refused the card before; it may know better by now."),
+    Reason.UNKNOWN_ASK: _("The card is not known here; the backend decides."),
+    Reason.OFFLINE_LISTED: _("The whitelist accepts the card."),
+    Reason.OFFLINE_CACHED: _("The backend has accepted the card before."),
+    Reason.OFFLINE_LISTED_BLOCKED: _("The card is blocked in the whitelist."),
+    Reason.OFFLINE_LISTED_EXPIRED: _("The card is in the whitelist, but has expired."),
+    Reason.OFFLINE_CACHED_BLOCKED: _("The backend has refused the card before."),
+    Reason.OFFLINE_CACHED_EXPIRED: _("The backend has accepted the card before, but it has expired."),
+    Reason.OFFLINE_LOCAL_OFF: _("Without the backend no card may charge (LocalAuthorizeOffline is off)."),
+    Reason.OFFLINE_UNKNOWN_ALLOWED: _("Unknown cards may charge while the backend cannot be reached."),
+    Reason.OFFLINE_UNKNOWN: _("Unknown cards may not charge while the backend cannot be reached."),
+    Reason.BEFORE_FIRST_ACCEPTANCE: _("This backend has not accepted the station yet; until then nobody may charge."),
 }
 
 OUTCOMES: Words = {

@@ -36,6 +36,10 @@ SECTIONS: tuple[Section, ...] = (
         label=_("Station"),
         pages=(Page(url_name="connectors", label=_("Connectors"), icon="bolt"),),
     ),
+    Section(
+        label=_("User management"),
+        pages=(Page(url_name="users", label=_("Users"), icon="identification"),),
+    ),
 )
 BENCH = Section(label=_("Simulation"), pages=(Page(url_name="bench", label=_("Test bench"), icon="beaker"),))
 SUPPORT = Section(label=_("Support"), pages=(Page(url_name="admin:index", label=_("Records"), icon="circle-stack"),))

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from whitelist import words
 
-SOURCES = [Path(words.__file__).with_name(f"{name}.py") for name in ("normalise", "editing", "csv_text", "csv_file")]
+SOURCES = [
+    Path(words.__file__).with_name(f"{name}.py") for name in ("normalise", "editing", "csv_text", "csv_file", "draft")
+]
 RAISED = re.compile(r'(?:CardRefused\(|FileRefused\([^"]*?|Mistake\([^"]*?)f?"([a-z{}_]+)"')
 
 

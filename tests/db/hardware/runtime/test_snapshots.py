@@ -1,5 +1,6 @@
 """What the live snapshot shows beside the present: who charged last, who was refused, how long a card is waited for."""
 
+import asyncio
 from datetime import timedelta
 
 from station import clock
@@ -60,3 +61,16 @@ async def test_a_card_that_waits_for_its_car_says_until_when(bench: ControlLoopB
     assert waiting.id_tag == CARD
     assert waiting.until is not None
     assert timedelta(seconds=100) < waiting.until - clock.now() <= timedelta(seconds=120)
+
+
+@in_virtual_time
+async def test_the_last_cards_at_the_reader_are_shown_for_some_minutes(bench: ControlLoopBench) -> None:
+    for uid in (CARD, STRANGER, CARD):
+        bench.hall.reader.tap(uid)
+        await asyncio.sleep(5)
+
+    state = bench.control_loop.snapshots.take().seen_cards
+
+    assert [each.id_tag for each in state] == [CARD, STRANGER]
+    await asyncio.sleep(11 * 60)
+    assert bench.control_loop.snapshots.take().seen_cards == ()

@@ -15,6 +15,7 @@ from station.domain.snapshot import (
     PointSnapshot,
     RefusalSnapshot,
     ReservationSnapshot,
+    SeenCardSnapshot,
     SessionSnapshot,
     WaitingCardSnapshot,
     decode,
@@ -70,6 +71,7 @@ HARDWARE = HardwareSnapshot(
     mains_ma=MilliAmpere(63_000),
     reader_ok=False,
     points=(FULL, PointSnapshot(number=2, status="Available")),
+    seen_cards=(SeenCardSnapshot(at=AT, id_tag="04A2B3C4"),),
 )
 BACKEND = BackendSnapshot(connected=True, registration="accepted", url="wss://x", identity="CP1", since=AT, outbox=3)
 
