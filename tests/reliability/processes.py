@@ -71,7 +71,7 @@ def install(
     monkeypatch.setattr("ocpp_client.database.sync_to_async", to_async)
     # All share one connection, whose own changes SQLite does not count.
     monkeypatch.setattr("ocpp_client.database.version", lambda: disk.commits)
-    monkeypatch.setattr("ocpp_client.connection.connection.open_socket", network.open_socket)
+    monkeypatch.setattr("ocpp_client.connection.socket.open_socket", network.open_socket)
     monkeypatch.setattr("ocpp_client.connection.connection.random", SimpleNamespace(Random=lambda: dice))
     monkeypatch.setattr("asgiref.sync.AsyncToSync.__call__", _soon)
     # The queue of the system worker, whose long jobs no simulation needs.
