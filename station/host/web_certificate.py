@@ -1,6 +1,7 @@
 """The certificate the web interface shows: the installer's own where there is one, else the self-made one."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
@@ -57,6 +58,18 @@ class Pair:
     def stamp(self) -> tuple[object, ...]:
         """Return something that changes when one of the files does."""
         return tuple(_stamp(path) for path in (self.certificate, self.key))
+
+
+def is_from_an_authority(data: DataDirectory) -> bool:
+    """Return whether browsers get a certificate that somebody else has signed."""
+    own = Pair.own(data)
+    return _is_from_an_authority(own, own.stamp())
+
+
+@lru_cache(maxsize=2)
+def _is_from_an_authority(own: Pair, _stamp: object) -> bool:
+    certificate = own.load()
+    return certificate is not None and own.is_usable() and certificate.issuer != certificate.subject
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -1,6 +1,7 @@
 """What stands between a request and its view: own names only, a strict browser policy, sessions that end."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.shortcuts import redirect, resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
 from station import clock
+from station.host import web_certificate
 from station.services import accounts
 from station.web import login_sessions, origins
 
@@ -23,6 +25,8 @@ _CONTENT_SECURITY_POLICY = (
 _PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()" for feature in ("camera", "geolocation", "microphone", "payment", "serial", "usb")
 )
+# A month: after a factory reset the certificate is self-made again.
+_STRICT_S = 30 * 24 * 3600
 _HEALTH_PATH = "/healthz"
 
 
@@ -63,6 +67,33 @@ class ContentSecurityPolicy:
         response["Permissions-Policy"] = _PERMISSIONS_POLICY
         response.setdefault("Cache-Control", "no-store")
         return response
+
+
+class StrictTransport:
+    """Keeps browsers at HTTPS, but only where they trust the certificate anyway.
+
+    With a self-made one it would take away the exception that people made for it (RFC 6797 section 12.1), and for an
+    address instead of a name it has no effect.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if request.is_secure() and web_certificate.is_from_an_authority(settings.DATA):
+            name, _ = origins.split_host(request.META.get("HTTP_HOST", ""))
+            if not _is_address(name):
+                response["Strict-Transport-Security"] = f"max-age={_STRICT_S}"
+        return response
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class SessionRules:

@@ -214,9 +214,12 @@ def test_a_reboot_restarts_everything_but_the_main_process(station: Station) -> 
 def test_https_serves_a_certificate_for_this_machine(tmp_path: Path) -> None:
     import ssl
 
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     from station.host.addresses import SERVICE_ADDRESS
     from station.host.web_certificate import Pair, names_in
     from tests.station import free_port
+    from tests.unit.station.processes.test_certificate import make_certificate
 
     port = free_port()
     with Station.start(tmp_path, https_port=port) as station:
@@ -230,6 +233,11 @@ def test_https_serves_a_certificate_for_this_machine(tmp_path: Path) -> None:
         made = Pair.of(DataDirectory(station.data)).load()
         assert made is not None
         assert {"localhost", "127.0.0.1", SERVICE_ADDRESS} <= names_in(made)
+
+        uploaded = make_certificate(Pair.own(DataDirectory(station.data)), days=90)
+        shown = ssl.get_server_certificate(("127.0.0.1", port))
+
+        assert shown.encode() == uploaded.public_bytes(Encoding.PEM)
 
 
 def test_the_health_check_needs_no_backend(station: Station) -> None:

@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from station import clock
 from station.host.heartbeat import Heartbeat
-from station.host.web_certificate import Pair
 from station.paths import DataDirectory
 from station.processes.plan import Address, Plan
 
@@ -24,18 +23,9 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=")
 
 
-def endpoints(plan: Plan) -> list[str]:
-    """Describe the listeners in Twisted's endpoint language."""
-
-    def place(address: Address) -> str:
-        return f"{address.port}:interface={_escaped(address.host)}"
-
-    found = [f"tcp:{place(plan.http)}"]
-    if plan.https:
-        pair = Pair.of(DataDirectory(plan.data))
-        key, chain = _escaped(str(pair.key)), _escaped(str(pair.certificate))
-        found.append(f"ssl:{place(plan.https)}:privateKey={key}:certKey={chain}")
-    return found
+def endpoint(address: Address) -> str:
+    """Describe a plain listener in Twisted's endpoint language."""
+    return f"tcp:{address.port}:interface={_escaped(address.host)}"
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -50,16 +40,20 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
     from twisted.internet.task import LoopingCall
 
     from station.asgi import application
+    from station.processes import tls
     from station.processes.web_server.server import LimitedServer
 
     LoopingCall(lambda: heartbeat.beat(clock.monotonic_s())).start(_BEAT_S)
-    LimitedServer(
+    server = LimitedServer(
         application=application,
-        endpoints=endpoints(plan),
+        endpoints=[endpoint(plan.http)],
         http_timeout=_HTTP_TIMEOUT_S,
         websocket_timeout=_WEBSOCKET_TIMEOUT_S,
         application_close_timeout=_CLOSE_TIMEOUT_S,
         server_name="station",
         verbosity=1,
-    ).run()
+    )
+    if plan.https:
+        tls.listen(plan.https, DataDirectory(plan.data), server)
+    server.run()
     return 0

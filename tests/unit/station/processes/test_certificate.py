@@ -77,13 +77,13 @@ def test_an_uploaded_certificate_without_its_key_does_not_close_the_pages(data: 
     assert Pair.own(data).certificate.exists()
 
 
-def make_certificate(pair: Pair, *, days: int) -> x509.Certificate:
+def make_certificate(pair: Pair, *, days: int, issuer: x509.Name | None = None) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "old")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(name)
+        .issuer_name(issuer or name)
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(NOW)
