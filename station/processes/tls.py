@@ -1,10 +1,9 @@
-"""The encrypted listener of the web interface; imported only by the process that has a reactor."""
+"""The encrypted listener of the web interface."""
 
 import logging
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
-from twisted.internet import reactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.python.failure import Failure
@@ -62,6 +61,9 @@ class PresentCertificate:
 
 def listen(address: Address, data: DataDirectory, server: "Server") -> None:
     """Open the listener as soon as the server runs; Daphne itself knows only endpoints with fixed files."""
+    # Not earlier: whoever imports it first chooses the reactor, and Daphne needs its own.
+    from twisted.internet import reactor
+
     loop: Any = reactor
 
     def open_it() -> None:
