@@ -37,6 +37,7 @@ from station.processes.console import Excerpt
 from station.processes.lock import StationLock
 from station.processes.plan import Plan
 from station.processes.programs.redis import SOCKET_NAME
+from station.processes.redis_probe import RedisProbe
 from station.processes.supervisor_library import PatientLogger, measure_durations_steadily
 from station.processes.watch import HeartbeatWatch
 
@@ -301,6 +302,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
         self._to_stop: list[ProcessGroup] = []
         self._to_start: list[ProcessGroup] = []
         self._excerpts = {name: Excerpt(name) for name in child.names(plan)}
+        self._redis = RedisProbe(settings.REDIS_SOCKET)
         options.on_open = lambda: events.subscribe(events.ProcessLogEvent, self._show)
         options.poller.patience_s = self._patience_s
         options.poller.on_signal = self.handle_signal
@@ -325,6 +327,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
     def tick(self, now: float | None = None) -> None:
         """Do what is due in every round."""
         self._continue_restart()
+        self._listen_to_redis(clock.monotonic_s())
         self._replace_the_silent(clock.monotonic_s())
         if (
             self._on_ready
@@ -362,6 +365,12 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
             deadline_s = self.options.watch.deadline_s(process.config.name)
             if process.is_at_work and deadline_s is not None:
                 yield process, self._killed_s.get(process.pid, deadline_s)
+
+    def _listen_to_redis(self, now_s: float) -> None:
+        """Take an answer of Redis for the beat that it has no way to send."""
+        heartbeat = self.options.watch.heartbeat_of("redis")
+        if self._redis.step(now_s) and heartbeat is not None:
+            heartbeat.beat(now_s)
 
     def _replace_the_silent(self, now_s: float) -> None:
         """End who has not said in time that it works; the supervisor starts it again like any that has died."""

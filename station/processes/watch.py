@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from station.host.heartbeat import SharedHeartbeat, SharedHeartbeats
 
 # How long each may be silent. A control loop that hangs leaves energy released, because the boards have no watchdog;
-# the others only keep people waiting. Redis tells nothing, and the worker may be busy with one job for hours.
-SILENCE_S = {"hardware": 5.0, "ocpp": 30.0, "web": 30.0}
+# the others only keep people waiting. Redis is asked by the supervisor; the worker may be busy with one job for hours.
+SILENCE_S = {"hardware": 5.0, "ocpp": 30.0, "web": 30.0, "redis": 10.0}
 # From the fork to the first beat: the start of a process, and Redis may let it wait.
 START_S = 30.0
 

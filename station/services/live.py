@@ -5,13 +5,21 @@ is never shown as a live one. Subscribers of the channel group `live` get {"type
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimedOut
 
+from station import clock
 from station.domain import snapshot
 from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+_Answer = TypeVar("_Answer")
 
 GROUP = "live"
 HARDWARE, BACKEND = "hardware", "backend"
@@ -40,13 +48,31 @@ def backend() -> BackendSnapshot | None:
     return snapshot.decode(BackendSnapshot, _read(BACKEND))
 
 
+def is_reachable() -> bool:
+    """Return whether Redis answers: without it nobody is heard, whoever is alive."""
+    return _ask(lambda redis: bool(redis.ping())) or False
+
+
 def _read(part: str) -> str | bytes | None:
+    return _ask(lambda redis: redis.get(key(part)))
+
+
+def _ask(question: "Callable[[Redis], _Answer]") -> _Answer | None:
+    """Return what Redis answers to a page; None when it is away, hangs, or hung a moment ago."""
     from station.services import redis
 
-    try:
-        return redis.client().get(key(part))
-    except (RedisError, OSError):
+    memory = redis.hang_memory()
+    if not memory.may_ask(clock.monotonic_s()):
         return None
+    try:
+        answer = question(redis.client())
+    except RedisTimedOut:
+        memory.hung(clock.monotonic_s())
+        return None
+    except (RedisError, OSError):
+        answer = None
+    memory.answered()
+    return answer
 
 
 async def hardware_async(redis: Any) -> HardwareSnapshot | None:
@@ -74,10 +100,5 @@ async def publish_async(redis: Any, published: HardwareSnapshot | BackendSnapsho
 
 def watch() -> None:
     """Say that a page is open, so that changes are announced for the next WATCHED_S seconds."""
-    from station.services import redis
-
-    try:
-        redis.client().set(WATCHED, 1, ex=WATCHED_S)
-    except (RedisError, OSError):
-        # Then nobody can announce anything either; the page looks by itself every few seconds.
-        return
+    # Without Redis nobody can announce anything either; the page looks by itself every few seconds.
+    _ask(lambda redis: redis.set(WATCHED, 1, ex=WATCHED_S))

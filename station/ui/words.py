@@ -267,6 +267,9 @@ PILOTS: Words = {
 
 NOT_READY: Words = {
     "hardware_absent": _("The control of the charging points is not running."),
+    "redis_absent": _(
+        "Redis, over which the processes talk, does not answer. Charging goes on; Redis is replaced within seconds."
+    ),
     "starting": _("The control of the charging points is starting."),
     "records_unwritable": _("Sessions cannot be recorded."),
     "station_faulted": _("A fault puts the whole station out of order."),

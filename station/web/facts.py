@@ -76,8 +76,12 @@ def _backend(present: Present) -> Connection:
             label=label,
             icon=icon,
             tone="bad",
-            state=_("Not running"),
-            details=(_("The OCPP client does not answer."),),
+            state=_("Not running") if present.redis_answers else _("Not known"),
+            details=(
+                _("The OCPP client does not answer.")
+                if present.redis_answers
+                else words.word(words.NOT_READY, "redis_absent"),
+            ),
         )
     if not backend.url:
         return Connection(
@@ -108,7 +112,11 @@ def _backend(present: Present) -> Connection:
 def _daemon(present: Present) -> Connection:
     hardware = present.hardware
     details: list[str] = []
-    if hardware is None:
+    if hardware is None and not present.redis_answers:
+        tone, state = "bad", _("Not known")
+        details.append(words.word(words.NOT_READY, "redis_absent"))
+        details.append(_("The last recorded state is shown."))
+    elif hardware is None:
         tone, state = "bad", _("Not running")
         details.append(_("The control of the charging points does not answer. The last recorded state is shown."))
     elif hardware.ready:

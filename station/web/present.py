@@ -28,6 +28,8 @@ class Present:
     identity: identity.Identity
     hardware: HardwareSnapshot | None
     backend: BackendSnapshot | None
+    # Without Redis nobody is heard, and whether a process is away cannot be told.
+    redis_answers: bool = True
 
     @property
     def connector_numbers(self) -> range:
@@ -48,6 +50,7 @@ def look(at: datetime) -> Present:
         identity=identity.load(),
         hardware=hardware if hardware and is_fresh(hardware, at) else None,
         backend=live.backend(),
+        redis_answers=hardware is not None or live.is_reachable(),
     )
 
 

@@ -2,16 +2,17 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.process.conformance.bench import CARD, ConformanceBench, never
-from tests.station import http
+from tests.station import http, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -19,16 +20,34 @@ pytestmark = pytest.mark.process
 BOUND_S = 8.0
 REVIVED_S = 5.0
 DECIDED_S = 5.0
+# The supervisor waits ten seconds for an answer.
+REPLACED_S = 60.0
 
 
 @contextmanager
 def hung_redis(bench: ConformanceBench) -> Iterator[None]:
-    pid = bench.station.pid_of("redis")
-    os.kill(pid, signal.SIGSTOP)
+    """Stop Redis, and each one that the supervisor puts in its place, before it can listen."""
+    stopped: list[int] = []
+    is_over = threading.Event()
+
+    def keep_stopping() -> None:
+        while not is_over.wait(0.005):
+            pid = bench.station.child_pids().get("redis")
+            if pid is not None and pid not in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                stopped.append(pid)
+
+    thread = threading.Thread(target=keep_stopping)
+    thread.start()
+    wait_until(lambda: stopped, what="a stopped Redis")
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        is_over.set()
+        thread.join()
+        with suppress(ProcessLookupError):
+            os.kill(stopped[-1], signal.SIGCONT)
 
 
 def within(seconds: float, work: Callable[[], Any]) -> Any:
@@ -88,3 +107,37 @@ def test_with_a_hung_redis_cars_charge_and_are_told_and_nothing_stays_broken(tmp
         begun = bench.received("StartTransaction", after=mark)
         assert [(each["connectorId"], each["idTag"]) for each in begun] == [(1, "ASKED")]
         bench.judge()
+
+
+def test_a_redis_that_hangs_for_ever_is_replaced_and_everybody_finds_the_new_one(tmp_path: Path) -> None:
+    with ConformanceBench.open(tmp_path, config={"LocalPreAuthorize": "true"}) as bench:
+        station = bench.station
+        running = bench.charge(2, "RUNNING")
+        others = {name: pid for name, pid in station.child_pids().items() if name != "redis"}
+
+        hung = station.kill("redis", signal.SIGSTOP)
+
+        wait_until(lambda: reasons(bench) == ["redis_absent"], timeout_s=REPLACED_S, what="the reason in healthz")
+        wait_until(lambda: station.child_pids().get("redis", hung) != hung, timeout_s=REPLACED_S, what="another Redis")
+        station.wait_healthy(timeout_s=REPLACED_S)
+        assert f"redis ({hung}) no longer says that it works" in station.log("main")
+        assert station.connector(2)["contactor"]
+        mark = bench.mark()
+        wait_until(lambda: may_stop(bench, running), timeout_s=REPLACED_S, what="a command that arrives")
+        bench.wait_for("StopTransaction", after=mark, transactionId=running, timeout=REPLACED_S)
+        bench.sim("/connectors/1/plug")
+        bench.swipe("ASKED")
+        bench.wait_for("Authorize", after=mark, idTag="ASKED", timeout=REPLACED_S)
+        bench.wait_for("StartTransaction", after=mark, idTag="ASKED", timeout=REPLACED_S)
+        # Nobody but Redis had to be replaced.
+        assert {name: pid for name, pid in station.child_pids().items() if name != "redis"} == others
+        bench.judge()
+
+
+def reasons(bench: ConformanceBench) -> list[str]:
+    status, answer = http("GET", bench.station.http_port, "/healthz")
+    return [reason["code"] for reason in answer["reasons"]] if status == 503 else []
+
+
+def may_stop(bench: ConformanceBench, transaction: int) -> bool:
+    return bench.status_of("RemoteStopTransaction", transactionId=transaction) == "Accepted"

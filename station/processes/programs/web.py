@@ -4,10 +4,15 @@ import logging
 import os
 from http import HTTPStatus
 
+from django.conf import settings
+
 from station import clock
-from station.host.heartbeat import Heartbeat
+from station.host.heartbeat import Heartbeat, SystemdHeartbeat
 from station.paths import DataDirectory
 from station.processes.plan import Address, Plan
+from station.processes.redis_probe import INTERVAL_S, RedisGuard, RedisProbe
+
+logger = logging.getLogger(__name__)
 
 # Pages are short; a station has a handful of readers.
 _THREADS = 4
@@ -33,6 +38,12 @@ def _is_news(record: logging.LogRecord) -> bool:
     return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
 
 
+def _guard_redis(guard: RedisGuard) -> None:
+    pid = guard.step(clock.monotonic_s())
+    if pid is not None:
+        logger.error("redis (%d) does not answer, and is replaced", pid)
+
+
 def main(plan: Plan, heartbeat: Heartbeat) -> int:
     """Serve until SIGTERM."""
     logging.getLogger("django.request").addFilter(_is_news)
@@ -44,6 +55,9 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
     from station.processes.web_server.server import LimitedServer
 
     LoopingCall(lambda: heartbeat.beat(clock.monotonic_s())).start(_BEAT_S)
+    if isinstance(heartbeat, SystemdHeartbeat):
+        guard = RedisGuard(RedisProbe(settings.REDIS_SOCKET))
+        LoopingCall(lambda: _guard_redis(guard)).start(INTERVAL_S)
     server = LimitedServer(
         application=application,
         endpoints=[endpoint(plan.http)],

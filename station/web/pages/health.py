@@ -21,7 +21,10 @@ from station.web.access import passive, public
 def healthz(_request: HttpRequest) -> JsonResponse:
     """Answer 200 when the control loop is alive and ready, else 503 with the reasons. The backend does not matter."""
     hardware = live.hardware()
-    if hardware is None or not present.is_fresh(hardware, clock.now()):
+    if hardware is None and not live.is_reachable():
+        # Whether the control loop works cannot be told; sessions do not depend on Redis.
+        codes = ["redis_absent"]
+    elif hardware is None or not present.is_fresh(hardware, clock.now()):
         codes = ["hardware_absent"]
     elif not hardware.ready:
         codes = list(hardware.not_ready)

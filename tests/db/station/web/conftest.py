@@ -62,6 +62,7 @@ class Parts:
 
     hardware: HardwareSnapshot | None
     backend: BackendSnapshot | None
+    redis_answers: bool = True
 
     def show(self, *points: PointSnapshot) -> None:
         assert self.hardware is not None
@@ -136,6 +137,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
     )
     monkeypatch.setattr(live, "hardware", lambda: parts.hardware)
     monkeypatch.setattr(live, "backend", lambda: parts.backend)
+    monkeypatch.setattr(live, "is_reachable", lambda: parts.redis_answers)
     return parts
 
 

@@ -289,3 +289,15 @@ def test_a_station_that_cannot_charge_says_why(stranger: Client, parts: Parts):
 
     assert answer.status_code == 503
     assert answer.json()["reasons"] == [{"code": "controllers_silent", "text": "No EVSE controller answers."}]
+
+
+def test_without_redis_nobody_is_blamed_for_being_silent(browser, parts):
+    parts.hardware = parts.backend = None
+    parts.redis_answers = False
+
+    answer = browser.get("/healthz")
+    assert answer.status_code == 503
+    assert [reason["code"] for reason in answer.json()["reasons"]] == ["redis_absent"]
+    page = browser.get("/").content.decode()
+    assert "Redis" in page
+    assert "does not answer. The last recorded" not in page

@@ -35,10 +35,10 @@ def test_nobody_is_blamed_for_the_time_in_which_the_watch_itself_stood_still() -
 
 def test_a_process_that_is_not_watched_has_no_deadline() -> None:
     watch = HeartbeatWatch()
-    watch.started("redis", at_s=100.0)
+    watch.started("worker", at_s=100.0)
 
-    assert watch.deadline_s("redis") is None
-    assert watch.heartbeat_of("redis") is None
+    assert watch.deadline_s("worker") is None
+    assert watch.heartbeat_of("worker") is None
 
 
 def test_the_main_process_sees_the_beat_of_a_fork() -> None:
