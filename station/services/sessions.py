@@ -12,7 +12,7 @@ from station.domain import facts
 from station.domain.connector import Permission
 from station.domain.facts import FactKind, MeterSampled, SessionBegan, SessionEnded
 from station.domain.meter_values import Measurand, MeterValue, ReadingContext
-from station.domain.stamps import Stamp
+from station.domain.stamps import TOLERANCE, Stamp
 from station.domain.units import WattHour
 from station.models import ChargingProfileRow, ChargingSession, Connector, MeterSample, OutboxMessage, ReservationRow
 from station.models.session import SessionQuerySet
@@ -106,9 +106,10 @@ def end_session(
         return None
     # What was written down has been corrected if the clock was set since; what the caller remembers has not.
     at = outbox.moment_in_order(session.stop_requested or at)
-    if at.at < session.started_at:
-        # The clock was set back, or has lost its time, in between. The steady clock knows how long it was.
-        at = replace(at, at=session.started_at + max(at.since(session.started), timedelta()))
+    # Whatever has become of the clock in between, the steady one knows how long the session was.
+    by_steady_clock = session.started_at + max(at.since(session.started), timedelta())
+    if at.at < session.started_at or abs(by_steady_clock - at.at) > TOLERANCE:
+        at = replace(at, at=by_steady_clock)
     register = WattHour(max(meter, session.meter_start_wh, session.meter_last_wh))
     session.end(wh=register, at=at, reason=reason, id_tag=id_tag)
     fact = SessionEnded(at=at.at, register=register, reason=reason, id_tag=id_tag)

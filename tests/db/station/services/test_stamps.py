@@ -139,6 +139,16 @@ def test_a_clock_that_loses_its_time_within_a_session_does_not_lose_how_long_it_
     assert OutboxMessage.objects.latest("id").stamp == stamp(70)
 
 
+def test_an_end_remembered_from_before_the_correction_is_told_with_its_true_moment() -> None:
+    ahead = timedelta(days=300)
+    session = begin(stamp(10, error=ahead))
+    correct(stamp(80))
+
+    row = end(session, stamp(70, error=ahead))
+
+    assert row.stopped_at == OutboxMessage.objects.latest("id").at == stamp(70).at
+
+
 # --- what is told
 
 
