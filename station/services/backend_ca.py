@@ -7,8 +7,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from station.domain.commands import Origin, Status
 from station.domain.configuration import InvalidValue
-from station.models import TrustedCertificate
+from station.models import AuditEntry, TrustedCertificate
+from station.services import security_log
 
 BACKEND_ROOT = "backend_root"
 OWN = "own"
@@ -24,15 +26,48 @@ def install_file(path: str, at: datetime) -> None:
     install(pem, at=at)
 
 
-def install(pem: bytes, *, at: datetime) -> tuple[TrustedCertificate, ...]:
-    """Install the certificates of a PEM text, each once; raise `InvalidValue` when it holds none or a damaged one."""
+def install(pem: bytes, *, at: datetime, actor: str = "") -> tuple[TrustedCertificate, ...]:
+    """Install the certificates of a PEM text, each once; raise `InvalidValue` when it holds none or a damaged one.
+
+    `actor`: the person who has brought it to a page, for the audit trail.
+    """
     if _BEGIN not in pem:
         raise InvalidValue("no_certificate")
     try:
         certificates = x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise InvalidValue("broken_certificate") from None
-    return tuple(_install(certificate, at) for certificate in certificates)
+    rows = tuple(_install(certificate, at) for certificate in certificates)
+    if actor:
+        _audit("AddCaCertificate", actor=actor, at=at, subjects=[row.subject for row in rows])
+    return rows
+
+
+def installed() -> tuple[TrustedCertificate, ...]:
+    """Return the CA certificates, in a steady order."""
+    return tuple(TrustedCertificate.objects.filter(kind=BACKEND_ROOT).order_by("subject", "id"))
+
+
+def remove(row_id: int, *, at: datetime, actor: str) -> str | None:
+    """Take a CA certificate away on somebody's order; return its subject, None where there is none."""
+    row = TrustedCertificate.objects.filter(kind=BACKEND_ROOT, pk=row_id).first()
+    if row is None:
+        return None
+    row.delete()
+    _audit("RemoveCaCertificate", actor=actor, at=at, subjects=[row.subject])
+    return row.subject
+
+
+def _audit(command: str, *, actor: str, at: datetime, subjects: list[str]) -> None:
+    AuditEntry.objects.create(
+        at=at,
+        origin=Origin.WEB.value,
+        actor=actor,
+        command=command,
+        data={"subjects": subjects},
+        outcome=Status.ACCEPTED.value,
+    )
+    security_log.record("ReconfigurationOfSecurityParameters", at=at, tech_info=f"{command} (web)")
 
 
 def _install(certificate: x509.Certificate, at: datetime) -> TrustedCertificate:

@@ -33,8 +33,15 @@ SECTIONS: tuple[Section, ...] = (
         )
     ),
     Section(
+        label=_("Communication"),
+        pages=(Page(url_name="ocpp", label="OCPP", icon="cloud"),),
+    ),
+    Section(
         label=_("Station"),
-        pages=(Page(url_name="connectors", label=_("Connectors"), icon="bolt"),),
+        pages=(
+            Page(url_name="connectors", label=_("Connectors"), icon="bolt"),
+            Page(url_name="power", label=_("Power"), icon="adjustments-horizontal"),
+        ),
     ),
     Section(
         label=_("User management"),

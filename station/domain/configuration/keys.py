@@ -107,6 +107,7 @@ class ConfigurationKey:
     `read` computes the value in force from the stored ones (missing: the stored value itself); `write` says, for a
     derived key, which stored keys a new value sets; `store` does so where that depends on who asks and on the values
     in force. `row` is the registry's name with placeholders.
+    `on_page`: a local key that a person may set in the web interface, too.
     """
 
     name: str
@@ -120,6 +121,7 @@ class ConfigurationKey:
     effect: Effect = Effect.NONE
     storage: Storage = Storage.DATABASE
     secret: bool = False
+    on_page: bool = False
     default_for: Callable[[RegistryFacts], str] | None = None
     check: Check | None = None
     read: Callable[[Mapping[str, str]], str] | None = None
@@ -151,5 +153,7 @@ class ConfigurationKey:
         """Raise `InvalidValue` when this origin may not set the key, whatever the value."""
         if self.storage is Storage.LIVE:
             raise InvalidValue("read_only" if origin is not Origin.LOCAL else "live_value")
+        if origin is Origin.WEB and self.on_page:
+            return
         if origin is not Origin.LOCAL and self.access in {Access.READ_ONLY, Access.LOCAL}:
             raise InvalidValue("read_only")

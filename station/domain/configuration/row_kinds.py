@@ -30,6 +30,7 @@ def flag(
     check: Check | None = None,
     read: Callable[[Mapping[str, str]], str] | None = None,
     write: Callable[[str], Mapping[str, str]] | None = None,
+    on_page: bool = False,
 ) -> ConfigurationKey:
     """Return a key that is true or false."""
     return ConfigurationKey(
@@ -46,6 +47,7 @@ def flag(
         storage=storage,
         allowed=allowed,
         description=description,
+        on_page=on_page,
     )
 
 

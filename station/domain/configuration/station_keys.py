@@ -26,12 +26,14 @@ CONNECTION_KEYS: tuple[ConfigurationKey, ...] = (
         "Whether the backend may take the station over (password, vendor access, address) also over a link that is not "
         "encrypted or not checked. Dangerous: whoever listens in can do so, too; only for closed mobile networks.",
         access=_LOCAL,
+        on_page=True,
     ),
     flag(
         "/ocpp/verifyHostname",
         "true",
         "Whether the backend's certificate must carry its host name. Switching it off is dangerous.",
         access=_LOCAL,
+        on_page=True,
         effect=Effect.OCPP_CONNECTION,
     ),
     value(

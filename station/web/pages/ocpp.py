@@ -1,0 +1,179 @@
+"""Communication – OCPP: server, chargebox ID, authorization key, the certificates the server is checked by."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST
+
+from station import clock
+from station.domain.configuration import InvalidValue
+from station.domain.configuration.checks import TRUST_PLAIN_LINK
+from station.models import TrustedCertificate
+from station.services import backend_ca, configuration
+from station.ui import format as formats
+from station.ui import problems
+from station.web import facts, present
+from station.web.requests import signed_in
+from station.web.settings_form import Setting, SettingsForm
+
+# A chain of certificates; whatever is larger is none.
+_LARGEST_PEM = 100_000
+SETTINGS = (
+    Setting(
+        key="/ocpp/url",
+        label=gettext_lazy("Server (URL)"),
+        help=gettext_lazy("The station appends its chargebox ID, unless the address contains ${chargeBoxIdentity}."),
+        example="wss://backend.example.com/ocpp",
+    ),
+    Setting(
+        key="SecurityProfile",
+        label=gettext_lazy("Security of the connection"),
+        choices=(
+            ("0", gettext_lazy("None"), gettext_lazy("The station does not show who it is.")),
+            ("1", gettext_lazy("Authorization key"), gettext_lazy("Basic authentication; encrypted only with wss://.")),
+            ("2", gettext_lazy("Authorization key over TLS"), gettext_lazy("The server's certificate is checked.")),
+            (
+                "3",
+                gettext_lazy("Certificates on both sides"),
+                gettext_lazy("The station shows one of its own."),
+            ),
+        ),
+    ),
+    Setting(
+        key="AuthorizationKey",
+        label=gettext_lazy("Authorization key"),
+        help=gettext_lazy("The password of the station at the server: 16 to 40 characters."),
+    ),
+    Setting(
+        key="/ocpp/chargeBoxIdentity",
+        label=gettext_lazy("Chargebox ID (template)"),
+        help=gettext_lazy("${serial} stands for the serial number."),
+        example="TE${serial}",
+        is_template=True,
+    ),
+    Setting(
+        key="/ocpp/verifyHostname",
+        label=gettext_lazy("Check the name in the server's certificate"),
+        warning=gettext_lazy("Without this check anybody with a certificate of the same CA can play the server."),
+        expert=True,
+    ),
+    Setting(
+        key=TRUST_PLAIN_LINK,
+        label=gettext_lazy("Trust the server although the connection is not proven"),
+        warning=gettext_lazy(
+            "Whoever listens in can take the station over: set its password, open vendor access, send it to another "
+            "server. Only for closed mobile networks whose operator vouches for them."
+        ),
+        expert=True,
+    ),
+)
+
+
+class CertificateForm(forms.Form):
+    """A PEM file."""
+
+    pem = forms.FileField()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateView:
+    """A CA certificate in words."""
+
+    id: int
+    name: str
+    issuer: str
+    begin: str
+    end: str
+    fingerprint: str
+    problem: str
+
+
+@require_http_methods(["GET", "POST"])
+def ocpp(request: HttpRequest) -> HttpResponse:
+    """Show the connection and its settings; take new ones."""
+    form = SettingsForm(request, SETTINGS)
+    if request.method == "POST" and form.save():
+        return redirect("ocpp")
+    now = present.look(clock.now())
+    return render(
+        request,
+        "pages/communication/ocpp.html",
+        {
+            "form": form,
+            "connection": facts.connections(now)[1],
+            "chargebox_id": configuration.get("/ocpp/chargeBoxIdentity"),
+            "address": now.backend.url if now.backend else configuration.get("/ocpp/url"),
+            "certificates": [_view(row, now.at, now.zone) for row in backend_ca.installed()],
+        },
+        status=422 if form.is_refused else 200,
+    )
+
+
+@require_POST
+def add_certificate(request: HttpRequest) -> HttpResponse:
+    """Install the certificates of a file."""
+    form = CertificateForm(request.POST, request.FILES)
+    if not form.is_valid() or form.cleaned_data["pem"].size > _LARGEST_PEM:
+        messages.error(request, problems.say("no_certificate", {}))
+        return redirect("ocpp")
+    try:
+        added = backend_ca.install(form.cleaned_data["pem"].read(), at=clock.now(), actor=_actor(request))
+    except InvalidValue as refusal:
+        messages.error(request, problems.say(refusal.code, refusal.data))
+    else:
+        for row in added:
+            messages.success(request, _("Added: %(name)s") % {"name": _name(row.subject)})
+    return redirect("ocpp")
+
+
+@require_POST
+def remove_certificate(request: HttpRequest, row_id: int) -> HttpResponse:
+    """Trust a certificate no longer."""
+    removed = backend_ca.remove(row_id, at=clock.now(), actor=_actor(request))
+    if removed is None:
+        raise Http404
+    messages.success(request, _("Removed: %(name)s") % {"name": _name(removed)})
+    return redirect("ocpp")
+
+
+def _actor(request: HttpRequest) -> str:
+    return signed_in(request).get_username()
+
+
+def _view(row: TrustedCertificate, now: datetime, zone: ZoneInfo) -> CertificateView:
+    problem = ""
+    if row.not_after <= now:
+        problem = _("expired")
+    elif row.not_before > now:
+        problem = _("not valid yet")
+    elif row.from_unproven_link:
+        problem = _("sent over an unproven connection")
+    pairs = [row.fingerprint[at : at + 2].upper() for at in range(0, len(row.fingerprint), 2)]
+    return CertificateView(
+        id=row.pk,
+        name=_name(row.subject),
+        issuer=_name(row.issuer),
+        begin=formats.moment(row.not_before, zone),
+        end=formats.moment(row.not_after, zone),
+        fingerprint=":".join(pairs),
+        problem=problem,
+    )
+
+
+def _name(distinguished: str) -> str:
+    """Return the common name, or else everything."""
+    try:
+        name = x509.Name.from_rfc4514_string(distinguished)
+    except ValueError:
+        return distinguished
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else distinguished
