@@ -15,6 +15,7 @@ from station.domain.commands import Origin, Status
 from station.paths import DataDirectory
 from station.processes import certificate
 from station.processes.plan import Plan
+from station.processes.programs.redis import names_simulated_ports_only
 
 _DEMO_URL_NOTE = "demo_backend.url"
 _SET_ASIDE = "SetBrokenFileAside"
@@ -158,23 +159,11 @@ def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:
             _describe_simulated_hardware(data, connectors)
             return
         raise RealHardwareIsConfigured(f"{data.hardware} is not JSON; mend it or move it away") from problem
-    if present is not None and not _is_simulated(present):
+    if present is not None and not names_simulated_ports_only(present):
         raise RealHardwareIsConfigured(f"{data.hardware} describes real hardware; move it away to simulate")
     forget_lines(data.simulation)
     if present != wanted:
         private_files.write(data.hardware, f"{json.dumps(wanted, indent=2)}\n".encode())
-
-
-def _is_simulated(description: dict[str, object]) -> bool:
-    connectors = description.get("connectors")
-    ports = [
-        device.get("port", "")
-        for connector in (connectors if isinstance(connectors, list) else [])
-        for device in connector.values()
-        if isinstance(device, dict)
-    ]
-    # Also correct after the whole directory has been moved.
-    return all(Path(port).parent.name == "sim" for port in ports)
 
 
 def _point_at_demo_backend(data: DataDirectory, url: str, at: datetime) -> None:

