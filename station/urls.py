@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from station.web import admin
 from station.web.pages import (
+    authentication,
     bench,
     connectors,
     dashboard,
@@ -28,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions", sessions.sessions, name="sessions"),
     path("sessions/<int:session_id>", sessions.session, name="session"),
     path("sessions.csv", sessions.sessions_file, name="sessions-file"),
+    path("authentication", authentication.authentication, name="authentication"),
     path("users", users.users, name="users"),
     path("users/stage/<str:action>", users.stage, name="users-stage"),
     path("users/save", users.save, name="users-save"),

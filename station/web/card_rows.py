@@ -10,15 +10,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext, pgettext_lazy
 
 from station.domain.authorization import (
-    Authenticator,
-    AuthorizationQuery,
     AuthorizationStatus,
-    Verdict,
-    decide,
 )
 from station.domain.snapshot import HardwareSnapshot
 from station.ui import format as formats
-from station.ui import words
+from station.web import decisions
 from whitelist import query
 from whitelist.csv_file import Plan
 from whitelist.csv_text import CardLine
@@ -58,16 +54,6 @@ class SeenCard:
     uid: str
     age: str
     is_listed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What the rules say of a card in one situation."""
-
-    situation: str
-    tone: str
-    verdict: str
-    reason: str
 
 
 def rows(
@@ -154,25 +140,15 @@ def seen(hardware: HardwareSnapshot | None, *, now: datetime) -> list[SeenCard]:
     ]
 
 
-def trials(text: str, *, now: datetime) -> list[Trial]:
+def trials(text: str, *, now: datetime) -> list[decisions.Cell]:
     """Return what becomes of a card at this moment, and what without the backend. Raises `CardRefused`."""
     asked = query.collect_query(normalise_uid(text), now)
-    if not asked.backend_configured or asked.authenticator is Authenticator.WHITELIST:
-        return [_trial(_("The whitelist decides alone"), asked)]
+    if decisions.decides_alone(asked):
+        return [decisions.cell(_("The whitelist decides alone"), asked)]
     return [
-        _trial(_("With the backend"), replace(asked, online=True)),
-        _trial(_("Without the backend"), replace(asked, online=False)),
+        decisions.cell(_("With the backend"), replace(asked, online=True)),
+        decisions.cell(_("Without the backend"), replace(asked, online=False)),
     ]
-
-
-def _trial(situation: str, asked: AuthorizationQuery) -> Trial:
-    decision = decide(asked)
-    return Trial(
-        situation=situation,
-        tone={Verdict.ACCEPTED: "free", Verdict.REFUSED: "fault"}.get(decision.verdict, "waiting"),
-        verdict=words.word(words.VERDICTS, decision.verdict),
-        reason=words.word(words.CARD_REASONS, decision.reason),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,10 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         label=_("User management"),
-        pages=(Page(url_name="users", label=_("Users"), icon="identification"),),
+        pages=(
+            Page(url_name="authentication", label=_("Authentication"), icon="finger-print"),
+            Page(url_name="users", label=_("Users"), icon="identification"),
+        ),
     ),
 )
 BENCH = Section(label=_("Simulation"), pages=(Page(url_name="bench", label=_("Test bench"), icon="beaker"),))

@@ -68,7 +68,7 @@ def users(request: HttpRequest) -> HttpResponse:
     hardware = live.hardware()
     return render(
         request,
-        "pages/users.html",
+        "pages/users/users.html",
         {
             "rows": card_rows.rows(page.cards, draft, now=now, zone=zone, problems=problems),
             "page": page,
@@ -227,7 +227,7 @@ def _import_page(request: HttpRequest, problems: list[str] | None = None) -> Htt
         else:
             rows, more = card_rows.preview_rows(plan, zone)
             shown |= {"plan": plan, "rows": rows, "more": more}
-    return render(request, "pages/users_import.html", shown, status=422 if shown["problems"] else 200)
+    return render(request, "pages/users/import.html", shown, status=422 if shown["problems"] else 200)
 
 
 def _said_mistakes(refused: FileRefused) -> list[str]:

@@ -191,3 +191,49 @@ def test_a_mains_current_that_cannot_be_is_refused(browser: Client, entered: str
 
     assert status == 422
     assert configuration.get("/power/station/mainsMaxCurrent") == before
+
+
+# --- Authentication
+
+
+def decided(browser: Client) -> dict[str, list[str]]:
+    text = page(browser, "/authentication")
+    body = text[text.index('id="decisions"') :]
+    return {
+        row[0]: re.findall(r'class="state" data-tone="(\w+)"', row[1])
+        for row in re.findall(r'<td data-label="Card">(.*?)</td>(.*?)</tr>', body)
+    }
+
+
+def test_the_table_says_who_may_charge_as_it_is_set(browser: Client):
+    enter(browser, OCPP, **URL)
+
+    whitelisted = decided(browser)
+    enter(browser, "/authentication", **{"auth-identification": "any"})
+    anybody = decided(browser)
+    enter(browser, "/authentication", **{"auth-authenticator": "whitelist", "auth-identification": "whitelisted"})
+    alone = decided(browser)
+
+    assert whitelisted["Unknown"] == ["waiting", "fault", "fault"]
+    assert whitelisted["In the whitelist, accepted"] == ["waiting", "free", "free"]
+    assert anybody["Unknown"] == ["waiting", "free", "fault"]
+    assert alone["Unknown"] == ["fault"]
+    assert alone["In the whitelist, accepted"] == ["free"]
+
+
+def test_no_rfid_sets_the_keys_that_belong_to_it_and_shows_what_becomes_of_a_car_without_a_card(browser: Client):
+    _status, said = enter(browser, "/authentication", **{"auth-identification": "none"})
+
+    assert "Saved." in said
+    assert configuration.get_bool("/hw/auth/device/Dummy/enabled")
+    assert decided(browser)["No card (DUMMY)"] == ["free"]
+
+
+def test_the_dummy_rfid_is_for_experts(browser: Client, admin: User):
+    assert "Dummy-id-value" not in page(browser, "/authentication")
+    accounts.profile_of(admin).show_expert(True)  # noqa: FBT003
+
+    status, said = enter(browser, "/authentication", **{"hw-auth-device-Dummy-id-value": "X" * 21})
+
+    assert status == 422
+    assert "At most 20 characters are allowed." in said
