@@ -231,7 +231,7 @@ def test_no_rfid_sets_the_keys_that_belong_to_it_and_shows_what_becomes_of_a_car
 
 def test_the_dummy_rfid_is_for_experts(browser: Client, admin: User):
     assert "Dummy-id-value" not in page(browser, "/authentication")
-    accounts.profile_of(admin).show_expert(True)  # noqa: FBT003
+    accounts.profile_of(admin).show_expert(True)
 
     status, said = enter(browser, "/authentication", **{"hw-auth-device-Dummy-id-value": "X" * 21})
 
