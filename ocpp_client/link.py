@@ -9,6 +9,7 @@ from functools import partial
 from django.db import DatabaseError
 
 from ocpp_client.certificates.renewal import CertificateRenewal
+from ocpp_client.connection.address_trial import LOOK_S, TRIAL_S, AddressTrial
 from ocpp_client.connection.change_detector import ChangeDetector
 from ocpp_client.connection.connection import Connection
 from ocpp_client.connection.control import ConnectionControl
@@ -59,6 +60,8 @@ class Timing:
     uplink_look_s: float = 0.25
     # The control loop judges what a power cut interrupted within its patience with silent devices.
     recovery_s: float = 8.0
+    trial_s: float = TRIAL_S
+    trial_look_s: float = LOOK_S
 
 
 class BackendLink:
@@ -133,6 +136,7 @@ class BackendLink:
             meter_keys=self._meter_keys,
             look_s=timing.look_s,
         )
+        self._trial = AddressTrial(state, self._connection, trial_s=timing.trial_s, look_s=timing.trial_look_s)
         self._uplink_watch = None
         if environment.uplink.simulated:
             self._uplink_watch = UplinkWatch(environment.uplink, self._connection, look_s=timing.uplink_look_s)
@@ -152,6 +156,7 @@ class BackendLink:
             "file statuses": self.files.run,
             "certificate": self.renewal.run,
             "change detector": self._changes.run,
+            "address": self._trial.run,
         }
         if self._uplink_watch is not None:
             loops["uplink"] = self._uplink_watch.run

@@ -73,6 +73,11 @@ class Connection:
         self._tasks = BackgroundTasks(logger)
         self.awaits_uplink = False
 
+    @property
+    def proven(self) -> Endpoint | None:
+        """What has led to an Accepted BootNotification last."""
+        return self._credentials.proven
+
     async def load(self) -> None:
         """Read which credentials have worked before."""
         await in_database(self._credentials.load)
@@ -110,6 +115,9 @@ class Connection:
         self._state.endpoint = wanted
         if wanted != before:
             self._credentials.reset()
+        if wanted is None and self._credentials.proven is not None:
+            # Somebody at the station has taken the backend away: nothing leads back to it by itself.
+            await in_database(self._credentials.forget)
         if before is not None and (wanted is None or not wanted.fits(before)):
             await self._registration.handle(BackendChanged())
 

@@ -49,6 +49,16 @@ class Credentials:
             # An earlier version has written it in clear.
             _save(self._proven)
 
+    @property
+    def proven(self) -> Endpoint | None:
+        """What worked last."""
+        return self._proven
+
+    def forget(self) -> None:
+        """Forget what worked."""
+        self._proven = None
+        _proven_file().unlink(missing_ok=True)
+
     def choose(self, wanted: Endpoint) -> Endpoint:
         """Return the endpoint for the next attempt."""
         proven = self._proven
@@ -79,6 +89,8 @@ class Credentials:
             except ConfigurationRefused:
                 logger.exception("The security profile cannot be taken back")
         proven = replace(used, verify_hostname=True)
+        if self._proven is not None and proven.base_url != self._proven.base_url:
+            event_log.log("backend.address.accepted", at=at, address=proven.base_url, before=self._proven.base_url)
         if proven != self._proven:
             self._proven = proven
             try:

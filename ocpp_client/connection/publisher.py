@@ -71,6 +71,10 @@ class ConnectionPublisher:
             identity=state.endpoint.identity if state.endpoint else "",
             since=state.since,
             last_error=state.last_error,
+            link=state.link.kind.value if state.connected else "",
+            trial_back_to=state.trial.back_to if state.trial else "",
+            trial_minutes=state.trial.minutes if state.trial else None,
+            taken_back_url=state.taken_back_url,
         )
 
     async def note_online(self) -> None:

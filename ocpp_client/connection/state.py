@@ -13,6 +13,14 @@ from station.domain.link_security import NO_LINK, LinkSecurity
 link_of_call: ContextVar[LinkSecurity] = ContextVar("link_of_call", default=NO_LINK)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A new address is on trial: where the station goes back to, and in how many minutes at the latest."""
+
+    back_to: str
+    minutes: int
+
+
 @dataclass(kw_only=True)
 class ConnectionState:
     """Written by link and registration only. `flow` is set while messages of the station's own accord may go."""
@@ -21,6 +29,8 @@ class ConnectionState:
     link: LinkSecurity = NO_LINK
     since: datetime | None = None
     last_error: str = ""
+    trial: Trial | None = None
+    taken_back_url: str = ""
     endpoint: Endpoint | None = None
     registration: Registration = field(default_factory=Registration)
     flow: asyncio.Event = field(default_factory=asyncio.Event)

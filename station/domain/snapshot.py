@@ -168,7 +168,11 @@ class HardwareSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class BackendSnapshot:
-    """How the connection to the backend stands. `registration` is a `registration.Phase`; `outbox` None: unknown."""
+    """How the connection to the backend stands. `registration` is a `registration.Phase`; `outbox` None: unknown.
+
+    `link` is a `link_security.LinkKind`. A new address goes back to `trial_back_to` in `trial_minutes` unless a backend
+    accepts the station there; `taken_back_url` is the last one that did.
+    """
 
     connected: bool
     registration: str
@@ -177,6 +181,10 @@ class BackendSnapshot:
     since: datetime | None = None
     last_error: str = ""
     outbox: int | None = None
+    link: str = ""
+    trial_back_to: str = ""
+    trial_minutes: int | None = None
+    taken_back_url: str = ""
 
 
 # --- the JSON form

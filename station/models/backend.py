@@ -84,6 +84,7 @@ class BackendState(models.Model):
     `accepted_by` holds "<url> <identity>" of the backend that has accepted this station before; transactions of
     unknown cards are refused until then (OCPP 1.6 section 4.2.1). `registration` is the last BootNotification answer,
     `boot_content` what it was given to, `heartbeat_interval_s` the interval in it.
+    `trial_spent_ms` is how long a new address has been on trial, `taken_back_url` the last one that failed in it.
     `list_version` is the version of the local authorization list the backend has sent.
     """
 
@@ -95,6 +96,8 @@ class BackendState(models.Model):
     connected = models.BooleanField(default=False)
     changed_at = models.DateTimeField(null=True, blank=True)
     boot_content = models.JSONField(default=dict, blank=True)
+    trial_spent_ms = models.PositiveIntegerField(default=0)
+    taken_back_url = models.CharField(max_length=700, default="", blank=True)
 
     class Meta:
         verbose_name = _("state of the backend link")

@@ -35,7 +35,7 @@ from station.domain.configuration import (
 from station.domain.configuration.values import MAX_VALUE_LENGTH
 from station.domain.link_security import NO_LINK, LinkSecurity
 from station.host.logs import mask_secrets
-from station.models import AuditEntry, ConfigurationValue
+from station.models import AuditEntry, BackendState, ConfigurationValue
 from station.services import backend_ca, firewall, identity, secret_storage, security_log
 from station.services.identity import MASK
 
@@ -223,6 +223,7 @@ def change(
             _store(plan.database, at)
             _hand_on(plan, at)
             _record(plan, origin, actor, at)
+            _begin_trial(plan, origin)
             if plan.identity:
                 before = identity.load()
                 identity.save(identity.with_values(before, plan.identity))
@@ -278,6 +279,17 @@ def _hand_on(plan: ChangePlan, at: datetime) -> None:
 
 def _refuse(_value: str, _at: datetime) -> None:
     raise InvalidValue("not_applicable")
+
+
+def _begin_trial(plan: ChangePlan, origin: Origin) -> None:
+    """Note a new address of the backend; one that the backend itself has chosen gets no more time than the first."""
+    if not any(changed.key == "/ocpp/url" for changed in plan.changes):
+        return
+    state = BackendState.load()
+    state.taken_back_url = ""
+    if origin is not Origin.BACKEND:
+        state.trial_spent_ms = 0
+    state.save(update_fields=["taken_back_url", "trial_spent_ms"])
 
 
 def _record(plan: ChangePlan, origin: Origin, actor: str, at: datetime) -> None:

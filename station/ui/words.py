@@ -12,6 +12,7 @@ from station.domain.commands import Refusal, Status
 from station.domain.crash_guard import CrashCause
 from station.domain.facts import FactKind
 from station.domain.faults import FaultCode
+from station.domain.link_security import LinkKind
 
 Words = Mapping[str, "str | Promise"]
 
@@ -217,6 +218,13 @@ BACKEND_ERRORS: Words = {
     "connection_lost": _("The connection broke."),
     "message_too_big": _("The server has sent a message that is too large."),
     "pong_missing": _("The server has fallen silent."),
+}
+
+LINKS: Words = {
+    LinkKind.VERIFIED: _("Encrypted; certificate and name of the server were checked."),
+    LinkKind.UNVERIFIED: _("Encrypted, but it is not proven who is at the other end."),
+    LinkKind.INTERNAL: _("This connection does not leave the station's computer."),
+    LinkKind.PLAIN: _("Not encrypted: whoever is on the way can read and change everything."),
 }
 
 SESSION_ORIGINS: Words = {

@@ -1,15 +1,21 @@
 """The dashboard's left side and its connection states."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
 from station import host
+from station.domain.configuration.checks import TRUST_PLAIN_LINK
+from station.domain.link_security import LinkKind
+from station.domain.snapshot import BackendSnapshot
 from station.host import ModemPort, versions
 from station.services import configuration
 from station.ui import format as formats
 from station.ui import words
 from station.web.present import Present
+
+_TONES: Mapping[str, str] = {LinkKind.PLAIN: "bad", LinkKind.UNVERIFIED: "warning"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +106,42 @@ def _backend(present: Present) -> Connection:
         if backend.last_error:
             details.append(words.word(words.BACKEND_ERRORS, backend.last_error))
     elif backend.registration == "accepted":
-        tone, state = "good", _("Connected")
+        tone, state = _TONES.get(backend.link, "good"), _connected(backend.link)
         if backend.since:
             details.append(_("since %(moment)s") % {"moment": formats.moment(backend.since, present.zone)})
     else:
-        tone = "warning"
+        tone = "bad" if backend.link == LinkKind.PLAIN else "warning"
         state = _("Registration: %(state)s") % {"state": words.word(words.REGISTRATIONS, backend.registration)}
+    if backend.connected and backend.link:
+        details.append(words.word(words.LINKS, backend.link))
+    details.extend(_address_notes(backend))
     return Connection(id=identifier, label=label, icon=icon, tone=tone, state=state, details=tuple(details))
+
+
+def _connected(link: str) -> str:
+    match link:
+        case LinkKind.PLAIN:
+            return _("Connected without encryption")
+        case LinkKind.UNVERIFIED:
+            return _("Connected to an unproven server")
+    return _("Connected")
+
+
+def _address_notes(backend: BackendSnapshot) -> Iterator[str]:
+    if configuration.get_bool(TRUST_PLAIN_LINK):
+        yield _(
+            "Somebody has set that the server may take this station over through a connection that is not proven "
+            "(/ocpp/trustPlainLink)."
+        )
+    if backend.trial_back_to:
+        yield _(
+            "This address is on trial: unless the server accepts the station, it goes back to %(url)s in "
+            "%(minutes)s min at the latest."
+        ) % {"url": backend.trial_back_to, "minutes": backend.trial_minutes}
+    if backend.taken_back_url:
+        yield _("%(url)s was set, but no server accepted the station there within five minutes.") % {
+            "url": backend.taken_back_url
+        }
 
 
 def _daemon(present: Present) -> Connection:

@@ -65,6 +65,24 @@ def test_the_backend_of_a_checked_tls_link_may_do_the_same(tmp_path: Path) -> No
         backend.wait_connected(at_least=2)
 
 
+def test_an_address_that_leads_nowhere_is_taken_back_after_five_minutes_over_a_restart(tmp_path: Path) -> None:
+    config = {"/ocpp/trustPlainLink": "true", "/ocpp/reconnectMaxS": "3"}
+    with Backend.threaded() as backend, Station.start(tmp_path, backend_url=backend.url, config=config) as station:
+        backend.wait_for("StatusNotification")
+        mark = backend.mark()
+        assert change(backend, "/ocpp/url", "ws://127.0.0.1:9/") == "Accepted"
+        station.kill_group()
+        with closing(sqlite3.connect(station.data / "station.sqlite3")) as database, database:
+            # Nearly all of the five minutes have passed before the power went.
+            database.execute("UPDATE station_backendstate SET trial_spent_ms = 299000")
+
+        station.launch()
+
+        backend.wait_for("StatusNotification", after=mark, timeout=LONG_S)
+        assert value(backend, "/ocpp/url") == backend.url
+        assert rows(station, "SELECT actor FROM station_auditentry WHERE actor = 'trial of the address'")
+
+
 def test_a_backend_cannot_sign_its_own_software(tmp_path: Path) -> None:
     """It installs its own root of the manufacturer and signs 5,000 random bytes with a certificate below it."""
     content = random.Random(4711).randbytes(5_000)

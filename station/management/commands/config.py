@@ -14,6 +14,7 @@ from django.db import connection
 from station import clock
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused, Effect, UnknownKey
+from station.domain.configuration.checks import TRUST_PLAIN_LINK
 from station.models import ConfigurationValue
 from station.services import configuration
 from station.services.configuration import Listed
@@ -79,6 +80,11 @@ class Command(BaseCommand):
         changes = configuration.change(wanted, origin=Origin.LOCAL, actor="manage.py config", at=clock.now())
         for change in changes:
             self.stdout.write(f"{change.key}={MASK if change.new is None else change.new}")
+        if any(change.key == TRUST_PLAIN_LINK and change.new == "true" for change in changes):
+            self.stderr.write(
+                "Warning: from now on whoever is at the other end of the link to the backend, or in between, can set "
+                "the password, open the vendor's access and move the station elsewhere. Only for closed networks."
+            )
         if Effect.RESTART in configuration.effects_of(changes):
             self.stderr.write("A running station takes this up when it is restarted.")
 

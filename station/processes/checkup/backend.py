@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from ocpp_client.connection.endpoint import Endpoint, configured, tls_context
 from ocpp_client.connection.failures import Failure, classify
 from ocpp_client.connection.socket import open_socket
+from station.domain.link_security import LinkKind
 from station.processes.checkup.finding import Finding, problem, warning
 from station.services import live
 
@@ -31,6 +32,14 @@ def ladder() -> Iterator[Finding]:
     present = live.backend()
     if present and present.connected:
         # A second connection under the same identity would displace the first one.
+        if present.link == LinkKind.PLAIN:
+            yield warning(
+                subject,
+                _("connected to %(url)s without encryption: whoever is on the way can read and change everything")
+                % {"url": target.base_url},
+                _("Set an address of the backend that begins with wss://."),
+            )
+            return
         yield Finding(subject=subject, text=_("connected to %(url)s") % {"url": target.base_url})
         return
     yield from _climb(subject, target)

@@ -11,6 +11,7 @@ from station.domain.commands import Origin, Outcome, Refusal, Reset, StartSessio
 from station.domain.faults import FaultCode
 from station.domain.snapshot import BackendSnapshot, SessionSnapshot
 from station.models import ChargingSession, Connector
+from station.services import configuration
 from tests.db.station.web.conftest import AT, Door, Parts, charging, point
 
 
@@ -110,6 +111,70 @@ def test_the_backend_connection_says_how_it_stands(browser: Client, parts: Parts
     parts.backend = backend
 
     assert said in page(browser)
+
+
+def connection(text: str) -> str:
+    return text.split('id="connection-ocpp"')[1].split('id="connection-daemon"', maxsplit=1)[0]
+
+
+@pytest.mark.parametrize(
+    ("link", "tone", "state", "detail"),
+    [
+        ("verified", "good", "Connected", "certificate and name of the server were checked"),
+        ("internal", "good", "Connected", "does not leave the station&#x27;s computer"),
+        ("unverified", "warning", "Connected to an unproven server", "not proven who is at the other end"),
+        ("plain", "bad", "Connected without encryption", "whoever is on the way can read and change everything"),
+    ],
+)
+def test_a_connection_is_green_only_where_nobody_is_in_between(
+    browser: Client, parts: Parts, *, link: str, tone: str, state: str, detail: str
+):
+    parts.backend = BackendSnapshot(connected=True, registration="accepted", url="ws://x", link=link)
+
+    shown = connection(page(browser))
+
+    assert f'data-tone="{tone}"' in shown
+    assert f'data-role="state">{state}<' in shown
+    assert detail in shown
+
+
+def test_an_unencrypted_connection_is_red_before_the_registration_too(browser: Client, parts: Parts):
+    parts.backend = BackendSnapshot(connected=True, registration="pending", url="ws://x", link="plain")
+
+    assert 'data-tone="bad"' in connection(page(browser, language="de"))
+
+
+def test_an_address_on_trial_and_one_taken_back_are_told(browser: Client, parts: Parts):
+    parts.backend = BackendSnapshot(
+        connected=False,
+        registration="due",
+        url="wss://new.example",
+        trial_back_to="wss://old.example",
+        trial_minutes=4,
+        taken_back_url="wss://wrong.example",
+    )
+
+    shown = connection(page(browser))
+
+    assert "it goes back to wss://old.example in 4 min at the latest" in shown
+    assert "wss://wrong.example was set, but no server accepted the station there" in shown
+
+
+def test_who_trusts_an_unproven_link_is_warned_on_the_page(browser: Client, parts: Parts):
+    assert "/ocpp/trustPlainLink" not in page(browser)
+    configuration.change({"/ocpp/trustPlainLink": "true"}, origin=Origin.LOCAL, actor="test", at=AT)
+
+    assert "/ocpp/trustPlainLink" in connection(page(browser))
+
+
+def test_the_page_shows_the_mains_limit_and_what_the_installer_allows(browser: Client, parts: Parts):
+    mains = "/power/station/mainsMaxCurrent"
+    configuration.change({mains: "32000"}, origin=Origin.LOCAL, actor="test", at=AT)
+    configuration.change({mains: "20000"}, origin=Origin.BACKEND, actor="test", at=AT)
+
+    text = page(browser)
+
+    assert re.search(r"Mains limit now.*?20 A.*?Mains limit of the installer.*?32 A", text, re.DOTALL)
 
 
 def test_every_text_from_outside_is_shown_as_text(browser: Client, parts: Parts):
