@@ -1,12 +1,16 @@
 #!/usr/bin/env python
 """The command line of the station: `manage.py runstation`, `config`, `rotatekey`, `doctor` and Django's own."""
 
+import errno
 import os
 import sys
 from pathlib import Path
 
 from station.paths import DataDirectoryRefused
 from station.processes.plan import set_environment
+
+_DISK_TROUBLES = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+_DATABASE_TROUBLES = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 
 
 def _take_data_dir(arguments: list[str]) -> str | None:
@@ -31,6 +35,20 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except DataDirectoryRefused as refusal:
         sys.exit(str(refusal))
+    except Exception as problem:
+        reason = _disk_trouble(problem)
+        if reason is None:
+            raise
+        sys.exit(str(DataDirectoryRefused.because_of(reason, os.environ.get("STATION_DATA_DIR", "data"))))
+
+
+def _disk_trouble(problem: Exception) -> str | None:
+    """Return what a full or read-only disk has refused; None for everything else."""
+    if isinstance(problem, OSError) and problem.errno in _DISK_TROUBLES:
+        return problem.strerror
+    # Django's exception wraps that of the database.
+    name = getattr(problem.__cause__, "sqlite_errorname", "")
+    return str(problem) if name.startswith(_DATABASE_TROUBLES) else None
 
 
 if __name__ == "__main__":

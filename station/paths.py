@@ -14,11 +14,11 @@ class DataDirectoryRefused(Exception):
     """The data directory cannot be used or would not be safe; the message says what to do."""
 
     @classmethod
-    def because_of(cls, problem: OSError, root: Path) -> "DataDirectoryRefused":
+    def because_of(cls, reason: str | None, root: Path | str) -> "DataDirectoryRefused":
         """Explain what the operating system has refused."""
         return cls(
-            f"The data directory {root} cannot be used: {problem.strerror or problem}. Name a directory on a disk that "
-            "can be written and has room with --data-dir."
+            f"The data directory {root} cannot be used: {reason or 'unknown error'}. Make room there, or name a "
+            "directory on a disk that can be written with --data-dir."
         )
 
 
@@ -96,7 +96,7 @@ class DataDirectory:
             if self._holds_a_station():
                 private_files.close_to_others(self.root)
         except OSError as problem:
-            raise DataDirectoryRefused.because_of(problem, self.root) from problem
+            raise DataDirectoryRefused.because_of(problem.strerror, self.root) from problem
 
     def _close_root(self) -> None:
         status = self.root.stat()

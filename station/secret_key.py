@@ -18,7 +18,7 @@ def obtain(path: Path) -> str:
     try:
         return _read(path) or _make(path)
     except OSError as problem:
-        raise DataDirectoryRefused.because_of(problem, path.parent) from problem
+        raise DataDirectoryRefused.because_of(problem.strerror, path.parent) from problem
 
 
 def _read(path: Path) -> str | None:
