@@ -1,15 +1,66 @@
 """The Celery application: commands for the hardware on one queue, long jobs of the system on the other."""
 
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from celery import Celery
+from celery.app.amqp import AMQP
+from celery.schedules import schedule
+from kombu.connection import Connection
+from typing_extensions import override
+
+from station import clock
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "station.settings")
 
 HARDWARE_QUEUE = "hardware"
 SYSTEM_QUEUE = "system"
 
-app = Celery("station")
+_STEADY_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def _steady_now() -> datetime:
+    return _STEADY_EPOCH + timedelta(seconds=clock.monotonic_s())
+
+
+def every(**interval: float) -> schedule:
+    """Return the schedule of a periodic job; its interval is no other one when the clock is set.
+
+    By the wall clock, one that is set back by a day keeps every job waiting for that day.
+    """
+    return schedule(timedelta(**interval), nowfun=_steady_now)
+
+
+def _first_only(report: Callable[..., Any]) -> Callable[..., Any]:
+    told: list[bool] = []
+
+    def once(*arguments: Any) -> Any:
+        if not told:
+            told.append(True)
+            return report(*arguments)
+        return None
+
+    return once
+
+
+class _Connection(Connection):
+    """Finds Redis again within moments: it is on this computer, and commands wait for it."""
+
+    @override
+    def _ensure_connection(self, errback: Callable[..., Any] | None = None, *args: Any, **options: Any) -> Any:
+        # The default waits two seconds longer after each failure, up to thirty.
+        pauses = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
+        report = _first_only(errback) if errback is not None else None
+        return super()._ensure_connection(report, *args, **(options | pauses))  # type: ignore[no-untyped-call]
+
+
+class _Messaging(AMQP):  # type: ignore[misc]
+    Connection = _Connection
+
+
+app = Celery("station", amqp=_Messaging)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     accept_content=["json"],

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connections
 
 from station import clock
-from station.celery import app
+from station.celery import app, every
 from station.domain.commands import Command, Origin, Outcome
 from station.host import archives, for_settings, updates, versions
 from station.host.power import MainProcessIsAway, RebootIsRefused
@@ -24,7 +24,7 @@ from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange
 
 ACTOR = "update"
-LOOK_EVERY = timedelta(seconds=10)
+LOOK_EVERY_S = 10
 _MOST_IMAGE_BYTES = 1_000_000_000
 _TRUSTED_KINDS = ("backend_root", "manufacturer_root")
 
@@ -32,10 +32,10 @@ app.conf.beat_schedule |= {
     # A job whose wake-up was lost, or whose date has come, waits this long at most. No answer: it must not pile up.
     "file jobs": {
         "task": jobs.RUN_TASK,
-        "schedule": LOOK_EVERY,
-        "options": {"expires": LOOK_EVERY.total_seconds()},
+        "schedule": every(seconds=LOOK_EVERY_S),
+        "options": {"expires": LOOK_EVERY_S},
     },
-    "old files": {"task": "system.tidy_files", "schedule": timedelta(hours=1)},
+    "old files": {"task": "system.tidy_files", "schedule": every(hours=1)},
 }
 
 

@@ -108,9 +108,10 @@ def claim(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
     """
     pending = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id").select_related("session")
     while (row := pending.first()) is not None:
-        if row.next_attempt_at is not None and row.next_attempt_at > at:
-            # A clock that was set back must not turn a minute into a day.
-            return Wait(seconds=min((row.next_attempt_at - at).total_seconds(), LONGEST_RETRY.total_seconds()))
+        rest = row.next_attempt_at - at if row.next_attempt_at is not None else timedelta(0)
+        # More than the whole pause is left only when the clock was set back: a minute must not become a day.
+        if timedelta(0) < rest <= _pause(max(row.attempts, row.refusals)):
+            return Wait(seconds=rest.total_seconds())
         if _follows_its_start(row):
             continue
         if row.stamp.is_to_be_corrected and not row.id_was_sent:

@@ -1,14 +1,12 @@
 """The periodic jobs of the queue `system`."""
 
-from datetime import timedelta
-
 from station import clock
-from station.celery import app
+from station.celery import app, every
 
 app.conf.beat_schedule |= {
-    "web certificate": {"task": "system.renew_certificate", "schedule": timedelta(hours=12)},
-    "web sessions": {"task": "system.forget_sessions", "schedule": timedelta(hours=6)},
-    "old records": {"task": "system.forget_records", "schedule": timedelta(hours=6)},
+    "web certificate": {"task": "system.renew_certificate", "schedule": every(hours=12)},
+    "web sessions": {"task": "system.forget_sessions", "schedule": every(hours=6)},
+    "old records": {"task": "system.forget_records", "schedule": every(hours=6)},
 }
 
 

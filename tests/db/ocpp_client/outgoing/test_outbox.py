@@ -575,3 +575,16 @@ async def test_backend_calls_are_answered_while_an_own_call_waits(bench):
 
         assert answer["configurationKey"][0]["key"] == "HeartbeatInterval"
         await station.until_in_database(all_delivered)
+
+
+@pytest.mark.django_db
+def test_a_clock_that_is_set_back_makes_a_pause_no_longer():
+    of = session()
+    start(of)
+    claimed = outbox_store.claim(MOMENT, None)
+    assert isinstance(claimed, outbox_store.Claimed)
+    outbox_store.postpone(claimed, "timeout", MOMENT)
+
+    assert isinstance(outbox_store.claim(MOMENT, None), outbox_store.Wait)
+
+    assert isinstance(outbox_store.claim(MOMENT - timedelta(days=1), None), outbox_store.Claimed)
