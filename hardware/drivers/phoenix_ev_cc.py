@@ -27,6 +27,7 @@ from station.domain.ports import (
     ControllerIdentity,
     ControllerStatus,
     DeviceRefused,
+    Pilot,
 )
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
@@ -35,8 +36,9 @@ logger = logging.getLogger(__name__)
 # The manual names no response time. The longest answer (34 registers) takes 76 ms at 9600 baud; turn-around of
 # comparable boards is 3-13 ms (ABL specification), and lost first requests are known from evcc issue 32436.
 PATIENCE = Patience(timeout_s=0.25, attempts=3)
-# How long the coils of an unchanged board are considered valid.
+# How long the coils of an unchanged board are considered valid: while something depends on them, and without a car.
 COILS_READ_S = 1.0
+COILS_READ_WITHOUT_CAR_S = 5.0
 # A bolt that was commanded is in its place, or the board complains, within this time (actuator.py has the source).
 BOLT_MOVES_S = 0.16
 
@@ -214,13 +216,14 @@ class PhoenixEvCc:
         """Read release, availability and lock command.
 
         They move by our commands, or all at once when the board restarts; that shows in the live block, too (the pilot
-        goes), so a quiet board is asked for its coils once a second.
+        goes), so a quiet board is asked for its coils once a second. Without a car nothing can flow, and a car that is
+        plugged in shows in the block.
         """
         known = self._coils
         if (
             known is None
             or known.commands_given != self._commands_given
-            or known.block != block
+            or not known.block.is_followed_by(block)
             or now_s >= known.due_s
         ):
             released, available, locked = await self._bus.read_coils(self._address, Command.RELEASE, 3, PATIENCE)
@@ -228,7 +231,7 @@ class PhoenixEvCc:
                 values=(released, available, locked),
                 commands_given=self._commands_given,
                 block=block,
-                due_s=now_s + COILS_READ_S,
+                due_s=now_s + (COILS_READ_WITHOUT_CAR_S if block.pilot is Pilot.A else COILS_READ_S),
             )
         return known.values
 

@@ -4,7 +4,7 @@ Addresses are those sent on the wire. Source: user manual 106377_en_04, pages 53
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from typing import Self
 
@@ -289,6 +289,14 @@ class StatusBlock:
     charging_s: int = 0
     connected_s: int = 0
     errors: frozenset[BoardError] = frozenset()
+
+    def is_followed_by(self, later: "StatusBlock") -> bool:
+        """Return whether nothing but time has passed until `later`: no timer of the board has begun anew."""
+        return (
+            self.charging_s <= later.charging_s
+            and self.connected_s <= later.connected_s
+            and replace(self, charging_s=later.charging_s, connected_s=later.connected_s) == later
+        )
 
     def encode(self) -> list[int]:
         """Lay the block out as registers 24000..24025."""

@@ -307,6 +307,38 @@ async def test_an_end_of_the_release_that_failed_is_repeated(driver, board):
     assert board.coils[RELEASE] is False
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "after_s", "notices"),
+    [
+        ((Pilot.C, 60, 90), (Pilot.C, 61, 91), 0.9, False),
+        ((Pilot.C, 60, 90), (Pilot.C, 60, 90), 1.1, True),
+        ((Pilot.C, 60, 90), (Pilot.C, 0, 90), 0.1, True),
+        ((Pilot.C, 60, 90), (Pilot.C, 60, 0), 0.1, True),
+        ((Pilot.A, 60, 90), (Pilot.A, 60, 90), 4.9, False),
+        ((Pilot.A, 60, 90), (Pilot.A, 60, 90), 5.1, True),
+        ((Pilot.A, 60, 90), (Pilot.B, 60, 90), 0.1, True),
+    ],
+)
+async def test_lost_commands_show_at_once_in_anything_but_time_and_after_a_while_in_nothing(
+    monkeypatch, before, after, after_s, notices
+):
+    fields = ("pilot", "charging_s", "connected_s")
+    board = Board()
+    driver = PhoenixEvCc(board, address=1)
+    await driver.set_available(True)
+    now_s = asyncio.get_running_loop().time()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
+    board.live(**dict(zip(fields, before, strict=True)))
+    await driver.read_status()
+    board.restart()
+    board.live(**dict(zip(fields, after, strict=True)))
+
+    now_s += after_s
+    await driver.read_status()
+
+    assert board.written == ([(AVAILABLE, True)] if notices else [])
+
+
 COMMANDS = {
     "release": lambda driver: driver.set_enabled(True),
     "end": lambda driver: driver.set_enabled(False),
