@@ -5,11 +5,14 @@ import time
 
 from benchmarks import processes
 from benchmarks.bench import MeasuredStation, bench
+from benchmarks.pages import inside
 from benchmarks.result import Result, at_most
 
 # What a start leaves to be done (beat's first round, the first pages) is over by then.
 _SETTLES_S = 15.0
 _WATCHED_S = 60.0
+# A sample every second for more than a day.
+_SAMPLES = 100_000
 
 
 async def measure() -> list[Result]:
@@ -24,7 +27,14 @@ async def measure() -> list[Result]:
         await made.start_charging(number=2, tag="04A2B3C5")
         await asyncio.sleep(5)
         busy = await _cpu(made, "CPU, two points charging with 1 s samples", bar=3)
-    return [at_most("memory (PSS) of the whole station, idle", whole, bar=190, unit="MiB", note=note), idle, busy]
+    async with bench("samples", launched=False) as made:
+        peak = float(await inside(made, "long-session", str(_SAMPLES)))
+    return [
+        at_most("memory (PSS) of the whole station, idle", whole, bar=190, unit="MiB", note=note),
+        at_most(f"memory for the end of a session with {_SAMPLES} samples", peak, bar=4, unit="MiB"),
+        idle,
+        busy,
+    ]
 
 
 async def _cpu(made: MeasuredStation, subject: str, *, bar: float) -> Result:

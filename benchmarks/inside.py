@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,6 +57,7 @@ def month(days: int) -> None:
 
     from station.domain.connector import Permission
     from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
+    from station.domain.stamps import Stamp
     from station.domain.units import WattHour
     from station.services import sessions
 
@@ -69,7 +71,7 @@ def month(days: int) -> None:
                     connector_id=number,
                     permission=Permission(id_tag=f"04A2B3C{number}", reason="local_list", origin="local"),
                     meter=WattHour(registers[number]),
-                    at=started,
+                    at=Stamp(at=started),
                     begin=None,
                 )
                 for number in (1, 2)
@@ -81,11 +83,55 @@ def month(days: int) -> None:
                     energy = Quantity(measurand=Measurand.ENERGY, value=registers[number])
                     value = MeterValue(at=at, context=ReadingContext.SAMPLE_PERIODIC, quantities=(energy,))
                     sessions.record_meter_values(
-                        connector_id=number, session_id=row.pk, at=at, register=registers[number], told=value, kept=None
+                        connector_id=number,
+                        session_id=row.pk,
+                        context=ReadingContext.SAMPLE_PERIODIC,
+                        at=Stamp(at=at),
+                        register=registers[number],
+                        told=value,
+                        kept=None,
                     )
             for number, row in rows.items():
                 at = started + timedelta(minutes=SESSION_MINUTES)
-                sessions.end_session(row.pk, reason="Local", meter=WattHour(registers[number]), at=at)
+                sessions.end_session(row.pk, reason="Local", meter=WattHour(registers[number]), at=Stamp(at=at))
+
+
+def long_session(samples: int) -> None:
+    """End a session with so many samples kept for its end; prints the most memory this and its message took, in MiB."""
+    from ocpp_client.outgoing import outbox_store
+    from ocpp_client.outgoing.rendering import render
+    from station.domain import facts
+    from station.domain.connector import Permission
+    from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
+    from station.domain.stamps import Stamp
+    from station.domain.units import WattHour
+    from station.models import MeterSample, OutboxMessage
+    from station.services import sessions
+
+    at = datetime.now(UTC) - timedelta(seconds=samples)
+    value = MeterValue(
+        at=at,
+        context=ReadingContext.SAMPLE_PERIODIC,
+        quantities=tuple(Quantity(measurand=each, value=1) for each in (Measurand.ENERGY, Measurand.POWER)),
+    )
+    permission = Permission(id_tag="04A2B3C4", reason="local_list", origin="local")
+    row = sessions.begin_session(connector_id=1, permission=permission, meter=WattHour(0), at=Stamp(at=at), begin=value)
+    quantities = facts.encode_quantities(value.quantities)
+    for first in range(0, samples, ROWS):
+        MeterSample.objects.bulk_create(
+            MeterSample(
+                session=row, at=at + timedelta(seconds=first + each), context=value.context, quantities=quantities
+            )
+            for each in range(ROWS)
+        )
+    OutboxMessage.objects.all().delete()
+    tracemalloc.start()
+    sessions.end_session(row.pk, reason="Local", meter=WattHour(1), at=Stamp(at=datetime.now(UTC)), end=value)
+    claimed = outbox_store.claim(datetime.now(UTC), None)
+    if not isinstance(claimed, outbox_store.Claimed):
+        raise TypeError(claimed)
+    render(claimed.fact, transaction_id=1)
+    print(tracemalloc.get_traced_memory()[1] / 2**20)
 
 
 def rows(number: int) -> None:
@@ -168,6 +214,8 @@ def main() -> None:
         backlog(int(number[0]))
     elif verb == "month":
         month(int(number[0]))
+    elif verb == "long-session":
+        long_session(int(number[0]))
     elif verb == "rows":
         rows(int(number[0]))
     elif verb == "import":
