@@ -7,6 +7,19 @@ from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 
+# A timer may fire a moment early: what is due within this share of its period has just been done.
+_TOO_SOON = 0.02
+
+
+def until_tick_s(period_s: float, now_s: float) -> float:
+    """Return the seconds until the next multiple of a period.
+
+    What is repeated for ever sleeps until then instead of for so long: tasks whose periods are multiples of one another
+    wake the processor once for all, and from an idle processor a wake-up costs more than what it is for.
+    """
+    wait_s = period_s - now_s % period_s
+    return wait_s if wait_s > _TOO_SOON * period_s else wait_s + period_s
+
 
 async def wait_or_timeout(event: asyncio.Event, seconds: float | None) -> bool:
     """Wait until the event is set, so many seconds at most (None: for ever); return whether it was set.

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from station import clock
+from station.concurrency import until_tick_s
 from station.host.heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class LoopHeartbeat:
         """Beat for ever."""
         while True:
             self.step(clock.monotonic_s())
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(until_tick_s(BEAT_S, clock.monotonic_s()))
 
     def step(self, now_s: float) -> None:
         """Beat once, unless something hangs."""

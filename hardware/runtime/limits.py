@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station import clock
-from station.concurrency import wait_or_timeout
+from station.concurrency import until_tick_s, wait_or_timeout
 from station.domain.allocation import Budget, Demand, Policy, State, confirmed, step
 from station.domain.charging_profiles import (
     Installed,
@@ -172,7 +172,7 @@ class LimitBook:
 
     def next_due_s(self, points: Collection[ChargingPoint], now: datetime, now_s: float) -> float:
         """Return in how many seconds something that limits depend on changes by itself, RECOMPUTE_S at most."""
-        wait_s = RECOMPUTE_S
+        wait_s = until_tick_s(RECOMPUTE_S, now_s)
         try:
             change = self.next_change(points, now)
         except Exception:  # noqa: BLE001 - the computation of the limits finds the same and reports it

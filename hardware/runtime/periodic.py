@@ -10,6 +10,7 @@ from hardware.runtime.records import RecordStore
 from hardware.runtime.reservation_cache import ReservationCache
 from hardware.runtime.state import StationState
 from station import clock
+from station.concurrency import until_tick_s
 from station.domain import connector as machine
 from station.domain.faults import FaultCode
 from station.host import ModemPort
@@ -51,7 +52,7 @@ class Periodic:
     async def run(self) -> None:
         """Step for ever."""
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(until_tick_s(TICK_S, clock.monotonic_s()))
             await self.step()
 
     async def step(self) -> None:

@@ -37,7 +37,7 @@ from station.domain.connector import (
 )
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import EffectiveLimit
-from station.domain.pilot import PilotFilter
+from station.domain.pilot import CONNECTED, PilotFilter
 from station.domain.plausible_energy import Plausibility, Register
 from station.domain.ports import (
     ControllerIdentity,
@@ -198,6 +198,11 @@ class ChargingPoint:
     def has_meter(self) -> bool:
         """Whether energy can be measured here."""
         return self.meter is not None
+
+    @property
+    def has_undecided_plug(self) -> bool:
+        """Whether the board shows a car that has not been seen for long enough to be believed."""
+        return self.status is not None and self.status.pilot in CONNECTED and not self.pilot.connected
 
     @property
     def waits_for_card(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hardware.runtime.device_events import DeviceEvents
 from hardware.runtime.point import ChargingPoint
 from station import clock
-from station.concurrency import wait_or_timeout
+from station.concurrency import until_tick_s, wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
 from station.domain.ports import DeviceFailed, DeviceRefused, PhaseValues, ReadingUnusable, StationIo, TagReader
@@ -21,8 +21,9 @@ CONTROLLER_PLUGGED_S = 0.25
 CONTROLLER_FASTER_S = 0.03
 METER_IDLE_S = 2.0
 METER_SESSION_S = 1.0
-# A card is held to a reader for a second or more; asking eight times a second is noticed by nobody.
-READER_S = 0.12
+# A card is held to a reader for a second or more; asking eight times a second is noticed by nobody. The other periods
+# are multiples of this one, see `until_tick_s`.
+READER_S = 0.125
 IO_S = 1.0
 # A device is reported when it was silent for this long and at least this many polls failed in a row.
 CONTROLLER_SILENT_S, METER_SILENT_S, READER_SILENT_S = 2.0, 4.0, 2.0
@@ -86,11 +87,12 @@ async def poll_controller(point: ChargingPoint, events: DeviceEvents) -> None:
 
 async def _pause(point: ChargingPoint, started_s: float) -> None:
     now_s = clock.monotonic_s()
-    period = CONTROLLER_PLUGGED_S if point.pilot.connected or point.state.has_session else CONTROLLER_IDLE_S
-    if now_s < point.polls_faster_until_s:
-        period = CONTROLLER_FASTER_S
     point.poll_now.clear()
-    remaining = period - (now_s - started_s)
+    if now_s < point.polls_faster_until_s:
+        remaining = CONTROLLER_FASTER_S - (now_s - started_s)
+    else:
+        is_idle = not (point.pilot.connected or point.state.has_session)
+        remaining = until_tick_s(CONTROLLER_IDLE_S if is_idle else CONTROLLER_PLUGGED_S, now_s)
     if point.pilot.doubt is not None:
         # The deciding poll is due exactly when the pilot has been debounced, not a poll later.
         remaining = point.pilot.doubt_since_s + DEBOUNCE_S - now_s
@@ -109,7 +111,6 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
     await _open(point.meter.open, f"meter {point.number}")
     while True:
         period = METER_SESSION_S if point.state.has_session else METER_IDLE_S
-        started_s = clock.monotonic_s()
         phases: PhaseValues | None = None
         try:
             if not point.equipment.meter_ok:
@@ -136,7 +137,7 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
             watch = await _watch_current(point, events, watch, phases)
         if watch.since:
             period = min(period, 0.5)
-        await asyncio.sleep(max(period - (clock.monotonic_s() - started_s), 0))
+        await asyncio.sleep(until_tick_s(period, clock.monotonic_s()))
 
 
 async def _watch_current(point: ChargingPoint, events: DeviceEvents, watch: Watch, phases: PhaseValues) -> Watch:
@@ -178,7 +179,7 @@ class ReaderPoll:
                     self._events.reader_changed(self._connector_id, is_healthy=True)
                 for tag in tags:
                     self._see(tag.uid)
-            await asyncio.sleep(READER_S)
+            await asyncio.sleep(until_tick_s(READER_S, clock.monotonic_s()))
 
     def _see(self, uid: str) -> None:
         now_s = clock.monotonic_s()
@@ -205,7 +206,7 @@ async def poll_io(io: StationIo, events: DeviceEvents) -> None:
             silence.heard()
             reported = False
             await events.inputs(inputs)
-        await asyncio.sleep(IO_S)
+        await asyncio.sleep(until_tick_s(IO_S, clock.monotonic_s()))
 
 
 async def _open(opening: Callable[[], Awaitable[None]], name: str) -> None:

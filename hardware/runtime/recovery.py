@@ -23,7 +23,7 @@ from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.faults import FaultCode
-from station.domain.ports import Pilot
+from station.domain.pilot import CONNECTED
 from station.models import ChargingSession
 from station.services import connectors, event_log, interrupted_sessions
 
@@ -146,15 +146,14 @@ class Recovery:
         """Read the plug before anything is reported, or the point would look free for a moment."""
         deadline_s = clock.monotonic_s() + FIRST_LOOK_S
         while clock.monotonic_s() < deadline_s:
-            connected = point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
-            if point.pilot.connected or not connected:
+            if not point.has_undecided_plug:
                 return
             point.poll_faster(0.3)
             await asyncio.sleep(0.02)
 
     def _can_go_on(self, row: ChargingSession) -> bool:
         point = self._points.get(row.connector_id)
-        connected = point is not None and point.status is not None and point.status.pilot in {Pilot.B, Pilot.C, Pilot.D}
+        connected = point is not None and point.status is not None and point.status.pilot in CONNECTED
         now = clock.stamp()
         known = not interrupted_sessions.is_of_another_boot(row, now) and now.since(row.last_sign) < SAME_CAR
         return row.stop_requested_at is None and connected and known

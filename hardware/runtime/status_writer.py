@@ -92,6 +92,9 @@ class StatusWriter:
 
     def point_changed(self, number: int) -> None:
         """Have the status of a charging point written, if it is another one."""
+        if not self._state.started and self._points[number].has_undecided_plug:
+            # Whatever changes in the first moments of a start: a point with a car must not look free.
+            return
         self._take(record_of_point(self._points[number], clock.now()))
 
     def station_changed(self) -> None:

@@ -9,7 +9,7 @@ from station.domain.units import MilliAmpere
 # Two observations this far apart must agree; a pilot that chatters between B and C does not (fault catalogue F18).
 DEBOUNCE_S = 0.03
 _WANTING = frozenset({Pilot.C, Pilot.D})
-_CONNECTED = frozenset({Pilot.B, Pilot.C, Pilot.D})
+CONNECTED = frozenset({Pilot.B, Pilot.C, Pilot.D})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class PilotFilter:
         socket (cable 0) disproves it. A cable rating of None (unknown, tethered) counts as "no loose cable".
         """
         mute = pilot in {Pilot.E, Pilot.F}
-        connected = (self.connected and cable != 0) if mute else pilot in _CONNECTED
+        connected = (self.connected and cable != 0) if mute else pilot in CONNECTED
         wants = (self.wants and connected) if mute else pilot in _WANTING
         seen = (connected, wants, bool(cable))
         if seen == (self.connected, self.wants, self.cable_present):

@@ -2,8 +2,10 @@ import asyncio
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from station.concurrency import BackgroundTasks, wait_or_timeout
+from station.concurrency import BackgroundTasks, until_tick_s, wait_or_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -61,3 +63,14 @@ async def test_closing_cancels_what_is_still_running(caplog):
     assert running.cancelled()
     assert len(tasks) == 0
     assert not caplog.text
+
+
+@given(st.sampled_from([0.125, 0.25, 0.5, 1.0, 2.0]), st.floats(0, 1e6))
+def test_what_is_repeated_meets_at_the_multiples_of_its_period_and_never_twice(period_s: float, now_s: float):
+    wait_s = until_tick_s(period_s, now_s)
+
+    assert 0 < wait_s <= 1.02 * period_s
+    beside = (now_s + wait_s) % period_s
+    assert min(beside, period_s - beside) < 1e-6
+    # A timer that fires a moment early does not make it do the same at once again.
+    assert until_tick_s(period_s, now_s + wait_s - 1e-3 * period_s) > period_s / 2
