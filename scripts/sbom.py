@@ -89,14 +89,16 @@ def _component(package: Pinned) -> Component:
 
 def _licence(installed: Distribution) -> Iterator[str]:
     """Return the licence a package declares: the expression, else its free text, else its classifier."""
-    metadata = installed.metadata
-    classifiers = [text for text in metadata.get_all("Classifier", ()) if text.startswith("License :: OSI Approved ::")]
-    free = (metadata.get("License") or "").strip().partition("\n")[0]
-    named = free if 0 < len(free) <= _LONGEST_NAME and not free.startswith("Copyright") else ""
-    for text in (metadata.get("License-Expression"), named, *classifiers):
-        if text:
-            yield _SPDX.get(text, text.rpartition(" :: ")[2])
-            return
+
+    def declared(field: str) -> list[str]:
+        return [text.strip() for text in installed.metadata.get_all(field) or ()]
+
+    free = "".join(declared("License")).partition("\n")[0]
+    named = [free] if 0 < len(free) <= _LONGEST_NAME and not free.startswith("Copyright") else []
+    classifiers = [text for text in declared("Classifier") if text.startswith("License :: OSI Approved ::")]
+    for text in (*declared("License-Expression"), *named, *classifiers):
+        yield _SPDX.get(text, text.rpartition(" :: ")[2])
+        return
 
 
 def _brought_along(name: str, installed: Distribution) -> Iterator[Component]:
@@ -153,7 +155,7 @@ def _asked_for() -> Iterable[str]:
 
 def _needs(name: str) -> set[str]:
     installed = _installed(name)
-    needed = set()
+    needed: set[str] = set()
     for text in (installed.requires if installed else None) or ():
         try:
             requirement = Requirement(text)
