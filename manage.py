@@ -11,6 +11,7 @@ from station.processes.plan import set_environment
 
 _DISK_TROUBLES = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _DATABASE_TROUBLES = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
+_DATABASE_DAMAGES = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 
 def _take_data_dir(arguments: list[str]) -> str | None:
@@ -36,19 +37,21 @@ def main() -> None:
     except DataDirectoryRefused as refusal:
         sys.exit(str(refusal))
     except Exception as problem:
-        reason = _disk_trouble(problem)
-        if reason is None:
+        explained = _refusal(problem, os.environ.get("STATION_DATA_DIR", "data"))
+        if explained is None:
             raise
-        sys.exit(str(DataDirectoryRefused.because_of(reason, os.environ.get("STATION_DATA_DIR", "data"))))
+        sys.exit(str(explained))
 
 
-def _disk_trouble(problem: Exception) -> str | None:
-    """Return what a full or read-only disk has refused; None for everything else."""
+def _refusal(problem: Exception, root: str) -> DataDirectoryRefused | None:
+    """Explain what a full or read-only disk or a damaged database has refused; None for everything else."""
     if isinstance(problem, OSError) and problem.errno in _DISK_TROUBLES:
-        return problem.strerror
+        return DataDirectoryRefused.because_of(problem.strerror, root)
     # Django's exception wraps that of the database.
     name = getattr(problem.__cause__, "sqlite_errorname", "")
-    return str(problem) if name.startswith(_DATABASE_TROUBLES) else None
+    if name.startswith(_DATABASE_TROUBLES):
+        return DataDirectoryRefused.because_of(str(problem), root)
+    return DataDirectoryRefused.damaged(str(problem), root) if name.startswith(_DATABASE_DAMAGES) else None
 
 
 if __name__ == "__main__":

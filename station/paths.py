@@ -14,6 +14,14 @@ class DataDirectoryRefused(Exception):
     """The data directory cannot be used or would not be safe; the message says what to do."""
 
     @classmethod
+    def damaged(cls, reason: str, root: Path | str) -> "DataDirectoryRefused":
+        """Explain that sessions and messages would be lost if the station began anew."""
+        return cls(
+            f"The database in {root} is damaged: {reason}. Keep a copy of station.sqlite3* and restore the last "
+            "backup, or move them away to begin anew, which loses sessions and messages the backend has not got."
+        )
+
+    @classmethod
     def because_of(cls, reason: str | None, root: Path | str) -> "DataDirectoryRefused":
         """Explain what the operating system has refused."""
         return cls(

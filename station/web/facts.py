@@ -10,6 +10,7 @@ from station.domain.configuration.checks import TRUST_PLAIN_LINK
 from station.domain.link_security import LinkKind
 from station.domain.snapshot import BackendSnapshot
 from station.host import ModemPort, versions
+from station.host.logs import mask_secrets
 from station.services import configuration
 from station.ui import format as formats
 from station.ui import words
@@ -98,7 +99,7 @@ def _backend(present: Present) -> Connection:
             state=_("Not set up"),
             details=(_("No OCPP server is configured."),),
         )
-    details = [backend.url]
+    details = [mask_secrets(backend.url)]
     if backend.outbox:
         details.append(_("%(count)s messages waiting") % {"count": backend.outbox})
     if not backend.connected:

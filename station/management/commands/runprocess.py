@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from typing_extensions import override
 
 from station import clock
@@ -35,7 +35,10 @@ class Command(BaseCommand):
         if options["name"] == _PREPARE:
             from station.processes import preparation
 
-            prepared = preparation.prepare(plan, at=clock.now())
+            try:
+                prepared = preparation.prepare(plan, at=clock.now())
+            except (preparation.RealHardwareIsConfigured, identity.IdentityFileBroken) as refusal:
+                raise CommandError(str(refusal)) from refusal
             if prepared.factory_password:
                 self._tell(prepared.factory_password)
             return

@@ -14,6 +14,7 @@ from ocpp_client.connection.endpoint import Endpoint, configured, tls_context
 from ocpp_client.connection.failures import Failure, classify
 from ocpp_client.connection.socket import open_socket
 from station.domain.link_security import LinkKind
+from station.host.logs import mask_secrets
 from station.processes.checkup.finding import Finding, problem, warning
 from station.services import live
 
@@ -36,11 +37,11 @@ def ladder() -> Iterator[Finding]:
             yield warning(
                 subject,
                 _("connected to %(url)s without encryption: whoever is on the way can read and change everything")
-                % {"url": target.base_url},
+                % {"url": mask_secrets(target.base_url)},
                 _("Set an address of the backend that begins with wss://."),
             )
             return
-        yield Finding(subject=subject, text=_("connected to %(url)s") % {"url": target.base_url})
+        yield Finding(subject=subject, text=_("connected to %(url)s") % {"url": mask_secrets(target.base_url)})
         return
     yield from _climb(subject, target)
 

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from station import clock
 from station.domain.configuration import InvalidValue
 from station.domain.configuration.checks import TRUST_PLAIN_LINK
+from station.host.logs import mask_secrets
 from station.models import TrustedCertificate
 from station.services import backend_ca, configuration
 from station.ui import format as formats
@@ -111,7 +112,7 @@ def ocpp(request: HttpRequest) -> HttpResponse:
             "form": form,
             "connection": facts.connections(now)[1],
             "chargebox_id": configuration.get("/ocpp/chargeBoxIdentity"),
-            "address": now.backend.url if now.backend else configuration.get("/ocpp/url"),
+            "address": mask_secrets(now.backend.url if now.backend else configuration.get("/ocpp/url")),
             "certificates": [_view(row, now.at, now.zone) for row in backend_ca.installed()],
         },
         status=422 if form.is_refused else 200,
