@@ -30,6 +30,7 @@ SECTIONS: tuple[Section, ...] = (
         pages=(
             Page(url_name="dashboard", label=_("Dashboard"), icon="squares-2x2"),
             Page(url_name="sessions", label=_("Sessions"), icon="clipboard-document-list"),
+            Page(url_name="events", label=_("Events"), icon="bell-alert"),
         )
     ),
     Section(

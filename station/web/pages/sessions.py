@@ -1,6 +1,5 @@
 """Sessions: the list with its filters, one session in full, the list as a file for spreadsheet programs."""
 
-from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -20,6 +19,7 @@ from station.services.session_history import Delivery, State, Wanted
 from station.ui import format as formats
 from station.ui import words
 from station.web import session_views
+from station.web.days import after, midnight
 
 _ROWS_ON_A_PAGE = 20
 # More rows than any spreadsheet program takes; a station of ten years stays far below.
@@ -62,13 +62,12 @@ class FilterForm(forms.Form):
     def wanted(self, zone: ZoneInfo) -> Wanted:
         """Return what is looked for; a field that cannot be understood does not narrow the list."""
         entered = self.cleaned_data
-        until: date | None = entered.get("until")
         return Wanted(
             connector_id=entered.get("point") or None,
             state=State(entered["state"]) if entered.get("state") else None,
             delivery=Delivery(entered["delivery"]) if entered.get("delivery") else None,
-            since=_midnight(entered.get("since"), zone),
-            before=_midnight(until + timedelta(days=1) if until and until < date.max else None, zone),
+            since=midnight(entered.get("since"), zone),
+            before=after(entered.get("until"), zone),
             id_tag=str(entered.get("card", "")).strip(),
         )
 
@@ -127,7 +126,3 @@ def _look_for(request: HttpRequest) -> tuple[ZoneInfo, FilterForm, SessionQueryS
 
 def _zone() -> ZoneInfo:
     return ZoneInfo(configuration.get("TimeZone"))
-
-
-def _midnight(day: date | None, zone: ZoneInfo) -> datetime | None:
-    return None if day is None else datetime.combine(day, time.min, tzinfo=zone)

@@ -1,0 +1,140 @@
+"""Sentences for the event log and the audit trail, which store codes and data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from station.ui import problems, words
+from station.ui.words import Words
+
+FAULT_PREFIX = "fault."
+UNREADABLE = gettext_lazy("Something happened for which this version has no words.")
+
+EVENTS: Words = {
+    "backend.offline": gettext_lazy("No connection to the server: %(reason)s"),
+    "backend.pending": gettext_lazy("The server lets the station wait for its registration."),
+    "backend.rejected": gettext_lazy("The server refuses to register the station."),
+    "backend.message.refused": gettext_lazy("The server refuses a message; it is sent again: %(fact)s."),
+    "backend.message.set_aside": gettext_lazy("The server has refused a message for good; it is set aside: %(fact)s."),
+    "backend.backlog.thinned": gettext_lazy("Too many messages wait: %(dropped)s meter values were dropped."),
+    "backend.profile.fallback": gettext_lazy(
+        "Security profile %(wanted)s did not work with the server; the station went back to %(used)s."
+    ),
+    "backend.address.accepted": gettext_lazy("The server at the new address %(address)s has accepted the station."),
+    "backend.address.taken_back": gettext_lazy(
+        "No server accepted the station at %(address)s; it went back to %(back_to)s."
+    ),
+    "charging_profile.unreadable": gettext_lazy(
+        "A charging profile cannot be read. Until the backend clears or replaces it, what it limited gets no energy."
+    ),
+    "files.began": gettext_lazy("Begun: %(kind)s."),
+    "files.done": gettext_lazy("Done: %(kind)s."),
+    "files.failed": gettext_lazy("Failed: %(kind)s. %(reason)s"),
+    "files.cancelled": gettext_lazy("Cancelled: %(kind)s."),
+    "files.host_key_new": gettext_lazy("The server %(where)s was seen for the first time; its key is %(fingerprint)s."),
+    "sign_in.delay_lifted": gettext_lazy("The waiting time for signing in from %(address)s was lifted by %(actor)s."),
+    "storage.secrets.lost": gettext_lazy("Stored secrets cannot be read and have to be entered again: %(keys)s."),
+}
+
+FILE_JOBS: Words = {
+    "diagnostics": gettext_lazy("diagnostics for the backend"),
+    "log": gettext_lazy("log for the backend"),
+    "firmware": gettext_lazy("update of the software"),
+    "signed_firmware": gettext_lazy("signed update of the software"),
+}
+
+COMMANDS: Words = {
+    "PresentTag": gettext_lazy("Hold card %(id_tag)s to the reader"),
+    "StartSession": gettext_lazy("Start charging for card %(id_tag)s"),
+    "StopSession": gettext_lazy("Stop charging"),
+    "UnlockConnector": gettext_lazy("Unlock the plug"),
+    "SetAvailability": gettext_lazy("Put into or out of service"),
+    "Reset": gettext_lazy("Restart"),
+    "Reserve": gettext_lazy("Reserve for card %(id_tag)s"),
+    "CancelReservation": gettext_lazy("Cancel reservation %(reservation_id)s"),
+    "PrepareUpdate": gettext_lazy("Prepare for an update of the software"),
+    "ChangeConfiguration": gettext_lazy("Change settings: %(items)s"),
+    "ResetConfiguration": gettext_lazy("Reset all settings"),
+    "SendLocalList": gettext_lazy("Send the list of cards"),
+    "SaveWhitelist": gettext_lazy("Change the list of cards"),
+    "ImportWhitelist": gettext_lazy("Import cards"),
+    "SetMessageAside": gettext_lazy("Set a refused message aside"),
+    "SendMessagesAgain": gettext_lazy("Send %(messages)s messages again"),
+    "AddCaCertificate": gettext_lazy("Add a CA certificate: %(subjects)s"),
+    "RemoveCaCertificate": gettext_lazy("Remove a CA certificate: %(subjects)s"),
+    "SetBrokenFileAside": gettext_lazy("Set a damaged file aside: %(file)s"),
+    "ReadStoredSecrets": gettext_lazy("Read stored secrets: %(keys)s"),
+    "RequestPasswordRecovery": gettext_lazy("Open the way back after a lost password"),
+    "ReplaceLostPassword": gettext_lazy("Replace a lost password"),
+}
+
+OUTCOMES: Words = {
+    "accepted": gettext_lazy("done"),
+    "rejected": gettext_lazy("refused"),
+    "scheduled": gettext_lazy("scheduled"),
+    "unlocked": gettext_lazy("done"),
+    "unlock_failed": gettext_lazy("failed"),
+    "not_supported": gettext_lazy("not possible here"),
+    "no_answer": gettext_lazy("no answer"),
+}
+
+ACTORS: Mapping[str, "str | Promise"] = {
+    "manage.py config": gettext_lazy("command line"),
+    "runstation": gettext_lazy("start of the station"),
+    "start": gettext_lazy("start of the station"),
+}
+
+
+def event(code: str, data: Mapping[str, Any]) -> str:
+    """Return what has happened, in the reader's language."""
+    if code.startswith(FAULT_PREFIX):
+        return words.word(words.FAULTS, code.removeprefix(FAULT_PREFIX))
+    if code == "backend.offline":
+        return _say(EVENTS[code], {"reason": words.word(words.BACKEND_ERRORS, data.get("reason", ""))})
+    if code.startswith("files."):
+        data = {**data, "kind": words.word(FILE_JOBS, data.get("kind", ""))}
+    if "fact" in data:
+        data = {**data, "fact": words.word(words.FACT_KINDS, data["fact"])}
+    return _say(EVENTS.get(code, UNREADABLE), data)
+
+
+def command(name: str, data: Mapping[str, Any]) -> str:
+    """Return what somebody wanted, in the reader's language."""
+    if name == "ChangeConfiguration":
+        data = {"items": ", ".join(f"{key} = {value}" for key, value in sorted(data.items()))}
+    return _say(COMMANDS.get(name, UNREADABLE), data)
+
+
+def outcome(status: str, reason: str) -> str:
+    """Return what became of it, and why where it was refused."""
+    said = words.word(OUTCOMES, status)
+    if not reason:
+        return said
+    why = words.word(words.REFUSALS, reason, unknown="") or problems.outline(reason)
+    return f"{said}: {why}" if why else said
+
+
+def actor(origin: str, name: str) -> str:
+    """Return who it was: the person, or the part of the station."""
+    known = str(ACTORS.get(name, name))
+    place = words.word(words.SESSION_ORIGINS, origin)
+    return f"{known} ({place})" if known and known != place and name != origin else place
+
+
+def _say(text: "str | Promise", data: Mapping[str, Any]) -> str:
+    filled = _Data({name: _plain(value) for name, value in data.items()})
+    return (str(text) % filled).strip()
+
+
+class _Data(dict[str, str]):
+    """What a sentence needs; where an older version has stored less, it says so instead of failing."""
+
+    def __missing__(self, _name: str) -> str:
+        return _("(unknown)")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

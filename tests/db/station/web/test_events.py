@@ -1,0 +1,97 @@
+"""Events: one line of time, in words, narrowed as asked."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from station.models import AuditEntry, LogEntry
+from station.services import event_log
+from tests.db.station.web.conftest import AT
+
+
+def page(browser: Client, query: str = "", language: str = "en") -> str:
+    browser.cookies["django_language"] = language
+    answer = browser.get(f"/events{query}")
+    assert answer.status_code == 200
+    text = answer.content.decode().replace("\N{NO-BREAK SPACE}", " ")
+    return re.sub(r"\s+", " ", text[text.index('id="events"') :])
+
+
+@pytest.fixture(autouse=True)
+def happened(browser: Client) -> None:
+    """The sign-in of the browser stands in the log, too."""
+    LogEntry.objects.all().delete()
+    AuditEntry.objects.all().delete()
+    event_log.begin("fault.GroundFailure", at=AT, connector_id=2)
+    event_log.begin("backend.offline", at=AT + timedelta(hours=1), reason="connection_refused")
+    event_log.end("backend.offline", at=AT + timedelta(hours=2))
+    AuditEntry.objects.create(
+        at=AT + timedelta(hours=3),
+        origin="web",
+        actor="admin",
+        command="StartSession",
+        data={"id_tag": "04A2…", "connector_id": 1},
+        outcome="rejected",
+        reason="no_session",
+    )
+
+
+def test_what_happened_is_told_in_words_newest_first(browser: Client) -> None:
+    text = page(browser)
+
+    order = [
+        "Start charging for card 04A2…",
+        "No connection to the server: The server refuses the connection.",
+        "The residual-current device has tripped",
+    ]
+    places = [text.index(each) for each in order]
+    assert places == sorted(places)
+    assert "admin (Web interface)" in text
+    assert "refused: There is no charging session." in text
+    assert "over since 15:00" in text
+    assert ">lasts<" in text
+    assert "GroundFailure" not in text
+    assert "{" not in text
+
+
+def test_the_same_in_german(browser: Client) -> None:
+    text = page(browser, language="de")
+
+    assert "Laden für Karte 04A2… starten" in text
+    assert "vorbei seit 15:00" in text
+    assert ">dauert an<" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "lines"),
+    [
+        ("?kind=fault", 1),
+        ("?kind=event", 1),
+        ("?kind=command", 1),
+        ("?since=2026-11-21", 0),
+        ("?until=2026-11-20", 3),
+        ("?kind=nonsense&since=x", 3),
+        ("?page=99", 3),
+    ],
+)
+def test_it_is_narrowed_as_asked(browser: Client, query: str, lines: int) -> None:
+    assert page(browser, query).count('data-label="By whom"') == lines
+
+
+def test_thousands_of_entries_are_paged_and_cost_no_query_each(browser: Client) -> None:
+    LogEntry.objects.bulk_create(
+        [
+            LogEntry(code="backend.offline", data={"reason": "timeout"}, at=AT + timedelta(seconds=i))
+            for i in range(3000)
+        ]
+    )
+
+    with CaptureQueriesContext(connection) as few:
+        text = page(browser, "?page=3")
+
+    assert "Page 3 of 101" in text
+    assert len(few) < 20
