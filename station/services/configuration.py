@@ -6,7 +6,7 @@ import zoneinfo
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 
 _SHOWN_OF_REFUSED = 100
+# More refusals within the span tell nothing new, and would push older entries out of the audit trail.
+_REFUSALS_SPAN = timedelta(minutes=10)
+_MOST_REFUSALS = 50
 # A change of these is an event of the security whitepaper (section 8, ReconfigurationOfSecurityParameters).
 _SECURITY_PARAMETERS = frozenset(
     {
@@ -317,7 +320,12 @@ def _record_refusal(
     problems = [problem for problem in refusal.problems if problem.code != "unknown_key"]
     if not problems:
         return
-    logger.warning("Configuration: refused to %s %s: %s", origin.value, actor, "; ".join(map(str, problems)))
+    reasons = "; ".join(map(str, problems))
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in reasons)
+    logger.warning("Configuration: refused to %s %s: %s", origin.value, actor, shown)
+    earlier = AuditEntry.objects.filter(at__gt=at - _REFUSALS_SPAN, at__lte=at)
+    if earlier.filter(origin=origin.value, outcome=Status.REJECTED.value).count() >= _MOST_REFUSALS:
+        return
     registry = snapshot().registry
     texts: dict[str, str] = {}
     for name, text in items.items():

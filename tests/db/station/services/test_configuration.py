@@ -172,6 +172,31 @@ def test_a_live_value_too_long_for_ocpp_is_not_cut_but_left_out(monkeypatch) -> 
     assert configuration.listing(Origin.WEB, ["/hw/connectors/1/data"]).known[0].value == "x" * 501
 
 
+@pytest.mark.parametrize("value", ["Sundial\nforged line", "\ud83d", "x" * 500, "\x00", "\u202e"])
+def test_what_the_backend_was_refused_is_written_down_whatever_it_was(value: str, caplog) -> None:
+    with pytest.raises(ConfigurationRefused):
+        change({"timesource": value}, Origin.BACKEND)
+
+    refused = AuditEntry.objects.get()
+    assert refused.data == {"TimeSource": value[:100]}
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def test_a_flood_of_refused_changes_does_not_push_out_the_audit_trail() -> None:
+    for _ in range(80):
+        with pytest.raises(ConfigurationRefused):
+            change({"SecurityProfile": "0"}, Origin.BACKEND)
+
+    assert AuditEntry.objects.count() == 50
+
+
+def test_a_key_that_does_not_exist_is_no_entry_in_the_audit_trail() -> None:
+    with pytest.raises(ConfigurationRefused):
+        change({"NoSuchKey": "1"}, Origin.BACKEND)
+
+    assert not AuditEntry.objects.exists()
+
+
 def test_what_is_handed_on_is_never_stored(monkeypatch) -> None:
     taken: list[str] = []
     monkeypatch.setitem(configuration_sources.WRITE, "/WebUi/password/reset", lambda value, _at: taken.append(value))
