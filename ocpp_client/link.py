@@ -8,6 +8,7 @@ from functools import partial
 
 from django.db import DatabaseError
 
+from ocpp_client.certificates import certificates
 from ocpp_client.certificates.renewal import CertificateRenewal
 from ocpp_client.connection.address_trial import LOOK_S, TRIAL_S, AddressTrial
 from ocpp_client.connection.change_detector import ChangeDetector
@@ -19,6 +20,7 @@ from ocpp_client.connection.registration_runner import RegistrationRunner
 from ocpp_client.connection.socket import PONG_TIMEOUT_S
 from ocpp_client.connection.state import ConnectionState
 from ocpp_client.connection.uplink_watch import UplinkWatch
+from ocpp_client.database import in_database
 from ocpp_client.incoming.dispatcher import Dispatcher
 from ocpp_client.incoming.frame_router import FrameRouter
 from ocpp_client.incoming.handlers import make_routes
@@ -216,6 +218,8 @@ class BackendLink:
         """Tell every status, then let everything owed go (OCPP 1.6 sections 4.2 and 4.9)."""
         try:
             await self._connection.note_accepted()
+            if self.state.link.is_proven:
+                await in_database(certificates.forget_unproven, clock.now())
         except (DatabaseError, OSError) as error:
             # Nothing of this connection hangs on it; it is made up for at the next one.
             self._storage.report(error, "registration")

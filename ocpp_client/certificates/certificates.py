@@ -1,6 +1,7 @@
 """The store of root certificates the backend may maintain (security whitepaper, section 5). Database thread only."""
 
 import hashlib
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,9 @@ from django.db import transaction
 
 from station.domain.link_security import LinkSecurity
 from station.models import TrustedCertificate
-from station.services import configuration, link_trust
+from station.services import configuration, event_log, link_trust, security_log
+
+logger = logging.getLogger(__name__)
 
 BACKEND_ROOT, MANUFACTURER_ROOT, OWN = "backend_root", "manufacturer_root", "own"
 KINDS = {"CentralSystemRootCertificate": BACKEND_ROOT, "ManufacturerRootCertificate": MANUFACTURER_ROOT}
@@ -123,6 +126,21 @@ def install(kind: str, pem: str, at: datetime, link: LinkSecurity) -> str:
     is_trusted = link_trust.is_trusted(link) or (known is not None and not known.from_unproven_link)
     store(kind, certificate, at, from_unproven_link=not is_trusted)
     return "Accepted"
+
+
+def forget_unproven(at: datetime) -> None:
+    """Remove the backend's roots that came over unproven links: the backend has now proved itself without them."""
+    rows = TrustedCertificate.objects.filter(kind=BACKEND_ROOT, from_unproven_link=True)
+    subjects = list(rows.values_list("subject", flat=True))
+    if not subjects:
+        return
+    with transaction.atomic():
+        rows.delete()
+        event_log.log("certificates.unproven_removed", at=at, subjects=subjects)
+        security_log.record(
+            "ReconfigurationOfSecurityParameters", at=at, tech_info=f"unproven roots removed: {'; '.join(subjects)}"
+        )
+    logger.warning("Roots that came over an unproven link are removed: %s", "; ".join(subjects))
 
 
 def _follows_the_old_root(kind: str, certificate: x509.Certificate, at: datetime) -> bool:

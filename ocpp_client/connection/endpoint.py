@@ -84,9 +84,13 @@ def trusted_tls_context(target: Endpoint) -> ssl.SSLContext | None:
 
 
 def accepted_tls_context(target: Endpoint) -> ssl.SSLContext | None:
-    """Make the TLS context with the roots that came over unproven links as well; None: there are none of these."""
+    """Make the TLS context with the roots that came over unproven links as well; None: none of these is to be used.
+
+    Where somebody trusted has said whom to trust, they are not.
+    """
     unproven = _roots(from_unproven_link=True)
-    return _context(target, _trusted_roots(), unproven) if target.uses_tls and unproven else None
+    is_used = target.uses_tls and unproven and not _trusted_roots()
+    return _context(target, [], unproven) if is_used else None
 
 
 def tls_context(target: Endpoint) -> ssl.SSLContext | None:

@@ -57,6 +57,22 @@ async def change(station, key, value):
     return (await station.backend.call("ChangeConfiguration", {"key": key, "value": value}))["status"]
 
 
+def plant(authority):
+    """Leave a root in the store as an attacker does over a plain link."""
+    TrustedCertificate.objects.create(
+        kind="backend_root",
+        pem=authority.pem,
+        subject="CN=attacker",
+        issuer="CN=attacker",
+        serial_number="1",
+        fingerprint="1",
+        not_before=MOMENT,
+        not_after=MOMENT,
+        added_at=MOMENT,
+        from_unproven_link=True,
+    )
+
+
 async def connected_anew(station, **keys):
     before = station.backend.connects
     await station.configure(**keys)
@@ -196,23 +212,26 @@ async def test_a_root_of_the_attacker_does_not_displace_the_one_of_the_backend(
         await by_hand()
         station.link.control.reconnect()
         await station.ready()
-        await in_database(
-            TrustedCertificate.objects.create,
-            kind="backend_root",
-            pem=other_authority.pem,
-            subject="CN=attacker",
-            issuer="CN=attacker",
-            serial_number="1",
-            fingerprint="1",
-            not_before=MOMENT,
-            not_after=MOMENT,
-            added_at=MOMENT,
-            from_unproven_link=True,
-        )
+        await in_database(plant, other_authority)
 
         await connected_anew(station)
 
         assert station.link.state.link.kind is LinkKind.VERIFIED
+        # And it is gone, because the backend has proved itself without it.
+        await station.until_in_database(lambda: not TrustedCertificate.objects.filter(from_unproven_link=True).exists())
+
+
+async def test_a_root_planted_over_a_plain_link_is_of_no_use_where_a_person_has_said_whom_to_trust(
+    bench, authority, other_authority, by_hand
+):
+    async with bench(tls=server_context(other_authority.server()), check_schemas=False) as station:
+        await by_hand()
+        await in_database(plant, other_authority)
+        station.link.control.reconnect()
+
+        await station.until(lambda: station.link.state.last_error == "certificate_invalid")
+
+        assert station.backend.connects == 0
 
 
 async def test_a_call_counts_by_the_link_it_came_over_not_by_the_one_that_stands_when_it_is_done(
