@@ -190,16 +190,17 @@ class OutboxSender:
         if isinstance(answer, CallError) or len(answer.message_id) != _ID_LENGTH:
             # What never was an id of ours is not looked for: a careless backend may send thousands.
             return
-        row_id = await in_database(outbox_store.undelivered, answer.message_id)
-        if row_id is None:
-            logger.info("An answer to nothing: %s", answer.message_id[:40])
-            return
-        try:
-            started = await in_database(
-                outbox_store.settle, row_id, answer.message_id, answer.payload, clock.now(), self._local_list
-            )
-        except TransactionUnknown:
-            return
+        async with self._settling:
+            row_id = await in_database(outbox_store.undelivered, answer.message_id)
+            if row_id is None:
+                logger.info("An answer to nothing: %s", answer.message_id[:40])
+                return
+            try:
+                started = await in_database(
+                    outbox_store.settle, row_id, answer.message_id, answer.payload, clock.now(), self._local_list
+                )
+            except TransactionUnknown:
+                return
         if started is not None:
             await self._control_loop.inform(started)
         self._on_progress()

@@ -203,7 +203,9 @@ class Site:
             outlet.offered = 0
             outlet.settle()
         self.power_is_cut = True
-        self.power_cuts_s.append(self.loop.time())
+        if self.computer.trustworthy:
+            # When a boot ended that never learned the time, nobody can know.
+            self.power_cuts_s.append(self.loop.time())
         self.kill(self.hardware, self.ocpp)
         self.timers.call_later(seconds, self._boot)
         if loses_clock:

@@ -1,6 +1,7 @@
 """Transaction messages: in order, once, for ever (OCPP 1.6 section 3.7 with errata 3.14, 3.18, 3.54)."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from ocpp_client.database import in_database
 from ocpp_client.outgoing import outbox_store
 from station import clock
 from station.domain.authorization import AuthorizationStatus
-from station.domain.commands import Origin
+from station.domain.commands import Origin, Outcome, Status
 from station.domain.facts import FactKind, MeterSampled, SessionBegan, SessionEnded
 from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
 from station.domain.units import WattHour
@@ -414,6 +415,28 @@ async def test_a_late_answer_still_counts(bench):
 
         assert len(station.backend.received("StartTransaction")) == 1
         assert (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id is not None
+
+
+async def test_what_comes_behind_a_late_answer_meets_its_number(bench, monkeypatch):
+    async with bench(keys={"TransactionMessageRetryInterval": "60"}) as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Silence())
+        of = await in_database(session, stopped=False)
+        await in_database(start, of)
+        await station.until_in_database(lambda: OutboxMessage.objects.get().last_error == "timeout")
+        known = []
+
+        async def submit(*_args: Any, **_options: Any) -> Outcome:
+            known.append((await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id)
+            return Outcome(status=Status.ACCEPTED)
+
+        monkeypatch.setattr(station.processes, "submit", submit)
+        [frame] = station.backend.received("StartTransaction")
+        answer = {"transactionId": 8, "idTagInfo": {"status": "Accepted"}}
+        await station.backend.send_raw(json.dumps([3, frame.message_id, answer]))
+        await station.backend.call("RemoteStopTransaction", {"transactionId": 8})
+
+        assert known == [8]
 
 
 async def test_a_connection_lost_under_way_sends_the_same_id_over_the_next_one(bench):
