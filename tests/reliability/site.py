@@ -319,7 +319,11 @@ class Site:
         watched = self.watched[number]
         watched.outlet.integrate()
         if begins and not watched.troubles:
-            watched.unread_from_wh = watched.outlet.energy_wh - (UNNOTED_WH if watched.outlet.current else 0.0)
+            # A session that a power cut has ended is open until the next boot asks the meter, too.
+            is_open = ChargingSession.objects.running().on(number).exists()
+            watched.unread_from_wh = watched.outlet.energy_wh - (
+                UNNOTED_WH if is_open or watched.outlet.current else 0.0
+            )
         watched.troubles += 1 if begins else -1
         if not watched.troubles:
             watched.unread_wh += watched.outlet.energy_wh - watched.unread_from_wh
