@@ -351,8 +351,10 @@ def test_the_command_line_writes_read_only_keys_except_measured_ones() -> None:
     assert codes({"/Safety/Ovp/failed": "true"}) == [("/Safety/Ovp/failed", "live_value")]
 
 
-def test_the_web_interface_cannot_set_local_keys() -> None:
-    assert codes({"/ocpp/verifyHostname": "false"}, origin=Origin.WEB) == [("/ocpp/verifyHostname", "read_only")]
+def test_the_web_interface_sets_only_those_local_keys_that_have_their_place_on_a_page() -> None:
+    assert codes({"/ocpp/reconnectMinS": "5"}, origin=Origin.WEB) == [("/ocpp/reconnectMinS", "read_only")]
+    assert after({"/ocpp/verifyHostname": "false"}, origin=Origin.WEB)["/ocpp/verifyHostname"] == "false"
+    assert after({"/ocpp/trustPlainLink": "true"}, origin=Origin.WEB)["/ocpp/trustPlainLink"] == "true"
 
 
 def test_the_chargebox_id_is_written_as_a_template_and_read_as_its_result() -> None:
