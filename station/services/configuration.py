@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from station.domain.commands import Origin, Status
 from station.domain.configuration import (
@@ -232,7 +232,11 @@ def change(
                 identity.save(identity.with_values(before, plan.identity))
     except ConfigurationRefused as refusal:
         if origin is Origin.BACKEND:
-            _record_refusal(items, refusal, origin, actor, at)
+            try:
+                _record_refusal(items, refusal, origin, actor, at)
+            except DatabaseError:
+                # A refusal needs no room on the disk.
+                logger.exception("What the backend was refused could not be recorded")
         raise
     except BaseException:
         if before is not None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused, Effect, InvalidValue, UnknownKey
@@ -188,6 +188,16 @@ def test_a_flood_of_refused_changes_does_not_push_out_the_audit_trail() -> None:
             change({"SecurityProfile": "0"}, Origin.BACKEND)
 
     assert AuditEntry.objects.count() == 50
+
+
+def test_the_backend_is_refused_in_its_own_words_on_a_full_disk_too(monkeypatch) -> None:
+    def full(**_columns: object) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr(AuditEntry.objects, "create", full)
+
+    with pytest.raises(ConfigurationRefused):
+        change({"SecurityProfile": "0"}, Origin.BACKEND)
 
 
 def test_a_key_that_does_not_exist_is_no_entry_in_the_audit_trail() -> None:
