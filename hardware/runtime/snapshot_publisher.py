@@ -141,6 +141,7 @@ class SnapshotPublisher:
             power_w=reading.power if reading else None,
             voltages_mv=reading.voltages if reading else NO_PHASES,
             currents_ma=reading.currents if reading else NO_PHASES,
+            phase_powers_w=reading.phase_powers if reading else NO_PHASES,
             frequency_mhz=reading.frequency if reading else None,
             reading_at=point.reading_at,
             reading_age_ms=round((clock.monotonic_s() - reading.read_at_s) * 1000) if reading else None,

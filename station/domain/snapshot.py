@@ -119,6 +119,7 @@ class PointSnapshot:
     power_w: Watt | None = None
     voltages_mv: tuple[MilliVolt | None, MilliVolt | None, MilliVolt | None] = NO_PHASES
     currents_ma: tuple[MilliAmpere | None, MilliAmpere | None, MilliAmpere | None] = NO_PHASES
+    phase_powers_w: tuple[Watt | None, Watt | None, Watt | None] = NO_PHASES
     frequency_mhz: MilliHertz | None = None
     reading_at: datetime | None = None
     reading_age_ms: int | None = None

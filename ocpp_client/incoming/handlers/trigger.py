@@ -181,6 +181,7 @@ def _sample(point: PointSnapshot, at: datetime) -> Sample | None:
         power=point.power_w,
         voltages=point.voltages_mv,
         currents=point.currents_ma,
+        phase_powers=point.phase_powers_w,
         frequency=point.frequency_mhz,
     )
     age = timedelta(milliseconds=point.reading_age_ms or 0)

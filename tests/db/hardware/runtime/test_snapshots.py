@@ -74,3 +74,13 @@ async def test_the_last_cards_at_the_reader_are_shown_for_some_minutes(bench: Co
     assert [each.id_tag for each in state] == [CARD, STRANGER]
     await asyncio.sleep(11 * 60)
     assert bench.control_loop.snapshots.take().seen_cards == ()
+
+
+@in_virtual_time
+async def test_the_power_of_each_phase_is_known_outside_the_control_loop(bench: ControlLoopBench) -> None:
+    await bench.charge(phases=2)
+    await asyncio.sleep(3)
+
+    (point,) = bench.control_loop.snapshots.take().points
+    assert point.phase_powers_w == (7_360, 7_360, 0)
+    assert point.power_w == 14_720

@@ -442,6 +442,7 @@ LIVE = HardwareSnapshot(
             voltages_mv=(MilliVolt(230_000), MilliVolt(231_000), MilliVolt(229_000)),
             currents_ma=(MilliAmpere(16_000), MilliAmpere(15_900), MilliAmpere(0)),
             power_w=Watt(7300),
+            phase_powers_w=(Watt(3680), Watt(3620), Watt(0)),
             energy_wh=WattHour(4711),
             frequency_mhz=MilliHertz(50_010),
             offered_ma=MilliAmpere(16_000),
@@ -495,6 +496,26 @@ async def test_5_17_the_answer_comes_before_the_message(bench):
             assert await station.backend.call("TriggerMessage", payload) == {"status": "Rejected"}
         with pytest.raises(BackendCallError):
             await station.backend.call("TriggerMessage", {"requestedMessage": "Nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("selected", "told"),
+    [
+        ("Power.Active.Import", {None: "7300", "L1": "3680", "L2": "3620", "L3": "0"}),
+        ("Power.Active.Import.L2", {"L2": "3620"}),
+    ],
+)
+async def test_3_16_3_a_triggered_power_without_a_phase_tells_every_phase_that_was_measured(bench, selected, told):
+    async with bench(keys={"MeterValuesSampledData": selected}) as station:
+        await station.ready()
+        station.processes.live = LIVE
+        payload = {"requestedMessage": "MeterValues", "connectorId": 1}
+
+        assert await station.backend.call("TriggerMessage", payload) == {"status": "Accepted"}
+
+        message = await station.backend.wait_for("MeterValues")
+        values = message.payload["meterValue"][0]["sampledValue"]
+        assert {each.get("phase"): each["value"] for each in values} == told
 
 
 async def test_files_are_handed_on(bench):

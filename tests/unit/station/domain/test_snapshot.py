@@ -47,6 +47,7 @@ FULL = PointSnapshot(
     power_w=Watt(10_880),
     voltages_mv=(MilliVolt(230_400), None, MilliVolt(229_800)),
     currents_ma=(MilliAmpere(15_800), None, None),
+    phase_powers_w=(Watt(3_640), None, Watt(0)),
     frequency_mhz=MilliHertz(50_010),
     reading_at=AT,
     reading_age_ms=200,
