@@ -2,7 +2,8 @@
 
 Thresholds: phase loss below 0.85 of 230 V for 2 s; a current over 0.5 A with an idle point for 7 s means a welded
 contactor; over-current as ABL's controllers judge it (specification 05 0015 20 Rev. B): more than 110 % for 100 s or
-more than 120 % for 10 s.
+more than 120 % for 10 s. Once proven it holds for a while without energy, or a car that does not follow its limit would
+take too much again and again, with hardly a pause.
 """
 
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ PHASE_LOSS_S = 2.0
 IDLE_CURRENT = MilliAmpere(500)
 WELD_S = 7.0
 OVERLOAD_STEPS = ((110, 100.0), (120, 10.0))
+# Shorter than what ends a session: a car that was only slow goes on afterwards.
+OVERLOAD_HOLDS_S = 30.0
 
 
 def highest_current(phases: PhaseValues) -> MilliAmpere:
@@ -25,9 +28,13 @@ def highest_current(phases: PhaseValues) -> MilliAmpere:
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Since when each suspicion stands (monotonic seconds); a suspicion that lasts becomes a fault."""
+    """Since when each suspicion stands (monotonic seconds); a suspicion that lasts becomes a fault.
+
+    `overload_until_s`: until when an over-current that was proven counts, whatever flows now.
+    """
 
     since: dict[str, float] = field(default_factory=dict)
+    overload_until_s: float = float("-inf")
 
     def judge(
         self, phases: PhaseValues, *, energy_allowed: bool, limit: MilliAmpere, at_s: float
@@ -50,4 +57,9 @@ class Watch:
         proven = frozenset(
             code for name, (_, seconds, code) in suspicions.items() if name in since and at_s - since[name] >= seconds
         )
-        return replace(self, since=since), proven
+        overload_until_s = self.overload_until_s
+        if FaultCode.OVER_CURRENT_FAILURE in proven:
+            overload_until_s = at_s + OVERLOAD_HOLDS_S
+        elif at_s < overload_until_s:
+            proven |= {FaultCode.OVER_CURRENT_FAILURE}
+        return replace(self, since=since, overload_until_s=overload_until_s), proven

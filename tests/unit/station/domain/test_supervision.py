@@ -104,3 +104,14 @@ def test_a_fault_ends_with_its_cause() -> None:
 
 def test_a_paused_car_is_not_judged_by_a_limit_of_zero() -> None:
     assert proven_after(1000.0, reading(currents=(400, 400, 400)), energy_allowed=True, limit=0) == frozenset()
+
+
+def test_an_over_current_holds_for_a_while_after_energy_was_withdrawn() -> None:
+    loud, quiet, limit = reading(currents=(20_000, 0, 0)), reading(), MilliAmpere(16_000)
+    watch, _ = Watch().judge(loud, energy_allowed=True, limit=limit, at_s=0.0)
+    watch, found = watch.judge(loud, energy_allowed=True, limit=limit, at_s=10.0)
+    assert found == {FaultCode.OVER_CURRENT_FAILURE}
+
+    for at_s, holds in ((12.0, True), (39.9, True), (40.0, False), (60.0, False)):
+        watch, found = watch.judge(quiet, energy_allowed=False, limit=limit, at_s=at_s)
+        assert (FaultCode.OVER_CURRENT_FAILURE in found) is holds
