@@ -106,7 +106,10 @@ class Actuator:
         await asyncio.sleep(max(self._lock_moves_until_s - clock.monotonic_s(), 0.0))
         if self._has_lock and not (self.locked and await self._bolt_is_in()):
             return
-        if self.enabled and (self._commanded_limit == self.limit or await self._try_current()):
+        if self.enabled and self._commanded_limit != self.limit and not await self._try_current():
+            return
+        # Energy may have been withdrawn while the board was asked or told.
+        if self.enabled:
             self._board_released = True
             await self._try(self._controller.set_enabled(True))
 
@@ -169,8 +172,7 @@ class Actuator:
         if status.read_at_s <= self.changed_at_s:
             return
         self.learn(status)
-        if self._board_released and not status.enabled:
-            self._board_obeys(released=False)
+        self._compare(status)
         moves_bolt = self._has_lock and status.locked is not None and status.locked != self.locked
         if status.enabled and (not self.enabled or (moves_bolt and self.locked)):
             await self._withdraw()
@@ -181,10 +183,19 @@ class Actuator:
                 await self.unlock()
         if self.enabled and (not status.enabled or (moves_bolt and self.locked)):
             await self.enable()
-        elif self.enabled and self._commanded_limit != self.limit:
+        elif self.enabled and (self._commanded_limit != self.limit or status.offered > self.limit):
             await self._try_current()
         if self._confirmed_available != self.available:
             await self.set_available(self.available)
+
+    def _compare(self, status: ControllerStatus) -> None:
+        """Take what the board shows to hold: more than was told counts, as an older answer may have come late."""
+        if self._board_released and not status.enabled:
+            self._board_obeys(released=False)
+        elif status.enabled:
+            self._board_released = True
+        if status.enabled and status.offered > self._board_limit:
+            self._board_limit = status.offered
 
     async def _bolt_is_in(self) -> bool:
         """Ask the board whether the lock has failed; a jam it has noticed must not be overtaken by the energy."""

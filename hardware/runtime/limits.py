@@ -21,6 +21,7 @@ from station.domain.charging_profiles import (
 )
 from station.domain.faults import FaultCode
 from station.domain.limits import EffectiveLimit, LimitSource, effective, floor_to_step
+from station.domain.supervision import IDLE_CURRENT
 from station.domain.units import PAUSE, MilliAmpere
 from station.services import charging_profiles, configuration, identity
 
@@ -30,6 +31,8 @@ FAULT_SOURCE = "limits"
 # Within one station a raise costs nothing: no hysteresis, only the time a reduction needs to become real.
 WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0)
 _MA_PER_A = 1_000
+# Meters and cars are not exact: so much of its limit a car may take before it counts with what it takes.
+_TAKES_MORE_PERCENT = 110
 # Limits are computed anew at least so often: cars and cables change without a wake-up.
 RECOMPUTE_S = 1.0
 
@@ -142,6 +145,10 @@ class LimitBook:
             held = point.actuator.held
             if held is not None:
                 self.state = confirmed(self.state, str(point.number), held.limit, held.since_s, policy=WITHIN_STATION)
+                flowing = point.flowing
+                if flowing > max(held.limit * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT):
+                    # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
+                    self.state = confirmed(self.state, str(point.number), flowing, now_s, policy=WITHIN_STATION)
         self.state, _ = step(self.state, demands, now_s, budget=Budget.uniform(budget), policy=WITHIN_STATION)
         computed = {}
         for point, demand in zip(points, demands, strict=True):

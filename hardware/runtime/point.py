@@ -53,7 +53,7 @@ from station.domain.ports import (
 )
 from station.domain.snapshot import FinishedSessionSnapshot
 from station.domain.supervision import highest_current
-from station.domain.units import MINIMUM_CURRENT, MilliAmpere, WattHour
+from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere, WattHour
 from station.services import connectors
 from station.services.connectors import Availability
 
@@ -218,6 +218,13 @@ class ChargingPoint:
     def register_wh(self) -> int | None:
         """The newest energy register."""
         return self.reading.import_energy if self.reading else None
+
+    @property
+    def flowing(self) -> MilliAmpere:
+        """The current of the phase that carries most, by the last word of a meter that was heard lately."""
+        if self._phases is None or clock.monotonic_s() - self._phases_read_s > METER_ANSWERS_S:
+            return PAUSE
+        return highest_current(self._phases)
 
     @property
     def availability(self) -> Availability:
@@ -392,7 +399,7 @@ class ChargingPoint:
             self.poll_faster(0.3)
         for event in events:
             await self.handle(event)
-        await self.actuator.reconcile(status, current_flows=self._current_flows)
+        await self.actuator.reconcile(status, current_flows=self.flowing > NO_CURRENT)
 
     async def check_timers(self, now_s: float) -> None:
         """Fire what is due."""
@@ -589,13 +596,6 @@ class ChargingPoint:
         self.mark_served()
         self.status = await self.controller.read_status()
         return self.status
-
-    @property
-    def _current_flows(self) -> bool:
-        """Whether the meter shows current, or has shown it when it was last heard."""
-        if self._phases is None or clock.monotonic_s() - self._phases_read_s > METER_ANSWERS_S:
-            return False
-        return highest_current(self._phases) > NO_CURRENT
 
     def _note_phases(self, phases: PhaseValues) -> None:
         self._phases, self._phases_read_s = phases, clock.monotonic_s()

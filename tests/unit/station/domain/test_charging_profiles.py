@@ -34,6 +34,7 @@ from station.domain.charging_profiles import (
     install,
     limit_at,
     next_change_after,
+    no_energy,
     parse_profile,
     render_composite,
     render_profile,
@@ -649,6 +650,42 @@ def test_section_3_13_no_limit_changes_before_the_next_change(
     for part in (0.001, 0.25, 0.5, 0.999):
         moment = t + (end - t) * part
         assert (limit_at(moment, 1, profiles, start), station_limit_at(moment, profiles)) == before
+
+
+@given(PROFILES, SECONDS, st.one_of(st.none(), SECONDS), st.sets(st.integers(0, 5)))
+def test_a_profile_that_cannot_be_read_never_raises_a_limit(
+    profiles: tuple[Installed, ...], t: datetime, start: datetime | None, damaged: set[int]
+) -> None:
+    closed = tuple(
+        replace(
+            each,
+            problem="damaged",
+            profile=no_energy(
+                profile_id=each.profile.profile_id,
+                stack_level=each.profile.stack_level,
+                purpose=each.profile.purpose,
+            ),
+        )
+        if number in damaged
+        else each
+        for number, each in enumerate(profiles)
+    )
+
+    for before, after in (
+        (limit_at(t, 1, profiles, start), limit_at(t, 1, closed, start)),
+        (station_limit_at(t, profiles), station_limit_at(t, closed)),
+    ):
+        assert before is None or (after is not None and after.current <= before.current)
+        assert after is None or after.is_readable or after.current == 0
+
+
+@given(PROFILES, SECONDS, st.one_of(st.none(), SECONDS))
+def test_errata_3_69_whatever_phases_a_car_uses_it_never_takes_more_than_the_watts_in_total(
+    profiles: tuple[Installed, ...], t: datetime, start: datetime | None
+) -> None:
+    for limit in (limit_at(t, 1, profiles, start), station_limit_at(t, profiles)):
+        if limit is not None and limit.unit is RateUnit.W:
+            assert limit.current * 230 * 3 <= limit.limit_tenths * 100
 
 
 @given(PROFILES, SECONDS, st.integers(0, 900), st.sampled_from(RateUnit), st.integers(0, 1))
