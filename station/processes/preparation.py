@@ -1,13 +1,16 @@
 """Everything a run needs before its processes start: directory, database, identity, certificate, free ports."""
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from station import clock, private_files
@@ -16,6 +19,9 @@ from station.paths import DataDirectory
 from station.processes import certificate
 from station.processes.plan import Plan
 from station.processes.programs.redis import names_simulated_ports_only
+from station.services import write_probe
+
+logger = logging.getLogger(__name__)
 
 _DEMO_URL_NOTE = "demo_backend.url"
 _SET_ASIDE = "SetBrokenFileAside"
@@ -58,6 +64,8 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     from station.services import (
         accounts,
         configuration,
+        database_file,
+        event_log,
         firewall,
         identity,
         password_recovery,
@@ -69,8 +77,14 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     data = DataDirectory(plan.data)
     # WhiteNoise looks for collected files there and complains of a missing directory.
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
+    damaged = database_file.set_damaged_aside(data)
     migrate()
-    secret_storage.protect_earlier_values()
+    if damaged is not None:
+        aside, problem = damaged
+        logger.error("the database was damaged (%s); it is kept as %s, and a new one begins", problem, aside)
+        event_log.log("storage.database.replaced", at=at, file=aside.name, problem=problem)
+    with _unless_the_disk_is_full("encrypting earlier secrets"):
+        secret_storage.protect_earlier_values()
     for folder in (data.root, data.certificates):
         private_files.remove_drafts(folder, at=at)
     identity.ensure(at=at)
@@ -80,23 +94,38 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     accounts.ensure_admin(at=at)
     master_key.ensure_master_key(at)
     # A start of everything is the station's reboot: what was deleted before can no longer be restored.
-    editing.purge_deleted()
-    security_log.record("StartupOfTheDevice", at=at)
-    password_recovery.note_start(clock.stamp())
-    firewall.publish(configuration.snapshot())
+    with _unless_the_disk_is_full("noting the start"):
+        editing.purge_deleted()
+        password_recovery.note_start(clock.stamp())
+        security_log.record("StartupOfTheDevice", at=at)
+    with _unless_the_disk_is_full("publishing the firewall"):
+        firewall.publish(configuration.snapshot())
     # A start by hand is a way out of safe mode.
     CrashRecord(data).forget()
     if plan.https:
         box_identity = configuration.get("/ocpp/chargeBoxIdentity")
         certificate.ensure(data, identity=box_identity, addresses=outside_addresses(), at=at)
-    _record_files_set_aside(data, at)
-    _record_lost_secrets(at)
+    with _unless_the_disk_is_full("recording what was set aside"):
+        _record_files_set_aside(data, at)
+        _record_lost_secrets(at)
     if plan.demo_backend:
-        _point_at_demo_backend(data, f"ws://{plan.demo_backend}/", at)
+        with _unless_the_disk_is_full("pointing at the demo backend"):
+            _point_at_demo_backend(data, f"ws://{plan.demo_backend}/", at)
     connections.close_all()
     return Prepared(
         serial=made.serial, factory_password=identity.untold_password(), has_hardware=data.hardware.exists()
     )
+
+
+@contextmanager
+def _unless_the_disk_is_full(what: str) -> Iterator[None]:
+    """Let a station start that cannot write: it says so itself, and the next start makes up for this."""
+    try:
+        yield
+    except (DatabaseError, OSError) as error:
+        if not write_probe.is_short_of_room():
+            raise
+        logger.warning("%s waits for the next start, the disk is full: %s", what, error)
 
 
 def _record_files_set_aside(data: DataDirectory, at: datetime) -> None:

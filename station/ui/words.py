@@ -310,3 +310,13 @@ def secrets_lost(keys: list[str]) -> str:
         "goes on charging."
     )
     return text % {"keys": ", ".join(keys)}
+
+
+def database_set_aside(files: list[str]) -> str:
+    """Say that the database is a new one, where the old one is, and what to do."""
+    text = gettext(
+        "The database was damaged, so the station has begun a new one: settings, cards and sessions not yet told to "
+        "the backend are missing. The old one is kept in the data directory: %(files)s. Set the station up again, keep "
+        "these files, and take them away when they are no longer needed."
+    )
+    return text % {"files": ", ".join(files)}

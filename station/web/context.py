@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import get_language
 
-from station.services import accounts, configuration, secret_storage
+from station.services import accounts, configuration, database_file, secret_storage
 from station.ui import words
 from station.web import menu
 
@@ -27,6 +27,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if not profile.must_change_password:
         if lost := secret_storage.lost():
             frame["station_notice"] = words.secrets_lost(lost)
+        elif files := database_file.aside(settings.DATA):
+            frame["station_notice"] = words.database_set_aside(files)
         frame["menu"] = [
             {
                 "label": section.label,

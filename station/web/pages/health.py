@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from station import clock
-from station.services import live, outbox, secret_storage
+from station.services import database_file, live, outbox, secret_storage
 from station.ui import words
 from station.web import present
 from station.web.access import passive, public
@@ -40,7 +41,7 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 def _details() -> dict[str, Any]:
     """Tell what keeps nobody from charging and still needs somebody's attention."""
     try:
-        found = [*_messages_set_aside(), *_secrets_lost()]
+        found = [*_messages_set_aside(), *_secrets_lost(), *_database_set_aside()]
     except DatabaseError:
         return {}
     return {"details": found} if found else {}
@@ -54,6 +55,11 @@ def _messages_set_aside() -> Iterator[dict[str, Any]]:
             count,
         )
         yield {"code": "messages_set_aside", "count": count, "text": text % {"count": count}}
+
+
+def _database_set_aside() -> Iterator[dict[str, Any]]:
+    if files := database_file.aside(settings.DATA):
+        yield {"code": "database_set_aside", "files": files, "text": words.database_set_aside(files)}
 
 
 def _secrets_lost() -> Iterator[dict[str, Any]]:
