@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from station.domain.commands import Origin
 from station.domain.moments import to_wire
 from station.models import AuditEntry, ChargingSession, FileJob, LogEntry, SecurityEvent
-from station.services import configuration
+from station.services import configuration, identity, secret_storage
 from station.services.file_jobs import requests
 from station.services.identity import MASK
 
@@ -44,6 +44,8 @@ def secrets() -> frozenset[str]:
     present = configuration.snapshot()
     found = {present[key.name] for key in present.registry.keys if not key.readable}
     found.add(settings.SECRET_KEY)
+    found.update(secret_storage.keys_in_clear())
+    found.add(identity.untold_password() or "")
     for name in present:
         found.update(_secrets_in(present[name]) if "://" in present[name] else ())
     for job in FileJob.objects.filter(finished_at=None):

@@ -59,6 +59,11 @@ def lost() -> list[str]:
     return [row.key for row in rows if decrypt(row.value) is None]
 
 
+def keys_in_clear() -> tuple[str, ...]:
+    """Return what everything is encrypted with, for whoever has to keep it out of a text."""
+    return tuple(key.decode() for key in _keys())
+
+
 def rotate() -> int:
     """Encrypt everything with a new key and forget the old ones; return how many values there were.
 

@@ -5,12 +5,15 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from station.processes.checkup.finding import Finding, problem, warning
 
+_NAMED_FILES = 5
 _MEGABYTE = 1_000_000
 _SCARCE_BYTES = 200 * _MEGABYTE
 _TOO_FEW_BYTES = 20 * _MEGABYTE
@@ -31,8 +34,20 @@ def directory() -> Iterator[Finding]:
             _("%(path)s can be read by other users, and it holds secrets") % {"path": root},
             _("Close it: chmod 700 DIR"),
         )
+    elif foreign := _files_of_others(root):
+        yield problem(
+            subject,
+            _("these files belong to another user: %(files)s") % {"files": ", ".join(foreign)},
+            _("Give it to the user the station runs as: chown -R USER DIR"),
+        )
     else:
         yield Finding(subject=subject, text=str(root))
+
+
+def _files_of_others(root: Path) -> list[str]:
+    """Name some files that a command of another user has left, and that the station cannot write."""
+    found = (path for path in root.rglob("*") if path.lstat().st_uid != os.geteuid())
+    return [str(path.relative_to(root)) for path in islice(found, _NAMED_FILES)]
 
 
 def free_space() -> Iterator[Finding]:

@@ -13,8 +13,9 @@ from station.domain.file_jobs import Kind
 from station.models import AuditEntry, ConfigurationValue, FileJob, LogEntry
 from station.paths import DataDirectory
 from station.processes import preparation
+from station.processes.checkup import storage
 from station.processes.plan import Address, Plan
-from station.services import configuration, diagnostics, event_log, secret_storage
+from station.services import configuration, diagnostics, event_log, identity, secret_storage
 from station.services.file_jobs import jobs, requests
 from tests.db.station.web.conftest import AT
 
@@ -148,6 +149,28 @@ def test_a_signed_address_works_but_is_readable_in_no_column_of_its_job() -> Non
     jobs.finish(job, at=AT)
 
     assert FileJob.objects.get().encrypted_request == ""
+
+
+def test_no_archive_tells_what_the_secrets_are_encrypted_with(directory: DataDirectory) -> None:
+    change(AuthorizationKey=KEY)
+    identity.ensure(at=AT)
+
+    known = diagnostics.secrets()
+
+    assert {KEY, directory.storage_key.read_text().strip(), directory.factory_password.read_text().strip()} <= known
+
+
+def test_the_doctor_names_files_another_user_has_left(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.storage_key.write_text("")
+    assert [finding.level for finding in storage.directory()] == ["ok"]
+
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+
+    finding = next(storage.directory())
+    assert finding.level == "problem"
+    assert "storage.key" in finding.text
 
 
 def test_a_job_whose_key_is_lost_has_no_address_left(directory: DataDirectory) -> None:
