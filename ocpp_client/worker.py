@@ -60,6 +60,10 @@ class OcppWorker(Worker):  # type: ignore[misc]
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
+            except (ValueError, TypeError, KeyError, AttributeError) as problem:
+                # Whatever lies in Redis: a listener that ended by it would leave the consumer deaf, and nobody knew.
+                logger.error("a message on the channel %s cannot be read and is dropped: %r", channel, problem)  # noqa: TRY400
+                continue
             pause_s = _FIRST_PAUSE_S
             await self._consumer_queue().put(message)
 

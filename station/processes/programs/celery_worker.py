@@ -1,5 +1,6 @@
 """What both Celery workers have in common, and beat without a schedule file."""
 
+import logging
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from celery import bootsteps
 from celery.apps.worker import Worker
 from celery.beat import Service
 from celery.platforms import SecurityWarning
+from kombu.transport import redis as redis_transport
 from redis.exceptions import RedisError
 from typing_extensions import override
 
@@ -23,6 +25,7 @@ from station.processes.child import RESTART_SIGNAL
 # How long one read of the queue waits in Redis: only a bound for a silent Redis, tasks arrive at once.
 _BLOCKING_READ_S = 10
 _LONGEST_BEAT_SLEEP_S = 60
+logger = logging.getLogger(__name__)
 
 
 class StationWorker(Worker):  # type: ignore[misc]
@@ -40,6 +43,22 @@ class StationWorker(Worker):  # type: ignore[misc]
     @override
     def set_process_status(self, info: str) -> None:
         """Keep the title the station gave."""
+
+
+class TolerantChannel(redis_transport.Channel):
+    """A way to the queue on which a message that is none is dropped; kombu's own ends the worker with it.
+
+    A worker that ends takes the control loop with it, and five of them mean safe mode: whatever lies in Redis must not
+    be able to do that (docs/security.md, attack 11).
+    """
+
+    @override
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+            logger.error("a message in the queue cannot be read and is dropped: %r", problem)  # noqa: TRY400 - no code of ours
+            return True
 
 
 class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -106,6 +125,7 @@ def run(*, queue: str, tasks: list[str], ends: Callable[[int], None] = lambda _n
     # The only database is a file: its connection is not worth renewing for each task.
     app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
     app.steps["worker"].add(WakeOnSignal)
+    redis_transport.Transport.Channel = TolerantChannel
     # Celery warns of pickle under root; nothing but JSON is accepted here.
     warnings.simplefilter("ignore", SecurityWarning)
     worker = StationWorker(
