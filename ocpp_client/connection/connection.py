@@ -25,7 +25,7 @@ from ocpp_client.rpc.calls import NotConnected, Send
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain.link_security import NO_LINK, LinkSecurity
-from station.services import configuration, security_log
+from station.services import configuration, link_trust, security_log
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +221,8 @@ class Connection:
         if wanted is None:
             return
         used = self._credentials.choose(wanted)
-        await in_database(self._credentials.worked, used, wanted, clock.now())
+        is_trusted = await in_database(link_trust.is_trusted, self._state.link)
+        await in_database(self._credentials.worked, used, wanted, clock.now(), is_trusted=is_trusted)
         if used != wanted and await in_database(endpoint.configured) == used:
             self._state.endpoint = used
 

@@ -295,6 +295,28 @@ async def test_a_link_to_this_computer_is_told_as_such_and_proves_nothing(bench,
         assert answer == {"status": "Rejected"}
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_key_set_over_a_plain_link_does_not_shut_the_backend_out(bench, *, restarted):
+    """Whoever sits in between sets another key and takes it; afterwards the real backend is there again."""
+    ours, theirs = "the-key-both-know", "the-key-of-a-thief"
+    async with bench(keys={"AuthorizationKey": ours}) as station:
+        await station.ready()
+        for key in (theirs, f"{theirs}-2"):
+            before = station.backend.connects
+            assert await change(station, "AuthorizationKey", key) == "Accepted"
+            await station.backend.wait_connected(at_least=before + 1)
+            await station.ready()
+        if restarted:
+            await in_database(station.link._connection._credentials.load)
+
+        before = station.backend.connects
+        station.backend.basic_auth = ("TE100002440", ours.encode())
+        await station.backend.drop()
+
+        await station.backend.wait_connected(at_least=before + 1, timeout=20)
+        await station.ready()
+
+
 async def test_a_redirect_to_a_plain_address_is_not_followed(bench, authority, by_hand):
     """What answers the TLS handshake may not send the station elsewhere."""
     asked = []

@@ -1,6 +1,7 @@
 """What the database holds of a secret is of no use to a stranger; a lost key costs the secrets and nothing else."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -190,6 +191,7 @@ def test_why_a_transfer_failed_names_the_address_without_what_opens_it() -> None
 def test_what_has_worked_at_the_backend_is_remembered_encrypted(directory: DataDirectory) -> None:
     used = Endpoint(base_url="wss://b/", identity="x", security_profile=2, authorization_key=KEY)
     known = Credentials()
+    known.worked(replace(used, authorization_key=f"{KEY}-before"), used, AT)
     known.worked(used, used, AT)
     file = directory.certificates / "proven_credentials.json"
     assert KEY not in file.read_text()
@@ -198,6 +200,7 @@ def test_what_has_worked_at_the_backend_is_remembered_encrypted(directory: DataD
     later.load()
 
     assert later._proven == used
+    assert later._earlier_key == f"{KEY}-before"
 
 
 def test_what_an_earlier_version_remembers_in_clear_is_encrypted_when_it_is_read(directory: DataDirectory) -> None:
