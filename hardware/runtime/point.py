@@ -195,6 +195,11 @@ class ChargingPoint:
         return self.state.has_session or self.session is not None or self.state.phase is Phase.AUTHORIZED
 
     @property
+    def in_control(self) -> bool:
+        """Whether the past is settled, so that what is seen means something."""
+        return self._in_control
+
+    @property
     def has_meter(self) -> bool:
         """Whether energy can be measured here."""
         return self.meter is not None

@@ -7,7 +7,8 @@ import pytest
 
 from station.domain.commands import StopSession
 from station.domain.faults import FaultCode
-from tests.db.hardware.runtime.bench import ControlLoopBench, in_virtual_time
+from station.domain.supervision import WELD_S
+from tests.db.hardware.runtime.bench import FRIEND, ControlLoopBench, in_virtual_time
 from tests.fakes import FakeMeter
 
 
@@ -28,6 +29,11 @@ def leaps(meter: FakeMeter) -> None:
 
 def is_noise(meter: FakeMeter) -> None:
     meter.register_is_noise = True
+
+
+@pytest.fixture
+def points() -> int:
+    return 2
 
 
 REGISTERS = pytest.mark.parametrize("breaks", [counts_backwards, leaps, is_noise])
@@ -81,3 +87,22 @@ async def test_one_wrong_register_is_no_fault(bench: ControlLoopBench) -> None:
 
     assert not bench.control_loop.points[1].active_faults
     assert bench.hall.outlets[1].current == 32_000
+
+
+@in_virtual_time
+async def test_a_session_that_is_taken_up_late_after_a_restart_is_no_welded_contactor(bench: ControlLoopBench) -> None:
+    await bench.charge(1)
+    await bench.charge(2, card=FRIEND)
+    current = bench.hall.outlets[1].current
+    await bench.kill()
+    # The other point holds the recovery up: its car has left, and its meter does not answer.
+    bench.hall.outlets[2].unplug()
+    bench.hall.meters[2].silent = True
+    before = len(bench.hall.outlets[1].history)
+    began_s = bench.loop.time()
+    await bench.start()
+    assert bench.loop.time() - began_s > WELD_S
+    assert not bench.control_loop.points[1].active_faults
+    await asyncio.sleep(5)
+
+    assert all(each >= current for _, each, _ in bench.hall.outlets[1].history[before:])
