@@ -225,6 +225,10 @@ class ChargingProfileRowAdmin(ReadOnlyAdmin):
     list_select_related = ("session",)
     ordering = ("connector_id", "purpose", "stack_level")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
+        """Leave the content out of the list: one that is damaged must not hide the others."""
+        return super().get_queryset(request).defer("profile")
+
 
 @register(models.ReservationRow, site=site)
 class ReservationRowAdmin(ReadOnlyAdmin):

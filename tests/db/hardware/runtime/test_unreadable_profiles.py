@@ -200,3 +200,21 @@ async def test_a_next_change_that_cannot_be_computed_delays_nothing_for_long(
     await asyncio.sleep(2)
 
     assert bench.hall.outlets[1].current == 8_000
+
+
+@in_virtual_time
+async def test_a_damaged_profile_of_a_session_goes_with_its_session(bench: ControlLoopBench) -> None:
+    await bench.charge(1)
+    profile(10.0, connector_id=1, purpose="TxProfile")
+    ChargingProfileRow.objects.update(session=ChargingSession.objects.get())
+    damage("{", purpose="TxProfile")
+    await bench.control_loop.informed(ProfilesChanged())
+    await bench.phase("suspended_evse")
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    assert not ChargingProfileRow.objects.exists()
+
+    await bench.phase("finishing")
+    await asyncio.sleep(1)
+    bench.hall.reader.tap(FRIEND)
+    await bench.until(lambda: bench.hall.outlets[1].current == 32_000)

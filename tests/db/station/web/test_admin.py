@@ -4,10 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Model
 from django.test import Client
 
-from station.models import AuditEntry, ChargingSession, ConfigurationValue, LogEntry, OutboxMessage, SignInDelay
+from station.models import (
+    AuditEntry,
+    ChargingProfileRow,
+    ChargingSession,
+    ConfigurationValue,
+    LogEntry,
+    OutboxMessage,
+    SignInDelay,
+)
 from station.web import admin as station_admin
 from tests.db.station.web.conftest import AT
 
@@ -31,6 +40,18 @@ def test_every_table_can_be_looked_at(browser: Client, rows: None, parts, model)
     for row in model._default_manager.all()[:1]:
         assert browser.get(f"{address}{row.pk}/change/").status_code == 200
         assert browser.post(f"{address}{row.pk}/change/", {"x": "1"}).status_code == 403
+
+
+def test_a_damaged_charging_profile_does_not_hide_the_others(browser: Client, rows: None):
+    row = ChargingProfileRow.objects.create(
+        connector_id=1, profile_id=4, purpose="TxDefaultProfile", stack_level=0, profile={}, installed_at=AT
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA ignore_check_constraints = ON")
+        cursor.execute("UPDATE station_chargingprofilerow SET profile = '{' WHERE id = %s", [row.pk])
+        cursor.execute("PRAGMA ignore_check_constraints = OFF")
+
+    assert browser.get("/admin/station/chargingprofilerow/").status_code == 200
 
 
 def test_a_record_cannot_be_deleted_but_a_delay_can_be_lifted(browser: Client, rows: None):
