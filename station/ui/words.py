@@ -279,7 +279,10 @@ NOT_READY: Words = {
         "Redis, over which the processes talk, does not answer. Charging goes on; Redis is replaced within seconds."
     ),
     "starting": _("The control of the charging points is starting."),
-    "records_unwritable": _("Sessions cannot be recorded."),
+    "records_unwritable": _(
+        "Sessions cannot be recorded: the disk is full or cannot be written. No session begins until it can; the "
+        "station goes on by itself."
+    ),
     "station_faulted": _("A fault puts the whole station out of order."),
     "controllers_silent": _("No EVSE controller answers."),
     "safe_mode": _(
