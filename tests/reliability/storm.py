@@ -1,5 +1,6 @@
 """A started station whose processes die and stop, and whose network fails, while its drivers go on charging."""
 
+import os
 import random
 import signal
 import time
@@ -26,8 +27,8 @@ SPEED = 120
 CARD = "04A2B3C4"
 # By what a station cannot do without, as the doses of the catalogue are (reference/reliability.md, F1).
 VICTIMS = {"hardware": 10, "ocpp": 10, "web": 3, "worker": 2, "redis": 3}
-# Longer than a supervisor waits for a sign of life.
-STOPPED_S = 7.0
+# How often the power fails again while the station starts.
+CUT_AGAIN = 0.3
 READY_S = 40.0
 
 
@@ -81,38 +82,51 @@ class Storm:
     # --- fate
 
     def kill(self) -> None:
-        """SIGKILL one process; the supervisor brings it back."""
-        name = self.dice.choices(list(VICTIMS), weights=list(VICTIMS.values()))[0]
-        if name not in self.station.child_pids():
-            return
-        self._note(f"SIGKILL {name}")
-        before = self.station.kill(name)
-        self.kills[name] += 1
-        began_s = time.monotonic()
-        wait_until(
-            lambda: self.station.child_pids().get(name, before) != before, timeout_s=READY_S, what=f"a new {name}"
-        )
-        if name == "hardware":
-            self._until_ready(began_s)
+        """SIGKILL one process, or two at once; the supervisor brings them back."""
+        wanted = self.dice.choices(list(VICTIMS), weights=list(VICTIMS.values()), k=self.dice.choice((1, 1, 2)))
+        living = self.station.child_pids()
+        before = {name: living[name] for name in wanted if name in living}
+        self._note(f"SIGKILL {' and '.join(before)}")
+        for name, pid in before.items():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            self.kills[name] += 1
+        self._until_replaced(before)
 
     def stop(self) -> None:
-        """SIGSTOP the control loop: it must be noticed and replaced."""
-        if "hardware" not in self.station.child_pids():
-            return
-        self._note("SIGSTOP hardware")
+        """SIGSTOP the control loop, Redis or both: it must be noticed, and they must be replaced."""
+        living = self.station.child_pids()
+        wanted = self.dice.choice((("hardware",), ("redis",), ("hardware", "redis")))
+        before = {name: living[name] for name in wanted if name in living}
+        self._note(f"SIGSTOP {' and '.join(before)}")
+        for name, pid in before.items():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+            self.kills[f"{name} (stopped)"] += 1
+        self._until_replaced(before)
+
+    def _until_replaced(self, before: dict[str, int]) -> None:
         began_s = time.monotonic()
-        before = self.station.kill("hardware", signal.SIGSTOP)
-        self.kills["hardware (stopped)"] += 1
-        wait_until(
-            lambda: self.station.child_pids().get("hardware", before) != before, timeout_s=READY_S, what="replaced"
-        )
-        self._until_ready(began_s)
+        for name, pid in before.items():
+            wait_until(
+                lambda name=name, pid=pid: self.station.child_pids().get(name, pid) != pid,
+                timeout_s=READY_S,
+                what=f"a new {name}",
+            )
+        if "hardware" in before:
+            self._until_ready(began_s)
 
     def power_cut(self) -> None:
         """SIGKILL everything and start again."""
         self._note("power cut")
         self.station.kill_group()
         self.kills["all"] += 1
+        if self.dice.random() < CUT_AGAIN:
+            self.station.launch(ready=False)
+            time.sleep(self.dice.uniform(0.0, 3.0))
+            self._note("power cut during the start")
+            self.station.kill_group()
+            self.kills["all (starting)"] += 1
         self.station.launch(wait_timeout_s=READY_S)
         self.begin()
 
