@@ -48,6 +48,8 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
     """Serve until SIGTERM."""
     logging.getLogger("django.request").addFilter(_is_news)
     os.environ.setdefault("ASGI_THREADS", str(_THREADS))
+    # Autobahn's faster masking parses its own C headers at every start; pages get short texts.
+    os.environ.setdefault("AUTOBAHN_USE_NVX", "0")
     from twisted.internet.task import LoopingCall
 
     from station.asgi import application
