@@ -42,6 +42,9 @@ class Traffic(Protocol):
     def take(self, text: str | bytes) -> None:
         """Take what has come over it."""
 
+    async def room(self) -> None:
+        """Wait until more can be taken."""
+
     def end(self) -> None:
         """Give it up."""
 
@@ -178,6 +181,7 @@ class Connection:
         try:
             async for text in socket:
                 traffic.take(text)
+                await traffic.room()
         except ConnectionClosed as closed:
             if closed.sent is not None and closed.sent.code == _CLOSE_TOO_BIG:
                 return Failure.MESSAGE_TOO_BIG

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 SUBPROTOCOL = Subprotocol("ocpp1.6")
 # A SendLocalList of 1000 cards takes 150 kB; beyond this the connection ends with 1009.
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+# Read ahead of whoever takes them: each may be that large. What comes after them stays on the wire.
+MOST_FRAMES_WAITING = 2
 OPEN_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
 PONG_TIMEOUT_S = 20.0
@@ -81,6 +83,7 @@ async def open_socket(target: Endpoint, context: ssl.SSLContext | None) -> Clien
         close_timeout=CLOSE_TIMEOUT_S,
         ping_interval=None,
         max_size=MAX_MESSAGE_BYTES,
+        max_queue=MOST_FRAMES_WAITING,
     )
     if socket.subprotocol != SUBPROTOCOL:
         await socket.close(1002)

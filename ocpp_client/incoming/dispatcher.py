@@ -17,11 +17,11 @@ from ocpp.exceptions import (
 from ocpp.v16 import call_result
 from ocpp.v16.enums import Action, RemoteStartStopStatus
 
-from ocpp_client.connection.socket import MAX_MESSAGE_BYTES
 from ocpp_client.connection.state import ConnectionState, link_of_call
 from ocpp_client.database import in_database
 from ocpp_client.incoming import feature_profiles
 from ocpp_client.incoming.answered_calls import AnsweredCalls, fingerprint
+from ocpp_client.incoming.load import Load
 from ocpp_client.incoming.routing import Route, payload_of_response
 from ocpp_client.rpc import frames, schemas
 from ocpp_client.rpc.calls import NotConnected, NotDelivered, Send
@@ -35,12 +35,9 @@ from station.services import configuration, security_log
 
 logger = logging.getLogger(__name__)
 
-# More calls under way at once than any backend has a use for; the rest is refused instead of piled up. Two messages of
-# the greatest size a connection takes: parsed and carried out, they cost several times their text.
-MOST_AT_ONCE = 2000
-MOST_BYTES_AT_ONCE = 2 * MAX_MESSAGE_BYTES
-# A backend that sends and does not read leaves the refusals themselves in the way.
-_MOST_TASKS = 2 * MOST_AT_ONCE
+# Things done after their answers that wait for an answer of the backend themselves (TriggerMessage). They cannot keep
+# the station from reading, since that answer would not be read either; a backend that wants more is refused.
+MOST_FOLLOW_UPS = 500
 _BURST_S = 1.0
 # OCPP 1.6 section 4.2: not allowed while the registration is pending.
 _WHEN_NOT_ACCEPTED: dict[str, Any] = {
@@ -94,7 +91,8 @@ class Dispatcher:
         self._send: Send | None = None
         self._answered = AnsweredCalls()
         self._under_way: dict[str, _UnderWay] = {}
-        self._bytes_under_way = 0
+        self._load = Load()
+        self._follow_ups = 0
         self._tasks = BackgroundTasks(logger)
         self._next_note_s = 0.0
 
@@ -107,6 +105,10 @@ class Dispatcher:
     def end(self) -> None:
         """Give up the connection. What is being carried out goes on; its answer has nowhere to go."""
         self._send = None
+
+    async def room(self) -> None:
+        """Wait until more can be taken: what waits on the wire meanwhile is the backend's memory, not ours."""
+        await self._load.room()
 
     def take_broken(self, broken: frames.FrameMalformed) -> None:
         """Note a frame that could not be read, and answer it where it deserves an answer."""
@@ -121,32 +123,49 @@ class Dispatcher:
             logger.info("%s stays unanswered: the backend has rejected this station", call.action[:50])
             return
         digest, size = fingerprint(text)
-        if len(self._tasks) >= MOST_AT_ONCE or self._bytes_under_way + size > MOST_BYTES_AT_ONCE:
+        route = self._routes.get(call.action)
+        if route is not None and route.after is not None and self._follow_ups >= MOST_FOLLOW_UPS:
             self._refuse(CallError.of(call.message_id, InternalError("too many calls")))
             return
-        self._bytes_under_way += size
+        self._load.add(size)
         self._tasks.spawn(self._answer(call, digest, size, self._state.link, self._send))
 
     def _refuse(self, refusal: CallError) -> None:
-        if len(self._tasks) < _MOST_TASKS:
-            self._tasks.spawn(self._reply_with(frames.encode(refusal), self._send))
+        text = frames.encode(refusal)
+        self._load.add(len(text))
+        self._tasks.spawn(self._reply_with_refusal(text, self._send))
+
+    async def _reply_with_refusal(self, text: str, send: Send | None) -> None:
+        try:
+            await self._reply_with(text, send)
+        finally:
+            self._load.remove(len(text))
 
     async def _answer(self, call: Call, digest: bytes, size: int, link: LinkSecurity, send: Send | None) -> None:
         link_of_call.set(link)
         try:
-            await self._answer_once(call, digest, send)
+            follow_up = await self._answer_once(call, digest, send)
         finally:
-            self._bytes_under_way -= size
+            self._load.remove(size)
+        if follow_up is None:
+            return
+        self._follow_ups += 1
+        try:
+            await follow_up()
+        except NotDelivered as failure:
+            logger.info("After %s: %s", call.action, failure.code)
+        finally:
+            self._follow_ups -= 1
 
-    async def _answer_once(self, call: Call, digest: bytes, send: Send | None) -> None:
+    async def _answer_once(self, call: Call, digest: bytes, send: Send | None) -> FollowUp | None:
         first = self._under_way.get(call.message_id)
         if first is not None and first.digest == digest:
             await self._reply_with(await asyncio.shield(first.answer), send)
-            return
+            return None
         text = self._answered.find(call.message_id, digest, clock.monotonic_s())
         if text is not None:
             await self._reply_with(text, send)
-            return
+            return None
         under_way = _UnderWay(digest=digest, answer=asyncio.get_running_loop().create_future())
         if call.action not in _WITHOUT_EFFECT:
             self._under_way[call.message_id] = under_way
@@ -162,11 +181,7 @@ class Dispatcher:
         if remember:
             self._answered.remember(call.message_id, digest, text, clock.monotonic_s())
         await self._reply_with(text, send)
-        if follow_up is not None:
-            try:
-                await follow_up()
-            except NotDelivered as failure:
-                logger.info("After %s: %s", call.action, failure.code)
+        return follow_up
 
     async def _perform(self, call: Call) -> Answer:
         """Carry a call out and write its answer."""

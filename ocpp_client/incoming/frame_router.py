@@ -19,6 +19,9 @@ class CallTaker(Protocol):
     def take(self, call: Call, text: str | bytes) -> None:
         """Answer a call, which came as this text."""
 
+    async def room(self) -> None:
+        """Wait until more calls can be taken."""
+
     def take_broken(self, broken: frames.FrameMalformed) -> None:
         """Answer a frame that could not be read, where it deserves an answer."""
 
@@ -55,6 +58,10 @@ class FrameRouter:
             self._calls.take_answer(frame)
         else:
             self._dispatcher.take(frame, text)
+
+    async def room(self) -> None:
+        """Wait until more can be taken."""
+        await self._dispatcher.room()
 
     def end(self) -> None:
         """Give the connection up, and with it the answers awaited on it."""

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from ocpp_client.connection.socket import MAX_MESSAGE_BYTES
 from ocpp_client.database import in_database
+from ocpp_client.incoming.load import MOST_BYTES, Load
 from station.models import OutboxMessage, SecurityEvent
 from station.models.backend import OutboxStatus
 from tests.backend import BackendCallError, Delay, Garbage, Silence, Twice
@@ -119,6 +121,40 @@ async def test_f6_a_thousand_calls_at_once_are_all_answered(bench):
         ids = [await station.backend.post("GetConfiguration", {"key": ["HeartbeatInterval"]}) for _ in range(300)]
         answers = [await station.backend.answer(one, timeout=20) for one in ids]
         assert all(answer["configurationKey"][0]["key"] == "HeartbeatInterval" for answer in answers)
+
+
+async def test_a_flood_of_large_calls_waits_on_the_wire_and_is_served_in_order(bench, monkeypatch):
+    most = 0
+
+    def add(load: Load, size: int) -> None:
+        nonlocal most
+        counted(load, size)
+        most = max(most, load.bytes)
+
+    counted = Load.add
+    monkeypatch.setattr(Load, "add", add)
+    async with bench(check_schemas=False) as station:
+        await station.ready()
+        wanted = [f"flood-{number}" for number in range(150)]
+
+        async def flood() -> None:
+            for message_id in wanted:
+                call = [2, message_id, "DataTransfer", {"vendorId": "v", "data": "x" * 300_000}]
+                await station.backend.send_raw(json.dumps(call))
+
+        def answered() -> list[str]:
+            return [
+                frame.message_id
+                for frame in station.backend.frames
+                if frame.kind == "result" and str(frame.message_id).startswith("flood-")
+            ]
+
+        sending = asyncio.create_task(flood())
+        await station.until(lambda: len(answered()) == len(wanted), timeout=60)
+        await sending
+
+    assert answered() == wanted
+    assert most < MOST_BYTES + MAX_MESSAGE_BYTES
 
 
 async def test_f6_crossing_calls_in_both_directions_do_not_lock(bench):
