@@ -1,4 +1,4 @@
-"""All addresses of the web interface. Which of them need no login stands at the view (station.web.access)."""
+"""All addresses of the web interface. Who may use them stands in the table of station.web.access."""
 
 from django.urls import URLPattern, URLResolver, path
 

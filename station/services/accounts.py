@@ -8,12 +8,14 @@ import threading
 from datetime import datetime
 
 from django.contrib.auth import authenticate, password_validation
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from station.domain import roles
 from station.domain.commands import Origin
 from station.domain.configuration import InvalidValue
+from station.domain.roles import Role
 from station.models import UserProfile
 from station.services import identity, security_log, sign_in_delays
 
@@ -49,6 +51,36 @@ def profile_of(user: User) -> UserProfile:
     """Find the settings of a user, making them on first use."""
     profile, _ = UserProfile.objects.get_or_create(user=user)
     return profile
+
+
+def role_of(user: User) -> Role:
+    """Return what a user may do: the highest of the roles given; the user of the sticker is an installer."""
+    if user.is_superuser:
+        return Role.INSTALLER
+    given = set(user.groups.values_list("name", flat=True))
+    return max((role for role, name in roles.NAMES.items() if name in given), default=Role.SIGNED_IN)
+
+
+def make_user(name: str, password: str, role: Role, *, origin: Origin, at: datetime) -> User:
+    """Make somebody who may sign in; the first password has to be changed then. Raises ValidationError."""
+    user = User(username=name, date_joined=at)
+    user.full_clean(exclude=["password"])
+    password_validation.validate_password(password, user)
+    with _hashing:
+        user.set_password(password)
+    with transaction.atomic():
+        user.save()
+        profile_of(user).note_password(at=at, must_change=True)
+        give_role(user, role, origin=origin, at=at)
+    return user
+
+
+def give_role(user: User, role: Role, *, origin: Origin, at: datetime) -> None:
+    """Give a user one role in the place of the former."""
+    with transaction.atomic():
+        user.groups.remove(*Group.objects.filter(name__in=roles.NAMES.values()))
+        user.groups.add(Group.objects.get(name=roles.NAMES[role]))
+        security_log.record("LocalRoleChanged", at=at, tech_info=f"origin {origin.value}, role {roles.NAMES[role]}")
 
 
 def sign_in(*, account: str, password: str, address: str, at: datetime) -> User:

@@ -13,8 +13,16 @@ from station.domain.crash_guard import CrashCause
 from station.domain.facts import FactKind
 from station.domain.faults import FaultCode
 from station.domain.link_security import LinkKind
+from station.domain.roles import Role
 
 Words = Mapping[str, "str | Promise"]
+
+ROLES: Words = {
+    Role.SIGNED_IN.name: pgettext_lazy("what somebody may do", "Without a role"),
+    Role.VIEWER.name: pgettext_lazy("what somebody may do", "View only"),
+    Role.OPERATOR.name: pgettext_lazy("what somebody may do", "Operator"),
+    Role.INSTALLER.name: pgettext_lazy("what somebody may do", "Installer"),
+}
 
 FACT_KINDS: Words = {
     FactKind.SESSION_BEGAN: _("Start of a session"),

@@ -19,8 +19,9 @@ from django.utils.translation import ngettext
 
 from station import clock, models
 from station.domain.commands import Origin
-from station.services import event_log, outbox
+from station.services import accounts, event_log, outbox
 from station.ui import problems, words
+from station.web import access
 from whitelist.models import Card
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class StationAdminSite(AdminSite):
     site_title = _("Records")
     index_title = _("Tables")
     site_url = "/"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Let in whom the table of access lets in."""
+        return isinstance(request.user, User) and access.may(accounts.role_of(request.user), "admin:index")
 
     def login(self, _request: HttpRequest, _extra_context: Any = None) -> HttpResponse:
         """Send to the one login page."""
@@ -97,6 +102,14 @@ class ReadOnlyAdmin(_Rows):
         """Head a row with the name of its list."""
         context = {"title": capfirst(self.opts.verbose_name_plural)} | (extra_context or {})
         return super().changeform_view(request, object_id, form_url, context)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Show all tables to whoever may be here."""
+        return self.admin_site.has_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        """Show every row to whoever may be here."""
+        return self.admin_site.has_permission(request)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         """Never: rows are made by the station."""
@@ -167,7 +180,7 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 
     def has_send_again_permission(self, request: HttpRequest) -> bool:
         """Allow what the next boot does by itself."""
-        return bool(request.user.is_staff)
+        return self.admin_site.has_permission(request)
 
     @action(description=_("Send again what was set aside"), permissions=["send_again"])
     def send_again(self, request: HttpRequest, rows: "QuerySet[Model]") -> None:
@@ -288,7 +301,7 @@ class CachedAuthorizationAdmin(ReadOnlyAdmin):
 
     def has_delete_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
         """Allow what costs only a question to the backend."""
-        return bool(request.user.is_staff)
+        return self.admin_site.has_permission(request)
 
 
 @register(Card, site=site)
@@ -328,7 +341,7 @@ class SignInDelayAdmin(ReadOnlyAdmin):
 
     def has_delete_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
         """Allow helping somebody who waits."""
-        return bool(request.user.is_staff)
+        return self.admin_site.has_permission(request)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete the row and say who did it."""

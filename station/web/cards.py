@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from station.domain.limits import LimitSource
+from station.domain.roles import Role
 from station.domain.snapshot import PointSnapshot, SessionSnapshot
 from station.services import configuration
 from station.ui import charts, words
 from station.ui import format as formats
+from station.web import access
 from station.web.present import Present, recorded
 
 # Statuses in which a start may be asked for; the control loop has the last word.
@@ -95,8 +97,8 @@ class PointCard:
         return f"connector-{self.number}"
 
 
-def for_connector(number: int, present: Present) -> PointCard:
-    """Make the tile of one charging point."""
+def for_connector(number: int, present: Present, role: Role) -> PointCard:
+    """Make the tile of one charging point, with the buttons its reader may press."""
     live_point = present.connector(number)
     point = live_point or recorded(number)
     status = point.status
@@ -120,9 +122,15 @@ def for_connector(number: int, present: Present) -> PointCard:
         limit_source=words.word(words.LIMIT_SOURCES, point.limit_source) if point.limit_source else "",
         limits=_limits(point),
         faults=tuple(_fault(code) for code in point.faults),
-        can_start=is_live and not point.session and status in _STARTABLE,
-        can_stop=is_live and bool(point.session),
-        can_unlock=is_live and present.identity.socket_lock and bool(point.plugged or point.locked),
+        can_start=is_live
+        and access.may(role, "connector-start", "POST")
+        and not point.session
+        and status in _STARTABLE,
+        can_stop=is_live and access.may(role, "connector-stop", "POST") and bool(point.session),
+        can_unlock=is_live
+        and access.may(role, "connector-unlock", "POST")
+        and present.identity.socket_lock
+        and bool(point.plugged or point.locked),
         default_card=_default_card(),
     )
 

@@ -10,7 +10,7 @@ from django.utils.translation import get_language
 
 from station.services import accounts, configuration, database_file, secret_storage
 from station.ui import words
-from station.web import menu
+from station.web import access, menu
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
             frame["station_notice"] = words.secrets_lost(lost)
         elif files := database_file.aside(settings.DATA):
             frame["station_notice"] = words.database_set_aside(files)
+        role = accounts.role_of(user)
         frame["menu"] = [
             {
                 "label": section.label,
@@ -42,6 +43,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
                     for page in section.pages
                 ],
             }
-            for section in menu.sections(expert=profile.expert)
+            for section in menu.sections(role, expert=profile.expert)
         ]
+        frame["may_restart"] = access.may(role, "restart", "POST")
     return frame

@@ -6,26 +6,29 @@ from typing import Any
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from station.web import cards, facts, refusals, tables
+from station.domain.roles import Role
+from station.web import access, cards, facts, refusals, tables
 from station.web.present import Present
 
 DASHBOARD, CONNECTORS, OTHER = "dashboard", "connectors", "other"
 
 
-def render_page(page: str, present: Present, *, language: str) -> dict[str, str]:
-    """Return the live parts of a page by their id."""
+def render_page(page: str, present: Present, role: Role, *, language: str) -> dict[str, str]:
+    """Return the live parts of a page by their id; of a page that the reader may not open there are none."""
+    if page != OTHER and not access.may(role, page):
+        return {}
     with translation.override(language):
-        return {name: render_to_string(template, context) for name, template, context in _parts(page, present)}
+        return {name: render_to_string(template, context) for name, template, context in _parts(page, present, role)}
 
 
-def _parts(page: str, present: Present) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _parts(page: str, present: Present, role: Role) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if page == DASHBOARD:
         for connection in facts.connections(present)[1:]:
             yield connection.id, "components/connection.html", {"connection": connection}
         yield "refusal", "components/refusal.html", {"refusal": refusals.latest(present)}
         yield "facts", "components/facts.html", {"facts": facts.about(present)}
         for number in present.connector_numbers:
-            card = cards.for_connector(number, present)
+            card = cards.for_connector(number, present, role)
             for part in ("live", "limits", "actions"):
                 yield f"{card.id}-{part}", f"components/point_{part}.html", {"card": card}
     elif page == CONNECTORS:

@@ -15,8 +15,9 @@ from redis.exceptions import RedisError
 
 from station import clock
 from station.concurrency import wait_or_timeout
+from station.domain.roles import Role
 from station.services import accounts, live
-from station.web import fragments, login_sessions, present
+from station.web import access, fragments, login_sessions, present
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         Others are accepted and sent away: before the handshake no close code would reach the browser.
         """
         await self.accept()
-        if not await database_sync_to_async(self._may_look)(clock.now()):
+        if await database_sync_to_async(self._role)(clock.now()) < access.LIVE:
             await self.close(code=SIGNED_OUT)
             return
         query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
@@ -82,23 +83,27 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _renew(self) -> bool:
         self._wake_up.clear()
         at = clock.now()
-        if not await database_sync_to_async(self._may_look)(at):
+        role = await database_sync_to_async(self._role)(at)
+        if role < access.LIVE:
             return False
-        parts = await database_sync_to_async(self._render)(at)
+        parts = await database_sync_to_async(self._render)(at, role)
         changed = [html for name, html in parts.items() if self._shown.get(name) != html]
         self._shown = parts
         if changed:
             await self.send(text_data="\n".join(changed))
         return True
 
-    def _render(self, at: datetime) -> dict[str, str]:
+    def _render(self, at: datetime, role: Role) -> dict[str, str]:
         live.watch()
-        return fragments.render_page(self._page, present.look(at), language=self._language)
+        return fragments.render_page(self._page, present.look(at), role, language=self._language)
 
-    def _may_look(self, at: datetime) -> bool:
+    def _role(self, at: datetime) -> Role:
+        """Return the role of whoever the session belongs to now; it may change, and the session end, at any time."""
         key = self.scope.get("cookies", {}).get(settings.SESSION_COOKIE_NAME, "")
         user = login_sessions.user_of(key, at=at)
-        return user is not None and not accounts.profile_of(user).must_change_password
+        if user is None or accounts.profile_of(user).must_change_password:
+            return Role.STRANGER
+        return accounts.role_of(user)
 
 
 def _language_of(scope: dict[str, Any]) -> str:

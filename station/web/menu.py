@@ -6,6 +6,9 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from station.domain.roles import Role
+from station.web import access
+
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
@@ -56,10 +59,14 @@ BENCH = Section(label=_("Simulation"), pages=(Page(url_name="bench", label=_("Te
 SUPPORT = Section(label=_("Support"), pages=(Page(url_name="admin:index", label=_("Records"), icon="circle-stack"),))
 
 
-def sections(*, expert: bool) -> tuple[Section, ...]:
-    """Return the menu of this station for a user."""
+def sections(role: Role, *, expert: bool) -> tuple[Section, ...]:
+    """Return the menu of this station for a user: the pages that open for that role."""
     return tuple(
         Section(label=section.label, pages=pages)
         for section in (*SECTIONS, *((BENCH,) if settings.SIMULATE else ()), SUPPORT)
-        if (pages := tuple(page for page in section.pages if expert or not page.expert))
+        if (pages := tuple(page for page in section.pages if _is_shown(page, role, expert=expert)))
     )
+
+
+def _is_shown(page: Page, role: Role, *, expert: bool) -> bool:
+    return (expert or not page.expert) and access.may(role, page.url_name)

@@ -1,6 +1,8 @@
 """What stands between a request and its view: own names only, a strict browser policy, sessions that end."""
 
+import logging
 from collections.abc import Callable
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -9,13 +11,18 @@ from django.contrib.auth import logout
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, resolve_url
+from django.shortcuts import redirect, render, resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
 from station import clock
+from station.domain.roles import Role
 from station.host import web_certificate
 from station.services import accounts
-from station.web import login_sessions, origins
+from station.ui import words
+from station.web import access, login_sessions, origins
+from station.web.access import Row
+
+logger = logging.getLogger(__name__)
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -97,7 +104,7 @@ def _is_address(name: str) -> bool:
 
 
 class SessionRules:
-    """Requires a login for every page, ends idle and old sessions, and insists on a password of one's own."""
+    """Ends idle and old sessions, enforces the table of access, and insists on a password of one's own."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -106,21 +113,47 @@ class SessionRules:
         return self.get_response(request)
 
     def process_view(
-        self, request: HttpRequest, view: Callable[..., Any], _args: Any, _kwargs: Any
+        self, request: HttpRequest, _view: Callable[..., Any], _args: Any, _kwargs: Any
     ) -> HttpResponseBase | None:
         """Answer in the view's place where the rules say so."""
         at = clock.now()
         if isinstance(request.user, User) and login_sessions.has_ended(request.session, at=at):
             logout(request)
+        name = request.resolver_match.view_name if request.resolver_match else ""
+        row = access.row_of(name)
+        if row is None:
+            logger.error("%s stands in no row of station.web.access.TABLE, so nobody may use it", name)
+            return self._refuse(request, None)
+        needed = row.needed(request.method)
+        if needed is None:
+            return self._wrong_method(request, row)
+        return self._check(request, row, needed, at)
+
+    def _check(self, request: HttpRequest, row: Row, needed: Role, at: datetime) -> HttpResponseBase | None:
         if not isinstance(request.user, User):
-            return self._to_login(request) if getattr(view, "login_required", True) else None
-        if not getattr(view, "is_passive", False):
+            return self._to_login(request) if needed > Role.STRANGER else None
+        if not row.passive:
             login_sessions.note_activity(request.session, at=at)
-        if getattr(view, "before_password_change", False) or not getattr(view, "login_required", True):
+        if needed is Role.STRANGER:
             return None
-        if accounts.profile_of(request.user).must_change_password:
+        if not row.before_password_change and accounts.profile_of(request.user).must_change_password:
             return self._go(request, resolve_url("profile"))
-        return None
+        return None if accounts.role_of(request.user) >= needed else self._refuse(request, needed)
+
+    def _refuse(self, request: HttpRequest, needed: Role | None) -> HttpResponseBase:
+        if not isinstance(request.user, User):
+            return self._to_login(request)
+        context = {
+            "needed": words.word(words.ROLES, needed.name) if needed is not None else "",
+            "role": words.word(words.ROLES, accounts.role_of(request.user).name),
+        }
+        return render(request, "403.html", context, status=403)
+
+    @staticmethod
+    def _wrong_method(request: HttpRequest, row: Row) -> HttpResponseBase:
+        response = render(request, "405.html", status=405)
+        response["Allow"] = ", ".join(row.methods)
+        return response
 
     def _to_login(self, request: HttpRequest) -> HttpResponseBase:
         if request.headers.get("HX-Request"):

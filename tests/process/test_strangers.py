@@ -207,24 +207,70 @@ def handshake(path: str, *headers: str) -> bytes:
     )
 
 
-def test_an_installer_works_on_while_a_stranger_holds_all_he_can(station: Station) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    cookies: dict[str, str] = {}
+class Person:
+    """Somebody with a browser, at the encrypted address."""
 
-    def page(method: str, path: str, **fields: str) -> tuple[int, str]:
-        connection = http.client.HTTPSConnection("127.0.0.1", station.https_port, timeout=30, context=context)
-        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
-        headers |= {"Origin": f"https://127.0.0.1:{station.https_port}", "Content-Type": FORM}
-        connection.request(method, path, urlencode(fields) or None, headers)
+    def __init__(self, station: Station) -> None:
+        self.station = station
+        self.origin = f"https://127.0.0.1:{station.https_port}"
+        self.context = ssl.create_default_context()
+        self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
+        self.cookies: dict[str, str] = {}
+
+    @property
+    def cookie(self) -> str:
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = FORM) -> tuple[int, str]:
+        connection = http.client.HTTPSConnection("127.0.0.1", self.station.https_port, timeout=30, context=self.context)
+        headers = {"Cookie": self.cookie, "Origin": self.origin, "Content-Type": kind}
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         for _, value in (each for each in answer.getheaders() if each[0].lower() == "set-cookie"):
-            cookies.update({name: morsel.value for name, morsel in SimpleCookie(value).items()})
+            self.cookies.update({name: morsel.value for name, morsel in SimpleCookie(value).items()})
         return answer.status, answer.read().decode()
 
-    def token(text: str) -> str:
-        return re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', text)[1]
+    def sign_in(self) -> None:
+        fields = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": self.token("/login")}
+        assert self.ask("POST", "/login", urlencode(fields).encode())[0] == 302
 
+    def token(self, path: str) -> str:
+        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.ask("GET", path)[1])
+        assert found
+        return found[1]
+
+    def send_file(self, content: bytes) -> tuple[int, str]:
+        token = self.token("/users/import") if self.cookies else ""
+        parts = {'name="csrfmiddlewaretoken"': token.encode(), 'name="mode"': b"update"}
+        parts['name="file"; filename="cards.csv"'] = content
+        body = b"".join(
+            b"--x\r\nContent-Disposition: form-data; " + name.encode() + b"\r\n\r\n" + value + b"\r\n"
+            for name, value in parts.items()
+        )
+        return self.ask("POST", "/users/import", body + b"--x--\r\n", "multipart/form-data; boundary=x")
+
+
+def test_a_file_is_taken_from_who_is_signed_in_and_from_nobody_else(station: Station) -> None:
+    person, stranger = Person(station), Person(station)
+    person.sign_in()
+    cards = b"UID,GID,Expiry,Authorization\n" + b"".join(b"%014X,,,accepted\n" % number for number in range(900))
+    # A comment nobody reads makes it as large as a file may be.
+    large = cards + b" " * (900_000 - len(cards))
+
+    refused = stranger.send_file(large)
+    taken = person.send_file(large)
+    too_large = person.send_file(bytes(1_300_000))
+
+    assert (refused[0], too_large[0]) == (403, 413)
+    assert "Nothing was read" in refused[1]
+    assert taken[0] in {200, 302, 400}
+    assert "Nothing was read" not in taken[1]
+    assert not [name for name in open_files(station) if name.endswith("(deleted)")]
+    assert "Traceback" not in station.log("web")
+
+
+def test_an_installer_works_on_while_a_stranger_holds_all_he_can(station: Station) -> None:
+    installer = Person(station)
     with ExitStack() as stack:
         for number in range(200):
             slow = stack.enter_context(closing(connect(station, address=f"127.0.2.{number % 9 + 1}")))
@@ -233,24 +279,20 @@ def test_an_installer_works_on_while_a_stranger_holds_all_he_can(station: Statio
             stack.enter_context(closing(secure))
             secure.sendall(b"\x16\x03\x01")
             if number == 50:
-                form = token(page("GET", "/login")[1])
-                signed_in = page("POST", "/login", username="admin", password=PASSWORD, csrfmiddlewaretoken=form)
-                assert signed_in[0] == 302
+                installer.sign_in()
             if number > 50 and number % 30 == 0:
-                assert page("GET", "/")[0] == 200
+                assert installer.ask("GET", "/")[0] == 200
 
-    cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
-    origin = f"https://127.0.0.1:{station.https_port}"
     with connect_websocket(
         f"wss://127.0.0.1:{station.https_port}/live?page=dashboard",
-        ssl=context,
-        origin=Origin(origin),
-        additional_headers={"Cookie": cookie},
+        ssl=installer.context,
+        origin=Origin(installer.origin),
+        additional_headers={"Cookie": installer.cookie},
     ) as live:
         assert "connector-1-live" in live.recv(10)
         with pytest.raises(ConnectionClosed):
             talk(live)
-    assert page("GET", "/")[0] == 200
+    assert installer.ask("GET", "/")[0] == 200
     assert "Traceback" not in station.log("web")
 
 

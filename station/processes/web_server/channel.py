@@ -6,26 +6,29 @@ what it still sends is read and thrown away for a moment, since closing at once 
 
 import io
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
 from twisted.internet.protocol import connectionDone
 from twisted.web import http
 
-from station.processes.web_server import refusals
+from station.processes.web_server import refusals, spool
 from station.processes.web_server.crowd import Crowd
 from station.processes.web_server.refusals import Refusal
 
 if TYPE_CHECKING:
     from twisted.internet.base import DelayedCall
+    from twisted.internet.defer import Deferred
 
 # reference/security.md, section 2.3.
 LONGEST_ADDRESS = 2048
 LARGEST_HEAD = 8192
 MOST_HEADERS = 64
 LARGEST_BODY = 64 * 1024
-# From the first byte to the last; and how long a connection may be open and silent.
+# From the first byte to the last, a large body at this rate besides; and how long a connection may be open and silent.
 REQUEST_S = 15.0
+SLOWEST_BYTES_PER_S = 32 * 1024
 SILENT_S = 30.0
 # How long the rest of a refused request is thrown away.
 LINGER_S = 5.0
@@ -34,25 +37,61 @@ ABORT_S = 2
 _LONGEST_NUMBER = 12
 
 
+class Bodies(Protocol):
+    """Who may send more than a small form."""
+
+    def largest(self, path: str) -> int:
+        """Return how many bytes an address takes."""
+
+    def may_send(self, path: str, method: str, cookies: str) -> "Deferred[bool]":
+        """Return whether the sender may use the address."""
+
+
 class LimitedRequest(WebRequest):
-    """A request whose body stays in memory, which the channel keeps small."""
+    """A request with a small body in memory, or a large one in a file."""
+
+    spool: IO[bytes] | None = None
 
     def __init__(self, channel: "LimitedChannel", queued: object) -> None:
         # Twisted would read a form into memory once more, for arguments nobody asks for.
         super().__init__(channel, queued, parsePOSTFormSubmission=False)
         self._received = 0
 
-    def gotLength(self, _length: int | None) -> None:
-        """Keep the body in memory: the channel lets nothing large through, and a file would lie who knows where."""
+    def gotLength(self, length: int | None) -> None:
+        """Prepare for the body; what is large has been permitted by the channel."""
         self.content = io.BytesIO()
+        if length is not None and length > LARGEST_BODY:
+            self.spool = spool.open_spool()
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body; one that comes in chunks says how long it is only now."""
         self._received += len(data)
-        if self._received > LARGEST_BODY:
+        if self.spool is not None:
+            self.spool.write(data)
+        elif self._received > LARGEST_BODY:
             self.channel.refuse(refusals.TOO_LARGE)
         else:
             super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Pass the request on."""
+        if self.spool is not None:
+            self.spool.seek(0)
+        super().requestReceived(command, path, version)
+
+    def finish(self) -> None:
+        """End the answer, and with it the file."""
+        self._close_spool()
+        super().finish()
+
+    def connectionLost(self, reason: Any) -> None:
+        """Give the request up."""
+        self._close_spool()
+        super().connectionLost(reason)
+
+    def _close_spool(self) -> None:
+        if self.spool is not None:
+            self.spool.close()
 
 
 class LimitedChannel(http.HTTPChannel):
@@ -63,12 +102,15 @@ class LimitedChannel(http.HTTPChannel):
     totalHeadersSize = 2 * LARGEST_HEAD
     abortTimeout = ABORT_S
     transport: Any
+    _path: Any
+    _networkProducer: Any
 
-    def __init__(self, crowd: Crowd) -> None:
+    def __init__(self, crowd: Crowd, bodies: Bodies) -> None:
         super().__init__()
         self._crowd = crowd
+        self._bodies = bodies
         self._head_lines = self._head_bytes = 0
-        self._refused = self._has_asked = False
+        self._refused = self._has_asked = self._lost = False
         self._deadline: DelayedCall | None = None
         self._key: Hashable = None
 
@@ -95,6 +137,7 @@ class LimitedChannel(http.HTTPChannel):
 
     def connectionLost(self, reason: Any = connectionDone) -> None:
         """Count the connection out."""
+        self._lost = True
         self._crowd.leave(self._key)
         self._end_deadline()
         super().connectionLost(reason)
@@ -136,11 +179,32 @@ class LimitedChannel(http.HTTPChannel):
         return bool(super().headerReceived(line)) and not self._refused
 
     def allHeadersReceived(self) -> None:
-        """Look at the length before the body is asked for."""
-        if self.length is not None and self.length > LARGEST_BODY:
-            self.refuse(refusals.TOO_LARGE)
-        else:
+        """Look at the length, and at the sender of much, before the body is asked for."""
+        if self.length is None or self.length <= LARGEST_BODY:
             super().allHeadersReceived()
+            return
+        path = unquote(self._path.partition(b"?")[0].decode("latin-1"))
+        if self.length > self._bodies.largest(path):
+            self.refuse(refusals.TOO_LARGE)
+            return
+        self.paused = True
+        self._networkProducer.pauseProducing()
+        cookies = b"; ".join(self.requests[-1].requestHeaders.getRawHeaders(b"cookie", [])).decode("latin-1")
+        permission = self._bodies.may_send(path, self._command.decode("latin-1"), cookies)
+        permission.addCallbacks(self._take_large_body, lambda _failure: self._take_large_body(permitted=False))
+
+    def _take_large_body(self, permitted: bool) -> None:  # noqa: FBT001 - a callback's result
+        if self._refused or self._lost:
+            return
+        if permitted:
+            super().allHeadersReceived()
+            self._end_deadline()
+            self._deadline = self.callLater(REQUEST_S + (self.length or 0) / SLOWEST_BYTES_PER_S, self._be_too_late)
+        else:
+            self.refuse(refusals.NOT_SIGNED_IN)
+        self.paused = False
+        self._networkProducer.resumeProducing()
+        super().dataReceived(b"")
 
     def rawDataReceived(self, data: bytes) -> None:
         """Take a part of the body."""

@@ -14,6 +14,10 @@ TOO_LARGE = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     gettext_noop("The request is larger than this page takes. To send a file, sign in and use the page for it."),
 )
+NOT_SIGNED_IN = (
+    HTTPStatus.FORBIDDEN,
+    gettext_noop("To send a file, sign in as somebody who may do this; the session may have ended. Nothing was read."),
+)
 TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, gettext_noop("The request did not arrive in time. Try again."))
 NOT_HTTP = (HTTPStatus.BAD_REQUEST, gettext_noop("The request is broken."))
 TOO_MANY_CONNECTIONS = (

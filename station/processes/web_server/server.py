@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
+from channels.db import database_sync_to_async
 from daphne.http_protocol import HTTPFactory
 from daphne.server import Server
 from twisted.internet import defer, reactor
@@ -11,9 +12,11 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import globalLogBeginner
 from twisted.web import http
 
-from station.processes.web_server.channel import SILENT_S, LimitedChannel, LimitedRequest
+from station.processes.web_server.channel import SILENT_S, Bodies, LimitedChannel, LimitedRequest
 from station.processes.web_server.crowd import Crowd
 from station.processes.web_server.socket import LimitedSocketFactory
+from station.processes.web_server.spool import SCOPE_KEY, FromSpool
+from station.web import bodies
 
 if TYPE_CHECKING:
     from twisted.logger import ILogObserver
@@ -24,14 +27,15 @@ logger = logging.getLogger(__name__)
 class LimitedFactory(HTTPFactory):
     """Makes the connections of one server."""
 
-    def __init__(self, server: "LimitedServer", crowd: Crowd) -> None:
+    def __init__(self, server: "LimitedServer", crowd: Crowd, bodies: Bodies) -> None:
         super().__init__(server)
         self.timeOut = SILENT_S
         self._crowd = crowd
+        self._bodies = bodies
 
     def protocol(self) -> LimitedChannel:
         """Make a connection."""
-        return LimitedChannel(self._crowd)
+        return LimitedChannel(self._crowd, self._bodies)
 
     def buildProtocol(self, addr: Any) -> Any:
         """Make a connection with our own requests; Daphne would put its own in."""
@@ -44,14 +48,36 @@ class LimitedFactory(HTTPFactory):
         return [b"http/1.1"]
 
 
+class AskedBodies:
+    """Asks the table of access, and the database who is signed in."""
+
+    def largest(self, path: str) -> int:
+        """Return how many bytes an address takes."""
+        return bodies.largest(path)
+
+    def may_send(self, path: str, method: str, cookies: str) -> "defer.Deferred[bool]":
+        """Return whether the sender may use the address."""
+        asking = database_sync_to_async(bodies.may_send)(path, method, cookies)
+        return defer.Deferred.fromFuture(asyncio.ensure_future(asking))
+
+
 class LimitedServer(Server):
     """Daphne, which takes no factories from outside: hence the start is written out here."""
+
+    def __init__(self, application: Any, **options: Any) -> None:
+        super().__init__(FromSpool(application), **options)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Begin the application's part of a request."""
+        if getattr(protocol, "spool", None) is not None:
+            scope[SCOPE_KEY] = protocol.spool
+        return super().create_application(protocol, scope)
 
     def run(self) -> None:
         """Serve until SIGTERM."""
         self.connections: dict[Any, dict[str, Any]] = {}
         crowd = Crowd()
-        self.http_factory = LimitedFactory(self, crowd)
+        self.http_factory = LimitedFactory(self, crowd, AskedBodies())
         self.ws_factory = LimitedSocketFactory(crowd, self, server=self.server_name)
         self.ws_factory.setProtocolOptions(
             autoPingTimeout=self.ping_timeout,

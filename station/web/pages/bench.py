@@ -20,7 +20,6 @@ from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.ui import words
 from station.web import bench_view, present, refusals
 from station.web import simulator_client as simulator
-from station.web.access import passive
 from station.web.requests import is_htmx
 from whitelist.models import Card
 
@@ -135,7 +134,6 @@ def bench(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/bench.html", _context() | _choices())
 
 
-@passive
 @_simulated_only
 @require_GET
 def world(request: HttpRequest) -> HttpResponse:

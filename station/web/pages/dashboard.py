@@ -9,15 +9,15 @@ from django.views.decorators.http import require_GET, require_POST
 from station import clock
 from station.domain.commands import Outcome, Refusal, StartSession, Status, StopSession, UnlockConnector
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
-from station.services import identity
+from station.services import accounts, identity
 from station.web import cards, facts, present, refusals
-from station.web.requests import answer, submit
+from station.web.requests import answer, signed_in, submit
 
 
 @require_GET
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show the whole station at a glance."""
-    now = present.look(clock.now())
+    now, role = present.look(clock.now()), accounts.role_of(signed_in(request))
     return render(
         request,
         "pages/dashboard.html",
@@ -25,7 +25,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             "facts": facts.about(now),
             "connections": facts.connections(now),
             "refusal": refusals.latest(now),
-            "cards": [cards.for_connector(number, now) for number in now.connector_numbers],
+            "cards": [cards.for_connector(number, now, role) for number in now.connector_numbers],
         },
     )
 

@@ -13,11 +13,8 @@ from station import clock
 from station.services import database_file, live, outbox, secret_storage
 from station.ui import words
 from station.web import present
-from station.web.access import passive, public
 
 
-@public
-@passive
 @require_safe
 def healthz(_request: HttpRequest) -> JsonResponse:
     """Answer 200 when the control loop is alive and ready, else 503 with the reasons. The backend does not matter."""

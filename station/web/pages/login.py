@@ -17,7 +17,6 @@ from station.services import accounts, sign_in_delays
 from station.services.passwords import MAXIMUM_LENGTH
 from station.ui import format as formats
 from station.web import login_sessions
-from station.web.access import before_password_change, public
 
 _LANGUAGE_COOKIE_S = 365 * 86400
 
@@ -39,7 +38,6 @@ class LoginForm(forms.Form):
     )
 
 
-@public
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
@@ -74,7 +72,6 @@ def _signed_in(request: HttpRequest, form: LoginForm) -> User:
     )
 
 
-@before_password_change
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
@@ -82,7 +79,6 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return redirect(settings.LOGIN_URL)
 
 
-@public
 @require_POST
 def language(request: HttpRequest) -> HttpResponse:
     """Remember the language for this browser."""

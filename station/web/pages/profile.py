@@ -17,7 +17,6 @@ from station.domain.commands import Origin
 from station.services import accounts, sign_in_delays
 from station.services.passwords import MAXIMUM_LENGTH
 from station.ui import format as formats
-from station.web.access import before_password_change
 from station.web.requests import signed_in
 
 
@@ -52,7 +51,6 @@ class PasswordForm(NewPasswordForm):
             self.add_error("new", _("The new password is the old one."))
 
 
-@before_password_change
 @sensitive_post_parameters("old", "new", "repeat")
 @require_http_methods(["GET", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:

@@ -11,12 +11,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from station import clock
 from station.services import accounts, password_recovery
 from station.services.password_recovery import RecoveryIsClosed, State
-from station.web.access import public
 from station.web.pages.profile import NewPasswordForm
 from station.web.service_port import is_from_service_port
 
 
-@public
 @sensitive_post_parameters("new", "repeat")
 @require_http_methods(["GET", "POST"])
 def recovery(request: HttpRequest) -> HttpResponse:
@@ -55,7 +53,6 @@ def recovery(request: HttpRequest) -> HttpResponse:
     )
 
 
-@public
 @require_POST
 def begin(request: HttpRequest) -> HttpResponse:
     """Take a request for a new password from the service port."""

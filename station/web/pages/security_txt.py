@@ -10,14 +10,11 @@ from django.views.decorators.http import require_safe
 from station import clock
 from station.domain.moments import EARLIEST_STAMP
 from station.services import configuration
-from station.web.access import passive, public
 
 # RFC 9116 section 2.5.5 recommends less than a year. It is made anew with each answer, so only copies grow old.
 _VALID_FOR = timedelta(days=180)
 
 
-@public
-@passive
 @require_safe
 def security_txt(_request: HttpRequest) -> HttpResponse:
     """Name the contact; 404 while there is none, because a file without one is not valid."""

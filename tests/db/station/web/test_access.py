@@ -7,7 +7,15 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from station.services import accounts
 
 OPEN = {"login", "language", "healthz", "recovery", "recovery-begin", "security-txt"}
-ARGUMENTS = {"connector_id": "1", "action": "plug", "object_id": "1", "app_label": "station", "content_type_id": "1"}
+ARGUMENTS = {
+    "connector_id": "1",
+    "session_id": "1",
+    "row_id": "1",
+    "action": "plug",
+    "object_id": "1",
+    "app_label": "station",
+    "content_type_id": "1",
+}
 
 
 def every_address(patterns=None, prefix: str = "/") -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from django.utils import translation
 from station import clock
 from station.domain.authorization import Reason
 from station.domain.commands import Refusal
+from station.domain.roles import Role
 from station.services import event_log
 from station.web import fragments, present, refusals
 from tests.db.station.web.conftest import Parts
@@ -55,7 +56,7 @@ def test_a_refusal_is_no_news_for_long_nor_from_the_future(db, parts: Parts, ago
 def test_the_live_socket_brings_it_in_the_readers_language(db, parts: Parts) -> None:
     refuse(reason=Refusal.TAG_REFUSED.value, because=Reason.BACKEND_INVALID.value)
 
-    part = fragments.render_page("dashboard", present.look(clock.now()), language="de")["refusal"]
+    part = fragments.render_page("dashboard", present.look(clock.now()), Role.VIEWER, language="de")["refusal"]
 
     assert "Das Backend kennt die Karte nicht." in part
     assert 'id="refusal"' in part

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from station.paths import DataDirectory
 from station.processes.web_server import channel as module
 from station.processes.web_server.channel import LARGEST_BODY, REQUEST_S, SILENT_S, LimitedChannel, LimitedRequest
 from station.processes.web_server.crowd import Crowd
@@ -34,7 +36,23 @@ class Request(LimitedRequest):
     """Notes what would be passed on to the application."""
 
     def process(self) -> None:
-        self.channel.passed_on.append((self.method, self.uri, self.content.read()))
+        body = self.content if self.spool is None else self.spool
+        self.channel.passed_on.append((self.method, self.uri, body.read()))
+
+
+class Asked:
+    """Takes a megabyte at one address, from whoever the test says."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.permission: Deferred[bool] = Deferred()
+
+    def largest(self, path: str) -> int:
+        return 1_000_000 if path == "/users/import" else LARGEST_BODY
+
+    def may_send(self, path: str, method: str, cookies: str) -> Deferred[bool]:
+        self.asked.append((path, method, cookies))
+        return self.permission
 
 
 class Bench:
@@ -42,8 +60,9 @@ class Bench:
 
     def __init__(self, crowd: Crowd | None = None) -> None:
         self.clock = Clock()
+        self.bodies = Asked()
         self.transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", id(self)))
-        channel: Any = LimitedChannel(Crowd() if crowd is None else crowd)
+        channel: Any = LimitedChannel(Crowd() if crowd is None else crowd, self.bodies)
         self.channel = channel
         channel.passed_on = []
         channel.requestFactory = Request
@@ -190,3 +209,65 @@ def test_a_lost_connection_leaves_nothing_behind(bench: Bench) -> None:
 
     assert bench.clock.getDelayedCalls() == []
     assert bench.channel.factory.server.connected == []
+
+
+LARGE = b"POST /users/import?x=1 HTTP/1.1\r\nHost: a\r\nCookie: station=abc\r\nContent-Length: 900000\r\n"
+
+
+def test_a_file_is_read_only_after_its_sender_is_known(bench: Bench, data: DataDirectory) -> None:
+    bench.send(LARGE + b"Expect: 100-continue\r\n\r\n" + bytes(1000))
+
+    assert bench.bodies.asked == [("/users/import", "POST", "station=abc")]
+    assert bench.transport.value() == b""
+    assert bench.transport.producerState == "paused"
+    bench.bodies.permission.callback(True)
+    assert b"100 Continue" in bench.transport.value()
+    assert bench.transport.producerState == "producing"
+    spool = bench.channel.requests[0].spool
+    bench.send(bytes(899_000) + b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    assert bench.channel.passed_on == [(b"POST", b"/users/import?x=1", bytes(900_000))]
+    bench.channel.connectionLost()
+    assert spool.closed
+    assert list(data.files.iterdir()) == []
+
+
+def test_a_file_of_a_stranger_is_not_read(bench: Bench) -> None:
+    bench.send(LARGE + b"\r\n" + bytes(1000))
+    bench.bodies.permission.callback(False)
+
+    assert (bench.status, bench.channel.passed_on) == (403, [])
+    assert b"100 Continue" not in bench.transport.value()
+
+
+def test_a_question_that_fails_is_no_permission(bench: Bench) -> None:
+    bench.send(LARGE + b"\r\n")
+    bench.bodies.permission.errback(RuntimeError())
+
+    assert bench.status == 403
+
+
+def test_a_sender_who_leaves_while_the_question_is_asked_does_no_harm(bench: Bench) -> None:
+    bench.send(LARGE + b"\r\n")
+    bench.channel.connectionLost()
+    bench.bodies.permission.callback(True)
+
+    assert bench.transport.value() == b""
+
+
+def test_a_file_in_chunks_or_too_large_is_refused_whoever_sends_it(bench: Bench) -> None:
+    bench.send(b"POST /users/import HTTP/1.1\r\nHost: a\r\nContent-Length: 1000001\r\n\r\n")
+
+    assert (bench.status, bench.bodies.asked) == (413, [])
+
+
+def test_a_file_has_the_time_that_its_size_needs_and_no_more(bench: Bench, data: DataDirectory) -> None:
+    bench.send(LARGE + b"\r\n")
+    bench.bodies.permission.callback(True)
+    bench.clock.advance(REQUEST_S + 10)
+    assert bench.status is None
+
+    bench.send(bytes(1000))
+    bench.clock.advance(900_000 / module.SLOWEST_BYTES_PER_S)
+
+    assert bench.status == 408
