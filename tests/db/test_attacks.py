@@ -77,7 +77,7 @@ def test_what_a_driver_a_backend_or_a_file_says_is_shown_as_text(browser: Client
         cards.make(f"0{number}AB", group=text)
         ChargingSession.objects.update(stop_id_tag=text, meter_serial=SCRIPT, parent_id_tag=text)
         LogEntry.objects.create(at=AT, code="card.refused", data={"id_tag": BROKEN_OUT, "reason": SCRIPT})
-    pages = ["dashboard", "sessions", "users", "connectors", "authentication", "ocpp", "power", "profile"]
+    pages = ["dashboard", "sessions", "events", "users", "connectors", "authentication", "ocpp", "power", "profile"]
     addresses = [reverse(page) for page in pages]
     addresses += [f"/sessions/{row.pk}" for row in ChargingSession.objects.all()]
     addresses += [f"/admin/station/{table}/" for table in ("chargingsession", "logentry", "auditentry")]
