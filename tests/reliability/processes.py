@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from inspect import signature
 from types import SimpleNamespace
 from typing import Any
@@ -56,8 +55,8 @@ def install(
             databases[process] = ProcessDatabase(disk, process)
         return databases[process]
 
-    def to_async(work: Callable[..., Any], *, thread_sensitive: bool) -> Callable[..., Any]:
-        return partial(database(), work)
+    async def in_thread(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await database()(work, *args, **kwargs)
 
     monkeypatch.setattr("station.clock.now", clock.now)
     monkeypatch.setattr("station.clock.monotonic_s", clock.monotonic_s)
@@ -68,7 +67,7 @@ def install(
     monkeypatch.setattr(
         DatabaseThread, "busy_since_s", property(lambda _thread: database().busy_since_s), raising=False
     )
-    monkeypatch.setattr("ocpp_client.database.sync_to_async", to_async)
+    monkeypatch.setattr("ocpp_client.database._in_thread", in_thread)
     # All share one connection, whose own changes SQLite does not count.
     monkeypatch.setattr("ocpp_client.database.version", lambda: disk.commits)
     monkeypatch.setattr("ocpp_client.connection.socket.open_socket", network.open_socket)
