@@ -27,6 +27,23 @@ EVENTS: Words = {
     "backend.address.taken_back": gettext_lazy(
         "No server accepted the station at %(address)s; it went back to %(back_to)s."
     ),
+    "backend.key.fallback": gettext_lazy(
+        "The server refuses the newest authorization key; the station uses the one before."
+    ),
+    "certificates.unproven_removed": gettext_lazy(
+        "Certificates that came over an unproven connection were removed: %(subjects)s."
+    ),
+    "records.writable": gettext_lazy("Sessions can be recorded again."),
+    "session.not_recovered": gettext_lazy("A session from before the restart is not settled yet; it is tried again."),
+    "session.resumed": gettext_lazy("A session goes on after a restart."),
+    "start.refused": gettext_lazy("Charging was refused for card %(id_tag)s. %(reason)s"),
+    "station.started": gettext_lazy("The station has started."),
+    "station.restart": gettext_lazy("The station restarts, as ordered by: %(origin)s."),
+    "station.restart.failed": gettext_lazy("The restart could not be carried out: %(error)s"),
+    "station.safe_mode": gettext_lazy("Safe mode: energy is off at all charging points. %(cause)s"),
+    "storage.database.replaced": gettext_lazy(
+        "The database was damaged and is kept aside as %(file)s; the station began with a new one. %(problem)s"
+    ),
     "charging_profile.unreadable": gettext_lazy(
         "A charging profile cannot be read. Until the backend clears or replaces it, what it limited gets no energy."
     ),
@@ -96,9 +113,21 @@ def event(code: str, data: Mapping[str, Any]) -> str:
         return _say(EVENTS[code], {"reason": words.word(words.BACKEND_ERRORS, data.get("reason", ""))})
     if code.startswith("files."):
         data = {**data, "kind": words.word(FILE_JOBS, data.get("kind", ""))}
+    if code == "start.refused":
+        data = {**data, "reason": _refusal(data)}
+    if "cause" in data:
+        data = {**data, "cause": words.word(words.NOT_READY, data["cause"])}
+    if "origin" in data:
+        data = {**data, "origin": words.word(words.SESSION_ORIGINS, data["origin"])}
     if "fact" in data:
         data = {**data, "fact": words.word(words.FACT_KINDS, data["fact"])}
     return _say(EVENTS.get(code, UNREADABLE), data)
+
+
+def _refusal(data: Mapping[str, Any]) -> str:
+    """Return why a start was refused: what the rules say of the card, where that says more."""
+    of_card = words.word(words.CARD_REFUSALS, data.get("because", ""), unknown="")
+    return of_card or words.word(words.REFUSALS, data.get("reason", ""))
 
 
 def command(name: str, data: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from station.ui import event_words
 ROOT = Path(event_words.__file__).parents[2]
 SOURCES = [path for part in ("station", "hardware", "ocpp_client", "whitelist") for path in (ROOT / part).rglob("*.py")]
 # Codes are literals, or constants that end in CODE; audit commands likewise.
-EVENT = re.compile(r'(?:event_log\.(?:log|begin)\(\s*|_CODE = |_LOST = )"([a-z_]+\.[a-z_.]+)"')
+EVENT = re.compile(r'(?:event_log\.(?:log|begin)[,(]\s*|_CODE = |_LOST = )"([a-z_]+\.[a-z_.]+)"')
 COMMAND = re.compile(r'(?:command=|_audit\(\s*|_tell\(\s*"\w+", |_ASIDE = )"([A-Z]\w+)"')
 DATA: dict[str, Any] = {"kind": "log", "fact": "session_began", "subjects": ["CN=x"], "reason": "timeout"}
 
@@ -57,3 +57,9 @@ def test_who_it_was_is_said_once() -> None:
     assert event_words.actor("web", "admin") == "admin (Web interface)"
     assert event_words.actor("backend", "backend") == "Backend"
     assert event_words.actor("local", "manage.py config") == "command line (Station)"
+
+
+def test_a_refused_card_is_told_with_what_the_rules_say_of_it() -> None:
+    refused = {"id_tag": "04A2", "reason": "tag_refused", "because": "whitelist_expired"}
+
+    assert event_words.event("start.refused", refused) == "Charging was refused for card 04A2. The card has expired."
