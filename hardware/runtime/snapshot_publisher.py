@@ -29,6 +29,8 @@ from station.services import live
 
 # Pages redraw at most twice a second; publishing faster would only cost.
 SHORTEST_GAP_S = 0.5
+# The meters of all points are read in the same moment: their readings make one snapshot.
+GATHER_S = 0.05
 # The live part expires after live.LIFE_S seconds, so an idle station publishes well before that.
 IDLE_REFRESH_S = 4.0
 
@@ -85,7 +87,8 @@ class SnapshotPublisher:
             self._revision += 1
             await live.publish_async(self._redis, self.take())
             await asyncio.sleep(SHORTEST_GAP_S)
-            await wait_or_timeout(self._dirty, IDLE_REFRESH_S)
+            if await wait_or_timeout(self._dirty, IDLE_REFRESH_S):
+                await asyncio.sleep(GATHER_S)
 
     # --- taking it
 
