@@ -22,6 +22,8 @@ Payload = dict[str, Any]
 CONNECTORS = (1, 2)
 CARD = "CARD-1"
 OTHER_CARD = "CARD-2"
+# For a busy machine: what a case waits for comes within a second on an idle one.
+PATIENCE_S = 20.0
 KEY = "conformance-suite-key"
 # What the suite needs otherwise than a station is delivered: quick retries, and no message of its own accord.
 BASE = {
@@ -120,11 +122,11 @@ class ConformanceBench:
         """Note this moment."""
         return self.backend.mark()
 
-    def wait_for(self, action: str, *, after: int | None = None, timeout: float = 8.0, **fields: Any) -> Payload:
+    def wait_for(self, action: str, *, after: int | None = None, timeout: float = PATIENCE_S, **fields: Any) -> Payload:
         """Wait for a message of this case (or since a mark) with these fields, and give its payload."""
         return self.frame(action, after=after, timeout=timeout, **fields).payload
 
-    def frame(self, action: str, *, after: int | None = None, timeout: float = 8.0, **fields: Any) -> Frame:
+    def frame(self, action: str, *, after: int | None = None, timeout: float = PATIENCE_S, **fields: Any) -> Frame:
         """Wait as `wait_for`, and give the frame."""
 
         def fits(payload: Payload) -> bool:
@@ -216,7 +218,9 @@ class ConformanceBench:
 
         return int(self.backend.wait_until(running)[-1] or 0)
 
-    def physical(self, condition: Callable[[Payload], bool], *, connector: int = 1, timeout_s: float = 6.0) -> Payload:
+    def physical(
+        self, condition: Callable[[Payload], bool], *, connector: int = 1, timeout_s: float = PATIENCE_S
+    ) -> Payload:
         """Wait until the simulated world fulfils a condition."""
         return self.station.wait_sim(condition, number=connector, timeout_s=timeout_s)
 

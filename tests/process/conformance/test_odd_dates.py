@@ -69,7 +69,7 @@ def test_a_card_accepted_with_an_odd_expiry_charges_at_once(bench: ConformanceBe
 
     bench.swipe()
 
-    bench.wait_for("StartTransaction", idTag=CARD, timeout=3)
+    bench.wait_for("StartTransaction", idTag=CARD, timeout=15)
     bench.wait_status("Charging")
 
 

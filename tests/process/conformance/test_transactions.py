@@ -186,11 +186,11 @@ def test_a_transaction_whose_start_is_not_answered_yet_stops_with_the_number_tha
 
 @section("S 3.7")
 def test_charging_begins_without_waiting_for_start_transaction_conf(bench: ConformanceBench) -> None:
-    bench.backend.script_next("StartTransaction", Delay(seconds=3))
+    bench.backend.script_next("StartTransaction", Delay(seconds=6))
     bench.plug()
     bench.swipe()
 
-    bench.physical(lambda point: point["contactor"], timeout_s=2)
+    bench.physical(lambda point: point["contactor"], timeout_s=5)
 
     bench.wait_status("Charging")
 

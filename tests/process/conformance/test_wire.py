@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.backend import Backend, BackendCallError, CallError, Delay, Frame, Garbage, Silence, Twice
-from tests.process.conformance.bench import CARD, KEY, ConformanceBench, Payload, never, section
+from tests.process.conformance.bench import CARD, KEY, PATIENCE_S, ConformanceBench, Payload, never, section
 
 
 def answer_to(bench: ConformanceBench, text: str, message_id: str) -> Frame:
@@ -21,7 +21,7 @@ def answer_to(bench: ConformanceBench, text: str, message_id: str) -> Frame:
         fits = (one for one in backend.frames[mark:] if one.from_station and one.message_id == message_id)
         return next((one for one in fits if one.kind in {"result", "error"}), None)
 
-    return bench.backend.wait_until(answered, timeout=3)
+    return bench.backend.wait_until(answered, timeout=PATIENCE_S)
 
 
 def still_well(bench: ConformanceBench) -> None:
