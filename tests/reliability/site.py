@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 
 from station.domain.commands import Origin
 from station.domain.moments import EARLIEST_STAMP, LATEST_STAMP
-from station.models import ChargingSession
+from station.models import ChargingSession, OutboxMessage
 from station.services import configuration, outbox
 from tests.fakes import Clock, Hall, Outlet
 from tests.reliability import equipment, processes, world
@@ -203,8 +203,8 @@ class Site:
             outlet.offered = 0
             outlet.settle()
         self.power_is_cut = True
-        if self.computer.trustworthy:
-            # When a boot ended that never learned the time, nobody can know.
+        if not OutboxMessage.objects.filter(at__lt=EARLIEST_STAMP).exists():
+            # When a boot ended that never learned the time, or could not write it down, nobody can know.
             self.power_cuts_s.append(self.loop.time())
         self.kill(self.hardware, self.ocpp)
         self.timers.call_later(seconds, self._boot)
