@@ -15,6 +15,7 @@ from django.db import DatabaseError, connection, transaction
 
 from station import private_files
 from station.domain.configuration import ROWS, Storage
+from station.host.logs import mask_secrets
 from station.models import ConfigurationValue, FileJob
 
 # What the database holds begins with it; such a text cannot be decrypted unless this station has written it.
@@ -93,9 +94,10 @@ def protect_earlier_values() -> None:
         # Deleted rows and earlier versions of a page may still hold them: the file is written anew, and so is its log.
         with connection.cursor() as cursor:
             cursor.execute("VACUUM")
+        _mask_addresses_in_logs()
         if _pragma("wal_checkpoint(TRUNCATE)") == 0:
             _pragma(f"user_version = {_CLEANED}")
-    except (DatabaseError, KeyFileUnusable):
+    except (DatabaseError, KeyFileUnusable, OSError):
         logger.exception("Secrets of an earlier version stay readable in the database until the next start")
         return
     if count:
@@ -113,6 +115,16 @@ def _encrypt_clear_values() -> Iterator[str]:
         job.encrypted_request, job.request = requests.protected(job.request)
         job.save(update_fields=["encrypted_request", "request"])
         yield str(job)
+
+
+def _mask_addresses_in_logs() -> None:
+    """Take out of kept logs what opened a place: earlier versions wrote the queries of signed addresses."""
+    for path in settings.DATA.logs.glob("*.log*"):
+        lines = path.read_bytes().decode(errors="surrogateescape").splitlines(keepends=True)
+        # Only where there is an address: cars wait for the end of this.
+        masked = [mask_secrets(line) if "?" in line and "://" in line.replace("\\", "") else line for line in lines]
+        if masked != lines:
+            private_files.write(path, "".join(masked).encode(errors="surrogateescape"))
 
 
 def _encrypt_anew() -> Iterator[str]:

@@ -49,6 +49,10 @@ def station_of_an_earlier_version(tmp_path: Path) -> Station:
         database.commit()
         log = (station.data / "station.sqlite3-wal").read_bytes()
     (station.data / "station.sqlite3-wal").write_bytes(log)
+    for name in ("ocpp.log", "ocpp.log.1"):
+        (station.data / "logs" / name).write_text(
+            f'< [2,"1","GetDiagnostics",{{"location":"{SIGNED}"}}]\nGr\xfc\xdfe\n'
+        )
     assert found_in(station.data, CANARY)
     return station
 
@@ -60,6 +64,7 @@ def test_after_the_first_start_of_this_version_no_file_holds_a_secret_in_clear(t
 
     assert done.returncode == 0, done.stderr
     assert found_in(station.data, CANARY, "canary-signature") == []
+    assert "files.example.com/up?***" in (station.data / "logs" / "ocpp.log.1").read_text()
     assert (
         "AuthorizationKey=***"
         in station.manage("config", "get", "--data-dir", str(station.data), "AuthorizationKey").stdout
