@@ -73,6 +73,8 @@ class RegistrationRunner:
         self._asking: asyncio.Task[None] | None = None
         # The BootNotification that met a time-out: it is repeated under its id, and its answer may still come.
         self._unanswered: tuple[str, call.BootNotification] | None = None
+        # Held while an answer is taken: a trigger that came behind it asks for another BootNotification.
+        self._taking_answer = asyncio.Lock()
         self._tasks = BackgroundTasks(logger)
 
     async def connected(self) -> None:
@@ -112,8 +114,9 @@ class RegistrationRunner:
         return self._state.registration.may_trigger_boot
 
     async def trigger_boot(self) -> None:
-        """Send BootNotification because the backend has asked for it."""
-        await self.handle(BootTriggered())
+        """Send BootNotification because the backend has asked for it, which it did after its last answer."""
+        async with self._taking_answer:
+            await self.handle(BootTriggered())
 
     async def close(self) -> None:
         """End everything under way."""
@@ -183,13 +186,14 @@ class RegistrationRunner:
 
     async def _answered(self, message: call.BootNotification, answer: dict[str, Any]) -> None:
         received_at = clock.now()
-        try:
-            await in_database(self._record, message, answer, received_at)
-            await take_time(self._clock_port, answer["currentTime"])
-        except DatabaseError:
-            # The backend's word holds without the record, too; after a restart the backend is asked again.
-            logger.exception("The answer to BootNotification could not be recorded")
-        await self.handle(BootAnswered(status=answer["status"], interval_s=max(0, answer["interval"])))
+        async with self._taking_answer:
+            try:
+                await in_database(self._record, message, answer, received_at)
+                await take_time(self._clock_port, answer["currentTime"])
+            except DatabaseError:
+                # The backend's word holds without the record, too; after a restart the backend is asked again.
+                logger.exception("The answer to BootNotification could not be recorded")
+            await self.handle(BootAnswered(status=answer["status"], interval_s=max(0, answer["interval"])))
 
     def _message(self) -> call.BootNotification:
         present = configuration.snapshot()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from django.db import OperationalError
 
-from ocpp_client.connection import publisher
+from ocpp_client.connection import publisher, registration_runner
 from ocpp_client.connection.registration_runner import RegistrationRunner
 from ocpp_client.database import in_database
 from ocpp_client.link import Timing
@@ -129,6 +129,23 @@ async def test_e_3_35_after_a_reconnect_without_boot_a_triggered_one_is_sent_and
         assert sent[:4] == ["BootNotification", *["StatusNotification"] * 3]
         answer = await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"})
         assert answer == {"status": "Rejected"}
+
+
+async def test_4_2_1_a_trigger_right_behind_the_answer_asks_for_another_boot_notification(bench, monkeypatch):
+    pending = {"status": "Pending", "currentTime": "2026-11-20T12:00:00Z", "interval": 600}
+
+    async def take_time_slowly(*_arguments):
+        await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(registration_runner, "take_time", take_time_slowly)
+    async with bench() as station:
+        station.backend.script_next("BootNotification", pending)
+        await station.backend.wait_until(lambda backend: any(one.kind == "result" for one in backend.frames) or None)
+
+        answer = await station.backend.call("TriggerMessage", {"requestedMessage": "BootNotification"})
+
+        assert answer == {"status": "Accepted"}
+        await station.backend.wait_for("BootNotification", count=2)
 
 
 async def test_4_2_an_accepted_station_that_a_triggered_boot_sets_to_pending_sends_nothing_more(bench):
