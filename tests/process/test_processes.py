@@ -97,6 +97,8 @@ def test_a_killed_process_comes_back_without_a_pause(station: Station) -> None:
     wait_until(lambda: station.child_pids().get("redis", killed) != killed, timeout_s=RESTART_TIMEOUT_S)
 
     # Nothing comes between the end and the next start: no pause, which would be logged as a state of its own.
+    # The new process writes its number down before the supervisor says that it was spawned.
+    wait_until(lambda: "spawned: 'redis'" in station.log("main")[said:], what="the supervisor says so")
     lines = [line for line in station.log("main")[said:].splitlines() if "redis" in line]
     assert [next(word for word in ("exited", "spawned") if word in line) for line in lines[:2]] == ["exited", "spawned"]
 
