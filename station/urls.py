@@ -33,6 +33,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("events", events.events, name="events"),
     path("authentication", authentication.authentication, name="authentication"),
     path("users", users.users, name="users"),
+    # What these pages ask for by themselves must not count as somebody working (station.web.access).
+    path("users/seen", users.users, name="users-seen"),
     path("users/stage/<str:action>", users.stage, name="users-stage"),
     path("users/save", users.save, name="users-save"),
     path("users/reload", users.reload, name="users-reload"),
@@ -41,6 +43,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/import/confirm", users.import_confirmed, name="users-import-confirm"),
     path("users/import/cancel", users.import_cancelled, name="users-import-cancel"),
     path("communication/ocpp", ocpp.ocpp, name="ocpp"),
+    path("communication/ocpp/connection", ocpp.ocpp, name="ocpp-connection"),
     path("communication/ocpp/certificates", ocpp.add_certificate, name="ocpp-certificate-add"),
     path("communication/ocpp/certificates/<int:row_id>", ocpp.remove_certificate, name="ocpp-certificate-remove"),
     path("station/power", power.power, name="power"),

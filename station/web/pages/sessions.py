@@ -13,13 +13,15 @@ from django.views.decorators.http import require_GET
 
 from station import clock
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
+from station.domain.roles import Role
 from station.models.session import SessionQuerySet
-from station.services import configuration, identity, session_history
+from station.services import accounts, configuration, identity, session_history
 from station.services.session_history import Delivery, State, Wanted
 from station.ui import format as formats
 from station.ui import words
 from station.web import session_views
 from station.web.days import after, midnight
+from station.web.requests import signed_in
 
 _ROWS_ON_A_PAGE = 20
 # More rows than any spreadsheet program takes; a station of ten years stays far below.
@@ -44,8 +46,12 @@ class FilterForm(forms.Form):
     until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
     card = forms.CharField(label=_("Card begins with"), max_length=MAX_ID_TAG_LENGTH, required=False)
 
-    def __init__(self, *args: Any, connectors: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, connectors: int, shows_cards: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.shows_cards = shows_cards
+        if not shows_cards:
+            # Asking for one beginning after the other would tell the whole number.
+            del self.fields["card"]
         numbers = [(str(number), str(number)) for number in range(1, connectors + 1)]
         self.fields["point"].choices = [("", _("all")), *numbers]  # type: ignore[attr-defined]
 
@@ -85,7 +91,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
         "pages/sessions.html",
         {
             "form": form,
-            "rows": [session_views.row(each, now=now, zone=zone, shows_card=True) for each in page],
+            "rows": [session_views.row(each, now=now, zone=zone, shows_card=form.shows_cards) for each in page],
             "page": page,
             "count": count,
             "energy": formats.kilowatt_hours(energy_wh),
@@ -101,16 +107,18 @@ def session(request: HttpRequest, session_id: int) -> HttpResponse:
     found = session_history.find(Wanted()).filter(pk=session_id).first()
     if found is None:
         raise Http404
-    details = session_views.details(found, now=clock.now(), zone=_zone(), shows_card=True)
+    details = session_views.details(found, now=clock.now(), zone=_zone(), shows_card=_shows_cards(request))
     return render(request, "pages/session.html", {"session": details, "station": identity.load()})
 
 
 @require_GET
 def sessions_file(request: HttpRequest) -> HttpResponse:
     """Hand out the list as the filters narrow it."""
-    zone, _form, rows = _look_for(request)
+    zone, form, rows = _look_for(request)
     now = clock.now()
-    text = session_views.table_file(rows[:_MOST_ROWS_OF_A_FILE].iterator(), now=now, zone=zone, shows_card=True)
+    text = session_views.table_file(
+        rows[:_MOST_ROWS_OF_A_FILE].iterator(), now=now, zone=zone, shows_card=form.shows_cards
+    )
     name = f"sessions-{identity.load().serial}-{now.astimezone(zone):%Y-%m-%d}.csv"
     return HttpResponse(
         text, "text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'}
@@ -119,9 +127,14 @@ def sessions_file(request: HttpRequest) -> HttpResponse:
 
 def _look_for(request: HttpRequest) -> tuple[ZoneInfo, FilterForm, SessionQuerySet]:
     zone = _zone()
-    form = FilterForm(request.GET, connectors=identity.load().connectors)
+    form = FilterForm(request.GET, connectors=identity.load().connectors, shows_cards=_shows_cards(request))
     form.is_valid()
     return zone, form, session_history.find(form.wanted(zone))
+
+
+def _shows_cards(request: HttpRequest) -> bool:
+    """Whoever only looks sees the beginning of a card's number."""
+    return accounts.role_of(signed_in(request)) >= Role.OPERATOR
 
 
 def _zone() -> ZoneInfo:

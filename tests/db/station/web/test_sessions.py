@@ -7,14 +7,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from station.domain.commands import Origin
 from station.domain.facts import FactKind
+from station.domain.roles import Role
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
-from tests.db.station.web.conftest import AT
+from station.services import accounts
+from tests.db.station.web.conftest import AT, PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -177,3 +181,16 @@ def test_a_session_whose_meter_was_noted_at_its_ends_only_says_so(browser: Clien
 def test_an_empty_station_says_what_will_appear(browser: Client):
     assert "Nothing has been charged yet." in text(browser, "/sessions")
     assert "No session matches." in text(browser, "/sessions?point=1")
+
+
+def test_whoever_only_looks_sees_the_beginning_of_a_cards_number_and_cannot_ask_for_the_rest(stranger: Client):
+    viewer = User.objects.create_user("visitor", password=PASSWORD)
+    accounts.profile_of(viewer).note_password(at=AT, must_change=False)
+    accounts.give_role(viewer, Role.VIEWER, origin=Origin.LOCAL, at=AT)
+    assert stranger.post("/login", {"username": "visitor", "password": PASSWORD}).status_code == 302
+    session = made(id_tag="04A2B3C4")
+
+    assert shown(stranger, "?card=FF") == {session.pk}
+    for address in ("/sessions", f"/sessions/{session.pk}", "/sessions.csv"):
+        assert "04A2B3C4" not in text(stranger, address)
+        assert "04A2…" in text(stranger, address)
