@@ -21,6 +21,11 @@ _TELLTALES = ("passw", "authorization", "token", "secret", "cluster", "activatio
 # The mask looks for names in every run of letters and needs time by the square of its length.
 _LONG_RUN = re.compile(r"([\w/.-]{128})[\w/.-]{16,}")
 _RESULT_BEGINS = "[3,"
+# reference/security.md, section 2.4: names that stand for secrets, and what people make of them.
+_SOUNDS_SECRET = re.compile(r"pass.{0,4}w|passw|pwd|pin|key|secret|token|code|auth|kennwort|reset", re.IGNORECASE)
+_TELLS_SECRET = re.compile(r"pass.{0,4}w|pwd|secret|token|authorization.?key|cluster.?/key|kennwort", re.IGNORECASE)
+_LONGEST_KEY = 200
+_KNOWN_KEYS = frozenset(name.lower() for row in ROWS for name in (row.name, *row.aliases))
 _SECRET_KEYS = frozenset(name.lower() for row in ROWS if not row.readable for name in (row.name, *row.aliases))
 
 logger = logging.getLogger("ocpp.frames")
@@ -70,8 +75,18 @@ def _shown(text: str) -> str:
 
 
 def _without_secret_value(call: Call) -> str | None:
-    """Write a ChangeConfiguration of a secret key without its value, in whatever order the members came."""
-    key = str(call.payload.get("key", ""))
-    if call.action != "ChangeConfiguration" or key.strip().lower() not in _SECRET_KEYS:
+    """Write a ChangeConfiguration of a secret key without its value, in whatever order the members came.
+
+    A key that sounds like one counts as well: somebody meant a secret and has misspelt its key.
+    """
+    if call.action == "DataTransfer" and _TELLS_SECRET.search(str(call.payload.get("data", ""))[:_SHOWN_CHARACTERS]):
+        payload = call.payload | {"data": MASK}
+        return json.dumps([2, call.message_id, call.action, payload], separators=(",", ":"))[:_SHOWN_CHARACTERS]
+    if call.action != "ChangeConfiguration":
+        return None
+    key = str(call.payload.get("key", ""))[:_LONGEST_KEY]
+    if key.strip().lower() not in _SECRET_KEYS and (
+        key.strip().lower() in _KNOWN_KEYS or not _SOUNDS_SECRET.search(key)
+    ):
         return None
     return json.dumps([2, call.message_id, call.action, {"key": key, "value": MASK}], separators=(",", ":"))

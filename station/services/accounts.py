@@ -16,6 +16,7 @@ from station.domain import roles
 from station.domain.commands import Origin
 from station.domain.configuration import InvalidValue
 from station.domain.roles import Role
+from station.host import memory
 from station.models import UserProfile
 from station.services import identity, security_log, sign_in_delays
 
@@ -79,7 +80,9 @@ def give_role(user: User, role: Role, *, origin: Origin, at: datetime) -> None:
     """Give a user one role in the place of the former."""
     with transaction.atomic():
         user.groups.remove(*Group.objects.filter(name__in=roles.NAMES.values()))
-        user.groups.add(Group.objects.get(name=roles.NAMES[role]))
+        # The migration makes them; a database that was emptied by hand has none.
+        group, _ = Group.objects.get_or_create(name=roles.NAMES[role])
+        user.groups.add(group)
         security_log.record("LocalRoleChanged", at=at, tech_info=f"origin {origin.value}, role {roles.NAMES[role]}")
 
 
@@ -92,6 +95,8 @@ def sign_in(*, account: str, password: str, address: str, at: datetime) -> User:
     sign_in_delays.claim_attempt(account=account, address=address, at=at)
     with _hashing:
         user = authenticate(username=account, password=password)
+        # Each thread's part of the heap would keep the megabytes a hash has needed.
+        memory.return_free_memory()
     if not isinstance(user, User):
         security_log.record("LocalSignInFailed", at=at, tech_info=f"address {address}")
         raise SignInRefused

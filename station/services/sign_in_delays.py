@@ -13,6 +13,7 @@ LONGEST_DELAY_S = 15 * 60
 ATTEMPTS_PER_MINUTE = 30
 FORGOTTEN_AFTER = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
+_AFAR, _NEARBY = "", "nearby"
 # The service port and the station itself: attempts from afar must not keep the installer out.
 _NEAR = (
     ipaddress.ip_network("127.0.0.0/8"),
@@ -45,8 +46,7 @@ def claim_attempt(*, account: str, address: str, at: datetime) -> None:
     with transaction.atomic():
         SignInDelay.objects.filter(failed_at__lt=at - FORGOTTEN_AFTER).delete()
         _refuse_while_blocked(account, address, at)
-        if not _is_near(address):
-            _count_from_afar(at)
+        _count_in_total(_NEARBY if _is_near(address) else _AFAR, at)
         row, _ = SignInDelay.objects.get_or_create(account=account, address=address, defaults={"failed_at": at})
         row.failures += 1
         row.failed_at = at
@@ -75,8 +75,9 @@ def _refuse_while_blocked(account: str, address: str, at: datetime) -> None:
         raise SignInDelayed(int(wait_s) + 1)
 
 
-def _count_from_afar(at: datetime) -> None:
-    total, _ = SignInDelay.objects.get_or_create(account="", address="", defaults={"failed_at": at})
+def _count_in_total(place: str, at: datetime) -> None:
+    """Bound all attempts together, whatever names they guess; those from afar and those nearby have each their own."""
+    total, _ = SignInDelay.objects.get_or_create(account="", address=place, defaults={"failed_at": at})
     if not total.failed_at <= at < total.failed_at + _MINUTE:
         total.failures, total.failed_at = 0, at
     if total.failures >= ATTEMPTS_PER_MINUTE:

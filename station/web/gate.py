@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from channels.db import database_sync_to_async
+from django.conf import settings
 
 from station import clock
 from station.web import origins
@@ -41,7 +41,13 @@ class OwnOriginOnly:
         headers = dict(scope.get("headers", ()))
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if urlsplit(origin).netloc.lower() == host.lower() and await database_sync_to_async(_is_own)(host):
+        is_plain = scope.get("scheme", "ws") != "wss"
+        if settings.SERVES_HTTPS and is_plain:
+            # What the page shows, and the cookie that opened it, would go over the line for everybody to read.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        own = f"{'http' if is_plain else 'https'}://{host}".lower()
+        if origin.lower() == own and await database_sync_to_async(_is_own)(host):
             await self.application(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})

@@ -58,7 +58,8 @@ class AllowedHosts:
         port = origins.https_port()
         suffix = "" if port == 443 else f":{port}"  # noqa: PLR2004 - the port that https means
         response = HttpResponse(status=308)
-        response["Location"] = f"https://{place}{suffix}{request.get_full_path()}"
+        # A target without its slash would become a part of the name.
+        response["Location"] = f"https://{place}{suffix}/{request.get_full_path().lstrip('/')}"
         return response
 
 

@@ -164,6 +164,8 @@ def test_the_backend_does_not_raise_the_installers_mains_limit(tmp_path: Path) -
 
 
 def value(backend: ThreadedBackend, key: str) -> str:
+    """Ask once the station is there; a moment ago it may have been on its way to another address."""
+    backend.wait_connected(timeout=LONG_S)
     return str(backend.call("GetConfiguration", {"key": [key]})["configurationKey"][0]["value"])
 
 

@@ -262,7 +262,7 @@ async def test_a_call_counts_by_the_link_it_came_over_not_by_the_one_that_stands
 
         monkeypatch.setattr(dispatcher, "_carry_out", held)
         asking = asyncio.create_task(change(station, "/Security/enableRemoteVendorAccess", "true"))
-        await station.until(lambda: dispatcher._bytes_under_way)
+        await station.until(lambda: dispatcher._under_way)
         await station.backend.stop_listening()
         station.backend.tls = server_context(authority.server())
         await station.backend.listen()

@@ -40,3 +40,27 @@ def test_passwords_in_addresses_and_cut_values_are_masked(lines):
 def test_a_line_break_forges_no_second_line(lines):
     frame_log.received("nonsense\n2026 > forged", None)
     assert len(lines().splitlines()) == 1
+
+
+MISSPELT = ["Authorization_Key", "authKey", "/WebUi/passwort/reset", "/webui/pwd", "AuthorizationKey\0"]
+
+
+@pytest.mark.parametrize("key", MISSPELT)
+def test_a_misspelt_key_of_a_secret_hides_its_value_as_well(lines, key):
+    text = json.dumps([2, "1", "ChangeConfiguration", {"key": key, "value": SECRET}])
+    frame_log.received(text, frames.parse(text))
+    assert SECRET not in lines()
+
+
+def test_a_secret_inside_of_a_data_transfer_is_hidden(lines):
+    data = json.dumps({"key": "/WebUi/password/reset", "value": SECRET})
+    text = json.dumps([2, "1", "DataTransfer", {"vendorId": "v", "data": data}])
+    frame_log.received(text, frames.parse(text))
+    assert SECRET not in lines()
+    assert "DataTransfer" in lines()
+
+
+def test_an_ordinary_key_is_shown_with_its_value(lines):
+    text = json.dumps([2, "1", "ChangeConfiguration", {"key": "authorizationCacheEnabled", "value": "false"}])
+    frame_log.received(text, frames.parse(text))
+    assert '"false"' in lines()
