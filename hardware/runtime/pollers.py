@@ -142,8 +142,9 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
 
 async def _watch_current(point: ChargingPoint, events: DeviceEvents, watch: Watch, phases: PhaseValues) -> Watch:
     actuator = point.actuator
-    # Until a restart has been recovered from, a car goes on charging that nobody has allowed anything yet.
-    allowed = actuator.enabled or not point.in_control
+    # Until a restart has been recovered from, a car goes on charging that nobody has allowed anything yet; and a board
+    # that does not hear that energy is withdrawn is silent, which is a fault of its own, and not welded.
+    allowed = actuator.enabled or not point.in_control or not point.equipment.controller_ok
     watch, proven = watch.judge(phases, energy_allowed=allowed, limit=actuator.limit, at_s=clock.monotonic_s())
     events.station_faults(f"meter {point.number}", proven & {FaultCode.UNDER_VOLTAGE})
     if point.set_faults("values", proven - {FaultCode.UNDER_VOLTAGE}):

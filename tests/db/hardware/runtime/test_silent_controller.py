@@ -40,6 +40,21 @@ async def test_a_session_stays_open_for_as_long_as_its_meter_shows_current(bench
 
 
 @in_virtual_time
+async def test_current_behind_a_silent_board_is_no_welded_contactor(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    bench.hall.controllers[1].silent = True
+    await asyncio.sleep(60)
+    assert bench.hall.outlets[1].current == 32_000
+
+    bench.hall.controllers[1].silent = False
+    await asyncio.sleep(20)
+
+    told = {entry.code for entry in LogEntry.objects.filter(connector_id=1)}
+    assert f"fault.{FaultCode.EVSE_COMMUNICATION_ERROR.value}" in told
+    assert f"fault.{FaultCode.POWER_SWITCH_FAILURE.value}" not in told
+
+
+@in_virtual_time
 async def test_a_stop_that_the_board_does_not_hear_is_not_told_before_the_current_has_ended(
     bench: ControlLoopBench,
 ) -> None:
