@@ -74,7 +74,7 @@ class RunningSession:
 
     # --- what the backend says of it
 
-    def take_transaction_id(self, transaction_id: int | None) -> None:
+    def take_transaction_id(self, transaction_id: int) -> None:
         """Take the backend's number."""
         self.transaction_id = transaction_id
 

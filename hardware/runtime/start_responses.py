@@ -38,14 +38,17 @@ class StartResponses:
             # Told while the past is being recovered from, or too late: `catch_up` finds it in the tables.
             return
         session = point.session
-        session.take_transaction_id(message.transaction_id)
+        if message.transaction_id is not None:
+            session.take_transaction_id(message.transaction_id)
         parent = message.parent_id_tag or ""
         if session.join_group(parent):
             await self._records.attempt(sessions.store_parent, session.id, parent)
         point.tell_changed()
         if message.status is not AuthorizationStatus.ACCEPTED and not session.refused:
             await self._take_refusal(point, message.status)
-        session.note_start_answered()
+        if message.transaction_id is not None:
+            # A start that was refused without a number is told again after the next boot: that may bring one.
+            session.note_start_answered()
 
     async def catch_up(self) -> None:
         """Find responses in the tables whose message was lost."""
@@ -54,13 +57,11 @@ class StartResponses:
             if session is None or session.start_is_answered or session.ending:
                 continue
             found = await self._records.attempt(sessions.answered_start, session.id)
-            if found is not None:
-                transaction_id, status = found
-                await self.take(
-                    StartAnswered(
-                        session_id=session.id, transaction_id=transaction_id, status=AuthorizationStatus(status)
-                    )
-                )
+            if found is None:
+                continue
+            transaction_id, status = found
+            if transaction_id is not None or not session.refused:
+                await self.take(StartAnswered(session_id=session.id, transaction_id=transaction_id, status=status))
 
     async def stop_refused_session(self, point: ChargingPoint) -> None:
         """End the session of a refused card, or take its energy, as StopTransactionOnInvalidId says."""

@@ -11,7 +11,7 @@ from ocpp.exceptions import OCPPError
 
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import outbox_store
-from ocpp_client.outgoing.outbox_store import Claimed, TransactionUnknown, Wait
+from ocpp_client.outgoing.outbox_store import Claimed, Wait
 from ocpp_client.outgoing.rendering import render
 from ocpp_client.ports import ControlLoop, LocalList
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotConnected, NotDelivered
@@ -151,7 +151,7 @@ class OutboxSender:
             await in_database(outbox_store.refuse, claimed, f"CALLERROR {refusal}", clock.now())
             return None
         except AnswerMalformed as malformed:
-            # An odd answer is an answer (section 3.7); only a StartTransaction cannot do without its number.
+            # An odd answer is an answer (section 3.7).
             answer = malformed.payload
         except NotDelivered as failure:
             logger.warning("%s was not answered: %s", claimed.message_id, failure.code)
@@ -170,16 +170,10 @@ class OutboxSender:
         await in_database(outbox_store.set_aside, claimed, reason, clock.now())
 
     async def _settle(self, claimed: Claimed, answer: dict[str, Any]) -> Claimed | Wait | None:
-        try:
-            async with self._settling:
-                started, following = await in_database(
-                    outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list
-                )
-        except TransactionUnknown as error:
-            # The transaction the backend may have begun has no number we could stop it by; a repetition under the same
-            # id would only get the same answer.
-            await in_database(outbox_store.refuse, claimed, f"no transactionId: {error}", clock.now())
-            return None
+        async with self._settling:
+            started, following = await in_database(
+                outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list
+            )
         if started is not None:
             await self._control_loop.inform(started)
         self._on_progress()
@@ -195,12 +189,9 @@ class OutboxSender:
             if row_id is None:
                 logger.info("An answer to nothing: %s", answer.message_id[:40])
                 return
-            try:
-                started = await in_database(
-                    outbox_store.settle, row_id, answer.message_id, answer.payload, clock.now(), self._local_list
-                )
-            except TransactionUnknown:
-                return
+            started = await in_database(
+                outbox_store.settle, row_id, answer.message_id, answer.payload, clock.now(), self._local_list
+            )
         if started is not None:
             await self._control_loop.inform(started)
         self._on_progress()

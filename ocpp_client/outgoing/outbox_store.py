@@ -39,7 +39,6 @@ CLOCK_LOOK_S = 5.0
 # After so many attempts without an answer a message is reported; it is tried on for ever (calibration law).
 REPORTED_AFTER = 3
 REFUSED_CODE = "backend.message.refused"
-_ANSWER_PREFIX = sessions.REFUSED_PREFIX
 _MAX_ERROR_LENGTH = 200
 # A late answer to an older id than these is not expected any more.
 _FORMER_IDS = 10
@@ -78,10 +77,6 @@ class Wait:
     seconds: float
 
 
-class TransactionUnknown(ValueError):
-    """The answer to a StartTransaction names no usable transactionId."""
-
-
 def recover() -> None:
     """Take back what was under way when the process ended; it is sent again under its id."""
     OutboxMessage.objects.filter(status=OutboxStatus.SENT).update(status=OutboxStatus.PENDING)
@@ -90,19 +85,16 @@ def recover() -> None:
 def unheard_refusals() -> list[StartAnswered]:
     """Return the refusals of running sessions that the control loop may not have heard of."""
     refused = OutboxMessage.objects.filter(
-        kind=FactKind.SESSION_BEGAN,
-        status=OutboxStatus.DELIVERED,
-        session__stopped_at=None,
-        last_error__startswith=_ANSWER_PREFIX,
+        kind=FactKind.SESSION_BEGAN, session__stopped_at=None, last_error__startswith=sessions.REFUSED_PREFIX
     ).select_related("session")
     return [
         StartAnswered(
             session_id=row.session.pk,
             transaction_id=row.session.transaction_id,
-            status=AuthorizationStatus(row.last_error.removeprefix(_ANSWER_PREFIX)),
+            status=sessions.status_in_error(row.last_error),
         )
         for row in refused
-        if row.session is not None and row.session.transaction_id is not None
+        if row.session is not None
     ]
 
 
@@ -219,7 +211,7 @@ def _sample_is_settled(claimed: Claimed, at: datetime) -> bool:
 def settle(
     row_id: int, message_id: str, answer: dict[str, Any], at: datetime, local_list: LocalList
 ) -> StartAnswered | None:
-    """Record that the backend has taken a message under this id; raises TransactionUnknown."""
+    """Record that the backend has taken a message under this id; return what it says of a session that began."""
     row = OutboxMessage.objects.select_related("session").get(id=row_id)
     if row.status == OutboxStatus.DELIVERED:
         return None
@@ -228,13 +220,18 @@ def settle(
         return None
     raw_info = answer.get("idTagInfo")
     info: dict[str, Any] = raw_info if isinstance(raw_info, dict) else {}
+    if "status" in info and (tag := _tag_of(row)):
+        authorization_cache.note(tag, info, at, local_list)
     started: StartAnswered | None = None
     error = ""
     if row.kind == FactKind.SESSION_BEGAN and row.session is not None:
-        started = _record_start(row.session, answer, info)
-        error = "" if started.status is AuthorizationStatus.ACCEPTED else f"{_ANSWER_PREFIX}{started.status}"
-    if "status" in info and (tag := _tag_of(row)):
-        authorization_cache.note(tag, info, at, local_list)
+        started = _start_answered(row.session.pk, answer, info)
+        refused = started.status is not AuthorizationStatus.ACCEPTED
+        error = f"{sessions.REFUSED_PREFIX}{started.status}" if refused else ""
+        if started.transaction_id is None:
+            _set_aside_without_number(row, answer, error, at)
+            return started if refused else None
+        ChargingSession.objects.filter(id=row.session.pk).update(transaction_id=started.transaction_id)
     status_after = _status_once_taken(row)
     told_in_full = status_after is OutboxStatus.DELIVERED
     OutboxMessage.objects.filter(id=row_id).update(
@@ -286,28 +283,52 @@ def _tell_again(row: OutboxMessage) -> None:
     OutboxMessage.objects.filter(id=row.pk, status=OutboxStatus.SENT).update(status=OutboxStatus.PENDING)
 
 
-def _record_start(session: ChargingSession, answer: dict[str, Any], info: dict[str, Any]) -> StartAnswered:
-    number = answer.get("transactionId")
-    if isinstance(number, str) and number.removeprefix("-").isdecimal():
-        number = int(number)
-    if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
-        raise TransactionUnknown(repr(number)[:40])
-    ChargingSession.objects.filter(id=session.pk).update(transaction_id=number)
+def _start_answered(session_id: int, answer: dict[str, Any], info: dict[str, Any]) -> StartAnswered:
+    """Read what the backend says to a StartTransaction; a refusal is one with whatever number it comes."""
     parent = info.get("parentIdTag")
     return StartAnswered(
-        session_id=session.pk,
-        transaction_id=number,
+        session_id=session_id,
+        transaction_id=_number_in(answer),
         status=_status_of(info),
         parent_id_tag=parent[:MAX_ID_TAG_LENGTH] if isinstance(parent, str) else None,
     )
 
 
+def _number_in(answer: dict[str, Any]) -> int | None:
+    """Read the transactionId; None when there is none to stop a transaction by."""
+    number = answer.get("transactionId")
+    if isinstance(number, str) and number.removeprefix("-").isdecimal():
+        number = int(number)
+    elif isinstance(number, float) and number.is_integer():
+        # JSON knows one kind of number: 7.0 is an integer.
+        number = int(number)
+    return number if isinstance(number, int) and not isinstance(number, bool) and number in _INT64 else None
+
+
 def _status_of(info: dict[str, Any]) -> AuthorizationStatus:
-    """Read the status of a card; a backend that says nothing accepts it, one that says nonsense does not."""
+    """Read the status of a card; what is none of the standard's accepts nothing, as in an answer to Authorize."""
     try:
-        return AuthorizationStatus(info.get("status", AuthorizationStatus.ACCEPTED))
+        return AuthorizationStatus(info.get("status", ""))
     except ValueError:
         return AuthorizationStatus.INVALID
+
+
+def _set_aside_without_number(row: OutboxMessage, answer: dict[str, Any], refusal: str, at: datetime) -> None:
+    """Set a start aside whose answer names no transaction; `refusal`: what the answer says of the card.
+
+    The backend may have begun a transaction, which has no number we could stop it by. A repetition under the same id
+    would get the same answer, and one under another id might begin another transaction: it waits for the next boot.
+    """
+    error = f"no transactionId: {str(answer.get('transactionId'))[:40]!r}"
+    if refusal:
+        error = f"{refusal}, {error}"
+    if row.status == OutboxStatus.SET_ASIDE:
+        OutboxMessage.objects.filter(id=row.pk).update(last_error=error)
+        return
+    _take_new_id(row)
+    row.save(update_fields=["message_id", "former_ids", "id_was_sent"])
+    outbox.set_aside(row, error, at)
+    event_log.end(REFUSED_CODE, at=at)
 
 
 def _tag_of(row: OutboxMessage) -> str:

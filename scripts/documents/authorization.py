@@ -60,6 +60,9 @@ the cache.
 
 What the backend says afterwards in StartTransaction.conf follows `StopTransactionOnInvalidId` and
 `MaxEnergyOnInvalidId`. If it refuses a card that its own list accepts, the station reports `LocalListConflict`.
+An answer without a status that the standard knows (none, no idTagInfo, nonsense) does not accept the card either, and
+a refusal counts with or without a usable transactionId. Without one the StartTransaction is set aside at once instead
+of being sent again: the backend might begin another transaction for each repetition.
 
 ## Every card in every situation
 

@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet, Value, Window
 from django.db.models.functions import Mod, RowNumber
 
 from station.domain import facts
+from station.domain.authorization import AuthorizationStatus
 from station.domain.connector import Permission
 from station.domain.facts import FactKind, MeterSampled, SessionBegan, SessionEnded
 from station.domain.meter_values import Measurand, MeterValue, ReadingContext
@@ -18,7 +19,8 @@ from station.models import ChargingProfileRow, ChargingSession, Connector, Meter
 from station.models.session import SessionQuerySet
 from station.services import outbox
 
-# What OutboxMessage.last_error holds when the backend has taken a start but not its card.
+# What OutboxMessage.last_error begins with when the backend does not accept the card of a start; the status follows,
+# and behind a comma what else there is to say.
 REFUSED_PREFIX = "idTagInfo:"
 # Errata 3.91: a night of samples every second would make a frame of megabytes, which no backend takes. A sampled value
 # takes some 150 bytes of it.
@@ -249,14 +251,23 @@ def end_allowance(session_id: int) -> None:
     running(session_id).update(energy_allowed_wh=None)
 
 
-def answered_start(session_id: int) -> tuple[int, str] | None:
-    """Find the backend's answer to a running session's StartTransaction: its number and the status of the card."""
+def answered_start(session_id: int) -> tuple[int | None, AuthorizationStatus] | None:
+    """Find the backend's answer to a running session's StartTransaction: its number and the status of the card.
+
+    A refusal may have come without a number.
+    """
     row = running(session_id).first()
-    if row is None or row.transaction_id is None:
+    if row is None:
         return None
     start = OutboxMessage.objects.filter(session_id=session_id, kind=FactKind.SESSION_BEGAN).first()
-    refused = start is not None and start.last_error.startswith(REFUSED_PREFIX)
-    return row.transaction_id, start.last_error.removeprefix(REFUSED_PREFIX) if start and refused else "Accepted"
+    if start is not None and start.last_error.startswith(REFUSED_PREFIX):
+        return row.transaction_id, status_in_error(start.last_error)
+    return None if row.transaction_id is None else (row.transaction_id, AuthorizationStatus.ACCEPTED)
+
+
+def status_in_error(error: str) -> AuthorizationStatus:
+    """Read the status of the card that `OutboxMessage.last_error` holds behind REFUSED_PREFIX."""
+    return AuthorizationStatus(error.removeprefix(REFUSED_PREFIX).partition(",")[0])
 
 
 def by_transaction(transaction_id: int) -> ChargingSession | None:

@@ -82,6 +82,8 @@ class Central:
         self.received_by_action: Counter[str] = Counter()
         self.repeats = 0
         self.boot_status = "Accepted"
+        # How many answers to a StartTransaction may have named no number.
+        self.without_number = 0
         self._numbers = 0
         self._answered: dict[str, Payload] = {}
         self._seen_on: dict[int, set[str]] = {}
@@ -163,6 +165,8 @@ class Central:
             content = self._booked(message_id, action, payload, odd=answer.odd)
             if text is None:
                 text = json.dumps([3, message_id, self._malformed(content) if answer.malformed else content])
+        if action == "StartTransaction" and (not answer.booked or answer.text or answer.malformed):
+            self.without_number += 1
         if text:
             for _ in range(answer.times):
                 self._send(socket, text.replace("{id}", message_id), answer.after_s)
@@ -234,6 +238,9 @@ class Central:
             self._forwards(one, register)
 
     def _stop(self, payload: Payload) -> None:
+        if payload["transactionId"] == -1 and self.without_number:
+            # Errata 3.18: the end of a session to whose start no number was said; it is told again with one.
+            return
         one = self._find(payload["transactionId"], "StopTransaction")
         if one is None:
             return

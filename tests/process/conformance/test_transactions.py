@@ -257,19 +257,19 @@ def test_a_stop_transaction_conf_without_content_is_enough(bench: ConformanceBen
     never(lambda: len(bench.received("StopTransaction")) > 1, for_s=1.5)
 
 
-@section("S 3.7")
-def test_a_broken_answer_to_start_transaction_leads_to_a_repetition_not_to_a_stuck_connector(
+@section("S 3.7", "S 4.8", "E 3.18")
+def test_a_start_transaction_conf_that_accepts_nothing_and_has_no_number_ends_the_session(
     bench: ConformanceBench,
 ) -> None:
     bench.backend.script_next("StartTransaction", Garbage(text='[3,"{id}",{"idTagInfo":{}}]'))
     bench.plug()
     bench.swipe()
 
-    bench.backend.wait_for("StartTransaction", after=bench.begun, count=2)
+    stop = bench.wait_for("StopTransaction")
 
-    bench.wait_status("Charging")
-    bench.unplug()
-    bench.wait_for("StopTransaction")
+    assert (stop["transactionId"], stop["reason"]) == (-1, "DeAuthorized")
+    assert len(bench.received("StartTransaction")) == 1
+    bench.wait_status("Finishing")
 
 
 @section("S 3.7.1")

@@ -155,7 +155,7 @@ class ControlLoopBench:
 
         self.loop.call_later(self.backend_thinks_s, reply)
 
-    async def start_answered(self, status: str = "Accepted", transaction_id: int = 77, parent: str = "") -> None:
+    async def start_answered(self, status: str = "Accepted", transaction_id: int | None = 77, parent: str = "") -> None:
         """Let the backend answer the StartTransaction of the newest session."""
         session = ChargingSession.objects.running().order_by("-id")[0]
         ChargingSession.objects.filter(pk=session.pk).update(transaction_id=transaction_id)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import (
     PresentTag,
     Refusal,
@@ -15,8 +16,8 @@ from station.domain.commands import (
 from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.domain.ports import LampColour
-from station.models import ChargingSession, Connector, LogEntry
-from station.services.messages import ConfigurationChanged, ProfilesChanged
+from station.models import ChargingSession, Connector, LogEntry, OutboxMessage
+from station.services.messages import ConfigurationChanged, ProfilesChanged, StartAnswered
 from tests.db.hardware.runtime.bench import (
     CARD,
     FRIEND,
@@ -193,6 +194,43 @@ async def test_a_session_the_backend_refuses_afterwards_is_stopped_and_the_plug_
     bench.hall.reader.tap(CARD)
     await bench.until(lambda: not bench.hall.outlets[1].locked)
     assert ChargingSession.objects.count() == 1
+
+
+@in_virtual_time
+async def test_a_refusal_without_a_transaction_id_stops_the_session_too(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    await bench.start_answered("Invalid", transaction_id=None)
+
+    assert (await stopped(bench))["reason"] == "DeAuthorized"
+    assert bench.hall.outlets[1].current == 0
+
+
+@in_virtual_time
+async def test_a_refusal_without_a_transaction_id_is_found_in_the_tables_when_its_message_was_lost(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    OutboxMessage.objects.filter(kind="session_began").update(
+        status="set_aside", last_error="idTagInfo:Blocked, no transactionId: None"
+    )
+
+    assert (await stopped(bench))["reason"] == "DeAuthorized"
+    assert ChargingSession.objects.get().deauthorized_at is not None
+
+
+@in_virtual_time
+async def test_a_refusal_without_a_transaction_id_leaves_a_known_one_alone(bench: ControlLoopBench) -> None:
+    configure({"StopTransactionOnInvalidId": "false"})
+    await bench.charge()
+    await bench.start_answered()
+    await bench.control_loop.informed(
+        StartAnswered(
+            session_id=ChargingSession.objects.get().pk, transaction_id=None, status=AuthorizationStatus.INVALID
+        )
+    )
+    await bench.phase("suspended_evse")
+
+    assert bench.control_loop.points[1].session.transaction_id == 77
 
 
 @in_virtual_time

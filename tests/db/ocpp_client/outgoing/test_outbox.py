@@ -18,7 +18,7 @@ from station.domain.meter_values import Measurand, MeterValue, Quantity, Reading
 from station.domain.units import WattHour
 from station.models import AuditEntry, CachedAuthorization, ChargingSession, LogEntry, MeterSample, OutboxMessage
 from station.models.backend import OutboxStatus
-from station.services import outbox
+from station.services import outbox, sessions
 from station.services.messages import StartAnswered
 from station.services.outbox import SET_ASIDE_CODE
 from tests.backend import CallError, Default, Delay, Silence
@@ -490,11 +490,20 @@ async def test_4_8_a_refused_card_is_told_to_the_control_loop_and_cached(bench):
         assert [one.status for one in again] == ["Blocked"]
 
 
-@pytest.mark.parametrize("status", ["accepted", "", 7, ["Accepted"]])
-async def test_7_2_a_status_that_is_none_counts_as_invalid_and_spoils_no_cache(bench, status):
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *[{"idTagInfo": {"status": status}} for status in ("accepted", "", 7, ["Accepted"], None)],
+        {"idTagInfo": {}},
+        {"idTagInfo": None},
+        {"idTagInfo": "Accepted"},
+        {},
+    ],
+)
+async def test_7_2_a_status_that_is_none_counts_as_invalid_and_spoils_no_cache(bench, answer):
     async with bench() as station:
         await station.ready()
-        station.backend.script_next("StartTransaction", {"transactionId": 5, "idTagInfo": {"status": status}})
+        station.backend.script_next("StartTransaction", {"transactionId": 5} | answer)
         await in_database(start, await in_database(lambda: session(stopped=False)))
         answered = await station.until(lambda: station.processes.told(StartAnswered))
 
@@ -513,18 +522,69 @@ async def test_e_3_54_any_transaction_id_is_taken(bench, number):
         assert station.backend.received("StopTransaction")[0].payload["transactionId"] == number
 
 
-async def test_an_answer_without_a_usable_number_counts_as_a_refusal(bench, monkeypatch):
+async def test_a_number_with_a_decimal_point_and_nothing_behind_it_is_an_integer(bench):
     async with bench() as station:
         await station.ready()
-        monkeypatch.setattr(outbox_store, "LONGEST_RETRY", timedelta(seconds=0.05))
-        odd = [{"idTagInfo": {"status": "Accepted"}}, {"transactionId": 2**63, "idTagInfo": {"status": "Accepted"}}]
-        station.backend.script_next("StartTransaction", *odd)
+        station.backend.script_next("StartTransaction", {"transactionId": 7.0, "idTagInfo": {"status": "Accepted"}})
         await in_database(whole_session)
         await station.until_in_database(all_delivered)
 
-        frames = transaction_frames(station.backend)
-        assert [frame.action for frame in frames[:4]] == ["StartTransaction"] * 3 + ["MeterValues"]
-        assert len({frame.message_id for frame in frames[:3]}) == 3
+        assert [frame.action for frame in transaction_frames(station.backend)].count("StartTransaction") == 1
+        assert station.backend.received("StopTransaction")[0].payload["transactionId"] == 7
+
+
+NO_NUMBERS = [{}, *[{"transactionId": number} for number in (None, "", "x", 2**63, 7.5, True, [7])]]
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+async def test_an_accepted_start_without_a_usable_number_is_not_sent_again_before_the_next_boot(bench, number):
+    async with bench(keys={"TransactionMessageRetryInterval": "1"}) as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", number | {"idTagInfo": {"status": "Accepted"}})
+        await in_database(whole_session)
+        await station.until_in_database(lambda: states() == ["set_aside"] * 4)
+
+        told = [(frame.action, frame.payload.get("transactionId")) for frame in transaction_frames(station.backend)]
+        assert told == [("StartTransaction", None), ("StopTransaction", -1)]
+        assert [code for code, _ in await in_database(entries)] == [SET_ASIDE_CODE]
+        assert station.processes.told(StartAnswered) == []
+
+        station.link.outbox.booted()
+        await station.until_in_database(all_delivered)
+        ids = [frame.message_id for frame in station.backend.received("StartTransaction")]
+        assert len(ids) == len(set(ids)) == 2
+        assert all(cleared for _, cleared in await in_database(entries))
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+@pytest.mark.parametrize("status", ["Invalid", "Blocked", "ConcurrentTx", "Expired"])
+async def test_4_8_a_refusal_without_a_usable_number_is_told_to_the_control_loop(bench, number, status):
+    async with bench(keys={"TransactionMessageRetryInterval": "1"}) as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", number | {"idTagInfo": {"status": status}})
+        of = await in_database(lambda: session(stopped=False))
+        await in_database(start, of)
+        await station.until_in_database(lambda: states() == ["set_aside"])
+
+        refusal = StartAnswered(session_id=of.pk, transaction_id=None, status=AuthorizationStatus(status))
+        assert await station.until(lambda: station.processes.told(StartAnswered)) == [refusal]
+        assert len(station.backend.received("StartTransaction")) == 1
+        # A control loop that has not heard it finds it in the tables, and is told again after a restart.
+        assert await in_database(sessions.answered_start, of.pk) == (None, AuthorizationStatus(status))
+        assert await in_database(outbox_store.unheard_refusals) == [refusal]
+
+
+async def test_4_8_a_late_refusal_without_a_usable_number_counts_too(bench):
+    async with bench(keys={"TransactionMessageRetryInterval": "60"}) as station:
+        await station.ready()
+        answer = {"transactionId": None, "idTagInfo": {"status": "Blocked"}}
+        station.backend.script_next("StartTransaction", Delay(seconds=1.3, answer=answer))
+        of = await in_database(lambda: session(stopped=False))
+        await in_database(start, of)
+
+        [told] = await station.until(lambda: station.processes.told(StartAnswered))
+        assert (told.transaction_id, told.status) == (None, "Blocked")
+        assert await in_database(states) == ["set_aside"]
 
 
 async def test_the_message_under_way_at_a_power_cut_is_sent_again_under_its_id(bench):
