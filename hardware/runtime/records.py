@@ -84,26 +84,48 @@ class RecordStore:
         fail again and again, and that it can be written again when one succeeds.
         """
         self._probes += 1
-        if self._in_doubt or self._is_short or self._probes % LOOKS_AT_ROOM == 1:
+        if self._in_doubt or self.failed or self._probes % LOOKS_AT_ROOM == 1:
             await self._look_for_room()
-        if not self._in_doubt and not self._failed:
-            return
+        if self._in_doubt or self.failed:
+            await self._judge(failures_allowed=FAILED_PROBES - 1)
+
+    async def believe_at_once(self) -> bool:
+        """Find out whether records can be written, with a single probe; return whether they can.
+
+        At a start nothing is known of the failures before it, and energy waits for the answer.
+        """
+        await self._look_for_room()
+        return await self._judge(failures_allowed=0)
+
+    async def _judge(self, *, failures_allowed: int) -> bool:
+        """Write something, and draw the conclusion from all probes so far; return whether it could be written.
+
+        On a disk without room it is not tried: a page that is changed may find its place in the log again and again
+        where the rows of a session find none.
+        """
+        problem = "the disk is full" if self._is_short else await self._why_unwritable()
+        if problem is None:
+            self._in_doubt, self._failed, self._failed_probes = False, False, 0
+            self._report.set_faults(FAULT_SOURCE, frozenset())
+            return True
+        self._failed_probes += 1
+        if self._failed_probes > failures_allowed and not self._failed:
+            logger.error("records cannot be written, energy is withdrawn: %s", problem)
+            self._failed = True
+            self._report.set_faults(FAULT_SOURCE, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
+        return False
+
+    async def _why_unwritable(self) -> str | None:
         try:
             await self._database(write_probe.write)
             if self._failed:
                 await self._database(event_log.log, "records.writable", at=clock.now())
         except (DatabaseError, OSError) as error:
-            self._failed_probes += 1
-            if self._failed_probes >= FAILED_PROBES and not self._failed:
-                logger.error("records cannot be written: %s", error)  # noqa: TRY400 - the message says it all
-                self._failed = True
-                self._report.set_faults(FAULT_SOURCE, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
-            return
-        self._in_doubt, self._failed, self._failed_probes = False, False, 0
-        self._report.set_faults(FAULT_SOURCE, frozenset())
+            return str(error)
+        return None
 
     async def _look_for_room(self) -> None:
-        """Find out whether the disk is nearly full; sessions that run go on for as long as they can be written down."""
+        """Find out whether the disk is nearly full: the end of a session may not find room any more."""
         try:
             was_short, self._is_short = self._is_short, await self._database(write_probe.is_short_of_room)
         except (DatabaseError, OSError):

@@ -69,6 +69,7 @@ class Recovery:
         self._start_responses = start_responses
         self._statuses = statuses
         self._wake_ups = wake_ups
+        self._records_were_writable = True
         self._tasks = BackgroundTasks(logger)
 
     async def run(self) -> None:
@@ -92,6 +93,9 @@ class Recovery:
         """Resume the sessions that can go on and return them; bring the others to their end."""
         open_rows = await self._read_open_sessions()
         await asyncio.gather(*(self._wait_for_devices(point) for point in self._points.values()))
+        if open_rows:
+            # Before any energy is released: what flows then must be written down, and so must the stop that ends it.
+            self._records_were_writable = await self._records.believe_at_once()
         going_on = [row for row in open_rows if self._can_go_on(row)]
         judged = [await self._guarded(row, self._interruption_of(row)) for row in open_rows if row not in going_on]
         interrupted = [each for each in judged if each is not None]
@@ -156,7 +160,15 @@ class Recovery:
         connected = point is not None and point.status is not None and point.status.pilot in CONNECTED
         now = clock.stamp()
         known = not interrupted_sessions.is_of_another_boot(row, now) and now.since(row.last_sign) < SAME_CAR
-        return row.stop_requested_at is None and connected and known
+        return row.stop_requested_at is None and connected and known and not self._may_have_been_stopped(point)
+
+    def _may_have_been_stopped(self, point: ChargingPoint | None) -> bool:
+        """Return whether somebody may have stopped the session without a trace: energy is off, and no stop can be kept.
+
+        It is not released again for a card that may have said goodbye.
+        """
+        is_off = point is None or point.status is None or not point.status.enabled
+        return is_off and not self._records_were_writable
 
     async def _guarded(self, row: ChargingSession, work: Coroutine[Any, Any, _Result]) -> _Result | None:
         """Do something about one session; one that cannot be recovered keeps its own point, and no other, from working.

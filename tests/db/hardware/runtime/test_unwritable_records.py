@@ -8,6 +8,7 @@ from station.domain.commands import PresentTag, Refusal, StartSession, StopSessi
 from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.models import ChargingSession
+from station.services import write_probe
 from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
 
 
@@ -18,6 +19,38 @@ def points() -> int:
 
 def everything(_verb: str) -> bool:
     return True
+
+
+NEEDS_ROOM = {
+    "begin_session",
+    "request_stop",
+    "end_session",
+    "record_meter_values",
+    "note_meter",
+    "store_status",
+    "store_availability",
+    "log",
+}
+
+
+class Room:
+    """The room on the disk. Without it small writes find their place in the log, and the rows of a session none."""
+
+    def __init__(self, bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._bench = bench
+        self._is_full = False
+        monkeypatch.setattr(write_probe, "is_short_of_room", lambda: self._is_full)
+
+    def fill(self) -> None:
+        self._is_full, self._bench.database.refuses = True, lambda verb: verb in NEEDS_ROOM
+
+    def free(self) -> None:
+        self._is_full, self._bench.database.refuses = False, None
+
+
+@pytest.fixture
+def room(bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch) -> Room:
+    return Room(bench, monkeypatch)
 
 
 @in_virtual_time
@@ -120,6 +153,86 @@ async def test_a_session_ends_when_records_stay_unwritable(bench: ControlLoopBen
     bench.database.refuses = None
     await bench.until(lambda: bench.messages("StopTransaction"))
     assert bench.messages("StopTransaction")[0][1]["reason"] == "Other"
+
+
+@in_virtual_time
+async def test_a_full_disk_withdraws_energy_and_ends_the_session_although_small_writes_succeed(
+    bench: ControlLoopBench, room: Room
+) -> None:
+    await bench.charge()
+    room.fill()
+    await asyncio.sleep(15)
+    assert bench.hall.outlets[1].current == 0
+    assert "records_unwritable" in bench.not_ready()
+    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.state.active_faults
+    register_wh = bench.hall.outlets[1].register_wh
+    await asyncio.sleep(80)
+    assert bench.control_loop.points[1].state.phase == Phase.FINISHING
+    assert not bench.hall.outlets[1].bolt_in
+    assert not bench.messages("StopTransaction")
+
+    room.free()
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    _, stop = bench.messages("StopTransaction")[0]
+    assert (stop["reason"], stop["meterStop"]) == ("Other", register_wh)
+    await bench.until(lambda: not bench.not_ready())
+    assert not bench.control_loop.state.active_faults
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
+    await bench.charge()
+
+
+@pytest.mark.parametrize("seconds", [5, 30])
+@in_virtual_time
+async def test_a_disk_that_is_full_for_a_moment_ends_no_session(
+    bench: ControlLoopBench, room: Room, seconds: float
+) -> None:
+    await bench.charge()
+    room.fill()
+    await asyncio.sleep(seconds)
+    room.free()
+    await bench.until(lambda: bench.hall.outlets[1].current > 0)
+
+    assert not bench.messages("StopTransaction")
+    assert not bench.not_ready()
+
+
+@in_virtual_time
+async def test_a_stop_that_could_not_be_written_is_not_undone_by_a_restart(bench: ControlLoopBench, room: Room) -> None:
+    await bench.charge()
+    outlet = bench.hall.outlets[1]
+    room.fill()
+    bench.hall.reader.tap(CARD)
+    await bench.phase("finishing")
+    register_wh = outlet.register_wh
+    await bench.kill()
+    stopped_s = bench.loop.time()
+    await bench.start(wait=False)
+    await asyncio.sleep(12)
+    assert all(current == 0 for moment, current, _ in outlet.history if moment > stopped_s)
+
+    # Nor when there is room again: nobody knows that the card has said goodbye, but it may have.
+    room.free()
+    await bench.until(lambda: bench.messages("StopTransaction"))
+    assert bench.messages("StopTransaction")[0][1]["meterStop"] == register_wh
+    await asyncio.sleep(10)
+    assert all(current == 0 for moment, current, _ in outlet.history if moment > stopped_s)
+
+
+@in_virtual_time
+async def test_a_session_that_charges_over_a_restart_pauses_until_records_can_be_written(
+    bench: ControlLoopBench, room: Room
+) -> None:
+    await bench.charge()
+    await bench.kill()
+    room.fill()
+    await bench.start()
+    await bench.until(lambda: bench.hall.outlets[1].current == 0, seconds=5)
+    assert "records_unwritable" in bench.not_ready()
+
+    room.free()
+    await bench.phase("charging")
+    assert not bench.messages("StopTransaction")
 
 
 @in_virtual_time
