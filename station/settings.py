@@ -224,6 +224,8 @@ LOGGING = {
         "kombu": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
+        # A traceback for each odd request of a stranger would push everything else out of the log.
+        "django.security": {"level": "CRITICAL"},
         "twisted": {"level": "WARNING"},
     },
 }
