@@ -147,3 +147,20 @@ def test_a_station_starts_on_a_full_disk_and_tells_why_it_cannot_charge(tmp_path
         station.wait_healthy(timeout_s=NOTICED_S)
         bench.wait_for("StopTransaction", after=mark, transactionId=running, timeout=NOTICED_S)
         bench.judge()
+
+
+def test_a_station_that_finds_no_room_at_all_says_so_and_comes_up_by_itself(tmp_path: Path, small_disk: Path) -> None:
+    with ConformanceBench.open(small_disk) as bench:
+        station = bench.station
+        running = bench.charge(2, "RUNNING")
+        mark = bench.mark()
+        with filled(small_disk):
+            station.kill_group()
+            station.launch(ready=False)
+            wait_until(lambda: health(bench) == (503, UNWRITABLE[:1]), timeout_s=NOTICED_S, what="healthz")
+            assert "starts by itself when there is room" in station.console()
+
+        station.wait_healthy(timeout_s=NOTICED_S)
+        bench.wait_for("StopTransaction", after=mark, transactionId=running, timeout=NOTICED_S)
+        assert "Traceback" not in station.console()
+        bench.judge()

@@ -33,10 +33,10 @@ class Command(BaseCommand):
         plan = plan_from(options, settings.DATA.root)
         publish_origins(plan)
         if options["name"] == _PREPARE:
-            from station.processes import preparation
+            from station.processes import full_disk, preparation
 
             try:
-                prepared = preparation.prepare(plan, at=clock.now())
+                prepared = full_disk.once_there_is_room(plan, lambda: preparation.prepare(plan, at=clock.now()))
             except (preparation.RealHardwareIsConfigured, identity.IdentityFileBroken) as refusal:
                 raise CommandError(str(refusal)) from refusal
             if prepared.factory_password:

@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # Until the processes are forked, see supervision.supervise.
         gc.disable()
-        from station.processes import preload, preparation, supervision
+        from station.processes import full_disk, preload, preparation, supervision
 
         lock = StationLock(settings.DATA)
         try:
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             plan = plan_from(options, settings.DATA.root)
             preparation.check_addresses(plan)
             publish_origins(plan)
-            prepared = preparation.prepare(plan, at=clock.now())
+            prepared = full_disk.once_there_is_room(plan, lambda: preparation.prepare(plan, at=clock.now()))
         except (
             AlreadyRunning,
             OrphanSurvives,
