@@ -169,8 +169,7 @@ def test_an_error_in_a_page_tells_nothing_about_the_inside(browser: Client, part
 
 
 def test_an_odd_request_of_a_stranger_leaves_no_traceback(stranger: Client, caplog: pytest.LogCaptureFixture):
-    answer = stranger.post("/login", {f"field{number}": "x" for number in range(1500)})
+    answer = stranger.post("/login", "a=&" * 20_000, content_type="application/x-www-form-urlencoded")
 
-    assert 400 <= answer.status_code < 500
-    assert "Traceback" not in caplog.text
+    assert answer.status_code == 400
     assert not [record for record in caplog.records if record.exc_info]
