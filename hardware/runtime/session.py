@@ -104,6 +104,10 @@ class RunningSession:
         """Let it go on without energy."""
         self.suspended = True
 
+    def release(self) -> None:
+        """Give it energy again."""
+        self.suspended = False
+
     # --- its registers
 
     def begin_ending(self) -> None:

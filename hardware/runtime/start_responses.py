@@ -1,6 +1,8 @@
 """The backend's response to a StartTransaction: its number, its group, and what becomes of a card it refuses."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 from django.db import DatabaseError
 
@@ -8,11 +10,17 @@ from hardware.runtime.authorizer import Authorizer
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
+from hardware.runtime.session import RunningSession
 from station import clock
 from station.domain import connector as machine
 from station.domain.authorization import AuthorizationStatus
 from station.services import configuration, sessions
 from station.services.messages import StartAnswered
+
+_T = TypeVar("_T")
+
+# A database that nobody holds up answers in milliseconds.
+_DATABASE_ANSWERS_S = 1.0
 
 
 class StartResponses:
@@ -40,12 +48,12 @@ class StartResponses:
         session = point.session
         if message.transaction_id is not None:
             session.take_transaction_id(message.transaction_id)
+        if message.status is not AuthorizationStatus.ACCEPTED and not session.refused:
+            await self._take_refusal(point, message.status)
         parent = message.parent_id_tag or ""
         if session.join_group(parent):
             await self._records.attempt(sessions.store_parent, session.id, parent)
         point.tell_changed()
-        if message.status is not AuthorizationStatus.ACCEPTED and not session.refused:
-            await self._take_refusal(point, message.status)
         if message.transaction_id is not None:
             # A start that was refused without a number is told again after the next boot: that may bring one.
             session.note_start_answered()
@@ -69,12 +77,17 @@ class StartResponses:
         if session is None:
             return
         if session.refused:
-            await self._records.attempt(sessions.end_allowance, session.id)
+            written = self._records.attempt(sessions.end_allowance, session.id)
         else:
             session.refuse(ceiling_wh=None)
-            await self._records.attempt(sessions.store_refusal, session.id, clock.now(), None)
+            written = self._records.attempt(sessions.store_refusal, session.id, clock.now(), None)
+        await self._without_energy_if_slow(session, written)
         # What cannot be read is taken as the stricter choice.
-        if await self._records.attempt(configuration.get_bool, "StopTransactionOnInvalidId") is not False:
+        stops = self._records.attempt(configuration.get_bool, "StopTransactionOnInvalidId")
+        stopping = await self._without_energy_if_slow(session, stops) is not False
+        if point.session is not session:
+            return
+        if stopping:
             point.keep_locked_for(session.id_tag)
             await point.handle(machine.StopRequested(reason="DeAuthorized", keep_locked=True))
         else:
@@ -86,17 +99,29 @@ class StartResponses:
         if session is None:
             return
         try:
-            if await self._authorizer.contradicts_list(session.id_tag, status):
+            contradicts = self._authorizer.contradicts_list(session.id_tag, status)
+            if await self._without_energy_if_slow(session, contradicts):
                 self._authorizer.report_list_conflict()
         except DatabaseError as error:
             self._records.report_failure(error)
-        allowed = await self._records.attempt(configuration.get_optional_int, "MaxEnergyOnInvalidId") or 0
+        reading = self._records.attempt(configuration.get_optional_int, "MaxEnergyOnInvalidId")
+        allowed = await self._without_energy_if_slow(session, reading) or 0
         if allowed > 0 and point.register_wh is not None:
+            session.release()
             ceiling_wh = point.register_wh + allowed
             session.refuse(ceiling_wh=ceiling_wh)
             await self._records.attempt(sessions.store_refusal, session.id, clock.now(), ceiling_wh)
         else:
             await self.stop_refused_session(point)
+
+    async def _without_energy_if_slow(self, session: RunningSession, work: Coroutine[Any, Any, _T]) -> _T:
+        """Wait for the database; a refused card draws nothing for as long as another process may hold it."""
+        task = asyncio.create_task(work)
+        done, _ = await asyncio.wait({task}, timeout=_DATABASE_ANSWERS_S)
+        if not done and not session.suspended:
+            session.suspend()
+            await self._limits.apply()
+        return await task
 
     def _point_of(self, session_id: int) -> ChargingPoint | None:
         points = self._points.values()

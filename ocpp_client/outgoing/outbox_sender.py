@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import uuid
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError
 from ocpp.exceptions import OCPPError
@@ -19,7 +21,9 @@ from ocpp_client.rpc.frames import CallError, CallResult
 from ocpp_client.storage import StorageWatch
 from station import clock
 from station.concurrency import wait_or_timeout
+from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import Origin
+from station.domain.facts import SessionBegan
 from station.services import outbox
 
 logger = logging.getLogger(__name__)
@@ -27,6 +31,11 @@ logger = logging.getLogger(__name__)
 _AFTER_TROUBLE_S = 5.0
 _ID_LENGTH = len(str(uuid.UUID(int=0)))
 _LONGEST_TROUBLE_S = 300.0
+_SETTLES_S = 5.0
+# Of so many starts it is known that they were answered; the answer to a repetition under another id comes soon.
+_HEARD_STARTS = 100
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class OutboxSender:
@@ -55,6 +64,8 @@ class OutboxSender:
         self._next: Claimed | Wait | None = None
         # The message sent last and the connection it was sent over.
         self._unanswered: tuple[int | None, int] = None, 0
+        self._heard_starts: deque[int] = deque(maxlen=_HEARD_STARTS)
+        self._hearing = asyncio.Lock()
         self._settling = asyncio.Lock()
 
     def wake(self) -> None:
@@ -68,9 +79,16 @@ class OutboxSender:
         return await wait_or_timeout(self._empty, patience_s)
 
     async def settled(self) -> None:
-        """Wait until an answer that has come is written down: what the backend sends next may build upon it."""
-        async with self._settling:
-            return
+        """Wait until an answer that has come is told and written: what the backend sends next may build upon it.
+
+        What a full disk does not take is told nevertheless, and not waited for any longer.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLES_S):
+                async with self._hearing:
+                    pass
+                async with self._settling:
+                    return
 
     async def recover(self) -> None:
         """Take up what an earlier process left, and repeat refusals nobody may have heard."""
@@ -117,7 +135,9 @@ class OutboxSender:
         claimed, self._next = self._next, None
         if not isinstance(claimed, Claimed):
             self._wake_up.clear()
-            found = await in_database(outbox_store.look, clock.now(), self._unanswered_here())
+            async with self._settling:
+                # A late answer that is being held goes first: its message is not sent again.
+                found = await in_database(outbox_store.look, clock.now(), self._unanswered_here())
             if found is None:
                 self._empty.set()
                 return None
@@ -144,18 +164,18 @@ class OutboxSender:
         try:
             answer = await self._calls.call(message, message_id=claimed.message_id)
         except NotConnected:
-            await in_database(outbox_store.put_back, claimed)
+            await self._written(outbox_store.put_back, claimed)
             return None
         except CallErrorReceived as refusal:
             logger.warning("%s was refused: %s", claimed.message_id, refusal)
-            await in_database(outbox_store.refuse, claimed, f"CALLERROR {refusal}", clock.now())
+            await self._written(outbox_store.refuse, claimed, f"CALLERROR {refusal}", clock.now())
             return None
         except AnswerMalformed as malformed:
             # An odd answer is an answer (section 3.7).
             answer = malformed.payload
         except NotDelivered as failure:
             logger.warning("%s was not answered: %s", claimed.message_id, failure.code)
-            await in_database(outbox_store.postpone, claimed, failure.code, clock.now())
+            await self._written(outbox_store.postpone, claimed, failure.code, clock.now())
             return None
         except OCPPError as violation:
             await self._cannot_be_sent(claimed, violation.description)
@@ -167,15 +187,12 @@ class OutboxSender:
 
     async def _cannot_be_sent(self, claimed: Claimed, reason: str) -> None:
         logger.error("Message %d has no lawful form: %s", claimed.id, reason)
-        await in_database(outbox_store.set_aside, claimed, reason, clock.now())
+        await self._written(outbox_store.set_aside, claimed, reason, clock.now())
 
     async def _settle(self, claimed: Claimed, answer: dict[str, Any]) -> Claimed | Wait | None:
-        async with self._settling:
-            started, following = await in_database(
-                outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list
-            )
-        if started is not None:
-            await self._control_loop.inform(started)
+        if isinstance(claimed.fact, SessionBegan):
+            await self._tell(claimed.session_id, answer)
+        following = await self._written(outbox_store.settle_and_claim, claimed, answer, clock.now(), self._local_list)
         self._on_progress()
         return following
 
@@ -184,18 +201,53 @@ class OutboxSender:
         if isinstance(answer, CallError) or len(answer.message_id) != _ID_LENGTH:
             # What never was an id of ours is not looked for: a careless backend may send thousands.
             return
-        async with self._settling:
-            row_id = await in_database(outbox_store.undelivered, answer.message_id)
-            if row_id is None:
+        async with self._hearing:
+            found = await self._insist(outbox_store.undelivered, answer.message_id)
+            if found is None:
                 logger.info("An answer to nothing: %s", answer.message_id[:40])
                 return
-            started = await in_database(
-                outbox_store.settle, row_id, answer.message_id, answer.payload, clock.now(), self._local_list
-            )
-        if started is not None:
-            await self._control_loop.inform(started)
+            row_id, session_id = found
+            await self._inform(session_id, answer.payload)
+        await self._written(
+            outbox_store.settle, row_id, answer.message_id, answer.payload, clock.now(), self._local_list
+        )
         self._on_progress()
         self.wake()
+
+    async def _tell(self, session_id: int | None, answer: dict[str, Any]) -> None:
+        async with self._hearing:
+            await self._inform(session_id, answer)
+
+    async def _inform(self, session_id: int | None, answer: dict[str, Any]) -> None:
+        """Tell the control loop what the backend says to a start, before it is written: energy waits for no disk.
+
+        The first number counts. What is said to a repetition under another id is often that the card charges already.
+        """
+        if session_id is None or session_id in self._heard_starts:
+            return
+        started = outbox_store.read_start(session_id, answer)
+        if started.transaction_id is not None:
+            self._heard_starts.append(session_id)
+        elif started.status is AuthorizationStatus.ACCEPTED:
+            return
+        await self._control_loop.inform(started)
+
+    async def _written(self, record: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Write down what became of a message, in the order in which it became known."""
+        async with self._settling:
+            return await self._insist(record, *args, **kwargs)
+
+    async def _insist(self, record: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Do database work, however long the database is full or locked.
+
+        An answer is held meanwhile: sent again, its message would begin another transaction at many a backend.
+        """
+        while True:
+            try:
+                return await in_database(record, *args, **kwargs)
+            except DatabaseError as error:
+                self._storage.report(error, "outbox")
+                await asyncio.sleep(_AFTER_TROUBLE_S)
 
     async def _rest(self, pause_s: float | None) -> None:
         """Wait to be woken, or until the oldest message is due."""

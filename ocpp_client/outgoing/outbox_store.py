@@ -43,6 +43,7 @@ _MAX_ERROR_LENGTH = 200
 # A late answer to an older id than these is not expected any more.
 _FORMER_IDS = 10
 _INT64 = range(-(2**63), 2**63)
+_LONGEST_NUMBER = len(str(-(2**63)))
 _CLAIMED_COLUMNS = (
     "status",
     "kind",
@@ -66,6 +67,7 @@ class Claimed:
     id: int
     message_id: str
     fact: Fact
+    session_id: int | None
     transaction_id: int | None
     repeated: bool
 
@@ -137,7 +139,14 @@ def claim(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
         row.status, row.attempts = OutboxStatus.SENT, row.attempts + 1
         row.save(update_fields=["status", "attempts", "message_id", "former_ids", "id_was_sent"])
         number = row.session.transaction_id if row.session is not None else None
-        return Claimed(id=row.pk, message_id=row.message_id, fact=fact, transaction_id=number, repeated=repeated)
+        return Claimed(
+            id=row.pk,
+            message_id=row.message_id,
+            fact=fact,
+            session_id=row.session_id,
+            transaction_id=number,
+            repeated=repeated,
+        )
     return None
 
 
@@ -179,17 +188,16 @@ def fact_of(row: OutboxMessage) -> Fact:
 
 def settle_and_claim(
     claimed: Claimed, answer: dict[str, Any], at: datetime, local_list: LocalList
-) -> tuple[StartAnswered | None, Claimed | Wait | None]:
+) -> Claimed | Wait | None:
     """Record an answer and claim the next message in one commit.
 
     Only what begins and ends a session waits for the disk: meter values that a power cut makes undelivered again are
     repeated under their id.
     """
     with without_flush() if isinstance(claimed.fact, MeterSampled) else nullcontext(), transaction.atomic():
-        started = None
         if not _sample_is_settled(claimed, at):
-            started = settle(claimed.id, claimed.message_id, answer, at, local_list)
-        return started, claim(at, None)
+            settle(claimed.id, claimed.message_id, answer, at, local_list)
+        return claim(at, None)
 
 
 def _sample_is_settled(claimed: Claimed, at: datetime) -> bool:
@@ -208,29 +216,26 @@ def _sample_is_settled(claimed: Claimed, at: datetime) -> bool:
 
 
 @transaction.atomic(savepoint=False)
-def settle(
-    row_id: int, message_id: str, answer: dict[str, Any], at: datetime, local_list: LocalList
-) -> StartAnswered | None:
-    """Record that the backend has taken a message under this id; return what it says of a session that began."""
+def settle(row_id: int, message_id: str, answer: dict[str, Any], at: datetime, local_list: LocalList) -> None:
+    """Record that the backend has taken a message under this id."""
     row = OutboxMessage.objects.select_related("session").get(id=row_id)
     if row.status == OutboxStatus.DELIVERED:
-        return None
+        return
     if message_id not in {row.message_id, *row.former_ids.split()}:
         _tell_again(row)
-        return None
-    raw_info = answer.get("idTagInfo")
-    info: dict[str, Any] = raw_info if isinstance(raw_info, dict) else {}
+        return
+    info = _info_in(answer)
     if "status" in info and (tag := _tag_of(row)):
         authorization_cache.note(tag, info, at, local_list)
     started: StartAnswered | None = None
     error = ""
     if row.kind == FactKind.SESSION_BEGAN and row.session is not None:
-        started = _start_answered(row.session.pk, answer, info)
+        started = read_start(row.session.pk, answer)
         refused = started.status is not AuthorizationStatus.ACCEPTED
         error = f"{sessions.REFUSED_PREFIX}{started.status}" if refused else ""
         if started.transaction_id is None:
             _set_aside_without_number(row, answer, error, at)
-            return started if refused else None
+            return
         ChargingSession.objects.filter(id=row.session.pk).update(transaction_id=started.transaction_id)
     status_after = _status_once_taken(row)
     told_in_full = status_after is OutboxStatus.DELIVERED
@@ -248,7 +253,6 @@ def settle(
         event_log.end(REFUSED_CODE, at=at)
     if row.status == OutboxStatus.SET_ASIDE or row.refusals:
         outbox.note_nothing_aside(at)
-    return started
 
 
 def _status_once_taken(row: OutboxMessage) -> OutboxStatus:
@@ -283,8 +287,9 @@ def _tell_again(row: OutboxMessage) -> None:
     OutboxMessage.objects.filter(id=row.pk, status=OutboxStatus.SENT).update(status=OutboxStatus.PENDING)
 
 
-def _start_answered(session_id: int, answer: dict[str, Any], info: dict[str, Any]) -> StartAnswered:
+def read_start(session_id: int, answer: dict[str, Any]) -> StartAnswered:
     """Read what the backend says to a StartTransaction; a refusal is one with whatever number it comes."""
+    info = _info_in(answer)
     parent = info.get("parentIdTag")
     return StartAnswered(
         session_id=session_id,
@@ -294,10 +299,15 @@ def _start_answered(session_id: int, answer: dict[str, Any], info: dict[str, Any
     )
 
 
+def _info_in(answer: dict[str, Any]) -> dict[str, Any]:
+    info = answer.get("idTagInfo")
+    return info if isinstance(info, dict) else {}
+
+
 def _number_in(answer: dict[str, Any]) -> int | None:
     """Read the transactionId; None when there is none to stop a transaction by."""
     number = answer.get("transactionId")
-    if isinstance(number, str) and number.removeprefix("-").isdecimal():
+    if isinstance(number, str) and len(number) <= _LONGEST_NUMBER and number.removeprefix("-").isdecimal():
         number = int(number)
     elif isinstance(number, float) and number.is_integer():
         # JSON knows one kind of number: 7.0 is an integer.
@@ -402,15 +412,16 @@ def _report(row: OutboxMessage, at: datetime) -> None:
     event_log.begin(REFUSED_CODE, at=at, fact=row.kind, outbox_id=row.pk, error=row.last_error)
 
 
-def undelivered(message_id: str) -> int | None:
-    """Find the message that a late answer belongs to, under whichever of its ids it was sent."""
+def undelivered(message_id: str) -> tuple[int, int | None] | None:
+    """Find the message that a late answer belongs to, under whichever of its ids it was sent.
+
+    Return its row, and for a start its session.
+    """
     owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
-    return (
-        owed.filter(Q(message_id=message_id) | Q(former_ids__contains=message_id))
-        .order_by("id")
-        .values_list("id", flat=True)
-        .first()
-    )
+    found = owed.filter(Q(message_id=message_id) | Q(former_ids__contains=message_id)).order_by("id").first()
+    if found is None:
+        return None
+    return found.pk, found.session_id if found.kind == FactKind.SESSION_BEGAN else None
 
 
 def thin_backlog(at: datetime, *, most: int = MOST_OWED) -> int:

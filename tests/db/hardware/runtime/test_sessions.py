@@ -197,6 +197,34 @@ async def test_a_session_the_backend_refuses_afterwards_is_stopped_and_the_plug_
 
 
 @in_virtual_time
+async def test_a_refused_card_draws_nothing_while_the_database_keeps_everybody_waiting(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    bench.database.latency_s = 9.0
+    refused = asyncio.create_task(bench.start_answered("Invalid"))
+    await bench.until(lambda: bench.hall.outlets[1].current == 0, seconds=5)
+
+    bench.database.latency_s = 0.004
+    await refused
+    assert (await stopped(bench))["reason"] == "DeAuthorized"
+
+
+@in_virtual_time
+async def test_a_slow_database_costs_a_refused_card_only_time_where_it_may_draw_some_energy(
+    bench: ControlLoopBench,
+) -> None:
+    configure({"MaxEnergyOnInvalidId": "500"})
+    await bench.charge()
+    bench.database.latency_s = 9.0
+    refused = asyncio.create_task(bench.start_answered("Invalid"))
+    await bench.until(lambda: bench.hall.outlets[1].current == 0, seconds=5)
+
+    bench.database.latency_s = 0.004
+    await refused
+    await bench.until(lambda: bench.hall.outlets[1].current > 0, seconds=10)
+    assert bench.messages("StopTransaction") == []
+
+
+@in_virtual_time
 async def test_a_refusal_without_a_transaction_id_stops_the_session_too(bench: ControlLoopBench) -> None:
     await bench.charge()
     await bench.start_answered("Invalid", transaction_id=None)

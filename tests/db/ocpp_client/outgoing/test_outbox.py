@@ -258,7 +258,9 @@ async def test_a_start_that_is_answered_after_it_was_set_aside_takes_its_session
         await in_database(outbox_store.settle, end.id, end.message_id, {}, MOMENT, station.local_list)
         assert await in_database(states) == ["set_aside"] * 4
 
-        late = await in_database(outbox_store.undelivered, claimed.message_id)
+        found: Any = await in_database(outbox_store.undelivered, claimed.message_id)
+        late, session_id = found
+        assert session_id == of.pk
         answer = {"transactionId": 4, "idTagInfo": {"status": "Accepted"}}
         await in_database(outbox_store.settle, late, claimed.message_id, answer, MOMENT, station.local_list)
         assert await in_database(states) == ["delivered", "pending", "pending", "pending"]
@@ -343,7 +345,7 @@ async def test_an_answer_to_a_former_id_counts_over_the_next_connection_too(benc
         third: Any = await in_database(outbox_store.claim, MOMENT + timedelta(hours=2), None)
         assert first.message_id != second.message_id == third.message_id
 
-        assert await in_database(outbox_store.undelivered, first.message_id) == first.id
+        assert await in_database(outbox_store.undelivered, first.message_id) == (first.id, of.pk)
         await in_database(outbox_store.settle, first.id, first.message_id, ANSWER, MOMENT, station.local_list)
         # What is said to the other id afterwards does not change the number.
         other = {"transactionId": 5, "idTagInfo": {"status": "Accepted"}}
@@ -370,10 +372,135 @@ async def test_whatever_goes_wrong_with_an_answer_nothing_overtakes_the_message(
         frames = transaction_frames(station.backend)
         number = (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id
         assert [(frame.action, frame.payload.get("transactionId")) for frame in frames] == [
-            *[("StartTransaction", None)] * 4,
+            # An answer that cannot be written is held; one that cannot be read is asked for again.
+            *[("StartTransaction", None)] * 3,
             *[("MeterValues", number)] * 2,
             ("StopTransaction", number),
         ]
+
+
+class BrokenDisk:
+    """A database that takes nothing the outbox writes, for as long as `is_full`."""
+
+    def __init__(self, monkeypatch):
+        self.is_full = False
+        self.failures = 0
+        for name in ("settle", "claim", "refuse", "postpone", "put_back", "recover"):
+            monkeypatch.setattr(outbox_store, name, self._through(getattr(outbox_store, name)))
+
+    def _through(self, work):
+        def tried(*args):
+            if self.is_full:
+                self.failures += 1
+                raise DatabaseError("database or disk is full")
+            return work(*args)
+
+        return tried
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    monkeypatch.setattr("ocpp_client.outgoing.outbox_sender._AFTER_TROUBLE_S", 0.05)
+    return BrokenDisk(monkeypatch)
+
+
+REFUSAL = {"transactionId": 9, "idTagInfo": {"status": "Invalid"}}
+
+
+async def test_an_answer_that_cannot_be_written_is_told_at_once_and_its_message_is_not_sent_again(bench, disk):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Delay(seconds=0.3, answer=REFUSAL))
+        of = await in_database(lambda: session(stopped=False))
+        await in_database(start, of)
+        await station.backend.wait_for("StartTransaction")
+        disk.is_full = True
+
+        told = await station.until(lambda: station.processes.told(StartAnswered))
+        assert (told[0].session_id, told[0].transaction_id, told[0].status) == (of.pk, 9, "Invalid")
+        tries = disk.failures
+        await station.until(lambda: disk.failures > tries + 5)
+        disk.is_full = False
+        await station.until_in_database(all_delivered)
+
+        assert len(station.backend.received("StartTransaction")) == 1
+        assert (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id == 9
+        assert len(station.processes.told(StartAnswered)) == 1
+
+
+async def test_an_answer_is_held_over_a_lost_connection_too(bench, disk):
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Delay(seconds=0.3, answer=REFUSAL))
+        of = await in_database(session)
+        await in_database(start, of)
+        await in_database(lambda: stop(of))
+        await station.backend.wait_for("StartTransaction")
+        disk.is_full = True
+        await station.until(lambda: station.processes.told(StartAnswered))
+        station.link.state.flow.clear()
+        await station.backend.drop()
+        await station.ready()
+        tries = disk.failures
+        await station.until(lambda: disk.failures > tries + 2)
+        disk.is_full = False
+        await station.until_in_database(all_delivered)
+
+        told = [(frame.action, frame.payload.get("transactionId")) for frame in transaction_frames(station.backend)]
+        assert told == [("StartTransaction", None), ("StopTransaction", 9)]
+
+
+async def test_a_late_answer_that_cannot_be_written_goes_before_the_next_sending(bench, disk):
+    async with bench(keys={"TransactionMessageRetryInterval": "1"}) as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Delay(seconds=1.3, answer=REFUSAL))
+        of = await in_database(lambda: session(stopped=False))
+        await in_database(start, of)
+        await station.until_in_database(lambda: OutboxMessage.objects.get().last_error == "timeout")
+        disk.is_full = True
+        await station.until(lambda: station.processes.told(StartAnswered))
+        # The pause is over; the answer is held.
+        await asyncio.sleep(1.2)
+        disk.is_full = False
+        await station.until_in_database(all_delivered)
+
+        assert len(station.backend.received("StartTransaction")) == 1
+        assert (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id == 9
+
+
+async def test_a_remote_stop_behind_a_held_answer_waits_only_a_moment(bench, disk, monkeypatch):
+    monkeypatch.setattr("ocpp_client.outgoing.outbox_sender._SETTLES_S", 0.1)
+    async with bench() as station:
+        await station.ready()
+        station.backend.script_next("StartTransaction", Delay(seconds=0.3, answer=ANSWER))
+        await in_database(start, await in_database(lambda: session(stopped=False)))
+        await station.backend.wait_for("StartTransaction")
+        disk.is_full = True
+        await station.until(lambda: station.processes.told(StartAnswered))
+
+        assert await station.backend.call("RemoteStopTransaction", {"transactionId": 4}) == {"status": "Accepted"}
+        disk.is_full = False
+        await station.until_in_database(all_delivered)
+
+
+async def test_what_is_said_to_a_repetition_of_an_answered_start_is_not_told(bench, monkeypatch):
+    monkeypatch.setattr(outbox_store, "LONGEST_RETRY", timedelta(seconds=0.02))
+    async with bench() as station:
+        await station.ready()
+        again = {"transactionId": 5, "idTagInfo": {"status": "ConcurrentTx"}}
+        station.backend.script_next("StartTransaction", Silence(), Delay(seconds=0.5, answer=again))
+        of = await in_database(lambda: session(stopped=False))
+        await in_database(start, of)
+        await station.until(lambda: len(station.backend.received("StartTransaction")) == 2)
+        former = station.backend.received("StartTransaction")[0].message_id
+        await station.backend.send_raw(json.dumps([3, former, ANSWER]))
+        await station.until_in_database(all_delivered)
+        await in_database(values, of)
+        await station.backend.wait_for("MeterValues")
+
+        [told] = station.processes.told(StartAnswered)
+        assert (told.transaction_id, told.status) == (4, "Accepted")
+        assert (await in_database(ChargingSession.objects.get, id=of.pk)).transaction_id == 4
 
 
 async def test_a_message_that_cannot_be_written_is_set_aside_and_the_others_go_on(bench):
@@ -533,7 +660,7 @@ async def test_a_number_with_a_decimal_point_and_nothing_behind_it_is_an_integer
         assert station.backend.received("StopTransaction")[0].payload["transactionId"] == 7
 
 
-NO_NUMBERS = [{}, *[{"transactionId": number} for number in (None, "", "x", 2**63, 7.5, True, [7])]]
+NO_NUMBERS = [{}, *[{"transactionId": number} for number in (None, "", "x", "7" * 5000, 2**63, 7.5, True, [7])]]
 
 
 @pytest.mark.parametrize("number", NO_NUMBERS)
