@@ -270,6 +270,12 @@ def test_a_start_transaction_conf_that_accepts_nothing_and_has_no_number_ends_th
     assert (stop["transactionId"], stop["reason"]) == (-1, "DeAuthorized")
     assert len(bench.received("StartTransaction")) == 1
     bench.wait_status("Finishing")
+    # The backend's books know no transaction -1.
+    assert "-1" in bench.backend.books.irregularities.pop().detail
+
+    bench.station.kill("ocpp")
+    bench.backend.wait_for("StopTransaction", after=bench.begun, count=2, timeout=15)
+    assert bench.received("StopTransaction")[-1]["transactionId"] != -1
 
 
 @section("S 3.7.1")
