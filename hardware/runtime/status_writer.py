@@ -1,6 +1,7 @@
 """The status of every connector: found from the present, written to its row, told to the OCPP process, in order."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.domain.faults import FaultCode, worst
 from station.services import connectors
-from station.services.connectors import StatusRecord
+from station.services.connectors import REVISIONS_KEPT_FREE, StatusRecord
 from station.ui import words
 
 MAX_INFO = 50
@@ -89,6 +90,13 @@ class StatusWriter:
         self._wake_ups = wake_ups
         self._queue: asyncio.Queue[StatusRecord] = asyncio.Queue()
         self._last: dict[int, StatusRecord] = {}
+        # The revision in the table, as far as this process has written one.
+        self._revisions: dict[int, int] = {}
+        # Whose revision is beyond all that this process, or one before it, may have told without writing them.
+        self._has_jumped: set[int] = set()
+        self._unwritten: deque[StatusRecord] = deque()
+        # How many of the unwritten ones, the oldest first, the OCPP process has heard already.
+        self._told = 0
 
     def point_changed(self, number: int) -> None:
         """Have the status of a charging point written, if it is another one."""
@@ -109,20 +117,43 @@ class StatusWriter:
         self._queue.put_nowait(record)
 
     async def run(self) -> None:
-        """Write and tell for ever, one after the other."""
+        """Write and tell for ever, one after the other; what cannot be written is told all the same."""
         while True:
-            record = await self._queue.get()
-            revision = await self._write(record)
-            await self._wake_ups.status_changed(record, revision)
+            if not self._unwritten:
+                self._unwritten.append(await self._queue.get())
+            record = self._unwritten[0]
+            try:
+                revision = await self._write(record)
+            except DatabaseError as error:
+                self._records.report_failure(error)
+                await self._tell_unwritten()
+                await asyncio.sleep(WRITE_AGAIN_S)
+                continue
+            self._unwritten.popleft()
+            self._told = max(self._told - 1, 0)
+            if not self._told:
+                # Unless a later one was told already; an older one must not come after it.
+                await self._wake_ups.status_changed(record, revision)
             self._queue.task_done()
 
     async def _write(self, record: StatusRecord) -> int:
-        while True:
-            try:
-                return await self._records.execute(connectors.store_status, record)
-            except DatabaseError as error:
-                self._records.report_failure(error)
-                await asyncio.sleep(WRITE_AGAIN_S)
+        step = 1 if record.number in self._has_jumped else REVISIONS_KEPT_FREE
+        revision = await self._records.execute(connectors.store_status, record, step=step)
+        self._has_jumped.add(record.number)
+        self._revisions[record.number] = revision
+        return revision
+
+    async def _tell_unwritten(self) -> None:
+        """Tell what came about while nothing can be written, in order, with revisions that are kept free for it."""
+        while not self._queue.empty():
+            self._unwritten.append(self._queue.get_nowait())
+        for record in list(self._unwritten)[self._told :]:
+            earlier = sum(each.number == record.number for each in list(self._unwritten)[: self._told])
+            written = self._revisions.get(record.number)
+            self._told += 1
+            self._has_jumped.discard(record.number)
+            if written is not None and earlier + 1 < REVISIONS_KEPT_FREE:
+                await self._wake_ups.status_changed(record, written + earlier + 1)
 
     async def all_written(self) -> None:
         """Wait until every status so far is in the table."""

@@ -13,6 +13,9 @@ from station.models import ChargingSession, Connector
 from station.services import event_log
 from station.services.flushing import without_flush
 
+# So many changes can be told while none can be written; the next one written has a revision beyond them.
+REVISIONS_KEPT_FREE = 1_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class StatusRecord:
@@ -69,14 +72,17 @@ def store_availability(wanted: Iterable[Availability]) -> None:
         row.save(update_fields=["operative", "scheduled_operative"])
 
 
-def store_status(record: StatusRecord) -> int:
-    """Write a status row and the log entries of faults that came or went; return its revision."""
+def store_status(record: StatusRecord, *, step: int = 1) -> int:
+    """Write a status row and the log entries of faults that came or went; return its revision.
+
+    It counts changes. With REVISIONS_KEPT_FREE as `step` it counts on in any case, as others may have been told.
+    """
     # After a power cut the status is found out anew; only what was known of faults has to be read later.
     with nullcontext() if record.faults else without_flush(), transaction.atomic():
-        return _store_status(record)
+        return _store_status(record, step)
 
 
-def _store_status(record: StatusRecord) -> int:
+def _store_status(record: StatusRecord, step: int) -> int:
     row = connector(record.number)
     before, after = set(row.fault_codes), set(record.faults)
     for code in after - before:
@@ -88,7 +94,9 @@ def _store_status(record: StatusRecord) -> int:
     if (row.status, row.error_code, row.info, row.vendor_error_code) != record.notification:
         row.status, row.error_code, row.info, row.vendor_error_code = record.notification
         row.status_at = record.at
-        row.status_revision += 1
+        row.status_revision += step
+    elif step > 1:
+        row.status_revision += step
     row.save(
         update_fields=[
             "phase",

@@ -328,3 +328,36 @@ async def test_a_register_that_jumps_is_never_billed(bench: ControlLoopBench) ->
     await bench.until(lambda: bench.messages("StopTransaction"), seconds=60)
 
     assert before - 100 <= bench.messages("StopTransaction")[0][1]["meterStop"] <= before + 100
+
+
+@in_virtual_time
+async def test_statuses_are_told_while_they_cannot_be_written_and_later_ones_count_on(
+    bench: ControlLoopBench, room: Room
+) -> None:
+    def told(number: int) -> list[tuple[int, str]]:
+        """Return what the OCPP process passes on: it takes a higher revision only."""
+        taken: list[tuple[int, str]] = []
+        for each in bench.channel_layer.sent:
+            is_of_it = each["type"] == "status.changed" and each["connector_id"] == number
+            if is_of_it and (not taken or each["revision"] > taken[-1][0]):
+                taken.append((each["revision"], each["status"]))
+        return taken
+
+    await bench.charge()
+    room.fill()
+    await asyncio.sleep(15)
+    assert told(0)[-1][1] == "Faulted"
+    assert told(1)[-1][1] == "SuspendedEVSE"
+    await bench.kill()
+    room.free()
+    await bench.start()
+    await bench.phase("charging")
+    await bench.until(lambda: told(0)[-1][1] == "Available")
+    await bench.until(lambda: told(1)[-1][1] == "Charging")
+    room.fill()
+    await bench.until(lambda: told(0)[-1][1] == "Faulted")
+    room.free()
+    await bench.until(lambda: told(0)[-1][1] == "Available")
+    await bench.until(lambda: told(1)[-1][1] == "Charging")
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: told(1)[-1][1] == "Finishing")
