@@ -127,6 +127,9 @@ class Calls:
             raise AnswerTimedOut from None
         finally:
             self._awaited = None
+            if future.done() and not future.cancelled():
+                # The connection may have gone while the message was being sent, and nobody awaits the answer yet.
+                future.exception()
 
     def take_answer(self, answer: CallResult | CallError) -> None:
         """Hand an answer to whoever awaits it."""
