@@ -177,4 +177,5 @@ def _store(number: int, at: datetime) -> tuple[StatusRecord, int]:
         faults=(FAULT.code.value,),
         at=at,
     )
-    return record, connectors.store_status(record)
+    # The control loop before may have told changes it could not write.
+    return record, connectors.store_status(record, step=connectors.REVISIONS_KEPT_FREE)
