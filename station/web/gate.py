@@ -41,16 +41,22 @@ class OwnOriginOnly:
         headers = dict(scope.get("headers", ()))
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        is_plain = scope.get("scheme", "ws") != "wss"
-        if settings.SERVES_HTTPS and is_plain:
+        is_secure = settings.SERVES_HTTPS and _port_of(scope) == origins.https_port()
+        if settings.SERVES_HTTPS and not is_secure:
             # What the page shows, and the cookie that opened it, would go over the line for everybody to read.
             await send({"type": "websocket.close", "code": 1008})
             return
-        own = f"{'http' if is_plain else 'https'}://{host}".lower()
+        own = f"{'https' if is_secure else 'http'}://{host}".lower()
         if origin.lower() == own and await database_sync_to_async(_is_own)(host):
             await self.application(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
+
+
+def _port_of(scope: dict[str, Any]) -> int:
+    """Return the port somebody has come to: Daphne does not tell a WebSocket's application whether there is TLS."""
+    server = scope.get("server")
+    return int(server[1]) if server else 0
 
 
 def _is_own(host: str) -> bool:

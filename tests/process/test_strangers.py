@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 from websockets.typing import Origin
@@ -294,6 +294,18 @@ def test_an_installer_works_on_while_a_stranger_holds_all_he_can(station: Statio
             talk(live)
     assert installer.ask("GET", "/")[0] == 200
     assert "Traceback" not in station.log("web")
+
+
+def test_the_live_socket_is_refused_over_plain_http(station: Station) -> None:
+    installer = Person(station)
+    installer.sign_in()
+
+    with pytest.raises(InvalidStatus, match="403"):
+        connect_websocket(
+            f"ws://127.0.0.1:{station.http_port}/live?page=dashboard",
+            origin=Origin(f"http://127.0.0.1:{station.http_port}"),
+            additional_headers={"Cookie": installer.cookie},
+        )
 
 
 def talk(live: ClientConnection) -> None:

@@ -450,7 +450,8 @@ def test_an_invalid_id_may_draw_the_energy_granted_and_no_more(bench: Conformanc
 
     start = bench.wait_for("StartTransaction")
     assert stop["reason"] == "DeAuthorized"
-    assert 20 <= stop["meterStop"] - start["meterStart"] <= 20 + 130
+    # At twenty times the speed the car draws 120 Wh a second, and the meter is read once a second.
+    assert 20 <= stop["meterStop"] - start["meterStart"] <= 20 + 3 * 120
 
 
 @section("E 3.17")
