@@ -1,5 +1,6 @@
 """What tests of every folder use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from station.paths import DataDirectory
+from tests import system_bus as bus
 
 # The machine may be shared with other work: slow is not wrong.
 hypothesis_settings.register_profile("shared", hypothesis_settings(deadline=None))
@@ -20,3 +22,13 @@ def data(tmp_path: Path, settings: Any) -> DataDirectory:
     directory.create()
     settings.DATA = directory
     return directory
+
+
+@pytest.fixture
+def system_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[bus.SystemBus]:
+    """Start a system bus for one test and let everything that asks for D-Bus find this one only."""
+    if bus.LACKING:
+        pytest.skip(bus.LACKING)
+    with bus.SystemBus(tmp_path) as started:
+        monkeypatch.setenv(bus.ADDRESS, started.address)
+        yield started
