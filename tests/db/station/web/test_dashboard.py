@@ -273,6 +273,19 @@ def test_the_connectors_page_has_its_four_tables(browser: Client, parts: Parts):
         assert value in text
 
 
+def test_the_power_table_groups_by_point_and_aligns_its_numbers(browser: Client, parts: Parts):
+    parts.show(charging(1), point(2))
+
+    power = page(browser, "/station/connectors").partition('id="table-power"')[2]
+
+    assert re.findall(r'scope="rowgroup"[^>]*>([^<]+?) *<', power) == ["Charging point 1", "Charging point 2"]
+    assert power.count('data-label="Phase"') == 6
+    # Every current and limit has as many decimals as the one above it.
+    currents = re.findall(r'data-label="(?:Current|Limit)" class="number">([^<]+)<', power)
+    assert len(currents) == 12, currents
+    assert all(value == "–" or re.fullmatch(r"\d+\.\d\d A", value) for value in currents)
+
+
 def test_a_reboot_names_the_sessions_it_will_end_and_asks_first(browser: Client, parts: Parts, door: Door):
     now = clock.now()
     ChargingSession.objects.create(
