@@ -68,7 +68,8 @@ async function waitForStation(panel) {
 // What is not saved is kept by the station, but whoever leaves should know that it has no effect yet.
 let isSaving = false;
 document.addEventListener("submit", (event) => {
-  if (event.target.closest("[data-unsaved]")) isSaving = true;
+  // htmx answers without leaving the page.
+  if (!event.defaultPrevented && event.target.closest("[data-unsaved]")) isSaving = true;
 });
 window.addEventListener("beforeunload", (event) => {
   if (!isSaving && document.querySelector("[data-unsaved]")) event.preventDefault();

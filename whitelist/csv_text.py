@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from station.domain.authorization import AuthorizationStatus
+from station.ui.spreadsheet import guard, unguard
 from whitelist.normalise import CardRefused, key_of, normalise_group, normalise_uid
 
 HEADER = ("UID", "GID", "Expiry", "Authorization")
 MAX_BYTES = 1_000_000
 _DELIMITERS = (",", ";")
 _AUTHORIZATIONS = {"accepted": AuthorizationStatus.ACCEPTED, "blocked": AuthorizationStatus.BLOCKED}
-# A spreadsheet would evaluate these, behind a semicolon, too, which many take for the end of a cell; the apostrophe
-# that prevents it is removed again when the file is read.
-_WOULD_CALCULATE = re.compile(r"(^|;)(?='*[=+\-@\t\r])")
-_WAS_GUARDED = re.compile(r"(^|;)'(?='*[=+\-@\t\r])")
 _ALL_DIGITS = re.compile(r"\d+")
 # More than anybody mends before trying again.
 MOST_MISTAKES = 50
@@ -143,7 +140,7 @@ def render(cards: Iterable[tuple[str, str, datetime | None, str]]) -> bytes:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(HEADER)
     for uid, group, expires_at, authorization in cards:
-        writer.writerow([_guard(uid), _guard(group), write_expiry(expires_at), write_authorization(authorization)])
+        writer.writerow([guard(uid), guard(group), write_expiry(expires_at), write_authorization(authorization)])
     return stream.getvalue().encode()
 
 
@@ -216,7 +213,7 @@ def _unwrap(cells: list[str]) -> list[str]:
 def _read_card(line: int, cells: tuple[str, ...], known: Mapping[str, tuple[str, str]]) -> CardLine:
     if len(cells) != len(HEADER):
         raise FileRefused(line, "file_columns", count=len(cells), expected=len(HEADER))
-    uid, group, expiry, authorization = (_unguard(cell) for cell in cells)
+    uid, group, expiry, authorization = (unguard(cell) for cell in cells)
     try:
         uid = _read_uid(uid, known)
         _, known_group = known.get(key_of(uid), ("", ""))
@@ -252,11 +249,3 @@ def _read_expiry(line: int, text: str) -> datetime | None:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise FileRefused(line, "expiry", text=text[:40]) from error
-
-
-def _guard(cell: str) -> str:
-    return _WOULD_CALCULATE.sub(r"\1'", cell)
-
-
-def _unguard(cell: str) -> str:
-    return _WAS_GUARDED.sub(r"\1", cell)

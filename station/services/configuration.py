@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
@@ -152,6 +153,11 @@ def get(name: str) -> str:
 def get_int(name: str) -> int:
     """Return a number; raise ValueError where none is set."""
     return int(get(name))
+
+
+def zone() -> ZoneInfo:
+    """Return the station's time zone."""
+    return ZoneInfo(get("TimeZone"))
 
 
 def get_optional_int(name: str) -> int | None:

@@ -46,7 +46,7 @@ def look(at: datetime) -> Present:
     hardware = live.hardware()
     return Present(
         at=at,
-        zone=ZoneInfo(configuration.get("TimeZone")),
+        zone=configuration.zone(),
         identity=identity.load(),
         hardware=hardware if hardware and is_fresh(hardware, at) else None,
         backend=live.backend(),

@@ -13,13 +13,11 @@ from django.utils.translation import gettext as _
 from station.domain import energy_curve
 from station.models import ChargingSession
 from station.services import session_history
-from station.ui import charts, words
+from station.ui import charts, spreadsheet, words
 from station.ui import format as formats
 
 _DELIVERY_TONES = {"sent": "free", "waiting": "waiting", "set_aside": "fault"}
 _PLOT_WIDTH, _PLOT_HEIGHT = 640, 180
-# A cell that begins so would be a formula in a spreadsheet program.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +145,7 @@ def table_file(sessions: Iterable[ChargingSession], *, now: datetime, zone: Zone
                 kilowatt_hours,
                 session.meter_start_wh,
                 session.meter_stop_wh if session.meter_stop_wh is not None else "",
-                _harmless(one.card),
+                spreadsheet.guard(one.card),
                 one.reason,
                 "" if session.transaction_id is None else session.transaction_id,
                 one.delivery,
@@ -192,7 +190,3 @@ def _elapsed(seconds: float) -> str:
 
 def _spreadsheet_moment(at: datetime | None, zone: ZoneInfo) -> str:
     return "" if at is None else at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -19,12 +19,12 @@ from station.services import configuration, history
 from station.services.history import Kind, Wanted
 from station.ui import event_words
 from station.ui import format as formats
-from station.web.days import after, midnight
+from station.web.period import PeriodForm
 
 _ROWS_ON_A_PAGE = 30
 
 
-class FilterForm(forms.Form):
+class FilterForm(PeriodForm):
     """What somebody looks for. Days are days of the station's time zone."""
 
     kind = forms.ChoiceField(
@@ -37,26 +37,17 @@ class FilterForm(forms.Form):
         ],
         required=False,
     )
-    since = forms.DateField(
-        label=gettext_lazy("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
-    )
-    until = forms.DateField(
-        label=gettext_lazy("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
-    )
+    field_order = ("kind", "since", "until")
 
     def wanted(self, zone: ZoneInfo) -> Wanted:
         """Return what is looked for; a field that cannot be understood does not narrow the list."""
         entered: dict[str, Any] = self.cleaned_data
-        return Wanted(
-            kind=Kind(entered["kind"]) if entered.get("kind") else None,
-            since=midnight(entered.get("since"), zone),
-            before=after(entered.get("until"), zone),
-        )
+        return Wanted(kind=Kind(entered["kind"]) if entered.get("kind") else None, **self.period(zone))
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventRow:
-    """One line: `tone` fault, waiting or off; `over` says until when, or that it lasts."""
+    """One line; `tone` is fault, waiting or off. `result` says until when it lasted, or what became of a command."""
 
     at: str
     connector: str
@@ -69,7 +60,7 @@ class EventRow:
 @require_GET
 def events(request: HttpRequest) -> HttpResponse:
     """Show what happened, newest first."""
-    zone = ZoneInfo(configuration.get("TimeZone"))
+    zone = configuration.zone()
     form = FilterForm(request.GET)
     form.is_valid()
     page = Paginator(history.timeline(form.wanted(zone)), _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))

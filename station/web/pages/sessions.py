@@ -20,7 +20,7 @@ from station.services.session_history import Delivery, State, Wanted
 from station.ui import format as formats
 from station.ui import words
 from station.web import session_views
-from station.web.days import after, midnight
+from station.web.period import PeriodForm
 from station.web.requests import signed_in
 
 _ROWS_ON_A_PAGE = 20
@@ -28,7 +28,7 @@ _ROWS_ON_A_PAGE = 20
 _MOST_ROWS_OF_A_FILE = 100_000
 
 
-class FilterForm(forms.Form):
+class FilterForm(PeriodForm):
     """What somebody looks for. Days are days of the station's time zone."""
 
     point = forms.TypedChoiceField(label=_("Charging point"), coerce=int, empty_value=None, required=False)
@@ -42,9 +42,9 @@ class FilterForm(forms.Form):
         choices=[("", _("all")), *((each.value, words.DELIVERIES[each.value]) for each in Delivery)],
         required=False,
     )
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
     card = forms.CharField(label=_("Card begins with"), max_length=MAX_ID_TAG_LENGTH, required=False)
+
+    field_order = ("point", "state", "delivery", "since", "until", "card")
 
     def __init__(self, *args: Any, connectors: int, shows_cards: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,16 +55,6 @@ class FilterForm(forms.Form):
         numbers = [(str(number), str(number)) for number in range(1, connectors + 1)]
         self.fields["point"].choices = [("", _("all")), *numbers]  # type: ignore[attr-defined]
 
-    def clean(self) -> dict[str, Any]:
-        """Refuse a span that ends before it begins."""
-        cleaned: dict[str, Any] = super().clean() or {}
-        since, until = cleaned.get("since"), cleaned.get("until")
-        if since and until and until < since:
-            self.add_error(
-                "until", _("The last day is before the first. Choose %(day)s or a later one.") % {"day": since}
-            )
-        return cleaned
-
     def wanted(self, zone: ZoneInfo) -> Wanted:
         """Return what is looked for; a field that cannot be understood does not narrow the list."""
         entered = self.cleaned_data
@@ -72,9 +62,8 @@ class FilterForm(forms.Form):
             connector_id=entered.get("point") or None,
             state=State(entered["state"]) if entered.get("state") else None,
             delivery=Delivery(entered["delivery"]) if entered.get("delivery") else None,
-            since=midnight(entered.get("since"), zone),
-            before=after(entered.get("until"), zone),
             id_tag=str(entered.get("card", "")).strip(),
+            **self.period(zone),
         )
 
 
@@ -107,7 +96,7 @@ def session(request: HttpRequest, session_id: int) -> HttpResponse:
     found = session_history.find(Wanted()).filter(pk=session_id).first()
     if found is None:
         raise Http404
-    details = session_views.details(found, now=clock.now(), zone=_zone(), shows_card=_shows_cards(request))
+    details = session_views.details(found, now=clock.now(), zone=configuration.zone(), shows_card=_shows_cards(request))
     return render(request, "pages/session.html", {"session": details, "station": identity.load()})
 
 
@@ -126,7 +115,7 @@ def sessions_file(request: HttpRequest) -> HttpResponse:
 
 
 def _look_for(request: HttpRequest) -> tuple[ZoneInfo, FilterForm, SessionQuerySet]:
-    zone = _zone()
+    zone = configuration.zone()
     form = FilterForm(request.GET, connectors=identity.load().connectors, shows_cards=_shows_cards(request))
     form.is_valid()
     return zone, form, session_history.find(form.wanted(zone))
@@ -135,7 +124,3 @@ def _look_for(request: HttpRequest) -> tuple[ZoneInfo, FilterForm, SessionQueryS
 def _shows_cards(request: HttpRequest) -> bool:
     """Whoever only looks sees the beginning of a card's number."""
     return accounts.role_of(signed_in(request)) >= Role.OPERATOR
-
-
-def _zone() -> ZoneInfo:
-    return ZoneInfo(configuration.get("TimeZone"))

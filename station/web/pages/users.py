@@ -2,11 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
@@ -61,7 +60,7 @@ class UploadForm(forms.Form):
 @require_GET
 def users(request: HttpRequest) -> HttpResponse:
     """Show ten cards, with what is not saved laid over them."""
-    now, zone, draft = clock.now(), _zone(), _draft(request)
+    now, zone, draft = clock.now(), configuration.zone(), _draft(request)
     search, with_deleted = request.GET.get("search", "")[:40], request.GET.get("deleted") == "show"
     page = editing.page(_number(request.GET.get("page")), search=search, with_deleted=with_deleted)
     problems = request.session.pop(_PROBLEMS, {})
@@ -81,6 +80,7 @@ def users(request: HttpRequest) -> HttpResponse:
             "limit": configuration.get_int("LocalAuthListMaxLength"),
             "seen": card_rows.seen(hardware if hardware and is_fresh(hardware, now) else None, now=now),
             "zone": zone.key,
+            "asked": _asked(request),
             **_tried(request.GET.get("try", "")[:40], now),
         },
     )
@@ -214,7 +214,7 @@ def import_cancelled(request: HttpRequest) -> HttpResponse:
 
 
 def _import_page(request: HttpRequest, problems: list[str] | None = None) -> HttpResponse:
-    held, zone = _held_file(request), _zone()
+    held, zone = _held_file(request), configuration.zone()
     shown: dict[str, Any] = {"problems": problems or [], "unsaved": len(_draft(request))}
     if held is not None:
         name, mode, content = held
@@ -259,7 +259,7 @@ def _entered(request: HttpRequest) -> StagedCard:
     entered = form.cleaned_data
     expires: datetime | None = entered["expires"]
     if expires is not None:
-        expires = expires.replace(tzinfo=_zone())
+        expires = expires.replace(tzinfo=configuration.zone())
     return StagedCard(
         uid=entered["uid"],
         group=entered["group"],
@@ -291,17 +291,17 @@ def _actor(request: HttpRequest) -> str:
     return signed_in(request).get_username()
 
 
-def _zone() -> ZoneInfo:
-    return ZoneInfo(configuration.get("TimeZone"))
-
-
 def _number(text: str | None) -> int:
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 8 else 1  # noqa: PLR2004
 
 
-def _view(request: HttpRequest) -> str:
+def _asked(request: HttpRequest, names: Iterable[str] = _VIEW[1:]) -> str:
     asked = request.GET if request.method == "GET" else request.POST
-    return urlencode({name: value[:40] for name in _VIEW if (value := asked.get(name, ""))})
+    return urlencode({name: value[:40] for name in names if (value := asked.get(name, ""))})
+
+
+def _view(request: HttpRequest) -> str:
+    return _asked(request, _VIEW)
 
 
 def _back(request: HttpRequest, **more: str) -> HttpResponse:
