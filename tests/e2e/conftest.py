@@ -110,6 +110,18 @@ def browser(site: Site, stranger: Browser) -> Iterator[Browser]:
 
 
 @pytest.fixture
+def charging(site: Site, browser: Browser) -> Browser:
+    """A window while one point charges and the other has a fault: pages show most of what they can."""
+    site.station.sim("/connectors/1/plug", {})
+    site.wait_status("Preparing")
+    site.station.sim("/reader/swipe", {"uid": CARD})
+    site.wait_status("Charging")
+    site.station.sim("/connectors/2/fault", {"code": "GroundFailure", "active": True})
+    site.wait_status("Faulted", 2)
+    return browser
+
+
+@pytest.fixture
 def plain_window(site: Site, tmp_path: Path) -> Iterator[Browser]:
     """A window whose user has switched JavaScript off."""
     with Browser.start(tmp_path / "chromium", site.url, scripts=False) as browser:

@@ -2,13 +2,12 @@
 
 import gettext
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.browser import DESKTOP, PHONE, Browser
-from tests.e2e.conftest import CARD, Site
+from tests.e2e.tour import pages
 
 pytestmark = [pytest.mark.e2e, pytest.mark.process]
 
@@ -61,34 +60,6 @@ return [...targets].filter((target) => target.checkVisibility())
   .filter(([, box]) => box.height < 43.5 || box.width < 43.5)
   .map(([text, box]) => `${text}: ${box.width} x ${box.height}`);
 """
-
-
-@pytest.fixture
-def charging(site: Site, browser: Browser) -> Browser:
-    """A window while one point charges and the other has a fault: pages show most of what they can."""
-    site.station.sim("/connectors/1/plug", {})
-    site.wait_status("Preparing")
-    site.station.sim("/reader/swipe", {"uid": CARD})
-    site.wait_status("Charging")
-    site.station.sim("/connectors/2/fault", {"code": "GroundFailure", "active": True})
-    site.wait_status("Faulted", 2)
-    return browser
-
-
-def pages(browser: Browser) -> Iterator[str]:
-    """Open each page that a menu leads to, with everything unfolded."""
-    browser.open("/")
-    links = [str(link.get_attribute("href")) for link in browser.all(".sidebar a, #user-menu a")]
-    addresses = [link.removeprefix(browser.base_url) for link in links]
-    assert len(addresses) >= 7
-    for address in addresses:
-        browser.open(address)
-        if address.startswith("/admin"):
-            yield address
-            continue
-        browser.wait(lambda: browser.all("h1"), f"a heading on {address}")
-        browser.driver.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
-        yield address
 
 
 def test_a_phone_never_scrolls_sideways_and_a_finger_hits_every_button(charging: Browser) -> None:
