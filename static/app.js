@@ -1,31 +1,64 @@
 "use strict";
 
-// The connection tile says whether the page is live.
 const SIGNED_OUT = 4401;
 // After these close codes htmx comes back by itself.
 const HTMX_RETURNS_AFTER = [1006, 1011, 1012, 1013];
 const PAUSE_MS = 1500;
+// The station says something every three seconds; a line that is cut without a word is noticed by its silence.
+const SILENT_MS = 10_000;
 
+let isLeaving = false;
+let isEdited = false;
+let silence = 0;
+
+// The header of every page, and the tile of the dashboard, say whether the page is live.
 function showConnection(isLive) {
+  if (isLeaving) return;
+  const line = document.getElementById("link-state");
+  const shown = document.getElementById("data-at")?.textContent ?? "";
+  const texts = document.body.dataset;
+  document.documentElement.toggleAttribute("data-link-lost", !isLive);
+  if (line) line.textContent = isLive ? "" : `${texts.offlineText}. ${texts.lastDataText} ${shown}`;
   const tile = document.getElementById("connection-web");
-  const word = tile && tile.querySelector("[data-role=state]");
+  const word = tile?.querySelector("[data-role=state]");
   if (!word) return;
   word.dataset.connected = word.dataset.connected || word.textContent;
   tile.dataset.tone = isLive ? "good" : "bad";
-  word.textContent = isLive ? word.dataset.connected : document.body.dataset.offlineText;
+  word.textContent = isLive ? word.dataset.connected : `${texts.offlineText}. ${texts.lastDataText} ${shown}`;
 }
 
-document.addEventListener("htmx:wsOpen", () => showConnection(true));
+function heard(event) {
+  showConnection(true);
+  clearTimeout(silence);
+  silence = setTimeout(() => {
+    showConnection(false);
+    event.detail.socketWrapper.reconnect();
+  }, SILENT_MS);
+}
+
+document.addEventListener("htmx:wsOpen", heard);
+document.addEventListener("htmx:wsAfterMessage", heard);
 document.addEventListener("htmx:wsClose", (event) => {
   const code = event.detail.event.code;
+  clearTimeout(silence);
   if (code === SIGNED_OUT) {
-    location.reload();
+    // What somebody has typed is theirs; everything else may go.
+    if (!isEdited) location.reload();
+    showConnection(false);
+    const line = document.getElementById("link-state");
+    if (line) line.textContent = document.body.dataset.signedOutText;
     return;
   }
   showConnection(false);
   if (!HTMX_RETURNS_AFTER.includes(code) && event.target.isConnected) {
     setTimeout(event.detail.socketWrapper.reconnect, PAUSE_MS * (1 + Math.random()));
   }
+});
+
+window.addEventListener("offline", () => showConnection(false));
+window.addEventListener("pagehide", () => { isLeaving = true; });
+document.addEventListener("input", (event) => {
+  if (event.target.closest("main form[method=post]")) isEdited = true;
 });
 
 // What went well need not stay; a refusal does, until the next try.
@@ -48,6 +81,25 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
+
+// On a phone the menu is a drawer over the page. While it is open, the keyboard stays in it and at its button.
+const isDrawer = matchMedia("(max-width: 60rem)");
+const menuStops = () => [document.getElementById("menu-button"), ...document.querySelectorAll("#menu a")];
+
+document.addEventListener("toggle", (event) => {
+  if (event.target.id !== "menu") return;
+  const isOpen = event.newState === "open";
+  for (const part of document.querySelectorAll(".skip-link, .brand, .topbar-side, .banners, main")) part.inert = isOpen;
+  if (isOpen) (event.target.querySelector("[aria-current]") ?? event.target.querySelector("a"))?.focus();
+}, true);
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Tab" || !document.querySelector("#menu:popover-open")) return;
+  const stops = menuStops();
+  const at = stops.indexOf(document.activeElement);
+  event.preventDefault();
+  stops[(at + (event.shiftKey ? stops.length - 1 : 1)) % stops.length].focus();
+});
+isDrawer.addEventListener("change", () => document.querySelector("#menu:popover-open")?.hidePopover());
 
 // After a restart: come back as soon as the station answers as ready again.
 async function waitForStation(panel) {
@@ -80,8 +132,8 @@ document.addEventListener("DOMContentLoaded", () => {
     button.hidden = false;
     button.addEventListener("click", () => window.print());
   }
-  // On a phone the menu is a strip; the page one is on must be in sight.
-  document.querySelector(".menu-link[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  // A long menu scrolls by itself; the page one is on must be in sight.
+  if (!isDrawer.matches) document.querySelector(".menu-link[aria-current]")?.scrollIntoView({ block: "nearest" });
   const panel = document.querySelector("[data-wait-for]");
   if (panel) waitForStation(panel);
 });

@@ -17,12 +17,14 @@ from station.web.pages import (
     recovery,
     security_txt,
     sessions,
+    status,
     system,
     users,
 )
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", dashboard.dashboard, name="dashboard"),
+    path("status", status.status, name="status"),
     path("connectors/<int:connector_id>/start", dashboard.start, name="connector-start"),
     path("connectors/<int:connector_id>/stop", dashboard.stop, name="connector-stop"),
     path("connectors/<int:connector_id>/unlock", dashboard.unlock, name="connector-unlock"),

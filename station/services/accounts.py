@@ -154,6 +154,13 @@ def should_suggest_own_password(profile: UserProfile) -> bool:
     )
 
 
+def factory_password_holds() -> bool:
+    """Return whether the user `admin` still has the factory's password, without having decided to keep it."""
+    return UserProfile.objects.filter(
+        user__username=ADMIN, password_changed_at=None, kept_factory_password_at=None
+    ).exists()
+
+
 def keep_factory_password(user: User, *, at: datetime) -> None:
     """Suggest no other password to this user until the factory's is restored."""
     profile_of(user).keep_factory_password(at=at)

@@ -58,6 +58,7 @@ TABLE: tuple[Row, ...] = (
     Row(name="profile-advanced", post=_SIGNED_IN),
     Row(name="profile-keep-password", post=_SIGNED_IN),
     Row(name="dashboard", get=_VIEWER),
+    Row(name="status", get=_VIEWER),
     Row(name="connector-start", post=_OPERATOR),
     Row(name="connector-stop", post=_OPERATOR),
     Row(name="connector-unlock", post=_OPERATOR),

@@ -8,9 +8,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import get_language
 
+from station import clock
 from station.services import accounts, configuration, database_file, secret_storage
 from station.ui import words
-from station.web import access, menu
+from station.web import access, menu, overall, present
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -30,6 +31,9 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         elif files := database_file.aside(settings.DATA):
             frame["station_notice"] = words.database_set_aside(files)
         role = accounts.role_of(user)
+        if role >= access.LIVE:
+            now = present.look(clock.now())
+            frame |= {"overall": overall.look(now, role), "data_at": now.local_time, "live_page": match.view_name}
         frame["menu"] = [
             {
                 "label": section.label,

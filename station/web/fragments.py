@@ -7,22 +7,28 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from station.domain.roles import Role
-from station.web import access, cards, facts, refusals, tables
+from station.web import access, cards, facts, overall, refusals, tables
 from station.web.present import Present
 
-DASHBOARD, CONNECTORS, OTHER = "dashboard", "connectors", "other"
+DASHBOARD, CONNECTORS, STATUS, OTHER = "dashboard", "connectors", "status", "other"
 
 
 def render_page(page: str, present: Present, role: Role, *, language: str) -> dict[str, str]:
-    """Return the live parts of a page by their id; of a page that the reader may not open there are none."""
-    if page != OTHER and not access.may(role, page):
-        return {}
+    """Return the live parts of a page by their id; of a page that the reader may not open only those of its frame."""
     with translation.override(language):
         return {name: render_to_string(template, context) for name, template, context in _parts(page, present, role)}
 
 
 def _parts(page: str, present: Present, role: Role) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    if page == DASHBOARD:
+    state = overall.look(present, role)
+    yield "overall", "components/overall.html", {"overall": state}
+    # Changes with every round, so that the page hears from the station also while nothing happens.
+    yield "data-at", "components/data_at.html", {"data_at": present.local_time}
+    if not access.may(role, page):
+        return
+    if page == STATUS:
+        yield "overall-list", "components/overall_list.html", {"overall": state}
+    elif page == DASHBOARD:
         for connection in facts.connections(present)[1:]:
             yield connection.id, "components/connection.html", {"connection": connection}
         yield "refusal", "components/refusal.html", {"refusal": refusals.latest(present)}

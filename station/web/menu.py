@@ -1,5 +1,6 @@
 """The menu at the left. A page becomes visible with its line here; one that does not exist is absent, not dead."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -55,6 +56,8 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
 )
+# Its lines stand in components/user_menu.html.
+_USER_MENU: Mapping[str, Promise] = {"profile": _("User profile"), "restart": _("Restart daemon")}
 BENCH = Section(label=_("Simulation"), pages=(Page(url_name="bench", label=_("Test bench"), icon="beaker"),))
 SUPPORT = Section(label=_("Support"), pages=(Page(url_name="admin:index", label=_("Records"), icon="circle-stack"),))
 
@@ -66,6 +69,12 @@ def sections(role: Role, *, expert: bool) -> tuple[Section, ...]:
         for section in (*SECTIONS, *((BENCH,) if settings.SIMULATE else ()), SUPPORT)
         if (pages := tuple(page for page in section.pages if _is_shown(page, role, expert=expert)))
     )
+
+
+def label_of(url_name: str) -> str | Promise:
+    """Return how a page is called, in this menu or in the one of the user."""
+    pages = (page for section in SECTIONS for page in section.pages)
+    return next((page.label for page in pages if page.url_name == url_name), _USER_MENU.get(url_name, ""))
 
 
 def _is_shown(page: Page, role: Role, *, expert: bool) -> bool:

@@ -32,6 +32,11 @@ class Present:
     redis_answers: bool = True
 
     @property
+    def local_time(self) -> str:
+        """Return the time of what is shown, in the station's zone."""
+        return f"{self.at.astimezone(self.zone):%H:%M:%S}"
+
+    @property
     def connector_numbers(self) -> range:
         """Return the numbers of the charging points."""
         return range(1, self.identity.connectors + 1)

@@ -11,12 +11,11 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from station.domain.concerns import SCARCE_BYTES, TOO_FEW_BYTES
 from station.processes.checkup.finding import Finding, problem, warning
 
 _NAMED_FILES = 5
 _MEGABYTE = 1_000_000
-_SCARCE_BYTES = 200 * _MEGABYTE
-_TOO_FEW_BYTES = 20 * _MEGABYTE
 
 
 def directory() -> Iterator[Finding]:
@@ -54,8 +53,8 @@ def free_space() -> Iterator[Finding]:
     """Check the free disk space."""
     subject, free = _("disk space"), shutil.disk_usage(settings.DATA.root).free
     text = _("%(megabytes)d MB free") % {"megabytes": free // _MEGABYTE}
-    if free < _SCARCE_BYTES:
-        found = problem if free < _TOO_FEW_BYTES else warning
+    if free < SCARCE_BYTES:
+        found = problem if free < TOO_FEW_BYTES else warning
         yield found(subject, text, _("Delete what is not needed; sessions cannot be recorded on a full disk."))
     else:
         yield Finding(subject=subject, text=text)

@@ -155,3 +155,18 @@ async def test_a_password_change_elsewhere_ends_the_socket(browser: Client, part
     await database_sync_to_async(accounts.set_password)(admin, "yet another few words", origin=Origin.WEB, at=AT)
 
     assert await closing_code(listener) == SIGNED_OUT
+
+
+@pytest.mark.parametrize("page", ["other", "users", "no-such-page"])
+async def test_every_page_hears_from_the_station_also_while_nothing_happens(browser: Client, parts: Parts, page: str):
+    listener = socket(browser, page=page)
+    await listener.connect()
+    first = await listener.receive_from(5)
+
+    second = await listener.receive_from(5)
+
+    assert 'id="overall"' in first
+    assert 'id="data-at"' in first
+    assert 'id="data-at"' in second
+    assert 'id="overall"' not in second
+    await listener.disconnect()

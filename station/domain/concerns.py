@@ -1,0 +1,175 @@
+"""What needs somebody's attention: one list for the whole station, the worst first."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from station.domain.faults import CATALOGUE, FaultCode
+from station.domain.link_security import LinkKind
+from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
+
+_MEGABYTE = 1_000_000
+SCARCE_BYTES = 200 * _MEGABYTE
+TOO_FEW_BYTES = 20 * _MEGABYTE
+_ACCEPTED = "accepted"
+_REFUSED = "rejected"
+
+
+class Severity(IntEnum):
+    """NOTICE: it works, and somebody should know. PROBLEM: something does not work, or is dangerous."""
+
+    NOTICE = 1
+    PROBLEM = 2
+
+
+class Subject(StrEnum):
+    """What it is about. NOT_READY and FAULT name their own codes."""
+
+    NOT_READY = "not_ready"
+    FAULT = "fault"
+    OUT_OF_SERVICE = "out_of_service"
+    BACKEND_ABSENT = "backend_absent"
+    BACKEND_NOT_SET_UP = "backend_not_set_up"
+    BACKEND_OFFLINE = "backend_offline"
+    BACKEND_NOT_REGISTERED = "backend_not_registered"
+    LINK_PLAIN = "link_plain"
+    LINK_UNVERIFIED = "link_unverified"
+    LINK_TRUSTED_BLINDLY = "link_trusted_blindly"
+    MESSAGES_SET_ASIDE = "messages_set_aside"
+    MODEM_OFFLINE = "modem_offline"
+    CLOCK = "clock"
+    DISK = "disk"
+    DATABASE_SET_ASIDE = "database_set_aside"
+    SECRETS_LOST = "secrets_lost"
+    UPDATE_FAILED = "update_failed"
+    PASSWORD_OF_FACTORY = "password_of_factory"  # noqa: S105 - the name of a concern
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concern:
+    """One line of the list. `code`: the fault, or why the station is not ready; `since` None: nobody noted it."""
+
+    subject: Subject
+    severity: Severity
+    code: str = ""
+    connector: int | None = None
+    since: datetime | None = None
+    data: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of the station at one moment. `hardware` and `backend` None: their process is away.
+
+    `modem_offline`: there is a modem, and it has no network.
+    """
+
+    redis_answers: bool
+    hardware: HardwareSnapshot | None
+    backend: BackendSnapshot | None
+    free_bytes: int
+    clock_is_kept: bool = True
+    modem_offline: bool = False
+    trusts_plain_link: bool = False
+    messages_set_aside: int = 0
+    databases_set_aside: tuple[str, ...] = ()
+    secrets_lost: tuple[str, ...] = ()
+    update_failed_at: datetime | None = None
+    password_of_factory: bool = False
+
+
+def concerns(known: Known) -> tuple[Concern, ...]:
+    """Return everything that needs attention, the worst first."""
+    found = [*_charging(known), *_backend(known), *_computer(known)]
+    return tuple(sorted(found, key=lambda concern: -concern.severity))
+
+
+def worst(found: tuple[Concern, ...]) -> Severity | None:
+    """Return how bad it is; None: all in order."""
+    return max((concern.severity for concern in found), default=None)
+
+
+def _charging(known: Known) -> Iterator[Concern]:
+    hardware = known.hardware
+    if not known.redis_answers:
+        yield _not_ready("redis_absent")
+    elif hardware is None:
+        yield _not_ready("hardware_absent")
+    if hardware is None:
+        return
+    for code in hardware.not_ready:
+        yield _not_ready(code)
+    for code in hardware.faults:
+        yield _fault(code, None)
+    for point in hardware.points:
+        for code in point.faults:
+            yield _fault(code, point.number)
+        if not point.operative:
+            yield Concern(subject=Subject.OUT_OF_SERVICE, severity=Severity.NOTICE, connector=point.number)
+
+
+def _not_ready(code: str) -> Concern:
+    severity = Severity.NOTICE if code == "starting" else Severity.PROBLEM
+    return Concern(subject=Subject.NOT_READY, severity=severity, code=code)
+
+
+def _fault(code: str, connector: int | None) -> Concern:
+    # A code that only a newer control loop knows is taken seriously.
+    is_known = code in FaultCode.__members__.values()
+    is_warning = is_known and not CATALOGUE[FaultCode(code)].faulted
+    severity = Severity.NOTICE if is_warning else Severity.PROBLEM
+    return Concern(subject=Subject.FAULT, severity=severity, code=code, connector=connector)
+
+
+def _backend(known: Known) -> Iterator[Concern]:
+    backend = known.backend
+    if backend is None:
+        if known.redis_answers:
+            yield Concern(subject=Subject.BACKEND_ABSENT, severity=Severity.PROBLEM)
+    elif not backend.url:
+        yield Concern(subject=Subject.BACKEND_NOT_SET_UP, severity=Severity.NOTICE)
+    elif not backend.connected:
+        yield Concern(subject=Subject.BACKEND_OFFLINE, severity=Severity.PROBLEM, code=backend.last_error)
+    else:
+        yield from _link(backend)
+    if known.trusts_plain_link:
+        yield Concern(subject=Subject.LINK_TRUSTED_BLINDLY, severity=Severity.NOTICE)
+    if known.messages_set_aside:
+        yield Concern(
+            subject=Subject.MESSAGES_SET_ASIDE, severity=Severity.NOTICE, data={"count": known.messages_set_aside}
+        )
+
+
+def _link(backend: BackendSnapshot) -> Iterator[Concern]:
+    if backend.registration != _ACCEPTED:
+        severity = Severity.PROBLEM if backend.registration == _REFUSED else Severity.NOTICE
+        yield Concern(subject=Subject.BACKEND_NOT_REGISTERED, severity=severity, code=backend.registration)
+    if backend.link == LinkKind.PLAIN:
+        yield Concern(subject=Subject.LINK_PLAIN, severity=Severity.PROBLEM)
+    elif backend.link == LinkKind.UNVERIFIED:
+        yield Concern(subject=Subject.LINK_UNVERIFIED, severity=Severity.NOTICE)
+
+
+def _computer(known: Known) -> Iterator[Concern]:
+    if known.modem_offline:
+        yield Concern(subject=Subject.MODEM_OFFLINE, severity=Severity.NOTICE)
+    if not known.clock_is_kept:
+        yield Concern(subject=Subject.CLOCK, severity=Severity.NOTICE)
+    if known.free_bytes < SCARCE_BYTES:
+        severity = Severity.PROBLEM if known.free_bytes < TOO_FEW_BYTES else Severity.NOTICE
+        yield Concern(subject=Subject.DISK, severity=severity, data={"megabytes": known.free_bytes // _MEGABYTE})
+    if known.databases_set_aside:
+        yield Concern(
+            subject=Subject.DATABASE_SET_ASIDE,
+            severity=Severity.PROBLEM,
+            data={"files": ", ".join(known.databases_set_aside)},
+        )
+    if known.secrets_lost:
+        yield Concern(
+            subject=Subject.SECRETS_LOST, severity=Severity.PROBLEM, data={"keys": ", ".join(known.secrets_lost)}
+        )
+    if known.update_failed_at is not None:
+        yield Concern(subject=Subject.UPDATE_FAILED, severity=Severity.NOTICE, since=known.update_failed_at)
+    if known.password_of_factory:
+        yield Concern(subject=Subject.PASSWORD_OF_FACTORY, severity=Severity.NOTICE)

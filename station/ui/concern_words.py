@@ -1,0 +1,105 @@
+"""Sentences for what needs attention: what it is, and what to do."""
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from station.domain.concerns import Concern, Severity, Subject
+from station.ui import words
+from station.ui.words import Words
+
+_TITLES: Words = {
+    Subject.OUT_OF_SERVICE: gettext_lazy("Out of service: drivers cannot charge here."),
+    Subject.BACKEND_ABSENT: gettext_lazy("The OCPP client does not answer."),
+    Subject.BACKEND_NOT_SET_UP: gettext_lazy("No OCPP server is configured."),
+    Subject.BACKEND_OFFLINE: gettext_lazy("No connection to the OCPP server. %(reason)s"),
+    Subject.BACKEND_NOT_REGISTERED: gettext_lazy("The OCPP server has not accepted the station: %(state)s."),
+    Subject.LINK_PLAIN: gettext_lazy("The connection to the OCPP server is not encrypted."),
+    Subject.LINK_UNVERIFIED: gettext_lazy("It is not proven that the OCPP server is the right one."),
+    Subject.LINK_TRUSTED_BLINDLY: gettext_lazy(
+        "The OCPP server may take this station over, also through a connection that is not proven."
+    ),
+    Subject.MODEM_OFFLINE: gettext_lazy("The modem has no mobile network."),
+    Subject.CLOCK: gettext_lazy("Nothing keeps the clock: the time may be wrong."),
+    Subject.DISK: gettext_lazy("The disk is nearly full: %(megabytes)s MB are free."),
+    Subject.UPDATE_FAILED: gettext_lazy("The last update of the software failed; the earlier version runs on."),
+    Subject.PASSWORD_OF_FACTORY: gettext_lazy("The password of the user admin is still the factory's."),
+}
+_ADVICE: Words = {
+    Subject.OUT_OF_SERVICE: gettext_lazy("Put it back into service over the backend when the reason is gone."),
+    Subject.BACKEND_ABSENT: gettext_lazy("It is started again by itself; if this lasts, restart the daemon."),
+    Subject.BACKEND_NOT_SET_UP: gettext_lazy(
+        "Enter the server's address. Without a server the list of cards decides who charges."
+    ),
+    Subject.BACKEND_OFFLINE: gettext_lazy(
+        "Check the network and the server's settings. Sessions are kept and sent later."
+    ),
+    Subject.BACKEND_NOT_REGISTERED: gettext_lazy("Have the operator release the chargebox ID at the server."),
+    Subject.LINK_PLAIN: gettext_lazy("Use an address that begins with wss://."),
+    Subject.LINK_UNVERIFIED: gettext_lazy("Add the CA certificate of the server."),
+    Subject.LINK_TRUSTED_BLINDLY: gettext_lazy("Switch it off again unless the mobile network is a closed one."),
+    Subject.MESSAGES_SET_ASIDE: gettext_lazy("Ask the operator why the server refuses them, then send them again."),
+    Subject.MODEM_OFFLINE: gettext_lazy("Check SIM card, PIN, APN and antenna."),
+    Subject.CLOCK: gettext_lazy("Switch NTP on, or let the OCPP server set the time."),
+    Subject.DISK: gettext_lazy("Delete what is not needed; sessions cannot be recorded on a full disk."),
+    Subject.UPDATE_FAILED: gettext_lazy(
+        "The reason stands among the events. Try it again with an image for this station."
+    ),
+    Subject.PASSWORD_OF_FACTORY: gettext_lazy("Choose another one: whoever has opened the housing once knows it."),
+}
+# The sentences of words.NOT_READY say themselves what happens next; these say what a person does.
+_NOT_READY_ADVICE: Mapping[str, "str | Promise"] = {
+    "hardware_absent": gettext_lazy("It is started again by itself; if this lasts, restart the daemon."),
+    "records_unwritable": gettext_lazy("Make room on the disk."),
+    "controllers_silent": gettext_lazy("Check the controllers' supply and the data cable."),
+    "safe_mode": gettext_lazy("Restart the daemon. If it comes back, create a log and call the service."),
+}
+
+
+def title(concern: Concern) -> str:
+    """Say what it is."""
+    data = concern.data
+    match concern.subject:
+        case Subject.NOT_READY:
+            return words.word(words.NOT_READY, concern.code)
+        case Subject.FAULT:
+            return words.word(words.FAULTS, concern.code)
+        case Subject.MESSAGES_SET_ASIDE:
+            count = int(data["count"])
+            text = ngettext(
+                "%(count)d message was refused by the backend and set aside.",
+                "%(count)d messages were refused by the backend and set aside.",
+                count,
+            )
+            return text % {"count": count}
+        case Subject.DATABASE_SET_ASIDE:
+            return words.database_set_aside([str(data["files"])])
+        case Subject.SECRETS_LOST:
+            return words.secrets_lost([str(data["keys"])])
+    told = {
+        "reason": words.word(words.BACKEND_ERRORS, concern.code) if concern.code else "",
+        "state": words.word(words.REGISTRATIONS, concern.code),
+    }
+    return (words.word(_TITLES, concern.subject) % {**told, **data}).strip()
+
+
+def advice(concern: Concern) -> str:
+    """Say what to do; empty where the title says it or nothing helps but waiting."""
+    match concern.subject:
+        case Subject.NOT_READY:
+            return str(_NOT_READY_ADVICE.get(concern.code, ""))
+        case Subject.FAULT:
+            return words.word(words.FAULT_ADVICE, concern.code, unknown="")
+    return words.word(_ADVICE, concern.subject, unknown="")
+
+
+def summary(found: tuple[Concern, ...]) -> str:
+    """Say in two words how the station is: the worst that there is, counted."""
+    problems = sum(concern.severity is Severity.PROBLEM for concern in found)
+    if problems:
+        return ngettext("%(count)d problem", "%(count)d problems", problems) % {"count": problems}
+    if found:
+        return ngettext("%(count)d notice", "%(count)d notices", len(found)) % {"count": len(found)}
+    return _("All in order")
