@@ -1,15 +1,31 @@
-"""Take the pictures of the README: `python -m tests.e2e.screenshots` from the top of the tree."""
+"""Take the pictures of the README and the manuals: `python -m tests.e2e.screenshots` from the top of the tree.
 
+docs/images/LANGUAGE/NAME.webp, in both languages, of every page of the menu and of what people meet on their way there.
+"""
+
+import shutil
 import tempfile
+from base64 import b64decode
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.backend import Backend
+from tests.backend import Backend, ThreadedBackend
 from tests.e2e.browser import Browser
 from tests.station import Station, wait_until
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
+LANGUAGES = ("en", "de")
 PASSWORD = "Wolken-Kabel-42-Ast"
-WIDTH = 1280
+CARD, GUEST = "04A2B3C4", "04112233"
+CARDS = f"""UID;GID;Expiry;Authorization
+{CARD};FLEET;;accepted
+{GUEST};;2027-12-31T22:00:00;accepted
+04D1E2F3;FLEET;;blocked
+aec78085;;;accepted
+"""
+WIDTH, PHONE = 1280, 390
+# Above it a picture would be scrolled, not looked at.
+HIGHEST = 1600
 # Enough on the meter for a picture that is not full of zeros: some 40 seconds, at true speed so that energy and
 # duration fit each other.
 SHOWN_WH = 250
@@ -17,7 +33,7 @@ PATIENCE_S = 90
 
 
 def main() -> None:
-    """Charge a car at the first point and take both pages while it charges."""
+    """Charge a car at the first point, and take every page while it charges, in one language after the other."""
     identity = {
         "/identity/serial": "104711815",
         "/identity/factoryPassword": PASSWORD,
@@ -26,31 +42,101 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as scratch,
         Backend.threaded() as backend,
-        Station.start(Path(scratch), backend_url=backend.url, config=identity) as station,
+        Station.start(Path(scratch) / "station", backend_url=backend.url, config=identity) as station,
         Browser.start(Path(scratch) / "chromium", f"http://127.0.0.1:{station.http_port}") as browser,
     ):
-        browser.open("/login")
+        for language in LANGUAGES:
+            shutil.rmtree(IMAGES / language, ignore_errors=True)
+            (IMAGES / language).mkdir(parents=True)
+        each(browser, "login", lambda: browser.open("/login"))
         browser.log_in(PASSWORD)
         browser.wait_path("/")
+        browser.click("#own-password button")
+        import_cards(browser, Path(scratch) / "cards.csv")
+        past(station, backend)
         station.sim("/connectors/1/plug", {"battery_wh": 40_000})
+        browser.open("/")
         browser.wait(lambda: browser.all("#connector-1-live[data-status=Preparing]"), "the car")
-        station.sim("/reader/swipe", {"uid": "04A2B3C4"})
+        station.sim("/reader/swipe", {"uid": CARD})
         wait_until(
             lambda: station.connector()["energy_wh"] > SHOWN_WH, timeout_s=PATIENCE_S, what="energy on the meter"
         )
-        take(browser, IMAGES / "dashboard.png")
-        browser.open("/sim")
-        browser.wait(lambda: browser.all("#scene-1[data-step='3']"), "the charging car")
-        take(browser, IMAGES / "bench.png")
+        tour(browser)
+        browser.resize((PHONE, 844))
+        each(browser, "phone-dashboard", lambda: browser.open("/"), width=PHONE)
 
 
-def take(browser: Browser, path: Path) -> None:
+def past(station: Station, backend: ThreadedBackend) -> None:
+    """Let a car have charged at the second point."""
+    station.sim("/connectors/2/plug", {})
+    station.sim("/reader/swipe", {"uid": GUEST})
+    station.sim("/speed", {"factor": 60})
+    wait_until(lambda: station.connector(2)["energy_wh"] > 2_000, timeout_s=PATIENCE_S, what="energy on the meter")
+    station.sim("/speed", {"factor": 1})
+    station.sim("/reader/swipe", {"uid": GUEST})
+    wait_until(
+        lambda: backend.books.transactions and not backend.books.transactions[0].is_open, what="the end of a session"
+    )
+    station.sim("/connectors/2/unplug", {"side": "vehicle"})
+
+
+def import_cards(browser: Browser, path: Path) -> None:
+    """Import a list as an installer does, and take the preview."""
+    path.write_text(CARDS)
+
+    def preview() -> None:
+        browser.open("/users/import")
+        if browser.all("form[action$='/confirm']"):
+            return
+        browser.driver.find_element("css selector", "input[type=file]").send_keys(str(path))
+        browser.click("main form [type=submit]")
+        browser.wait(lambda: browser.all("form[action$='/confirm']"), "the preview")
+
+    each(browser, "users-import", preview)
+    browser.click("form[action$='/confirm'] [type=submit]")
+
+
+def tour(browser: Browser) -> None:
+    """Take every page the menus lead to, and a session."""
+    browser.open("/")
+    links = [str(link.get_attribute("href")) for link in browser.all(".sidebar a, #user-menu a")]
+    for address in dict.fromkeys(link.removeprefix(browser.base_url) for link in links):
+        if address.startswith("/admin"):
+            continue
+        name = address.strip("/").replace("/", "-") or "dashboard"
+        each(browser, name, lambda address=address: browser.open(address))
+    each(browser, "session", lambda: browser.open("/sessions/1"))
+
+
+def each(browser: Browser, name: str, go: Callable[[], None], *, width: int = WIDTH) -> None:
+    """Take one page in every language."""
+    for language in LANGUAGES:
+        go()
+        speak(browser, language)
+        browser.wait(lambda: browser.all("h1"), f"a heading for {name}")
+        take(browser, IMAGES / language / f"{name}.webp", width)
+
+
+def speak(browser: Browser, language: str) -> None:
+    """Have the page shown in a language; the switch comes back to the page it was used on."""
+    if browser.all(f"html[lang={language}]"):
+        return
+    if browser.all("#user-menu"):
+        browser.choose_language(language)
+    else:
+        browser.click(f"[name=language][value={language}]")
+    browser.wait(lambda: browser.all(f"html[lang={language}]"), f"a page in {language}")
+
+
+def take(browser: Browser, path: Path, width: int = WIDTH) -> None:
     """Save the page from its top to the end of what it holds."""
     height = browser.driver.execute_script(
-        "return Math.ceil(document.querySelector('main').lastElementChild.getBoundingClientRect().bottom + 32)"
+        "const last = document.querySelector('main').lastElementChild;"
+        "return Math.ceil(last.getBoundingClientRect().bottom + 32)"
     )
-    browser.resize((WIDTH, int(height)))
-    browser.save(path)
+    browser.resize((width, min(max(int(height), 500), HIGHEST)))
+    picture = browser.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "webp", "quality": 80})
+    path.write_bytes(b64decode(picture["data"]))
 
 
 if __name__ == "__main__":
