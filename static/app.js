@@ -127,7 +127,81 @@ window.addEventListener("beforeunload", (event) => {
   if (!isSaving && document.querySelector("[data-unsaved]")) event.preventDefault();
 });
 
+// A form that was refused comes back with the reasons beside its fields.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.xhr.status === 422) {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
+
+// Uploads: what cannot work is said before anything is sent; the rest shows how far it is and can be given up.
+const uploadOf = (event) => event.target.closest?.("[data-upload]");
+function showUpload(form, isRunning) {
+  for (const part of ["progress", "abort"]) form.querySelector(`[data-part=${part}]`).hidden = !isRunning;
+}
+function refuseUpload(form, text) {
+  showUpload(form, false);
+  form.querySelector("[role=alert]").textContent = text;
+}
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const form = uploadOf(event);
+  if (!form) return;
+  const size = form.querySelector("input[type=file]").files[0]?.size || 0;
+  const refusal =
+    size > Number(form.dataset.largest) ? form.dataset.tooLarge : size > Number(form.dataset.room) ? form.dataset.noRoom : "";
+  refuseUpload(form, refusal);
+  if (refusal) event.preventDefault();
+  else showUpload(form, true);
+});
+document.addEventListener("htmx:xhr:progress", (event) => {
+  const form = uploadOf(event);
+  if (!form || !event.detail.lengthComputable) return;
+  const percent = Math.floor((100 * event.detail.loaded) / event.detail.total);
+  form.querySelector("progress").value = percent;
+  form.querySelector("[data-part=percent]").textContent = `${percent} %`;
+});
+document.addEventListener("htmx:responseError", (event) => {
+  const form = uploadOf(event);
+  if (!form) return;
+  const answer = event.detail.xhr;
+  const isText = (answer.getResponseHeader("Content-Type") || "").startsWith("text/plain");
+  // Such an answer says it in English and in German, one line each.
+  const lines = isText ? answer.responseText.trim().split("\n") : [];
+  refuseUpload(form, lines[document.documentElement.lang === "de" ? 1 : 0] || lines[0] || form.dataset.cutOff);
+});
+for (const failure of ["htmx:sendError", "htmx:sendAbort", "htmx:timeout"]) {
+  document.addEventListener(failure, (event) => {
+    const form = uploadOf(event);
+    if (form) refuseUpload(form, form.dataset.cutOff);
+  });
+}
+document.addEventListener("click", (event) => {
+  const abort = event.target.closest("[data-part=abort]");
+  if (abort) htmx.trigger(abort.closest("form"), "htmx:abort");
+});
+
+// An archive that was being made while somebody waited is downloaded when it is there.
+document.addEventListener("htmx:afterSettle", () => {
+  const link = document.querySelector("[data-starts-download]");
+  if (!link) return;
+  link.removeAttribute("data-starts-download");
+  link.click();
+});
+
+// Over plain HTTP browsers give scripts no clipboard; a selected text is copied with one key.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copies]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.copies);
+  field.select();
+  if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
+  else if (!document.execCommand("copy")) return;
+  button.querySelector("span").textContent = button.dataset.done;
+});
+
 document.addEventListener("DOMContentLoaded", () => {
+  for (const button of document.querySelectorAll("[data-copies]")) button.hidden = false;
   for (const button of document.querySelectorAll("[data-prints]")) {
     button.hidden = false;
     button.addEventListener("click", () => window.print());

@@ -81,6 +81,11 @@ class DataDirectory:
         return self.root / "files"
 
     @property
+    def archives(self) -> Path:
+        """Archives of the logs that somebody at the pages has ordered."""
+        return self.files / "archives"
+
+    @property
     def simulation(self) -> Path:
         return self.root / "sim"
 

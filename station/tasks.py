@@ -2,9 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,7 @@ def job_environment() -> JobEnvironment:
     authorities = TrustedCertificate.objects.filter(kind__in=_TRUSTED_KINDS).values_list("pem", flat=True)
     return JobEnvironment(
         directory=data.files / "jobs",
+        archives=data.archives,
         locks=data.run,
         exchange=Exchange(
             known_hosts=data.certificates / "known_hosts",
@@ -72,6 +72,7 @@ def pack(
     is_security: bool,
     at: datetime,
     check: Callable[[], None],
+    progress: Callable[[int], None],
 ) -> None:
     """Write an archive of the logs (or of the security log) within a time."""
     secrets = diagnostics.secrets()
@@ -79,11 +80,17 @@ def pack(
         archives.build(target, diagnostics.security_texts(start=start, stop=stop), secrets=secrets, at=at, check=check)
         return
     window = archives.Window(start=start, stop=stop)
-    parts = chain(
-        diagnostics.texts(start=start, stop=stop, versions=vars(versions.versions()), at=at),
-        archives.log_parts(settings.DATA.logs, window),
-    )
-    archives.build(target, parts, secrets=secrets, at=at, check=check)
+    parts = [
+        *diagnostics.texts(start=start, stop=stop, versions=vars(versions.versions()), at=at),
+        *archives.log_parts(settings.DATA.logs, window),
+    ]
+    archives.build(target, _counted(parts, progress), secrets=secrets, at=at, check=check)
+
+
+def _counted(parts: Sequence[archives.Part], progress: Callable[[int], None]) -> Iterator[archives.Part]:
+    for number, part in enumerate(parts):
+        progress(100 * number // len(parts))
+        yield part
 
 
 def _submit(command: Command, at: datetime) -> Outcome:

@@ -1,5 +1,7 @@
 """The life of a long job with a file: an upload of logs or an update of the software, and what the backend hears of it.
 
+The backend hears nothing of the jobs that somebody at the station's own pages asked for.
+
 One table per family. A pair of step and event that is not in it changes nothing and is refused.
 """
 
@@ -19,22 +21,24 @@ MOST_INTERRUPTIONS = 5
 
 
 class Kind(StrEnum):
-    """What was asked for: the OCPP action, as stored."""
+    """What was asked for: the OCPP action, or what a page of the station ordered; as stored."""
 
     DIAGNOSTICS = "diagnostics"  # GetDiagnostics
     LOG = "log"  # GetLog
     FIRMWARE = "firmware"  # UpdateFirmware
     SIGNED_FIRMWARE = "signed_firmware"  # SignedUpdateFirmware
+    LOCAL_UPDATE = "local_update"  # a file uploaded on the page Update
+    LOCAL_LOG = "local_log"  # an archive for the page Log files
 
     @property
     def is_update(self) -> bool:
         """Whether the software is replaced."""
-        return self in {Kind.FIRMWARE, Kind.SIGNED_FIRMWARE}
+        return self in _UPDATES
 
     @property
     def rivals(self) -> frozenset["Kind"]:
         """Which kinds cannot go on beside it: there is one second slot for software, and one upload of each sort."""
-        return frozenset({Kind.FIRMWARE, Kind.SIGNED_FIRMWARE}) if self.is_update else frozenset({self})
+        return _UPDATES if self.is_update else frozenset({self})
 
     @property
     def action(self) -> str:
@@ -42,6 +46,7 @@ class Kind(StrEnum):
         return _ACTIONS[self]
 
 
+_UPDATES = frozenset({Kind.FIRMWARE, Kind.SIGNED_FIRMWARE, Kind.LOCAL_UPDATE})
 _ACTIONS = {
     Kind.DIAGNOSTICS: "DiagnosticsStatusNotification",
     Kind.LOG: "LogStatusNotification",
@@ -146,19 +151,28 @@ _UPDATE: _Table = _CANCEL | {
     (Step.REBOOTING, Event.BOOTED_OLD): (Step.FAILED, ("InstallationFailed",)),
 }
 
+
+def _untold(table: _Table) -> _Table:
+    """Return a table without its statuses."""
+    return {pair: (following, ()) for pair, (following, _statuses) in table.items()}
+
+
+_UPLOAD = _upload("UploadFailed", "UploadFailed", "UploadFailed", "UploadFailed")
+# FirmwareStatus of OCPP 1.6 section 7.25 has no word for a bad image: it is an installation that fails.
+_FIRMWARE: _Table = _UPDATE | {
+    (Step.WAITING, Event.POSTPONED): (Step.WAITING, ()),
+    (Step.VERIFYING, Event.VERIFIED): (Step.SCHEDULED, ()),
+    (Step.VERIFYING, Event.SIGNATURE_REFUSED): (Step.FAILED, ("Installing", "InstallationFailed")),
+    (Step.VERIFYING, Event.IMAGE_REFUSED): (Step.FAILED, ("Installing", "InstallationFailed")),
+    (Step.SCHEDULED, Event.POSTPONED): (Step.SCHEDULED, ()),
+    (Step.INSTALLING, Event.SWITCHED): (Step.REBOOTING, ()),
+}
 _TABLES: dict[Kind, _Table] = {
-    Kind.DIAGNOSTICS: _upload("UploadFailed", "UploadFailed", "UploadFailed", "UploadFailed"),
+    Kind.DIAGNOSTICS: _UPLOAD,
     Kind.LOG: _upload("UploadFailure", "PermissionDenied", "BadMessage", "NotSupportedOperation"),
-    # FirmwareStatus of OCPP 1.6 section 7.25 has no word for a bad image: it is an installation that fails.
-    Kind.FIRMWARE: _UPDATE
-    | {
-        (Step.WAITING, Event.POSTPONED): (Step.WAITING, ()),
-        (Step.VERIFYING, Event.VERIFIED): (Step.SCHEDULED, ()),
-        (Step.VERIFYING, Event.SIGNATURE_REFUSED): (Step.FAILED, ("Installing", "InstallationFailed")),
-        (Step.VERIFYING, Event.IMAGE_REFUSED): (Step.FAILED, ("Installing", "InstallationFailed")),
-        (Step.SCHEDULED, Event.POSTPONED): (Step.SCHEDULED, ()),
-        (Step.INSTALLING, Event.SWITCHED): (Step.REBOOTING, ()),
-    },
+    Kind.FIRMWARE: _FIRMWARE,
+    Kind.LOCAL_UPDATE: _untold(_FIRMWARE),
+    Kind.LOCAL_LOG: _untold(_UPLOAD),
     # Security whitepaper, L01 and its FirmwareStatusEnumType.
     Kind.SIGNED_FIRMWARE: _UPDATE
     | {

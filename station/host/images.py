@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +64,12 @@ def verify(path: Path, key: UpdateKey, *, needs_signature: bool) -> Manifest:
         return _verify(file, key, needs_signature=needs_signature)
 
 
-def unpack(path: Path, manifest: Manifest, directory: Path) -> None:
-    """Write the files of a verified image, checking them again on the way. Raises `ImageRefused` or OSError."""
+def unpack(path: Path, manifest: Manifest, directory: Path, *, progress: Callable[[int], None]) -> None:
+    """Write the files of a verified image, checking them again on the way. Raises `ImageRefused` or OSError.
+
+    `progress` is told how many percent are written.
+    """
+    written = 0
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700, parents=True)
     with _opened(path) as file:
@@ -79,6 +83,8 @@ def unpack(path: Path, manifest: Manifest, directory: Path) -> None:
             with target.open("xb") as copy:
                 for chunk in _chunks(file, size):
                     copy.write(chunk)
+                    written += len(chunk)
+                    progress(min(100, 100 * written // max(1, manifest.size)))
                 copy.flush()
                 os.fsync(copy.fileno())
     check_unpacked(manifest, directory)

@@ -1,5 +1,6 @@
 """What the station asks of the computer it runs on, one interface per subject."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -62,11 +63,24 @@ class InstallationResult(StrEnum):
     NOT_RUNNING = "not_running"  # the old one does
 
 
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A place for system software; `version` empty: nothing that could start. `starts_next`: used by the next start."""
+
+    name: str
+    version: str
+    is_running: bool
+    starts_next: bool
+
+
 class UpdatePort(Protocol):
     """Installs new system software. `ticket` identifies one installation for good."""
 
     def version(self) -> str:
         """Return the version that runs now."""
+
+    def slots(self) -> tuple[Slot, ...]:
+        """List the places for system software; none where this computer has no second one."""
 
     def check(self, image: Path, *, needs_signature: bool) -> str:
         """Return the version of an image this computer may install; raises `ImageRefused`.
@@ -74,8 +88,10 @@ class UpdatePort(Protocol):
         The maker's signature is always checked where there is one; without `needs_signature` there need not be one.
         """
 
-    def install(self, image: Path, *, ticket: str, needs_signature: bool) -> None:
+    def install(self, image: Path, *, ticket: str, needs_signature: bool, progress: Callable[[int], None]) -> None:
         """Write the image for the next start of the computer; once per ticket, even if interrupted and repeated.
+
+        `progress` is told how many percent are done.
 
         Raises `ImageRefused` or OSError; the running software is untouched and starts the next time, too.
         """

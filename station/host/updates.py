@@ -11,7 +11,7 @@ from typing import Any
 
 from station.domain.firmware import ImageRefused, Manifest, Target, Version, check
 from station.host import images
-from station.host.ports import InstallationResult, UpdatePort
+from station.host.ports import InstallationResult, Slot, UpdatePort
 from station.host.release import RELEASE, distribution_version
 from station.paths import DataDirectory
 
@@ -29,10 +29,13 @@ class NoUpdates:
     def version(self) -> str:
         return distribution_version()
 
+    def slots(self) -> tuple[Slot, ...]:
+        return ()
+
     def check(self, image: Path, **_wishes: bool) -> str:
         raise ImageRefused("not_supported", image.name)
 
-    def install(self, image: Path, *, ticket: str, **_wishes: bool) -> None:
+    def install(self, image: Path, *, ticket: str, **_wishes: object) -> None:
         raise ImageRefused("not_supported", f"{image.name} ({ticket})")
 
     def result(self, _ticket: str) -> InstallationResult:
@@ -105,10 +108,23 @@ class SlotUpdates:
         state = _State.read(self._file)
         return state.slots[self._running(state)].version
 
+    def slots(self) -> tuple[Slot, ...]:
+        state = _State.read(self._file)
+        running = self._running(state)
+        return tuple(
+            Slot(
+                name=name,
+                version=state.slots[name].version if name in state.slots else "",
+                is_running=name == running,
+                starts_next=name == state.primary,
+            )
+            for name in _SLOTS
+        )
+
     def check(self, image: Path, *, needs_signature: bool) -> str:
         return self._read(image, _State.read(self._file), needs_signature=needs_signature)[0]
 
-    def install(self, image: Path, *, ticket: str, needs_signature: bool) -> None:
+    def install(self, image: Path, *, ticket: str, needs_signature: bool, progress: Callable[[int], None]) -> None:
         state = _State.read(self._file)
         if state.slots[state.primary].ticket == ticket:
             return
@@ -125,7 +141,7 @@ class SlotUpdates:
             shutil.copyfile(image, directory / "image")
             raw = None
         else:
-            images.unpack(image, manifest, directory)
+            images.unpack(image, manifest, directory, progress=progress)
             raw = _plain(manifest)
         slots = kept | {free: _Slot(version=version, ticket=ticket, manifest=raw)}
         self._save(replace(state, primary=free, switched_in=self.boot_id(), slots=slots))

@@ -1,9 +1,11 @@
 """Which software is running."""
 
+import platform
 from dataclasses import dataclass
 
 from station.host import updates
-from station.host.release import RELEASE
+from station.host.ports import Slot
+from station.host.release import RELEASE, distribution_version
 
 # BootNotification.firmwareVersion is a CiString50Type (OCPP 1.6 section 6.5).
 _LONGEST = 50
@@ -16,6 +18,10 @@ class Versions:
     os: str
     client: str
     web: str
+    distribution: str
+    kernel: str
+    python: str
+    machine: str
 
 
 def os_version() -> str:
@@ -25,4 +31,17 @@ def os_version() -> str:
 
 def versions() -> Versions:
     """Return the versions of all parts; client and web interface are released together."""
-    return Versions(os=os_version(), client=RELEASE, web=RELEASE)
+    return Versions(
+        os=os_version(),
+        client=RELEASE,
+        web=RELEASE,
+        distribution=distribution_version(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        machine=platform.machine(),
+    )
+
+
+def slots() -> tuple[Slot, ...]:
+    """List the places for system software of this computer."""
+    return updates.for_settings().slots()

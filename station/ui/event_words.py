@@ -7,7 +7,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from station.ui import problems, words
+from station.ui import file_job_words, problems, words
 from station.ui.words import Words
 
 FAULT_PREFIX = "fault."
@@ -61,6 +61,8 @@ FILE_JOBS: Words = {
     "log": gettext_lazy("log for the backend"),
     "firmware": gettext_lazy("update of the software"),
     "signed_firmware": gettext_lazy("signed update of the software"),
+    "local_update": gettext_lazy("update of the software from a file"),
+    "local_log": gettext_lazy("archive of the log files"),
 }
 
 COMMANDS: Words = {
@@ -85,6 +87,10 @@ COMMANDS: Words = {
     "SetBrokenFileAside": gettext_lazy("Set a damaged file aside: %(file)s"),
     "ReadStoredSecrets": gettext_lazy("Read stored secrets: %(keys)s"),
     "RequestPasswordRecovery": gettext_lazy("Open the way back after a lost password"),
+    "InstallUpdate": gettext_lazy("Install version %(version)s from the file %(file)s"),
+    "StopUpdate": gettext_lazy("Stop the update from the file %(file)s"),
+    "CreateLogArchive": gettext_lazy("Make an archive of the log files: %(file)s"),
+    "DeleteLogArchive": gettext_lazy("Delete an archive of the log files: %(file)s"),
     "ReplaceLostPassword": gettext_lazy("Replace a lost password"),
 }
 
@@ -113,6 +119,8 @@ def event(code: str, data: Mapping[str, Any]) -> str:
         return _say(EVENTS[code], {"reason": words.word(words.BACKEND_ERRORS, data.get("reason", ""))})
     if code.startswith("files."):
         data = {**data, "kind": words.word(FILE_JOBS, data.get("kind", ""))}
+        if "reason" in data:
+            data["reason"] = file_job_words.reason(data["reason"])
     if code == "start.refused":
         data = {**data, "reason": _refusal(data)}
     if "cause" in data:

@@ -10,6 +10,7 @@ from django.utils.translation import ngettext, pgettext
 _GAP = "\N{NO-BREAK SPACE}"
 MISSING = "–"
 _SHOWN_OF_CARD = 4
+_MEGABYTE = 1_000_000
 
 
 def ampere(current_ma: int | None, *, decimals: int = 1) -> str:
@@ -46,6 +47,13 @@ def kilowatt_hours(energy_wh: int | None, *, decimals: int = 2) -> str:
 def percent(share: int | None) -> str:
     """Format a percentage."""
     return MISSING if share is None else f"{share}{_GAP}%"
+
+
+def file_size(size_bytes: int) -> str:
+    """Format the size of a file."""
+    if size_bytes < _MEGABYTE:
+        return f"{number_format((size_bytes + 999) // 1000)}{_GAP}kB"
+    return f"{number_format(round(size_bytes / _MEGABYTE, 1), 1, force_grouping=True)}{_GAP}MB"
 
 
 def duration(seconds: float | None) -> str:

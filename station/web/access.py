@@ -12,6 +12,8 @@ from station.domain.roles import Role
 SMALL_BODY_BYTES = 64 * 1024
 # A list of cards (reference/security.md, section 2.3) with what a form puts around it.
 _CARDS_BODY_BYTES = 1024 * 1024 + SMALL_BODY_BYTES
+# An image of the system software, as large as one from the backend may be.
+IMAGE_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,16 @@ TABLE: tuple[Row, ...] = (
     Row(name="ocpp-certificate-add", post=_INSTALLER),
     Row(name="ocpp-certificate-remove", post=_INSTALLER),
     Row(name="power", get=_INSTALLER, post=_INSTALLER),
+    Row(name="versions", get=_VIEWER),
+    Row(name="update", get=_INSTALLER),
+    Row(name="update-state", get=_INSTALLER, passive=True),
+    Row(name="update-upload", post=_INSTALLER, largest_body=IMAGE_BYTES + SMALL_BODY_BYTES),
+    Row(name="update-install", post=_INSTALLER),
+    Row(name="update-stop", post=_INSTALLER),
+    Row(name="log-files", get=_OPERATOR, post=_OPERATOR),
+    Row(name="log-files-state", get=_OPERATOR, passive=True),
+    Row(name="log-file", get=_OPERATOR),
+    Row(name="log-file-delete", post=_OPERATOR),
     Row(name="restart", get=_OPERATOR, post=_OPERATOR),
     Row(name="reboot", get=_OPERATOR, post=_OPERATOR),
     Row(name="bench", get=_OPERATOR),

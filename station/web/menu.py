@@ -55,6 +55,14 @@ SECTIONS: tuple[Section, ...] = (
             Page(url_name="users", label=_("Users"), icon="identification"),
         ),
     ),
+    Section(
+        label=_("Software"),
+        pages=(
+            Page(url_name="versions", label=_("Versions"), icon="information-circle"),
+            Page(url_name="update", label=_("Update"), icon="arrow-up-tray"),
+            Page(url_name="log-files", label=_("Log files"), icon="document-text"),
+        ),
+    ),
 )
 # Its lines stand in components/user_menu.html.
 _USER_MENU: Mapping[str, Promise] = {"profile": _("User profile"), "restart": _("Restart daemon")}

@@ -54,8 +54,10 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
 
     from station.asgi import application
     from station.processes import tls
+    from station.processes.web_server import spool
     from station.processes.web_server.server import LimitedServer
 
+    spool.remove_leftovers()
     LoopingCall(lambda: heartbeat.beat(clock.monotonic_s())).start(_BEAT_S)
     if isinstance(heartbeat, SystemdHeartbeat):
         guard = RedisGuard(RedisProbe(settings.REDIS_SOCKET))

@@ -196,7 +196,9 @@ class LimitedChannel(http.HTTPChannel):
     def _take_large_body(self, permitted: bool) -> None:  # noqa: FBT001 - a callback's result
         if self._refused or self._lost:
             return
-        if permitted:
+        if permitted and not spool.has_room(self.length or 0):
+            self.refuse(refusals.NO_ROOM)
+        elif permitted:
             super().allHeadersReceived()
             self._end_deadline()
             self._deadline = self.callLater(REQUEST_S + (self.length or 0) / SLOWEST_BYTES_PER_S, self._be_too_late)

@@ -14,6 +14,10 @@ TOO_LARGE = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     gettext_noop("The request is larger than this page takes. To send a file, sign in and use the page for it."),
 )
+NO_ROOM = (
+    HTTPStatus.INSUFFICIENT_STORAGE,
+    gettext_noop("The disk of the station has too little room for this file. Delete log archives and try again."),
+)
 NOT_SIGNED_IN = (
     HTTPStatus.FORBIDDEN,
     gettext_noop("To send a file, sign in as somebody who may do this; the session may have ended. Nothing was read."),

@@ -16,7 +16,10 @@ class RebootRefused(Exception):
 
 
 class Packer(Protocol):
-    """Writes an archive of the logs; `is_security`: of the security log only. `check` may raise to give up."""
+    """Writes an archive of the logs; `is_security`: of the security log only.
+
+    `check` may raise to give up; `progress` is told how many percent are done.
+    """
 
     def __call__(
         self,
@@ -27,14 +30,20 @@ class Packer(Protocol):
         is_security: bool,
         at: datetime,
         check: Callable[[], None],
+        progress: Callable[[int], None],
     ) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobEnvironment:
-    """What the work needs from the rest of the station. `exchange` is the template for transfers."""
+    """What the work needs from the rest of the station.
+
+    `directory` holds the files of running jobs, `archives` what somebody may fetch; `exchange` is the template for
+    transfers.
+    """
 
     directory: Path
+    archives: Path
     locks: Path
     exchange: Exchange
     pack: Packer

@@ -55,7 +55,7 @@ def submit_diagnostics(request: dict[str, Any], at: datetime) -> str | None:
     name = file_name()
     with transaction.atomic():
         _cancel(Kind.DIAGNOSTICS, at)
-        _create(Kind.DIAGNOSTICS, request, at, file=name, data=_window(start, stop))
+        create(Kind.DIAGNOSTICS, request, at, file=name, data=_window(start, stop))
     return name
 
 
@@ -70,7 +70,7 @@ def submit_log(request: dict[str, Any], at: datetime) -> tuple[str, str | None]:
     with transaction.atomic():
         has_cancelled = _cancel(Kind.LOG, at)
         data = _window(start, stop) | {"security": is_security}
-        _create(Kind.LOG, request, at, file=name, data=data, request_id=request["requestId"])
+        create(Kind.LOG, request, at, file=name, data=data, request_id=request["requestId"])
     return "AcceptedCanceled" if has_cancelled else "Accepted", name
 
 
@@ -79,7 +79,7 @@ def submit_firmware(request: dict[str, Any], at: datetime) -> None:
     data = _plan(retrieve_at=request.get("retrieveDate"), install_at=None)
     with transaction.atomic():
         _cancel(Kind.FIRMWARE, at)
-        _create(Kind.FIRMWARE, request, at, file="image", data=data)
+        create(Kind.FIRMWARE, request, at, file="image", data=data)
 
 
 def submit_signed_firmware(request: dict[str, Any], at: datetime) -> str:
@@ -102,7 +102,7 @@ def submit_signed_firmware(request: dict[str, Any], at: datetime) -> str:
         has_cancelled = _cancel(Kind.SIGNED_FIRMWARE, at)
         if _unfinished(Kind.SIGNED_FIRMWARE).exclude(step__in=(Step.CANCELLING, *ENDED)).exists():
             return "Rejected"
-        _create(Kind.SIGNED_FIRMWARE, request, at, file="image", data=data, request_id=request["requestId"])
+        create(Kind.SIGNED_FIRMWARE, request, at, file="image", data=data, request_id=request["requestId"])
     return "AcceptedCanceled" if has_cancelled else "Accepted"
 
 
@@ -165,6 +165,8 @@ def advance(
             # Each step counts its own failures.
             present.attempts = 0
         present.attempts += int(failed)
+        if step != before:
+            present.data.pop("percent", None)
         present.step, present.due_at = step, due_at or at
         if "reason" in data:
             data["reason"] = mask_secrets(data["reason"])
@@ -192,6 +194,15 @@ def postpone(job: FileJob, *, due_at: datetime, failed: bool = False, **data: An
         present.data |= data
         present.save(update_fields=["due_at", "attempts", "data"])
     return present
+
+
+def note_progress(job: FileJob, percent: int) -> None:
+    """Note how many percent of the present step are done."""
+    with transaction.atomic():
+        present = FileJob.objects.filter(id=job.pk, step=job.step).first()
+        if present is not None:
+            present.data["percent"] = percent
+            present.save(update_fields=["data"])
 
 
 def finish(job: FileJob, *, at: datetime) -> None:
@@ -222,7 +233,7 @@ def _record(job: FileJob, before: str, event: Event, at: datetime) -> None:
         event_log.log("files.began", at=at, kind=job.kind)
 
 
-def _create(
+def create(
     kind: Kind,
     request: dict[str, Any],
     at: datetime,
@@ -230,24 +241,27 @@ def _create(
     file: str,
     data: dict[str, Any],
     request_id: int | None = None,
-) -> None:
+    step: Step = Step.WAITING,
+) -> FileJob:
+    """Leave the row of a new job, and wake the worker once it is committed."""
     encrypted, readable = requests.protected(request)
-    FileJob.objects.create(
+    job = FileJob.objects.create(
         kind=kind,
         request=readable,
         encrypted_request=encrypted,
         request_id=request_id,
         status="",
-        step=Step.WAITING,
+        step=step,
         created_at=at,
         due_at=at,
         file=file,
         data=data,
     )
-    transaction.on_commit(_wake_worker)
+    transaction.on_commit(wake_worker)
+    return job
 
 
-def _wake_worker() -> None:
+def wake_worker() -> None:
     """Wake the worker; without Redis it looks by itself within seconds."""
     from station.celery import SYSTEM_QUEUE
 

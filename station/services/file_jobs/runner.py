@@ -23,7 +23,8 @@ from station.services.file_jobs.steps import Work
 GROUPS: dict[str, frozenset[Kind]] = {
     "diagnostics": frozenset({Kind.DIAGNOSTICS}),
     "log": frozenset({Kind.LOG}),
-    "update": frozenset({Kind.FIRMWARE, Kind.SIGNED_FIRMWARE}),
+    "local_log": frozenset({Kind.LOCAL_LOG}),
+    "update": Kind.FIRMWARE.rivals,
 }
 # A job due within this time is waited for; later ones are left to the next run.
 PATIENCE = timedelta(seconds=15)

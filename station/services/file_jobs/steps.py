@@ -18,7 +18,7 @@ from station.domain.moments import lenient
 from station.host.ports import InstallationResult
 from station.models import ChargingSession, FileJob
 from station.services import configuration, event_log, security_log, signing, transfers
-from station.services.file_jobs import jobs, requests
+from station.services.file_jobs import jobs, local, requests
 from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange, Location
 from station.services.transfers.errors import (
@@ -49,6 +49,7 @@ _CANCEL_CHECK = timedelta(milliseconds=500)
 # A file that is no container carries no signature of the maker.
 _SIGNATURE_CODES = {"signature_wrong", "signature_missing", "container_unreadable"}
 _LAST_STATUS_POLL_S = 0.1
+_PROGRESS_PAUSE = timedelta(milliseconds=500)
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +61,8 @@ class Work:
         self._environment = environment
         self._kind = Kind(job.kind)
         self._directory = environment.directory / str(job.pk)
-        self._began_at = self._last_check = environment.now()
+        self._began_at = self._last_check = self._noted_at = environment.now()
+        self._percent = 0
 
     def do(self) -> None:
         """Do what the step asks for."""
@@ -91,6 +93,13 @@ class Work:
 
     def _postpone(self, delay: timedelta, *, failed: bool = False, **data: Any) -> None:
         self._job = jobs.postpone(self._job, due_at=self._environment.now() + delay, failed=failed, **data)
+
+    def _progress(self, percent: int) -> None:
+        """Note how much is done, for the page; the row takes it now and then only."""
+        now = self._environment.now()
+        if percent != self._percent and now - self._noted_at >= _PROGRESS_PAUSE:
+            self._percent, self._noted_at = percent, now
+            jobs.note_progress(self._job, percent)
 
     def _check(self) -> None:
         """Raise `TransferCancelled` when a newer request has taken this job's place; looks only now and then."""
@@ -129,6 +138,8 @@ class Work:
         try:
             if self._kind.is_update:
                 self._download()
+            elif self._kind is Kind.LOCAL_LOG:
+                self._keep_archive()
             else:
                 self._upload()
         except TransferCancelled:
@@ -173,17 +184,32 @@ class Work:
         location = self._location()
         archive = self._directory / self._job.file
         if not archive.exists():
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            start, stop = (self._job.data.get(name) for name in ("start", "stop"))
-            self._environment.pack(
-                archive,
-                start=datetime.fromisoformat(start) if start else None,
-                stop=datetime.fromisoformat(stop) if stop else None,
-                is_security=self._job.data.get("security", False),
-                at=self._environment.now(),
-                check=self._check,
-            )
+            self._pack(archive)
         transfers.upload(location, archive, self._job.file, self._exchange())
+
+    def _pack(self, archive: Path) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        start, stop = (self._job.data.get(name) for name in ("start", "stop"))
+        self._environment.pack(
+            archive,
+            start=datetime.fromisoformat(start) if start else None,
+            stop=datetime.fromisoformat(stop) if stop else None,
+            is_security=self._job.data.get("security", False),
+            at=self._environment.now(),
+            check=self._check,
+            progress=self._progress,
+        )
+
+    def _keep_archive(self) -> None:
+        """Make an archive that somebody fetches at the page; only as many are kept as anybody needs."""
+        self._environment.archives.mkdir(mode=0o700, parents=True, exist_ok=True)
+        finished = self._environment.archives / self._job.file
+        if not finished.exists():
+            archive = self._directory / self._job.file
+            self._pack(archive)
+            archive.replace(finished)
+        for outdated in local.kept_archives(self._environment.archives)[local.MOST_ARCHIVES :]:
+            outdated.unlink(missing_ok=True)
 
     def _download(self) -> None:
         location = self._location()
@@ -229,11 +255,21 @@ class Work:
         with transaction.atomic():
             if event is Event.SIGNATURE_REFUSED:
                 security_log.record("InvalidFirmwareSignature", at=self._environment.now(), tech_info=detail)
-            self._advance(event, reason=code)
+            self._advance(event, reason=code, detail=detail[:200])
 
     def _wait_until_installation(self) -> None:
-        if not self._waits_for("install_at"):
+        if self._kind is Kind.LOCAL_UPDATE:
+            self._wait_for_order()
+        elif not self._waits_for("install_at"):
             self._advance(Event.BEGUN, preparing_since=self._environment.now().isoformat())
+
+    def _wait_for_order(self) -> None:
+        """Leave the checked image where it is until somebody orders the installation (`local.install`)."""
+        expiry = self._job.created_at + local.UPLOAD_LIFE
+        if self._environment.now() >= expiry:
+            self._advance(Event.CANCELLED, reason="not_ordered")
+        else:
+            self._postpone(expiry - self._environment.now())
 
     def _prepare(self) -> None:
         """Take the free points out of service and wait until nobody charges (whitepaper L01.FR.06/07)."""
@@ -256,7 +292,9 @@ class Work:
     def _install(self) -> None:
         needs_signature, ticket = _needs_signature(), self._job.data["ticket"]
         try:
-            self._environment.updates.install(self._image, ticket=ticket, needs_signature=needs_signature)
+            self._environment.updates.install(
+                self._image, ticket=ticket, needs_signature=needs_signature, progress=self._progress
+            )
         except Exception as error:
             if isinstance(error, ImageRefused | OSError):
                 logger.warning("file job %s: the installation failed: %s", self._job.pk, error)

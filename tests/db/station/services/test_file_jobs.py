@@ -83,6 +83,7 @@ class World:
     def environment(self) -> JobEnvironment:
         return JobEnvironment(
             directory=self.data.files / "jobs",
+            archives=self.data.archives,
             locks=self.data.run,
             exchange=Exchange(known_hosts=self.data.certificates / "known_hosts"),
             pack=tasks.pack,
@@ -143,7 +144,7 @@ def world(data, tmp_path, settings, monkeypatch) -> World:
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     maker = Maker()
     world = World(data=data, maker=maker, image=maker.image(tmp_path / "image"))
-    monkeypatch.setattr(jobs, "_wake_worker", lambda: None)
+    monkeypatch.setattr(jobs, "wake_worker", lambda: None)
     monkeypatch.setattr(messages, "send_to_ocpp_sync", world.hear)
     monkeypatch.setattr(security_log, "send_to_ocpp_sync", world.hear)
     monkeypatch.setattr("station.services.transfers.upload", world.upload)

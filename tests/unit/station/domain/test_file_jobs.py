@@ -119,7 +119,7 @@ def test_an_image_with_a_wrong_signature_is_not_installed():
     ]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", ENUMS)
 def test_every_status_is_a_word_of_the_schema(kind):
     words = {member.value for member in ENUMS[kind]}
 
@@ -191,3 +191,14 @@ def test_one_retry_means_two_tries():
 
     assert retrying.next_try(1, AT) == AT + timedelta(seconds=5)
     assert retrying.next_try(2, AT) is None
+
+
+@pytest.mark.parametrize("kind", [Kind.LOCAL_UPDATE, Kind.LOCAL_LOG])
+def test_the_backend_hears_nothing_of_what_a_page_has_ordered(kind: Kind):
+    assert not any(statuses for _following, statuses in TRANSITIONS[kind].values())
+
+
+def test_an_update_from_a_file_is_a_rival_of_the_backends():
+    assert Kind.LOCAL_UPDATE in Kind.FIRMWARE.rivals
+    assert Kind.LOCAL_UPDATE.rivals == Kind.SIGNED_FIRMWARE.rivals
+    assert Kind.LOCAL_LOG.rivals == {Kind.LOCAL_LOG}

@@ -104,7 +104,7 @@ def read(image: Path, maker: Maker, directory: Path, *, needs_signature: bool = 
     """Do with an image what an update does; return whether it was taken."""
     try:
         manifest = images.verify(image, maker.key, needs_signature=needs_signature)
-        images.unpack(image, manifest, directory)
+        images.unpack(image, manifest, directory, progress=lambda _percent: None)
     except (ImageRefused, OSError):
         return False
     return True

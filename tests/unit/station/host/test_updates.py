@@ -17,7 +17,8 @@ from station.host import images, release, updates
 from station.host.ports import InstallationResult
 from tests.images import FILES, Maker, add
 
-WISHES = {"needs_signature": True}
+CHECK = {"needs_signature": True}
+WISHES: dict[str, Any] = CHECK | {"progress": lambda _percent: None}
 
 
 class Computer:
@@ -110,8 +111,8 @@ def test_software_older_than_the_floor_of_what_has_run_is_refused(tmp_path, make
     computer.updates.result("one")
 
     with pytest.raises(ImageRefused, match="older_than_floor"):
-        computer.updates.check(maker.image(tmp_path / "image", version="9.3.9"), **WISHES)
-    assert computer.updates.check(maker.image(tmp_path / "image", version="9.4.0"), **WISHES) == "9.4.0"
+        computer.updates.check(maker.image(tmp_path / "image", version="9.3.9"), **CHECK)
+    assert computer.updates.check(maker.image(tmp_path / "image", version="9.4.0"), **CHECK) == "9.4.0"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_no_flipped_bit_and_no_cut_gets_through(tmp_path, maker, computer, data)
         image.write_bytes(content[:position])
 
     try:
-        version = computer.updates.check(image, **WISHES)
+        version = computer.updates.check(image, **CHECK)
     except ImageRefused:
         return
     # A bit between two members (padding, owner, date with its checksum) says nothing; what is installed is the same.
@@ -255,7 +256,7 @@ def test_an_unsigned_image_is_taken_only_where_signatures_are_not_wanted(tmp_pat
 def test_on_the_bench_a_file_that_is_no_container_can_stand_for_an_image(tmp_path, computer):
     (tmp_path / "image").write_bytes(b"anything")
 
-    computer.updates.install(tmp_path / "image", ticket="one", needs_signature=False)
+    computer.updates.install(tmp_path / "image", ticket="one", **(WISHES | {"needs_signature": False}))
     computer.restart()
 
     assert computer.updates.version().startswith(f"{release.RELEASE}+")
@@ -264,7 +265,7 @@ def test_on_the_bench_a_file_that_is_no_container_can_stand_for_an_image(tmp_pat
 
 def test_a_computer_without_slots_refuses_every_image(tmp_path, maker):
     with pytest.raises(ImageRefused, match="not_supported"):
-        updates.NoUpdates().check(maker.image(tmp_path / "image"), **WISHES)
+        updates.NoUpdates().check(maker.image(tmp_path / "image"), **CHECK)
 
 
 def test_the_release_is_the_version_of_the_project():
@@ -278,3 +279,17 @@ def test_the_shipped_key_is_one_an_image_can_be_signed_with():
 
     with pytest.raises(ImageRefused, match="signature_wrong"):
         shipped.verify(bytes(64), b"message")
+
+
+def test_the_slots_say_what_runs_and_what_the_next_start_uses(computer, maker, tmp_path):
+    told: list[int] = []
+
+    computer.updates.install(maker.image(tmp_path / "image"), ticket="one", **(WISHES | {"progress": told.append}))
+
+    assert told == sorted(told)
+    assert told[-1] == 100
+    running, other = computer.updates.slots()
+    assert (running.version, running.is_running, running.starts_next) == (release.RELEASE, True, False)
+    assert (other.version, other.is_running, other.starts_next) == ("9.1.0", False, True)
+    computer.restart()
+    assert [slot.is_running for slot in computer.updates.slots()] == [False, True]

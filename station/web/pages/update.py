@@ -1,0 +1,170 @@
+"""Software – Update: a file is uploaded, checked, installed when nobody charges, and runs after the reboot."""
+
+import os
+import shutil
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from station import clock
+from station.domain.file_jobs import ENDED, Kind, Step, may_cancel
+from station.domain.firmware import ImageRefused, Version
+from station.host import versions
+from station.models import ChargingSession, FileJob
+from station.services import accounts, configuration
+from station.services.file_jobs import local
+from station.services.file_jobs.local import CannotBeStopped, NothingToInstall, UpdateIsRunning
+from station.ui import file_job_words
+from station.ui import format as formats
+from station.web import access
+from station.web.requests import is_htmx, signed_in
+
+_NO_CONTENT = 204
+
+
+@require_GET
+def update(request: HttpRequest) -> HttpResponse:
+    """Show where the update stands."""
+    job = local.update_job()
+    state = _state(job)
+    if is_htmx(request) and request.GET.get("seen"):
+        if request.GET["seen"] == state:
+            # Nothing has changed; a page that is read aloud would begin again.
+            return HttpResponse(status=_NO_CONTENT)
+        if job is None or job.step in ENDED:
+            # The whole page anew: another version may have other scripts and styles.
+            answer = HttpResponse(status=_NO_CONTENT)
+            answer["HX-Refresh"] = "true"
+            return answer
+    return _page(request, job)
+
+
+@require_POST
+def upload(request: HttpRequest) -> HttpResponse:
+    """Take a file; the worker checks it."""
+    file = request.FILES.get("image")
+    if not isinstance(file, UploadedFile) or not file.size:
+        return _page(request, local.update_job(), problem=_("Choose the file of the update, for example update.raucb."))
+    name = Path(file.name or "").name[:80]
+    try:
+        local.take_update(lambda target: _place(file, target), name=name, actor=_actor(request), at=clock.now())
+    except UpdateIsRunning as refusal:
+        problem = (
+            _("The backend is updating the station. Wait until that has ended.")
+            if refusal.by_backend
+            else _("Another update is being installed. Wait until it has ended.")
+        )
+        return _page(request, local.update_job(), problem=problem)
+    return redirect("update")
+
+
+@require_POST
+def install(request: HttpRequest) -> HttpResponse:
+    """Order the installation of the checked file."""
+    try:
+        local.install(actor=_actor(request), at=clock.now())
+    except NothingToInstall:
+        messages.error(request, _("There is no checked file any more. Upload it again."))
+    return redirect("update")
+
+
+@require_POST
+def stop(request: HttpRequest) -> HttpResponse:
+    """Give the uploaded update up."""
+    try:
+        local.stop_update(actor=_actor(request), at=clock.now())
+    except CannotBeStopped:
+        messages.error(request, _("The update can no longer be stopped: the new version is being written."))
+    return redirect("update")
+
+
+def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> HttpResponse:
+    zone = ZoneInfo(configuration.get("TimeZone"))
+    running, wanted = versions.os_version(), job.data.get("version", "") if job else ""
+    is_active = job is not None and job.step not in ENDED
+    return render(
+        request,
+        "pages/software/update.html",
+        {
+            "job": job,
+            "state": _state(job),
+            "step": job.step if job else "",
+            "is_active": is_active,
+            "is_local": job is not None and job.kind == Kind.LOCAL_UPDATE,
+            "may_stop": is_active and job is not None and may_cancel(Step(job.step)),
+            "running": running,
+            "wanted": wanted,
+            "is_older": _is_older(wanted, running),
+            "file": job.request.get("file", "") if job else "",
+            "percent": job.data.get("percent", 0) if job else 0,
+            "reason": _reason(job) if job else "",
+            "ended": formats.moment(job.finished_at, zone) if job and job.finished_at else "",
+            "sessions": _sessions(zone) if is_active else [],
+            "expert": accounts.profile_of(signed_in(request)).expert,
+            "slots": versions.slots(),
+            "problem": problem,
+            "largest": access.IMAGE_BYTES,
+            "largest_said": formats.file_size(access.IMAGE_BYTES),
+            "room": max(0, shutil.disk_usage(settings.DATA.files).free // 3),
+        },
+        status=422 if problem else 200,
+    )
+
+
+def _state(job: FileJob | None) -> str:
+    """Return what the page shows of an update, to be compared."""
+    if job is None:
+        return "none"
+    sessions = ChargingSession.objects.running().count() if job.step == Step.PREPARING else 0
+    return f"{job.pk}-{job.step}-{job.data.get('percent', 0)}-{sessions}"
+
+
+def _sessions(zone: ZoneInfo) -> list[str]:
+    return [
+        _("Charging point %(connector)d: card %(card)s, since %(since)s")
+        % {
+            "connector": session.connector_id,
+            "card": formats.card(session.id_tag),
+            "since": formats.moment(session.started_at, zone),
+        }
+        for session in ChargingSession.objects.running().order_by("connector_id")
+    ]
+
+
+def _reason(job: FileJob) -> str:
+    return file_job_words.reason(job.data.get("reason", ""), _detail(job.data.get("detail", "")))
+
+
+def _detail(detail: str) -> str:
+    """Return what a refusal says besides its code."""
+    return detail.partition(": ")[2]
+
+
+def _is_older(wanted: str, running: str) -> bool:
+    try:
+        return bool(wanted) and Version(wanted) < Version(running)
+    except ImageRefused:
+        return False
+
+
+def _place(file: "UploadedFile[bytes]", target: Path) -> None:
+    if isinstance(file, TemporaryUploadedFile):
+        # In the same directory tree: no copy of a gigabyte.
+        Path(file.temporary_file_path()).replace(target)
+        target.chmod(0o600)
+        return
+    with target.open("wb") as copy:
+        os.fchmod(copy.fileno(), 0o600)
+        for chunk in file.chunks():
+            copy.write(chunk)
+
+
+def _actor(request: HttpRequest) -> str:
+    return signed_in(request).get_username()
