@@ -220,6 +220,21 @@ class Browser:
             if (host := urlsplit(url).hostname)
         }
 
+    def loaded_bytes(self, path: str) -> int:
+        """Open a page with nothing kept from before, and tell what came over the wire for it."""
+        self.driver.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+        try:
+            self.driver.get_log("performance")
+            self.open(path)
+            events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        finally:
+            self.driver.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+        return sum(
+            int(event["params"]["encodedDataLength"])
+            for event in events
+            if event["method"] == "Network.loadingFinished"
+        )
+
     def save(self, path: Path) -> None:
         """Take a picture of the window."""
         path.write_bytes(self.driver.get_screenshot_as_png())

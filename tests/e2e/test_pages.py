@@ -20,6 +20,7 @@ ENGLISH = re.compile(
 GERMAN = re.compile(r"\b(der|die|das|und|nicht|ist|Ladepunkt|Karte|Passwort|Speichern|Frei|Lädt|seit)\b|[äöüß]")
 # Lines that are the same in both languages, or names.
 NAMES = {"Deutsch", "English"}
+MOST_BYTES = 300_000
 # WCAG 2.1, success criterion 1.4.3.
 LEAST_CONTRAST = 4.5
 LEAST_CONTRAST_LARGE = 3.0
@@ -114,6 +115,13 @@ def catalogue() -> dict[str, str]:
 
 def lines_of(browser: Browser) -> list[str]:
     return [line.strip() for line in browser.text("body").splitlines() if line.strip()]
+
+
+def test_no_page_loads_more_than_300_kilobytes(charging: Browser) -> None:
+    sizes = {address: charging.loaded_bytes(address) for address in list(pages(charging))}
+
+    assert min(sizes.values()) > 10_000
+    assert {address: size for address, size in sizes.items() if size > MOST_BYTES} == {}
 
 
 def test_nothing_is_asked_of_another_machine(charging: Browser) -> None:
