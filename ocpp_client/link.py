@@ -12,6 +12,7 @@ from ocpp_client.certificates import certificates
 from ocpp_client.certificates.renewal import CertificateRenewal
 from ocpp_client.connection.address_trial import LOOK_S, TRIAL_S, AddressTrial
 from ocpp_client.connection.change_detector import ChangeDetector
+from ocpp_client.connection.checks import ConnectionChecks
 from ocpp_client.connection.connection import Connection
 from ocpp_client.connection.control import ConnectionControl
 from ocpp_client.connection.heartbeat import Heartbeat
@@ -39,11 +40,13 @@ from station import clock
 from station.concurrency import BackgroundTasks
 from station.services.messages import (
     AuthorizeRequest,
+    CheckBackend,
     FileStatusChanged,
     MessageToOcpp,
     OutboxChanged,
     SecurityEventRecorded,
     StatusChanged,
+    TryBackend,
 )
 
 logger = logging.getLogger(__name__)
@@ -138,6 +141,7 @@ class BackendLink:
             meter_keys=self._meter_keys,
             look_s=timing.look_s,
         )
+        self._checks = ConnectionChecks(state, self._connection)
         self._trial = AddressTrial(state, self._connection, trial_s=timing.trial_s, look_s=timing.trial_look_s)
         self._uplink_watch = None
         if environment.uplink.simulated:
@@ -192,6 +196,7 @@ class BackendLink:
     async def _end(self) -> None:
         await self._registration.close()
         await self._changes.close()
+        await self._checks.close()
         await self._connection.close()
         await self._tasks.close()
         self.state.last_error = ""
@@ -213,6 +218,10 @@ class BackendLink:
             case FileStatusChanged():
                 # The row says what there is to tell, the message only when.
                 self.files.wake()
+            case CheckBackend():
+                self._checks.check()
+            case TryBackend():
+                self._checks.try_settings(message.trial_id, message.sealed, message.actor)
 
     async def _begin(self, full: bool) -> None:  # noqa: FBT001 – a callback with one argument
         """Tell every status, then let everything owed go (OCPP 1.6 sections 4.2 and 4.9)."""

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import random
+from dataclasses import replace
 from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
-from ocpp_client.connection import endpoint
+from ocpp_client.connection import endpoint, last_failure
+from ocpp_client.connection.attempt import Attempt
 from ocpp_client.connection.backoff import Backoff
 from ocpp_client.connection.credentials import Credentials
 from ocpp_client.connection.endpoint import Endpoint
@@ -16,7 +18,7 @@ from ocpp_client.connection.failures import SECURITY_EVENTS, Failure, classify
 from ocpp_client.connection.publisher import ConnectionPublisher
 from ocpp_client.connection.registration import BackendChanged, Disconnected
 from ocpp_client.connection.registration_runner import RegistrationRunner
-from ocpp_client.connection.socket import PONG_TIMEOUT_S, keep_alive, open_proven_first
+from ocpp_client.connection.socket import OPENING_FAILURES, PONG_TIMEOUT_S, closing_words, keep_alive, open_proven_first
 from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.ports import Uplink
@@ -84,6 +86,7 @@ class Connection:
     async def load(self) -> None:
         """Read which credentials have worked before."""
         await in_database(self._credentials.load)
+        self._state.failed = await in_database(last_failure.load)
 
     async def run(self, traffic: Traffic) -> None:
         """Keep the connection until `stop`, and hand over what happens over it."""
@@ -127,10 +130,13 @@ class Connection:
     async def _attempt(self, wanted: Endpoint, traffic: Traffic) -> Failure:
         """Connect and stay connected; return why it ended."""
         used = self._credentials.choose(wanted)
+        self._state.attempt = attempt = Attempt(used)
+        self._state.boot_ms = self._state.answered_at = None
+        self._state.note_change()
         try:
             trusted = await in_database(endpoint.trusted_tls_context, used)
             fallback = await in_database(endpoint.accepted_tls_context, used)
-            self._connecting = asyncio.ensure_future(open_proven_first(used, trusted, fallback))
+            self._connecting = asyncio.ensure_future(open_proven_first(used, trusted, fallback, attempt))
             socket, link = await self._connecting
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -138,7 +144,7 @@ class Connection:
                 raise
             # Only the attempt was given up: there is something better to try.
             return Failure.CLOSED
-        except (OSError, InvalidHandshake, InvalidURI, EOFError, ValueError) as error:
+        except OPENING_FAILURES as error:
             failure = classify(error)
             await self._note_failure(failure, wanted, error)
             return failure
@@ -161,6 +167,10 @@ class Connection:
             self._credentials.reset()
         else:
             self._credentials.failed(wanted, failure)
+        if not (self._stopping.is_set() or self._try_now.is_set()):
+            # Not by ourselves.
+            attempt.ended(failure, registered=accepted, detail=closing_words(socket))
+            await self._keep_failure(attempt)
         self._fail(failure)
         return failure
 
@@ -217,7 +227,13 @@ class Connection:
         if event is not None and self._state.last_error != failure.value:
             await in_database(security_log.record, event, at=clock.now(), tech_info=str(error)[:255])
         self._credentials.failed(wanted, failure)
+        if self._state.attempt is not None:
+            await self._keep_failure(self._state.attempt)
         self._fail(failure)
+
+    async def _keep_failure(self, attempt: Attempt) -> None:
+        self._state.failed = replace(attempt.seen, ended_at=clock.now())
+        await in_database(last_failure.keep, self._state.failed)
 
     async def note_accepted(self) -> None:
         """Remember the credentials the backend has accepted."""

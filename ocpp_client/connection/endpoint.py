@@ -2,6 +2,7 @@
 
 import base64
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit, urlunsplit
 
@@ -39,6 +40,11 @@ class Endpoint:
         return self.security_profile >= _TLS_PROFILE or self.base_url.lower().startswith("wss:")
 
     @property
+    def shows_certificate(self) -> bool:
+        """Whether the station shows a certificate of its own."""
+        return self.security_profile >= _CERTIFICATE_PROFILE
+
+    @property
     def host(self) -> str:
         return urlsplit(self.base_url.replace("${chargeBoxIdentity}", "identity")).hostname or ""
 
@@ -65,7 +71,12 @@ class Endpoint:
 
 def configured() -> Endpoint | None:
     """Read the endpoint from the configuration; None when no backend is set up."""
-    present = configuration.snapshot()
+    return proposed({})
+
+
+def proposed(wanted: Mapping[str, str]) -> Endpoint | None:
+    """Make the endpoint that the configuration would lead to with these values; None: it would lead nowhere."""
+    present = configuration.proposed(wanted)
     base_url = present["/ocpp/url"]
     if not base_url:
         return None

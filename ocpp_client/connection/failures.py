@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, NegotiationError
 
+from station.domain.backend_ladder import Step
+
 
 class Failure(StrEnum):
     """The causes; each is shown in words by the pages."""
@@ -91,6 +93,47 @@ def classify(error: BaseException) -> Failure:  # noqa: PLR0911 – a table of c
             return Failure.CONNECTION_REFUSED if "refused" in str(error).lower() else Failure.UNREACHABLE
         case _:
             return Failure.HANDSHAKE_FAILED
+
+
+# OpenSSL's X509_V_ERR_… (openssl-verification-options(1)): what is wrong with the server's certificate.
+_BY_VERIFY_CODE = {
+    9: "certificate_early",
+    10: "certificate_expired",
+    18: "certificate_self_signed",
+    19: "certificate_unknown",
+    20: "certificate_unknown",
+    21: "certificate_unknown",
+    62: "certificate_name",
+    64: "certificate_name",
+}
+_REDIRECTS = range(300, 400)
+
+
+def refine(failure: Failure, error: BaseException, step: Step) -> str:
+    """Return the cause as the steps to the backend tell it: what the failure is at this very step."""
+    match failure:
+        case Failure.CERTIFICATE_INVALID:
+            return _BY_VERIFY_CODE.get(getattr(error, "verify_code", 0), failure.value)
+        case Failure.TLS_VERSION | Failure.TLS_CIPHER | Failure.TLS_FAILED:
+            return _alert(failure, (getattr(error, "reason", "") or "").upper())
+        case Failure.TIMEOUT:
+            return f"timeout_{step.value}"
+        case Failure.CONNECTION_LOST:
+            return f"lost_{step.value}"
+        case Failure.HTTP_STATUS if isinstance(error, InvalidStatus) and error.response.status_code in _REDIRECTS:
+            return "redirected"
+    return failure.value
+
+
+def _alert(failure: Failure, reason: str) -> str:
+    if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason:
+        # What came is no TLS at all: usually an HTTP answer.
+        return "tls_not_spoken"
+    if "CERTIFICATE_REQUIRED" in reason:
+        return "own_certificate_wanted"
+    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        return "own_certificate_refused"
+    return failure.value
 
 
 def _tls(error: ssl.SSLError) -> Failure:

@@ -9,6 +9,7 @@ from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.ports import ClockPort
 from ocpp_client.rpc.calls import Calls, NotDelivered
+from station import clock
 from station.concurrency import wait_or_timeout
 from station.services import configuration
 
@@ -32,6 +33,7 @@ class Heartbeat:
             await self._state.flow.wait()
             self._restart.clear()
             interval_s = await in_database(configuration.get_int, "HeartbeatInterval")
+            self._state.interval_s = interval_s
             if not await wait_or_timeout(self._restart, interval_s or None) and self._state.flow.is_set():
                 await self.send()
 
@@ -41,4 +43,5 @@ class Heartbeat:
             answer = await self._calls.call(call.Heartbeat())
         except NotDelivered:
             return
+        self._state.answered_at = clock.now()
         await take_time(self._clock_port, answer["currentTime"])

@@ -75,6 +75,12 @@ class ConnectionPublisher:
             trial_back_to=state.trial.back_to if state.trial else "",
             trial_minutes=state.trial.minutes if state.trial else None,
             taken_back_url=state.taken_back_url,
+            registered=state.registered,
+            attempt=state.attempt.seen if state.attempt else None,
+            failed=state.failed,
+            checked=state.checked,
+            tried=state.tried,
+            tried_id=state.tried_id,
         )
 
     async def note_online(self) -> None:

@@ -142,6 +142,7 @@ class RegistrationRunner:
         try:
             message = await in_database(self._message)
             message_id = self._id_for(message)
+            began_s = clock.monotonic_s()
             answer = await self._calls.call(message, message_id=message_id)
         except DatabaseError:
             logger.exception("BootNotification could not be written")
@@ -160,6 +161,7 @@ class RegistrationRunner:
             logger.warning("BootNotification was not answered: %s", detail)
             await self.handle(BootFailed())
             return
+        self._state.boot_ms = round((clock.monotonic_s() - began_s) * 1000)
         await self._answered(message, answer)
 
     def _id_for(self, message: call.BootNotification) -> str:
@@ -186,6 +188,7 @@ class RegistrationRunner:
 
     async def _answered(self, message: call.BootNotification, answer: dict[str, Any]) -> None:
         received_at = clock.now()
+        self._state.answered_at, self._state.interval_s = received_at, max(0, answer["interval"])
         async with self._taking_answer:
             try:
                 await in_database(self._record, message, answer, received_at)

@@ -4,14 +4,17 @@ import asyncio
 import logging
 import ssl
 from ipaddress import ip_address
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, NegotiationError
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI, NegotiationError
 from websockets.typing import Subprotocol
 
+from ocpp_client.connection.attempt import Attempt
 from ocpp_client.connection.endpoint import Endpoint
 from ocpp_client.database import in_database
 from station.concurrency import wait_or_timeout
+from station.domain.backend_ladder import Step
 from station.domain.link_security import LinkSecurity
 from station.services import configuration
 
@@ -25,26 +28,59 @@ MOST_FRAMES_WAITING = 2
 OPEN_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
 PONG_TIMEOUT_S = 20.0
+# What opening a connection raises when the network or the backend does not let the station in.
+OPENING_FAILURES = (OSError, InvalidHandshake, InvalidURI, EOFError, ValueError)
 
 
 class _Connect(connect):
     """A connection that follows no redirect: it would carry the station's password to another host."""
 
+    def __init__(self, attempt: Attempt, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._attempt = attempt
+
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
+    async def open_tcp_connection(self) -> ClientConnection:
+        """Go step by step, each of which is measured."""
+        self.create_connection_kwargs["sock"] = await self._attempt.open_tcp()
+        self._attempt.begin(Step.TLS)
+        connection = await super().open_tcp_connection()
+        self._attempt.note_tls(connection.transport.get_extra_info("ssl_object"))
+        self._attempt.begin(Step.WEBSOCKET)
+        return connection
+
 
 async def open_proven_first(
-    target: Endpoint, trusted: ssl.SSLContext | None, accepted: ssl.SSLContext | None
+    target: Endpoint,
+    trusted: ssl.SSLContext | None,
+    accepted: ssl.SSLContext | None,
+    attempt: Attempt,
+    *,
+    open_timeout_s: float = OPEN_TIMEOUT_S,
 ) -> tuple[ClientConnection, LinkSecurity]:
-    """Open the WebSocket with the certificates that prove something, only then with all that are accepted."""
+    """Open the WebSocket with the certificates that prove something, only then with all that are accepted.
+
+    What the steps show is noted in `attempt`.
+    """
     try:
-        socket, root_trusted = await open_socket(target, trusted), trusted is not None
-    except ssl.SSLCertVerificationError:
-        if accepted is None:
-            raise
-        socket, root_trusted = await open_socket(target, accepted), False
-    return socket, security_of(socket, root_trusted=root_trusted)
+        try:
+            socket = await open_socket(target, trusted, attempt, open_timeout_s=open_timeout_s)
+            root_trusted = trusted is not None
+        except ssl.SSLCertVerificationError:
+            if accepted is None:
+                raise
+            socket = await open_socket(target, accepted, attempt, open_timeout_s=open_timeout_s)
+            root_trusted = False
+    except OPENING_FAILURES as error:
+        attempt.failed(error)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            await attempt.peek()
+        raise
+    link = security_of(socket, root_trusted=root_trusted)
+    attempt.opened(subprotocol=socket.subprotocol or "", link=link.kind.value)
+    return socket, link
 
 
 def security_of(socket: ClientConnection, *, root_trusted: bool) -> LinkSecurity:
@@ -69,9 +105,18 @@ def _is_loopback(peer: object) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-async def open_socket(target: Endpoint, context: ssl.SSLContext | None) -> ClientConnection:
+def closing_words(socket: ClientConnection) -> str:
+    """Return what the backend has said when it closed the connection: the code and the reason of its close frame."""
+    code, reason = getattr(socket, "close_code", None), getattr(socket, "close_reason", None)
+    return f"{code} {reason or ''}".strip() if code else ""
+
+
+async def open_socket(
+    target: Endpoint, context: ssl.SSLContext | None, attempt: Attempt, *, open_timeout_s: float
+) -> ClientConnection:
     """Open the WebSocket; raises what `failures.classify` understands."""
     socket = await _Connect(
+        attempt,
         target.url,
         subprotocols=[SUBPROTOCOL],
         additional_headers=target.headers(),
@@ -79,7 +124,7 @@ async def open_socket(target: Endpoint, context: ssl.SSLContext | None) -> Clien
         ssl=context,
         compression=None,
         proxy=None,
-        open_timeout=OPEN_TIMEOUT_S,
+        open_timeout=open_timeout_s,
         close_timeout=CLOSE_TIMEOUT_S,
         ping_interval=None,
         max_size=MAX_MESSAGE_BYTES,

@@ -5,8 +5,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ocpp_client.connection.attempt import Attempt
 from ocpp_client.connection.endpoint import Endpoint
 from ocpp_client.connection.registration import Registration
+from station.domain.backend_ladder import Observation, Registered
 from station.domain.link_security import NO_LINK, LinkSecurity
 
 # The connection over which the call came that this task answers; another one may stand by the time it is carried out.
@@ -23,7 +25,12 @@ class Trial:
 
 @dataclass(kw_only=True)
 class ConnectionState:
-    """Written by link and registration only. `flow` is set while messages of the station's own accord may go."""
+    """Written by link, registration and heartbeat only. `flow` is set while the station may send of its own accord.
+
+    `attempt` is the one that stands or was the last, `failed` the last that failed; `checked` and `tried` are what
+    somebody at the station wanted to know. `boot_ms`, `interval_s` and `answered_at` are of the connection that stands:
+    how long BootNotification took, and the heartbeat that counts and was answered last.
+    """
 
     connected: bool = False
     link: LinkSecurity = NO_LINK
@@ -31,6 +38,14 @@ class ConnectionState:
     last_error: str = ""
     trial: Trial | None = None
     taken_back_url: str = ""
+    attempt: Attempt | None = None
+    failed: Observation | None = None
+    checked: Observation | None = None
+    tried: Observation | None = None
+    tried_id: str = ""
+    boot_ms: int | None = None
+    interval_s: int | None = None
+    answered_at: datetime | None = None
     endpoint: Endpoint | None = None
     registration: Registration = field(default_factory=Registration)
     flow: asyncio.Event = field(default_factory=asyncio.Event)
@@ -40,6 +55,18 @@ class ConnectionState:
     def online(self) -> bool:
         """Whether the backend can be asked: connected and accepted."""
         return self.connected and self.registration.may_call
+
+    @property
+    def registered(self) -> Registered | None:
+        """How the registration over the connection that stands goes."""
+        if not self.connected:
+            return None
+        return Registered(
+            phase=self.registration.phase.value,
+            boot_ms=self.boot_ms,
+            interval_s=self.interval_s,
+            answered_at=self.answered_at,
+        )
 
     def note_change(self) -> None:
         """Have the new state published."""

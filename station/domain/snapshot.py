@@ -6,10 +6,12 @@ A snapshot travels as JSON. What cannot be read, because another version of the 
 import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from station.domain.backend_ladder import Observation, Registered
 from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 
 _Snapshot = TypeVar("_Snapshot")
@@ -173,6 +175,9 @@ class BackendSnapshot:
 
     `link` is a `link_security.LinkKind`. A new address goes back to `trial_back_to` in `trial_minutes` unless a backend
     accepts the station there; `taken_back_url` is the last one that did.
+
+    `attempt` is the attempt to connect that stands or was the last, `failed` the last one that failed, `checked` a look
+    at the way to the server while a connection stands, `tried` the trial `tried_id` of settings that are not in force.
     """
 
     connected: bool
@@ -186,12 +191,18 @@ class BackendSnapshot:
     trial_back_to: str = ""
     trial_minutes: int | None = None
     taken_back_url: str = ""
+    registered: Registered | None = None
+    attempt: Observation | None = None
+    failed: Observation | None = None
+    checked: Observation | None = None
+    tried: Observation | None = None
+    tried_id: str = ""
 
 
 # --- the JSON form
 
 
-def encode(snapshot: HardwareSnapshot | BackendSnapshot) -> str:
+def encode(snapshot: HardwareSnapshot | BackendSnapshot | Observation) -> str:
     """Return the JSON text."""
     return json.dumps(snapshot, default=_plain, separators=(",", ":"))
 
@@ -234,6 +245,8 @@ def _read(kind: Any, value: Any) -> Any:
         return {str(name): _read(get_args(kind)[1], each) for name, each in value.items()}
     if kind is datetime:
         return datetime.fromisoformat(value)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind(value)
     # No isinstance: True would pass for a number.
     if type(value) is not kind:
         raise TypeError(value)

@@ -256,6 +256,16 @@ def change(
     return plan.changes
 
 
+def proposed(items: Mapping[str, str]) -> Snapshot:
+    """Return what would be in force after a change at the station, which is not made; raise `ConfigurationRefused`."""
+    present = snapshot()
+    if not items:
+        return present
+    plan = plan_change(items, origin=Origin.WEB, present=present, queries=_queries())
+    after = {**present.stored, **plan.identity, **plan.database}
+    return Snapshot(present.registry, {name: value for name, value in after.items() if value is not None})
+
+
 def _store(values: Mapping[str, str | None], at: datetime) -> None:
     for name, value in values.items():
         if value is None:

@@ -98,6 +98,26 @@ class SecurityEventRecorded(MessageToOcpp):
     type: ClassVar[str] = "security.event.recorded"
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckBackend(MessageToOcpp):
+    """Somebody wants to know how the way to the backend stands: look at it now."""
+
+    type: ClassVar[str] = "backend.check"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryBackend(MessageToOcpp):
+    """Settings of the connection shall be tried, and saved if they work.
+
+    `sealed` is the JSON of keys and values, encrypted because the authorization key is among them.
+    """
+
+    type: ClassVar[str] = "backend.try"
+    trial_id: str
+    sealed: str
+    actor: str
+
+
 # --- to the control loop
 
 
@@ -149,6 +169,8 @@ _TO_OCPP: tuple[type[MessageToOcpp], ...] = (
     OutboxChanged,
     FileStatusChanged,
     SecurityEventRecorded,
+    CheckBackend,
+    TryBackend,
 )
 _TO_CONTROL_LOOP: tuple[type[MessageToControlLoop], ...] = (
     CardAuthorized,

@@ -4,7 +4,7 @@ What is in force is shown, what differs is changed, all or nothing, through the 
 a refusal stands beside its field.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -67,6 +67,7 @@ class SettingsForm:
         self._settings = tuple(each for each in settings if self._expert or not each.expert)
         self._entered: dict[str, str] = {}
         self._errors: dict[str, list[str]] = {}
+        self._trimmed = False
         self.other_errors: list[str] = []
 
     @property
@@ -82,8 +83,35 @@ class SettingsForm:
 
     def save(self) -> bool:
         """Change what differs from what is in force; return whether it is in force now. Says so on the next page."""
+        wanted = self._read()
+        try:
+            changes = configuration.change(
+                wanted, origin=Origin.WEB, actor=signed_in(self._request).get_username(), at=clock.now()
+            )
+        except ConfigurationRefused as refusal:
+            self._take(refusal.problems)
+            return False
+        _tell(self._request, changes, trimmed=self._trimmed)
+        return True
+
+    def check(self) -> dict[str, str] | None:
+        """Return what differs from what is in force and could be saved; None where something was refused."""
+        wanted = self._read()
+        try:
+            configuration.proposed(wanted)
+        except ConfigurationRefused as refusal:
+            self._take(refusal.problems)
+            return None
+        if self._trimmed:
+            messages.info(self._request, _("Blanks before or after a value were removed."))
+        return wanted
+
+    def show(self, entered: Mapping[str, str]) -> None:
+        """Begin with these values instead of those in force."""
+        self._entered = {setting.key: entered[setting.key] for setting in self._settings if setting.key in entered}
+
+    def _read(self) -> dict[str, str]:
         wanted: dict[str, str] = {}
-        trimmed = False
         for setting in self._settings:
             key = configuration.snapshot().registry.find(setting.key)
             name = _name(setting.key)
@@ -91,7 +119,7 @@ class SettingsForm:
                 continue
             raw = self._request.POST[name]
             entered = raw.strip()
-            trimmed |= entered != raw
+            self._trimmed |= entered != raw
             self._entered[setting.key] = entered
             if not key.readable:
                 # An empty field of a secret leaves it as it is; it is taken away by its own box.
@@ -101,15 +129,7 @@ class SettingsForm:
                     wanted[setting.key] = entered
             elif entered != _in_force(setting, key):
                 wanted[setting.key] = entered
-        try:
-            changes = configuration.change(
-                wanted, origin=Origin.WEB, actor=signed_in(self._request).get_username(), at=clock.now()
-            )
-        except ConfigurationRefused as refusal:
-            self._take(refusal.problems)
-            return False
-        _tell(self._request, changes, trimmed=trimmed)
-        return True
+        return wanted
 
     def _take(self, refused: Iterable[Problem]) -> None:
         shown = {each.key.lower() for each in self._settings}

@@ -40,7 +40,7 @@ def test_every_problem_comes_with_a_remedy_in_the_readers_language(tmp_path: Pat
     _, german = examined(station, "--lang", "de")
 
     assert code == 1
-    assert set(problems(english)) == {"hardware.json", "backend · TCP"}
+    assert set(problems(english)) == {"hardware.json", "backend · Network (TCP)"}
     assert all(finding["remedy"] for finding in english if finding["level"] != "ok")
     assert [finding["remedy"] for finding in german] != [finding["remedy"] for finding in english]
 

@@ -19,7 +19,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     computer.certificate,
     hardware.description,
     hardware.ports,
-    backend.ladder,
+    backend.findings,
 )
 
 

@@ -1,32 +1,35 @@
-"""The steps to the backend: name, TCP, TLS, WebSocket and subprotocol; the first that fails is reported."""
+"""The steps to the backend, from its name to the WebSocket, as the OCPP page shows them, too."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from websockets.exceptions import InvalidStatus, WebSocketException
 
-from ocpp_client.connection.endpoint import Endpoint, configured, tls_context
-from ocpp_client.connection.failures import Failure, classify
-from ocpp_client.connection.socket import open_socket
+from ocpp_client.connection import endpoint
+from ocpp_client.connection.attempt import Attempt
+from ocpp_client.connection.endpoint import Endpoint
+from ocpp_client.connection.socket import OPENING_FAILURES, open_proven_first
+from station import clock
+from station.domain.backend_ladder import Observation, Rung, Verdict, ladder
 from station.domain.link_security import LinkKind
 from station.host.logs import mask_secrets
-from station.processes.checkup.finding import Finding, problem, warning
-from station.services import live
+from station.processes.checkup.finding import Finding, Level, warning
+from station.services import configuration, live
+from station.ui import ladder_words
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 15.0
+_LEVELS = {Verdict.BAD: Level.PROBLEM, Verdict.WARNING: Level.WARNING}
 
 
-def ladder() -> Iterator[Finding]:
+def findings() -> Iterator[Finding]:
     """Check each step, unless the running station is connected already."""
     subject = _("backend")
     if not settings.DATA.database.exists():
         return
-    target = configured()
+    target = endpoint.configured()
     if target is None:
         yield warning(subject, _("no address is set"), _("Set it: manage.py config set /ocpp/url=wss://…"))
         return
@@ -43,81 +46,34 @@ def ladder() -> Iterator[Finding]:
             return
         yield Finding(subject=subject, text=_("connected to %(url)s") % {"url": mask_secrets(target.base_url)})
         return
-    yield from _climb(subject, target)
+    trusted, accepted = endpoint.trusted_tls_context(target), endpoint.accepted_tls_context(target)
+    attempt = Attempt(target)
+    asyncio.run(_open(target, trusted, accepted, attempt))
+    zone = ZoneInfo(configuration.get("TimeZone"))
+    for rung in ladder(attempt.seen, None, now=clock.now()):
+        if rung.verdict in {Verdict.GOOD, Verdict.WARNING, Verdict.BAD}:
+            yield _finding(subject, rung, attempt.seen, zone)
 
 
-def _climb(subject: str, target: Endpoint) -> Iterator[Finding]:
-    parts = urlsplit(target.url)
-    host, port = parts.hostname or "", parts.port or (443 if target.uses_tls else 80)
+async def _open(
+    target: Endpoint, trusted: ssl.SSLContext | None, accepted: ssl.SSLContext | None, attempt: Attempt
+) -> None:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        yield problem(
-            subject,
-            _("the name %(host)s is unknown (%(reason)s)") % {"host": host, "reason": error.strerror},
-            _("Check the spelling of the address and the name server of this network."),
-        )
+        opened, _link = await open_proven_first(target, trusted, accepted, attempt, open_timeout_s=_TIMEOUT_S)
+    except OPENING_FAILURES:
+        # It stands in the attempt.
         return
-    addresses = ", ".join(dict.fromkeys(str(entry[4][0]) for entry in found))
-    yield Finding(subject=f"{subject} · DNS", text=f"{host} → {addresses}")
-    try:
-        with socket.create_connection((host, port), _TIMEOUT_S) as plain:
-            yield Finding(subject=f"{subject} · TCP", text=f"{host}:{port}")
-            if target.uses_tls:
-                yield from _shake_hands(subject, target, host, plain)
-    except ssl.SSLError as error:
-        yield problem(f"{subject} · TLS", str(error), _tls_remedy(error))
-        return
-    except OSError as error:
-        yield problem(
-            f"{subject} · TCP",
-            _("%(host)s:%(port)d does not answer (%(reason)s)")
-            % {"host": host, "port": port, "reason": error.strerror or error},
-            _("Check the firewall, the mobile contract (APN) and whether the backend runs."),
-        )
-        return
-    yield asyncio.run(_open(subject, target))
-
-
-def _shake_hands(subject: str, target: Endpoint, host: str, plain: socket.socket) -> Iterator[Finding]:
-    context = tls_context(target)
-    if context is not None:
-        with context.wrap_socket(plain, server_hostname=host) as secure:
-            yield Finding(subject=f"{subject} · TLS", text=str(secure.version()))
-
-
-def _tls_remedy(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _("Install the certificate authority of the backend (/ocpp/caFile), and check the clock and the name.")
-    return _("The backend must offer TLS 1.2 or 1.3 with a modern cipher suite.")
-
-
-async def _open(subject: str, target: Endpoint) -> Finding:
-    subject = f"{subject} · WebSocket"
-    try:
-        # Made in a thread, because it reads certificates from the database.
-        context = await asyncio.to_thread(tls_context, target)
-        opened = await open_socket(target, context)
-    except (OSError, WebSocketException, TimeoutError) as error:
-        return problem(subject, _reason(error), _remedy(classify(error)))
     await opened.close()
-    return Finding(subject=subject, text=_("accepted, subprotocol %(name)s") % {"name": opened.subprotocol})
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, InvalidStatus):
-        return _("refused with HTTP status %(status)d") % {"status": error.response.status_code}
-    return str(error) or type(error).__name__
-
-
-def _remedy(cause: Failure) -> str:
-    match cause:
-        case Failure.UNAUTHORIZED:
-            return _("Check AuthorizationKey and SecurityProfile against what the backend has on record.")
-        case Failure.IDENTITY_UNKNOWN:
-            return _("Register the station's identity at the backend, or correct the path of the address.")
-        case Failure.SUBPROTOCOL_REFUSED:
-            return _("The address leads to a server that does not speak OCPP 1.6; ask for the right one.")
-        case Failure.BACKEND_UNAVAILABLE:
-            return _("The backend is down or busy; the station keeps trying by itself.")
-    return _("Ask the operator of the backend; the station keeps trying by itself.")
+def _finding(subject: str, rung: Rung, seen: Observation, zone: ZoneInfo) -> Finding:
+    measured = " · ".join(ladder_words.measured(rung, seen, None, now=clock.now(), zone=zone))
+    sentence = ladder_words.sentence(rung, seen)
+    level = _LEVELS.get(rung.verdict, Level.OK)
+    is_remedy = level is not Level.OK
+    return Finding(
+        subject=f"{subject} · {ladder_words.step(rung.step)}",
+        level=level,
+        text=measured or (ladder_words.verdict(rung.verdict) if is_remedy else sentence),
+        remedy=sentence if is_remedy else "",
+    )

@@ -19,15 +19,17 @@ from station.domain.configuration import InvalidValue
 from station.domain.configuration.checks import TRUST_PLAIN_LINK
 from station.host.logs import mask_secrets
 from station.models import TrustedCertificate
-from station.services import backend_ca, configuration
+from station.services import accounts, backend_ca, configuration
+from station.services.messages import CheckBackend, send_to_ocpp_sync
 from station.ui import format as formats
 from station.ui import problems
-from station.web import facts, present
+from station.web import access, backend_trials, facts, ladder_view, present
 from station.web.requests import signed_in
 from station.web.settings_form import Setting, SettingsForm
 
 # A chain of certificates; whatever is larger is none.
 _LARGEST_PEM = 100_000
+_KEY = "AuthorizationKey"
 SETTINGS = (
     Setting(
         key="/ocpp/url",
@@ -50,7 +52,7 @@ SETTINGS = (
         ),
     ),
     Setting(
-        key="AuthorizationKey",
+        key=_KEY,
         label=gettext_lazy("Authorization key"),
         help=gettext_lazy("The password of the station at the server: 16 to 40 characters."),
     ),
@@ -100,10 +102,12 @@ class CertificateView:
 
 @require_http_methods(["GET", "POST"])
 def ocpp(request: HttpRequest) -> HttpResponse:
-    """Show the connection and its settings; take new ones."""
-    form = SettingsForm(request, SETTINGS)
-    if request.method == "POST" and form.save():
-        return redirect("ocpp")
+    """Show the connection and its settings; try new ones before they are saved, or save them untried."""
+    form = SettingsForm(request, SETTINGS) if _may_change(request) else None
+    if request.method == "POST" and form is not None and _take(request, form):
+        return redirect("ocpp-trial" if backend_trials.current(request) else "ocpp")
+    if form is not None and request.method == "GET" and (draft := backend_trials.settings(request)):
+        form.show(draft)
     now = present.look(clock.now())
     return render(
         request,
@@ -111,12 +115,48 @@ def ocpp(request: HttpRequest) -> HttpResponse:
         {
             "form": form,
             "connection": facts.connections(now)[1],
+            "ladder": ladder_view.of_connection(now),
+            "last_failure": ladder_view.last_failure(now),
+            "may_change": form is not None,
             "chargebox_id": configuration.get("/ocpp/chargeBoxIdentity"),
             "address": mask_secrets(now.backend.url if now.backend else configuration.get("/ocpp/url")),
             "certificates": [_view(row, now.at, now.zone) for row in backend_ca.installed()],
         },
-        status=422 if form.is_refused else 200,
+        status=422 if form is not None and form.is_refused else 200,
     )
+
+
+@require_POST
+def check(request: HttpRequest) -> HttpResponse:
+    """Have the way to the backend looked at."""
+    if send_to_ocpp_sync(CheckBackend()):
+        messages.info(request, _("The way to the server is being looked at."))
+    else:
+        messages.error(request, _("The OCPP client does not answer. Restart the daemon (menu at the top right)."))
+    return redirect("ocpp")
+
+
+def _may_change(request: HttpRequest) -> bool:
+    return access.may(accounts.role_of(signed_in(request)), "ocpp", "POST")
+
+
+def _take(request: HttpRequest, form: SettingsForm) -> bool:
+    """Save what was entered or have it tried; return False where something was refused."""
+    if request.POST.get("action") != "check":
+        backend_trials.forget(request)
+        return form.save()
+    wanted = form.check()
+    if wanted is None:
+        return False
+    kept_key = backend_trials.settings(request).get(_KEY)
+    if kept_key and _KEY not in wanted:
+        # Entered for the trial before this one; a field of a secret begins empty.
+        wanted[_KEY] = kept_key
+    if not configuration.proposed(wanted)["/ocpp/url"]:
+        backend_trials.forget(request)
+        return form.save()
+    backend_trials.begin(request, wanted, at=clock.now())
+    return True
 
 
 @require_POST
