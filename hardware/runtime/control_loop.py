@@ -18,9 +18,11 @@ from hardware.runtime.command_handlers.reset import ResetHandlers
 from hardware.runtime.command_handlers.unlocking import UnlockHandlers
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.device_events import DeviceEvents
+from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
 from hardware.runtime.lamp import Lamps
 from hardware.runtime.limits import LimitLoop
+from hardware.runtime.modbus_server.service import ModbusService
 from hardware.runtime.notices import Notices
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.periodic import Periodic
@@ -64,7 +66,8 @@ class ControlLoop:
         self._parameters = Parameters(self.records)
         wake_ups = WakeUps()
 
-        self.limits = LimitLoop(*shared)
+        self.energy_manager = EnergyManager(devices.controllers, self.records)
+        self.limits = LimitLoop(*shared, leased=self.energy_manager)
         self._reservations = ReservationCache(*shared)
         choice = PointChoice(*shared, self._reservations)
         session_records = SessionRecords(
@@ -93,7 +96,12 @@ class ControlLoop:
         self._lamps = Lamps(devices.io, self.points, self.state)
         refusals = Refusals(self.records)
         self.snapshots = SnapshotPublisher(
-            *shared, limits=self.limits, reservations=self._reservations, refusals=refusals, redis=redis
+            *shared,
+            limits=self.limits,
+            reservations=self._reservations,
+            refusals=refusals,
+            energy_manager=self.energy_manager,
+            redis=redis,
         )
         self.sampler = Sampler(self.points, self._parameters, self.records, wall_clock=host.clock)
 
@@ -112,6 +120,7 @@ class ControlLoop:
         self._notices = Notices(
             self.records,
             parameters=self._parameters,
+            energy_manager=self.energy_manager,
             limits=self.limits,
             sampler=self.sampler,
             authorizer=authorizer,
@@ -152,6 +161,9 @@ class ControlLoop:
             ReaderPoll(reader, connector_id, self._device_events) for connector_id, reader in devices.readers
         ]
         self._io = devices.io
+        self._modbus = ModbusService(
+            *shared, energy_manager=self.energy_manager, limits=self.limits, snapshots=self.snapshots
+        )
         changes.listen(
             points=(
                 self._reservations,
@@ -182,9 +194,11 @@ class ControlLoop:
             group.create_task(self.sampler.run())
             group.create_task(self.limits.run())
             group.create_task(self._periodic.run())
+            group.create_task(self._modbus.run())
 
     async def _load(self) -> None:
         await self._parameters.load()
+        await self.energy_manager.load()
         await self.limits.load()
         await self._reservations.reload()
         for point in self.points.values():

@@ -74,13 +74,23 @@ def _source_of(limit: ProfileLimit) -> LimitSource:
     return LimitSource.CHARGING_PROFILE if limit.is_readable else LimitSource.UNREADABLE_PROFILE
 
 
-class LimitBook:
-    """Computes limits; `extra` sources (cluster, energy manager) are set by whoever brings them."""
+class LeasedLimits(Protocol):
+    """Limits that somebody else sets and that change when he falls silent."""
 
-    def __init__(self) -> None:
+    def limits_of(self, number: int, now_s: float) -> Mapping[LimitSource, MilliAmpere]:
+        """Return the limits of a charging point at this moment."""
+
+    def next_change_s(self, now_s: float) -> float | None:
+        """Return the moment at which one changes by itself; None: never."""
+
+
+class LimitBook:
+    """Computes limits."""
+
+    def __init__(self, leased: LeasedLimits) -> None:
         self.framework = Framework(mains=PAUSE, rating=PAUSE)
         self.state = State()
-        self.extra: dict[int, dict[LimitSource, MilliAmpere]] = {}
+        self._leased = leased
 
     def assume(self, points: Collection[ChargingPoint], now_s: float) -> None:
         """Begin with what the boards have released before the restart; a silent one may have released everything."""
@@ -92,10 +102,10 @@ class LimitBook:
         )
 
     def own_limits(
-        self, point: ChargingPoint, now: datetime, *, station_blocked: bool
+        self, point: ChargingPoint, now: datetime, now_s: float, *, station_blocked: bool
     ) -> dict[LimitSource, MilliAmpere]:
         """Gather every source but the shared mains."""
-        limits = {LimitSource.RATING: self.framework.rating, **self.extra.get(point.number, {})}
+        limits = {LimitSource.RATING: self.framework.rating, **self._leased.limits_of(point.number, now_s)}
         cable = point.status.cable if point.status else None
         if cable:
             limits[LimitSource.CABLE] = cable
@@ -128,7 +138,7 @@ class LimitBook:
         failures: dict[int, Exception] = {}
         for point in points:
             try:
-                own[point.number] = self.own_limits(point, now, station_blocked=station_blocked)
+                own[point.number] = self.own_limits(point, now, now_s, station_blocked=station_blocked)
             except Exception as failure:  # noqa: BLE001 - one profile must not end the control of all points
                 own[point.number], failures[point.number] = {LimitSource.FAULT: PAUSE}, failure
         demands = [
@@ -186,9 +196,9 @@ class LimitBook:
             change = None
         if change is not None:
             wait_s = min(wait_s, max((change - now).total_seconds(), 0.0))
-        settled_s = self.state.next_settled_s(now_s)
-        if settled_s is not None:
-            wait_s = min(wait_s, max(settled_s - now_s, 0.0))
+        for moment_s in (self.state.next_settled_s(now_s), self._leased.next_change_s(now_s)):
+            if moment_s is not None:
+                wait_s = min(wait_s, max(moment_s - now_s, 0.0))
         return wait_s
 
 
@@ -211,11 +221,18 @@ class LimitLoop:
     of the newest computation, so that a raise decided earlier never overtakes a reduction.
     """
 
-    def __init__(self, points: Mapping[int, ChargingPoint], state: StationFaults, records: RecordStore) -> None:
+    def __init__(
+        self,
+        points: Mapping[int, ChargingPoint],
+        state: StationFaults,
+        records: RecordStore,
+        *,
+        leased: LeasedLimits,
+    ) -> None:
         self._points = points
         self._state = state
         self._records = records
-        self._book = LimitBook()
+        self._book = LimitBook(leased)
         self._present: dict[int, PointLimit] = {}
         self._writing: dict[int, asyncio.Lock] = {}
         # None: whether there are any has not been looked at since the start.

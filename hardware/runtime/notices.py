@@ -4,6 +4,7 @@ from django.db import DatabaseError
 from django.db.models import Count, Max
 
 from hardware.runtime.authorizer import Authorizer
+from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import RecordStore
@@ -28,6 +29,7 @@ class Notices:
         records: RecordStore,
         *,
         parameters: Parameters,
+        energy_manager: EnergyManager,
         limits: LimitLoop,
         sampler: Sampler,
         authorizer: Authorizer,
@@ -35,6 +37,7 @@ class Notices:
     ) -> None:
         self._records = records
         self._parameters = parameters
+        self._energy_manager = energy_manager
         self._limits = limits
         self._sampler = sampler
         self._authorizer = authorizer
@@ -67,6 +70,7 @@ class Notices:
 
     async def _reload(self) -> None:
         await self._parameters.load()
+        await self._energy_manager.load()
         await self._limits.load()
         self._sampler.wake()
         await self._limits.apply()

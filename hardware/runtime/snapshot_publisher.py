@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
@@ -47,6 +48,7 @@ class SnapshotPublisher:
         limits: LimitLoop,
         reservations: ReservationCache,
         refusals: Refusals,
+        energy_manager: EnergyManager,
         redis: Any,
     ) -> None:
         self._points = points
@@ -55,6 +57,7 @@ class SnapshotPublisher:
         self._limits = limits
         self._reservations = reservations
         self._refusals = refusals
+        self._energy_manager = energy_manager
         self._redis = redis
         self._seen: dict[int, object] = {}
         self._dirty = asyncio.Event()
@@ -115,7 +118,12 @@ class SnapshotPublisher:
             reader_ok=FaultCode.READER_FAILURE not in self._state.active_faults,
             points=tuple(self._point(point) for point in self._points.values()),
             seen_cards=self._state.seen_cards.newest(clock.now()),
+            modbus=self._energy_manager.snapshot(),
         )
+
+    def point_snapshot(self, number: int) -> PointSnapshot:
+        """Return the present of one charging point."""
+        return self._point(self._points[number])
 
     def _point(self, point: ChargingPoint) -> PointSnapshot:
         status, reading = point.status, point.reading

@@ -18,6 +18,7 @@ class LimitSource(StrEnum):
     RATING = "rating"
     STATION_MAINS = "station_mains"
     CLUSTER = "cluster"
+    ENERGY_MANAGER_SILENT = "energy_manager_silent"
     ENERGY_MANAGER = "energy_manager"
     UNREADABLE_PROFILE = "unreadable_profile"
     CHARGING_PROFILE = "charging_profile"

@@ -143,6 +143,59 @@ class SeenCardSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModbusClientSnapshot:
+    """A connected energy manager; what it has written last are a register of the table and its value."""
+
+    address: str
+    port: int
+    since: datetime
+    last_read_at: datetime | None = None
+    last_write_at: datetime | None = None
+    last_write_register: int | None = None
+    last_write_value: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModbusRefusalSnapshot:
+    """The last connection that was refused: `reason` is not_listed or too_many."""
+
+    at: datetime
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModbusPointSnapshot:
+    """How an energy manager controls a charging point; `watchdog` is an `energy_manager.Watchdog`.
+
+    `current_ma` and `power_w` are what was written last, `limit_ma` what holds by that or by the fallback.
+    """
+
+    number: int
+    watchdog: int
+    remaining_s: int
+    current_ma: MilliAmpere | None = None
+    power_w: Watt | None = None
+    limit_ma: MilliAmpere | None = None
+    heard_at: datetime | None = None
+    written_at: datetime | None = None
+    written_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModbusSnapshot:
+    """The Modbus server; `problem` is what the operating system says when a port cannot be opened."""
+
+    enabled: bool
+    ports: tuple[int, ...] = ()
+    problem: str = ""
+    problem_port: int | None = None
+    clients: tuple[ModbusClientSnapshot, ...] = ()
+    refusal: ModbusRefusalSnapshot | None = None
+    points: tuple[ModbusPointSnapshot, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class HardwareSnapshot:
     """Everything the control loop knows. `not_ready` says why the station cannot charge; empty: it can.
 
@@ -158,6 +211,7 @@ class HardwareSnapshot:
     reader_ok: bool
     points: tuple[PointSnapshot, ...]
     seen_cards: tuple[SeenCardSnapshot, ...] = ()
+    modbus: ModbusSnapshot | None = None
 
     @property
     def ready(self) -> bool:

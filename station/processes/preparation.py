@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from station import clock, private_files
 from station.domain.commands import Origin, Status
 from station.paths import DataDirectory
 from station.processes import certificate
-from station.processes.plan import Plan
+from station.processes.plan import Address, Plan
 from station.processes.programs.redis import names_simulated_ports_only
 from station.services import write_probe
 
 logger = logging.getLogger(__name__)
 
+# Below the ports that Linux gives to outgoing connections (net.ipv4.ip_local_port_range).
+_FREE_PORTS = range(15_000, 32_000, 10)
+_ATTEMPTS = 50
 _DEMO_URL_NOTE = "demo_backend.url"
 _SET_ASIDE = "SetBrokenFileAside"
 _SECRETS_LOST = "storage.secrets.lost"
@@ -115,6 +119,21 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     return Prepared(
         serial=made.serial, factory_password=identity.untold_password(), has_hardware=data.hardware.exists()
     )
+
+
+def choose_modbus_port(*, at: datetime) -> None:
+    """Give a station beside other programs ports of its own for energy managers, once: 502 may belong to others."""
+    from station.services import configuration
+
+    present = configuration.snapshot()
+    if "/modbus/port" not in present.stored:
+        points = int(present["/identity/connectors"])
+        for first in random.SystemRandom().sample(_FREE_PORTS, _ATTEMPTS):
+            if not any(Address("0.0.0.0", first + number).occupied_by_another() for number in range(points)):
+                with _unless_the_disk_is_full("choosing the Modbus port"):
+                    configuration.change({"/modbus/port": str(first)}, origin=Origin.LOCAL, actor="runstation", at=at)
+                break
+    connections.close_all()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "url_fragment": _("The address must not contain #."),
     "placeholder": _("Only the placeholder ${%(allowed)s} is known."),
     "host_port": _("host:port is expected."),
+    "network": _("“%(item)s” is neither an IP address like 192.168.1.20 nor a network like 192.168.1.0/24."),
     "json": _("This is not valid JSON."),
     "json_object": _("A JSON object is expected."),
     "json_member": _("The member “%(member)s” has no usable value."),

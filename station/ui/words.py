@@ -188,6 +188,7 @@ LIMIT_SOURCES: Words = {
     "station_mains": _("Mains limit of the station"),
     "cluster": _("Load management (cluster)"),
     "energy_manager": _("Energy manager (Modbus)"),
+    "energy_manager_silent": _("Energy manager (Modbus) not heard: fallback"),
     "charging_profile": _("Charging profile of the backend"),
     "unreadable_profile": _("Charging profile that cannot be read"),
     "fault": _("Fault"),

@@ -153,7 +153,8 @@ class ConfigurationKey:
         """Raise `InvalidValue` when this origin may not set the key, whatever the value."""
         if self.storage is Storage.LIVE:
             raise InvalidValue("read_only" if origin is not Origin.LOCAL else "live_value")
-        if origin is Origin.WEB and self.on_page:
+        if origin in {Origin.WEB, Origin.MODBUS} and self.on_page:
+            # The Modbus server writes only the settings that its register table names.
             return
         if origin is not Origin.LOCAL and self.access in {Access.READ_ONLY, Access.LOCAL}:
             raise InvalidValue("read_only")

@@ -33,6 +33,7 @@ TEMPLATES: Mapping[str, str] = {
     "url_fragment": "The address must not contain #.",
     "placeholder": "Only the placeholder ${%(allowed)s} is known.",
     "host_port": "host:port is expected.",
+    "network": "“%(item)s” is neither an IP address like 192.168.1.20 nor a network like 192.168.1.0/24.",
     "json": "This is not valid JSON.",
     "json_object": "A JSON object is expected.",
     "json_member": "The member “%(member)s” has no usable value.",

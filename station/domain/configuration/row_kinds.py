@@ -66,6 +66,8 @@ def number(
     storage: Storage = Storage.DATABASE,
     check: Check | None = None,
     aliases: tuple[str, ...] = (),
+    also: tuple[int, ...] = (),
+    on_page: bool = False,
 ) -> ConfigurationKey:
     """Return a key with a whole number."""
     return ConfigurationKey(
@@ -75,12 +77,13 @@ def number(
         type=f"int {unit}".strip(),
         default=str(default),
         check=check,
-        parse=values.integer(low, high),
+        parse=values.integer(low, high, also=also),
         effect=effect,
         storage=storage,
         allowed=allowed or f"{low} to {high}",
         description=description,
         aliases=aliases,
+        on_page=on_page,
     )
 
 
@@ -142,6 +145,7 @@ def value(
     read: Callable[[Mapping[str, str]], str] | None = None,
     write: Callable[[str], Mapping[str, str]] | None = None,
     store: Store | None = None,
+    on_page: bool = False,
 ) -> ConfigurationKey:
     """Return a key with any other value."""
     return ConfigurationKey(
@@ -161,6 +165,7 @@ def value(
         store=store,
         storage=storage,
         description=description,
+        on_page=on_page,
     )
 
 

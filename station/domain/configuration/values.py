@@ -2,6 +2,7 @@
 
 import json
 import re
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from station.domain.configuration.keys import Parse
@@ -15,6 +16,8 @@ MAX_INTEGER = 2**31 - 1
 MAX_PORT = 65_535
 IDENTITY_PLACEHOLDER = "${chargeBoxIdentity}"
 SERIAL_PLACEHOLDER = "${serial}"
+
+_MOST_NETWORKS = 16
 
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _PRODUCTION_DATE = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
@@ -218,6 +221,26 @@ def host_port(value: str) -> str:
     if not colon or not _HOST.fullmatch(host) or not _DIGITS.fullmatch(port) or not 1 <= int(port) <= MAX_PORT:
         raise InvalidValue("host_port")
     return f"{host}:{int(port)}"
+
+
+def networks(value: str) -> str:
+    """Accept a list of IP addresses and networks in their usual form, or nothing."""
+    items = items_of(text()(value))
+    if len(items) > _MOST_NETWORKS:
+        raise InvalidValue("too_many_items", limit=_MOST_NETWORKS)
+    found: list[str] = []
+    for item in items:
+        if not item:
+            raise InvalidValue("empty_item")
+        try:
+            network = ip_network(item, strict=False)
+        except ValueError:
+            raise InvalidValue("network", item=item) from None
+        written = str(network.network_address if network.prefixlen == network.max_prefixlen else network)
+        if written in found:
+            raise InvalidValue("item_twice", item=written)
+        found.append(written)
+    return ",".join(found)
 
 
 def production_date(value: str) -> str:

@@ -40,6 +40,7 @@ class Command(BaseCommand):
             preparation.check_addresses(plan)
             publish_origins(plan)
             prepared = full_disk.once_there_is_room(plan, lambda: preparation.prepare(plan, at=clock.now()))
+            preparation.choose_modbus_port(at=clock.now())
         except (
             AlreadyRunning,
             OrphanSurvives,

@@ -1,0 +1,141 @@
+"""The limits that an energy manager sets over Modbus, from before its first word to after its last one.
+
+What holds while nobody is heard needs no server: the limits are asked from here whether it listens or not.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from hardware.runtime.records import RecordStore
+from loadmgmt import set_points, settings
+from loadmgmt.energy_manager import Controls, SetPoint
+from loadmgmt.settings import ServerSettings
+from station import clock
+from station.domain.limits import LimitSource
+from station.domain.snapshot import ModbusClientSnapshot, ModbusPointSnapshot, ModbusRefusalSnapshot, ModbusSnapshot
+from station.domain.units import MilliAmpere
+
+# Energy managers write every few seconds, some with every reading of their meter. What is kept is the first change
+# after a pause at once, and of those that follow the newest in each span.
+TRAIL_SPAN_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Heard:
+    at: datetime | None = None
+    written_at: datetime | None = None
+    written_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Noted:
+    set_point: SetPoint
+    at_s: float
+
+
+class EnergyManager:
+    """What is set, by whom, and what holds by it."""
+
+    def __init__(self, numbers: Iterable[int], records: RecordStore) -> None:
+        self._numbers = tuple(numbers)
+        self._records = records
+        self.controls = Controls(self._numbers)
+        self.settings = ServerSettings()
+        # Set when the settings are others than before; whoever serves them clears it.
+        self.is_changed = asyncio.Event()
+        self._is_loaded = False
+        self._heard = dict.fromkeys(self._numbers, _Heard())
+        self._noted: dict[int, _Noted] = {}
+        # What the server tells: where it listens, why it does not, who is connected, who was refused last.
+        self.ports: tuple[int, ...] = ()
+        self.problem: tuple[int, str] | None = None
+        self.clients: Mapping[object, ModbusClientSnapshot] = {}
+        self.refusal: ModbusRefusalSnapshot | None = None
+
+    # --- what limits ask
+
+    def limits_of(self, number: int, now_s: float) -> Mapping[LimitSource, MilliAmpere]:
+        """Return what an energy manager, or its silence, leaves a charging point."""
+        return self.controls.limits_of(number, now_s)
+
+    def next_change_s(self, now_s: float) -> float | None:
+        """Return when a limit next changes because nobody is heard."""
+        return self.controls.next_change_s(now_s)
+
+    # --- what is set
+
+    async def load(self) -> None:
+        """Read the settings; raises DatabaseError. What was written before a restart is read once."""
+        found = await self._records.execute(settings.read)
+        if not self._is_loaded:
+            for number, set_point in (await self._records.execute(set_points.remembered, self._numbers)).items():
+                self.controls.remember(number, set_point)
+                self._noted[number] = _Noted(set_point=set_point, at_s=clock.monotonic_s())
+            self._is_loaded = True
+        if found != self.settings:
+            self.settings = found
+            self.controls.configure(found.limits)
+            self.is_changed.set()
+
+    def heard(self, numbers: Iterable[int], *, written: bool = False) -> bool:
+        """Take a valid request about charging points; return whether a limit has changed by that."""
+        now, now_s = clock.now(), clock.monotonic_s()
+        changed = False
+        for number in numbers:
+            self._heard[number] = replace(self._heard[number], at=now)
+            changed |= self.controls.heard(number, now_s, written=written)
+        return changed
+
+    def set(self, number: int, set_point: SetPoint, *, client: str) -> bool:
+        """Take a set-point; return whether the limit has changed by that."""
+        self._heard[number] = replace(self._heard[number], written_at=clock.now(), written_by=client)
+        return self.controls.set(number, set_point, clock.monotonic_s())
+
+    # --- what is kept
+
+    async def keep_trail(self) -> None:
+        """Write down the set-points that are due."""
+        now_s = clock.monotonic_s()
+        for number in self._numbers:
+            set_point, noted = self.controls[number].set_point, self._noted.get(number)
+            if set_point == (noted.set_point if noted else SetPoint()):
+                continue
+            if noted is not None and now_s - noted.at_s < TRAIL_SPAN_S:
+                continue
+            self._noted[number] = _Noted(set_point=set_point, at_s=now_s)
+            await self._records.attempt(
+                set_points.note, number, set_point, client=self._heard[number].written_by, at=clock.now()
+            )
+
+    # --- what is shown
+
+    def snapshot(self) -> ModbusSnapshot:
+        """Return the present."""
+        now_s = clock.monotonic_s()
+        port, problem = self.problem or (None, "")
+        return ModbusSnapshot(
+            enabled=self.settings.limits.enabled,
+            ports=self.ports,
+            problem=problem,
+            problem_port=port,
+            clients=tuple(self.clients.values()),
+            refusal=self.refusal,
+            points=tuple(self._point(number, now_s) for number in self._numbers),
+        )
+
+    def _point(self, number: int, now_s: float) -> ModbusPointSnapshot:
+        control, heard = self.controls[number], self._heard[number]
+        watchdog = control.watchdog(now_s)
+        return ModbusPointSnapshot(
+            number=number,
+            watchdog=watchdog.value,
+            remaining_s=int(control.lease.remaining_s(now_s)) if control.settings.watchdog_s else 0,
+            current_ma=control.set_point.current,
+            power_w=control.set_point.power,
+            limit_ma=control.limit(now_s),
+            heard_at=heard.at,
+            written_at=heard.written_at,
+            written_by=heard.written_by,
+        )

@@ -1,0 +1,1 @@
+"""The Modbus TCP server for energy managers (load management level 3)."""

@@ -1,0 +1,50 @@
+"""What the installer has set for the Modbus server, read from the configuration at once."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from zoneinfo import ZoneInfo
+
+from loadmgmt.energy_manager import LifeSign, Settings
+from station.domain.units import MilliAmpere
+from station.services import configuration, identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Where the server listens, for whom, and what it shows; `clients` empty: everybody."""
+
+    limits: Settings = field(default_factory=Settings)
+    ports: tuple[int, ...] = ()
+    clients: tuple[IPv4Network | IPv6Network, ...] = ()
+    discloses_cards: bool = False
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    model: str = ""
+    serial: str = ""
+
+    def admits(self, address: str) -> bool:
+        """Return whether somebody at this address may connect."""
+        if not self.clients:
+            return True
+        client: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+        return any(client.version == network.version and client in network for network in self.clients)
+
+
+def read() -> ServerSettings:
+    """Read the settings in force."""
+    station = identity.load()
+    port = configuration.get_int("/modbus/port")
+    return ServerSettings(
+        limits=Settings(
+            enabled=configuration.get_bool("/modbus/enabled"),
+            read_only=configuration.get_bool("/modbus/readOnly"),
+            watchdog_s=configuration.get_int("/modbus/watchdogS"),
+            fallback=MilliAmpere(configuration.get_int("/modbus/fallbackCurrent")),
+            life_sign=LifeSign(configuration.get("/modbus/lifeSign")),
+        ),
+        ports=tuple(range(port, port + station.connectors)),
+        clients=tuple(ip_network(item) for item in configuration.get_list("/modbus/clients")),
+        discloses_cards=configuration.get_bool("/modbus/discloseCards"),
+        zone=ZoneInfo(configuration.get("TimeZone")),
+        model=station.model,
+        serial=station.serial,
+    )
