@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from station import host
 from station.paths import DataDirectory
 from tests import system_bus as bus
 
@@ -21,6 +22,8 @@ def data(tmp_path: Path, settings: Any) -> DataDirectory:
     directory = DataDirectory(tmp_path / "a station")
     directory.create()
     settings.DATA = directory
+    # The computer of another test has its files elsewhere.
+    host.for_settings.cache_clear()
     return directory
 
 

@@ -33,6 +33,7 @@ from station.domain.ports import (
     Tag,
 )
 from station.domain.units import MINIMUM_CURRENT, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
+from station.domain.vendor_access import Door
 from station.host import Host
 from station.host.ports import ModemStatus
 
@@ -545,9 +546,16 @@ class FakeComputer:
     trustworthy: bool = True
     restarts: list[str] = field(default_factory=list)
     refuses: bool = False
+    doors: set[Door] = field(default_factory=set)
 
     def host(self) -> Host:
-        return Host(network=self, modem=self, clock=self, power=self, is_simulated=True)
+        return Host(network=self, modem=self, clock=self, power=self, vendor_access=self, is_simulated=True)
+
+    def is_open(self, door: Door) -> bool:
+        return door in self.doors
+
+    def switch(self, door: Door, *, is_open: bool) -> None:
+        (self.doors.add if is_open else self.doors.discard)(door)
 
     def addresses(self) -> tuple[str, ...]:
         return ("127.0.0.1",)

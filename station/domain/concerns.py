@@ -43,6 +43,7 @@ class Subject(StrEnum):
     DATABASE_SET_ASIDE = "database_set_aside"
     SECRETS_LOST = "secrets_lost"
     UPDATE_FAILED = "update_failed"
+    VENDOR_ACCESS = "vendor_access"
     PASSWORD_OF_FACTORY = "password_of_factory"  # noqa: S105 - the name of a concern
 
 
@@ -62,7 +63,7 @@ class Concern:
 class Known:
     """What is known of the station at one moment. `hardware` and `backend` None: their process is away.
 
-    `modem_offline`: there is a modem, and it has no network.
+    `modem_offline`: there is a modem, and it has no network. `vendor_access_left_minutes` None: it is closed.
     """
 
     redis_answers: bool
@@ -76,6 +77,7 @@ class Known:
     databases_set_aside: tuple[str, ...] = ()
     secrets_lost: tuple[str, ...] = ()
     update_failed_at: datetime | None = None
+    vendor_access_left_minutes: int | None = None
     password_of_factory: bool = False
 
 
@@ -171,5 +173,8 @@ def _computer(known: Known) -> Iterator[Concern]:
         )
     if known.update_failed_at is not None:
         yield Concern(subject=Subject.UPDATE_FAILED, severity=Severity.NOTICE, since=known.update_failed_at)
+    if known.vendor_access_left_minutes is not None:
+        minutes = known.vendor_access_left_minutes
+        yield Concern(subject=Subject.VENDOR_ACCESS, severity=Severity.NOTICE, data={"minutes": minutes})
     if known.password_of_factory:
         yield Concern(subject=Subject.PASSWORD_OF_FACTORY, severity=Severity.NOTICE)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from functools import cache
 
-from station.host.ports import ClockPort, ModemPort, NetworkPort, PowerPort
+from station.host.ports import ClockPort, ModemPort, NetworkPort, PowerPort, VendorAccessPort
 
-__all__ = ["ClockPort", "Host", "ModemPort", "NetworkPort", "PowerPort", "for_settings"]
+__all__ = ["ClockPort", "Host", "ModemPort", "NetworkPort", "PowerPort", "VendorAccessPort", "for_settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,7 @@ class Host:
     modem: ModemPort
     clock: ClockPort
     power: PowerPort
+    vendor_access: VendorAccessPort
     is_simulated: bool
 
 
@@ -24,7 +25,7 @@ def for_settings() -> Host:
     """Return the computer the settings name: the real one, or the simulator's."""
     from django.conf import settings
 
-    from station.host import modem, network, power, simulated, wall_clock
+    from station.host import modem, network, power, simulated, vendor_access, wall_clock
 
     if settings.SIMULATE:
         file = simulated.HostFile(settings.DATA.simulation / "host.json")
@@ -33,6 +34,7 @@ def for_settings() -> Host:
             modem=simulated.SimulatedModem(file),
             clock=wall_clock.SimulatedClock(),
             power=power.EmbeddedPower(settings.DATA),
+            vendor_access=vendor_access.SimulatedVendorAccess(settings.DATA.simulation / "vendor_access.json"),
             is_simulated=True,
         )
     return Host(
@@ -40,5 +42,6 @@ def for_settings() -> Host:
         modem=modem.NoModem(),
         clock=wall_clock.SystemClock(settings.DATA.run / "clock-set-in-boot"),
         power=power.SystemPower(settings.DATA),
+        vendor_access=vendor_access.SystemVendorAccess(),
         is_simulated=False,
     )

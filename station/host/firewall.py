@@ -22,6 +22,7 @@ from station import private_files
 SERVICE_INTERFACES, LAN_INTERFACES = "STATION_SERVICE_INTERFACES", "STATION_LAN_INTERFACES"
 WEB_OVER_LAN = "STATION_WEB_OVER_LAN"
 _WEB_PORTS = (80, 443)
+_SSH_PORT = 22
 _HIGHEST_PORT = 65_535
 # Linux: IFNAMSIZ is 16 with the closing zero; what nft would read as anything but a name is none.
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -38,6 +39,7 @@ class Openings:
 
     modbus_ports: tuple[int, ...] = ()
     cluster_port: int | None = None
+    vendor_ssh: bool = False
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -52,6 +54,7 @@ class Openings:
         return cls(
             modbus_ports=tuple(port for port in modbus if _is_port(port)) if isinstance(modbus, list) else (),
             cluster_port=cluster if _is_port(cluster) else None,
+            vendor_ssh=stored.get("vendor_ssh") is True,
         )
 
     def write(self, file: Path) -> bool:
@@ -65,7 +68,8 @@ class Openings:
     @property
     def ports(self) -> tuple[int, ...]:
         """Return the TCP ports these are reached at."""
-        return self.modbus_ports if self.cluster_port is None else (*self.modbus_ports, self.cluster_port)
+        cluster = () if self.cluster_port is None else (self.cluster_port,)
+        return (*self.modbus_ports, *cluster, *((_SSH_PORT,) if self.vendor_ssh else ()))
 
 
 def _is_port(value: object) -> bool:

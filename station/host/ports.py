@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from station.domain.vendor_access import Door
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModemStatus:
@@ -43,6 +45,16 @@ class ClockPort(Protocol):
 
     def set_from_backend(self, at: datetime) -> bool:
         """Take over the backend's time (an aware moment); return whether the clock was changed."""
+
+
+class VendorAccessPort(Protocol):
+    """The vendor's ways into the computer. Both methods raise `dbus.bus.ServiceRefused` where there is none."""
+
+    def is_open(self, door: Door) -> bool:
+        """Return whether somebody of the vendor could come in now."""
+
+    def switch(self, door: Door, *, is_open: bool) -> None:
+        """Open or close it; closing ends who is in."""
 
 
 class PowerPort(Protocol):

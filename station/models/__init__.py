@@ -1,6 +1,6 @@
 """The tables of the station. The database is the truth; everything in Redis can be made again from here."""
 
-from station.models.account import PasswordRecovery, SignInDelay, UserProfile
+from station.models.account import PasswordRecovery, SignInDelay, UserProfile, VendorAccess
 from station.models.authorization import CachedAuthorization
 from station.models.backend import BackendState, OutboxMessage, SecurityEvent
 from station.models.configuration import ConfigurationValue
@@ -28,4 +28,5 @@ __all__ = [
     "SignInDelay",
     "TrustedCertificate",
     "UserProfile",
+    "VendorAccess",
 ]

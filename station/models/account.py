@@ -1,11 +1,14 @@
 """What the station knows about people who sign in, beyond Django's user row."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from station.domain.stamps import Stamp
+from station.domain.vendor_access import LONGEST, Door, Opening
 
 
 class UserProfile(models.Model):
@@ -91,3 +94,46 @@ class PasswordRecovery(models.Model):
         """Open the window in this start of the computer."""
         self.opened_in_boot = boot_id
         self.save(update_fields=["opened_in_boot"])
+
+
+class VendorAccess(models.Model):
+    """The time of an access of the vendor that is open; without a row it is closed. `used_ms` as `counted_at` says."""
+
+    door = models.CharField(max_length=10, unique=True, choices=[(door.value, door.value) for door in Door])
+    opened_at = models.DateTimeField()
+    used_ms = models.PositiveBigIntegerField(default=0)
+    counted_at = models.DateTimeField()
+    boot_id = models.CharField(max_length=36, default="", blank=True)
+    steady_ms = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("vendor access")
+        verbose_name_plural = _("vendor access")
+
+    def __str__(self) -> str:
+        return f"{self.door} open since {self.opened_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def opening(self) -> Opening:
+        """What the rule counts."""
+        counted = Stamp(at=self.counted_at, boot_id=self.boot_id, steady_ms=self.steady_ms)
+        return Opening(used=timedelta(milliseconds=self.used_ms), counted=counted)
+
+    @classmethod
+    def begin(cls, door: Door, now: Stamp) -> None:
+        """Begin its time."""
+        counted = {"counted_at": now.at, "boot_id": now.boot_id, "steady_ms": now.steady_ms}
+        cls.objects.update_or_create(door=door, defaults={"opened_at": now.at, "used_ms": 0, **counted})
+
+    @classmethod
+    def count(cls, door: Door, now: Stamp) -> timedelta:
+        """Count what has passed, beginning where nothing was counted yet; return what is left."""
+        row = cls.objects.filter(door=door).first()
+        if row is None:
+            cls.begin(door, now)
+            return LONGEST
+        opening = row.opening.count(now)
+        row.used_ms = opening.used // timedelta(milliseconds=1)
+        row.counted_at, row.boot_id, row.steady_ms = now.at, now.boot_id, now.steady_ms
+        row.save(update_fields=["used_ms", "counted_at", "boot_id", "steady_ms"])
+        return opening.left(now)

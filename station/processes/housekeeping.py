@@ -6,6 +6,11 @@ from station.celery import app, every
 app.conf.beat_schedule |= {
     "web certificate": {"task": "system.renew_certificate", "schedule": every(hours=12)},
     "web sessions": {"task": "system.forget_sessions", "schedule": every(hours=6)},
+    "vendor access": {
+        "task": "system.count_vendor_access",
+        "schedule": every(minutes=1),
+        "options": {"expires": 60},
+    },
     "old records": {"task": "system.forget_records", "schedule": every(hours=6)},
 }
 
@@ -34,6 +39,14 @@ def forget_sessions() -> None:
     from django.contrib.sessions.models import Session
 
     Session.objects.filter(expire_date__lt=clock.now()).delete()
+
+
+@app.task(name="system.count_vendor_access")  # type: ignore[untyped-decorator]
+def count_vendor_access() -> None:
+    """Close the vendor's access when its day is over, and open it again after a restart of the computer until then."""
+    from station.services import vendor_access
+
+    vendor_access.count(clock.stamp())
 
 
 @app.task(name="system.forget_records")  # type: ignore[untyped-decorator]

@@ -5,7 +5,7 @@ import threading
 import zoneinfo
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
+from station import clock
 from station.domain.commands import Origin, Status
 from station.domain.configuration import (
     Access,
@@ -233,6 +234,7 @@ def change(
             _hand_on(plan, at)
             _record(plan, origin, actor, at)
             _begin_trial(plan, origin)
+            _note_vendor_access(plan.changes, at)
             if plan.identity:
                 before = identity.load()
                 identity.save(identity.with_values(before, plan.identity))
@@ -251,6 +253,7 @@ def change(
     finally:
         _cache.entry = None
     _open_firewall(plan.changes)
+    _switch_vendor_access(plan.changes, at)
     for changed in plan.changes:
         logger.info("Configuration: %s = %s (%s %s)", changed.key, _shown(changed), origin.value, actor)
     return plan.changes
@@ -398,18 +401,33 @@ def reset_to_factory(*, origin: Origin, actor: str, at: datetime) -> tuple[Chang
             before = snapshot()
             ConfigurationValue.objects.all().delete()
             changes = changes_between(before, _build())
+            _note_vendor_access(changes, at)
             AuditEntry.objects.create(
                 at=at, origin=origin.value, actor=actor, command="ResetConfiguration", outcome=Status.ACCEPTED.value
             )
     finally:
         _cache.entry = None
     _open_firewall(changes)
+    _switch_vendor_access(changes, at)
     return changes
 
 
 def _open_firewall(changes: Iterable[Change]) -> None:
     if firewall.KEYS & {changed.key for changed in changes}:
         firewall.publish(snapshot())
+
+
+def _note_vendor_access(changes: Iterable[Change], at: datetime) -> None:
+    from station.services import vendor_access
+
+    vendor_access.note(changes, replace(clock.stamp(), at=at))
+
+
+def _switch_vendor_access(changes: Iterable[Change], at: datetime) -> None:
+    from station.services import vendor_access
+
+    if set(vendor_access.KEYS.values()) & {changed.key for changed in changes}:
+        vendor_access.apply(replace(clock.stamp(), at=at))
 
 
 class ConfigurationWatch:

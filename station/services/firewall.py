@@ -17,6 +17,7 @@ KEYS = frozenset(
         "/cluster/role",
         "/cluster/address",
         "/identity/connectors",
+        "/Security/enableRemoteVendorAccess",
     }
 )
 
@@ -29,6 +30,7 @@ def openings(present: Snapshot) -> Openings:
     return Openings(
         modbus_ports=tuple(range(first, first + connectors)) if present["/modbus/enabled"] == "true" else (),
         cluster_port=int(port) if leads and port else None,
+        vendor_ssh=present["/Security/enableRemoteVendorAccess"] == "true",
     )
 
 

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from station.domain.concerns import Concern, Severity, Subject
+from station.ui import format as formats
 from station.ui import words
 from station.ui.words import Words
 
@@ -25,6 +26,7 @@ _TITLES: Words = {
     Subject.CLOCK: gettext_lazy("Nothing keeps the clock: the time may be wrong."),
     Subject.DISK: gettext_lazy("The disk is nearly full: %(megabytes)s MB are free."),
     Subject.UPDATE_FAILED: gettext_lazy("The last update of the software failed; the earlier version runs on."),
+    Subject.VENDOR_ACCESS: gettext_lazy("The vendor's access is open for another %(left)s."),
     Subject.PASSWORD_OF_FACTORY: gettext_lazy("The password of the user admin is still the factory's."),
 }
 _ADVICE: Words = {
@@ -47,6 +49,7 @@ _ADVICE: Words = {
     Subject.UPDATE_FAILED: gettext_lazy(
         "The reason stands among the events. Try it again with an image for this station."
     ),
+    Subject.VENDOR_ACCESS: gettext_lazy("Close it as soon as the vendor's work is done."),
     Subject.PASSWORD_OF_FACTORY: gettext_lazy("Choose another one: whoever has opened the housing once knows it."),
 }
 # The sentences of words.NOT_READY say themselves what happens next; these say what a person does.
@@ -80,6 +83,7 @@ def title(concern: Concern) -> str:
             return words.secrets_lost([str(data["keys"])])
     told = {
         "reason": words.word(words.BACKEND_ERRORS, concern.code) if concern.code else "",
+        "left": formats.hours_and_minutes(int(data.get("minutes", 0))),
         "state": words.word(words.REGISTRATIONS, concern.code),
     }
     return (words.word(_TITLES, concern.subject) % {**told, **data}).strip()

@@ -53,6 +53,7 @@ EVENTS: Words = {
     "files.cancelled": gettext_lazy("Cancelled: %(kind)s."),
     "files.host_key_new": gettext_lazy("The server %(where)s was seen for the first time; its key is %(fingerprint)s."),
     "sign_in.delay_lifted": gettext_lazy("The waiting time for signing in from %(address)s was lifted by %(actor)s."),
+    "vendor_access.not_switched": gettext_lazy("The vendor's access cannot be opened at this computer: %(reason)s"),
     "storage.secrets.lost": gettext_lazy("Stored secrets cannot be read and have to be entered again: %(keys)s."),
 }
 
@@ -106,6 +107,7 @@ OUTCOMES: Words = {
 
 ACTORS: Mapping[str, "str | Promise"] = {
     "manage.py config": gettext_lazy("command line"),
+    "vendor access": gettext_lazy("end of the 24 hours"),
     "runstation": gettext_lazy("start of the station"),
     "start": gettext_lazy("start of the station"),
 }

@@ -73,6 +73,12 @@ def wait(seconds: int) -> str:
     return ngettext("%(count)d minute", "%(count)d minutes", minutes) % {"count": minutes}
 
 
+def hours_and_minutes(minutes: int) -> str:
+    """Format a time of many minutes with its units, which are the same in every language."""
+    hours, rest = divmod(max(0, minutes), 60)
+    return f"{hours}{_GAP}h {rest}{_GAP}min" if hours else f"{rest}{_GAP}min"
+
+
 def moment(at: datetime | None, zone: ZoneInfo) -> str:
     """Format date and time in the station's zone."""
     # Translators: date and time as Django's date filter writes them; German: "d.m.Y, H:i"

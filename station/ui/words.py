@@ -14,6 +14,7 @@ from station.domain.facts import FactKind
 from station.domain.faults import FaultCode
 from station.domain.link_security import LinkKind
 from station.domain.roles import Role
+from station.domain.vendor_access import Door
 
 Words = Mapping[str, "str | Promise"]
 
@@ -22,6 +23,11 @@ ROLES: Words = {
     Role.VIEWER.name: pgettext_lazy("what somebody may do", "View only"),
     Role.OPERATOR.name: pgettext_lazy("what somebody may do", "Operator"),
     Role.INSTALLER.name: pgettext_lazy("what somebody may do", "Installer"),
+}
+
+DOORS: Words = {
+    Door.LOCAL: _("local"),
+    Door.REMOTE: _("remote"),
 }
 
 FACT_KINDS: Words = {

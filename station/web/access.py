@@ -99,6 +99,9 @@ TABLE: tuple[Row, ...] = (
     Row(name="log-files-state", get=_OPERATOR, passive=True),
     Row(name="log-file", get=_OPERATOR),
     Row(name="log-file-delete", post=_OPERATOR),
+    Row(name="security", get=_OPERATOR, post=_INSTALLER),
+    # To close it is never wrong.
+    Row(name="vendor-access-end", post=_OPERATOR),
     Row(name="restart", get=_OPERATOR, post=_OPERATOR),
     Row(name="reboot", get=_OPERATOR, post=_OPERATOR),
     Row(name="bench", get=_OPERATOR),

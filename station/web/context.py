@@ -11,7 +11,7 @@ from django.utils.translation import get_language
 from station import clock
 from station.services import accounts, configuration, database_file, secret_storage
 from station.ui import words
-from station.web import access, menu, overall, present
+from station.web import access, banners, menu, overall, present
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         if role >= access.LIVE:
             now = present.look(clock.now())
             frame |= {"overall": overall.look(now, role), "data_at": now.local_time, "live_page": match.view_name}
+            frame["vendor_access"] = banners.vendor_access(role)
         frame["menu"] = [
             {
                 "label": section.label,

@@ -7,7 +7,7 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from station.domain.roles import Role
-from station.web import access, cards, facts, overall, refusals, tables
+from station.web import access, banners, cards, facts, overall, refusals, tables
 from station.web.present import Present
 
 DASHBOARD, CONNECTORS, STATUS, OTHER = "dashboard", "connectors", "status", "other"
@@ -24,6 +24,7 @@ def _parts(page: str, present: Present, role: Role) -> Iterator[tuple[str, str, 
     yield "overall", "components/overall.html", {"overall": state}
     # Changes with every round, so that the page hears from the station also while nothing happens.
     yield "data-at", "components/data_at.html", {"data_at": present.local_time}
+    yield "vendor-access", "components/vendor_access.html", {"vendor_access": banners.vendor_access(role)}
     if not access.may(role, page):
         return
     if page == STATUS:

@@ -53,6 +53,7 @@ SECTIONS: tuple[Section, ...] = (
         pages=(
             Page(url_name="authentication", label=_("Authentication"), icon="finger-print"),
             Page(url_name="users", label=_("Users"), icon="identification"),
+            Page(url_name="security", label=_("Security"), icon="shield-check"),
         ),
     ),
     Section(

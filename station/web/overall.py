@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from station.domain.configuration.checks import TRUST_PLAIN_LINK
 from station.domain.file_jobs import Kind, Step
 from station.domain.roles import Role
 from station.models import FileJob, LogEntry
-from station.services import accounts, configuration, database_file, outbox, secret_storage
+from station.services import accounts, configuration, database_file, outbox, secret_storage, vendor_access
 from station.ui import concern_words
 from station.ui import format as formats
 from station.web import access, menu
@@ -42,6 +42,7 @@ _PAGES: Mapping[Subject, str] = {
     Subject.DATABASE_SET_ASIDE: "logs",
     Subject.SECRETS_LOST: "ocpp",
     Subject.UPDATE_FAILED: "update",
+    Subject.VENDOR_ACCESS: "security",
     Subject.PASSWORD_OF_FACTORY: "profile",
 }
 # Conditions that the event log dates.
@@ -100,6 +101,7 @@ def _known(present: Present) -> Known:
         databases_set_aside=tuple(database_file.aside(settings.DATA)),
         secrets_lost=tuple(secret_storage.lost()),
         update_failed_at=_update_failed_at(),
+        vendor_access_left_minutes=_vendor_access_left_minutes(),
         password_of_factory=accounts.factory_password_holds(),
     )
 
@@ -114,6 +116,11 @@ def _update_failed_at() -> datetime | None:
     kinds = (Kind.FIRMWARE, Kind.SIGNED_FIRMWARE)
     last = FileJob.objects.filter(kind__in=kinds).exclude(finished_at=None).order_by("-id").first()
     return last.finished_at if last is not None and last.step == Step.FAILED else None
+
+
+def _vendor_access_left_minutes() -> int | None:
+    left = vendor_access.left(clock.stamp())
+    return max(left.values()) // timedelta(minutes=1) if left else None
 
 
 def _dated(concern: Concern) -> Concern:

@@ -70,6 +70,11 @@ class SettingsForm:
         self._trimmed = False
         self.other_errors: list[str] = []
 
+    @staticmethod
+    def name_of(setting: Setting) -> str:
+        """Return what its field is called in the form."""
+        return _name(setting.key)
+
     @property
     def is_refused(self) -> bool:
         """Whether something that was entered cannot be."""
@@ -130,6 +135,14 @@ class SettingsForm:
             elif entered != _in_force(setting, key):
                 wanted[setting.key] = entered
         return wanted
+
+    def refuse(self, reason: str) -> None:
+        """Keep what was entered without saving it, and say why above the fields."""
+        for setting in self._settings:
+            entered = self._request.POST.get(_name(setting.key))
+            if entered is not None:
+                self._entered[setting.key] = entered.strip()
+        self.other_errors.append(reason)
 
     def _take(self, refused: Iterable[Problem]) -> None:
         shown = {each.key.lower() for each in self._settings}

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from station import clock
 from station.domain.commands import Origin
-from station.services import accounts, sign_in_delays
+from station.services import accounts
 from station.services.passwords import MAXIMUM_LENGTH
-from station.ui import format as formats
+from station.web import own_password
 from station.web.requests import signed_in
 
 
@@ -81,19 +81,16 @@ def keep_password(request: HttpRequest) -> HttpResponse:
 
 
 def _change(request: HttpRequest, user: User, form: PasswordForm) -> bool:
-    account, address = f"{user.username} (change)", request.META.get("REMOTE_ADDR", "")
-    at = clock.now()
     try:
-        sign_in_delays.claim_attempt(account=account, address=address, at=at)
-    except sign_in_delays.SignInDelayed as delay:
-        form.add_error(None, _("Too many attempts. Try again in %(wait)s.") % {"wait": formats.wait(delay.wait_s)})
+        own_password.check(request, form.cleaned_data["old"])
+    except own_password.TooManyAttempts as delay:
+        form.add_error(None, str(delay))
         return False
-    if not accounts.verify_password(user, form.cleaned_data["old"]):
+    except own_password.WrongPassword:
         form.add_error("old", _("The old password is wrong."))
         return False
-    sign_in_delays.forget(account=account, address=address)
     try:
-        accounts.set_password(user, form.cleaned_data["new"], origin=Origin.WEB, at=at)
+        accounts.set_password(user, form.cleaned_data["new"], origin=Origin.WEB, at=clock.now())
     except ValidationError as refusal:
         form.add_error("new", refusal)
         return False

@@ -60,6 +60,7 @@ def test_a_station_that_works_needs_nobody():
         ({"databases_set_aside": ("station.sqlite3.broken-1",)}, Subject.DATABASE_SET_ASIDE, Severity.PROBLEM),
         ({"secrets_lost": ("AuthorizationKey",)}, Subject.SECRETS_LOST, Severity.PROBLEM),
         ({"update_failed_at": AT}, Subject.UPDATE_FAILED, Severity.NOTICE),
+        ({"vendor_access_left_minutes": 12}, Subject.VENDOR_ACCESS, Severity.NOTICE),
         ({"password_of_factory": True}, Subject.PASSWORD_OF_FACTORY, Severity.NOTICE),
     ],
 )
