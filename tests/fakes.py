@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from hardware.drivers.config import Devices
 from station.domain.faults import FaultCode
+from station.domain.mobile import ModemStatus
 from station.domain.ports import (
     ControllerCapabilities,
     ControllerIdentity,
@@ -35,7 +36,6 @@ from station.domain.ports import (
 from station.domain.units import MINIMUM_CURRENT, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 from station.domain.vendor_access import Door
 from station.host import Host
-from station.host.ports import ModemStatus
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")

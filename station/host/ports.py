@@ -7,17 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from station.domain.mobile import ModemStatus
 from station.domain.vendor_access import Door
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModemStatus:
-    """What the modem says; `signal` in percent, None while it has no network."""
-
-    signal: int | None
-    iccid: str
-    imsi: str
-    operator: str
 
 
 class NetworkPort(Protocol):
@@ -31,10 +22,64 @@ class NetworkPort(Protocol):
 
 
 class ModemPort(Protocol):
-    """The mobile modem."""
+    """The mobile modem, as it was seen last."""
 
     def status(self) -> ModemStatus | None:
-        """Ask the modem; None when there is none."""
+        """Return what the modem said some seconds ago; None when there is none. Never waits."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class MobileProfile:
+    """How the station goes into the mobile network; with an empty `apn` the card's own operator decides.
+
+    `modes`: generations of the network that may be used, empty for all.
+    """
+
+    apn: str = ""
+    authentication: str = "chap"
+    user: str = ""
+    password: str = ""
+    modes: str = ""
+
+
+class MobilePort(Protocol):
+    """The mobile modem and the connection over it, for people. Everything raises `ServiceRefused`."""
+
+    def examine(self, *, often: bool = False) -> ModemStatus | None:
+        """Ask the modem now; None when there is none. `often`: it is asked every second, and shall measure as often."""
+
+    def apply(self, profile: MobileProfile) -> bool:
+        """Bring the connection into line with the profile; return whether anything was different."""
+
+    def unlock(self, pin: str) -> bool:
+        """Send the PIN, which costs a try when it is wrong; return whether it was right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeStatus:
+    """What the computer says of its time. `server`: the one it listens to; `heard_at`: when it said the time last."""
+
+    zone: str
+    ntp_on: bool
+    is_synchronised: bool
+    server: str = ""
+    servers: tuple[str, ...] = ()
+    heard_at: datetime | None = None
+
+
+class TimePort(Protocol):
+    """Time zone, time service and clock of the computer, for people. Everything raises `ServiceRefused`."""
+
+    can_be_set: bool
+
+    def examine(self) -> TimeStatus:
+        """Ask now."""
+
+    def set_zone(self, name: str) -> None: ...
+    def use_ntp(self, *, on: bool) -> None: ...
+
+    def set_time(self, at: datetime) -> None:
+        """Set the clock, once; a time service that is on goes on afterwards."""
 
 
 class ClockPort(Protocol):
@@ -55,6 +100,14 @@ class VendorAccessPort(Protocol):
 
     def switch(self, door: Door, *, is_open: bool) -> None:
         """Open or close it; closing ends who is in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inhibitor:
+    """A program that does not want the computer to restart now."""
+
+    who: str
+    why: str
 
 
 class PowerPort(Protocol):

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from station.host.ports import ModemStatus
+from station.domain.mobile import ModemStatus
 
 _DEFAULT_SIGNAL = 80
 

@@ -10,13 +10,15 @@ from station.domain.configuration.keys import (
     ConfigurationKey,
     RegistryFacts,
 )
+from station.domain.configuration.mobile_keys import MOBILE_KEYS
 from station.domain.configuration.problems import UnknownKey
 from station.domain.configuration.standard_keys import STANDARD_KEYS
 from station.domain.configuration.station_keys import CONNECTION_KEYS, IDENTITY_KEYS, PAGE_KEYS
 from station.domain.configuration.vendor_keys import VENDOR_KEYS
 
 ROWS: tuple[ConfigurationKey, ...] = tuple(
-    replace(key, row=key.name) for key in VENDOR_KEYS + CONNECTION_KEYS + IDENTITY_KEYS + STANDARD_KEYS + PAGE_KEYS
+    replace(key, row=key.name)
+    for key in VENDOR_KEYS + CONNECTION_KEYS + IDENTITY_KEYS + STANDARD_KEYS + PAGE_KEYS + MOBILE_KEYS
 )
 
 

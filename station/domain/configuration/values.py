@@ -27,6 +27,9 @@ _PHONE = re.compile(r"[0-9+() /.\-]*[0-9][0-9+() /.\-]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._\-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _PHASE_ROTATION = re.compile(r"([0-9]{1,3})\.([A-Za-z]+)")
 _ROTATIONS = ("RST", "RTS", "SRT", "STR", "TRS", "TSR", "NotApplicable", "Unknown")
+# 3GPP TS 23.003 section 9.1: labels of letters, digits and hyphens.
+_APN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._\-]{0,61}[A-Za-z0-9])?")
+_PIN = re.compile(r"[0-9]{4,8}")
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}?")
 
 
@@ -264,6 +267,22 @@ def phone(value: str) -> str:
     value = text(0, 30)(value)
     if value and not _PHONE.fullmatch(value):
         raise InvalidValue("phone")
+    return value
+
+
+def apn(value: str) -> str:
+    """Accept the name of a mobile access point, or nothing."""
+    value = value.strip()
+    if value and not _APN.fullmatch(value):
+        raise InvalidValue("apn")
+    return value
+
+
+def pin(value: str) -> str:
+    """Accept the PIN of a SIM card, or nothing."""
+    value = value.strip()
+    if value and not _PIN.fullmatch(value):
+        raise InvalidValue("pin")
     return value
 
 
