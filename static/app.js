@@ -200,8 +200,37 @@ document.addEventListener("click", async (event) => {
   button.querySelector("span").textContent = button.dataset.done;
 });
 
+// The station's clock goes on between two looks at it.
+const LOCALES = { de: "de-DE", en: "en-GB" };
+function showClocks() {
+  for (const clock of document.querySelectorAll("[data-clock]")) {
+    clock.base = clock.base ?? Date.parse(clock.dateTime) - performance.now();
+    clock.textContent = new Intl.DateTimeFormat(LOCALES[document.documentElement.lang], {
+      timeZone: clock.dataset.clock,
+      dateStyle: "medium",
+      timeStyle: "medium",
+    }).format(clock.base + performance.now());
+  }
+}
+
+// What only a browser knows: its time zone, and its time at the moment somebody presses the button.
+function tellOfBrowser() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  for (const field of document.querySelectorAll("[data-browser-zone]")) field.value = zone;
+  for (const line of document.querySelectorAll("[data-browser-zone-text]")) {
+    line.querySelector("strong").textContent = zone;
+    line.hidden = !zone;
+  }
+  for (const button of document.querySelectorAll("[data-needs-script]")) button.hidden = false;
+}
+document.addEventListener("submit", (event) => {
+  for (const field of event.target.querySelectorAll("[data-browser-time]")) field.value = Date.now();
+});
+
 document.addEventListener("DOMContentLoaded", () => {
   for (const button of document.querySelectorAll("[data-copies]")) button.hidden = false;
+  tellOfBrowser();
+  if (document.querySelector("[data-clock]")) setInterval(showClocks, 1000);
   for (const button of document.querySelectorAll("[data-prints]")) {
     button.hidden = false;
     button.addEventListener("click", () => window.print());

@@ -25,21 +25,21 @@ def for_settings() -> Host:
     """Return the computer the settings name: the real one, or the simulator's."""
     from django.conf import settings
 
-    from station.host import modem, network, power, simulated, vendor_access, wall_clock
+    from station.host import modem, network, power, simulated, simulated_modem, vendor_access, wall_clock
 
     if settings.SIMULATE:
         file = simulated.HostFile(settings.DATA.simulation / "host.json")
         return Host(
             network=network.SimulatedNetwork(file),
-            modem=simulated.SimulatedModem(file),
-            clock=wall_clock.SimulatedClock(),
+            modem=simulated_modem.SimulatedModem(file, settings.DATA.simulation / simulated_modem.MEMORY_FILE),
+            clock=wall_clock.SimulatedClock(settings.DATA.run / "clock-set-in-boot"),
             power=power.EmbeddedPower(settings.DATA),
             vendor_access=vendor_access.SimulatedVendorAccess(settings.DATA.simulation / "vendor_access.json"),
             is_simulated=True,
         )
     return Host(
         network=network.KernelNetwork(),
-        modem=modem.NoModem(),
+        modem=modem.ReportedModem(settings.DATA.run / modem.REPORT_FILE),
         clock=wall_clock.SystemClock(settings.DATA.run / "clock-set-in-boot"),
         power=power.SystemPower(settings.DATA),
         vendor_access=vendor_access.SystemVendorAccess(),

@@ -70,7 +70,9 @@ class TimeStatus:
 class TimePort(Protocol):
     """Time zone, time service and clock of the computer, for people. Everything raises `ServiceRefused`."""
 
-    can_be_set: bool
+    @property
+    def can_be_set(self) -> bool:
+        """Whether the clock is the station's to set."""
 
     def examine(self) -> TimeStatus:
         """Ask now."""

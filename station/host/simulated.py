@@ -5,8 +5,6 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from station.domain.mobile import ModemStatus
-
 _DEFAULT_SIGNAL = 80
 
 
@@ -16,6 +14,9 @@ class HostState:
 
     backend_link: bool = True
     signal: int = _DEFAULT_SIGNAL
+    sim: str = "ready"
+    sim_number: int = 0
+    registration: str = "home"
 
 
 @dataclass
@@ -33,26 +34,15 @@ class HostFile:
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             if stamp != self._stamp:
                 content = json.loads(self.path.read_text())
+                modem = content.get("modem", {})
                 self._state = HostState(
                     backend_link=bool(content.get("backend_link", True)),
-                    signal=int(content.get("modem", {}).get("signal", _DEFAULT_SIGNAL)),
+                    signal=int(modem.get("signal", _DEFAULT_SIGNAL)),
+                    sim=str(modem.get("sim", "ready")),
+                    sim_number=int(modem.get("sim_number", 0)),
+                    registration=str(modem.get("registration", "home")),
                 )
                 self._stamp = stamp
         except (OSError, ValueError, AttributeError, TypeError):
             self._stamp, self._state = None, HostState()
         return self._state
-
-
-@dataclass(frozen=True)
-class SimulatedModem:
-    """A modem whose signal the simulator sets; its numbers are from ranges that are never issued."""
-
-    file: HostFile
-
-    def status(self) -> ModemStatus:
-        return ModemStatus(
-            signal=self.file.read().signal,
-            iccid="8949000000000000000",
-            imsi="001010000000001",
-            operator="Simulation",
-        )

@@ -83,6 +83,7 @@ COMMANDS: Words = {
     "ImportWhitelist": gettext_lazy("Import cards"),
     "SetMessageAside": gettext_lazy("Set a refused message aside"),
     "SendMessagesAgain": gettext_lazy("Send %(messages)s messages again"),
+    "SetClock": gettext_lazy("Set the clock from a browser: from %(before)s to %(after)s"),
     "AddCaCertificate": gettext_lazy("Add a CA certificate: %(subjects)s"),
     "RemoveCaCertificate": gettext_lazy("Remove a CA certificate: %(subjects)s"),
     "SetBrokenFileAside": gettext_lazy("Set a damaged file aside: %(file)s"),

@@ -85,6 +85,12 @@ def moment(at: datetime | None, zone: ZoneInfo) -> str:
     return MISSING if at is None else date_format(at.astimezone(zone), pgettext("date format", "j M Y, H:i"))
 
 
+def moment_with_seconds(at: datetime, zone: ZoneInfo) -> str:
+    """Format date and time to the second, for a clock that is looked at."""
+    # Translators: date and time with seconds as Django's date filter writes them; German: "d.m.Y, H:i:s"
+    return date_format(at.astimezone(zone), pgettext("date format", "j M Y, H:i:s"))
+
+
 def time_of_day(at: datetime | None, zone: ZoneInfo) -> str:
     """Format the time in the station's zone."""
     return MISSING if at is None else date_format(at.astimezone(zone), "H:i")

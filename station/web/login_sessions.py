@@ -1,6 +1,6 @@
 """How long a signed-in session lives, and how many there may be."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, login
 from django.contrib.auth.models import User
@@ -42,6 +42,12 @@ def note_activity(session: SessionBase, *, at: datetime) -> None:
     """Remember that the user did something."""
     if abs(at.timestamp() - session[_SEEN]) >= _STAMP_KEPT_S:
         session[_SEEN] = at.timestamp()
+
+
+def shift(session: SessionBase, *, by: timedelta) -> None:
+    """Let a session live on as before although the clock was set: its person has done that."""
+    for stamp in (_STARTED, _SEEN):
+        session[stamp] += by.total_seconds()
 
 
 def user_of(session_key: str, *, at: datetime) -> User | None:

@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from station.domain.roles import Role
+from station.host import for_settings
 from station.web import access
 
 
@@ -19,6 +20,7 @@ class Page:
     label: str | Promise
     icon: str = ""
     expert: bool = False
+    needs_modem: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +40,17 @@ SECTIONS: tuple[Section, ...] = (
         )
     ),
     Section(
+        label=_("Network"),
+        pages=(Page(url_name="mobile", label=_("Mobile"), icon="signal", needs_modem=True),),
+    ),
+    Section(
         label=_("Communication"),
         pages=(Page(url_name="ocpp", label="OCPP", icon="cloud"),),
     ),
     Section(
         label=_("Station"),
         pages=(
+            Page(url_name="date-time", label=_("Date/Time"), icon="clock"),
             Page(url_name="connectors", label=_("Connectors"), icon="bolt"),
             Page(url_name="power", label=_("Power"), icon="adjustments-horizontal"),
         ),
@@ -87,4 +94,6 @@ def label_of(url_name: str) -> str | Promise:
 
 
 def _is_shown(page: Page, role: Role, *, expert: bool) -> bool:
+    if page.needs_modem and for_settings().modem.status() is None:
+        return False
     return (expert or not page.expert) and access.may(role, page.url_name)

@@ -30,6 +30,8 @@ class Setting:
     `choices` are the values offered with their words (and an explanation each), in their order. `warning` is shown in
     its colour. `example` is a good value. `expert`: only people who have switched to expert mode see it. `shows`:
     another key, whose value the field begins with. `is_template`: shown as it was written, not what it makes.
+    `folded`: the choices stand in a list that opens, because they are many. `only_with`: value of the page's first list
+    that makes this field matter; with any other it is not shown.
     """
 
     key: str
@@ -42,11 +44,13 @@ class Setting:
     expert: bool = False
     shows: str = ""
     is_template: bool = False
+    folded: bool = False
+    only_with: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """A setting as the template draws it; `kind` is text, secret, number, switch or choices."""
+    """A setting as the template draws it; `kind` is text, secret, number, switch, choices or list."""
 
     setting: Setting
     name: str
@@ -119,7 +123,7 @@ class SettingsForm:
         wanted: dict[str, str] = {}
         for setting in self._settings:
             key = configuration.snapshot().registry.find(setting.key)
-            name = _name(setting.key)
+            name = field_name(setting.key)
             if name not in self._request.POST:
                 continue
             raw = self._request.POST[name]
@@ -157,7 +161,7 @@ class SettingsForm:
         value = _in_force(setting, key)
         return Field(
             setting=setting,
-            name=_name(setting.key),
+            name=field_name(setting.key),
             kind=_kind(setting, key),
             value="" if not key.readable else self._entered.get(setting.key, value),
             is_set=bool(value),
@@ -167,7 +171,8 @@ class SettingsForm:
         )
 
 
-def _name(key: str) -> str:
+def field_name(key: str) -> str:
+    """Return the name a key's field is sent under."""
     return key.strip("/").replace("/", "-")
 
 
@@ -175,7 +180,7 @@ def _kind(setting: Setting, key: ConfigurationKey) -> str:
     if not key.readable:
         return "secret"
     if setting.choices:
-        return "choices"
+        return "list" if setting.folded else "choices"
     if key.type == "bool":
         return "switch"
     return "number" if key.type.startswith("int") else "text"

@@ -467,6 +467,8 @@ def test_the_secret_keys_are_these() -> None:
         "GiroEStaticToken",
         "/cluster/key",
         "/identity/factoryPassword",
+        "/mobile/password",
+        "/mobile/pin",
         "/Product/ActivationCode",
         "/WebUi/password/reset",
     }
@@ -476,7 +478,7 @@ def test_the_secret_keys_are_these() -> None:
 
 @pytest.mark.parametrize("name", sorted(SECRETS))
 def test_no_secret_shows_in_what_a_change_says_of_itself(name: str) -> None:
-    canary = "canary-4711-canary"
+    canary = "47114711" if name == "/mobile/pin" else "canary-4711-canary"
 
     made = plan({name: canary})
 

@@ -1,13 +1,14 @@
 import json
 
 from station.host.network import SimulatedNetwork
-from station.host.simulated import HostFile, SimulatedModem
+from station.host.simulated import HostFile
+from station.host.simulated_modem import SimulatedModem
 
 
 def test_the_bench_cuts_the_link_and_turns_the_signal_down(tmp_path) -> None:
     path = tmp_path / "host.json"
     file = HostFile(path)
-    network, modem = SimulatedNetwork(file), SimulatedModem(file)
+    network, modem = SimulatedNetwork(file), SimulatedModem(file, tmp_path / "modem.json")
     assert network.uplink_up()
 
     path.write_text(json.dumps({"modem": {"signal": 7}, "backend_link": False, "revision": 2}))
