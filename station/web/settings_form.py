@@ -77,7 +77,7 @@ class SettingsForm:
     @staticmethod
     def name_of(setting: Setting) -> str:
         """Return what its field is called in the form."""
-        return _name(setting.key)
+        return field_name(setting.key)
 
     @property
     def is_refused(self) -> bool:
@@ -143,7 +143,7 @@ class SettingsForm:
     def refuse(self, reason: str) -> None:
         """Keep what was entered without saving it, and say why above the fields."""
         for setting in self._settings:
-            entered = self._request.POST.get(_name(setting.key))
+            entered = self._request.POST.get(field_name(setting.key))
             if entered is not None:
                 self._entered[setting.key] = entered.strip()
         self.other_errors.append(reason)
