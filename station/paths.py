@@ -80,6 +80,10 @@ class DataDirectory:
         """Archives, downloads and uploads in work."""
         return self.root / "files"
 
+    def logo(self, brand: str) -> Path:
+        """The logo of the operator or the vendor on the driver's display."""
+        return self.root / f"logo_{brand}.png"
+
     @property
     def archives(self) -> Path:
         """Archives of the logs that somebody at the pages has ordered."""

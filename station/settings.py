@@ -87,6 +87,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "station.web.middleware.ContentSecurityPolicy",
+    # Above whatever needs the database or a session; below the files that its page loads.
+    "station.web.display_listener.DisplayListener",
     "station.web.middleware.StrictTransport",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

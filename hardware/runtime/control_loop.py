@@ -94,7 +94,7 @@ class ControlLoop:
         # What is published.
         self._statuses = StatusWriter(*shared, wake_ups)
         self._lamps = Lamps(devices.io, self.points, self.state)
-        refusals = Refusals(self.records)
+        refusals = Refusals(self.records, changes)
         self.snapshots = SnapshotPublisher(
             *shared,
             limits=self.limits,

@@ -45,11 +45,12 @@ class FinishedSessionSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class RefusalSnapshot:
-    """The last start that was refused here; `reason` is a `commands.Refusal`."""
+    """The last start that was refused here; `reason` is a `commands.Refusal`, `because` an `authorization.Reason`."""
 
     at: datetime
     id_tag: str
     reason: str
+    because: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

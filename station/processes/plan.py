@@ -93,6 +93,7 @@ class Plan:
     simulate: bool = False
     sim_control: Address | None = None
     demo_backend: Address | None = None
+    display: Address | None = None
 
     @property
     def listeners(self) -> dict[str, Address]:
@@ -104,6 +105,7 @@ class Plan:
                 ("--https", self.https),
                 ("--sim-control", self.sim_control),
                 ("--demo-backend", self.demo_backend),
+                ("--display", self.display),
             )
             if address
         }
@@ -138,6 +140,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulate", action="store_true", help="play the hardware")
     parser.add_argument("--sim-control", type=loopback, metavar="HOST:PORT", help="control API of the simulator")
     parser.add_argument("--demo-backend", type=loopback, metavar="HOST:PORT", help="run a small OCPP backend there")
+    parser.add_argument(
+        "--display", type=loopback, metavar="HOST:PORT", help="the driver's display, for a full-screen browser"
+    )
 
 
 def plan_from(options: dict[str, object], data: Path) -> Plan:
@@ -151,6 +156,7 @@ def plan_from(options: dict[str, object], data: Path) -> Plan:
         if https.port > _HIGHEST_PORT or https.occupied_by_another():
             https = Address(http.host, 0)
     sim_control, demo_backend = _address(options, "sim_control"), _address(options, "demo_backend")
+    display = _address(options, "display")
     return Plan(
         data=data,
         http=http,
@@ -159,6 +165,7 @@ def plan_from(options: dict[str, object], data: Path) -> Plan:
         simulate=bool(options.get("simulate")) or sim_control is not None,
         sim_control=sim_control.settled() if sim_control else None,
         demo_backend=demo_backend.settled() if demo_backend else None,
+        display=display.settled() if display else None,
     )
 
 
@@ -183,6 +190,7 @@ def set_environment(arguments: Sequence[str], environment: MutableMapping[str, s
 
 
 def publish_origins(plan: Plan) -> None:
-    """Tell the web process under which host:port pairs it is reached."""
+    """Tell the web process under which host:port pairs it is reached, and at which port the display is."""
     origins = [str(address.reachable) for address in (plan.http, plan.https) if address]
     os.environ["STATION_HTTP_ORIGINS"] = ",".join(origins)
+    os.environ["STATION_DISPLAY_PORT"] = str(plan.display.port) if plan.display else ""

@@ -19,7 +19,7 @@ from station.domain.roles import Role
 from station.host import web_certificate
 from station.services import accounts
 from station.ui import words
-from station.web import access, login_sessions, origins
+from station.web import access, display_listener, login_sessions, origins
 from station.web.access import Row
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ class AllowedHosts:
         host = request.META.get("HTTP_HOST", "")
         if not origins.is_own_host(host, now_s=clock.monotonic_s()):
             return HttpResponse("This name or address does not belong to this station.\n", "text/plain", status=400)
-        if settings.SERVES_HTTPS and not request.is_secure() and request.path != _HEALTH_PATH:
+        stays_plain = request.path == _HEALTH_PATH or display_listener.is_at_display(request)
+        if settings.SERVES_HTTPS and not request.is_secure() and not stays_plain:
             return self._to_https(request, host)
         return self.get_response(request)
 

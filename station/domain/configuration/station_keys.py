@@ -323,4 +323,12 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         default="vendor",
         allowed="neutral, operator, vendor",
     ),
+    value(
+        "/display/language",
+        values.one_of("both", "de", "en"),
+        "Language of the display: German, English or both in turn.",
+        kind="enum",
+        default="both",
+        allowed="both, de, en",
+    ),
 )

@@ -64,6 +64,7 @@ class Command(BaseCommand):
             (_("plain HTTP"), f"http://{plan.http.reachable}/" if plan.https else ""),
             (_("simulator"), f"http://{plan.sim_control}/state" if plan.sim_control else ""),
             (_("demo backend"), f"http://{plan.demo_backend}/" if plan.demo_backend else ""),
+            (_("driver's display"), f"http://{plan.display}/" if plan.display else ""),
             (_("serial number"), prepared.serial),
             (_("login"), "admin"),
             (_("factory password"), password or ""),

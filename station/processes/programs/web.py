@@ -64,7 +64,7 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
         LoopingCall(lambda: _guard_redis(guard)).start(INTERVAL_S)
     server = LimitedServer(
         application=application,
-        endpoints=[endpoint(plan.http)],
+        endpoints=[endpoint(address) for address in (plan.http, plan.display) if address],
         http_timeout=_HTTP_TIMEOUT_S,
         websocket_timeout=_WEBSOCKET_TIMEOUT_S,
         application_close_timeout=_CLOSE_TIMEOUT_S,

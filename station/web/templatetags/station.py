@@ -4,6 +4,8 @@ from django import template
 from django.utils.safestring import SafeString
 from heroicons.templatetags.heroicons import heroicon_mini, heroicon_outline
 
+from station.web import driver_display
+
 register = template.Library()
 
 
@@ -17,3 +19,9 @@ def icon(name: str) -> SafeString:
 def small_icon(name: str) -> SafeString:
     """Draw a solid icon, 20 px."""
     return SafeString(heroicon_mini(name, size=20, aria_hidden="true", **{"class": "icon icon-small"}))
+
+
+@register.simple_tag
+def qr_code(address: str) -> SafeString:
+    """Draw an address as a QR code."""
+    return SafeString(driver_display.qr_code(address))
