@@ -40,6 +40,8 @@ class Openings:
     modbus_ports: tuple[int, ...] = ()
     cluster_port: int | None = None
     vendor_ssh: bool = False
+    # The interface at which the station gives out addresses and leads to the internet; empty when it does not.
+    shared_interface: str = ""
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -51,10 +53,12 @@ class Openings:
         if not isinstance(stored, dict):
             return cls()
         modbus, cluster = stored.get("modbus_ports"), stored.get("cluster_port")
+        shared = stored.get("shared_interface")
         return cls(
             modbus_ports=tuple(port for port in modbus if _is_port(port)) if isinstance(modbus, list) else (),
             cluster_port=cluster if _is_port(cluster) else None,
             vendor_ssh=stored.get("vendor_ssh") is True,
+            shared_interface=shared if isinstance(shared, str) and _INTERFACE.fullmatch(shared) else "",
         )
 
     def write(self, file: Path) -> bool:
@@ -107,11 +111,14 @@ def _interfaces(environment: Mapping[str, str], name: str, default: tuple[str, .
 
 def elements(openings: Openings, networks: Networks) -> str:
     """Return the commands of nft that fill the sets of `deploy/station.nft`."""
+    # Only an interface of the site is ever shared: neither the service port nor the modem.
+    shared = tuple(name for name in networks.lan if name == openings.shared_interface)
     ports = {*openings.ports, *(_WEB_PORTS if networks.web_over_lan else ())}
     return "".join(
         (
             _fill("service_interfaces", (f'"{name}"' for name in networks.service)),
             _fill("lan_interfaces", (f'"{name}"' for name in networks.lan)),
+            _fill("shared_interfaces", (f'"{name}"' for name in shared)),
             _fill("lan_ports", (str(port) for port in sorted(ports))),
         )
     )

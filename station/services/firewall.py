@@ -1,6 +1,7 @@
 """Telling the firewall what is switched on."""
 
 import logging
+from dataclasses import replace
 
 from django.conf import settings
 
@@ -28,6 +29,8 @@ def openings(present: Snapshot) -> Openings:
     leads = present["/cluster/enabled"] == "true" and present["/cluster/role"] == "master"
     port = present["/cluster/address"].rpartition(":")[2]
     return Openings(
+        # No key: NetworkManager knows whether the interface is shared, and `share` was told.
+        shared_interface=Openings.read(settings.DATA.firewall).shared_interface,
         modbus_ports=tuple(range(first, first + connectors)) if present["/modbus/enabled"] == "true" else (),
         cluster_port=int(port) if leads and port else None,
         vendor_ssh=present["/Security/enableRemoteVendorAccess"] == "true",
@@ -36,8 +39,17 @@ def openings(present: Snapshot) -> Openings:
 
 def publish(present: Snapshot) -> None:
     """Write down what is switched on now; systemd loads the firewall anew when that has changed."""
+    _write(openings(present))
+
+
+def share(interface: str) -> None:
+    """Let an interface serve the site as its way out; an empty name ends it."""
+    _write(replace(Openings.read(settings.DATA.firewall), shared_interface=interface))
+
+
+def _write(wanted: Openings) -> None:
     try:
-        openings(present).write(settings.DATA.firewall)
+        wanted.write(settings.DATA.firewall)
     except OSError:
         # What was open stays so, and nothing more: the next change or start writes it.
         logger.exception("what the firewall may let in could not be written down")

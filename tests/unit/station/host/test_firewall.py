@@ -32,6 +32,7 @@ def test_the_sets_hold_exactly_the_settings():
         "flush set inet station service_interfaces\n"
         'add element inet station service_interfaces { "usb0", "usb1" }\n'
         "flush set inet station lan_interfaces\n"
+        "flush set inet station shared_interfaces\n"
         "flush set inet station lan_ports\n"
         "add element inet station lan_ports { 80, 443, 502 }\n"
     )
@@ -46,3 +47,18 @@ def test_a_name_that_nft_would_read_otherwise_is_no_interface(name):
 def test_the_web_interface_is_open_or_not_but_never_perhaps():
     with pytest.raises(SettingMakesNoSense):
         Networks.read({"STATION_WEB_OVER_LAN": "off"})
+
+
+def test_only_an_interface_of_the_site_is_ever_shared(tmp_path):
+    networks = Networks.read({"STATION_LAN_INTERFACES": "eth0 eth1"})
+
+    assert 'add element inet station shared_interfaces { "eth1" }' in elements(
+        Openings(shared_interface="eth1"), networks
+    )
+    for other in ("usb0", "wwan0", "", "eth0; drop"):
+        assert "add element inet station shared_interfaces" not in elements(Openings(shared_interface=other), networks)
+    file = tmp_path / "firewall.json"
+    Openings(shared_interface="eth1").write(file)
+    assert Openings.read(file).shared_interface == "eth1"
+    file.write_text('{"shared_interface": "eth0 } ; flush ruleset"}')
+    assert Openings.read(file).shared_interface == ""
