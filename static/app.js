@@ -227,7 +227,26 @@ document.addEventListener("submit", (event) => {
   for (const field of event.target.querySelectorAll("[data-browser-time]")) field.value = Date.now();
 });
 
+// A change of the network is on trial: the seconds run here, too, because the station may be out of reach. As soon as it
+// answers at its new address, the page goes there.
+setInterval(() => {
+  for (const seconds of document.querySelectorAll("[data-countdown]")) {
+    seconds.textContent = Math.max(0, Number(seconds.textContent) - 1);
+  }
+}, 1000);
+async function probeNewAddress() {
+  const trial = document.querySelector("[data-probe]");
+  if (!trial) return;
+  try {
+    await fetch(`${trial.dataset.probe}/healthz`, { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(PAUSE_MS) });
+    location.assign(trial.dataset.then);
+  } catch {
+    setTimeout(probeNewAddress, PAUSE_MS);
+  }
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  probeNewAddress();
   for (const button of document.querySelectorAll("[data-copies]")) button.hidden = false;
   tellOfBrowser();
   if (document.querySelector("[data-clock]")) setInterval(showClocks, 1000);

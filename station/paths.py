@@ -59,6 +59,11 @@ class DataDirectory:
         return self.root / "firewall.json"
 
     @property
+    def network_trial(self) -> Path:
+        """The last change of the network settings: on trial, kept or taken back."""
+        return self.root / "network_trial.json"
+
+    @property
     def secret_key(self) -> Path:
         return self.root / "secret.key"
 

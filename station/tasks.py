@@ -17,7 +17,7 @@ from station.domain.commands import Command, Origin, Outcome
 from station.host import archives, for_settings, updates, versions
 from station.host.power import MainProcessIsAway, RebootIsRefused
 from station.models import TrustedCertificate
-from station.services import commands, diagnostics
+from station.services import commands, diagnostics, network
 from station.services.file_jobs import jobs, runner
 from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange
@@ -31,6 +31,12 @@ app.conf.beat_schedule |= {
     # A job whose wake-up was lost, or whose date has come, waits this long at most. No answer: it must not pile up.
     "file jobs": {
         "task": jobs.RUN_TASK,
+        "schedule": every(seconds=LOOK_EVERY_S),
+        "options": {"expires": LOOK_EVERY_S},
+    },
+    # A change of the network that nobody has confirmed has been taken back by the computer: somebody has to say so.
+    "network": {
+        "task": "system.watch_network",
         "schedule": every(seconds=LOOK_EVERY_S),
         "options": {"expires": LOOK_EVERY_S},
     },
@@ -119,6 +125,12 @@ def run_file_jobs() -> None:
     for group in runner.due_groups(clock.now()):
         # A daemon: the end of the process ends the job, which goes on from its row at the next start.
         threading.Thread(target=_work, args=(group,), name=f"files-{group}", daemon=True).start()
+
+
+@app.task(name="system.watch_network")  # type: ignore[untyped-decorator]
+def watch_network() -> None:
+    """Note that a change of the network is over."""
+    network.latest(at=clock.now())
 
 
 @app.task(name="system.tidy_files")  # type: ignore[untyped-decorator]

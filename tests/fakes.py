@@ -10,7 +10,7 @@ import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from django.db import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -36,6 +36,7 @@ from station.domain.ports import (
 from station.domain.units import MINIMUM_CURRENT, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 from station.domain.vendor_access import Door
 from station.host import Host
+from station.host.ports import NetworkPort
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -549,7 +550,9 @@ class FakeComputer:
     doors: set[Door] = field(default_factory=set)
 
     def host(self) -> Host:
-        return Host(network=self, modem=self, clock=self, power=self, vendor_access=self, is_simulated=True)
+        # What runs here asks for the uplink only and sets no addresses.
+        network = cast("NetworkPort", self)
+        return Host(network=network, modem=self, clock=self, power=self, vendor_access=self, is_simulated=True)
 
     def is_open(self, door: Door) -> bool:
         return door in self.doors

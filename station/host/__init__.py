@@ -38,7 +38,7 @@ def for_settings() -> Host:
             is_simulated=True,
         )
     return Host(
-        network=network.KernelNetwork(),
+        network=network.ComputerNetwork(),
         modem=modem.ReportedModem(settings.DATA.run / modem.REPORT_FILE),
         clock=wall_clock.SystemClock(settings.DATA.run / "clock-set-in-boot"),
         power=power.SystemPower(settings.DATA),

@@ -8,17 +8,75 @@ from pathlib import Path
 from typing import Protocol
 
 from station.domain.mobile import ModemStatus
+from station.domain.network import NetworkSettings
 from station.domain.vendor_access import Door
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExternalInterface:
+    """The interface to the site's network: what it is set to, and what is in force at this moment.
+
+    Addresses are written with their prefix. `raw_methods` are the service's own words for what the page does not offer.
+    `shared_lacks` names the program without which the station cannot give out addresses; empty when nothing is missing.
+    """
+
+    name: str
+    mac: str
+    has_link: bool
+    settings: NetworkSettings
+    addresses: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    raw_methods: tuple[str, ...] = ()
+    shared_lacks: str = ""
+
+
+class NetworkUnavailable(RuntimeError):
+    """The network of this computer cannot be set here; the text says why, `reason` is a code."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(detail or reason)
+        self.reason, self.detail = reason, detail
+
+
+class TrialIsOver(RuntimeError):
+    """The change is not on trial any more: the old settings are back, or on their way."""
+
+
 class NetworkPort(Protocol):
-    """The network interfaces."""
+    """The network interfaces.
+
+    A change goes in steps: `prepare` checks it and says what it is called, `activate` puts it in force, `keep` makes it
+    permanent. Without `keep` it is taken back after the time, whatever becomes of the station's processes. All of them
+    raise NetworkUnavailable.
+    """
 
     def addresses(self) -> tuple[str, ...]:
         """List the addresses others can reach the station at, in a steady order."""
 
     def uplink_up(self) -> bool:
         """Return whether there is a route to the backend; cheap enough to be asked 20 times a second."""
+
+    def external(self) -> ExternalInterface:
+        """Return the interface to the site's network."""
+
+    def prepare(self, settings: NetworkSettings, *, taken_back_after_s: int) -> str:
+        """Begin a trial and return its name; nothing changes on the wire yet."""
+
+    def activate(self) -> None:
+        """Put what was prepared in force; where there is no link, it comes into force with it."""
+
+    def is_on_trial(self, trial: str) -> bool:
+        """Return whether a trial still runs."""
+
+    def keep(self, trial: str) -> None:
+        """Make the change permanent. Raises TrialIsOver."""
+
+    def take_back(self, trial: str) -> None:
+        """Put the old settings back at once. Raises TrialIsOver."""
+
+    def restore(self, settings: NetworkSettings) -> None:
+        """Set these for good, without a trial: for a trial whose end has not brought the old ones back."""
 
 
 class ModemPort(Protocol):

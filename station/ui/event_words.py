@@ -33,6 +33,16 @@ EVENTS: Words = {
     "certificates.unproven_removed": gettext_lazy(
         "Certificates that came over an unproven connection were removed: %(subjects)s."
     ),
+    "network.kept": gettext_lazy("The network settings were changed and confirmed: %(settings)s."),
+    "network.taken_back": gettext_lazy(
+        "Nobody confirmed the change of the network settings; the old ones are back. Tried was: %(settings)s."
+    ),
+    "network.withdrawn": gettext_lazy(
+        "The change of the network settings was taken back; the old ones are in force. Tried was: %(settings)s."
+    ),
+    "network.failed": gettext_lazy(
+        "The network settings could not be put in force; the old ones are back. Tried was: %(settings)s. %(problem)s"
+    ),
     "records.writable": gettext_lazy("Sessions can be recorded again."),
     "session.not_recovered": gettext_lazy("A session from before the restart is not settled yet; it is tried again."),
     "session.resumed": gettext_lazy("A session goes on after a restart."),
@@ -81,6 +91,9 @@ COMMANDS: Words = {
     "SendLocalList": gettext_lazy("Send the list of cards"),
     "SaveWhitelist": gettext_lazy("Change the list of cards"),
     "ImportWhitelist": gettext_lazy("Import cards"),
+    "ChangeNetwork": gettext_lazy("Change the network settings: %(settings)s"),
+    "KeepNetwork": gettext_lazy("Keep the new network settings: %(settings)s"),
+    "WithdrawNetwork": gettext_lazy("Put the old network settings back instead of: %(settings)s"),
     "SetMessageAside": gettext_lazy("Set a refused message aside"),
     "SendMessagesAgain": gettext_lazy("Send %(messages)s messages again"),
     "SetClock": gettext_lazy("Set the clock from a browser: from %(before)s to %(after)s"),

@@ -86,6 +86,12 @@ TABLE: tuple[Row, ...] = (
     Row(name="ocpp-trial-seen", get=_INSTALLER, passive=True),
     Row(name="ocpp-trial-save", post=_INSTALLER),
     Row(name="ocpp-trial-drop", post=_INSTALLER),
+    Row(name="interfaces", get=_INSTALLER, post=_INSTALLER),
+    Row(name="interfaces-trial", get=_INSTALLER, passive=True),
+    Row(name="interfaces-keep", post=_INSTALLER),
+    Row(name="interfaces-withdraw", post=_INSTALLER),
+    # At the new address nobody is signed in yet; the secret in the link stands for the installer.
+    Row(name="interfaces-confirm", get=_EVERYBODY, post=_EVERYBODY),
     Row(name="ocpp-certificate-add", post=_INSTALLER),
     Row(name="ocpp-certificate-remove", post=_INSTALLER),
     Row(name="mobile", get=_INSTALLER, post=_INSTALLER),

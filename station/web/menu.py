@@ -41,7 +41,10 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         label=_("Network"),
-        pages=(Page(url_name="mobile", label=_("Mobile"), icon="signal", needs_modem=True),),
+        pages=(
+            Page(url_name="interfaces", label=_("Interfaces"), icon="globe-alt"),
+            Page(url_name="mobile", label=_("Mobile"), icon="signal", needs_modem=True),
+        ),
     ),
     Section(
         label=_("Communication"),

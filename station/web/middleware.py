@@ -29,6 +29,13 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _CONTENT_SECURITY_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+
+
+def content_security_policy(*, connect_to: str) -> str:
+    """Return the policy of a page that may ask one more origin, for instance the station's own new address."""
+    return f"{_CONTENT_SECURITY_POLICY}; connect-src 'self' {connect_to}"
+
+
 _PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()" for feature in ("camera", "geolocation", "microphone", "payment", "serial", "usb")
 )
@@ -72,7 +79,7 @@ class ContentSecurityPolicy:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+        response.setdefault("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
         response["Permissions-Policy"] = _PERMISSIONS_POLICY
         response.setdefault("Cache-Control", "no-store")
         return response

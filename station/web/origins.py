@@ -10,7 +10,8 @@ from station.services import configuration
 
 # The service port's fixed address. Any website opened on the installer's laptop can name it, hence the allow-list.
 _ALWAYS = frozenset({"localhost", "127.0.0.1", "::1", addresses.SERVICE_ADDRESS})
-_ADDRESSES_KEPT_S = 5
+# Short: a new address is tried by its installer as soon as it is there.
+_ADDRESSES_KEPT_S = 1
 
 
 def split_host(header: str) -> tuple[str, int | None]:

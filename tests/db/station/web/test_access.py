@@ -6,12 +6,13 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from station.services import accounts
 
-OPEN = {"login", "language", "healthz", "recovery", "recovery-begin", "security-txt"}
+OPEN = {"login", "language", "healthz", "recovery", "recovery-begin", "security-txt", "interfaces-confirm"}
 ARGUMENTS = {
     "connector_id": "1",
     "session_id": "1",
     "row_id": "1",
     "action": "plug",
+    "ticket": "made-up",
     "object_id": "1",
     "app_label": "station",
     "content_type_id": "1",

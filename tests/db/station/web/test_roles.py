@@ -24,7 +24,16 @@ from tests.db.station.web.conftest import AT, PASSWORD, Parts, charging, point, 
 from tests.db.station.web.test_access import every_address
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW")
-OPEN_TO_ALL = {"login", "language", "recovery", "recovery-begin", "healthz", "security-txt", "admin:login"}
+OPEN_TO_ALL = {
+    "login",
+    "language",
+    "recovery",
+    "recovery-begin",
+    "healthz",
+    "security-txt",
+    "interfaces-confirm",
+    "admin:login",
+}
 OWN_AFFAIRS = {
     "logout",
     "profile",
