@@ -9,7 +9,7 @@ from typing import Any
 
 from ocpp.exceptions import OCPPError
 
-from ocpp_client.rpc import frames, schemas
+from ocpp_client.rpc import frame_log, frames, schemas
 from ocpp_client.rpc.frames import Call, CallError, CallResult
 from ocpp_client.rpc.messages import action_of, payload_of
 
@@ -111,6 +111,7 @@ class Calls:
         try:
             schemas.check_result(action, answer.payload, lenient=True)
         except OCPPError as violation:
+            frame_log.faulty(answer.message_id, violation.description)
             raise AnswerMalformed(violation.description, answer.payload) from violation
         return answer.payload
 

@@ -63,6 +63,12 @@ def sent(text: str) -> None:
         logger.info("> %s", text[:_SHOWN_CHARACTERS] if text.startswith(_RESULT_BEGINS) else _shown(text))
 
 
+def faulty(message_id: str, reason: str) -> None:
+    """Log that the answer to a request of ours breaks its schema."""
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("! %s", json.dumps([message_id, mask_secrets(reason)[:_LONGEST_KEY]]))
+
+
 def _shown(text: str) -> str:
     cut = text[:_SHOWN_CHARACTERS]
     lowered = cut.lower()

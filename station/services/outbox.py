@@ -1,11 +1,12 @@
 """The durable queue of what the backend must hear (OCPP 1.6 section 3.7)."""
 
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Count, Min, Q
 
 from station.domain import facts
 from station.domain.commands import Origin, Status
@@ -68,6 +69,31 @@ def owed() -> int:
 def most_refusals() -> int:
     """Return after how many refusals a message is set aside."""
     return max(configuration.get_int("TransactionMessageAttempts"), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """What of one session (None: of none) the backend has not confirmed: how many messages, and since when."""
+
+    session: ChargingSession | None
+    count: int
+    oldest_at: datetime
+
+
+def waiting(most: int) -> list[Waiting]:
+    """Return what waits, the oldest first, for so many sessions at most."""
+    rows = OutboxMessage.objects.filter(status__in=(OutboxStatus.PENDING, OutboxStatus.SENT))
+    groups = list(rows.values("session").annotate(count=Count("id"), oldest=Min("at")).order_by("oldest")[:most])
+    sessions = ChargingSession.objects.in_bulk([each["session"] for each in groups if each["session"] is not None])
+    return [
+        Waiting(session=sessions.get(each["session"]), count=each["count"], oldest_at=each["oldest"]) for each in groups
+    ]
+
+
+def aside(most: int) -> list[OutboxMessage]:
+    """Return what is set aside, with its session, in the order of sending."""
+    rows = OutboxMessage.objects.filter(status=OutboxStatus.SET_ASIDE).select_related("session")
+    return list(rows.order_by("session_id", "id")[:most])
 
 
 @transaction.atomic

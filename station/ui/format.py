@@ -1,6 +1,6 @@
 """Quantities as people read them. The only place where mA become A and Wh become kWh."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.utils.formats import date_format, number_format
@@ -89,6 +89,11 @@ def moment_with_seconds(at: datetime, zone: ZoneInfo) -> str:
     """Format date and time to the second, for a clock that is looked at."""
     # Translators: date and time with seconds as Django's date filter writes them; German: "d.m.Y, H:i:s"
     return date_format(at.astimezone(zone), pgettext("date format", "j M Y, H:i:s"))
+
+
+def milliseconds(took: timedelta | None) -> str:
+    """Format a short duration."""
+    return MISSING if took is None else f"{round(took / timedelta(milliseconds=1))}{_GAP}ms"
 
 
 def time_of_day(at: datetime | None, zone: ZoneInfo) -> str:

@@ -43,7 +43,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
                         "label": page.label,
                         "icon": page.icon,
                         "url": reverse(page.url_name),
-                        "current": match.view_name == page.url_name,
+                        "current": f"{match.view_name}-".startswith(f"{page.url_name}-"),
                     }
                     for page in section.pages
                 ],

@@ -1,0 +1,58 @@
+"""The messages to and from the backend as the log of the OCPP process holds them: its newest megabyte."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+from station.domain.message_log import Exchange, exchanges
+from station.host.redaction import Redaction
+
+NAME = "ocpp.log"
+# Some two thousand exchanges, which are read in less than a tenth of a second.
+_READ_BYTES = 1_000_000
+
+
+def read() -> list[Exchange]:
+    """Return what was said lately, oldest first."""
+    return exchanges(_lines(_READ_BYTES))
+
+
+def download() -> Iterator[str]:
+    """Return the whole log, oldest first, with the numbers of cards shortened: it leaves the station."""
+    redaction = Redaction(())
+    for path in reversed(_files()):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    yield redaction.line(line)
+        except OSError:
+            continue
+
+
+def redacted(text: str) -> str:
+    """Return a frame with the numbers of cards shortened."""
+    return Redaction(()).line(text)
+
+
+def _files() -> list[Path]:
+    """Return the files, newest first."""
+    logs = Path(settings.DATA.logs)
+    older = sorted(logs.glob(f"{NAME}.[0-9]"))
+    return [logs / NAME, *older]
+
+
+def _lines(most_bytes: int) -> list[str]:
+    portions: list[str] = []
+    for path in _files():
+        if most_bytes <= 0:
+            break
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(0, size - most_bytes))
+                portions.append(file.read(most_bytes).decode("utf-8", "replace"))
+        except OSError:
+            continue
+        most_bytes -= size
+    return "".join(reversed(portions)).split("\n")
