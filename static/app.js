@@ -4,6 +4,8 @@ const SIGNED_OUT = 4401;
 // After these close codes htmx comes back by itself.
 const HTMX_RETURNS_AFTER = [1006, 1011, 1012, 1013];
 const PAUSE_MS = 1500;
+// A station that was told to restart has gone by then.
+const LONGEST_FAREWELL_MS = 60000;
 // The station says something every three seconds; a line that is cut without a word is noticed by its silence.
 const SILENT_MS = 10_000;
 
@@ -104,13 +106,18 @@ isDrawer.addEventListener("change", () => document.querySelector("#menu:popover-
 // After a restart: come back as soon as the station answers as ready again.
 async function waitForStation(panel) {
   const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  // What answers at first may be the station that is about to go.
+  let mayBeTheOld = "goesAway" in panel.dataset;
+  const latest = Date.now() + LONGEST_FAREWELL_MS;
   await pause();
   for (;;) {
     try {
       const answer = await fetch(panel.dataset.waitFor, { cache: "no-store" });
-      if (answer.ok) break;
+      if (answer.ok && (!mayBeTheOld || Date.now() > latest)) break;
+      mayBeTheOld &&= answer.ok;
     } catch {
       // Still away.
+      mayBeTheOld = false;
     }
     await pause();
   }

@@ -54,6 +54,11 @@ class DataDirectory:
         return self.root / "hardware.json"
 
     @property
+    def factory_reset(self) -> Path:
+        """The order of a factory reset, until a start has carried it out."""
+        return self.root / "factory_reset.json"
+
+    @property
     def firewall(self) -> Path:
         """What the site's network may reach, for the service that loads the firewall."""
         return self.root / "firewall.json"

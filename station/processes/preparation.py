@@ -70,6 +70,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         configuration,
         database_file,
         event_log,
+        factory_reset,
         firewall,
         identity,
         password_recovery,
@@ -87,6 +88,8 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         aside, problem = damaged
         logger.error("the database was damaged (%s); it is kept as %s, and a new one begins", problem, aside)
         event_log.log("storage.database.replaced", at=at, file=aside.name, problem=problem)
+    with _unless_the_disk_is_full("the factory reset"):
+        factory_reset.carry_out(data)
     with _unless_the_disk_is_full("encrypting earlier secrets"):
         secret_storage.protect_earlier_values()
     for folder in (data.root, data.certificates):

@@ -8,6 +8,7 @@ a child that no longer says that it works, keeps the children in its own process
 
 import gc
 import json
+import logging
 import os
 import signal
 from collections import deque
@@ -462,6 +463,27 @@ def supervise(plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> in
             options.close_logger()
         if options.mood < SupervisorStates.RESTARTING:
             return 0
+        if data.factory_reset.exists():
+            _prepare_again(plan)
+
+
+def _prepare_again(plan: Plan) -> None:
+    """Do what the start of a computer does before its processes; in a child, because this one's memory is shared."""
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return
+    code = 1
+    try:
+        from station.processes import preparation
+
+        preparation.prepare(plan, at=clock.now())
+        code = 0
+    except Exception:
+        # The outermost frame of this child; the processes start with what there is.
+        logging.getLogger(__name__).exception("the factory reset waits for the next start")
+    finally:
+        os._exit(code)
 
 
 def _write_configuration(place: Path, text: str) -> None:

@@ -102,6 +102,9 @@ COMMANDS: Words = {
     "SetBrokenFileAside": gettext_lazy("Set a damaged file aside: %(file)s"),
     "ReadStoredSecrets": gettext_lazy("Read stored secrets: %(keys)s"),
     "RequestPasswordRecovery": gettext_lazy("Open the way back after a lost password"),
+    "FactoryReset": gettext_lazy(
+        "Reset the station to factory settings; messages kept for the backend: %(messages_kept)s"
+    ),
     "InstallUpdate": gettext_lazy("Install version %(version)s from the file %(file)s"),
     "StopUpdate": gettext_lazy("Stop the update from the file %(file)s"),
     "CreateLogArchive": gettext_lazy("Make an archive of the log files: %(file)s"),

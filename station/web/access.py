@@ -122,6 +122,7 @@ TABLE: tuple[Row, ...] = (
     Row(name="security", get=_OPERATOR, post=_INSTALLER),
     # To close it is never wrong.
     Row(name="vendor-access-end", post=_OPERATOR),
+    Row(name="factory", get=_INSTALLER, post=_INSTALLER),
     Row(name="restart", get=_OPERATOR, post=_OPERATOR),
     Row(name="reboot", get=_OPERATOR, post=_OPERATOR),
     Row(name="bench", get=_OPERATOR),

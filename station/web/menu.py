@@ -72,6 +72,7 @@ SECTIONS: tuple[Section, ...] = (
             Page(url_name="versions", label=_("Versions"), icon="information-circle"),
             Page(url_name="update", label=_("Update"), icon="arrow-up-tray"),
             Page(url_name="log-files", label=_("Log files"), icon="document-text"),
+            Page(url_name="factory", label=_("Factory settings"), icon="arrow-uturn-left"),
         ),
     ),
 )

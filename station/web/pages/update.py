@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from station import clock
-from station.domain.file_jobs import ENDED, Kind, Step, may_cancel
+from station.domain.file_jobs import Kind, Step, may_cancel
 from station.domain.firmware import ImageRefused, Version
 from station.host import versions
 from station.models import ChargingSession, FileJob
@@ -38,7 +38,7 @@ def update(request: HttpRequest) -> HttpResponse:
         if request.GET["seen"] == state:
             # Nothing has changed; a page that is read aloud would begin again.
             return HttpResponse(status=_NO_CONTENT)
-        if job is None or job.step in ENDED:
+        if not _is_active(job):
             # The whole page anew: another version may have other scripts and styles.
             answer = HttpResponse(status=_NO_CONTENT)
             answer["HX-Refresh"] = "true"
@@ -88,7 +88,7 @@ def stop(request: HttpRequest) -> HttpResponse:
 def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> HttpResponse:
     zone = ZoneInfo(configuration.get("TimeZone"))
     running, wanted = versions.os_version(), job.data.get("version", "") if job else ""
-    is_active = job is not None and job.step not in ENDED
+    is_active = _is_active(job)
     return render(
         request,
         "pages/software/update.html",
@@ -116,6 +116,11 @@ def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> Ht
         },
         status=422 if problem else 200,
     )
+
+
+def _is_active(job: FileJob | None) -> bool:
+    """Return whether an update is under way; one that has ended still gives the charging points back."""
+    return job is not None and job.finished_at is None
 
 
 def _state(job: FileJob | None) -> str:

@@ -1,6 +1,7 @@
 """Software: versions, the update from a file, archives of the log files."""
 
 import io
+import json
 import tarfile
 from datetime import timedelta
 from pathlib import Path
@@ -11,17 +12,17 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from station import clock, tasks
-from station.domain.commands import Origin, Outcome, Status
+from station.domain.commands import Origin, Outcome, Refusal, Reset, Status
 from station.domain.file_jobs import Kind, Step
 from station.host import updates, versions
 from station.host.updates import SlotUpdates
-from station.models import AuditEntry, ChargingSession, FileJob
+from station.models import AuditEntry, ChargingSession, FileJob, OutboxMessage
 from station.paths import DataDirectory
 from station.services import configuration
 from station.services.file_jobs import jobs, local, runner
 from station.services.file_jobs.environment import JobEnvironment
 from station.services.transfers import Exchange
-from tests.db.station.web.conftest import AT, Parts
+from tests.db.station.web.conftest import AT, Door, Parts
 from tests.images import Maker
 
 pytestmark = pytest.mark.django_db
@@ -371,3 +372,60 @@ def test_the_versions_name_every_part_and_can_be_copied_as_text(browser: Client,
     for part in ("Stations-Client", "Weboberfläche", "EVSE-Controller 1", "EV-CC-AC1-M3", "Zähler 2", "Kernel"):
         assert part in shown
     assert "Seriennummer: 100002440" in shown
+
+
+# Factory settings
+
+
+def test_a_factory_reset_needs_its_word_and_restarts_the_station(
+    browser: Client, station: Station, door: Door, data: DataDirectory
+):
+    assert "To confirm, type RESET" in page(browser, "/software/factory-settings")
+    refused = browser.post("/software/factory-settings", {"word": "yes"})
+    assert refused.status_code == 422
+    assert "Type the word RESET to confirm." in refused.content.decode()
+    assert not data.factory_reset.exists()
+    assert door.commands == []
+
+    answer = browser.post("/software/factory-settings", {"word": " reset "})
+
+    assert "The station is being reset" in answer.content.decode()
+    assert json.loads(data.factory_reset.read_text())["actor"] == "admin"
+    assert door.commands == [Reset(hard=True, reason="Reboot")]
+
+
+def test_a_factory_reset_is_withdrawn_when_the_station_cannot_restart(
+    browser: Client, station: Station, door: Door, data: DataDirectory, monkeypatch: pytest.MonkeyPatch
+):
+    door.outcome = Outcome(status=Status.NO_ANSWER, reason=Refusal.HARDWARE_ABSENT)
+
+    answer = browser.post("/software/factory-settings", {"word": "RESET"})
+
+    # No main process holds this data directory.
+    assert "The computer refuses to restart" in answer.content.decode()
+    assert not data.factory_reset.exists()
+
+
+def test_messages_that_are_owed_are_counted_before_the_reset(
+    browser: Client, station: Station, door: Door, data: DataDirectory
+):
+    for number in range(3):
+        OutboxMessage.objects.create(message_id=f"m{number}", kind="session_ended", fact={}, at=AT)
+
+    assert "has not got 3 messages" in page(browser, "/software/factory-settings")
+    browser.post("/software/factory-settings", {"word": "RESET", "messages": "drop"})
+
+    assert json.loads(data.factory_reset.read_text())["keep_messages"] is False
+
+
+def test_no_reset_while_somebody_charges(browser: Client, station: Station, door: Door, data: DataDirectory):
+    ChargingSession.objects.create(
+        connector_id=2, id_tag="04A2B3C4", started_at=AT, meter_start_wh=0, meter_last_wh=0, meter_last_at=AT
+    )
+
+    shown = page(browser, "/software/factory-settings")
+    assert "Charging point 2: card 04A2…" in shown
+    assert 'name="word"' not in shown
+    assert browser.post("/software/factory-settings", {"word": "RESET"}).status_code == 422
+    assert not data.factory_reset.exists()
+    assert door.commands == []
