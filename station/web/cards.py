@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from station.domain.commands import Origin
 from station.domain.limits import LimitSource
 from station.domain.roles import Role
 from station.domain.snapshot import PointSnapshot, SessionSnapshot
@@ -89,6 +90,7 @@ class PointCard:
     can_start: bool
     can_stop: bool
     can_unlock: bool
+    stop_question: str
     default_card: str
 
     @property
@@ -131,6 +133,7 @@ def for_connector(number: int, present: Present, role: Role) -> PointCard:
         and access.may(role, "connector-unlock", "POST")
         and present.identity.socket_lock
         and bool(point.plugged or point.locked),
+        stop_question=_stop_question(point.session) if point.session else "",
         default_card=_default_card(),
     )
 
@@ -143,6 +146,13 @@ def _session(session: SessionSnapshot, present: Present) -> SessionView:
         duration=formats.duration((present.at - session.started_at).total_seconds()),
         transaction="" if session.transaction_id is None else str(session.transaction_id),
     )
+
+
+def _stop_question(session: SessionSnapshot) -> str:
+    """Ask where somebody else would be stranded; what was started here may be stopped here."""
+    if session.origin == Origin.WEB:
+        return ""
+    return _("This session of card %(card)s was not started here. End it?") % {"card": formats.card(session.id_tag)}
 
 
 def _limits(point: PointSnapshot) -> tuple[LimitView, ...]:

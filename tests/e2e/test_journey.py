@@ -74,6 +74,7 @@ def test_a_newcomer_logs_in_charges_a_car_and_stops_it(site: Site, stranger: Bro
     assert (transaction.id_tag, transaction.connector_id, transaction.is_open) == (card, 1, True)
 
     browser.click(f"{POINT} [data-action=stop]")
+    accept(browser, "was not started here. End it?")
     browser.wait_text(ANSWER, "The session is being ended.")
     wait_state(browser, "Finishing")
     site.wait_stopped(transaction)
@@ -243,6 +244,13 @@ def test_a_reboot_names_the_session_that_it_ends(site: Site, browser: Browser) -
     site.wait_stopped(transaction)
     assert transaction.reason == "Reboot"
     forgive_absence(browser)
+
+
+def accept(browser: Browser, question: str) -> None:
+    """Say yes to a question of the page."""
+    alert = browser.wait(lambda: browser.driver.switch_to.alert, "the question")
+    assert question in alert.text
+    alert.accept()
 
 
 def forgive_absence(browser: Browser) -> None:

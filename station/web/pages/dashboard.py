@@ -53,6 +53,8 @@ def start(request: HttpRequest, connector_id: int) -> HttpResponse:
 @require_POST
 def stop(request: HttpRequest, connector_id: int) -> HttpResponse:
     """End the running session."""
+    if (question := _question(request, _existing(connector_id))) is not None:
+        return question
     outcome = submit(request, StopSession(connector_id=_existing(connector_id), reason="Local"))
     return _reply(request, connector_id, outcome, _("The session is being ended."))
 
@@ -60,8 +62,21 @@ def stop(request: HttpRequest, connector_id: int) -> HttpResponse:
 @require_POST
 def unlock(request: HttpRequest, connector_id: int) -> HttpResponse:
     """Open the lock; a running session ends first."""
+    if (question := _question(request, _existing(connector_id))) is not None:
+        return question
     outcome = submit(request, UnlockConnector(connector_id=_existing(connector_id)))
     return _reply(request, connector_id, outcome, _("Unlocked."))
+
+
+def _question(request: HttpRequest, connector_id: int) -> HttpResponse | None:
+    """Ask a browser without JavaScript what htmx has asked the others before they sent this."""
+    if request.headers.get("HX-Request") or request.POST.get("confirmed"):
+        return None
+    now = present.look(clock.now())
+    card = cards.for_connector(connector_id, now, accounts.role_of(signed_in(request)))
+    if not card.stop_question:
+        return None
+    return render(request, "pages/stop.html", {"card": card})
 
 
 def _existing(connector_id: int) -> int:

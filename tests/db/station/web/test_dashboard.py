@@ -202,6 +202,34 @@ def test_the_buttons_fit_the_state(browser: Client, parts: Parts):
     assert re.findall(r'data-action="(\w+)"', second) == ["stop", "unlock"]
 
 
+@pytest.mark.parametrize("action", ["stop", "unlock"])
+def test_without_scripts_a_session_of_somebody_else_ends_after_a_question(
+    browser: Client, parts: Parts, door: Door, action: str
+):
+    parts.show(point(1), charging(2))
+
+    asked = browser.post(f"/connectors/2/{action}").content.decode()
+    assert "was not started here. End it?" in asked
+    assert door.commands == []
+
+    browser.post(f"/connectors/2/{action}", {"confirmed": "true"})
+    assert len(door.commands) == 1
+
+
+@pytest.mark.parametrize(("origin", "asks"), [("reader", True), ("backend", True), ("web", False)])
+def test_the_stop_button_asks_where_the_session_was_not_started_here(
+    browser: Client, parts: Parts, *, origin: str, asks: bool
+):
+    other = charging(2)
+    assert other.session is not None
+    parts.show(point(1), replace(other, session=replace(other.session, origin=origin)))
+
+    stop = re.search(r'<form[^>]*action="/connectors/2/stop"[^>]*>', page(browser))
+
+    assert stop is not None
+    assert ("hx-confirm" in stop[0]) is asks
+
+
 @pytest.mark.parametrize(
     ("address", "form", "command"),
     [
