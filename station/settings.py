@@ -147,7 +147,13 @@ CHANNEL_LAYERS = {
             # redis-py 8 sets a socket time-out by default, which breaks the layer's blocking reads, and tries again for
             # seconds, which those who can do without Redis would have to wait for.
             "hosts": [
-                {"address": f"unix://{REDIS_SOCKET}", "socket_timeout": None, "retry": Retry(NoBackoff(), 1)},
+                {
+                    "address": f"unix://{REDIS_SOCKET}",
+                    "socket_timeout": None,
+                    "retry": Retry(NoBackoff(), 1),
+                    # Two questions more for each connection, and the metadata of a package read for them.
+                    "driver_info": None,
+                },
             ],
             "expiry": 30,
             "capacity": 1000,
@@ -221,6 +227,9 @@ LOGGING = {
     "loggers": {
         "pymodbus": {"level": "CRITICAL"},
         "ocpp": {"level": "WARNING"},
+        # The message log: a file of its own, in the process that has the connection.
+        "ocpp.frames": {"level": "INFO", "propagate": False},
+        "autobahn": {"level": "WARNING"},
         "websockets": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},

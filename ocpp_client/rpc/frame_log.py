@@ -45,21 +45,21 @@ def write_to(directory: Path) -> None:
         directory / "ocpp.log", maxBytes=_FILE_BYTES, backupCount=_FILES - 1, encoding="utf-8", errors="replace"
     )
     handler.setFormatter(UtcFormatter("{asctime} {message}", style="{"))
+    # Its level stands in the settings: setting it here would write to every logger of the process, 0.8 MiB of memory
+    # that is shared with the other processes before.
     logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def received(text: str | bytes, frame: Frame | None) -> None:
     """Log a frame of the backend; a broken one has no `frame`."""
-    if logger.isEnabledFor(logging.INFO):
+    if logger.handlers:
         shown = _without_secret_value(frame) if isinstance(frame, Call) else None
         logger.info("< %s", shown or _shown(text if isinstance(text, str) else repr(text[:_SHOWN_CHARACTERS])))
 
 
 def sent(text: str) -> None:
     """Log a frame of ours. Answers need no mask: the registry keeps secrets out of GetConfiguration."""
-    if logger.isEnabledFor(logging.INFO):
+    if logger.handlers:
         logger.info("> %s", text[:_SHOWN_CHARACTERS] if text.startswith(_RESULT_BEGINS) else _shown(text))
 
 

@@ -68,6 +68,7 @@ def client() -> "Redis":
         # redis-py tries again for seconds by default; here somebody waits who can do without Redis. One that has not
         # answered in time is not asked a second time.
         retry=Retry(NoBackoff(), _ONE_MORE, supported_errors=(RedisIsAway,)),
+        driver_info=None,
     )
 
 
@@ -84,4 +85,5 @@ def async_client() -> "AsyncRedis":
         socket_timeout=_ANSWER_TIMEOUT_S,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,
         retry=Retry(NoBackoff(), _ONE_MORE, supported_errors=(RedisIsAway,)),
+        driver_info=None,
     )

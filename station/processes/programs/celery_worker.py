@@ -60,6 +60,11 @@ class TolerantChannel(redis_transport.Channel):
             logger.error("a message in the queue cannot be read and is dropped: %r", problem)  # noqa: TRY400 - no code of ours
             return True
 
+    @override
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        # Two questions more for each connection, and the metadata of a package read for them.
+        return super()._connparams(asynchronous) | {"driver_info": None}  # type: ignore[no-untyped-call, no-any-return]
+
 
 class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Runs the periodic jobs' clock in a thread; its schedule is code, so nothing needs to be stored."""
@@ -120,8 +125,6 @@ def run(*, queue: str, tasks: list[str], ends: Callable[[int], None] = lambda _n
 
     redis_socket.wait()
     app.conf.broker_transport_options |= {"client_name": _client_name(queue), "polling_interval": _BLOCKING_READ_S}
-    # Django's checks load every page and form of the web interface; whoever starts the station runs them once.
-    os.environ["CELERY_SKIP_CHECKS"] = "1"
     # The only database is a file: its connection is not worth renewing for each task.
     app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
     app.steps["worker"].add(WakeOnSignal)

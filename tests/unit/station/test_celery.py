@@ -1,4 +1,4 @@
-"""Periodic jobs."""
+"""Periodic jobs, and what a worker does before it takes any."""
 
 import time
 
@@ -19,3 +19,9 @@ def test_a_clock_that_is_set_back_keeps_no_periodic_job_waiting(monkeypatch: pyt
 
     assert entry.is_due().is_due
     assert not next(entry).is_due().is_due
+
+
+def test_a_worker_does_not_set_django_up_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.setup", lambda *_: pytest.fail("Django is set up by whoever starts the process"))
+
+    app.loader.import_default_modules()
