@@ -1,66 +1,105 @@
-"""What several processes need is loaded once, before they are forked, and shared by them.
+"""What the processes need is loaded once, before they are forked, and shared by them.
 
-Daphne and Twisted are left out: a reactor belongs to one process, and only `web` has one.
+A module that only one process needs costs the same here as there, but loading it there would cost more: its names raise
+the reference counts of strings all over the memory, and each page with one of them is no longer shared from then on.
+
+Twisted's reactor is left out, and with it `daphne.server`: it belongs to one process, and only `web` has one. So are
+the modules with Celery's tasks: a worker knows those of its own queue.
 """
 
+import gc
+import typing
 from importlib import import_module
 
-_SHARED = (
+from station.processes.programs.web import leave_out_native_masking
+
+_LIBRARIES = (
     "asyncio",
     "ctypes",
+    "encodings.unicode_escape",
+    "encodings.utf_8_sig",
     "setproctitle",
     "cryptography.x509",
     "asgiref.sync",
-    "channels.consumer",
-    "channels.db",
-    "channels.layers",
-    "channels.worker",
-    "channels_redis.core",
+    "billiard.pool",
     "celery.app.amqp",
     "celery.app.control",
     "celery.app.events",
     "celery.app.log",
     "celery.apps.worker",
+    "celery.backends.base",
     "celery.beat",
     "celery.concurrency.solo",
     "celery.contrib.django.task",
     "celery.events.receiver",
+    "celery.fixups.django",
     "celery.worker.autoscale",
+    "celery.worker.components",
     "celery.worker.consumer",
     "celery.worker.consumer.delayed_delivery",
     "celery.worker.strategy",
-    "celery.worker.components",
-    "celery.fixups.django",
+    "channels.consumer",
+    "channels.db",
+    "channels.layers",
+    "channels.worker",
+    "channels_redis.core",
     "kombu.transport.redis",
     "redis.asyncio",
     "websockets.asyncio.client",
+    "django.contrib.admin",
+    "django.contrib.contenttypes.views",
+    "django.contrib.messages.storage.fallback",
+    "django.contrib.sessions.serializers",
     "django.core.management",
     "django.template.loader",
-    "django.contrib.admin",
+    "fastjsonschema",
     "jsonschema",
     "ocpp.v16",
+    "autobahn.twisted.websocket",
+    "daphne.http_protocol",
+    "daphne.ws_protocol",
+    "twisted.internet.asyncioreactor",
+    "twisted.internet.endpoints",
+    "twisted.internet.ssl",
+    "twisted.web.http",
+)
+_OURS = (
+    "hardware.runtime.bootstep",
+    "ocpp_client.over_redis",
+    "ocpp_client.worker",
+    "station.asgi",
     "station.celery",
-    "station.domain.authorization",
-    "station.domain.charging_profiles",
-    "station.domain.limits",
+    "station.host.archives",
+    "station.host.modem",
+    "station.host.network",
+    "station.host.redaction",
     "station.host.simulated",
     "station.host.updates",
     "station.host.versions",
-    "station.services.accounts",
-    "station.services.commands",
-    "station.services.configuration",
-    "station.services.file_jobs.jobs",
-    "station.services.event_log",
-    "station.services.live",
-    "station.services.redis",
-    "station.services.security_log",
-    "station.ui.words",
-    "whitelist.table",
-    "station.processes.programs.celery_worker",
+    "station.host.wall_clock",
+    "station.processes.programs.hardware",
+    "station.processes.programs.ocpp",
+    "station.processes.programs.system_worker",
+    "station.processes.programs.web",
+    "station.processes.tls",
+    "station.processes.web_server.channel",
+    "station.processes.web_server.socket",
+    "station.services.diagnostics",
+    "station.services.file_jobs.runner",
+    "station.urls",
+    "whitelist.backend_list",
 )
 
 
 def preload() -> None:
-    """Load the modules and fill what would be filled in every process anyway."""
-    for name in _SHARED:
+    """Load the modules, and do what every process would do for itself anyway."""
+    # What the preparation has left behind makes room for what is loaded now. Any later, and each process would fill the
+    # holes for itself.
+    gc.collect()
+    typing.clear_overloads()
+    leave_out_native_masking()
+    for name in (*_LIBRARIES, *_OURS):
         import_module(name)
+    from station.celery import app
+
+    app.finalize()

@@ -44,12 +44,16 @@ def _guard_redis(guard: RedisGuard) -> None:
         logger.error("redis (%d) does not answer, and is replaced", pid)
 
 
+def leave_out_native_masking() -> None:
+    """Keep Autobahn, before it is loaded, from parsing the C headers of its faster masking; pages get short texts."""
+    os.environ.setdefault("AUTOBAHN_USE_NVX", "0")
+
+
 def main(plan: Plan, heartbeat: Heartbeat) -> int:
     """Serve until SIGTERM."""
     logging.getLogger("django.request").addFilter(_is_news)
     os.environ.setdefault("ASGI_THREADS", str(_THREADS))
-    # Autobahn's faster masking parses its own C headers at every start; pages get short texts.
-    os.environ.setdefault("AUTOBAHN_USE_NVX", "0")
+    leave_out_native_masking()
     from twisted.internet.task import LoopingCall
 
     from station.asgi import application
