@@ -9,6 +9,7 @@ STATION_HTTP_ORIGINS comma-separated host:port list the web interface is reached
 STATION_HTTPS        1: the web interface is served over HTTPS, cookies are marked Secure
 STATION_SECURITY_CONTACT  where weaknesses are reported: mailto:, https: or tel: (default: the operator's hotline)
 STATION_CRASHES      crashes of the control loop in ten minutes that lead to safe mode (default: 5; 0: never)
+STATION_SIGNAL_HOLDS_S  how long the mobile signal has to be weak before it is a fault (default: 60)
 """
 
 import os
@@ -22,6 +23,7 @@ from redis.backoff import NoBackoff
 
 from station import secret_key
 from station.domain.crash_guard import CRASHES
+from station.domain.mobile import SIGNAL_HOLDS_S as SIGNAL_HOLDS
 from station.paths import DataDirectory
 
 
@@ -59,6 +61,8 @@ SERVES_HTTPS = _flag("STATION_HTTPS")
 SECURITY_CONTACT = _contact("STATION_SECURITY_CONTACT")
 # Only a harness that kills the control loop all day long changes it.
 CRASHES_BEFORE_SAFE_MODE = _count("STATION_CRASHES", default=CRASHES)
+# Only a harness that waits for each fault in turn changes it.
+SIGNAL_HOLDS_S = _count("STATION_SIGNAL_HOLDS_S", default=int(SIGNAL_HOLDS))
 
 
 SECRET_KEY = secret_key.obtain(DATA.secret_key)

@@ -14,16 +14,17 @@ from django.db import connections
 from station import clock
 from station.celery import app, every
 from station.domain.commands import Command, Origin, Outcome
-from station.host import archives, for_settings, updates, versions
+from station.host import archives, for_settings, mobile, modem, time_service, updates, versions
 from station.host.power import MainProcessIsAway, RebootIsRefused
 from station.models import TrustedCertificate
-from station.services import commands, diagnostics, network
+from station.services import commands, computer_watch, diagnostics, network
 from station.services.file_jobs import jobs, runner
 from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange
 
 ACTOR = "update"
 LOOK_EVERY_S = 10
+COMPUTER_EVERY_S = 10
 _MOST_IMAGE_BYTES = 1_000_000_000
 _TRUSTED_KINDS = ("backend_root", "manufacturer_root")
 
@@ -39,6 +40,11 @@ app.conf.beat_schedule |= {
         "task": "system.watch_network",
         "schedule": every(seconds=LOOK_EVERY_S),
         "options": {"expires": LOOK_EVERY_S},
+    },
+    "computer": {
+        "task": "system.look_after_computer",
+        "schedule": every(seconds=COMPUTER_EVERY_S),
+        "options": {"expires": COMPUTER_EVERY_S},
     },
     "old files": {"task": "system.tidy_files", "schedule": every(hours=1)},
 }
@@ -137,6 +143,14 @@ def watch_network() -> None:
 def tidy_files() -> None:
     """Delete what jobs have left behind."""
     runner.tidy(job_environment())
+
+
+@app.task(name="system.look_after_computer")  # type: ignore[untyped-decorator]
+def look_after_computer() -> None:
+    """Bring modem and time into line with the settings, whoever has changed them, and report what the modem says."""
+    computer_watch.step(
+        time_port=time_service.for_settings(), mobile_port=mobile.for_settings(), report=modem.report_for_settings()
+    )
 
 
 class ResumeFileJobs(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -24,6 +24,8 @@ STOP_TIMEOUT_S = 20.0
 STEP_S = 0.02
 # For whoever kills the control loop more often than it may crash.
 WITHOUT_SAFE_MODE = {"STATION_CRASHES": "0"}
+# A weak signal is a fault after a minute, which a test of every fault cannot wait for.
+WITHOUT_WAITING_FOR_SIGNAL = {"STATION_SIGNAL_HOLDS_S": "0"}
 T = TypeVar("T")
 
 
@@ -118,7 +120,12 @@ class Station:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, **self.environment, "DJANGO_SETTINGS_MODULE": "station.settings"},
+                env={
+                    **os.environ,
+                    **WITHOUT_WAITING_FOR_SIGNAL,
+                    **self.environment,
+                    "DJANGO_SETTINGS_MODULE": "station.settings",
+                },
             )
         if ready:
             self.wait_healthy(timeout_s=wait_timeout_s)
@@ -207,7 +214,12 @@ class Station:
             text=True,
             timeout=timeout_s,
             check=False,
-            env={**os.environ, **self.environment, "DJANGO_SETTINGS_MODULE": "station.settings"},
+            env={
+                **os.environ,
+                **WITHOUT_WAITING_FOR_SIGNAL,
+                **self.environment,
+                "DJANGO_SETTINGS_MODULE": "station.settings",
+            },
         )
 
     def child_pids(self) -> dict[str, int]:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+from django.conf import settings
+
 from hardware.runtime.clock_watch import ClockWatch
 from hardware.runtime.notices import Notices
 from hardware.runtime.point import ChargingPoint
@@ -13,14 +15,13 @@ from station import clock
 from station.concurrency import until_tick_s
 from station.domain import connector as machine
 from station.domain.faults import FaultCode
+from station.domain.mobile import SignalWatch
 from station.host import ModemPort
 from station.services import connectors
 
 TICK_S = 1.0
 # Messages are rarely lost, and looking costs the processor time of a charging station.
 CATCH_UP_STEPS = 5
-# A weak signal has to last before it is a fault, and to be better for as long before it is none (host.md, section 3).
-WEAK_SIGNAL, GOOD_SIGNAL = 20, 30
 # A fault that is not cleared in this time ends the session it interrupts (the car and the driver must be free to go).
 FAULT_ENDS_SESSION_S = 60.0
 
@@ -45,6 +46,7 @@ class Periodic:
         self._reservations = reservations
         self._notices = notices
         self._modem = modem
+        self._signal = SignalWatch(holds_s=settings.SIGNAL_HOLDS_S)
         self._clock_watch = clock_watch
         self._faulted_since: dict[int, float] = {}
         self._steps = 0
@@ -83,8 +85,5 @@ class Periodic:
             await point.handle(machine.StopRequested(reason="Other"))
 
     def _judge_signal(self) -> None:
-        modem = self._modem.status()
-        signal = modem.signal if modem else None
-        was_weak = FaultCode.WEAK_SIGNAL in self._state.faults_from("modem")
-        is_weak = signal is not None and signal < (GOOD_SIGNAL if was_weak else WEAK_SIGNAL)
+        is_weak = self._signal.judge(self._modem.status(), now_s=clock.monotonic_s())
         self._state.set_faults("modem", frozenset({FaultCode.WEAK_SIGNAL}) if is_weak else frozenset())

@@ -15,7 +15,9 @@ from hardware.simulator.world import (
     ConnectorUnknown,
     LineDevice,
     LineMode,
+    MobileNetwork,
     NoVehicle,
+    SimCard,
     VehicleChange,
     World,
 )
@@ -245,10 +247,16 @@ def _network(world: World, body: Body) -> None:
 
 def _modem(world: World, body: Body) -> None:
     signal = body.whole("signal", least=0, most=100)
+    sim = body.text("sim", choices=("", *SimCard), default="")
+    registration = body.text("registration", choices=("", *MobileNetwork), default="")
     body.finish()
-    if signal is None:
-        raise BodyMalformed("signal must be a whole number from 0 to 100")
-    world.set_signal(signal)
+    if signal is None and not sim and not registration:
+        raise BodyMalformed("signal (0 to 100), sim or registration is needed")
+    world.set_modem(
+        percent=signal,
+        sim=SimCard(sim) if sim else None,
+        registration=MobileNetwork(registration) if registration else None,
+    )
 
 
 def _speed(world: World, body: Body) -> None:

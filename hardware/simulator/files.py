@@ -4,7 +4,7 @@
 
     meters.json     {"1": {"energy_wh": [L1, L2, L3], "serial_number": …, "public_key": "DER as hex"}, …}
     meter-1.key     private key of the meter, PEM
-    host.json       {"modem": {"signal": 80}, "backend_link": true, "revision": 7}
+    host.json       {"modem": {"signal": 80, "sim": "ready", …}, "backend_link": true, "revision": 7}
 
 Files are replaced whole, so that a reader or a killed process never leaves half of one. They are not flushed to the
 disk: that would only matter to a power cut of the computer that simulates. While the disk is full the world goes on
@@ -126,7 +126,7 @@ class HostFile:
     def __init__(self, folder: Path) -> None:
         self._path = folder / HOST_FILE
         self._revision = 0
-        self._told: tuple[int, bool] | None = None
+        self._told: tuple[dict[str, Any], bool] | None = None
 
     def open(self) -> None:
         """Go on counting revisions where the last process ended, so that no reader takes new for old."""
@@ -135,19 +135,19 @@ class HostFile:
         except (OSError, ValueError, KeyError, TypeError):
             self._revision = 0
 
-    def tell(self, *, signal_percent: int, backend_link: bool) -> None:
+    def tell(self, *, modem: dict[str, Any], backend_link: bool) -> None:
         """Write the state unless it is what was written last."""
-        if self._told == (signal_percent, backend_link):
+        if self._told == (modem, backend_link):
             return
         self._revision += 1
-        content = {"modem": {"signal": signal_percent}, "backend_link": backend_link, "revision": self._revision}
+        content = {"modem": modem, "backend_link": backend_link, "revision": self._revision}
         try:
             replace_text(self._path, json.dumps(content))
         except OSError as error:
             self._told = None
             logger.warning("the host's side of the world is not told: %s", error)
         else:
-            self._told = (signal_percent, backend_link)
+            self._told = (modem, backend_link)
 
 
 def _three_counts(values: list[float]) -> tuple[float, ...]:

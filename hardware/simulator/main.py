@@ -95,7 +95,7 @@ class Simulator:
         self.world.advance(now_s=self._clock())
 
     def _tell_host(self) -> None:
-        self._host.tell(signal_percent=self.world.modem_signal_percent, backend_link=self.world.backend_link)
+        self._host.tell(modem=self.world.modem, backend_link=self.world.backend_link)
 
 
 async def run(settings: SimulatorSettings) -> None:

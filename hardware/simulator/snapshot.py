@@ -28,7 +28,7 @@ def snapshot(world: World) -> dict[str, Any]:
             "beeps": world.reader.beeps,
             "silent": world.reader_is_silent,
         },
-        "modem": {"signal": world.modem_signal_percent},
+        "modem": world.modem,
         "network": {"backend": world.backend_link},
         "speed": _short(world.factor),
         "clock": round(world.now_s - world.started_at_s, 3),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from hardware.simulator.faults import MISSING_PHASE, WEAK_SIGNAL_PERCENT, fault_code, is_of_station
 from hardware.simulator.field import ReaderField
@@ -65,6 +66,22 @@ class VehicleChange:
             vehicle.battery_wh = self.battery_wh
 
 
+class SimCard(StrEnum):
+    """The card in the modem."""
+
+    READY = "ready"
+    ABSENT = "absent"
+    LOCKED = "locked"  # with the PIN 1234
+
+
+class MobileNetwork(StrEnum):
+    """What the mobile network says to the modem."""
+
+    HOME = "home"
+    SEARCHING = "searching"
+    DENIED = "denied"
+
+
 def _nobody_listens() -> None:
     """Serve as listener where there is none."""
 
@@ -80,6 +97,10 @@ class World:
     reader: ReaderField = field(default_factory=ReaderField)
     faults: set[FaultCode] = field(default_factory=set)
     signal_percent: int = BASIC_SIGNAL_PERCENT
+    sim: SimCard = SimCard.READY
+    # Counts the cards that were put in: each begins with all its tries.
+    sim_number: int = 0
+    registration: MobileNetwork = MobileNetwork.HOME
     backend_link: bool = True
     factor: float = 1.0
     started_at_s: float = 0.0
@@ -211,10 +232,27 @@ class World:
         self.backend_link = up
         self.on_host_change()
 
-    def set_signal(self, percent: int) -> None:
-        """Set the reception of the modem."""
-        self.signal_percent = percent
+    def set_modem(
+        self, *, percent: int | None = None, sim: SimCard | None = None, registration: MobileNetwork | None = None
+    ) -> None:
+        """Set the reception of the modem, put another SIM card in, or let the network answer differently."""
+        if percent is not None:
+            self.signal_percent = percent
+        if sim is not None:
+            self.sim, self.sim_number = sim, self.sim_number + 1
+        if registration is not None:
+            self.registration = registration
         self.on_host_change()
+
+    @property
+    def modem(self) -> dict[str, Any]:
+        """Describe what the modem finds around it."""
+        return {
+            "signal": self.modem_signal_percent,
+            "sim": self.sim.value,
+            "sim_number": self.sim_number,
+            "registration": self.registration.value,
+        }
 
     def set_speed(self, factor: float) -> None:
         """Make energy count faster than the clock runs."""
@@ -226,6 +264,7 @@ class World:
         self.lines = dict.fromkeys(self.lines, LineMode.OK)
         self.reader.clear(now_s=self.now_s)
         self.backend_link, self.signal_percent = True, BASIC_SIGNAL_PERCENT
+        self.sim, self.registration = SimCard.READY, MobileNetwork.HOME
         for point in self.points.values():
             point.faults.clear()
             point.lock.jam(jammed=False, now_s=self.now_s)

@@ -18,6 +18,13 @@ _ENUMERATIONS: dict[str, type[StrEnum]] = {"sim": SimState, "registration": Regi
 logger = logging.getLogger(__name__)
 
 
+def report_for_settings() -> "ReportedModem | None":
+    """Return where a real modem is reported; the simulated one is asked by everybody."""
+    from django.conf import settings
+
+    return None if settings.SIMULATE else ReportedModem(settings.DATA.run / REPORT_FILE)
+
+
 @dataclass(frozen=True)
 class ReportedModem:
     """Reads the report; never waits for the modem, which may hang."""

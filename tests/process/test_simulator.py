@@ -236,11 +236,11 @@ def test_the_host_side_of_the_world_is_told_before_the_answer(running: Running) 
 
     before = told()["revision"]
     running.post("/network", backend=False)
-    assert told() == {"modem": {"signal": 80}, "backend_link": False, "revision": before + 1}
+    assert (told()["backend_link"], told()["revision"]) == (False, before + 1)
     running.post("/fault", code="WeakSignal", active=True)
-    assert told()["modem"] == {"signal": 5}
+    assert told()["modem"]["signal"] == 5
     running.post("/reset")
-    assert told() == {"modem": {"signal": 80}, "backend_link": True, "revision": before + 3}
+    assert (told()["modem"]["signal"], told()["backend_link"], told()["revision"]) == (80, True, before + 3)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ The PIN is not part of it: NetworkManager would send a wrong one again, and each
 
 from typing import Any
 
-from station.host.dbus.bus import Bus, CallIsRefused, plain, variant
+from station.host.dbus.bus import Bus, CallIsRefused, ValueIsInvalid, plain, variant
 from station.host.ports import MobileProfile
 
 SERVICE, _PATH = "org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager"
@@ -69,7 +69,7 @@ async def apply(bus: Bus, profile: MobileProfile) -> bool:
 async def _find(bus: Bus) -> str | None:
     try:
         path: str = await bus.call(SERVICE, _SETTINGS_PATH, f"{_SETTINGS}.GetConnectionByUuid", "s", [UUID])
-    except CallIsRefused:
+    except (CallIsRefused, ValueIsInvalid):
         # It says so when there is none.
         return None
     return path

@@ -70,9 +70,11 @@ class SwitchForm(forms.Form):
 
 
 class ModemForm(forms.Form):
-    """Reception in per cent."""
+    """Reception in per cent, the SIM card, and what the mobile network says to it."""
 
-    signal = forms.IntegerField(min_value=0, max_value=100)
+    signal = forms.IntegerField(min_value=0, max_value=100, required=False)
+    sim = forms.ChoiceField(required=False, choices=[(each, each) for each in ("ready", "absent", "locked")])
+    registration = forms.ChoiceField(required=False, choices=[(each, each) for each in ("home", "searching", "denied")])
 
 
 class SpeedForm(forms.Form):

@@ -48,7 +48,7 @@ def test_the_basic_state_has_no_cable_and_no_fault_and_the_link_is_up(bench: Api
     expected = {"cp_state": "A", "plugged": False, "locked": False, "contactor": False, "offered_a": 0, "power_w": 0}
     assert expected.items() <= point.items()
     assert (point["energy_wh"], point["vehicle"], point["faults"], state["faults"]) == (0, None, [], [])
-    assert (state["network"], state["speed"], state["modem"]) == ({"backend": True}, 1, {"signal": 80})
+    assert (state["network"], state["speed"], state["modem"]["signal"]) == ({"backend": True}, 1, 80)
     assert bench.kept == 1
 
 
@@ -127,6 +127,8 @@ def test_refused_actions_are_409_with_a_reason(bench: ApiBench, path: str, field
         ("/reader/swipe", {"uid": 1234}),
         ("/modem", {"signal": 101}),
         ("/modem", {}),
+        ("/modem", {"sim": "gone"}),
+        ("/modem", {"registration": 3}),
         ("/speed", {"factor": 0}),
         ("/speed", {}),
         ("/network", {"backend": 1}),
@@ -170,9 +172,12 @@ def test_line_faults_and_injected_silence_show_as_the_mode_of_the_line(bench: Ap
 def test_speed_and_swipe_and_modem_show_in_the_state(bench: ApiBench) -> None:
     bench.post("/speed", factor=60)
     bench.post("/modem", signal=37)
+    bench.post("/modem", sim="locked")
+    bench.post("/modem", sim="locked", registration="denied")
     _, state = bench.post("/reader/swipe", uid="04A2B3C4", connector=1)
 
-    assert (state["speed"], state["modem"], state["reader"]["field"]) == (60, {"signal": 37}, "04A2B3C4")
+    assert (state["speed"], state["reader"]["field"]) == (60, "04A2B3C4")
+    assert state["modem"] == {"signal": 37, "sim": "locked", "sim_number": 2, "registration": "denied"}
 
 
 async def converse(handler: Any, sent: bytes) -> bytes:

@@ -70,13 +70,13 @@ def test_the_revision_of_the_host_file_grows_over_restarts_and_only_with_changes
 
     host = HostFile(tmp_path)
     host.open()
-    host.tell(signal_percent=80, backend_link=True)
-    host.tell(signal_percent=80, backend_link=True)
+    host.tell(modem={"signal": 80}, backend_link=True)
+    host.tell(modem={"signal": 80}, backend_link=True)
     assert told() == {"modem": {"signal": 80}, "backend_link": True, "revision": 1}
 
     again = HostFile(tmp_path)
     again.open()
-    again.tell(signal_percent=80, backend_link=False)
+    again.tell(modem={"signal": 80}, backend_link=False)
     assert told() == {"modem": {"signal": 80}, "backend_link": False, "revision": 2}
 
 
