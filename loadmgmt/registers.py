@@ -71,8 +71,7 @@ class View:
 
     at: datetime
     zone: tzinfo
-    now_s: float
-    started_s: float
+    uptime_s: int
     firmware: str
     model: str
     serial: str
@@ -84,7 +83,7 @@ class View:
     set_point: SetPoint = field(default_factory=SetPoint)
     limit: MilliAmpere | None = None
     watchdog: Watchdog = Watchdog.OFF
-    remaining_s: float = 0.0
+    remaining_s: int = 0
 
     @property
     def asked(self) -> PointSnapshot:
@@ -366,8 +365,8 @@ _COMMON = (
     _text(3016, 16, _("Serial number of the station"), lambda view: view.serial),
     _one(3032, _("Version of this register table"), lambda _view: MAP_VERSION),
     _one(3033, _("Number of charging points"), lambda view: len(view.points)),
-    _two(3035, _("Time since the start of the control"), lambda view: int(view.now_s - view.started_s), "s"),
-    _one(3037, _("Life counter: one up each second"), lambda view: int(view.now_s) & _WORD),
+    _two(3035, _("Time since the start of the control"), lambda view: view.uptime_s, "s"),
+    _one(3037, _("Life counter: one up each second"), lambda view: view.uptime_s & _WORD),
     _one(
         3040,
         _("Watchdog: longest silence of the energy manager; 0: off, else 5 to 3600"),
@@ -385,7 +384,7 @@ _COMMON = (
     _one(
         3042, _("State of the watchdog: 0 off, 1 heard, 2 silent, the fallback holds"), lambda view: view.watchdog.value
     ),
-    _one(3043, _("Time until the fallback holds"), lambda view: int(min(view.remaining_s, _WORD)), "s"),
+    _one(3043, _("Time until the fallback holds"), lambda view: view.remaining_s, "s"),
     _one(3044, _("Sign of life: write any value"), None, write=Write.HEARTBEAT),
     _one(
         3045,

@@ -66,7 +66,7 @@ class ControlLoop:
         self._parameters = Parameters(self.records)
         wake_ups = WakeUps()
 
-        self.energy_manager = EnergyManager(devices.controllers, self.records)
+        self.energy_manager = EnergyManager(devices.controllers, self.records, metered=devices.meters)
         self.limits = LimitLoop(*shared, leased=self.energy_manager)
         self._reservations = ReservationCache(*shared)
         choice = PointChoice(*shared, self._reservations)

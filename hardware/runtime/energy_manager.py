@@ -4,7 +4,7 @@ What holds while nobody is heard needs no server: the limits are asked from here
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -38,8 +38,10 @@ class _Noted:
 class EnergyManager:
     """What is set, by whom, and what holds by it."""
 
-    def __init__(self, numbers: Iterable[int], records: RecordStore) -> None:
+    def __init__(self, numbers: Iterable[int], records: RecordStore, *, metered: Collection[int]) -> None:
         self._numbers = tuple(numbers)
+        self._metered = frozenset(metered)
+        self._started_s = clock.monotonic_s()
         self._records = records
         self.controls = Controls(self._numbers)
         self.settings = ServerSettings()
@@ -117,6 +119,7 @@ class EnergyManager:
         port, problem = self.problem or (None, "")
         return ModbusSnapshot(
             enabled=self.settings.limits.enabled,
+            uptime_s=int(now_s - self._started_s),
             ports=self.ports,
             problem=problem,
             problem_port=port,
@@ -138,4 +141,5 @@ class EnergyManager:
             heard_at=heard.at,
             written_at=heard.written_at,
             written_by=heard.written_by,
+            has_meter=number in self._metered,
         )

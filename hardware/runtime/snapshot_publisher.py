@@ -121,10 +121,6 @@ class SnapshotPublisher:
             modbus=self._energy_manager.snapshot(),
         )
 
-    def point_snapshot(self, number: int) -> PointSnapshot:
-        """Return the present of one charging point."""
-        return self._point(self._points[number])
-
     def _point(self, point: ChargingPoint) -> PointSnapshot:
         status, reading = point.status, point.reading
         limit = self._limits.present.get(point.number)

@@ -181,13 +181,18 @@ class ModbusPointSnapshot:
     heard_at: datetime | None = None
     written_at: datetime | None = None
     written_by: str = ""
+    has_meter: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModbusSnapshot:
-    """The Modbus server; `problem` is what the operating system says when a port cannot be opened."""
+    """The Modbus server; `problem` is what the operating system says when a port cannot be opened.
+
+    `uptime_s`: how long the charging points have been controlled without a restart.
+    """
 
     enabled: bool
+    uptime_s: int = 0
     ports: tuple[int, ...] = ()
     problem: str = ""
     problem_port: int | None = None

@@ -201,6 +201,11 @@ LIMIT_SOURCES: Words = {
     "local": _("Local setting"),
 }
 
+MODBUS_REFUSALS: Words = {
+    "not_listed": _("not in the access list"),
+    "too_many": _("eight are connected already"),
+}
+
 REGISTRATIONS: Words = {
     "": _("not registered yet"),
     "due": _("not registered yet"),

@@ -122,7 +122,7 @@ def for_connector(number: int, present: Present, role: Role) -> PointCard:
         meter=formats.kilowatt_hours(point.energy_wh),
         limit=formats.ampere(point.limit_ma),
         limit_source=words.word(words.LIMIT_SOURCES, point.limit_source) if point.limit_source else "",
-        limits=_limits(point),
+        limits=limits_of(point),
         faults=tuple(_fault(code) for code in point.faults),
         can_start=is_live
         and access.may(role, "connector-start", "POST")
@@ -155,7 +155,8 @@ def _stop_question(session: SessionSnapshot) -> str:
     return _("This session of card %(card)s was not started here. End it?") % {"card": formats.card(session.id_tag)}
 
 
-def _limits(point: PointSnapshot) -> tuple[LimitView, ...]:
+def limits_of(point: PointSnapshot) -> tuple[LimitView, ...]:
+    """Return all limits of a charging point, the lowest first."""
     return tuple(
         LimitView(
             source=words.word(words.LIMIT_SOURCES, source),

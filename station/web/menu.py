@@ -48,7 +48,11 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         label=_("Communication"),
-        pages=(Page(url_name="ocpp", label="OCPP", icon="cloud"),),
+        pages=(
+            Page(url_name="ocpp", label="OCPP", icon="cloud"),
+            Page(url_name="modbus", label="Modbus", icon="arrows-right-left"),
+            Page(url_name="load-management", label=_("Load management"), icon="scale"),
+        ),
     ),
     Section(
         label=_("Station"),

@@ -20,14 +20,14 @@ from pymodbus.pdu.register_message import (
 
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.records import RecordStore
-from loadmgmt import requests
+from loadmgmt import present, requests
 from loadmgmt.energy_manager import SetPoint
 from loadmgmt.registers import Unit, View, Write
 from loadmgmt.requests import IllegalFunction, IllegalValue, RequestRefused, Written, as_configuration
 from station import clock
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused
-from station.domain.snapshot import HardwareSnapshot, PointSnapshot
+from station.domain.snapshot import HardwareSnapshot
 from station.domain.units import MilliAmpere, Watt
 from station.services import configuration
 
@@ -64,14 +64,11 @@ class DeviceBusy(RequestRefused):
     code = 6
 
 
-class Present(Protocol):
+class Snapshots(Protocol):
     """Where the present of the charging points is read."""
 
     def take(self) -> HardwareSnapshot:
         """Return the present."""
-
-    def point_snapshot(self, number: int) -> PointSnapshot:
-        """Return the present of one charging point."""
 
 
 class LimitChanges(Protocol):
@@ -89,21 +86,17 @@ class RequestHandler:
         energy_manager: EnergyManager,
         records: RecordStore,
         *,
-        present: Present,
+        snapshots: Snapshots,
         limits: LimitChanges,
         numbers: Sequence[int],
-        with_meter: frozenset[int],
         firmware: str,
-        started_s: float,
     ) -> None:
         self._energy_manager = energy_manager
         self._records = records
-        self._present = present
+        self._snapshots = snapshots
         self._limits = limits
         self._numbers = tuple(numbers)
-        self._with_meter = with_meter
         self._firmware = firmware
-        self._started_s = started_s
         self._setting_changed_s: dict[Write, float] = {}
 
     async def answer(
@@ -144,41 +137,12 @@ class RequestHandler:
     # --- reading
 
     def _view(self, unit: Unit, number: int) -> View:
-        manager, now_s = self._energy_manager, clock.monotonic_s()
-        settings = manager.settings
-        points = tuple(self._present.point_snapshot(each) for each in self._numbers)
-        whole = View(
-            at=clock.now(),
-            zone=settings.zone,
-            now_s=now_s,
-            started_s=self._started_s,
+        return present.view(
+            self._snapshots.take(),
+            number if unit is Unit.POINT else None,
+            self._energy_manager.settings,
             firmware=self._firmware,
-            model=settings.model,
-            serial=settings.serial,
-            mains=self._mains(),
-            settings=settings.limits,
-            points=points,
         )
-        if unit is Unit.STATION:
-            controls = [manager.controls[each] for each in self._numbers]
-            silent = min(controls, key=lambda control: control.lease.remaining_s(now_s))
-            return replace(whole, watchdog=silent.watchdog(now_s), remaining_s=silent.lease.remaining_s(now_s))
-        control = manager.controls[number]
-        point = next(each for each in points if each.number == number)
-        if point.session is not None and not settings.discloses_cards:
-            point = replace(point, session=replace(point.session, id_tag=""))
-        return replace(
-            whole,
-            point=point,
-            has_meter=number in self._with_meter,
-            set_point=control.set_point,
-            limit=control.limit(now_s),
-            watchdog=control.watchdog(now_s),
-            remaining_s=control.lease.remaining_s(now_s),
-        )
-
-    def _mains(self) -> MilliAmpere:
-        return self._present.take().mains_ma
 
     # --- writing
 
@@ -215,8 +179,8 @@ class RequestHandler:
         if not wanted:
             return
         try:
-            present = await self._records.execute(_values_of, tuple(wanted))
-            if present == wanted:
+            in_force = await self._records.execute(_values_of, tuple(wanted))
+            if in_force == wanted:
                 return
             now_s = clock.monotonic_s()
             if any(now_s - self._setting_changed_s.get(kind, -SETTING_SPAN_S) < SETTING_SPAN_S for kind in kinds):

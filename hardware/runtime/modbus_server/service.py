@@ -11,7 +11,6 @@ from hardware.runtime.limits import LimitLoop
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from hardware.runtime.snapshot_publisher import SnapshotPublisher
-from station import clock
 from station.concurrency import wait_or_timeout
 from station.host import versions
 
@@ -93,12 +92,10 @@ class ModbusService:
         handler = RequestHandler(
             self._energy_manager,
             self._records,
-            present=self._snapshots,
+            snapshots=self._snapshots,
             limits=self._limits,
             numbers=tuple(self._points),
-            with_meter=frozenset(number for number, point in self._points.items() if point.has_meter),
             firmware=versions.os_version(),
-            started_s=clock.monotonic_s(),
         )
         listener = Listener(self._energy_manager, handler, changed=self._snapshots.station_changed)
         self._serving = asyncio.create_task(listener.serve(sockets))

@@ -46,8 +46,7 @@ def view(point: PointSnapshot = CHARGING, **changes: Any) -> View:
     made = View(
         at=AT,
         zone=UTC,
-        now_s=1_000.0,
-        started_s=900.0,
+        uptime_s=100,
         firmware="2.1",
         model="TE-AC22",
         serial="100002440",
@@ -58,7 +57,7 @@ def view(point: PointSnapshot = CHARGING, **changes: Any) -> View:
         set_point=SetPoint(current=MilliAmpere(16_000)),
         limit=MilliAmpere(16_000),
         watchdog=Watchdog.ALIVE,
-        remaining_s=42.0,
+        remaining_s=42,
     )
     return replace(made, **changes)
 
