@@ -71,6 +71,8 @@ DEBUG = False
 ALLOWED_HOSTS = ["*"]
 
 INSTALLED_APPS = [
+    # Before Django's own, whose commands it replaces (changepassword).
+    "station",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -79,7 +81,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "django_htmx",
-    "station",
     "ocpp_client",
     "whitelist",
     "loadmgmt",

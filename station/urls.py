@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from station.web import admin
 from station.web.pages import (
+    accounts,
     authentication,
     bench,
     connectors,
@@ -57,6 +58,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/import", users.import_cards, name="users-import"),
     path("users/import/confirm", users.import_confirmed, name="users-import-confirm"),
     path("users/import/cancel", users.import_cancelled, name="users-import-cancel"),
+    path("users/accounts", accounts.accounts, name="accounts"),
+    path("users/accounts/<int:account_id>/role", accounts.role, name="account-role"),
+    path("users/accounts/<int:account_id>/password", accounts.password, name="account-password"),
+    path("users/accounts/<int:account_id>/lock", accounts.lock, name="account-lock"),
+    path("users/accounts/<int:account_id>/delete", accounts.delete, name="account-delete"),
+    path("profile/sign-ins/end", accounts.end_sign_in, name="sign-in-end"),
+    path("profile/sign-ins/end-others", accounts.end_other_sign_ins, name="sign-ins-end-others"),
     path("users/security", security.security, name="security"),
     path("users/security/end", security.end, name="vendor-access-end"),
     path("network/interfaces", network.interfaces, name="interfaces"),

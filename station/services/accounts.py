@@ -111,17 +111,17 @@ def verify_password(user: User, password: str) -> bool:
         return user.check_password(password)
 
 
-def set_password(user: User, new: str, *, origin: Origin, at: datetime) -> None:
+def set_password(user: User, new: str, *, origin: Origin, at: datetime, must_change: bool = False) -> None:
     """Change a password, which ends the user's other sessions; raises ValidationError with every reason.
 
-    Somebody else's choice (the backend's) has to be changed at the next sign-in.
+    Somebody else's choice (`must_change`, always the backend's) has to be changed at the next sign-in.
     """
     password_validation.validate_password(new, user)
     with _hashing:
         user.set_password(new)
     with transaction.atomic():
         user.save(update_fields=["password"])
-        profile_of(user).note_password(at=at, must_change=origin is Origin.BACKEND)
+        profile_of(user).note_password(at=at, must_change=must_change or origin is Origin.BACKEND)
         security_log.record("LocalPasswordChanged", at=at, tech_info=f"origin {origin.value}")
     identity.forget_untold_password()
 

@@ -7,6 +7,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from station.domain import roles
+from station.domain.roles import Role
 from station.ui import file_job_words, problems, words
 from station.ui.words import Words
 
@@ -101,6 +103,13 @@ COMMANDS: Words = {
     "RemoveCaCertificate": gettext_lazy("Remove a CA certificate: %(subjects)s"),
     "SetBrokenFileAside": gettext_lazy("Set a damaged file aside: %(file)s"),
     "ReadStoredSecrets": gettext_lazy("Read stored secrets: %(keys)s"),
+    "AddAccount": gettext_lazy("Add the account %(account)s as %(role)s"),
+    "GiveRole": gettext_lazy("Change the role of the account %(account)s from %(before)s to %(role)s"),
+    "ReplaceAccountPassword": gettext_lazy("Set a one-time password for the account %(account)s"),
+    "LockAccount": gettext_lazy("Lock the account %(account)s"),
+    "UnlockAccount": gettext_lazy("Unlock the account %(account)s"),
+    "DeleteAccount": gettext_lazy("Delete the account %(account)s"),
+    "SignOut": gettext_lazy("Sign out the account %(account)s at %(address)s"),
     "RequestPasswordRecovery": gettext_lazy("Open the way back after a lost password"),
     "FactoryReset": gettext_lazy(
         "Reset the station to factory settings; messages kept for the backend: %(messages_kept)s"
@@ -124,6 +133,8 @@ OUTCOMES: Words = {
 
 ACTORS: Mapping[str, "str | Promise"] = {
     "manage.py config": gettext_lazy("command line"),
+    "manage.py user": gettext_lazy("command line"),
+    "manage.py changepassword": gettext_lazy("command line"),
     "vendor access": gettext_lazy("end of the 24 hours"),
     "runstation": gettext_lazy("start of the station"),
     "start": gettext_lazy("start of the station"),
@@ -161,7 +172,13 @@ def command(name: str, data: Mapping[str, Any]) -> str:
     """Return what somebody wanted, in the reader's language."""
     if name == "ChangeConfiguration":
         data = {"items": ", ".join(f"{key} = {value}" for key, value in sorted(data.items()))}
+    data = {**data, **{each: _role(data[each]) for each in ("role", "before") if isinstance(data.get(each), str)}}
     return _say(COMMANDS.get(name, UNREADABLE), data)
+
+
+def _role(stored: str) -> str:
+    role = next((role for role, name in roles.NAMES.items() if name == stored), Role.SIGNED_IN)
+    return words.word(words.ROLES, role.name)
 
 
 def outcome(status: str, reason: str) -> str:

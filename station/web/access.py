@@ -129,6 +129,14 @@ TABLE: tuple[Row, ...] = (
     # To close it is never wrong.
     Row(name="vendor-access-end", post=_OPERATOR),
     Row(name="factory", get=_INSTALLER, post=_INSTALLER),
+    Row(name="accounts", get=_INSTALLER, post=_INSTALLER),
+    Row(name="account-role", post=_INSTALLER),
+    Row(name="account-password", post=_INSTALLER),
+    Row(name="account-lock", post=_INSTALLER),
+    Row(name="account-delete", post=_INSTALLER),
+    # Somebody else's session ends for an installer only; the view looks whose it is.
+    Row(name="sign-in-end", post=_SIGNED_IN),
+    Row(name="sign-ins-end-others", post=_SIGNED_IN),
     Row(name="restart", get=_OPERATOR, post=_OPERATOR),
     Row(name="reboot", get=_OPERATOR, post=_OPERATOR),
     Row(name="bench", get=_OPERATOR),

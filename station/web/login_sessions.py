@@ -1,6 +1,9 @@
-"""How long a signed-in session lives, and how many there may be."""
+"""How long a signed-in session lives, how many there may be, and who is signed in where."""
 
-from datetime import datetime, timedelta
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, login
 from django.contrib.auth.models import User
@@ -15,6 +18,21 @@ MAXIMUM = 5
 # A stamp older than this is renewed; writing at every request would wear the flash memory.
 _STAMP_KEPT_S = 30
 _STARTED, _SEEN = "started_at_s", "seen_at_s"
+_ADDRESS, _BROWSER = "address", "browser"
+_LONGEST_BROWSER = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """Somebody who is signed in. `id` names the session without opening it; `browser` is what it calls itself."""
+
+    id: str
+    user: User
+    address: str
+    browser: str
+    started_at: datetime
+    seen_at: datetime
+    is_own: bool
 
 
 def begin(request: HttpRequest, user: User, *, at: datetime) -> None:
@@ -22,6 +40,8 @@ def begin(request: HttpRequest, user: User, *, at: datetime) -> None:
     backend = getattr(user, "backend", "django.contrib.auth.backends.ModelBackend")
     login(request, user, backend=backend)
     request.session[_STARTED] = request.session[_SEEN] = at.timestamp()
+    request.session[_ADDRESS] = request.META.get("REMOTE_ADDR", "")
+    request.session[_BROWSER] = request.META.get("HTTP_USER_AGENT", "")[:_LONGEST_BROWSER]
     request.session.save()
     _end_surplus(user, at)
 
@@ -59,6 +79,43 @@ def user_of(session_key: str, *, at: datetime) -> User | None:
     if user is None or content.get(HASH_SESSION_KEY) != user.get_session_auth_hash():
         return None
     return user
+
+
+def listed(*, at: datetime, own_key: str | None, user: User | None = None) -> list[SignIn]:
+    """Return who is signed in now (`user`: only this one), the last active first."""
+    found = (_sign_in(key, at, own_key) for key in _keys())
+    wanted = [each for each in found if each is not None and user in (None, each.user)]
+    return sorted(wanted, key=lambda each: each.seen_at, reverse=True)
+
+
+def end(sign_in: SignIn) -> None:
+    """Sign somebody out."""
+    Session.objects.filter(session_key__in=[key for key in _keys() if _name(key) == sign_in.id]).delete()
+
+
+def _keys() -> Iterator[str]:
+    yield from Session.objects.values_list("session_key", flat=True)
+
+
+def _name(session_key: str) -> str:
+    # The key itself opens the session; it is shown to nobody.
+    return hashlib.sha256(session_key.encode()).hexdigest()[:16]
+
+
+def _sign_in(key: str, at: datetime, own_key: str | None) -> SignIn | None:
+    user = user_of(key, at=at)
+    if user is None:
+        return None
+    content = SessionStore(key)
+    return SignIn(
+        id=_name(key),
+        user=user,
+        address=content.get(_ADDRESS, ""),
+        browser=content.get(_BROWSER, ""),
+        started_at=datetime.fromtimestamp(content[_STARTED], UTC),
+        seen_at=datetime.fromtimestamp(content[_SEEN], UTC),
+        is_own=key == own_key,
+    )
 
 
 def _end_surplus(user: User, at: datetime) -> None:

@@ -68,6 +68,7 @@ SECTIONS: tuple[Section, ...] = (
             Page(url_name="authentication", label=_("Authentication"), icon="finger-print"),
             Page(url_name="users", label=_("Users"), icon="identification"),
             Page(url_name="security", label=_("Security"), icon="shield-check"),
+            Page(url_name="accounts", label=_("Accounts"), icon="user-group"),
         ),
     ),
     Section(

@@ -12,6 +12,9 @@ from station import clock
 from station.domain.commands import Origin
 from station.domain.roles import NAMES, Role
 from station.services import accounts
+from station.services.account_management import Editor
+
+ACTOR = "manage.py user"
 
 
 class Command(BaseCommand):
@@ -33,13 +36,13 @@ class Command(BaseCommand):
         name, role = str(options["name"]), _role(options["role"])
         if name == accounts.ADMIN:
             raise CommandError(f"{accounts.ADMIN} is always an installer")
-        user, at = User.objects.filter(username=name).first(), clock.now()
+        user = User.objects.filter(username=name).first()
         try:
+            editor = Editor(origin=Origin.LOCAL, actor=ACTOR, at=clock.now())
             if user is None:
-                password = sys.stdin.readline().rstrip("\n")
-                accounts.make_user(name, password, role, origin=Origin.LOCAL, at=at)
+                editor.add(name, sys.stdin.readline().rstrip("\n"), role)
             else:
-                accounts.give_role(user, role, origin=Origin.LOCAL, at=at)
+                editor.give_role(user, role)
         except ValidationError as refusal:
             raise CommandError("\n".join(refusal.messages)) from refusal
         self.stdout.write(f"{name}: {options['role']}")

@@ -16,7 +16,7 @@ from station import clock
 from station.domain.commands import Origin
 from station.services import accounts
 from station.services.passwords import MAXIMUM_LENGTH
-from station.web import own_password
+from station.web import own_password, sign_in_rows
 from station.web.requests import signed_in
 
 
@@ -61,7 +61,12 @@ def profile(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("The password has been changed. All other sessions have ended."))
         return redirect("dashboard")
     status = 400 if form.errors else 200
-    return render(request, "pages/profile.html", {"form": form, "settings": accounts.profile_of(user)}, status=status)
+    return render(
+        request,
+        "pages/profile.html",
+        {"form": form, "settings": accounts.profile_of(user), "sign_ins": sign_in_rows.rows(request, user)},
+        status=status,
+    )
 
 
 @require_POST

@@ -11,6 +11,7 @@ ARGUMENTS = {
     "connector_id": "1",
     "session_id": "1",
     "row_id": "1",
+    "account_id": "1",
     "action": "plug",
     "ticket": "made-up",
     "object_id": "1",

@@ -39,6 +39,8 @@ OWN_AFFAIRS = {
     "profile",
     "profile-advanced",
     "profile-keep-password",
+    "sign-in-end",
+    "sign-ins-end-others",
     "admin:logout",
     "admin:password_change",
     "admin:password_change_done",
