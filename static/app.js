@@ -103,6 +103,15 @@ document.addEventListener("keydown", (event) => {
 });
 isDrawer.addEventListener("change", () => document.querySelector("#menu:popover-open")?.hidePopover());
 
+// What a template makes is shown while it is typed.
+document.addEventListener("input", (event) => {
+  for (const output of document.querySelectorAll("output[data-fills]")) {
+    if (output.htmlFor.contains(event.target.id)) {
+      output.textContent = event.target.value.trim().replaceAll(output.dataset.fills, output.dataset.with);
+    }
+  }
+});
+
 // After a restart: come back as soon as the station answers as ready again.
 async function waitForStation(panel) {
   const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));

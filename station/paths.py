@@ -104,6 +104,16 @@ class DataDirectory:
         return self.root / "sim"
 
     @property
+    def demo_backend_url(self) -> Path:
+        """Where the demo backend of a simulated station listens."""
+        return self.simulation / "demo_backend.url"
+
+    @property
+    def operators(self) -> Path:
+        """Files of operators, whose settings the OCPP page offers; provisioning brings them."""
+        return self.root / "operators"
+
+    @property
     def run(self) -> Path:
         """Sockets, locks and generated process configuration: worthless after a stop."""
         return self.root / "run"

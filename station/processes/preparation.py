@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 # Below the ports that Linux gives to outgoing connections (net.ipv4.ip_local_port_range).
 _FREE_PORTS = range(15_000, 32_000, 10)
 _ATTEMPTS = 50
-_DEMO_URL_NOTE = "demo_backend.url"
 _SET_ASIDE = "SetBrokenFileAside"
 _SECRETS_LOST = "storage.secrets.lost"
 
@@ -222,7 +221,7 @@ def _point_at_demo_backend(data: DataDirectory, url: str, at: datetime) -> None:
     from station.services import configuration
 
     data.simulation.mkdir(mode=0o700, exist_ok=True)
-    note = data.simulation / _DEMO_URL_NOTE
+    note = data.demo_backend_url
     earlier = note.read_text(errors="replace") if note.exists() else ""
     if configuration.get("/ocpp/url") in {"", earlier}:
         configuration.change({"/ocpp/url": url}, origin=Origin.LOCAL, actor="runstation", at=at)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from station import clock
 from station.domain.commands import Origin
 from station.domain.configuration import Change, ConfigurationKey, ConfigurationRefused, Effect, Problem
+from station.domain.configuration.values import SERIAL_PLACEHOLDER
 from station.services import accounts, configuration
 from station.services.messages import ConfigurationChanged, send_to_control_loop
 from station.ui import problems
@@ -60,12 +61,17 @@ class Field:
     errors: tuple[str, ...]
     key: str
     needs_restart: bool
+    is_locked: bool
+    preview: str
 
 
 class SettingsForm:
-    """The settings of one form on a page."""
+    """The settings of one form on a page. `locked` are values that nobody enters: something else decides on them."""
 
-    def __init__(self, request: HttpRequest, settings: Iterable[Setting]) -> None:
+    def __init__(
+        self, request: HttpRequest, settings: Iterable[Setting], *, locked: Mapping[str, str] | None = None
+    ) -> None:
+        self._locked = locked or {}
         self._request = request
         self._expert = accounts.profile_of(signed_in(request)).expert
         self._settings = tuple(each for each in settings if self._expert or not each.expert)
@@ -124,6 +130,10 @@ class SettingsForm:
         for setting in self._settings:
             key = configuration.snapshot().registry.find(setting.key)
             name = field_name(setting.key)
+            if setting.key in self._locked:
+                if self._locked[setting.key] != _in_force(setting, key):
+                    wanted[setting.key] = self._locked[setting.key]
+                continue
             if name not in self._request.POST:
                 continue
             raw = self._request.POST[name]
@@ -158,22 +168,29 @@ class SettingsForm:
                 self.other_errors.append(f"{problem.key}: {text}")
 
     def _field(self, setting: Setting, key: ConfigurationKey) -> Field:
-        value = _in_force(setting, key)
+        value = self._locked.get(setting.key, _in_force(setting, key))
+        shown = "" if not key.readable else self._entered.get(setting.key, value)
         return Field(
             setting=setting,
             name=field_name(setting.key),
             kind=_kind(setting, key),
-            value="" if not key.readable else self._entered.get(setting.key, value),
+            value=shown,
             is_set=bool(value),
             errors=tuple(self._errors.get(setting.key.lower(), ())),
             key=key.name if self._expert else "",
             needs_restart=key.effect is Effect.RESTART,
+            is_locked=setting.key in self._locked,
+            preview=_with_serial(shown) if setting.is_template else "",
         )
 
 
 def field_name(key: str) -> str:
     """Return the name a key's field is sent under."""
     return key.strip("/").replace("/", "-")
+
+
+def _with_serial(template: str) -> str:
+    return template.replace(SERIAL_PLACEHOLDER, configuration.get("/identity/serial"))
 
 
 def _kind(setting: Setting, key: ConfigurationKey) -> str:

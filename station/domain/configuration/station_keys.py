@@ -20,6 +20,22 @@ CONNECTION_KEYS: tuple[ConfigurationKey, ...] = (
         check=checks.backend_url,
         effect=Effect.OCPP_CONNECTION,
     ),
+    value(
+        "/ocpp/serverVendor",
+        values.text(0, 50),
+        "Who has made the backend; a note for people.",
+        allowed="up to 50 characters",
+        access=_LOCAL,
+        on_page=True,
+    ),
+    value(
+        "/ocpp/serverProfile",
+        values.text(0, 50),
+        "Which of the operator's backends it is, such as Production or Test; a note for people.",
+        allowed="up to 50 characters",
+        access=_LOCAL,
+        on_page=True,
+    ),
     flag(
         checks.TRUST_PLAIN_LINK,
         "false",

@@ -19,8 +19,9 @@ from station.domain.configuration import InvalidValue
 from station.domain.configuration.checks import TRUST_PLAIN_LINK
 from station.host.logs import mask_secrets
 from station.models import TrustedCertificate
-from station.services import accounts, backend_ca, configuration
+from station.services import accounts, backend_ca, configuration, operator_profiles
 from station.services.messages import CheckBackend, send_to_ocpp_sync
+from station.services.operator_profiles import OperatorProfile, Profiles
 from station.ui import format as formats
 from station.ui import problems
 from station.web import access, backend_trials, facts, ladder_view, present
@@ -31,6 +32,16 @@ from station.web.settings_form import Setting, SettingsForm
 _LARGEST_PEM = 100_000
 _KEY = "AuthorizationKey"
 SETTINGS = (
+    Setting(
+        key="/ocpp/serverVendor",
+        label=gettext_lazy("Server vendor"),
+        help=gettext_lazy("A note for people, as the next field: neither changes what the station does."),
+    ),
+    Setting(
+        key="/ocpp/serverProfile",
+        label=gettext_lazy("Server profile"),
+        example="Production",
+    ),
     Setting(
         key="/ocpp/url",
         label=gettext_lazy("Server (URL)"),
@@ -103,10 +114,13 @@ class CertificateView:
 @require_http_methods(["GET", "POST"])
 def ocpp(request: HttpRequest) -> HttpResponse:
     """Show the connection and its settings; try new ones before they are saved, or save them untried."""
-    form = SettingsForm(request, SETTINGS) if _may_change(request) else None
+    profiles, draft = operator_profiles.load(), backend_trials.settings(request)
+    chosen = _chosen(request, profiles, has_draft=bool(draft))
+    locked = chosen.settings if chosen is not None else {}
+    form = SettingsForm(request, SETTINGS, locked=locked) if _may_change(request) else None
     if request.method == "POST" and form is not None and _take(request, form):
         return redirect("ocpp-trial" if backend_trials.current(request) else "ocpp")
-    if form is not None and request.method == "GET" and (draft := backend_trials.settings(request)):
+    if form is not None and request.method == "GET" and draft:
         form.show(draft)
     now = present.look(clock.now())
     return render(
@@ -118,12 +132,34 @@ def ocpp(request: HttpRequest) -> HttpResponse:
             "ladder": ladder_view.of_connection(now),
             "last_failure": ladder_view.last_failure(now),
             "may_change": form is not None,
+            "operators": _operators(profiles, chosen),
+            "operator": chosen.id if chosen is not None else operator_profiles.CUSTOM,
+            "ca_hint": chosen.ca_hint if chosen is not None else "",
+            "unusable": profiles.unusable,
+            "station_serial": configuration.get("/identity/serial"),
             "chargebox_id": configuration.get("/ocpp/chargeBoxIdentity"),
             "address": mask_secrets(now.backend.url if now.backend else configuration.get("/ocpp/url")),
             "certificates": [_view(row, now.at, now.zone) for row in backend_ca.installed()],
         },
         status=422 if form is not None and form.is_refused else 200,
     )
+
+
+def _chosen(request: HttpRequest, profiles: Profiles, *, has_draft: bool) -> OperatorProfile | None:
+    """Return the operator that was chosen on the page, or else the one in force; None: custom."""
+    if request.method == "POST":
+        return profiles.find(request.POST.get("operator", operator_profiles.CUSTOM))
+    asked = request.GET.get("operator")
+    if asked is not None:
+        return profiles.find(asked)
+    return None if has_draft else profiles.in_force()
+
+
+def _operators(profiles: Profiles, chosen: OperatorProfile | None) -> list[tuple[str, str, bool]]:
+    """Return what the list of operators offers: id, name, whether it is chosen."""
+    named = {operator_profiles.FACTORY: _("Factory settings (no server)"), operator_profiles.DEMO: _("Demo backend")}
+    offered = [(each.id, named.get(each.id, each.name), each is chosen) for each in profiles.usable]
+    return [(operator_profiles.CUSTOM, _("(custom)"), chosen is None), *offered]
 
 
 @require_POST

@@ -32,7 +32,7 @@ _SUMMARY_LENGTH = 90
 class FilterForm(forms.Form):
     """What somebody looks for."""
 
-    action = forms.ChoiceField(label=gettext_lazy("Message"), required=False)
+    action = forms.ChoiceField(label=gettext_lazy("OCPP message"), required=False)
     asked_by = forms.ChoiceField(
         label=gettext_lazy("Asked by"),
         choices=[("", gettext_lazy("all")), ("station", gettext_lazy("Station")), ("server", gettext_lazy("Server"))],

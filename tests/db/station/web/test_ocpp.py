@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,3 +249,74 @@ def test_a_session_that_was_set_aside_is_sent_again_as_a_whole(browser: Client, 
     assert set(OutboxMessage.objects.values_list("status", flat=True)) == {OutboxStatus.PENDING}
     assert told == [OutboxChanged()]
     assert AuditEntry.objects.filter(command="SendMessagesAgain", actor="admin").exists()
+
+
+def install_profile(data: Any, text: str, name: str = "acme.toml") -> None:
+    data.operators.mkdir(exist_ok=True)
+    (data.operators / name).write_text(text)
+
+
+ACME = """
+name = "Acme <Charging>"
+vendor = "Acme"
+server_profile = "Production"
+url = "wss://ocpp.acme.example/stations"
+security_profile = 2
+ca_hint = "A public CA."
+"""
+
+
+def test_an_operator_fills_and_locks_the_settings(
+    browser: Client, parts: Parts, told: list[MessageToOcpp], data: Any
+) -> None:
+    install_profile(data, ACME)
+
+    shown = page(browser, "/communication/ocpp?operator=acme")
+    answer = ask_for_trial(browser, operator="acme", **{"ocpp-url": "wss://attacker.example", "AuthorizationKey": KEY})
+
+    assert 'value="wss://ocpp.acme.example/stations"' in shown
+    assert "A public CA." in shown
+    assert "Acme &lt;Charging&gt;" in shown
+    assert answer.status_code == 302
+    tried = json.loads(secret_storage.decrypt(told[0].sealed) or "")  # type: ignore[attr-defined]
+    assert tried["/ocpp/url"] == "wss://ocpp.acme.example/stations"
+    assert tried["SecurityProfile"] == "2"
+    assert tried["AuthorizationKey"] == KEY
+
+
+def test_the_operator_in_force_is_the_one_whose_settings_are(browser: Client, parts: Parts, data: Any) -> None:
+    install_profile(data, ACME)
+    wanted = {"/ocpp/url": "wss://ocpp.acme.example/stations", "SecurityProfile": "2"}
+    configuration.change(wanted, origin=Origin.LOCAL, actor="test", at=clock.now())
+
+    assert '<option value="acme" selected>' in page(browser)
+
+    configuration.change({"/ocpp/url": "wss://other.example"}, origin=Origin.LOCAL, actor="test", at=clock.now())
+
+    assert '<option value="custom" selected>' in page(browser)
+
+
+@pytest.mark.parametrize(
+    "text", ["no TOML", 'name = "A"', 'name = "A"\nurl = "http://x"', 'name = 1\nurl = "wss://x"', ACME + "key = 'x'"]
+)
+def test_a_file_that_is_no_profile_is_named_with_the_reason(
+    browser: Client, parts: Parts, data: Any, text: str
+) -> None:
+    install_profile(data, text, "broken.toml")
+
+    shown = page(browser)
+
+    assert "broken.toml cannot be used" in shown
+    assert 'value="broken"' not in shown
+
+
+def test_the_example_of_a_profile_can_be_used(browser: Client, parts: Parts, data: Any) -> None:
+    example = Path(__file__).parents[4] / "deploy" / "operators" / "example.toml"
+    install_profile(data, example.read_text(), "example.toml")
+
+    assert '<option value="example"' in page(browser)
+    assert "cannot be used" not in page(browser)
+
+
+def test_the_chargebox_id_is_previewed_from_its_template(browser: Client, parts: Parts) -> None:
+    assert ">TE100002440</output>" in page(browser)
