@@ -201,6 +201,9 @@ class Slot:
 class UpdatePort(Protocol):
     """Installs new system software. `ticket` identifies one installation for good."""
 
+    def unavailable(self) -> str:
+        """Return why no software can be installed on this computer, as a code of `ImageRefused`; empty: it can."""
+
     def version(self) -> str:
         """Return the version that runs now."""
 
@@ -223,6 +226,9 @@ class UpdatePort(Protocol):
 
     def result(self, ticket: str, /) -> InstallationResult:
         """Return what became of an installation."""
+
+    def confirm(self) -> None:
+        """Keep the software that runs now: it was seen to work."""
 
     def undo(self) -> None:
         """Let the next start of the computer use the software that runs now, or ran before if this one is damaged."""

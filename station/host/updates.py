@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from station import clock
 from station.domain.firmware import ImageRefused, Manifest, Target, Version, check
 from station.host import images
+from station.host.dbus.rauc import RaucUpdates
 from station.host.ports import InstallationResult, Slot, UpdatePort
-from station.host.release import RELEASE, distribution_version
+from station.host.release import RELEASE
 from station.paths import DataDirectory
 
 PRODUCT = "station"
@@ -20,29 +22,6 @@ SIMULATED_HARDWARE = "simulated"
 # What must stay free for the session records while software is written.
 _SPARE_BYTES = 100_000_000
 _SLOTS = ("a", "b")
-
-
-@dataclass(frozen=True)
-class NoUpdates:
-    """A computer whose system software this release does not replace."""
-
-    def version(self) -> str:
-        return distribution_version()
-
-    def slots(self) -> tuple[Slot, ...]:
-        return ()
-
-    def check(self, image: Path, **_wishes: bool) -> str:
-        raise ImageRefused("not_supported", image.name)
-
-    def install(self, image: Path, *, ticket: str, **_wishes: object) -> None:
-        raise ImageRefused("not_supported", f"{image.name} ({ticket})")
-
-    def result(self, _ticket: str) -> InstallationResult:
-        return InstallationResult.NOT_RUNNING
-
-    def undo(self) -> None:
-        """Do nothing: nothing was installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +83,9 @@ class SlotUpdates:
     def _file(self) -> Path:
         return self.root / "state.json"
 
+    def unavailable(self) -> str:
+        return ""
+
     def version(self) -> str:
         state = _State.read(self._file)
         return state.slots[self._running(state)].version
@@ -163,6 +145,9 @@ class SlotUpdates:
             if Version(state.floor) < manifest.security_floor:
                 self._save(replace(state, floor=str(manifest.security_floor)))
         return InstallationResult.RUNNING
+
+    def confirm(self) -> None:
+        """Do nothing: this computer has no boot loader that would go back by itself."""
 
     def undo(self) -> None:
         state = _State.read(self._file)
@@ -229,11 +214,12 @@ def for_settings() -> UpdatePort:
     """Return the updates of the computer the settings name."""
     from django.conf import settings
 
-    if not settings.SIMULATE:
-        return NoUpdates()
     data: DataDirectory = settings.DATA
+    root = data.files / "slots"
+    if not settings.SIMULATE:
+        return RaucUpdates(state=root / "rauc.json", boot_id=clock.boot_id)
     return SlotUpdates(
-        root=data.files / "slots",
+        root=root,
         key=update_key(data, is_simulated=True),
         boot_id=lambda: simulated_boot_id(data),
     )

@@ -45,3 +45,8 @@ def versions() -> Versions:
 def slots() -> tuple[Slot, ...]:
     """List the places for system software of this computer."""
     return updates.for_settings().slots()
+
+
+def updates_unavailable() -> str:
+    """Return why no software can be installed on this computer, as a code; empty: it can."""
+    return updates.for_settings().unavailable()

@@ -17,7 +17,6 @@ _NOT_STARTED = gettext_lazy(
 )
 
 REASONS: Words = {
-    "not_supported": gettext_lazy("This computer's system software cannot be replaced from here."),
     "service_absent": gettext_lazy(
         "The update service (RAUC) of the computer does not answer. Reboot the system and try again."
     ),
@@ -52,6 +51,11 @@ REASONS: Words = {
     ),
     "interrupted too often": gettext_lazy("It was interrupted too often. Try again."),
     "not_running": _NOT_STARTED,
+    "not_healthy": gettext_lazy(
+        "The new version did not control the charging points, so the station went back to the one before. Send the "
+        "log files to the hotline."
+    ),
+    "install_failed": gettext_lazy("The update service could not install the file: %(detail)s"),
     "no_reboot": gettext_lazy(
         "The computer did not restart, so the new version was not used. Reboot the system and try again."
     ),

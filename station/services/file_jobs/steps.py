@@ -37,6 +37,8 @@ _UPLOAD_LIFE = timedelta(days=1)
 # While somebody charges the points are taken out of service again at times: the hardware process may be a new one.
 _ASK_AGAIN = timedelta(minutes=5)
 _HARDWARE_PATIENCE = timedelta(minutes=10)
+# After its first start new software has this long to control the charging points; a start takes seconds.
+_HEALTH_PATIENCE = timedelta(minutes=5)
 # How long a reboot may take until it is asked for again.
 _REBOOT_PATIENCE = timedelta(seconds=90)
 _MOST_REBOOTS = 3
@@ -301,22 +303,44 @@ class Work:
             else:
                 logger.exception("file job %s: the installation broke off", self._job.pk)
             self._environment.updates.undo()
-            self._advance(Event.INSTALL_FAILED, reason=str(error)[:200])
+            if isinstance(error, ImageRefused):
+                self._advance(Event.INSTALL_FAILED, reason=error.code, detail=str(error)[:200])
+            else:
+                self._advance(Event.INSTALL_FAILED, reason=str(error)[:200])
         else:
             self._advance(Event.SWITCHED)
 
     def _restart(self) -> None:
         match self._environment.updates.result(self._job.data["ticket"]):
             case InstallationResult.RUNNING:
-                security_log.record(
-                    "FirmwareUpdated", at=self._environment.now(), tech_info=self._job.data.get("version", "")
-                )
-                self._advance(Event.BOOTED_NEW)
+                self._confirm()
             case InstallationResult.NOT_RUNNING:
                 self._environment.updates.undo()
-                self._advance(Event.BOOTED_OLD, reason="not_running")
+                self._advance(Event.BOOTED_OLD, reason=self._job.data.get("gave_up", "not_running"))
             case InstallationResult.PENDING:
                 self._reboot()
+
+    def _confirm(self) -> None:
+        """Keep the new software once its control loop takes commands; without that, go back to the old one."""
+        now = self._environment.now()
+        if self._environment.submit(PrepareUpdate(begin=False), now).succeeded:
+            self._environment.updates.confirm()
+            security_log.record("FirmwareUpdated", at=now, tech_info=self._job.data.get("version", ""))
+            self._advance(Event.BOOTED_NEW, prepared=False)
+            return
+        booted_at = lenient(self._job.data.get("booted_at"))
+        if booted_at is None or now - booted_at < _HEALTH_PATIENCE:
+            self._postpone(_POLL, booted_at=(booted_at or now).isoformat())
+            return
+        logger.error("file job %s: the new software does not control the charging points; it goes back", self._job.pk)
+        # In the row first: the reboot may end this process before it is over.
+        self._postpone(_POLL, gave_up="not_healthy")
+        self._environment.updates.undo()
+        try:
+            self._environment.reboot()
+        except RebootRefused as refusal:
+            logger.warning("file job %s: no restart into the old software: %s", self._job.pk, refusal)
+        self._advance(Event.BOOTED_OLD, reason="not_healthy")
 
     def _reboot(self) -> None:
         reboots, now = self._job.data.get("reboots", 0), self._environment.now()

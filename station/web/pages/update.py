@@ -110,6 +110,7 @@ def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> Ht
             "expert": accounts.profile_of(signed_in(request)).expert,
             "slots": versions.slots(),
             "problem": problem,
+            "unavailable": file_job_words.reason(versions.updates_unavailable()),
             "largest": access.IMAGE_BYTES,
             "largest_said": formats.file_size(access.IMAGE_BYTES),
             "room": max(0, shutil.disk_usage(settings.DATA.files).free // 3),

@@ -24,6 +24,7 @@ from station import tasks
 from station.domain.commands import Origin, Outcome, PrepareUpdate, Refusal, Status, rejected
 from station.domain.file_jobs import Kind
 from station.domain.moments import to_wire
+from station.host import release
 from station.host.updates import SlotUpdates
 from station.models import ChargingSession, FileJob, LogEntry, SecurityEvent, TrustedCertificate
 from station.paths import DataDirectory
@@ -886,3 +887,20 @@ def test_the_environment_of_the_product_can_be_made(world, settings):
 
     assert not environment.exchange.allow_loopback
     assert replace(environment, directory=world.data.files).locks == world.data.run
+
+
+def test_new_software_that_does_not_control_the_points_makes_way_for_the_old(world):
+    jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+    world.restart()
+    world.outcome = rejected(Refusal.HARDWARE_ABSENT)
+
+    with suppress(PowerOff):
+        world.work()
+    world.restart()
+    world.outcome = Outcome(status=Status.ACCEPTED)
+
+    assert world.work() == ["InstallationFailed"]
+    assert only_job().data["reason"] == "not_healthy"
+    assert world.environment().updates.version() == release.RELEASE
+    assert world.reboots == 2

@@ -263,11 +263,6 @@ def test_on_the_bench_a_file_that_is_no_container_can_stand_for_an_image(tmp_pat
     assert computer.updates.result("one") == InstallationResult.RUNNING
 
 
-def test_a_computer_without_slots_refuses_every_image(tmp_path, maker):
-    with pytest.raises(ImageRefused, match="not_supported"):
-        updates.NoUpdates().check(maker.image(tmp_path / "image"), **CHECK)
-
-
 def test_the_release_is_the_version_of_the_project():
     project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())
 

@@ -1,0 +1,228 @@
+"""Updates of a real station over RAUC: it checks the bundle's signature, writes the other slot and switches to it.
+
+The result of an installation comes as a signal, maybe before the call that ordered it returns, so the station listens
+first. What it must know after the reboot stands in a file: which slot was switched to, for which ticket, in which run
+of the computer. A new slot stays on trial with the boot loader until `confirm`.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from station import private_files
+from station.domain.firmware import ImageRefused, Version
+from station.host.dbus.bus import Bus, NoAnswer, ServiceAbsent, ServiceRefused, Signals, plain, run
+from station.host.ports import InstallationResult, Slot
+from station.host.release import distribution_version
+
+_SERVICE, _PATH = "de.pengutronix.rauc", "/"
+_INSTALLER = f"{_SERVICE}.Installer"
+_CHANGED = "org.freedesktop.DBus.Properties.PropertiesChanged"
+_COMPLETED = f"{_INSTALLER}.Completed"
+# A bundle is hashed when it is inspected, and written to slow flash when it is installed.
+_INSPECTION_S = 300.0
+_INSTALLATION_S = 3600.0
+# How long nothing may be heard until somebody looks whether RAUC is still there and at work.
+_SILENCE_S = 5.0
+_LAST_SIGNAL_S = 1.0
+# RAUC has words for people only; these stand in its source and mean what our codes mean.
+_REFUSALS = (
+    ("signature", "signature_wrong"),
+    ("verif", "signature_wrong"),
+    ("certificate", "signature_wrong"),
+    ("compatible", "other_hardware"),
+    ("space", "no_room"),
+    ("bundle", "container_unreadable"),
+)
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Installed:
+    """The file `rauc.json`: what was switched to, and in which run of the computer."""
+
+    ticket: str = ""
+    slot: str = ""
+    boot_id: str = ""
+
+
+@dataclass(frozen=True)
+class RaucUpdates:
+    """The system software of a real station."""
+
+    state: Path
+    boot_id: Callable[[], str]
+
+    def unavailable(self) -> str:
+        try:
+            run(lambda bus: bus.get(_SERVICE, _PATH, f"{_INSTALLER}.Operation"))
+        except ServiceRefused as refusal:
+            logger.info("no updates: %s", refusal)
+            return "service_absent"
+        return ""
+
+    def version(self) -> str:
+        # Asked for often, also where a loop runs; the system software names itself in its own file.
+        return distribution_version()
+
+    def slots(self) -> tuple[Slot, ...]:
+        try:
+            return run(_slots)
+        except ServiceRefused as refusal:
+            logger.info("the slots are not known: %s", refusal)
+            return ()
+
+    def check(self, image: Path, *, needs_signature: bool) -> str:
+        try:
+            compatible, version = run(lambda bus: _inspect(bus, image), timeout_s=_INSPECTION_S)
+            wanted = run(lambda bus: bus.get(_SERVICE, _PATH, f"{_INSTALLER}.Compatible"))
+        except ServiceRefused as refusal:
+            raise _refused(refusal) from refusal
+        if compatible != wanted:
+            raise ImageRefused("other_hardware", compatible)
+        running = self.version()
+        if _is_older(version, running):
+            raise ImageRefused("older_than_floor", f"{version} < {running}")
+        return version
+
+    def install(
+        self,
+        image: Path,
+        *,
+        ticket: str,
+        needs_signature: bool,
+        progress: Callable[[int], None],
+    ) -> None:
+        if self._read().ticket == ticket:
+            return
+        try:
+            slot = run(lambda bus: _install(bus, image, progress), timeout_s=_INSTALLATION_S)
+        except ServiceRefused as refusal:
+            raise _refused(refusal) from refusal
+        self._write(_Installed(ticket=ticket, slot=slot, boot_id=self.boot_id()))
+
+    def result(self, ticket: str) -> InstallationResult:
+        installed = self._read()
+        if installed.ticket != ticket:
+            return InstallationResult.NOT_RUNNING
+        if installed.boot_id == self.boot_id():
+            return InstallationResult.PENDING
+        booted = next((slot.name for slot in self.slots() if slot.is_running), "")
+        if not booted:
+            # Nobody can say. The caller restarts the computer then, a few times at most, which is the best cure.
+            return InstallationResult.PENDING
+        return InstallationResult.RUNNING if booted == installed.slot else InstallationResult.NOT_RUNNING
+
+    def confirm(self) -> None:
+        _mark("good", "booted")
+
+    def undo(self) -> None:
+        installed = self._read()
+        if not installed.ticket:
+            return
+        slots = self.slots()
+        if any(slot.is_running and slot.name == installed.slot for slot in slots):
+            _mark("bad", "booted")
+            _mark("active", "other")
+        else:
+            _mark("active", "booted")
+        self._write(_Installed())
+
+    def _read(self) -> _Installed:
+        try:
+            return _Installed(**json.loads(private_files.read(self.state)))
+        except (OSError, ValueError, TypeError):
+            return _Installed()
+
+    def _write(self, installed: _Installed) -> None:
+        self.state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_files.write(self.state, json.dumps(asdict(installed)).encode())
+
+
+async def _slots(bus: Bus) -> tuple[Slot, ...]:
+    """List the slots the computer can start from."""
+    primary = await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.GetPrimary")
+    found = plain(await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.GetSlotStatus"))
+    return tuple(
+        Slot(
+            name=str(name),
+            version=str(status.get("bundle.version", "")),
+            is_running=status.get("state") == "booted",
+            starts_next=name == primary,
+        )
+        for name, status in found
+        if status.get("bootname")
+    )
+
+
+async def _inspect(bus: Bus, image: Path) -> tuple[str, str]:
+    arguments: list[object] = [str(image), {}]
+    found = plain(
+        await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.InspectBundle", "sa{sv}", arguments, timeout_s=_INSPECTION_S)
+    )
+    update: dict[str, Any] = found.get("update", {})
+    return str(update.get("compatible", "")), str(update.get("version", ""))
+
+
+async def _install(bus: Bus, image: Path, progress: Callable[[int], None]) -> str:
+    """Install and return the slot the next start uses. Raises ServiceRefused."""
+    async with bus.signals(_SERVICE, _PATH) as signals:
+        # A process of ours that died has left RAUC at work: its end is waited for, because there is one slot only.
+        if await bus.get(_SERVICE, _PATH, f"{_INSTALLER}.Operation") != "idle":
+            await _completed(bus, signals, progress)
+        await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.InstallBundle", "sa{sv}", [str(image), {}])
+        if await _completed(bus, signals, progress) != 0:
+            raise ServiceRefused(_SERVICE, str(await bus.get(_SERVICE, _PATH, f"{_INSTALLER}.LastError")))
+    return str(await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.GetPrimary"))
+
+
+async def _completed(bus: Bus, signals: Signals, progress: Callable[[int], None]) -> int:
+    """Wait for the end of an installation and return its result; a service that has died tells nothing."""
+    while True:
+        try:
+            async with asyncio.timeout(_SILENCE_S):
+                name, values = await signals.next()
+        except TimeoutError:
+            if await bus.is_there(_SERVICE) and await _is_at_work(bus):
+                continue
+            try:
+                # It may have ended between the two questions.
+                async with asyncio.timeout(_LAST_SIGNAL_S):
+                    name, values = await signals.next()
+            except TimeoutError:
+                raise ServiceAbsent(_SERVICE, "it has ended in the middle of the installation") from None
+        if name == _COMPLETED:
+            return int(values[0])
+        if name == _CHANGED and "Progress" in values[1]:
+            progress(int(values[1]["Progress"][0]))
+
+
+async def _is_at_work(bus: Bus) -> bool:
+    return bool(await bus.get(_SERVICE, _PATH, f"{_INSTALLER}.Operation") != "idle")
+
+
+def _mark(state: str, slot: str) -> None:
+    try:
+        run(lambda bus: bus.call(_SERVICE, _PATH, f"{_INSTALLER}.Mark", "ss", [state, slot]))
+    except ServiceRefused:
+        # The boot loader's counter goes back by itself when nobody calls the new slot good.
+        logger.exception("RAUC has not marked the slot %s %s", slot, state)
+
+
+def _refused(refusal: ServiceRefused) -> ImageRefused:
+    if isinstance(refusal, ServiceAbsent | NoAnswer):
+        return ImageRefused("service_absent", refusal.text)
+    said = refusal.text.lower()
+    code = next((code for word, code in _REFUSALS if word in said), "install_failed")
+    return ImageRefused(code, refusal.text[:200])
+
+
+def _is_older(version: str, running: str) -> bool:
+    try:
+        return Version(version) < Version(running)
+    except ImageRefused:
+        return False

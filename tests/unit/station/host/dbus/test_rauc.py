@@ -1,0 +1,325 @@
+"""Updates over RAUC, on a private bus against a stand-in written from de.pengutronix.rauc.Installer.xml."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from dbus_fast.annotations import DBusDict, DBusInt32, DBusSignature, DBusStr
+from dbus_fast.constants import PropertyAccess
+from dbus_fast.errors import DBusError
+from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
+from dbus_fast.signature import Variant
+
+from station.domain.firmware import ImageRefused
+from station.host.dbus import rauc
+from station.host.dbus.rauc import RaucUpdates
+from station.host.ports import InstallationResult, UpdatePort
+from tests.system_bus import SystemBus, needs_system_bus
+
+pytestmark = needs_system_bus
+SERVICE = "de.pengutronix.rauc"
+BUNDLE = Path("/var/lib/station/files/jobs/1/image")
+STEPS = ((0, "Installing"), (20, "Determining slot states"), (60, "Copying image"), (100, "Installing done."))
+
+
+class Rauc(ServiceInterface):
+    """The service of a computer with two slots; `plan` says how the next installation goes."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{SERVICE}.Installer")
+        self.operation, self.last_error, self.progress = "idle", "", [0, "", 0]
+        self.booted, self.primary = "rootfs.0", "rootfs.0"
+        self.versions = {"rootfs.0": "1.0.0", "rootfs.1": ""}
+        self.bundle = {"compatible": "station-board-1", "version": "1.1.0"}
+        self.refusal = ""
+        self.plan = "succeed"
+        self.installed: list[str] = []
+        self.marks: list[tuple[str, str]] = []
+        self.begun = threading.Event()
+
+    @dbus_method()
+    def InspectBundle(self, source: DBusStr, args: DBusDict) -> DBusDict:
+        if self.refusal:
+            raise DBusError("org.gtk.GDBus.UnmappedGError.Quark._r_bundle", self.refusal)
+        inner = {name: Variant("s", value) for name, value in self.bundle.items()}
+        return {"update": Variant("a{sv}", inner)}
+
+    @dbus_method()
+    async def InstallBundle(self, source: DBusStr, args: DBusDict) -> None:
+        if self.operation != "idle":
+            raise DBusError("org.gtk.GDBus.UnmappedGError.Quark", "Already processing a different method")
+        self.installed.append(source)
+        self.operation, self.last_error = "installing", ""
+        self.begun.set()
+        if self.plan == "before the reply":
+            self.finish()
+        elif self.plan != "hang":
+            self.work = asyncio.get_running_loop().create_task(self.install())
+
+    async def install(self) -> None:
+        for percent, message in STEPS:
+            self.progress = [percent, message, 1]
+            self.emit_properties_changed({"Progress": self.progress})
+            await asyncio.sleep(0)
+        self.finish()
+
+    def finish(self) -> None:
+        self.operation = "idle"
+        if self.plan == "fail":
+            self.last_error = "Installation error: Failed updating slot rootfs.1: No space left on device"
+            self.Completed(1)
+            return
+        self.primary, self.versions["rootfs.1"] = "rootfs.1", self.bundle["version"]
+        self.Completed(0)
+
+    @dbus_method()
+    def Mark(self, state: DBusStr, slot: DBusStr) -> Annotated[list[object], DBusSignature("ss")]:
+        self.marks.append((state, slot))
+        other = {"rootfs.0": "rootfs.1", "rootfs.1": "rootfs.0"}[self.booted]
+        name = other if slot == "other" else self.booted
+        if state == "active":
+            self.primary = name
+        return [name, "marked"]
+
+    @dbus_method()
+    def GetPrimary(self) -> DBusStr:
+        return self.primary
+
+    @dbus_method()
+    def GetSlotStatus(self) -> Annotated[list[object], DBusSignature("a(sa{sv})")]:
+        slots: list[object] = [
+            [
+                name,
+                {
+                    "bootname": Variant("s", name[-1]),
+                    "state": Variant("s", "booted" if name == self.booted else "inactive"),
+                }
+                | ({"bundle.version": Variant("s", version)} if version else {}),
+            ]
+            for name, version in self.versions.items()
+        ]
+        return [*slots, ["appfs.0", {"state": Variant("s", "inactive")}]]
+
+    @dbus_signal()
+    def Completed(self, result: int) -> DBusInt32:
+        return result
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Operation(self) -> DBusStr:
+        return self.operation
+
+    @dbus_property(access=PropertyAccess.READ)
+    def LastError(self) -> DBusStr:
+        return self.last_error
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Compatible(self) -> DBusStr:
+        return "station-board-1"
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Progress(self) -> Annotated[list[object], DBusSignature("(isi)")]:
+        return self.progress
+
+
+class Computer:
+    """A real station's adapter, and the reboot of its computer."""
+
+    def __init__(self, directory: Path) -> None:
+        self.boots = 1
+        self.updates: UpdatePort = RaucUpdates(state=directory / "rauc.json", boot_id=lambda: f"boot {self.boots}")
+
+    def install(self, ticket: str = "one") -> list[int]:
+        told: list[int] = []
+        self.updates.install(BUNDLE, ticket=ticket, needs_signature=True, progress=told.append)
+        return told
+
+    def refused(self) -> ImageRefused:
+        with pytest.raises(ImageRefused) as refused:
+            self.install()
+        return refused.value
+
+
+@pytest.fixture
+def service(system_bus: SystemBus) -> Rauc:
+    service = Rauc()
+    system_bus.offer(SERVICE, {"/": [service]})
+    return service
+
+
+@pytest.fixture
+def computer(tmp_path: Path, system_bus: SystemBus, monkeypatch: pytest.MonkeyPatch) -> Computer:
+    monkeypatch.setattr(rauc, "distribution_version", lambda: "1.0.0")
+    monkeypatch.setattr(rauc, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(rauc, "_LAST_SIGNAL_S", 0.2)
+    return Computer(tmp_path)
+
+
+def test_an_installation_tells_its_progress_and_switches_the_slot(service: Rauc, computer: Computer):
+    assert computer.updates.unavailable() == ""
+    assert computer.updates.check(BUNDLE, needs_signature=True) == "1.1.0"
+
+    assert computer.install() == [percent for percent, _ in STEPS]
+
+    assert service.installed == [str(BUNDLE)]
+    running, other = computer.updates.slots()
+    assert (running.version, running.is_running, running.starts_next) == ("1.0.0", True, False)
+    assert (other.version, other.is_running, other.starts_next) == ("1.1.0", False, True)
+    assert computer.updates.result("one") == InstallationResult.PENDING
+
+
+def test_a_result_that_comes_before_the_reply_is_not_missed(service: Rauc, computer: Computer):
+    service.plan = "before the reply"
+
+    computer.install()
+
+    assert computer.updates.result("one") == InstallationResult.PENDING
+
+
+def test_the_same_ticket_is_installed_once(service: Rauc, computer: Computer):
+    computer.install()
+    computer.install()
+
+    assert len(service.installed) == 1
+
+
+def test_the_new_slot_runs_after_the_reboot_and_is_marked_good(service: Rauc, computer: Computer):
+    computer.install()
+    computer.boots, service.booted = 2, "rootfs.1"
+
+    assert computer.updates.result("one") == InstallationResult.RUNNING
+    assert computer.updates.result("another") == InstallationResult.NOT_RUNNING
+    computer.updates.confirm()
+
+    assert service.marks == [("good", "booted")]
+
+
+def test_a_boot_loader_that_went_back_is_noticed(service: Rauc, computer: Computer):
+    computer.install()
+    computer.boots = 2
+
+    assert computer.updates.result("one") == InstallationResult.NOT_RUNNING
+    computer.updates.undo()
+
+    assert service.marks == [("active", "booted")]
+    assert service.primary == "rootfs.0"
+
+
+def test_software_that_is_not_healthy_makes_way_for_the_one_before(service: Rauc, computer: Computer):
+    computer.install()
+    computer.boots, service.booted = 2, "rootfs.1"
+
+    computer.updates.undo()
+
+    assert service.marks == [("bad", "booted"), ("active", "other")]
+    assert service.primary == "rootfs.0"
+    assert computer.updates.result("one") == InstallationResult.NOT_RUNNING
+
+
+def test_without_a_service_after_the_reboot_nothing_is_claimed(
+    service: Rauc, computer: Computer, system_bus: SystemBus
+):
+    computer.install()
+    computer.boots = 2
+    system_bus.withdraw(SERVICE)
+
+    assert computer.updates.result("one") == InstallationResult.PENDING
+
+
+def test_a_failure_is_told_in_the_services_own_words(service: Rauc, computer: Computer):
+    service.plan = "fail"
+
+    refusal = computer.refused()
+
+    assert refusal.code == "no_room"
+    assert "No space left on device" in str(refusal)
+    assert computer.updates.result("one") == InstallationResult.NOT_RUNNING
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("Failed to check bundle signature: signature verification failed", "signature_wrong"),
+        ("Bundle is not a valid squashfs: too small", "container_unreadable"),
+        ("Something new", "install_failed"),
+    ],
+)
+def test_a_bundle_the_service_refuses_is_refused(service: Rauc, computer: Computer, said: str, code: str):
+    service.refusal = said
+
+    with pytest.raises(ImageRefused) as refused:
+        computer.updates.check(BUNDLE, needs_signature=False)
+
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("bundle", "code"),
+    [({"compatible": "toaster"}, "other_hardware"), ({"version": "0.9.0"}, "older_than_floor")],
+)
+def test_a_bundle_of_another_board_or_an_older_one_is_refused(
+    service: Rauc, computer: Computer, bundle: dict[str, Any], code: str
+):
+    service.bundle |= bundle
+
+    with pytest.raises(ImageRefused) as refused:
+        computer.updates.check(BUNDLE, needs_signature=True)
+
+    assert refused.value.code == code
+    assert service.installed == []
+
+
+def test_an_absent_service_is_said_and_refuses_everything(computer: Computer):
+    assert computer.updates.unavailable() == "service_absent"
+    assert computer.updates.slots() == ()
+    assert computer.refused().code == "service_absent"
+
+
+def test_a_service_that_dies_in_the_middle_ends_the_installation(
+    service: Rauc, computer: Computer, system_bus: SystemBus
+):
+    service.plan = "hang"
+
+    def die() -> None:
+        assert service.begun.wait(60)
+        system_bus.withdraw(SERVICE)
+
+    death = threading.Thread(target=die)
+    death.start()
+    refusal = computer.refused()
+    death.join()
+
+    assert refusal.code == "service_absent"
+
+
+def test_an_installation_an_earlier_process_has_left_is_waited_for(
+    service: Rauc, computer: Computer, system_bus: SystemBus
+):
+    service.operation = "installing"
+
+    async def end() -> None:
+        await asyncio.sleep(0)
+        service.finish()
+
+    def finish_when_asked() -> None:
+        # Whoever listens has asked for the operation first.
+        assert asked.wait(60)
+        system_bus.within(end)
+
+    asked = threading.Event()
+    original = rauc._completed
+
+    async def completed(*arguments: Any) -> int:
+        asked.set()
+        return await original(*arguments)
+
+    helper = threading.Thread(target=finish_when_asked)
+    helper.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rauc, "_completed", completed)
+        computer.install()
+    helper.join()
+
+    assert service.installed == [str(BUNDLE)]
+    assert computer.updates.result("one") == InstallationResult.PENDING
