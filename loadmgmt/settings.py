@@ -1,5 +1,6 @@
 """What the installer has set for the Modbus server, read from the configuration at once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from zoneinfo import ZoneInfo
@@ -29,6 +30,11 @@ class ServerSettings:
         return any(client.version == network.version and client in network for network in self.clients)
 
 
+def networks(items: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return addresses and networks as written in the configuration."""
+    return tuple(ip_network(item) for item in items)
+
+
 def read() -> ServerSettings:
     """Read the settings in force."""
     station = identity.load()
@@ -42,7 +48,7 @@ def read() -> ServerSettings:
             life_sign=LifeSign(configuration.get("/modbus/lifeSign")),
         ),
         ports=tuple(range(port, port + station.connectors)),
-        clients=tuple(ip_network(item) for item in configuration.get_list("/modbus/clients")),
+        clients=networks(configuration.get_list("/modbus/clients")),
         discloses_cards=configuration.get_bool("/modbus/discloseCards"),
         zone=ZoneInfo(configuration.get("TimeZone")),
         model=station.model,
