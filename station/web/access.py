@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from station.domain.roles import Role
+from station.services.branding import LARGEST_LOGO_BYTES
 
 SMALL_BODY_BYTES = 64 * 1024
 # A list of cards (reference/security.md, section 2.3) with what a form puts around it.
@@ -114,6 +115,11 @@ TABLE: tuple[Row, ...] = (
     Row(name="modbus-registers-live", get=_INSTALLER, passive=True),
     Row(name="load-management", get=_INSTALLER),
     Row(name="load-management-shares", get=_INSTALLER, passive=True),
+    Row(name="branding", get=_OPERATOR, post=_OPERATOR),
+    Row(name="branding-preview", post=_OPERATOR, passive=True),
+    Row(name="branding-logo", get=_OPERATOR, passive=True),
+    Row(name="branding-logo-set", post=_OPERATOR, largest_body=LARGEST_LOGO_BYTES + SMALL_BODY_BYTES),
+    Row(name="branding-logo-remove", post=_OPERATOR),
     Row(name="power", get=_INSTALLER, post=_INSTALLER),
     Row(name="versions", get=_VIEWER),
     Row(name="update", get=_INSTALLER),

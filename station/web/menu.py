@@ -63,6 +63,10 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
     Section(
+        label=_("Display"),
+        pages=(Page(url_name="branding", label=_("Branding"), icon="tv"),),
+    ),
+    Section(
         label=_("User management"),
         pages=(
             Page(url_name="authentication", label=_("Authentication"), icon="finger-print"),

@@ -96,9 +96,12 @@ class SettingsForm:
         registry = configuration.snapshot().registry
         return [self._field(each, registry.find(each.key)) for each in self._settings]
 
-    def save(self) -> bool:
-        """Change what differs from what is in force; return whether it is in force now. Says so on the next page."""
-        wanted = self._read()
+    def save(self, more: Mapping[str, str] | None = None) -> bool:
+        """Change what differs from what is in force; return whether it is in force now. Says so on the next page.
+
+        `more`: values of other keys that the page has fields of its own for.
+        """
+        wanted = self._read() | {key: value for key, value in (more or {}).items() if value != configuration.get(key)}
         try:
             changes = configuration.change(
                 wanted, origin=Origin.WEB, actor=signed_in(self._request).get_username(), at=clock.now()

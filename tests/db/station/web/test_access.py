@@ -17,6 +17,7 @@ ARGUMENTS = {
     "object_id": "1",
     "app_label": "station",
     "content_type_id": "1",
+    "brand": "operator",
 }
 
 
