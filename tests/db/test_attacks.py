@@ -179,10 +179,17 @@ def test_nothing_that_is_shipped_opens_a_station() -> None:
 def test_the_stations_user_may_ask_the_system_for_few_things_and_owns_no_program() -> None:
     rules = (ROOT / "deploy" / "50-station.rules").read_text()
 
-    assert sorted(set(re.findall(r'"(org\.freedesktop\.[a-z0-9.-]+)"', rules))) == [
+    assert sorted(set(re.findall(r'"(org\.freedesktop\.[A-Za-z0-9.-]+)"', rules))) == [
+        "org.freedesktop.ModemManager1.Device.Control",
+        "org.freedesktop.NetworkManager.checkpoint-rollback",
+        "org.freedesktop.NetworkManager.network-control",
+        "org.freedesktop.NetworkManager.settings.modify.system",
         "org.freedesktop.login1.reboot",
         "org.freedesktop.login1.reboot-multiple-sessions",
         "org.freedesktop.systemd1.manage-units",
+        "org.freedesktop.timedate1.set-ntp",
+        "org.freedesktop.timedate1.set-time",
+        "org.freedesktop.timedate1.set-timezone",
     ]
     assert set(re.findall(r'lookup\("unit"\) === "([^"]+)"', rules)) == {
         "station.target",

@@ -223,3 +223,29 @@ def test_the_station_goes_out_and_gives_addresses_but_connects_no_networks(site:
         target = f"192.168.{NEIGHBOURS[neighbour][1]}.1"
         subprocess.run(site.within(neighbour, sys.executable, "-c", DATAGRAM, target, "67", "68"), check=True)
     assert requests.stdout.readline() == "192.168.32.2\n"
+
+
+@needs_namespaces
+def test_in_shared_mode_the_site_gets_out_and_nothing_gets_in(site: Site) -> None:
+    for neighbour in ("laptop", "mobile", "site", "stranger"):
+        site.serve(neighbour, LISTEN, "443")
+    site.serve("station", LISTEN, ",".join(map(str, PORTS)))
+    subprocess.run(site.within("station", "sysctl", "-qw", "net.ipv4.ip_forward=1"), check=True)
+    assert site.load(Openings()) == 0
+    assert site.open_from("site", ports=(443,), host="192.168.34.2") == []
+
+    assert site.load(Openings(shared_interface="eth0")) == 0
+    requests = site.serve("station", RECEIVE, "67")
+
+    assert site.open_from("site", ports=(443,), host="192.168.34.2") == [443]
+    # The service port is nobody's way, and nobody comes in from the uplink.
+    assert site.open_from("site", ports=(443,), host="192.168.32.2") == []
+    assert site.open_from("mobile", ports=(443,), host="192.168.33.2") == []
+    assert site.open_from("laptop", ports=(443,), host="192.168.33.2") == []
+    # The site asks the station for names and addresses.
+    assert site.open_from("site") == [53, 80, 443]
+    assert site.open_from("laptop") == [80, 443]
+    for neighbour in ("mobile", "site"):
+        target = f"192.168.{NEIGHBOURS[neighbour][1]}.1"
+        subprocess.run(site.within(neighbour, sys.executable, "-c", DATAGRAM, target, "67", "68"), check=True)
+    assert requests.stdout.readline() == "192.168.33.2\n"
