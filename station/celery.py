@@ -51,11 +51,18 @@ class _Connection(Connection):
     """Finds Redis again within moments: it is on this computer, and commands wait for it."""
 
     @override
-    def _ensure_connection(self, errback: Callable[..., Any] | None = None, *args: Any, **options: Any) -> Any:
-        # The default waits two seconds longer after each failure, up to thirty.
+    def _ensure_connection(
+        self,
+        errback: Callable[..., Any] | None = None,
+        max_retries: int | None = None,
+        *_pauses: float,
+        **options: Any,
+    ) -> Any:
+        # Kombu names its pauses here and leaves their names out there. By default it waits two seconds longer after
+        # each failure, up to thirty.
         pauses = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
         report = _first_only(errback) if errback is not None else None
-        return super()._ensure_connection(report, *args, **(options | pauses))  # type: ignore[no-untyped-call]
+        return super()._ensure_connection(report, max_retries, **(options | pauses))  # type: ignore[no-untyped-call]
 
 
 class _Messaging(AMQP):  # type: ignore[misc]

@@ -12,8 +12,9 @@ from typing import Any
 
 from celery import bootsteps
 from celery.apps.worker import Worker
-from celery.beat import Service
+from celery.beat import ScheduleEntry, Scheduler, SchedulingError, Service
 from celery.platforms import SecurityWarning
+from kombu.exceptions import OperationalError
 from kombu.transport import redis as redis_transport
 from redis.exceptions import RedisError
 from typing_extensions import override
@@ -66,6 +67,20 @@ class TolerantChannel(redis_transport.Channel):
         return super()._connparams(asynchronous) | {"driver_info": None}  # type: ignore[no-untyped-call, no-any-return]
 
 
+class PatientScheduler(Scheduler):  # type: ignore[misc]
+    """Leaves a job for its next time while Redis is away, without the traceback of an accident."""
+
+    @override
+    def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **options: Any) -> Any:
+        try:
+            return super().apply_async(entry, producer=producer, advance=advance, **options)
+        except SchedulingError as problem:
+            if not isinstance(problem.__context__, (OperationalError, RedisError, OSError)):
+                raise
+            logger.warning("Redis is away, %s waits for its next time: %s", entry.name, problem.__context__)
+            return None
+
+
 class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Runs the periodic jobs' clock in a thread; its schedule is code, so nothing needs to be stored."""
 
@@ -77,7 +92,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     @override
     def start(self, worker: Worker) -> None:
         """Start the thread."""
-        self._service = Service(worker.app, max_interval=_LONGEST_BEAT_SLEEP_S, scheduler_cls="celery.beat:Scheduler")
+        self._service = Service(worker.app, max_interval=_LONGEST_BEAT_SLEEP_S, scheduler_cls=PatientScheduler)
         self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
         self._thread.start()
 
