@@ -74,7 +74,9 @@ _OURS = (
     "station.host.network",
     "station.host.redaction",
     "station.host.simulated",
+    "station.host.simulated_modem",
     "station.host.updates",
+    "station.host.vendor_access",
     "station.host.versions",
     "station.host.wall_clock",
     "station.processes.programs.hardware",
@@ -87,6 +89,7 @@ _OURS = (
     "station.services.diagnostics",
     "station.services.file_jobs.runner",
     "station.urls",
+    "station.web.bodies",
     "whitelist.backend_list",
 )
 
