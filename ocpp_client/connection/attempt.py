@@ -102,12 +102,17 @@ class Attempt:
             step=Step.HEARTBEAT if registered else Step.BOOT, failure=cause, detail=mask_secrets(detail)[:_MOST_DETAIL]
         )
 
-    async def open_tcp(self) -> socket.socket:
-        """Find the addresses of the server and connect to the first that answers."""
+    async def resolve(self) -> list[tuple[socket.AddressFamily, Any]]:
+        """Find the addresses of the server."""
         self.begin(Step.NAME)
         found = await asyncio.get_running_loop().getaddrinfo(self.seen.host, self.seen.port, type=socket.SOCK_STREAM)
-        targets = list(dict.fromkeys((entry[0], entry[4]) for entry in found))
+        targets: list[tuple[socket.AddressFamily, Any]] = list(dict.fromkeys((entry[0], entry[4]) for entry in found))
         self._note(addresses=tuple(str(address[0]) for _, address in targets))
+        return targets
+
+    async def open_tcp(self) -> socket.socket:
+        """Find the addresses of the server and connect to the first that answers."""
+        targets = await self.resolve()
         self.begin(Step.TCP)
         for place, target in enumerate(targets, start=1):
             is_last = place == len(targets)

@@ -4,11 +4,11 @@ Neither disturbs the connection that stands. Many backends let only the newest c
 WebSocket to the same server is never opened under the same identity; and no BootNotification is sent.
 """
 
+import asyncio
 import json
 import logging
 import ssl
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from django.db import DatabaseError
 
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 # Whoever waits in front of the station learns by then what hangs.
 TIMEOUT_S = 15.0
+_USUAL_PORTS = {80, 443}
 
 
 class ConnectionChecks:
@@ -81,7 +82,7 @@ class ConnectionChecks:
             return
         if target is None:
             return
-        stops_early = self._would_displace(target)
+        stops_early = await self._would_displace(target)
         attempt = Attempt(target, stops_early=stops_early)
         self._show(trial_id, attempt.seen)
         await self._climb(attempt, target, stops_early=stops_early)
@@ -108,16 +109,29 @@ class ConnectionChecks:
             if not attempt.seen.failure:
                 attempt.failed(error)
 
-    def _would_displace(self, target: Endpoint) -> bool:
+    async def _would_displace(self, target: Endpoint) -> bool:
+        """Return whether a second connection might end the one that stands: the same identity at the same server.
+
+        A server has more than one name, and an encrypted and a plain port.
+        """
         present = self._state.endpoint
-        if not self._state.connected or present is None:
+        if not self._state.connected or present is None or target.identity != present.identity:
             return False
-        return target.identity == present.identity and _server(target) == _server(present)
+        if target.host.lower() == present.host.lower():
+            return True
+        stands = self._state.attempt.seen if self._state.attempt is not None else None
+        if stands is None:
+            return False
+        found = Attempt(target)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await found.resolve()
+        except (OSError, ValueError):
+            # The trial says so.
+            return False
+        ports = {found.seen.port, stands.port}
+        return stands.peer in found.seen.addresses and (len(ports) == 1 or ports == _USUAL_PORTS)
 
     def _show(self, trial_id: str, seen: Observation) -> None:
         self._state.tried_id, self._state.tried = trial_id, seen
         self._state.note_change()
-
-
-def _server(target: Endpoint) -> str:
-    return (urlsplit(target.base_url).hostname or "").lower()

@@ -55,8 +55,13 @@ class Profiles:
 
     def in_force(self) -> OperatorProfile | None:
         """Return the profile whose settings are in force; None: custom."""
+        return self.after({})
+
+    def after(self, wanted: Mapping[str, str]) -> OperatorProfile | None:
+        """Return the profile whose settings would be in force after a change."""
         present = configuration.snapshot()
         stored = {name: present.stored.get(name, present.registry.find(name).default) for name in _LEADING}
+        stored |= {name: value for name, value in wanted.items() if name in stored}
         return next((each for each in self.usable if _leads(each, stored)), None)
 
 

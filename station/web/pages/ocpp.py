@@ -1,5 +1,6 @@
 """Communication – OCPP: server, chargebox ID, authorization key, the certificates the server is checked by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -115,7 +116,7 @@ class CertificateView:
 def ocpp(request: HttpRequest) -> HttpResponse:
     """Show the connection and its settings; try new ones before they are saved, or save them untried."""
     profiles, draft = operator_profiles.load(), backend_trials.settings(request)
-    chosen = _chosen(request, profiles, has_draft=bool(draft))
+    chosen = _chosen(request, profiles, draft)
     locked = chosen.settings if chosen is not None else {}
     form = SettingsForm(request, SETTINGS, locked=locked) if _may_change(request) else None
     if request.method == "POST" and form is not None and _take(request, form):
@@ -145,14 +146,14 @@ def ocpp(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _chosen(request: HttpRequest, profiles: Profiles, *, has_draft: bool) -> OperatorProfile | None:
-    """Return the operator that was chosen on the page, or else the one in force; None: custom."""
+def _chosen(request: HttpRequest, profiles: Profiles, draft: Mapping[str, str]) -> OperatorProfile | None:
+    """Return the operator that was chosen on the page, of the draft, or else the one in force; None: custom."""
     if request.method == "POST":
         return profiles.find(request.POST.get("operator", operator_profiles.CUSTOM))
     asked = request.GET.get("operator")
     if asked is not None:
         return profiles.find(asked)
-    return None if has_draft else profiles.in_force()
+    return profiles.after(draft) if draft else profiles.in_force()
 
 
 def _operators(profiles: Profiles, chosen: OperatorProfile | None) -> list[tuple[str, str, bool]]:

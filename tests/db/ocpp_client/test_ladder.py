@@ -166,10 +166,14 @@ async def test_neither_key_nor_credentials_of_an_address_are_shown() -> None:
 async def test_the_station_shows_the_ladder_of_the_connection_that_stands(bench) -> None:
     async with bench() as station:
         await station.ready()
-        shown = await station.until(lambda: station.processes.snapshots[-1].registered)
+        published = station.processes.snapshots
 
-        assert shown.phase == "accepted"
-        assert station.processes.snapshots[-1].attempt.step is Step.BOOT
+        shown = await station.until(
+            lambda: [each for each in published if each.registered and each.registered.phase == "accepted"]
+        )
+
+        assert shown[0].attempt.step is Step.BOOT
+        assert shown[0].attempt.failure == ""
 
 
 async def test_a_check_does_not_disturb_the_connection_that_stands(bench) -> None:
@@ -242,6 +246,16 @@ async def test_another_key_at_the_same_server_is_saved_without_a_second_websocke
 
         assert station.link.state.tried.stopped_early
         await station.until_in_database(lambda: configuration.get("AuthorizationKey") == KEY)
+
+
+async def test_another_name_of_the_same_server_is_recognised(bench) -> None:
+    async with bench() as station:
+        await station.ready()
+        await _try(station, {"/ocpp/url": f"ws://localhost:{station.backend.port}/other"})
+        await station.until(lambda: station.link.state.tried and station.link.state.tried.is_over)
+
+        assert station.link.state.tried.stopped_early
+        assert station.link.state.failed is None
 
 
 async def _try(station: Any, wanted: dict[str, str]) -> None:

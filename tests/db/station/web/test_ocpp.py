@@ -282,6 +282,8 @@ def test_an_operator_fills_and_locks_the_settings(
     assert tried["/ocpp/url"] == "wss://ocpp.acme.example/stations"
     assert tried["SecurityProfile"] == "2"
     assert tried["AuthorizationKey"] == KEY
+    # Whoever comes back to correct something finds what was chosen.
+    assert '<option value="acme" selected>' in page(browser)
 
 
 def test_the_operator_in_force_is_the_one_whose_settings_are(browser: Client, parts: Parts, data: Any) -> None:
