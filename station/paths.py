@@ -69,6 +69,11 @@ class DataDirectory:
         return self.root / "network_trial.json"
 
     @property
+    def network_reset(self) -> Path:
+        """Left by a factory reset until the computer has its network settings of the factory again."""
+        return self.root / "network_reset"
+
+    @property
     def secret_key(self) -> Path:
         return self.root / "secret.key"
 

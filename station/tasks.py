@@ -135,7 +135,8 @@ def run_file_jobs() -> None:
 
 @app.task(name="system.watch_network")  # type: ignore[untyped-decorator]
 def watch_network() -> None:
-    """Note that a change of the network is over."""
+    """Note that a change of the network is over, and finish a factory reset."""
+    network.finish_reset()
     network.latest(at=clock.now())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from station.host import updates
 from station.host.ports import Slot
-from station.host.release import RELEASE, distribution_version
+from station.host.release import RELEASE, distribution_name
 
 # BootNotification.firmwareVersion is a CiString50Type (OCPP 1.6 section 6.5).
 _LONGEST = 50
@@ -35,7 +35,7 @@ def versions() -> Versions:
         os=os_version(),
         client=RELEASE,
         web=RELEASE,
-        distribution=distribution_version(),
+        distribution=distribution_name(),
         kernel=platform.release(),
         python=platform.python_version(),
         machine=platform.machine(),

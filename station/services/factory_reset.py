@@ -33,7 +33,7 @@ from station.models import (
 )
 from station.models.backend import OutboxStatus
 from station.paths import DataDirectory
-from station.services import configuration, secret_storage, security_log
+from station.services import branding, configuration, secret_storage, security_log
 
 COMMAND = "FactoryReset"
 _EVENT = "LocalFactoryReset"
@@ -164,7 +164,10 @@ def _delete(model: type[models.Model], column: str, kept: set[int]) -> None:
 
 
 def _delete_files(data: DataDirectory) -> None:
-    for path in (*data.files.iterdir(), *data.certificates.iterdir(), *data.root.glob("*.broken-*")):
+    # The computer's own service keeps the settings of the network, and may not be there yet.
+    private_files.write(data.network_reset, b"")
+    of_people = (data.network_trial, *(data.logo(brand) for brand in branding.BRANDS))
+    for path in (*data.files.iterdir(), *data.certificates.iterdir(), *data.root.glob("*.broken-*"), *of_people):
         if path.name in _KEPT_FILES:
             continue
         if path.is_dir() and not path.is_symlink():

@@ -200,6 +200,20 @@ def is_good_place(trial: Trial, reached_at: str) -> bool:
     return trial.state is not TrialState.PREPARED and reached_at in {each.partition("/")[0] for each in addresses}
 
 
+def finish_reset() -> None:
+    """Give the interface the settings of the factory after a factory reset; tried until the computer does it."""
+    marker = django_settings.DATA.network_reset
+    if not marker.exists():
+        return
+    try:
+        host.for_settings().network.restore(NetworkSettings())
+        external()
+    except NetworkUnavailable as unavailable:
+        logger.warning("the network has no factory settings yet: %s", unavailable)
+        return
+    marker.unlink(missing_ok=True)
+
+
 def outline(wanted: NetworkSettings) -> str:
     """Return settings in a line that needs no translation."""
     parts = []

@@ -3,15 +3,19 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import connection
 
+from station import host as station_host
 from station.domain.commands import Origin
 from station.domain.file_jobs import Kind, Step
+from station.domain.network import NetworkSettings
 from station.domain.roles import Role
+from station.host.ports import NetworkUnavailable
 from station.models import (
     AuditEntry,
     ChargingSession,
@@ -24,7 +28,7 @@ from station.models import (
 )
 from station.models.backend import OutboxStatus
 from station.paths import DataDirectory
-from station.services import accounts, configuration, event_log, factory_reset, identity, secret_storage
+from station.services import accounts, configuration, event_log, factory_reset, identity, network, secret_storage
 from station.services.factory_reset import SomebodyIsCharging, UpdateIsBeingInstalled
 from whitelist.models import Card
 
@@ -74,7 +78,8 @@ def used(data: DataDirectory) -> DataDirectory:
     (data.files / "archives" / "4711.tar.gz").write_text(CANARY)
     (data.files / "slots").mkdir()
     (data.files / "slots" / "state.json").write_text("{}")
-    (data.root / "station.sqlite3.broken-1").write_text(CANARY)
+    for place in (data.root / "station.sqlite3.broken-1", data.network_trial, data.logo("operator")):
+        place.write_text(CANARY)
     return data
 
 
@@ -230,3 +235,28 @@ def test_an_unreadable_order_resets_nothing(used: DataDirectory):
 
     assert Card.objects.exists()
     assert not used.factory_reset.exists()
+
+
+def test_the_network_gets_its_factory_settings_as_soon_as_its_service_is_there(
+    used: DataDirectory, settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    settings.SIMULATE = True
+    station_host.for_settings.cache_clear()
+    port = station_host.for_settings().network
+    port.restore(NetworkSettings(never_default=True))
+    order()
+    factory_reset.carry_out(used)
+
+    def away(_settings: NetworkSettings) -> None:
+        raise NetworkUnavailable("absent")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(port), "restore", lambda _self, wanted: away(wanted))
+        network.finish_reset()
+    assert used.network_reset.exists()
+    assert port.external().settings == NetworkSettings(never_default=True)
+    network.finish_reset()
+    station_host.for_settings.cache_clear()
+
+    assert port.external().settings == NetworkSettings()
+    assert not used.network_reset.exists()
