@@ -113,20 +113,29 @@ document.addEventListener("input", (event) => {
 });
 
 // After a restart: come back as soon as the station answers as ready again.
+function tellOfPatience(panel) {
+  for (const part of panel.querySelectorAll("[data-when-late]")) part.hidden = false;
+}
 async function waitForStation(panel) {
   const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   // What answers at first may be the station that is about to go.
   let mayBeTheOld = "goesAway" in panel.dataset;
-  const latest = Date.now() + LONGEST_FAREWELL_MS;
+  const begun = Date.now();
+  const latest = begun + LONGEST_FAREWELL_MS;
   await pause();
   for (;;) {
     try {
       const answer = await fetch(panel.dataset.waitFor, { cache: "no-store" });
-      if (answer.ok && (!mayBeTheOld || Date.now() > latest)) break;
-      mayBeTheOld &&= answer.ok;
+      const { run } = await answer.json();
+      // The page of the order knows which run of the station answered it; one that still answers is about to go.
+      if (panel.dataset.run) mayBeTheOld = run === panel.dataset.run;
+      if (answer.ok && (!mayBeTheOld || (!panel.dataset.run && Date.now() > latest))) break;
+      if (!panel.dataset.run) mayBeTheOld &&= answer.ok;
+      if (Date.now() - begun > Number(panel.dataset.patienceS || 0) * 1000) tellOfPatience(panel);
     } catch {
       // Still away.
-      mayBeTheOld = false;
+      if (!panel.dataset.run) mayBeTheOld = false;
+      if (Date.now() - begun > Number(panel.dataset.patienceS || 0) * 1000) tellOfPatience(panel);
     }
     await pause();
   }

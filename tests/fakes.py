@@ -36,7 +36,7 @@ from station.domain.ports import (
 from station.domain.units import MINIMUM_CURRENT, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 from station.domain.vendor_access import Door
 from station.host import Host
-from station.host.ports import NetworkPort
+from station.host.ports import Inhibitor, NetworkPort
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -580,6 +580,9 @@ class FakeComputer:
 
     def reboot(self) -> None:
         self._restart("computer")
+
+    def inhibitors(self) -> tuple[Inhibitor, ...]:
+        return ()
 
     def _restart(self, what: str) -> None:
         if self.refuses:

@@ -107,7 +107,7 @@ class SafeMode:
     async def _restart(self, *, hard: bool) -> None:
         await asyncio.sleep(_ANSWER_LEAVES_S)
         try:
-            (self._power.reboot if hard else self._power.restart_software)()
+            await asyncio.to_thread(self._power.reboot if hard else self._power.restart_software)
         except (OSError, RuntimeError):
             logger.exception("the restart failed")
 

@@ -179,6 +179,9 @@ class PowerPort(Protocol):
     def reboot(self) -> None:
         """Restart the whole computer, controllers' volatile state included. Raises like `restart_software`."""
 
+    def inhibitors(self) -> tuple[Inhibitor, ...]:
+        """Return the programs that keep the computer from restarting now. Raises ServiceRefused."""
+
 
 class InstallationResult(StrEnum):
     """What became of an installation."""

@@ -10,6 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from station import clock, private_files
+from station.host.dbus import logind
+from station.host.dbus.bus import ServiceRefused
+from station.host.ports import Inhibitor
 from station.paths import DataDirectory
 
 LOCK_FILE = "station.lock"
@@ -96,6 +99,9 @@ class EmbeddedPower:
     def reboot(self) -> None:
         MainProcess(self.data).ask(PowerVerb.REBOOT)
 
+    def inhibitors(self) -> tuple[Inhibitor, ...]:
+        return ()
+
 
 @dataclass(frozen=True)
 class SystemPower:
@@ -112,10 +118,13 @@ class SystemPower:
     def reboot(self) -> None:
         _note_order(self.data)
         try:
-            _systemctl("reboot")
-        except RebootIsRefused:
+            logind.reboot()
+        except ServiceRefused as refusal:
             _ordered(self.data).unlink(missing_ok=True)
-            raise
+            raise RebootIsRefused(str(refusal)) from refusal
+
+    def inhibitors(self) -> tuple[Inhibitor, ...]:
+        return logind.inhibitors()
 
 
 def reboot_was_ordered(data: DataDirectory, *, boot_id: str) -> bool:

@@ -99,9 +99,11 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         _describe_simulated_hardware(data, made.connectors)
     accounts.ensure_admin(at=at)
     master_key.ensure_master_key(at)
-    # A start of everything is the station's reboot: what was deleted before can no longer be restored.
     with _unless_the_disk_is_full("noting the start"):
-        editing.purge_deleted()
+        if _computer_has_started(plan, data):
+            # What was deleted before the reboot can no longer be restored; a restart of the daemon keeps it.
+            editing.purge_deleted()
+            private_files.write(_last_boot(data), clock.boot_id().encode())
         password_recovery.note_start(clock.stamp())
         security_log.record("StartupOfTheDevice", at=at)
     with _unless_the_disk_is_full("publishing the firewall"):
@@ -136,6 +138,20 @@ def choose_modbus_port(*, at: datetime) -> None:
                     configuration.change({"/modbus/port": str(first)}, origin=Origin.LOCAL, actor="runstation", at=at)
                 break
     connections.close_all()
+
+
+def _computer_has_started(plan: Plan, data: DataDirectory) -> bool:
+    """Return whether the computer was started since the last preparation; a simulated one starts with its software."""
+    if plan.simulate:
+        return True
+    try:
+        return private_files.read(_last_boot(data)) != clock.boot_id().encode()
+    except OSError:
+        return True
+
+
+def _last_boot(data: DataDirectory) -> Path:
+    return data.root / "last_boot"
 
 
 @contextmanager

@@ -463,8 +463,7 @@ def supervise(plan: Plan, lock: StationLock, on_ready: Callable[[], None]) -> in
             options.close_logger()
         if options.mood < SupervisorStates.RESTARTING:
             return 0
-        if data.factory_reset.exists():
-            _prepare_again(plan)
+        _prepare_again(plan)
 
 
 def _prepare_again(plan: Plan) -> None:
@@ -481,7 +480,7 @@ def _prepare_again(plan: Plan) -> None:
         code = 0
     except Exception:
         # The outermost frame of this child; the processes start with what there is.
-        logging.getLogger(__name__).exception("the factory reset waits for the next start")
+        logging.getLogger(__name__).exception("the station starts again without being prepared")
     finally:
         os._exit(code)
 

@@ -80,7 +80,8 @@ class ResetHandlers:
             if attempt:
                 await asyncio.sleep(RESET_AGAIN_S)
             try:
-                (self._power.reboot if hard else self._power.restart_software)()
+                # The computer's services may take seconds to answer.
+                await asyncio.to_thread(self._power.reboot if hard else self._power.restart_software)
             except (OSError, RuntimeError) as error:
                 logger.exception("the restart failed")
                 reason = str(error)[:200]

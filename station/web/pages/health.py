@@ -1,5 +1,7 @@
 """Whether the station can charge, for monitoring."""
 
+import hashlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +12,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from station import clock
+from station.host.power import process_start_ticks
 from station.services import database_file, live, outbox, secret_storage
 from station.ui import words
 from station.web import present
@@ -27,12 +30,18 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     elif not hardware.ready:
         codes = list(hardware.not_ready)
     else:
-        return JsonResponse({"ready": True} | _details())
+        return JsonResponse({"ready": True, "run": run()} | _details())
     reasons = [{"code": code, "text": words.word(words.NOT_READY, code)} for code in codes]
-    answer = JsonResponse({"ready": False, "reasons": reasons} | _details(), status=503)
+    answer = JsonResponse({"ready": False, "run": run(), "reasons": reasons} | _details(), status=503)
     # Django writes every 5xx to the log as an error; this one is an answer, and it is asked for every few seconds.
     answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return answer
+
+
+def run() -> str:
+    """Name this run of the web interface: a page that waits for a restart sees that it is another one."""
+    pid = os.getpid()
+    return hashlib.sha256(f"{clock.boot_id()} {pid} {process_start_ticks(pid)}".encode()).hexdigest()[:16]
 
 
 def _details() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from station.domain.faults import FaultCode
 from station.domain.snapshot import BackendSnapshot, SessionSnapshot
 from station.models import ChargingSession, Connector
 from station.services import configuration
+from station.web.pages import health
 from tests.db.station.web.conftest import AT, Door, Parts, charging, point
 
 
@@ -369,7 +370,7 @@ def test_expert_settings_are_remembered_per_user(browser: Client, admin):
 def test_health_is_the_control_loops_alone(stranger: Client, parts: Parts):
     parts.backend = None
 
-    assert stranger.get("/healthz").json() == {"ready": True}
+    assert stranger.get("/healthz").json() == {"ready": True, "run": health.run()}
 
 
 @pytest.mark.django_db

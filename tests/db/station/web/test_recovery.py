@@ -11,6 +11,8 @@ from django.utils import translation
 from station import clock
 from station.domain.stamps import Stamp
 from station.host import power
+from station.host.dbus import logind
+from station.host.dbus.bus import AccessIsDenied
 from station.models import AuditEntry, PasswordRecovery, SecurityEvent
 from station.paths import DataDirectory
 from station.services import accounts, identity, password_recovery, security_log
@@ -163,7 +165,7 @@ def test_without_a_loss_of_power_nothing_opens(admin, computer: Computer, instal
 def test_a_restart_by_order_takes_the_request_back(
     admin, computer: Computer, installer: Client, data: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(power, "_systemctl", lambda *_verb: None)
+    monkeypatch.setattr(logind, "reboot", lambda: None)
     installer.post("/recovery/begin")
 
     power.SystemPower(data).reboot()
@@ -180,10 +182,10 @@ def test_a_restart_by_order_takes_the_request_back(
 def test_a_restart_that_was_refused_takes_nothing_back(
     admin, computer: Computer, installer: Client, data: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_verb: str) -> None:
-        raise power.RebootIsRefused("polkit")
+    def refuse() -> None:
+        raise AccessIsDenied("org.freedesktop.login1", "polkit")
 
-    monkeypatch.setattr(power, "_systemctl", refuse)
+    monkeypatch.setattr(logind, "reboot", refuse)
     installer.post("/recovery/begin")
     with pytest.raises(power.RebootIsRefused):
         power.SystemPower(data).reboot()
