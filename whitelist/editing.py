@@ -144,6 +144,11 @@ def record(saved: Saved, *, command: str, at: datetime, actor: str, origin: Orig
         )
 
 
+def deleted_count() -> int:
+    """Return how many entries the next reboot forgets."""
+    return Card.objects.deleted().count()
+
+
 def purge_deleted() -> int:
     """Forget deleted entries for good: for the reboot of the station, not the restart of its software."""
     doomed, _ = Card.objects.deleted().delete()
