@@ -23,11 +23,12 @@ _LOOK_S = 0.004
 
 def _free_ports() -> Iterator[int]:
     for port in range(FIRST_PORT, LAST_PORT + 1):
-        if _is_free(port):
+        if is_free(port):
             yield port
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Return whether nobody listens at a port."""
     with closing(socket()) as probe, suppress(OSError):
         probe.bind(("127.0.0.1", port))
         return True

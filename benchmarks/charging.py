@@ -1,8 +1,11 @@
 """From a remote start or a card to a charging car, and from a new limit to the controller."""
 
+import asyncio
 import time
 
-from benchmarks.bench import TAG, MeasuredStation, bench
+from pymodbus.client import AsyncModbusTcpClient
+
+from benchmarks.bench import TAG, MeasuredStation, bench, is_free
 from benchmarks.calls import profile
 from benchmarks.result import Result, latency
 
@@ -19,7 +22,8 @@ async def measure() -> list[Result]:
         remote = await _remote_starts(made)
         swipes = await _swipes(made)
         limits = await _limits(made)
-    return [*remote, swipes, *limits]
+        set_points = await _set_points(made)
+    return [*remote, swipes, *limits, set_points]
 
 
 async def _remote_starts(made: MeasuredStation) -> list[Result]:
@@ -87,3 +91,24 @@ async def _limits(made: MeasuredStation) -> list[Result]:
         latency("charging profile → current at the controller", by_profile, bar_ms=250),
         latency("mains limit (configuration key) → current at the controller", by_key, bar_ms=250),
     ]
+
+
+async def _set_points(made: MeasuredStation) -> Result:
+    port = next(port for port in range(15_000, 20_000, 2) if all(map(is_free, (port, port + 1))))
+    made.station.config_set({"/modbus/port": str(port), "/modbus/enabled": "true"})
+    client = AsyncModbusTcpClient("127.0.0.1", port=port)
+    while not await client.connect():
+        await asyncio.sleep(0.1)
+    await client.write_registers(1000, [32], device_id=255)
+    await made.start_charging()
+    took_s = []
+    for turn in range(_LIMITS):
+        wanted = 10 + turn % 15
+        began_s = time.monotonic()
+        answer = await client.write_registers(1000, [wanted], device_id=255)
+        if answer.isError():
+            raise AssertionError(answer)
+        took_s.append(await made.until(lambda state, a=wanted: abs(state["offered_a"] - a) < 0.5) - began_s)
+    client.close()
+    await made.leave()
+    return latency("energy manager's set-point (Modbus) → current at the controller", took_s, bar_ms=250)

@@ -26,6 +26,11 @@ def newest(number: int) -> SetPointRow | None:
     return SetPointRow.objects.filter(connector_id=number).order_by("-id").first()
 
 
+def recent(count: int) -> list[SetPointRow]:
+    """Return what was kept last, the newest first."""
+    return list(SetPointRow.objects.order_by("-id")[:count])
+
+
 def remembered(numbers: tuple[int, ...]) -> Mapping[int, SetPoint]:
     """Return what energy managers wrote before a restart."""
     rows = {number: newest(number) for number in numbers}

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from loadmgmt import present as registers_present
-from loadmgmt import registers, settings
-from loadmgmt.energy_manager import Watchdog
+from loadmgmt import registers, set_points, settings
+from loadmgmt.energy_manager import SetPoint, Watchdog
 from loadmgmt.registers import Unit
 from station import clock, host
 from station.domain.snapshot import ModbusClientSnapshot, ModbusPointSnapshot, ModbusSnapshot
@@ -25,6 +25,7 @@ from station.web.settings_form import Setting, SettingsForm
 
 STATION_IDENTIFIER = 200
 _ANY_IDENTIFIER = 255
+_SHOWN_SET_POINTS = 10
 SETTINGS = (
     Setting(
         key="/modbus/enabled",
@@ -126,11 +127,20 @@ class ControlledPoint:
     """A charging point under an energy manager, in words."""
 
     number: int
-    tone: str
     watchdog: str
     set_point: str
     written: str
     limit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A set-point of the trail in words."""
+
+    at: str
+    number: int
+    value: str
+    client: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +152,7 @@ class State:
     endpoints: tuple[Endpoint, ...]
     clients: tuple[Client, ...]
     points: tuple[ControlledPoint, ...]
+    trail: tuple[Trace, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +251,7 @@ def _state(now: Present) -> State:
         endpoints=_endpoints(now) if enabled else (),
         clients=tuple(_client(each, now) for each in known.clients) if known else (),
         points=tuple(_point(each, now) for each in known.points) if known and known.enabled and limits else (),
+        trail=_trail(now),
     )
 
 
@@ -293,35 +305,48 @@ def _client(client: ModbusClientSnapshot, now: Present) -> Client:
 
 
 def _point(point: ModbusPointSnapshot, now: Present) -> ControlledPoint:
-    set_points = [formats.ampere(point.current_ma)] if point.current_ma is not None else []
-    if point.power_w is not None:
-        set_points.append(formats.kilowatt(point.power_w))
     written = ""
     if point.written_at is not None:
         written = _("%(moment)s by %(address)s") % {
             "moment": formats.moment(point.written_at, now.zone),
             "address": point.written_by,
         }
-    tone, watchdog = _watchdog(point)
     return ControlledPoint(
         number=point.number,
-        tone=tone,
-        watchdog=watchdog,
-        set_point=" · ".join(set_points) or _("none yet"),
+        watchdog=_watchdog(point),
+        set_point=_value(SetPoint(current=point.current_ma, power=point.power_w)) or _("none yet"),
         written=written,
         limit=formats.ampere(point.limit_ma) if point.limit_ma is not None else _("none"),
     )
 
 
-def _watchdog(point: ModbusPointSnapshot) -> tuple[str, str]:
+def _value(set_point: SetPoint) -> str:
+    current = formats.ampere(set_point.current) if set_point.current is not None else ""
+    power = formats.kilowatt(set_point.power) if set_point.power is not None else ""
+    return " · ".join(each for each in (current, power) if each)
+
+
+def _trail(now: Present) -> tuple[Trace, ...]:
+    return tuple(
+        Trace(
+            at=formats.moment(row.at, now.zone),
+            number=row.connector_id,
+            value=_value(set_points.set_point_of(row)) or _("none"),
+            client=row.client,
+        )
+        for row in set_points.recent(_SHOWN_SET_POINTS)
+    )
+
+
+def _watchdog(point: ModbusPointSnapshot) -> str:
     match Watchdog(point.watchdog):
         case Watchdog.OFF:
-            return "warning", _("Off: the last set-point holds for ever")
+            return _("Off: the last set-point holds for ever")
         case Watchdog.ALIVE:
-            return "good", _("Heard; fallback in %(seconds)s s without a request") % {"seconds": point.remaining_s}
+            return _("Heard; fallback in %(seconds)s s without a request") % {"seconds": point.remaining_s}
         case Watchdog.EXPIRED if point.heard_at is None:
-            return "bad", _("Not heard since the start: the fallback holds")
-    return "bad", _("Silent: the fallback holds")
+            return _("Not heard since the start: the fallback holds")
+    return _("Silent: the fallback holds")
 
 
 # --- the register table

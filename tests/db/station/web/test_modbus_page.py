@@ -6,9 +6,12 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
+from loadmgmt import set_points
+from loadmgmt.energy_manager import SetPoint
 from station import clock
+from station.domain.commands import Origin
 from station.domain.snapshot import ModbusClientSnapshot, ModbusPointSnapshot, ModbusRefusalSnapshot, ModbusSnapshot
-from station.domain.units import MilliAmpere
+from station.domain.units import MilliAmpere, Watt
 from station.models import AuditEntry
 from station.services import configuration
 from tests.db.station.web.conftest import Parts, charging, point
@@ -55,8 +58,6 @@ def serving(parts: Parts, **changes: object) -> None:
 
 
 def enable(**items: str) -> None:
-    from station.domain.commands import Origin
-
     configuration.change(
         {"/modbus/enabled": "true", "/modbus/port": "1502", **items}, origin=Origin.LOCAL, actor="test", at=clock.now()
     )
@@ -126,11 +127,21 @@ def test_who_was_refused_is_told(browser: Client, parts: Parts) -> None:
     assert "nicht in der Zugriffsliste" in said
 
 
+def test_the_trail_of_set_points_is_shown(browser: Client, parts: Parts) -> None:
+    serving(parts)
+    set_points.note(1, SetPoint(current=MilliAmpere(13_000), power=Watt(9_000)), client="192.0.2.7", at=clock.now())
+
+    said = page(browser, MODBUS, "de").partition("Letzte Änderungen")[2]
+
+    assert "13 A · 9,00 kW" in said
+    assert "192.0.2.7" in said
+
+
 def test_read_only_no_fallback_is_promised(browser: Client, parts: Parts) -> None:
     serving(parts)
     enable(**{"/modbus/readOnly": "true"})
 
-    assert "the fallback holds</span>" not in page(browser, MODBUS)
+    assert "the fallback holds</dd>" not in page(browser, MODBUS)
 
 
 def test_the_register_table_shows_present_values_and_hides_the_card(browser: Client, parts: Parts) -> None:
