@@ -48,6 +48,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/<int:session_id>", sessions.session, name="session"),
     path("sessions.csv", sessions.sessions_file, name="sessions-file"),
     path("events", events.events, name="events"),
+    path("events/<int:entry_id>/take-back", events.take_back, name="event-take-back"),
     path("authentication", authentication.authentication, name="authentication"),
     path("users", users.users, name="users"),
     # What these pages ask for by themselves must not count as somebody working (station.web.access).

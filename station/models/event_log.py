@@ -28,7 +28,11 @@ class LogEntry(models.Model):
 
 
 class AuditEntry(models.Model):
-    """A command somebody gave: from where, by whom and what became of it."""
+    """A command somebody gave: from where, by whom and what became of it.
+
+    Of changed settings `before` is what `data` has replaced, as it is shown, and `undo` the stored values before and
+    after; secrets are in neither. `takes_back`: the earlier change that this one has taken back.
+    """
 
     at = models.DateTimeField()
     origin = models.CharField(max_length=20)
@@ -37,6 +41,9 @@ class AuditEntry(models.Model):
     data = models.JSONField(default=dict)
     outcome = models.CharField(max_length=20, default="", blank=True)
     reason = models.CharField(max_length=80, default="", blank=True)
+    before = models.JSONField(default=dict, blank=True)
+    undo = models.JSONField(default=dict, blank=True)
+    takes_back = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
         verbose_name = _("command given")

@@ -44,6 +44,8 @@ from station.services.identity import MASK
 logger = logging.getLogger(__name__)
 
 
+# What a change of settings is called in the audit trail.
+COMMAND = "ChangeConfiguration"
 _SHOWN_OF_REFUSED = 100
 # More refusals within the span tell nothing new, and would push older entries out of the audit trail.
 _REFUSALS_SPAN = timedelta(minutes=10)
@@ -217,22 +219,30 @@ def _listed(key: ConfigurationKey, present: Snapshot, origin: Origin) -> Listed:
 
 
 def change(
-    items: Mapping[str, str], *, origin: Origin, actor: str, at: datetime, link: LinkSecurity = NO_LINK
+    items: Mapping[str, str],
+    *,
+    origin: Origin,
+    actor: str,
+    at: datetime,
+    link: LinkSecurity = NO_LINK,
+    takes_back: AuditEntry | None = None,
 ) -> tuple[Change, ...]:
     """Set many keys, all or none, durably; return what changed, with the effects to apply.
 
     Raises `ConfigurationRefused` with every reason; what the backend was refused stands in the audit trail. `link` is
-    the connection over which the backend asks. The identity file is replaced last, so that a failure of the database
-    leaves it alone; if the commit itself fails it gets its old content back.
+    the connection over which the backend asks, `takes_back` the change that this one undoes. The identity file is
+    replaced last, so that a failure of the database leaves it alone; if the commit itself fails it gets its old content
+    back.
     """
     _cache.entry = None
     before: identity.Identity | None = None
     try:
         with transaction.atomic():
-            plan = plan_change(items, origin=origin, present=snapshot(), queries=_queries(), link=link)
+            present = snapshot()
+            plan = plan_change(items, origin=origin, present=present, queries=_queries(), link=link)
             _store(plan.database, at)
             _hand_on(plan, at)
-            _record(plan, origin, actor, at)
+            _record(plan, present, AuditEntry(at=at, origin=origin.value, actor=actor, takes_back=takes_back))
             _begin_trial(plan, origin)
             _note_vendor_access(plan.changes, at)
             if plan.identity:
@@ -255,7 +265,7 @@ def change(
     _open_firewall(plan.changes)
     _switch_vendor_access(plan.changes, at)
     for changed in plan.changes:
-        logger.info("Configuration: %s = %s (%s %s)", changed.key, _shown(changed), origin.value, actor)
+        logger.info("Configuration: %s = %s (%s %s)", changed.key, _shown(changed.new), origin.value, actor)
     return plan.changes
 
 
@@ -318,21 +328,19 @@ def _begin_trial(plan: ChangePlan, origin: Origin) -> None:
     state.save(update_fields=["taken_back_url", "trial_spent_ms"])
 
 
-def _record(plan: ChangePlan, origin: Origin, actor: str, at: datetime) -> None:
+def _record(plan: ChangePlan, present: Snapshot, entry: AuditEntry) -> None:
+    """Leave who changed what in an entry that names origin, actor and moment already."""
     if not plan.changes:
         return
-    AuditEntry.objects.create(
-        at=at,
-        origin=origin.value,
-        actor=actor,
-        command="ChangeConfiguration",
-        data={changed.key: _shown(changed) for changed in plan.changes},
-        outcome=Status.ACCEPTED.value,
-    )
+    entry.command, entry.outcome = COMMAND, Status.ACCEPTED.value
+    entry.data = {changed.key: _shown(changed.new) for changed in plan.changes}
+    entry.before = {changed.key: _shown(changed.old) for changed in plan.changes}
+    entry.undo = _undo(plan, present)
+    entry.save()
     secured = sorted({changed.key for changed in plan.changes} & _SECURITY_PARAMETERS)
     if secured:
         security_log.record(
-            "ReconfigurationOfSecurityParameters", at=at, tech_info=f"{', '.join(secured)} ({origin.value})"
+            "ReconfigurationOfSecurityParameters", at=entry.at, tech_info=f"{', '.join(secured)} ({entry.origin})"
         )
 
 
@@ -359,15 +367,29 @@ def _record_refusal(
         at=at,
         origin=origin.value,
         actor=actor,
-        command="ChangeConfiguration",
+        command=COMMAND,
         data=texts,
         outcome=Status.REJECTED.value,
         reason=problems[0].code,
     )
 
 
-def _shown(changed: Change) -> str:
-    return MASK if changed.new is None else mask_secrets(changed.new)
+def _undo(plan: ChangePlan, present: Snapshot) -> dict[str, tuple[str | None, str | None]]:
+    """Return the stored values before and after, of which none may be a secret; None: the default."""
+    found = {
+        name: (present.stored.get(name), after)
+        for name, after in plan.database.items()
+        if present.registry.find(name).readable
+    }
+    return {
+        name: values
+        for name, values in found.items()
+        if values[0] != values[1] and all(text is None or mask_secrets(text) == text for text in values)
+    }
+
+
+def _shown(value: str | None) -> str:
+    return MASK if value is None else mask_secrets(value)
 
 
 def _queries() -> CheckQueries:

@@ -131,6 +131,15 @@ OUTCOMES: Words = {
     "no_answer": gettext_lazy("no answer"),
 }
 
+# Why a change of settings stays as it is.
+OBSTACLES: Words = {
+    "secret": gettext_lazy("Secrets are not kept: enter the former one again on its page."),
+    "changed_since": gettext_lazy("Changed again since, or taken back already."),
+    "key_is_gone": gettext_lazy("This setting no longer exists."),
+    "needs_password": gettext_lazy("The vendor's access is opened on the page Security only, with your password."),
+    "no_change": gettext_lazy("There is nothing to take back."),
+}
+
 ACTORS: Mapping[str, "str | Promise"] = {
     "manage.py config": gettext_lazy("command line"),
     "manage.py user": gettext_lazy("command line"),
@@ -172,7 +181,8 @@ def command(name: str, data: Mapping[str, Any]) -> str:
     """Return what somebody wanted, in the reader's language."""
     if name == "ChangeConfiguration":
         data = {"items": ", ".join(f"{key} = {value}" for key, value in sorted(data.items()))}
-    data = {**data, **{each: _role(data[each]) for each in ("role", "before") if isinstance(data.get(each), str)}}
+    if name in {"AddAccount", "GiveRole"}:
+        data = {**data, "role": _role(str(data.get("role"))), "before": _role(str(data.get("before")))}
     return _say(COMMANDS.get(name, UNREADABLE), data)
 
 

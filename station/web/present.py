@@ -64,11 +64,6 @@ def is_fresh(snapshot: HardwareSnapshot, at: datetime) -> bool:
     return (at - snapshot.at).total_seconds() < FRESH_S
 
 
-def station_zone() -> ZoneInfo:
-    """Return the zone in which people read times."""
-    return ZoneInfo(configuration.get("TimeZone"))
-
-
 def recorded(number: int) -> PointSnapshot:
     """Return what the database knows of a charging point."""
     row = Connector.objects.filter(number=number).first() or Connector(number=number, status="Unavailable")

@@ -6,9 +6,10 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from station import clock
+from station.services import configuration
 from station.ui import browser_words
 from station.ui import format as formats
-from station.web import login_sessions, present
+from station.web import login_sessions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class SignInRow:
 
 def rows(request: HttpRequest, user: User | None = None) -> list[SignInRow]:
     """Return the sign-ins of everybody, or of one user."""
-    zone = present.station_zone()
+    zone = configuration.zone()
     return [
         SignInRow(
             id=each.id,

@@ -19,11 +19,12 @@ from station.domain.commands import Origin, Status
 from station.domain.roles import NAMES, Role
 from station.models import AuditEntry
 from station.services import accounts as service
+from station.services import configuration
 from station.services.account_management import Editor, OwnAccount, StickersAccount
 from station.services.passwords import MAXIMUM_LENGTH
 from station.ui import format as formats
 from station.ui import words
-from station.web import login_sessions, present, sign_in_rows
+from station.web import login_sessions, sign_in_rows
 from station.web.requests import signed_in
 
 _ROLES = [(name, words.ROLES[role.name]) for role, name in NAMES.items()]
@@ -233,7 +234,7 @@ def _row(request: HttpRequest, user: User) -> AccountRow:
         role_text=words.word(words.ROLES, given.name),
         state=state,
         tone=tone,
-        last_sign_in=formats.moment(user.last_login, present.station_zone()),
+        last_sign_in=formats.moment(user.last_login, configuration.zone()),
         is_own=user == request.user,
         is_stickers=user.get_username() == service.ADMIN,
         is_locked=not user.is_active,

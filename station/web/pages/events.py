@@ -1,27 +1,51 @@
-"""Events: what happened at the station, who or what caused it, and what is not over yet."""
+"""Events: what happened at the station, who or what caused it, what is not over yet, and the way back from a change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
+from station import clock
+from station.domain.commands import Origin
+from station.domain.configuration import ConfigurationRefused
 from station.models import AuditEntry, LogEntry
-from station.services import configuration, history
+from station.services import accounts, configuration, history, taking_back
 from station.services.history import Kind, Wanted
-from station.ui import event_words
+from station.services.messages import ConfigurationChanged, send_to_control_loop
+from station.ui import event_words, problems, words
 from station.ui import format as formats
+from station.web import access, menu, setting_labels
 from station.web.period import PeriodForm
+from station.web.requests import signed_in
 
 _ROWS_ON_A_PAGE = 30
+# What is done on a page without a setting being changed.
+_COMMANDS_OF: Mapping[str, tuple[str, ...]] = {
+    "network": ("ChangeNetwork", "KeepNetwork", "WithdrawNetwork"),
+    "ocpp": ("AddCaCertificate", "RemoveCaCertificate", "SendMessagesAgain"),
+    "users": ("SaveWhitelist", "ImportWhitelist", "SendLocalList"),
+    "accounts": (
+        "AddAccount",
+        "GiveRole",
+        "ReplaceAccountPassword",
+        "LockAccount",
+        "UnlockAccount",
+        "DeleteAccount",
+        "SignOut",
+    ),
+    "update": ("InstallUpdate", "StopUpdate"),
+}
 
 
 class FilterForm(PeriodForm):
@@ -37,12 +61,40 @@ class FilterForm(PeriodForm):
         ],
         required=False,
     )
-    field_order = ("kind", "since", "until")
+    person = forms.ChoiceField(label=gettext_lazy("By whom"), required=False)
+    page_of = forms.ChoiceField(label=gettext_lazy("Page"), required=False)
+    field_order = ("kind", "person", "page_of", "since", "until")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        everybody = [(actor, event_words.ACTORS.get(actor, actor)) for actor in history.actors()]
+        pages = [(name, menu.label_of(name)) for name in (*setting_labels.PAGES, *_COMMANDS_OF)]
+        self._choices("person").choices = [("", _("all")), *everybody]
+        self._choices("page_of").choices = [("", _("all")), *dict(pages).items()]
+
+    def _choices(self, name: str) -> forms.ChoiceField:
+        return cast("forms.ChoiceField", self.fields[name])
 
     def wanted(self, zone: ZoneInfo) -> Wanted:
         """Return what is looked for; a field that cannot be understood does not narrow the list."""
         entered: dict[str, Any] = self.cleaned_data
-        return Wanted(kind=Kind(entered["kind"]) if entered.get("kind") else None, **self.period(zone))
+        page = entered.get("page_of")
+        return Wanted(
+            kind=Kind(entered["kind"]) if entered.get("kind") else None,
+            actor=entered.get("person") or None,
+            keys=tuple(setting_labels.keys_of(page) if page in setting_labels.PAGES else ()) if page else None,
+            commands=_COMMANDS_OF.get(page or "", ()),
+            **self.period(zone),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeLine:
+    """One setting that was changed, in the words of its page."""
+
+    label: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +107,10 @@ class EventRow:
     who: str
     result: str
     tone: str
+    changes: tuple[ChangeLine, ...] = ()
+    is_taking_back: bool = False
+    take_back_id: int | None = None
+    obstacle: str = ""
 
 
 @require_GET
@@ -65,14 +121,36 @@ def events(request: HttpRequest) -> HttpResponse:
     form.is_valid()
     page = Paginator(history.timeline(form.wanted(zone)), _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
     asked = urlencode({name: value for name, value in request.GET.items() if name in form.fields and value})
-    rows = [_row(each, zone) for each in history.rows(list(page))]
+    may_take_back = access.may(accounts.role_of(signed_in(request)), "event-take-back", "POST")
+    rows = [_row(each, zone, may_take_back=may_take_back) for each in history.rows(list(page))]
     return render(
         request, "pages/events.html", {"form": form, "rows": rows, "page": page, "asked": asked, "zone": zone.key}
     )
 
 
-def _row(entry: LogEntry | AuditEntry, zone: ZoneInfo) -> EventRow:
-    return _event(entry, zone) if isinstance(entry, LogEntry) else _command(entry, zone)
+@require_POST
+def take_back(request: HttpRequest, entry_id: int) -> HttpResponse:
+    """Put the settings back that a change has replaced."""
+    entry = get_object_or_404(AuditEntry, pk=entry_id)
+    try:
+        taking_back.take_back(entry, origin=Origin.WEB, actor=signed_in(request).get_username(), at=clock.now())
+    except taking_back.CannotBeTakenBack as refusal:
+        text = words.word(event_words.OBSTACLES, refusal.obstacle)
+        messages.error(request, _("The change stays. %(reason)s") % {"reason": text})
+    except ConfigurationRefused as refusal:
+        reasons = " ".join(
+            f"{setting_labels.label(problem.key)}: {problems.say(problem.code, problem.data)}"
+            for problem in refusal.problems
+        )
+        messages.error(request, _("The change stays. %(reason)s") % {"reason": reasons})
+    else:
+        send_to_control_loop(ConfigurationChanged())
+        messages.success(request, _("Taken back: the earlier values are in force again."))
+    return redirect("events")
+
+
+def _row(entry: LogEntry | AuditEntry, zone: ZoneInfo, *, may_take_back: bool) -> EventRow:
+    return _event(entry, zone) if isinstance(entry, LogEntry) else _command(entry, zone, may_take_back=may_take_back)
 
 
 def _event(entry: LogEntry, zone: ZoneInfo) -> EventRow:
@@ -95,8 +173,10 @@ def _until(begun_at: datetime, over_at: datetime | None, zone: ZoneInfo) -> str:
     return _("over since %(time)s") % {"time": (formats.time_of_day if same_day else formats.moment)(over_at, zone)}
 
 
-def _command(entry: AuditEntry, zone: ZoneInfo) -> EventRow:
+def _command(entry: AuditEntry, zone: ZoneInfo, *, may_take_back: bool) -> EventRow:
     number = entry.data.get("connector_id")
+    obstacle = taking_back.obstacle(entry, configuration.snapshot())
+    is_change = obstacle is not taking_back.Obstacle.NO_CHANGE
     return EventRow(
         at=formats.moment(entry.at, zone),
         connector=str(number) if isinstance(number, int) and number else "",
@@ -104,4 +184,20 @@ def _command(entry: AuditEntry, zone: ZoneInfo) -> EventRow:
         who=event_words.actor(entry.origin, entry.actor),
         result=event_words.outcome(entry.outcome, entry.reason),
         tone="waiting" if entry.reason else "off",
+        changes=_changes(entry),
+        is_taking_back=entry.takes_back_id is not None,
+        take_back_id=entry.pk if may_take_back and obstacle is None else None,
+        obstacle=words.word(event_words.OBSTACLES, obstacle) if may_take_back and is_change and obstacle else "",
+    )
+
+
+def _changes(entry: AuditEntry) -> tuple[ChangeLine, ...]:
+    """Return old and new values; earlier versions have recorded the new ones only, in the sentence."""
+    return tuple(
+        ChangeLine(
+            label=setting_labels.label(key),
+            before=setting_labels.value(key, before),
+            after=setting_labels.value(key, entry.data.get(key)),
+        )
+        for key, before in sorted(entry.before.items())
     )

@@ -6,7 +6,7 @@ import pytest
 
 from station import host
 from station.domain.commands import Origin
-from station.domain.link_security import LinkSecurity
+from station.domain.link_security import NO_LINK, LinkSecurity
 from station.domain.stamps import Stamp
 from station.domain.vendor_access import Door
 from station.host.dbus.bus import ServiceAbsent
@@ -59,8 +59,8 @@ def stamp(hours: float, *, jump: timedelta = timedelta(), boot: str = "one", ste
     return Stamp(at=AT + timedelta(hours=hours) + jump, boot_id=boot, steady_ms=steady_ms)
 
 
-def set_keys(value: str, *names: str, origin: Origin = Origin.WEB, **more: LinkSecurity) -> None:
-    configuration.change(dict.fromkeys(names, value), origin=origin, actor="admin", at=AT, **more)
+def set_keys(value: str, *names: str, origin: Origin = Origin.WEB, link: LinkSecurity = NO_LINK) -> None:
+    configuration.change(dict.fromkeys(names, value), origin=origin, actor="admin", at=AT, link=link)
 
 
 def is_open() -> bool:

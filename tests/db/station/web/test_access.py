@@ -12,6 +12,7 @@ ARGUMENTS = {
     "session_id": "1",
     "row_id": "1",
     "account_id": "1",
+    "entry_id": "1",
     "action": "plug",
     "ticket": "made-up",
     "object_id": "1",

@@ -1,0 +1,55 @@
+"""Every setting of every page, by its key: what people call it, where it stands, and who sees it only as an expert."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from django.utils.translation import gettext as _
+
+from station.domain.roles import Role
+from station.services.identity import MASK
+from station.ui import format as formats
+from station.web import access, menu
+from station.web.pages import authentication, mobile, modbus, ocpp, power, security
+from station.web.settings_form import Setting
+
+PAGES: Mapping[str, Sequence[Setting]] = {
+    "mobile": mobile.SETTINGS,
+    "ocpp": ocpp.SETTINGS,
+    "modbus": modbus.SETTINGS,
+    "power": power.SETTINGS,
+    "authentication": authentication.SETTINGS,
+    "security": security.SETTINGS,
+}
+_BY_KEY = {setting.key: (page, setting) for page, settings in PAGES.items() for setting in settings}
+
+
+def keys_of(page: str) -> list[str]:
+    """Return the keys that a page sets."""
+    return [setting.key for setting in PAGES[page]]
+
+
+def label(key: str) -> str:
+    """Return the page and the label of a key; a key of no page is its own name."""
+    found = _BY_KEY.get(key)
+    return f"{menu.label_of(found[0])} – {found[1].label}" if found else key
+
+
+def value(key: str, text: str | None) -> str:
+    """Return a value as its page shows it."""
+    if text is None or text == MASK:
+        return MASK
+    found = _BY_KEY.get(key)
+    choices = {stored: str(said) for stored, said, _help in found[1].choices} if found else {}
+    if text in choices:
+        return choices[text]
+    if text in {"true", "false"}:
+        return _("on") if text == "true" else _("off")
+    unit = found[1].unit if found else ""
+    return f"{text} {unit}".strip() or formats.MISSING
+
+
+def expert_only(role: Role) -> Iterator[tuple[str, list[str]]]:
+    """Yield the pages that show a role more in expert mode, each with the labels of what is added."""
+    for page, settings in PAGES.items():
+        added = [str(setting.label) for setting in settings if setting.expert]
+        if added and access.may(role, page, "POST"):
+            yield str(menu.label_of(page)), added
