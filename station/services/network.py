@@ -73,8 +73,8 @@ class Trial:
         return self.state in {TrialState.PREPARED, TrialState.ON_TRIAL}
 
     def left_s(self, now_s: float) -> int:
-        """Return the seconds left to confirm."""
-        return max(0, round(self.until_s - now_s)) if self.boot_id == clock.boot_id() else 0
+        """Return the seconds left to confirm; what is prepared has all of them."""
+        return min(TRIAL_S, max(0, round(self.until_s - now_s))) if self.boot_id == clock.boot_id() else 0
 
     def stored(self) -> bytes:
         """Return what the file holds."""

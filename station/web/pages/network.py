@@ -4,7 +4,7 @@ import logging
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from station import clock
 from station.domain.network import (
     FIELDS,
+    SERVICE_NETWORK,
     TRIAL_S,
     Family,
     Method,
@@ -190,6 +191,7 @@ def _page(
         context |= {
             "interface": interface,
             "lacks": interface.shared_lacks,
+            "strayed": next(filter(_is_of_service_port, interface.addresses), ""),
             "never_default": shown.get("never-default") == "true",
             "families": [_family_view(family, interface, shown, errors) for family in Family],
         }
@@ -230,6 +232,8 @@ def withdraw(request: HttpRequest) -> HttpResponse:
         network.withdraw(request.POST.get("ticket", ""), actor=signed_in(request).get_username(), at=clock.now())
     except (TrialIsOver, NetworkUnavailable) as refusal:
         messages.error(request, _say(refusal))
+    else:
+        messages.success(request, _("The old settings are in force again."))
     return redirect("interfaces")
 
 
@@ -331,6 +335,11 @@ def _say(refusal: Exception) -> str:
             return network_words.unavailable(refusal.reason, refusal.detail)
         case _:
             return _("This change is not on trial any more. If nobody confirmed it in time, the old settings are back.")
+
+
+def _is_of_service_port(address: str) -> bool:
+    interface = ip_interface(address)
+    return interface.version == SERVICE_NETWORK.version and interface.ip in SERVICE_NETWORK
 
 
 def _was_trimmed(entered: dict[str, str]) -> bool:

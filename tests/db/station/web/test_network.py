@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from station.paths import DataDirectory
 from station.services import network
 from station.tasks import watch_network
 from station.web.pages import network as page
+from tests.system_bus import SystemBus
 
 FIXED = {
     "ipv4-method": "manual",
@@ -303,3 +305,24 @@ def test_a_change_that_cannot_be_put_in_force_is_taken_back_at_once(
     assert in_force() is Method.AUTO
     assert events() == ["network.failed"]
     assert "no carrier" in content(browser.get("/network/interfaces"))
+
+
+def test_a_real_computer_without_the_service_says_what_is_missing(
+    browser: Client, parts, settings, system_bus: SystemBus
+) -> None:
+    settings.SIMULATE = False
+    host.for_settings.cache_clear()
+
+    shown = content(browser.get("/network/interfaces", HTTP_ACCEPT_LANGUAGE="de"))
+
+    assert "Nicht verfügbar. NetworkManager läuft auf diesem Rechner nicht" in shown
+    assert browser.post("/network/interfaces", FIXED).status_code == 422
+
+
+def test_an_address_of_the_service_interface_from_the_router_is_warned_of(
+    browser: Client, parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = replace(host.for_settings().network.external(), addresses=("192.168.32.44/24", "fe80::1/64"))
+    monkeypatch.setattr(type(host.for_settings().network), "external", lambda _self: found)
+
+    assert "The router has given the station 192.168.32.44/24" in content(browser.get("/network/interfaces"))
