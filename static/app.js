@@ -161,6 +161,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 // Uploads: what cannot work is said before anything is sent; the rest shows how far it is and can be given up.
+const KEEP_ALIVE_MS = 5 * 60 * 1000;
+let keptAliveAt = Date.now();
 const uploadOf = (event) => event.target.closest?.("[data-upload]");
 function showUpload(form, isRunning) {
   for (const part of ["progress", "abort"]) form.querySelector(`[data-part=${part}]`).hidden = !isRunning;
@@ -182,6 +184,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("htmx:xhr:progress", (event) => {
   const form = uploadOf(event);
   if (!form || !event.detail.lengthComputable) return;
+  // Somebody waits for it: over a slow line it may take longer than a session without a request lasts.
+  if (Date.now() - keptAliveAt > KEEP_ALIVE_MS) {
+    keptAliveAt = Date.now();
+    fetch(location.href, { cache: "no-store" }).catch(() => {});
+  }
   const percent = Math.floor((100 * event.detail.loaded) / event.detail.total);
   form.querySelector("progress").value = percent;
   form.querySelector("[data-part=percent]").textContent = `${percent} %`;

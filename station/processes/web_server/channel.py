@@ -67,7 +67,10 @@ class LimitedRequest(WebRequest):
         """Take a part of the body; one that comes in chunks says how long it is only now."""
         self._received += len(data)
         if self.spool is not None:
-            self.spool.write(data)
+            try:
+                self.spool.write(data)
+            except OSError:
+                self.channel.refuse(refusals.NO_ROOM)
         elif self._received > LARGEST_BODY:
             self.channel.refuse(refusals.TOO_LARGE)
         else:

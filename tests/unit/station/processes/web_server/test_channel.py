@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 
 from station.paths import DataDirectory
 from station.processes.web_server import channel as module
+from station.processes.web_server import spool
 from station.processes.web_server.channel import LARGEST_BODY, REQUEST_S, SILENT_S, LimitedChannel, LimitedRequest
 from station.processes.web_server.crowd import Crowd
 
@@ -271,3 +272,32 @@ def test_a_file_has_the_time_that_its_size_needs_and_no_more(bench: Bench, data:
     bench.clock.advance(900_000 / module.SLOWEST_BYTES_PER_S)
 
     assert bench.status == 408
+
+
+def test_a_file_without_room_on_the_disk_is_refused_before_it_is_read(
+    bench: Bench, data: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "_SPARE_BYTES", 10**18)
+    bench.send(LARGE + b"\r\n")
+
+    bench.bodies.permission.callback(True)
+
+    assert (bench.status, bench.channel.passed_on) == (507, [])
+    assert b"too little room" in bench.transport.value()
+
+
+def test_a_disk_that_fills_during_a_file_is_said(bench: Bench, data: DataDirectory) -> None:
+    bench.send(LARGE + b"\r\n")
+    bench.bodies.permission.callback(True)
+
+    class Full:
+        def write(self, _data: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            pass
+
+    bench.channel.requests[0].spool = Full()
+    bench.send(bytes(1000))
+
+    assert (bench.status, bench.channel.passed_on) == (507, [])
