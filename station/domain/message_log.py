@@ -2,15 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-SENT, RECEIVED, FAULT = ">", "<", "!"
-# A long frame is cut by the log and is no JSON any more; its head still says what it is.
-_HEAD = re.compile(r'\[\s*(?P<kind>[234])\s*,\s*"(?P<id>[^"\\]{1,128})"(?:\s*,\s*"(?P<action>\w{1,50})")?')
+_SENT, _FAULT = ">", "!"
+# Thousands of lines are read for one page: the head of a frame is enough to list it; the rest is read when it is shown.
+_LINE = re.compile(
+    r"(?P<at>\S+) (?P<direction>[<>!]) "
+    r'(?P<text>(?:\[\s*(?P<kind>[234])\s*,\s*"(?P<id>[^"\\]{1,128})"\s*(?:,\s*"(?P<word>\w{1,50})")?)?.*)',
+    re.DOTALL,
+)
+_NUMBER = re.compile(r'"(connectorId|transactionId)"\s*:\s*(-?\d{1,18})\b')
+# What the log has cut is as long as this, or has a run of letters shortened; another frame has its end.
+_CUT_AT, _SHORTENED = 4000, "…"
 
 
 class Kind(StrEnum):
@@ -22,9 +29,12 @@ class Kind(StrEnum):
     BROKEN = "broken"
 
 
+_KINDS = {"2": Kind.CALL, "3": Kind.RESULT, "4": Kind.ERROR}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One frame of the log. `payload` is None where the log has cut it; `code` and `description` are a CALLERROR's."""
+    """One frame of the log."""
 
     at: datetime
     is_sent: bool
@@ -32,9 +42,28 @@ class Frame:
     text: str
     message_id: str = ""
     action: str = ""
-    payload: Mapping[str, Any] | None = None
     code: str = ""
-    description: str = ""
+
+    @property
+    def payload(self) -> Mapping[str, Any] | None:
+        """What it carries, of a CALLERROR the details; None where the log has cut the frame, or where it has none."""
+        place = {Kind.CALL: 3, Kind.RESULT: 2, Kind.ERROR: 4}.get(self.kind)
+        content = self._content()
+        found = content[place] if place is not None and len(content) > place else None
+        return found if isinstance(found, dict) else None
+
+    @property
+    def description(self) -> str:
+        """What a CALLERROR says."""
+        content = self._content()
+        return content[3] if len(content) > 3 and isinstance(content[3], str) else ""  # noqa: PLR2004 – [4, id, code, text]
+
+    def _content(self) -> list[Any]:
+        try:
+            content = json.loads(self.text)
+        except (ValueError, RecursionError):
+            return []
+        return content if isinstance(content, list) else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,107 +128,98 @@ class Wanted:
         )
 
 
+@dataclass(kw_only=True)
+class _Pair:
+    request: Frame | None = None
+    answer: Frame | None = None
+    fault: str = ""
+    connector_id: int | None = None
+    transaction_id: int | None = None
+
+
 @dataclass
 class _Pairing:
     """Exchanges in the order of their beginning."""
 
-    found: list[Exchange] = field(default_factory=list)
-    # Where a request of a side (True: the station) with an id stands.
-    open: dict[tuple[bool, str], int] = field(default_factory=dict)
+    pairs: list[_Pair] = field(default_factory=list)
+    # The last request of a side (True: the station) with an id.
+    asked: dict[tuple[bool, str], _Pair] = field(default_factory=dict)
     connector_of: dict[int, int] = field(default_factory=dict)
 
     def take(self, frame: Frame) -> None:
-        asked = None
         if frame.kind in {Kind.RESULT, Kind.ERROR}:
-            asked = self.open.get((not frame.is_sent, frame.message_id))
-        if asked is not None and self.found[asked].answer is None:
-            self.found[asked] = self._placed(replace(self.found[asked], answer=frame))
-            return
-        place = len(self.found)
+            pair = self.asked.get((not frame.is_sent, frame.message_id))
+            if pair is not None and pair.answer is None:
+                pair.answer = frame
+                if pair.request is not None and pair.request.action == "StartTransaction":
+                    self._place(pair, _numbers(frame))
+                return
         if frame.kind is Kind.CALL:
-            self.open[frame.is_sent, frame.message_id] = place
-            self.found.append(self._placed(Exchange(number=place, request=frame)))
+            pair = _Pair(request=frame)
+            self.asked[frame.is_sent, frame.message_id] = pair
+            self._place(pair, _numbers(frame))
         else:
-            self.found.append(Exchange(number=place, answer=frame))
+            pair = _Pair(answer=frame)
+        self.pairs.append(pair)
 
-    def mark(self, message_id: str, fault: str) -> None:
-        place = self.open.get((True, message_id))
-        if place is not None:
-            self.found[place] = replace(self.found[place], fault=fault)
+    def mark(self, text: str) -> None:
+        try:
+            message_id, fault = json.loads(text)
+        except (ValueError, TypeError):
+            return
+        pair = self.asked.get((True, str(message_id)))
+        if pair is not None:
+            pair.fault = str(fault)
 
-    def _placed(self, exchange: Exchange) -> Exchange:
+    def _place(self, pair: _Pair, numbers: Mapping[str, int]) -> None:
         """Note the charging point and the transaction: a stop names the transaction only, a start gets it."""
-        connector, transaction = _number(exchange.request, "connectorId"), _number(exchange.request, "transactionId")
-        if transaction is None and exchange.action == "StartTransaction":
-            transaction = _number(exchange.answer, "transactionId")
-        if transaction is not None and connector is not None:
-            self.connector_of[transaction] = connector
-        if connector is None and transaction is not None:
-            connector = self.connector_of.get(transaction)
-        return replace(exchange, connector_id=connector, transaction_id=transaction)
+        pair.connector_id = numbers.get("connectorId", pair.connector_id)
+        pair.transaction_id = numbers.get("transactionId", pair.transaction_id)
+        if pair.transaction_id is None:
+            return
+        if pair.connector_id is not None:
+            self.connector_of[pair.transaction_id] = pair.connector_id
+        else:
+            pair.connector_id = self.connector_of.get(pair.transaction_id)
 
 
 def exchanges(lines: Iterable[str]) -> list[Exchange]:
     """Read the lines of a log, oldest first; what is no line of it is left out."""
     pairing = _Pairing()
-    for at, direction, text in _split(lines):
-        if direction == FAULT:
-            try:
-                message_id, fault = json.loads(text)
-            except (ValueError, TypeError):
-                continue
-            pairing.mark(str(message_id), str(fault))
-        else:
-            pairing.take(_frame(at, direction == SENT, text))
-    return pairing.found
-
-
-def _split(lines: Iterable[str]) -> Iterator[tuple[datetime, str, str]]:
     for line in lines:
-        stamp, _, rest = line.rstrip("\n").partition(" ")
-        direction, _, text = rest.partition(" ")
-        if direction not in {SENT, RECEIVED, FAULT}:
+        found = _LINE.match(line)
+        if found is None:
+            continue
+        if found["direction"] == _FAULT:
+            pairing.mark(found["text"])
             continue
         try:
-            yield datetime.fromisoformat(stamp), direction, text
+            at = datetime.fromisoformat(found["at"])
         except ValueError:
             continue
+        pairing.take(_frame(found, at))
+    return [Exchange(number=number, **vars(pair)) for number, pair in enumerate(pairing.pairs)]
 
 
-def _frame(at: datetime, is_sent: bool, text: str) -> Frame:  # noqa: FBT001 – the fields of a line
-    bare = Frame(at=at, is_sent=is_sent, kind=Kind.BROKEN, text=text)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return _cut(bare)
-    match content:
-        case [2, str(message_id), str(action), dict(payload)]:
-            return replace(bare, kind=Kind.CALL, message_id=message_id, action=action, payload=payload)
-        case [2, str(message_id), str(action), None]:
-            return replace(bare, kind=Kind.CALL, message_id=message_id, action=action, payload={})
-        case [3, str(message_id), dict(payload)]:
-            return replace(bare, kind=Kind.RESULT, message_id=message_id, payload=payload)
-        case [3, str(message_id), None]:
-            return replace(bare, kind=Kind.RESULT, message_id=message_id, payload={})
-        case [4, str(message_id), str(code), *rest]:
-            description = rest[0] if rest and isinstance(rest[0], str) else ""
-            details = rest[1] if rest[1:] and isinstance(rest[1], dict) else {}
-            return replace(
-                bare, kind=Kind.ERROR, message_id=message_id, payload=details, code=code, description=description
-            )
-    return bare
+def _frame(found: re.Match[str], at: datetime) -> Frame:
+    text, is_sent, word = found["text"], found["direction"] == _SENT, found["word"] or ""
+    kind = _KINDS.get(found["kind"] or "", Kind.BROKEN)
+    is_whole = len(text) >= _CUT_AT or _SHORTENED in text or text.rstrip().endswith("]")
+    if not is_whole or (kind in {Kind.CALL, Kind.ERROR} and not word):
+        kind = Kind.BROKEN
+    if kind is Kind.BROKEN:
+        return Frame(at=at, is_sent=is_sent, kind=kind, text=text)
+    return Frame(
+        at=at,
+        is_sent=is_sent,
+        kind=kind,
+        text=text,
+        message_id=found["id"],
+        action=word if kind is Kind.CALL else "",
+        code=word if kind is Kind.ERROR else "",
+    )
 
 
-def _cut(bare: Frame) -> Frame:
-    head = _HEAD.match(bare.text)
-    if head is None:
-        return bare
-    kind = {"2": Kind.CALL, "3": Kind.RESULT, "4": Kind.ERROR}[head["kind"]]
-    if kind is Kind.CALL and not head["action"]:
-        return bare
-    return replace(bare, kind=kind, message_id=head["id"], action=(head["action"] or "") if kind is Kind.CALL else "")
-
-
-def _number(frame: Frame | None, name: str) -> int | None:
-    value = frame.payload.get(name) if frame is not None and frame.payload is not None else None
-    return value if type(value) is int else None
+def _numbers(frame: Frame) -> dict[str, int]:
+    """Return the first number of each name, wherever it stands."""
+    return {name: int(digits) for name, digits in reversed(_NUMBER.findall(frame.text))}

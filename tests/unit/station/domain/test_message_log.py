@@ -47,7 +47,7 @@ def test_a_callerror_and_an_answer_that_breaks_the_schema_are_faulty() -> None:
 
 def test_what_the_log_has_cut_still_finds_its_answer() -> None:
     (exchange,) = read(
-        '2026-11-20T12:00:00.000Z < [2,"l","SendLocalList",{"listVersion":1,"loc',
+        f'2026-11-20T12:00:00.000Z < [2,"l","SendLocalList",{{"listVersion":1,"loc{"x" * 4000}',
         '2026-11-20T12:00:00.100Z > [3,"l",{"status":"Accepted"}]',
     )
 
