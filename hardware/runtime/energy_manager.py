@@ -10,16 +10,20 @@ from datetime import datetime
 
 from hardware.runtime.records import RecordStore
 from loadmgmt import set_points, settings
-from loadmgmt.energy_manager import Controls, SetPoint
+from loadmgmt.energy_manager import Controls, SetPoint, Watchdog
 from loadmgmt.settings import ServerSettings
 from station import clock
 from station.domain.limits import LimitSource
 from station.domain.snapshot import ModbusClientSnapshot, ModbusPointSnapshot, ModbusRefusalSnapshot, ModbusSnapshot
 from station.domain.units import MilliAmpere
+from station.services import event_log
 
 # Energy managers write every few seconds, some with every reading of their meter. What is kept is the first change
 # after a pause at once, and of those that follow the newest in each span.
 TRAIL_SPAN_S = 10.0
+SILENT_CODE = "energy_manager.silent"
+# So long it is heard without a break before the event log calls it heard again.
+STEADY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,9 @@ class EnergyManager:
         self._is_loaded = False
         self._heard = dict.fromkeys(self._numbers, _Heard())
         self._noted: dict[int, _Noted] = {}
+        # Since when each point is controlled, silent (False) or heard (True), and what the event log was told last.
+        self._since: dict[int, tuple[bool, float]] = {}
+        self._told_silent: dict[int, bool] = {}
         # What the server tells: where it listens, why it does not, who is connected, who was refused last.
         self.ports: tuple[int, ...] = ()
         self.problem: tuple[int, str] | None = None
@@ -110,6 +117,27 @@ class EnergyManager:
             await self._records.attempt(
                 set_points.note, number, set_point, client=self._heard[number].written_by, at=clock.now()
             )
+
+    async def tell_silence(self) -> None:
+        """Write into the event log that nobody is heard, once when it begins and once when it has surely ended."""
+        now_s = clock.monotonic_s()
+        for number in self._numbers:
+            control = self.controls[number]
+            is_heard = not control.settings.limits or control.watchdog(now_s) is not Watchdog.EXPIRED
+            was_heard, since_s = self._since.get(number, (None, now_s))
+            if was_heard is not is_heard:
+                self._since[number] = (is_heard, now_s)
+                since_s = now_s
+            if is_heard:
+                is_due = not control.settings.limits or now_s - since_s >= STEADY_S
+            else:
+                # After a start, or after it was switched on, an energy manager has the same time to be heard.
+                is_due = self._heard[number].at is not None or now_s - since_s >= control.settings.watchdog_s
+            if not is_due or self._told_silent.get(number) is (not is_heard):
+                continue
+            self._told_silent[number] = not is_heard
+            verb = event_log.end if is_heard else event_log.begin
+            await self._records.attempt(verb, SILENT_CODE, at=clock.now(), connector_id=number)
 
     # --- what is shown
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from station.domain.faults import CATALOGUE, FaultCode
+from station.domain.limits import LimitSource
 from station.domain.link_security import LinkKind
 from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
 
@@ -37,6 +38,8 @@ class Subject(StrEnum):
     LINK_UNVERIFIED = "link_unverified"
     LINK_TRUSTED_BLINDLY = "link_trusted_blindly"
     MESSAGES_SET_ASIDE = "messages_set_aside"
+    ENERGY_MANAGER_SILENT = "energy_manager_silent"
+    MODBUS_CLOSED = "modbus_closed"
     MODEM_OFFLINE = "modem_offline"
     CLOCK = "clock"
     DISK = "disk"
@@ -109,6 +112,16 @@ def _charging(known: Known) -> Iterator[Concern]:
             yield _fault(code, point.number)
         if not point.operative:
             yield Concern(subject=Subject.OUT_OF_SERVICE, severity=Severity.NOTICE, connector=point.number)
+    yield from _energy_manager(hardware)
+
+
+def _energy_manager(hardware: HardwareSnapshot) -> Iterator[Concern]:
+    port = hardware.modbus.problem_port if hardware.modbus else None
+    if port is not None:
+        yield Concern(subject=Subject.MODBUS_CLOSED, severity=Severity.PROBLEM, data={"port": port})
+    for point in hardware.points:
+        if point.limit_source == LimitSource.ENERGY_MANAGER_SILENT:
+            yield Concern(subject=Subject.ENERGY_MANAGER_SILENT, severity=Severity.NOTICE, connector=point.number)
 
 
 def _not_ready(code: str) -> Concern:

@@ -22,6 +22,8 @@ _TITLES: Words = {
     Subject.LINK_TRUSTED_BLINDLY: gettext_lazy(
         "The OCPP server may take this station over, also through a connection that is not proven."
     ),
+    Subject.ENERGY_MANAGER_SILENT: gettext_lazy("The energy manager (Modbus) is not heard: the fallback holds."),
+    Subject.MODBUS_CLOSED: gettext_lazy("The Modbus server cannot be reached: port %(port)s cannot be opened."),
     Subject.MODEM_OFFLINE: gettext_lazy("The modem has no mobile network."),
     Subject.CLOCK: gettext_lazy("Nothing keeps the clock: the time may be wrong."),
     Subject.DISK: gettext_lazy("The disk is nearly full: %(megabytes)s MB are free."),
@@ -43,6 +45,10 @@ _ADVICE: Words = {
     Subject.LINK_UNVERIFIED: gettext_lazy("Add the CA certificate of the server."),
     Subject.LINK_TRUSTED_BLINDLY: gettext_lazy("Switch it off again unless the mobile network is a closed one."),
     Subject.MESSAGES_SET_ASIDE: gettext_lazy("Ask the operator why the server refuses them, then send them again."),
+    Subject.ENERGY_MANAGER_SILENT: gettext_lazy(
+        "Check the energy manager and the network, or switch the Modbus server off."
+    ),
+    Subject.MODBUS_CLOSED: gettext_lazy("Choose another port; another program may use this one."),
     Subject.MODEM_OFFLINE: gettext_lazy("Check SIM card, PIN, APN and antenna."),
     Subject.CLOCK: gettext_lazy("Switch NTP on, or let the OCPP server set the time."),
     Subject.DISK: gettext_lazy("Delete what is not needed; sessions cannot be recorded on a full disk."),

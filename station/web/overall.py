@@ -36,6 +36,8 @@ _PAGES: Mapping[Subject, str] = {
     Subject.LINK_UNVERIFIED: "ocpp",
     Subject.LINK_TRUSTED_BLINDLY: "ocpp",
     Subject.MESSAGES_SET_ASIDE: "ocpp",
+    Subject.ENERGY_MANAGER_SILENT: "modbus",
+    Subject.MODBUS_CLOSED: "modbus",
     Subject.MODEM_OFFLINE: "mobile",
     Subject.CLOCK: "datetime",
     Subject.DISK: "log-files",

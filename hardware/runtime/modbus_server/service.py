@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Protocol
 
 from hardware.runtime.energy_manager import EnergyManager
@@ -57,6 +56,7 @@ class ModbusService:
                 self._energy_manager.is_changed.clear()
                 await self._follow()
                 await self._energy_manager.keep_trail()
+                await self._energy_manager.tell_silence()
                 is_idle = not self._energy_manager.settings.limits.enabled
                 await wait_or_timeout(self._energy_manager.is_changed, None if is_idle else LOOK_S)
         finally:
@@ -108,7 +108,13 @@ class ModbusService:
         if serving is None:
             return
         serving.cancel()
-        with suppress(asyncio.CancelledError):
+        try:
             await serving
+        except asyncio.CancelledError:
+            # Its own end; one of ours comes again at the next wait.
+            pass
+        except Exception:
+            # The charging points are controlled on without it, and it is opened anew.
+            logger.exception("the Modbus server has ended")
         self._energy_manager.ports, self._energy_manager.clients = (), {}
         self._snapshots.station_changed()

@@ -10,6 +10,7 @@ from loadmgmt.energy_manager import SetPoint
 from loadmgmt.models import SetPointRow
 from station.domain.limits import LimitSource
 from station.domain.units import MilliAmpere
+from station.models import LogEntry
 from station.services.messages import ConfigurationChanged
 from tests.db.hardware.runtime.bench import ControlLoopBench, configure, in_virtual_time
 
@@ -128,3 +129,42 @@ async def test_a_port_that_somebody_else_holds_is_told(bench: ControlLoopBench) 
     shown = bench.control_loop.snapshots.take().modbus
     assert shown is not None
     assert (shown.enabled, shown.ports, shown.problem_port) == (True, (), 1502)
+
+
+def silences() -> list[tuple[int | None, bool]]:
+    """Return what the event log says of silence: the charging point, and whether it is over."""
+    rows = LogEntry.objects.filter(code="energy_manager.silent").order_by("id")
+    return [(row.connector_id, row.cleared_at is not None) for row in rows]
+
+
+@in_virtual_time
+async def test_silence_is_told_once_when_it_begins_and_once_when_it_has_surely_ended(bench: ControlLoopBench) -> None:
+    await switch(bench, enabled="true", watchdogS="30")
+    await asyncio.sleep(20)
+    assert silences() == []
+
+    await asyncio.sleep(20)
+    assert silences() == [(1, False)]
+
+    for _ in range(4):
+        # It is heard now and then, and silent again in between.
+        await write(bench, 10)
+        await asyncio.sleep(50)
+    assert silences() == [(1, False)]
+
+    for _ in range(8):
+        await write(bench, 10)
+        await asyncio.sleep(10)
+    assert silences() == [(1, True)]
+
+
+@in_virtual_time
+async def test_who_switches_the_server_off_is_told_of_no_silence_any_more(bench: ControlLoopBench) -> None:
+    await switch(bench, enabled="true", watchdogS="5")
+    await asyncio.sleep(10)
+    assert silences() == [(1, False)]
+
+    await switch(bench, enabled="false")
+    await asyncio.sleep(1)
+
+    assert silences() == [(1, True)]

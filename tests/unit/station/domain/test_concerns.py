@@ -8,7 +8,7 @@ import pytest
 
 from station.domain import concerns
 from station.domain.concerns import Known, Severity, Subject
-from station.domain.snapshot import BackendSnapshot, HardwareSnapshot, PointSnapshot
+from station.domain.snapshot import BackendSnapshot, HardwareSnapshot, ModbusSnapshot, PointSnapshot
 from station.domain.units import MilliAmpere
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -53,6 +53,21 @@ def test_a_station_that_works_needs_nobody():
         ({"backend": replace(BACKEND, link="unverified")}, Subject.LINK_UNVERIFIED, Severity.NOTICE),
         ({"trusts_plain_link": True}, Subject.LINK_TRUSTED_BLINDLY, Severity.NOTICE),
         ({"messages_set_aside": 2}, Subject.MESSAGES_SET_ASIDE, Severity.NOTICE),
+        (
+            {"hardware": replace(HARDWARE, modbus=ModbusSnapshot(enabled=True, problem="taken", problem_port=502))},
+            Subject.MODBUS_CLOSED,
+            Severity.PROBLEM,
+        ),
+        (
+            {
+                "hardware": replace(
+                    HARDWARE,
+                    points=(PointSnapshot(number=1, status="Available", limit_source="energy_manager_silent"),),
+                )
+            },
+            Subject.ENERGY_MANAGER_SILENT,
+            Severity.NOTICE,
+        ),
         ({"modem_offline": True}, Subject.MODEM_OFFLINE, Severity.NOTICE),
         ({"clock_is_kept": False}, Subject.CLOCK, Severity.NOTICE),
         ({"free_bytes": 100_000_000}, Subject.DISK, Severity.NOTICE),
