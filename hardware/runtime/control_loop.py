@@ -13,6 +13,7 @@ from hardware.runtime.clock_watch import ClockWatch
 from hardware.runtime.command_handlers.availability import AvailabilityHandlers
 from hardware.runtime.command_handlers.charging import ChargingHandlers
 from hardware.runtime.command_handlers.dispatcher import CommandDispatcher
+from hardware.runtime.command_handlers.flashing import FlashingHandlers
 from hardware.runtime.command_handlers.reserving import ReservationHandlers
 from hardware.runtime.command_handlers.reset import ResetHandlers
 from hardware.runtime.command_handlers.unlocking import UnlockHandlers
@@ -37,7 +38,7 @@ from hardware.runtime.sampler import Sampler
 from hardware.runtime.session_records import SessionRecords
 from hardware.runtime.snapshot_publisher import SnapshotPublisher
 from hardware.runtime.start_responses import StartResponses
-from hardware.runtime.state import Changes, StationState
+from hardware.runtime.state import Changes, ReaderRecord, StationState
 from hardware.runtime.status_writer import StatusWriter
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
@@ -133,6 +134,7 @@ class ControlLoop:
             [
                 ChargingHandlers(self.points, self.records, self.admission),
                 UnlockHandlers(self.points),
+                FlashingHandlers(self.points),
                 AvailabilityHandlers(*shared, self._reservations),
                 ReservationHandlers(*shared, self._reservations),
                 ResetHandlers(*shared, device_events=self._device_events, power=host.power),
@@ -157,8 +159,10 @@ class ControlLoop:
             modem=host.modem,
             clock_watch=ClockWatch(self.points, self.records, host.clock),
         )
+        self.state.readers = [ReaderRecord(connector_id=connector_id) for connector_id, _ in devices.readers]
         self._readers = [
-            ReaderPoll(reader, connector_id, self._device_events) for connector_id, reader in devices.readers
+            ReaderPoll(reader, record, self._device_events)
+            for (_, reader), record in zip(devices.readers, self.state.readers, strict=True)
         ]
         self._io = devices.io
         self._modbus = ModbusService(

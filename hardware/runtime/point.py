@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from hardware.runtime.records import MeterUnreadable, RecordStore, RecordUnwrita
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_end import METER_ANSWERS_S, NO_CURRENT, SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
+from hardware.runtime.state import LineRecord
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain import connector as machine
@@ -95,6 +96,8 @@ class Equipment:
     controller_ok: bool = False
     meter_ok: bool = False
     is_news: bool = False
+    controller_line: LineRecord = field(default_factory=LineRecord)
+    meter_line: LineRecord = field(default_factory=LineRecord)
 
 
 class ChargingPoint:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hardware.runtime.device_events import DeviceEvents
 from hardware.runtime.point import ChargingPoint
+from hardware.runtime.state import LineRecord, ReaderRecord
 from station import clock
 from station.concurrency import until_tick_s, wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
@@ -34,25 +35,28 @@ TAP_GAP_S = 0.5
 
 @dataclass(kw_only=True)
 class Silence:
-    """Distinguishes a device that is absent from one that missed a poll."""
+    """Distinguishes a device that is absent from one that missed a poll; people see both in `line`."""
 
     patience_s: float
+    line: LineRecord
     failures: int = 0
     last_good_s: float = field(default_factory=clock.monotonic_s)
 
     def heard(self) -> None:
         """Note a good answer."""
         self.failures, self.last_good_s = 0, clock.monotonic_s()
+        self.line.heard_at = clock.now()
 
     def missed(self) -> bool:
         """Note a failed poll; return whether the device counts as absent now."""
         self.failures += 1
+        self.line.errors += 1
         return self.failures >= SILENT_POLLS and clock.monotonic_s() - self.last_good_s >= self.patience_s
 
 
 async def poll_controller(point: ChargingPoint, events: DeviceEvents) -> None:
     """Read one controller for ever: pilot, lock, errors, and the station's contacts wired to it."""
-    silence = Silence(patience_s=CONTROLLER_SILENT_S)
+    silence = Silence(patience_s=CONTROLLER_SILENT_S, line=point.equipment.controller_line)
     await _open(point.controller.open, f"controller {point.number}")
     while True:
         started_s = clock.monotonic_s()
@@ -106,7 +110,7 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
     """Read one meter for ever, judge its values, and keep its identity."""
     if point.meter is None:
         return
-    silence = Silence(patience_s=METER_SILENT_S)
+    silence = Silence(patience_s=METER_SILENT_S, line=point.equipment.meter_line)
     watch = Watch()
     await _open(point.meter.open, f"meter {point.number}")
     while True:
@@ -155,30 +159,30 @@ async def _watch_current(point: ChargingPoint, events: DeviceEvents, watch: Watc
 class ReaderPoll:
     """Polls one card reader: one action per tap, and whether it works."""
 
-    def __init__(self, reader: TagReader, connector_id: int | None, events: DeviceEvents) -> None:
+    def __init__(self, reader: TagReader, record: ReaderRecord, events: DeviceEvents) -> None:
         self._reader = reader
-        self._connector_id = connector_id
+        self._record = record
+        self._connector_id = record.connector_id
         self._events = events
         self._last_seen: dict[str, float] = {}
-        self._is_healthy = True
 
     async def run(self) -> None:
         """Poll for ever."""
-        silence = Silence(patience_s=READER_SILENT_S)
+        silence = Silence(patience_s=READER_SILENT_S, line=self._record.line)
         await _open(self._reader.open, "reader")
         while True:
             try:
                 tags = await self._reader.poll()
             except DeviceFailed as error:
-                if silence.missed() and self._is_healthy:
-                    self._is_healthy = False
+                if silence.missed() and self._record.ok:
+                    self._record.ok = False
                     logger.warning("the card reader is silent: %s", error)
                     self._events.reader_changed(self._connector_id, is_healthy=False)
                 await asyncio.sleep(0.25)
             else:
                 silence.heard()
-                if not self._is_healthy:
-                    self._is_healthy = True
+                if not self._record.ok:
+                    self._record.ok = True
                     self._events.reader_changed(self._connector_id, is_healthy=True)
                 for tag in tags:
                     self._see(tag.uid)
@@ -195,7 +199,7 @@ class ReaderPoll:
 
 async def poll_io(io: StationIo, events: DeviceEvents) -> None:
     """Read the auxiliary contacts for ever; an absent module keeps its last reading."""
-    silence = Silence(patience_s=CONTROLLER_SILENT_S)
+    silence = Silence(patience_s=CONTROLLER_SILENT_S, line=LineRecord())
     reported = False
     await _open(io.open, "input module")
     while True:

@@ -21,6 +21,7 @@ from station.domain.snapshot import (
     HardwareSnapshot,
     MeterSnapshot,
     PointSnapshot,
+    ReaderSnapshot,
     ReservationSnapshot,
     SessionSnapshot,
     WaitingCardSnapshot,
@@ -117,6 +118,10 @@ class SnapshotPublisher:
             mains_ma=self._limits.framework.mains,
             reader_ok=FaultCode.READER_FAILURE not in self._state.active_faults,
             points=tuple(self._point(point) for point in self._points.values()),
+            readers=tuple(
+                ReaderSnapshot(connector_id=reader.connector_id, ok=reader.ok, line=reader.line.snapshot())
+                for reader in self._state.readers
+            ),
             seen_cards=self._state.seen_cards.newest(clock.now()),
             modbus=self._energy_manager.snapshot(),
         )
@@ -194,10 +199,12 @@ def _waiting_card(point: ChargingPoint) -> WaitingCardSnapshot | None:
 
 def _controller(point: ChargingPoint) -> ControllerSnapshot:
     identity, is_ok = point.equipment.controller, point.equipment.controller_ok
+    line = point.equipment.controller_line.snapshot()
     if identity is None:
-        return ControllerSnapshot(ok=is_ok)
+        return ControllerSnapshot(ok=is_ok, line=line)
     return ControllerSnapshot(
         ok=is_ok,
+        line=line,
         model=identity.model,
         serial=identity.serial,
         hardware_id=identity.hardware_id,
@@ -207,8 +214,15 @@ def _controller(point: ChargingPoint) -> ControllerSnapshot:
 
 def _meter(point: ChargingPoint) -> MeterSnapshot:
     identity, is_ok = point.equipment.meter, point.equipment.meter_ok
+    line = point.equipment.meter_line.snapshot()
     if identity is None:
-        return MeterSnapshot(ok=is_ok)
+        return MeterSnapshot(ok=is_ok, line=line)
     return MeterSnapshot(
-        ok=is_ok, vendor=identity.vendor, model=identity.model, serial=identity.serial, public_key=identity.public_key
+        ok=is_ok,
+        line=line,
+        vendor=identity.vendor,
+        model=identity.model,
+        serial=identity.serial,
+        firmware=identity.firmware,
+        public_key=identity.public_key,
     )

@@ -1,11 +1,12 @@
 """What is known of the station as a whole, and who is notified when it, or a charging point, has changed."""
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from station.domain.faults import CATALOGUE, FaultCode
-from station.domain.snapshot import SeenCardSnapshot
+from station.domain.snapshot import LineSnapshot, SeenCardSnapshot
 
 SEEN_CARDS_KEPT = 5
 SEEN_CARDS_LIVE = timedelta(minutes=10)
@@ -47,6 +48,27 @@ class Changes:
             listener.station_changed()
 
 
+@dataclass(kw_only=True)
+class LineRecord:
+    """How it goes on the line to a device; written by whoever polls it."""
+
+    heard_at: datetime | None = None
+    errors: int = 0
+
+    def snapshot(self) -> LineSnapshot:
+        """Return how it is now."""
+        return LineSnapshot(heard_at=self.heard_at, errors=self.errors)
+
+
+@dataclass(kw_only=True)
+class ReaderRecord:
+    """A card reader and whether it works."""
+
+    connector_id: int | None
+    ok: bool = True
+    line: LineRecord = field(default_factory=LineRecord)
+
+
 class SeenCards:
     """The last cards held to a reader, for whoever enters them into the whitelist; kept for minutes, never stored."""
 
@@ -74,6 +96,7 @@ class StationState:
         self._recovery_is_over = asyncio.Event()
         self._statuses_are_written = False
         self.seen_cards = SeenCards()
+        self.readers: list[ReaderRecord] = []
 
     @property
     def operative(self) -> bool:

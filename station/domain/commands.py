@@ -56,6 +56,7 @@ class Refusal(StrEnum):
     HARDWARE_ABSENT = "hardware_absent"
     SAFE_MODE = "safe_mode"
     TOO_LATE = "too_late"
+    FLASHING_NOT_SUPPORTED = "flashing_not_supported"
     MALFORMED = "malformed"
     NOT_PERMITTED = "not_permitted"
 
@@ -149,6 +150,11 @@ class PrepareUpdate(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlashControllers(Command):
+    """Write the firmware of the EVSE controllers anew; refused while a session runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The answer to a command. `data` holds what the asker needs beyond it, in JSON values."""
 
@@ -189,6 +195,7 @@ _COMMANDS: dict[str, type[Command]] = {
         Reserve,
         CancelReservation,
         PrepareUpdate,
+        FlashControllers,
     )
 }
 

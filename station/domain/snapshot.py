@@ -71,6 +71,23 @@ class ReservationSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LineSnapshot:
+    """How it goes on the line to a device: its last good answer, and polls without one since the start."""
+
+    heard_at: datetime | None = None
+    errors: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderSnapshot:
+    """A card reader; `connector_id` None: it serves all charging points."""
+
+    connector_id: int | None
+    ok: bool
+    line: LineSnapshot
+
+
+@dataclass(frozen=True, kw_only=True)
 class ControllerSnapshot:
     """The controller board; `ok` None: nobody can say."""
 
@@ -79,6 +96,7 @@ class ControllerSnapshot:
     serial: str = ""
     hardware_id: str = ""
     firmware: str = ""
+    line: LineSnapshot = LineSnapshot()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +107,9 @@ class MeterSnapshot:
     vendor: str = ""
     model: str = ""
     serial: str = ""
+    firmware: str = ""
     public_key: str = ""
+    line: LineSnapshot = LineSnapshot()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +237,7 @@ class HardwareSnapshot:
     reader_ok: bool
     points: tuple[PointSnapshot, ...]
     seen_cards: tuple[SeenCardSnapshot, ...] = ()
+    readers: tuple[ReaderSnapshot, ...] = ()
     modbus: ModbusSnapshot | None = None
 
     @property

@@ -118,6 +118,9 @@ REFUSALS: Words = {
     Refusal.HARDWARE_ABSENT: _("The control of the charging points does not answer."),
     Refusal.SAFE_MODE: _("The station is in safe mode. Restart it to try again."),
     Refusal.TOO_LATE: _("The command came too late and was not carried out."),
+    Refusal.FLASHING_NOT_SUPPORTED: _(
+        "Not supported by this controller: its maker offers no way to write its firmware over the data cable."
+    ),
     Refusal.MALFORMED: _("The command was not understood."),
     Refusal.NOT_PERMITTED: _("This is not permitted."),
 }

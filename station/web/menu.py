@@ -58,6 +58,7 @@ SECTIONS: tuple[Section, ...] = (
         label=_("Station"),
         pages=(
             Page(url_name="date-time", label=_("Date/Time"), icon="clock"),
+            Page(url_name="components", label=_("Components"), icon="cpu-chip"),
             Page(url_name="connectors", label=_("Connectors"), icon="bolt"),
             Page(url_name="power", label=_("Power"), icon="adjustments-horizontal"),
         ),

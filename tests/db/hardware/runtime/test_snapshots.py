@@ -84,3 +84,19 @@ async def test_the_power_of_each_phase_is_known_outside_the_control_loop(bench: 
     (point,) = bench.control_loop.snapshots.take().points
     assert point.phase_powers_w == (7_360, 7_360, 0)
     assert point.power_w == 14_720
+
+
+@in_virtual_time
+async def test_a_line_shows_its_last_answer_and_the_polls_without_one(bench: ControlLoopBench) -> None:
+    await bench.until(lambda: shown(bench).controller.line.heard_at)
+    before = shown(bench).controller.line
+
+    bench.hall.controllers[1].silent = True
+    await bench.until(lambda: shown(bench).controller.ok is False)
+
+    silent = shown(bench).controller.line
+    assert silent.errors >= before.errors + 3
+    bench.hall.controllers[1].silent = False
+    await bench.until(lambda: shown(bench).controller.ok)
+    assert silent.heard_at is not None
+    assert (shown(bench).controller.line.heard_at or silent.heard_at) > silent.heard_at

@@ -1,0 +1,72 @@
+"""Station – Components: the devices inside the station, and the firmware of the EVSE controllers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from station import clock
+from station.domain.commands import FlashControllers, Outcome, Refusal
+from station.services import accounts
+from station.services.wiring import CONTROLLER
+from station.ui import format as formats
+from station.web import access, components, present
+from station.web.present import Present
+from station.web.requests import say, signed_in, submit
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlashResult:
+    """What became of flashing one controller."""
+
+    point: str
+    model: str
+    text: str
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    """Show the devices and how they answer."""
+    return render(request, "pages/station/components.html", _context(request, present.look(clock.now())))
+
+
+@require_POST
+def flash(request: HttpRequest) -> HttpResponse:
+    """Flash the controllers; say of each what became of it, or which session is in the way."""
+    now = present.look(clock.now())
+    outcome = submit(request, FlashControllers())
+    context = _context(request, now)
+    results = _per_controller(outcome, context["components"])
+    context |= {"refusal": "" if results else say(outcome), "in_the_way": _in_the_way(outcome, now), "results": results}
+    return render(request, "pages/station/components.html", context, status=200 if outcome.succeeded else 409)
+
+
+def _context(request: HttpRequest, now: Present) -> dict[str, Any]:
+    return {
+        "components": components.all_components(now),
+        "is_live": bool(now.hardware),
+        "may_flash": access.may(accounts.role_of(signed_in(request)), "components-flash", "POST"),
+    }
+
+
+def _per_controller(outcome: Outcome, found: tuple[components.ComponentView, ...]) -> list[FlashResult]:
+    if outcome.reason is not Refusal.FLASHING_NOT_SUPPORTED:
+        return []
+    return [
+        FlashResult(point=each.point, model=each.model, text=say(outcome)) for each in found if each.kind == CONTROLLER
+    ]
+
+
+def _in_the_way(outcome: Outcome, now: Present) -> list[str]:
+    if outcome.reason is not Refusal.SESSIONS_RUNNING:
+        return []
+    lines = []
+    for number in outcome.data.get("connectors", []):
+        point = now.connector(number)
+        card = formats.card(point.session.id_tag) if point and point.session else ""
+        text = _("Charging point %(number)s: card %(card)s") if card else _("Charging point %(number)s")
+        lines.append(text % {"number": number, "card": card})
+    return lines

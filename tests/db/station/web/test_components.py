@@ -1,0 +1,100 @@
+"""Station – Components: every device and how it answers; flashing says what is in the way, and what cannot be."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from station import clock
+from station.domain.commands import FlashControllers, Outcome, Refusal, Status, rejected
+from station.domain.snapshot import LineSnapshot, ReaderSnapshot
+from station.paths import DataDirectory
+from tests.db.station.web.conftest import Door, Parts, charging, point
+
+ADDRESS = "/station/components"
+HARDWARE = {
+    "connectors": [
+        {
+            "controller": {"driver": "phoenix_ev_cc", "port": "/dev/ttyS1", "address": number, "baudrate": 9600},
+            "meter": {"driver": "eastron_sdm630", "port": "/dev/ttyS2", "address": number, "baudrate": 19200},
+        }
+        for number in (1, 2)
+    ],
+    "readers": [{"driver": "elatec_twn4", "port": "/dev/ttyS3", "connector": None}],
+}
+
+
+@pytest.fixture(autouse=True)
+def wired(data: DataDirectory) -> None:
+    data.hardware.write_text(json.dumps(HARDWARE))
+
+
+@pytest.fixture
+def english(browser: Client) -> Client:
+    browser.cookies["django_language"] = "en"
+    return browser
+
+
+def rows(html: str) -> list[str]:
+    return html.split("<tr data-component=")[1:]
+
+
+def test_every_device_is_listed_with_its_line_and_how_it_answers(english: Client, parts: Parts):
+    heard = LineSnapshot(heard_at=clock.now() - timedelta(seconds=40), errors=17)
+    known = point(1)
+    parts.show(replace(known, controller=replace(known.controller, ok=False, line=heard)), point(2))
+    assert parts.hardware is not None
+    parts.hardware = replace(parts.hardware, readers=(ReaderSnapshot(connector_id=None, ok=True, line=heard),))
+
+    first, *_, last = found = rows(english.get(ADDRESS).content.decode())
+
+    assert len(found) == 5
+    for text in (
+        "EVSE controller",
+        "EV-CC-AC1-M3",
+        "ttyS1 · #1 · 9600 Bd",
+        "does not answer",
+        ">40\N{NO-BREAK SPACE}s<",
+        ">17<",
+    ):
+        assert text in first
+    for text in ("Card reader", "Station", "elatec_twn4", ">answers<"):
+        assert text in last
+
+
+def test_without_the_control_loop_the_recorded_devices_are_shown(english: Client, parts: Parts):
+    parts.hardware = None
+
+    html = english.get(ADDRESS).content.decode()
+
+    assert len(rows(html)) == 5
+    assert "not known" in html
+    assert "The last recorded state is shown." in html
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"connectors": 5, "readers": [1]}', "{"])
+def test_an_unreadable_description_is_said(english: Client, parts: Parts, data: DataDirectory, content: str):
+    data.hardware.write_text(content)
+
+    assert "No hardware is described" in english.get(ADDRESS).content.decode()
+
+
+def test_flashing_is_a_command_and_names_the_session_that_is_in_the_way(english: Client, parts: Parts, door: Door):
+    parts.show(point(1), charging(2))
+    door.outcome = rejected(Refusal.SESSIONS_RUNNING, connectors=[2])
+
+    html = english.post(f"{ADDRESS}/flash").content.decode()
+
+    assert door.commands == [FlashControllers()]
+    assert "End the running charging sessions first." in html
+    assert "Charging point 2: card 04A2…" in html
+
+
+def test_a_controller_that_cannot_be_flashed_is_said_for_each(english: Client, parts: Parts, door: Door):
+    door.outcome = Outcome(status=Status.NOT_SUPPORTED, reason=Refusal.FLASHING_NOT_SUPPORTED)
+
+    results = english.post(f"{ADDRESS}/flash").content.decode().partition('id="flash-results"')[2]
+
+    assert results.count("Not supported by this controller") == 2
