@@ -8,7 +8,7 @@ from station.domain.roles import Role
 from station.services.identity import MASK
 from station.ui import format as formats
 from station.web import access, menu
-from station.web.pages import authentication, mobile, modbus, ocpp, power, security
+from station.web.pages import authentication, mobile, modbus, ocpp, power, security, update
 from station.web.settings_form import Setting
 
 PAGES: Mapping[str, Sequence[Setting]] = {
@@ -53,3 +53,10 @@ def expert_only(role: Role) -> Iterator[tuple[str, list[str]]]:
         added = [str(setting.label) for setting in settings if setting.expert]
         if added and access.may(role, page, "POST"):
             yield str(menu.label_of(page)), added
+    if access.may(role, "update-upload", "POST"):
+        yield str(menu.label_of("update")), [str(update.EXPERT_PART)]
+
+
+def shows_keys(role: Role) -> bool:
+    """Return whether a role changes settings anywhere, below which expert mode shows the keys of OCPP."""
+    return any(access.may(role, page, "POST") for page in PAGES)

@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from station import clock
-from station.services import accounts, sign_in_delays
+from station.services import accounts, configuration, identity, sign_in_delays
 from station.services.passwords import MAXIMUM_LENGTH
 from station.ui import format as formats
 from station.web import login_sessions
@@ -58,7 +58,21 @@ def login(request: HttpRequest) -> HttpResponse:
         else:
             login_sessions.begin(request, user, at=clock.now())
             return redirect(_next(request))
-    return render(request, "pages/login.html", {"form": form, "next": request.GET.get("next", "")}, status=status)
+    shown = {"form": form, "next": request.GET.get("next", ""), "station": _station()}
+    return render(request, "pages/login.html", shown, status=status)
+
+
+def _station() -> list[tuple[str, str]]:
+    """Return which station this is. A serial number that is still the password is told to nobody here."""
+    known = identity.load()
+    lines = [(_("Model"), f"{known.vendor} {known.model}".strip())]
+    serial_opens = not known.has_factory_password and known.accepts_first_password(known.serial)
+    if not (serial_opens and accounts.factory_password_holds()):
+        lines += [
+            (_("Serial number"), known.serial),
+            (_("Chargebox ID"), configuration.get("/ocpp/chargeBoxIdentity")),
+        ]
+    return [(label, value) for label, value in lines if value]
 
 
 def _signed_in(request: HttpRequest, form: LoginForm) -> User:

@@ -16,7 +16,8 @@ from station import clock
 from station.domain.commands import Origin
 from station.services import accounts
 from station.services.passwords import MAXIMUM_LENGTH
-from station.web import own_password, sign_in_rows
+from station.ui import words
+from station.web import own_password, setting_labels, sign_in_rows
 from station.web.requests import signed_in
 
 
@@ -60,11 +61,18 @@ def profile(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and _change(request, user, form):
         messages.success(request, _("The password has been changed. All other sessions have ended."))
         return redirect("dashboard")
-    status = 400 if form.errors else 200
+    status, role = 400 if form.errors else 200, accounts.role_of(user)
     return render(
         request,
         "pages/profile.html",
-        {"form": form, "settings": accounts.profile_of(user), "sign_ins": sign_in_rows.rows(request, user)},
+        {
+            "form": form,
+            "settings": accounts.profile_of(user),
+            "sign_ins": sign_in_rows.rows(request, user),
+            "role": words.word(words.ROLES, role.name),
+            "expert_only": list(setting_labels.expert_only(role)),
+            "shows_keys": setting_labels.shows_keys(role),
+        },
         status=status,
     )
 

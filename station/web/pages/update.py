@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from station import clock
@@ -26,6 +27,8 @@ from station.ui import format as formats
 from station.web import access
 from station.web.requests import is_htmx, signed_in
 
+# What expert mode adds here; the profile lists it.
+EXPERT_PART = gettext_lazy("Upload of an update file")
 _NO_CONTENT = 204
 
 

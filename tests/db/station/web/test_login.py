@@ -308,3 +308,26 @@ def test_a_login_leads_back_to_the_page_that_was_asked_for_but_nowhere_else(admi
 
     assert stranger.post("/login?next=/station/connectors", form).headers["Location"] == "/station/connectors"
     assert stranger.get("/login?next=https://evil.example/").headers["Location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "stands on the sticker inside the housing"), ("de", "steht auf dem Aufkleber im Gehäuse")],
+)
+def test_the_login_names_the_station_and_says_where_the_password_stands(
+    admin, stranger: Client, language: str, said: str
+):
+    page = stranger.get("/login", HTTP_ACCEPT_LANGUAGE=language).content.decode()
+
+    assert "<dd>100002440</dd>" in page
+    assert "<dd>TE100002440</dd>" in page
+    assert said in page
+    assert 'href="/recovery"' in page
+
+
+@pytest.mark.django_db
+def test_a_serial_number_that_is_the_password_is_told_to_no_stranger(stranger: Client, parts):
+    identity.save(identity.Identity(serial="100002440", production_date="2025-07"))
+    accounts.ensure_admin(at=AT)
+
+    assert "100002440" not in stranger.get("/login").content.decode()
