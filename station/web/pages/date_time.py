@@ -42,6 +42,7 @@ class TimeView:
     age: str
     servers: str
     is_set: bool
+    can_be_set: bool
     problem: str
 
 
@@ -74,7 +75,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "pages/station/date_time.html",
-        {"form": form, "time": _look(port), "regions": _zones(), "can_be_set": port.can_be_set, "expert": expert},
+        {"form": form, "time": _look(port), "regions": _zones(), "expert": expert},
         status=422 if form.is_refused else 200,
     )
 
@@ -186,6 +187,7 @@ def _look(port: TimePort) -> TimeView:
         age=_age(heard_at, at),
         servers=", ".join(status.servers),
         is_set=status.is_synchronised or noted is not None,
+        can_be_set=port.can_be_set,
         problem=problem,
     )
 
