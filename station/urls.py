@@ -113,6 +113,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("station/components/live", components.page, name="components-live"),
     path("station/components/flash", components.flash, name="components-flash"),
     path("station/power", power.power, name="power"),
+    path("station/power/live", power.power, name="power-live"),
     path("software/versions", versions.versions, name="versions"),
     path("software/update", update.update, name="update"),
     path("software/update/state", update.update, name="update-state"),

@@ -124,6 +124,7 @@ TABLE: tuple[Row, ...] = (
     Row(name="branding-logo", get=_OPERATOR, passive=True),
     Row(name="branding-logo-set", post=_OPERATOR, largest_body=LARGEST_LOGO_BYTES + SMALL_BODY_BYTES),
     Row(name="branding-logo-remove", post=_OPERATOR),
+    Row(name="power-live", get=_INSTALLER, passive=True),
     Row(name="power", get=_INSTALLER, post=_INSTALLER),
     Row(name="versions", get=_VIEWER),
     Row(name="update", get=_INSTALLER),

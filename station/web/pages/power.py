@@ -5,10 +5,12 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from station import clock
 from station.domain.configuration.checks import MAINS, MAINS_BACKEND, MAINS_CEILING
 from station.domain.units import MilliAmpere
-from station.services import configuration, identity
+from station.services import configuration
 from station.ui import format as formats
+from station.web import present, supply
 from station.web.settings_form import Setting, SettingsForm
 
 SETTINGS = (
@@ -20,6 +22,16 @@ SETTINGS = (
         example="32000",
         unit="mA",
     ),
+    Setting(
+        key="ConnectorPhaseRotation",
+        label=gettext_lazy("Phase rotation"),
+        help=gettext_lazy(
+            "How L1, L2 and L3 of each charging point are wired to the mains: 1.RST is wired straight, with 2.STR a "
+            "one-phase car at point 2 loads L2. Connection 0 is the feed of the station."
+        ),
+        example="0.RST,1.RST,2.STR",
+        expert=True,
+    ),
 )
 
 
@@ -29,7 +41,7 @@ def power(request: HttpRequest) -> HttpResponse:
     form = SettingsForm(request, SETTINGS)
     if request.method == "POST" and form.save():
         return redirect("power")
-    backend = configuration.get(MAINS_BACKEND)
+    backend, now = configuration.get(MAINS_BACKEND), present.look(clock.now())
     return render(
         request,
         "pages/station/power.html",
@@ -37,7 +49,8 @@ def power(request: HttpRequest) -> HttpResponse:
             "form": form,
             "present": formats.ampere(MilliAmpere(configuration.get_int(MAINS))),
             "lowered_to": formats.ampere(MilliAmpere(int(backend))) if backend else "",
-            "points": identity.load().connectors,
+            "phases": supply.phases(now),
+            "limits": supply.limits(now),
         },
         status=422 if form.is_refused else 200,
     )
