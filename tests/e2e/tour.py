@@ -17,5 +17,8 @@ def pages(browser: Browser) -> Iterator[str]:
             yield address
             continue
         browser.wait(lambda: browser.all("h1"), f"a heading on {address}")
+        # A page may have further ones beside it.
+        beside = [str(link.get_attribute("href")).removeprefix(browser.base_url) for link in browser.all(".tabs a")]
+        addresses.extend(each for each in beside if each not in addresses)
         browser.driver.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
         yield address
