@@ -19,7 +19,14 @@ PAGES: Mapping[str, Sequence[Setting]] = {
     "authentication": authentication.SETTINGS,
     "security": security.SETTINGS,
 }
-_BY_KEY = {setting.key: (page, setting) for page, settings in PAGES.items() for setting in settings}
+# A field that begins with another key's value is the field of that key, too.
+_BY_KEY = {
+    key: (page, setting)
+    for page, settings in PAGES.items()
+    for setting in settings
+    for key in (setting.key, setting.shows)
+    if key
+}
 
 
 def keys_of(page: str) -> list[str]:

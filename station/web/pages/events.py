@@ -193,7 +193,7 @@ def _command(entry: AuditEntry, zone: ZoneInfo, *, may_take_back: bool) -> Event
 
 def _changes(entry: AuditEntry) -> tuple[ChangeLine, ...]:
     """Return old and new values; earlier versions have recorded the new ones only, in the sentence."""
-    return tuple(
+    lines = (
         ChangeLine(
             label=setting_labels.label(key),
             before=setting_labels.value(key, before),
@@ -201,3 +201,5 @@ def _changes(entry: AuditEntry) -> tuple[ChangeLine, ...]:
         )
         for key, before in sorted(entry.before.items())
     )
+    # Two keys of one field say the same.
+    return tuple(dict.fromkeys(lines))
