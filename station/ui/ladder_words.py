@@ -19,7 +19,7 @@ STEPS: Words = {
     Step.TCP: gettext_lazy("Network (TCP)"),
     Step.TLS: gettext_lazy("Encryption (TLS)"),
     Step.WEBSOCKET: gettext_lazy("WebSocket"),
-    Step.LOGIN: gettext_lazy("Login of the station"),
+    Step.LOGIN: gettext_lazy("Authentication of the station"),
     Step.BOOT: gettext_lazy("Registration (BootNotification)"),
     Step.HEARTBEAT: gettext_lazy("Heartbeat"),
 }
@@ -228,18 +228,19 @@ def _measured(rung: Rung, seen: Observation, registered: Registered, now: dateti
         case Step.LOGIN if rung.verdict is Verdict.BAD:
             yield _status(seen)
         case Step.BOOT | Step.HEARTBEAT:
-            yield from _registration(rung.step, registered, zone)
+            yield from _registration(rung.step, registered, now)
     if rung.verdict is Verdict.BAD and seen.detail:
         yield _("The report: “%(detail)s”") % {"detail": seen.detail}
 
 
-def _registration(step: Step, registered: Registered, zone: ZoneInfo) -> Iterator[str]:
+def _registration(step: Step, registered: Registered, now: datetime) -> Iterator[str]:
     if step is Step.BOOT:
         yield _milliseconds(registered.boot_ms)
         if registered.interval_s:
             yield _("heartbeat every %(wait)s") % {"wait": formats.wait(registered.interval_s)}
     elif registered.answered_at is not None:
-        yield _("last answer %(moment)s") % {"moment": formats.moment(registered.answered_at, zone)}
+        age_s = max(0, round((now - registered.answered_at).total_seconds()))
+        yield _("last answer %(wait)s ago") % {"wait": formats.wait(age_s)}
 
 
 def _status(seen: Observation) -> str:
