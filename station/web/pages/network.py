@@ -206,10 +206,13 @@ def _is_news(trial: Trial, at: datetime) -> bool:
 
 @require_GET
 def trial(request: HttpRequest) -> HttpResponse:
-    """Return how the change on trial stands, for the page that waits for it."""
+    """Return how the change on trial stands, for the page that waits for it; nothing while it stands the same."""
     found = network.latest(at=clock.now())
     if found is None:
         return redirect("interfaces")
+    if request.GET.get("state") == found.state:
+        # A panel that is exchanged takes the keyboard's place in it along.
+        return HttpResponse(status=204)
     return render(request, "components/network_trial.html", {"trial": _trial_view(request, found), "is_live": True})
 
 
@@ -263,7 +266,10 @@ def _confirm_page(
 
 def _activate_soon(ticket: str) -> None:
     # The page with the link has to be on its way before the interface goes down.
-    threading.Timer(network.DELAY_S, _activate, args=(ticket,)).start()
+    timer = threading.Timer(network.DELAY_S, _activate, args=(ticket,))
+    # Nothing waits for it: a process that ends before has changed nothing.
+    timer.daemon = True
+    timer.start()
 
 
 def _activate(ticket: str) -> None:

@@ -326,3 +326,10 @@ def test_an_address_of_the_service_interface_from_the_router_is_warned_of(
     monkeypatch.setattr(type(host.for_settings().network), "external", lambda _self: found)
 
     assert "The router has given the station 192.168.32.44/24" in content(browser.get("/network/interfaces"))
+
+
+def test_the_waiting_page_is_left_alone_while_nothing_has_changed(browser: Client, parts) -> None:
+    begin(browser, **OLD_PLACE)
+
+    assert browser.get("/network/interfaces/trial?state=prepared").status_code == 200
+    assert browser.get("/network/interfaces/trial?state=on_trial").status_code == 204
