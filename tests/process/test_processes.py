@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -199,6 +200,31 @@ def test_a_restart_of_the_software_spares_redis_and_the_hardware(station: Statio
     assert {name for name in CHILDREN if before[name] == after[name]} == {"redis", "simulator"}
     station.wait_healthy()
     assert station.connector()["plugged"]
+
+
+def deleted_cards(station: Station) -> int:
+    with closing(sqlite3.connect(station.data / "station.sqlite3", timeout=10)) as database:
+        return int(database.execute("SELECT count(*) FROM whitelist_card WHERE deleted_at IS NOT NULL").fetchone()[0])
+
+
+def delete_all_cards(station: Station) -> None:
+    with closing(sqlite3.connect(station.data / "station.sqlite3", timeout=10)) as database, database:
+        database.execute("UPDATE whitelist_card SET deleted_at = changed_at")
+    # The master key stands in the list ex works.
+    assert deleted_cards(station) > 0
+
+
+def test_deleted_cards_survive_a_restart_of_the_daemon_and_go_with_a_reboot(station: Station) -> None:
+    delete_all_cards(station)
+    before = pids_of(station)
+
+    MainProcess(DataDirectory(station.data)).ask(PowerVerb.RESTART_SOFTWARE)
+    wait_until(lambda: (now := all_alive(station)) and now["web"] != before["web"], timeout_s=STOP_TIMEOUT_S)
+    assert deleted_cards(station) > 0
+
+    MainProcess(DataDirectory(station.data)).ask(PowerVerb.REBOOT)
+    wait_until(lambda: deleted_cards(station) == 0, timeout_s=STOP_TIMEOUT_S, what="the cards are gone for good")
+    station.wait_healthy()
 
 
 def test_a_reboot_restarts_everything_but_the_main_process(station: Station) -> None:
