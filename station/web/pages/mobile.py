@@ -95,13 +95,12 @@ class ModemView:
 def page(request: HttpRequest) -> HttpResponse:
     """Show the modem and the data of its SIM card; take new ones."""
     form = SettingsForm(request, SETTINGS)
-    if request.method == "POST":
+    if request.method == "POST" and form.save():
         if request.POST.get(field_name(keys.PIN)):
             # Entered by a person: it may be tried once more, even if it is the one that was refused.
             mobile.forget_refusal()
-        if form.save():
-            _apply(request)
-            return redirect("mobile")
+        _apply(request)
+        return redirect("mobile")
     return render(
         request,
         "pages/network/mobile.html",

@@ -71,6 +71,16 @@ def test_a_wrong_pin_is_told_with_the_tries_left_and_is_never_sent_twice(browser
     assert "9999" not in str(list(AuditEntry.objects.values_list("data", flat=True)))
 
 
+def test_an_entry_that_is_refused_does_not_have_the_old_pin_sent_again(browser: Client, data: DataDirectory) -> None:
+    world(data, sim="locked")
+    enter(browser, pin="9999")
+
+    enter(browser, pin="12")
+    enter(browser, serviceMode="4g")
+
+    assert "Tries left: 2." in page(browser)
+
+
 def test_the_right_pin_goes_online(browser: Client, data: DataDirectory) -> None:
     world(data, sim="locked")
 
