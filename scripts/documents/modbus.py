@@ -31,8 +31,8 @@ a controller (evcc: template `bender-cc`) needs no other settings. Registers fro
 * Functions: 3 and 4 (both read the same), 6 and 16. High byte and high word first where nothing else is said.
 * What is not known yet reads 0xFFFF or 0xFFFFFFFF. Gaps between registers read 0.
 * Up to 8 connections; a ninth is refused unless one has been silent for a minute. A connection is closed after 5
-  minutes without a request, and when a frame that has begun is not complete after 5 seconds. 25 requests per second
-  and connection are answered at once, more are delayed.
+  minutes without a request, and when a frame that has begun is not complete after 5 seconds. A connection is served
+  10 requests per second over time (20 at once), all together 60 (120 at once); what is more is delayed, not refused.
 
 | exception | means |
 | --- | --- |

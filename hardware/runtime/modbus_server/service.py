@@ -108,13 +108,10 @@ class ModbusService:
         if serving is None:
             return
         serving.cancel()
-        try:
-            await serving
-        except asyncio.CancelledError:
-            # Its own end; one of ours comes again at the next wait.
-            pass
-        except Exception:
+        # Not `await serving`: its cancellation could not be told from ours.
+        await asyncio.wait({serving})
+        if not serving.cancelled() and (error := serving.exception()) is not None:
             # The charging points are controlled on without it, and it is opened anew.
-            logger.exception("the Modbus server has ended")
+            logger.error("the Modbus server has ended", exc_info=error)
         self._energy_manager.ports, self._energy_manager.clients = (), {}
         self._snapshots.station_changed()

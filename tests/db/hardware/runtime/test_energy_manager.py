@@ -168,3 +168,25 @@ async def test_who_switches_the_server_off_is_told_of_no_silence_any_more(bench:
     await asyncio.sleep(1)
 
     assert silences() == [(1, True)]
+
+
+@in_virtual_time
+async def test_a_server_that_ends_by_a_mistake_is_opened_anew_and_the_control_goes_on(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[int] = []
+
+    async def serve(_listener: listener.Listener, _sockets: Sequence[object]) -> None:
+        served.append(1)
+        if len(served) == 1:
+            raise RuntimeError("a mistake")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(listener, "listen", lambda _ports: [])
+    monkeypatch.setattr(listener.Listener, "serve", serve)
+
+    await switch(bench, enabled="true")
+    await bench.until(lambda: len(served) == 2)
+
+    await switch(bench, enabled="false")
+    await bench.until(lambda: bench.control_loop.energy_manager.ports == ())

@@ -12,7 +12,7 @@ from pymodbus.pdu.register_message import (
 )
 
 from hardware.runtime.modbus_server.handler import decode
-from hardware.runtime.modbus_server.listener import NoFrame, plain_address, read_frame
+from hardware.runtime.modbus_server.listener import NoFrame, Pace, plain_address, read_frame
 from loadmgmt.requests import IllegalFunction, IllegalValue
 from loadmgmt.settings import ServerSettings, networks
 
@@ -85,3 +85,19 @@ def test_an_address_is_written_as_people_write_it() -> None:
 )
 def test_who_may_connect_stands_in_the_list(listed: str, address: str, admitted: bool) -> None:  # noqa: FBT001
     assert ServerSettings(clients=networks(listed.split(",") if listed else ())).admits(address) is admitted
+
+
+@given(st.lists(st.floats(0, 0.5), max_size=100))
+def test_a_flood_is_served_no_faster_than_its_pace_and_a_patient_client_at_once(pauses_s: list[float]) -> None:
+    pace, now_s, served_s = Pace(per_s=10, burst=5), 100.0, []
+    for pause_s in pauses_s:
+        now_s += pause_s
+        wait_s = pace.wait_s(now_s)
+        # One request at a time: the next one comes when this one is answered.
+        now_s += wait_s
+        served_s.append(now_s)
+        if pause_s >= 0.1 and len(served_s) == 1:
+            assert wait_s == 0
+
+    for first, later in zip(served_s, served_s[20:], strict=False):
+        assert later - first >= (20 - 5) / 10 - 1e-6
