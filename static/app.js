@@ -165,6 +165,8 @@ const KEEP_ALIVE_MS = 5 * 60 * 1000;
 let keptAliveAt = Date.now();
 const uploadOf = (event) => event.target.closest?.("[data-upload]");
 function showUpload(form, isRunning) {
+  // How the last file fared says nothing of this one.
+  for (const notice of form.parentElement.querySelectorAll(":scope > .notice")) notice.hidden = true;
   for (const part of ["progress", "abort"]) form.querySelector(`[data-part=${part}]`).hidden = !isRunning;
 }
 function refuseUpload(form, text) {
