@@ -10,8 +10,7 @@ from station.services import configuration
 
 # The service port's fixed address. Any website opened on the installer's laptop can name it, hence the allow-list.
 _ALWAYS = frozenset({"localhost", "127.0.0.1", "::1", addresses.SERVICE_ADDRESS})
-# Short: a new address is tried by its installer as soon as it is there.
-_ADDRESSES_KEPT_S = 1
+_ADDRESSES_KEPT_S = 5
 
 
 def split_host(header: str) -> tuple[str, int | None]:
@@ -34,7 +33,8 @@ def is_own_host(header: str, *, now_s: float) -> bool:
         address = ipaddress.ip_address(name.split("%")[0])
     except ValueError:
         return name == f"{configuration.get('/ocpp/chargeBoxIdentity')}.local".lower()
-    return str(address) in _own_addresses(int(now_s // _ADDRESSES_KEPT_S))
+    # An installer comes to a new address in the moment it is there: what is not known is looked up.
+    return str(address) in _own_addresses(int(now_s // _ADDRESSES_KEPT_S)) or str(address) in addresses.own_addresses()
 
 
 def https_port() -> int:

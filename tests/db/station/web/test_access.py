@@ -177,3 +177,17 @@ def test_an_odd_request_of_a_stranger_leaves_no_traceback(stranger: Client, capl
 
     assert answer.status_code == 400
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.django_db
+def test_a_new_address_is_the_stations_own_at_once(monkeypatch: pytest.MonkeyPatch):
+    from station.host import addresses
+
+    held = {"192.168.30.50"}
+    monkeypatch.setattr(addresses, "own_addresses", lambda: frozenset(held))
+    assert Client(HTTP_HOST="192.168.30.50").get("/login").status_code == 200
+    assert Client(HTTP_HOST="192.168.30.51").get("/login").status_code == 400
+
+    held.add("192.168.30.51")
+
+    assert Client(HTTP_HOST="192.168.30.51").get("/login").status_code == 200
