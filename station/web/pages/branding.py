@@ -215,8 +215,9 @@ def _view(request: HttpRequest) -> DisplayView:
         key: request.POST[field_name(key)].strip()[:_LONGEST_TRIED] for key in keys if field_name(key) in request.POST
     }
     tried |= {form.key: form.value for number in numbers if not (form := PriceForm(number, request.POST)).is_refused}
-    if tried.get(LANGUAGE) not in {"both", "de", "en"}:
-        tried.pop(LANGUAGE, None)
+    if tried.get(LANGUAGE, configuration.get(LANGUAGE)) not in {"de", "en"}:
+        # Where both take turns, whoever reads this page sees the display in the language of the page.
+        tried[LANGUAGE] = translation.get_language() or "en"
     now = present.look(clock.now())
     sample = request.POST.get("sample", "")
     return driver_display.look(display_samples.show(sample, now), ChainMap(tried, dict(configuration.snapshot())))

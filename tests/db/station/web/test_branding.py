@@ -124,6 +124,15 @@ def test_the_preview_shows_every_state_without_a_car(english: Client, parts: Par
     assert f'display-state">{title}<' in say(english.post(f"{ADDRESS}/preview", entered(sample=sample)))
 
 
+def test_a_preview_in_both_languages_speaks_that_of_the_page(english: Client, parts: Parts):
+    parts.show(point(1, phase="available"))
+
+    for language, title in (("de", "Frei"), ("en", "Free")):
+        english.cookies["django_language"] = language
+        html = say(english.post(f"{ADDRESS}/preview", entered(display__language="both")))
+        assert f'display-state">{title}<' in html
+
+
 def test_a_preview_of_nonsense_is_no_error(english: Client, parts: Parts):
     nonsense = entered(display__branding="x", display__language="x", price__1__amount="x", price__1__unit="<u>")
 

@@ -33,7 +33,7 @@ def test_the_control_api_implies_simulation(tmp_path) -> None:
     assert planned(tmp_path, "--no-https", "--http", "127.0.0.1:0", "--sim-control", "127.0.0.1:0").simulate
 
 
-@pytest.mark.parametrize("flag", ["--sim-control", "--demo-backend"])
+@pytest.mark.parametrize("flag", ["--sim-control", "--demo-backend", "--display"])
 def test_what_must_stay_local_cannot_be_opened_to_the_network(flag: str) -> None:
     with pytest.raises(argparse.ArgumentError, match="reached from outside"):
         parsed(flag, "0.0.0.0:9000")
