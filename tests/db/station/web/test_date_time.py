@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -14,6 +15,7 @@ from station.models import AuditEntry, SecurityEvent
 from station.paths import DataDirectory
 from station.services import configuration
 from tests.db.station.web.conftest import Parts
+from tests.system_bus import SystemBus
 
 PAGE, SET = "/station/date-time", "/station/date-time/set"
 
@@ -187,3 +189,17 @@ def test_a_note_of_another_boot_says_nothing(data: DataDirectory) -> None:
     assert ClockNote(place).read() is None
     ClockNote(place).write("backend", datetime(2026, 5, 1, tzinfo=UTC))
     assert ClockNote(place).read() is not None
+
+
+def test_on_a_computer_without_the_service_the_page_says_so_and_settings_are_kept(
+    browser: Client, system_bus: SystemBus, settings: Any
+) -> None:
+    settings.SIMULATE = False
+
+    assert "Not available: timedate does not run on this computer." in page(browser)
+    _status, said = save(browser, zone="Europe/Vienna")
+
+    assert "the computer has not taken them over yet. Not available: timedate" in said
+    assert configuration.get("TimeZone") == "Europe/Vienna"
+    said = browser.post(SET, {"now-ms": "1800000000000"}, follow=True).content.decode()
+    assert "Not available: timedate" in said

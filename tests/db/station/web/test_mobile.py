@@ -1,6 +1,7 @@
 """The page of the modem, and its antenna mode."""
 
 import json
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -8,6 +9,7 @@ from django.test import Client
 from station.models import AuditEntry
 from station.paths import DataDirectory
 from station.services import configuration
+from tests.system_bus import SystemBus
 
 PAGE, ANTENNA = "/network/mobile", "/network/mobile/antenna"
 
@@ -136,3 +138,15 @@ def test_nonsense_is_no_best_value(browser: Client, data: DataDirectory, best: s
     shown = page(browser, f"{ANTENNA}/live?best={best}")
 
     assert 'name="best" value="50"' in shown or 'name="best" value="100"' in shown
+
+
+def test_on_a_computer_without_the_service_the_page_says_so(
+    browser: Client, system_bus: SystemBus, settings: Any
+) -> None:
+    settings.SIMULATE = False
+
+    assert "Not available: ModemManager does not run on this computer." in page(browser)
+    _status, said = enter(browser, "de", provider="de-vodafone")
+
+    assert "das Modem hat sie noch nicht übernommen. Nicht verfügbar: ModemManager läuft" in said
+    assert configuration.get("/mobile/provider") == "de-vodafone"
