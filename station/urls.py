@@ -111,7 +111,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("display/branding/logo/<str:brand>/remove", branding.remove_logo, name="branding-logo-remove"),
     path("station/components", components.page, name="components"),
     path("station/components/live", components.page, name="components-live"),
-    path("station/components/flash", components.flash, name="components-flash"),
     path("station/power", power.power, name="power"),
     path("station/power/live", power.power, name="power-live"),
     path("software/versions", versions.versions, name="versions"),

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_http_methods
 
 from station import clock
 from station.domain.commands import FlashControllers, Outcome, Refusal
@@ -27,16 +27,17 @@ class FlashResult:
     text: str
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the devices and how they answer."""
-    return render(request, "pages/station/components.html", _context(request, present.look(clock.now())))
-
-
-@require_POST
-def flash(request: HttpRequest) -> HttpResponse:
-    """Flash the controllers; say of each what became of it, or which session is in the way."""
+    """Show the devices and how they answer; flash the controllers."""
     now = present.look(clock.now())
+    if request.method == "POST":
+        return _flash(request, now)
+    return render(request, "pages/station/components.html", _context(request, now))
+
+
+def _flash(request: HttpRequest, now: Present) -> HttpResponse:
+    """Say of each controller what became of flashing it, or which session is in the way."""
     outcome = submit(request, FlashControllers())
     context = _context(request, now)
     results = _per_controller(outcome, context["components"])
@@ -48,7 +49,7 @@ def _context(request: HttpRequest, now: Present) -> dict[str, Any]:
     return {
         "components": components.all_components(now),
         "is_live": bool(now.hardware),
-        "may_flash": access.may(accounts.role_of(signed_in(request)), "components-flash", "POST"),
+        "may_flash": access.may(accounts.role_of(signed_in(request)), "components", "POST"),
     }
 
 

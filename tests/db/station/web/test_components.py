@@ -85,7 +85,7 @@ def test_flashing_is_a_command_and_names_the_session_that_is_in_the_way(english:
     parts.show(point(1), charging(2))
     door.outcome = rejected(Refusal.SESSIONS_RUNNING, connectors=[2])
 
-    html = english.post(f"{ADDRESS}/flash").content.decode()
+    html = english.post(ADDRESS).content.decode()
 
     assert door.commands == [FlashControllers()]
     assert "End the running charging sessions first." in html
@@ -95,6 +95,6 @@ def test_flashing_is_a_command_and_names_the_session_that_is_in_the_way(english:
 def test_a_controller_that_cannot_be_flashed_is_said_for_each(english: Client, parts: Parts, door: Door):
     door.outcome = Outcome(status=Status.NOT_SUPPORTED, reason=Refusal.FLASHING_NOT_SUPPORTED)
 
-    results = english.post(f"{ADDRESS}/flash").content.decode().partition('id="flash-results"')[2]
+    results = english.post(ADDRESS).content.decode().partition('id="flash-results"')[2]
 
     assert results.count("Not supported by this controller") == 2
