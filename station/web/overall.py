@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from django.conf import settings
 from django.urls import reverse
@@ -39,7 +38,7 @@ _PAGES: Mapping[Subject, str] = {
     Subject.ENERGY_MANAGER_SILENT: "modbus",
     Subject.MODBUS_CLOSED: "modbus",
     Subject.MODEM_OFFLINE: "mobile",
-    Subject.CLOCK: "datetime",
+    Subject.CLOCK: "date-time",
     Subject.DISK: "log-files",
     Subject.DATABASE_SET_ASIDE: "log-files",
     Subject.SECRETS_LOST: "ocpp",
@@ -53,8 +52,6 @@ _LOGGED: Mapping[Subject, str] = {
     Subject.MESSAGES_SET_ASIDE: outbox.SET_ASIDE_CODE,
     Subject.SECRETS_LOST: "storage.secrets.lost",
 }
-# A modem answers over D-Bus; pages ask several times a second.
-_MODEM_ASKED_EVERY_S = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +94,7 @@ def _known(present: Present) -> Known:
         backend=present.backend,
         free_bytes=disk.f_bavail * disk.f_frsize,
         clock_is_kept=host.for_settings().clock.is_trustworthy(),
-        modem_offline=_modem_offline(int(clock.monotonic_s()) // _MODEM_ASKED_EVERY_S),
+        modem_offline=_modem_offline(),
         trusts_plain_link=configuration.get_bool(TRUST_PLAIN_LINK),
         messages_set_aside=outbox.set_aside_count(),
         databases_set_aside=tuple(database_file.aside(settings.DATA)),
@@ -108,8 +105,7 @@ def _known(present: Present) -> Known:
     )
 
 
-@lru_cache(maxsize=1)
-def _modem_offline(_span: int) -> bool:
+def _modem_offline() -> bool:
     status = host.for_settings().modem.status()
     return status is not None and status.signal is None
 

@@ -19,6 +19,9 @@ ARGUMENTS = {
     "app_label": "station",
     "content_type_id": "1",
     "brand": "operator",
+    "key": "made-up",
+    "message_id": "1",
+    "name": "made-up",
 }
 
 
@@ -49,8 +52,11 @@ def test_a_stranger_gets_no_further_than_the_login(stranger: Client, parts, addr
 
 
 @pytest.mark.django_db
-def test_the_list_of_addresses_is_not_empty():
+def test_the_list_of_addresses_is_not_empty_and_every_argument_has_a_value():
     names = {name for name, _ in every_address()}
+
+    own = [address for _, address in every_address() if not address.startswith("/admin/")]
+    assert [address for address in own if "<" in address] == []
 
     assert {"dashboard", "connector-start", "reboot", "bench", "station_chargingsession_changelist"} <= names
 

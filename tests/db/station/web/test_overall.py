@@ -60,7 +60,8 @@ def test_a_link_leads_only_where_the_reader_may_go(db, parts: Parts):
 
 def test_every_page_that_is_named_has_a_label(db, parts: Parts):
     for name in overall._PAGES.values():
-        assert access.row_of(name) is None or menu.label_of(name), name
+        assert access.row_of(name) is not None, name
+        assert menu.label_of(name), name
 
 
 def test_who_is_signed_in_without_a_role_sees_no_state(db, parts: Parts):
