@@ -5,9 +5,8 @@ from datetime import datetime
 from django.db import transaction
 
 from station.domain.authorization import AuthorizationStatus
-from station.models import BackendState
 from station.services import identity
-from whitelist.models import Card, MasterKeyNote, Source
+from whitelist.models import MasterKeyNote, Source
 from whitelist.normalise import key_of
 from whitelist.table import Table, make_card
 
@@ -35,12 +34,3 @@ def ensure_master_key(at: datetime) -> bool:
         )
         table.write()
     return True
-
-
-def reset_to_factory(at: datetime) -> None:
-    """Empty the whitelist for good and enter the master key again; the backend has to send its list anew."""
-    with transaction.atomic():
-        Card.objects.all().delete()
-        MasterKeyNote.objects.all().delete()
-        BackendState.objects.update(list_version=0)
-        ensure_master_key(at)

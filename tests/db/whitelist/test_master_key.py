@@ -6,11 +6,11 @@ import pytest
 
 from station.models import BackendState
 from station.paths import DataDirectory
-from station.services import identity
+from station.services import factory_reset, identity
 from tests.db.whitelist.cards import listed, make
 from tests.db.whitelist.conftest import AT, MASTER_KEY
 from whitelist.editing import DeleteCard, purge_deleted, save
-from whitelist.master_key import ensure_master_key, reset_to_factory
+from whitelist.master_key import ensure_master_key
 from whitelist.models import Source
 
 
@@ -20,7 +20,8 @@ def test_ex_works_the_master_key_is_in_the_list() -> None:
     assert listed() == {MASTER_KEY: "local"}
 
 
-def test_a_deleted_master_key_stays_away_until_the_factory_reset() -> None:
+@pytest.mark.django_db(transaction=True)
+def test_a_deleted_master_key_stays_away_until_the_factory_reset(data: DataDirectory) -> None:
     ensure_master_key(AT)
     save([DeleteCard(key=MASTER_KEY.lower())], at=AT, actor="admin")
     purge_deleted()
@@ -29,8 +30,9 @@ def test_a_deleted_master_key_stays_away_until_the_factory_reset() -> None:
     assert listed() == {}
 
     make("AA", source=Source.BACKEND)
-    BackendState.objects.create(list_version=4)
-    reset_to_factory(AT)
+    factory_reset.order(keep_messages=True, actor="admin", at=AT)
+    factory_reset.carry_out(data)
+    ensure_master_key(AT)
     assert listed() == {MASTER_KEY: "local"}
     assert BackendState.load().list_version == 0
 
