@@ -147,7 +147,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_SOCKET = DATA.socket("redis.sock")
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "BACKEND": "station.services.channel_layer.StationChannelLayer",
         "CONFIG": {
             # redis-py 8 sets a socket time-out by default, which breaks the layer's blocking reads, and tries again for
             # seconds, which those who can do without Redis would have to wait for.

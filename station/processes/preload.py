@@ -86,6 +86,7 @@ _OURS = (
     "station.processes.tls",
     "station.processes.web_server.channel",
     "station.processes.web_server.socket",
+    "station.services.channel_layer",
     "station.services.diagnostics",
     "station.services.file_jobs.runner",
     "station.urls",
