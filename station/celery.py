@@ -96,6 +96,8 @@ app.conf.update(
     task_default_queue=SYSTEM_QUEUE,
     task_routes={"hardware.*": {"queue": HARDWARE_QUEUE}, "system.*": {"queue": SYSTEM_QUEUE}},
     task_acks_late=False,
+    # Whoever sends a command says at once that Redis is away, and a periodic job waits for its next time.
+    task_publish_retry=False,
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     worker_send_task_events=False,

@@ -73,7 +73,8 @@ class PatientScheduler(Scheduler):  # type: ignore[misc]
     @override
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **options: Any) -> Any:
         try:
-            return super().apply_async(entry, producer=producer, advance=advance, **options)
+            # Not with the producer that beat keeps: once its channel is closed, nothing is sent through it any more.
+            return super().apply_async(entry, producer=None, advance=advance, **options)
         except SchedulingError as problem:
             if not isinstance(problem.__context__, (OperationalError, RedisError, OSError)):
                 raise
