@@ -52,6 +52,7 @@ def main() -> None:
         browser.log_in(PASSWORD)
         browser.wait_path("/")
         browser.click("#own-password button")
+        browser.wait(lambda: not browser.all("#own-password"), "the page without the suggestion")
         import_cards(browser, Path(scratch) / "cards.csv")
         past(station, backend)
         station.sim("/connectors/1/plug", {"battery_wh": 40_000})
