@@ -161,7 +161,7 @@ def rows(number: int) -> None:
 
 
 def sign_in() -> None:
-    """Begin a session of the web interface; prints its cookie and the addresses of all lists."""
+    """Begin a session of the web interface; prints its cookie and the addresses of all pages and lists."""
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.auth.models import User
@@ -169,6 +169,7 @@ def sign_in() -> None:
     from django.urls import reverse
 
     from station.services import accounts
+    from station.web import menu
     from station.web.admin import site
 
     user = User.objects.get(username=accounts.ADMIN)
@@ -181,6 +182,9 @@ def sign_in() -> None:
     session["started_at_s"] = session["seen_at_s"] = now.timestamp()
     session.create()
     print(f"{settings.SESSION_COOKIE_NAME}={session.session_key}")
+    for section in menu.SECTIONS:
+        for page in section.pages:
+            print(reverse(page.url_name))
     for model in site._registry:  # noqa: SLF001 - there is no public way to list them
         named = model._meta  # noqa: SLF001 - Django's documented way to the names of a model
         print(reverse(f"admin:{named.app_label}_{named.model_name}_changelist"))

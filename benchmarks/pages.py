@@ -47,7 +47,7 @@ async def measure() -> list[Result]:
             took_s = await asyncio.to_thread(_ask, made, path, cookie)
             if sorted(took_s)[-2:] > sorted(slowest)[-2:]:
                 slowest, slowest_path = took_s, path
-        subject = f"page with {ROWS} entries, slowest of {len(lists)} lists: {slowest_path}"
+        subject = f"page with {ROWS} entries, slowest of {len(lists)} pages and lists: {slowest_path}"
         # Last: the pages above show the list of the backend.
         took_s = [float(line) for line in (await inside(made, "import", str(ROWS))).split()]
         imported = latency(f"CSV import of {ROWS} lines, replacing as many", took_s, bar_ms=1000)
