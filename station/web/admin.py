@@ -4,6 +4,7 @@ What the event log, the audit, the outbox or the backend rely on is read-only. S
 login page, which delays guesses.
 """
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin import AdminSite, ModelAdmin, ShowFacets, action, display, register
@@ -12,15 +13,17 @@ from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from station import clock, models
 from station.domain.commands import Origin
-from station.services import accounts, event_log, outbox
-from station.ui import problems, words
+from station.services import accounts, configuration, event_log, outbox
+from station.ui import problems, record_words, words
 from station.web import access
 from whitelist.models import Card
 
@@ -44,6 +47,24 @@ class StationAdminSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Let in whom the table of access lets in."""
         return isinstance(request.user, User) and access.may(accounts.role_of(request.user), "admin:index")
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002 - as Django has it
+        """Show the station's local times; pages are drawn after their view has returned."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def local(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            with timezone.override(configuration.zone()):
+                response = inner(request, *args, **kwargs)
+                if isinstance(response, TemplateResponse) and not response.is_rendered:
+                    response.render()
+            return response
+
+        return local
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Say which zone the times are of."""
+        return super().each_context(request) | {"zone": configuration.zone().key}
 
     def login(self, _request: HttpRequest, _extra_context: Any = None) -> HttpResponse:
         """Send to the one login page."""
@@ -347,3 +368,15 @@ class SignInDelayAdmin(ReadOnlyAdmin):
         """Delete the row and say who did it."""
         event_log.log("sign_in.delay_lifted", at=clock.now(), actor=request.user.get_username(), address=obj.address)
         super().delete_model(request, obj)
+
+
+def _name_columns() -> None:
+    """Give every column the words of `record_words`; Django's own tables have theirs."""
+    for model in site._registry:  # noqa: SLF001 - there is no public way to list them
+        if model is not User:
+            for field in model._meta.fields:  # noqa: SLF001 - Django's documented way to the fields of a model
+                # Not what a migration compares: that is the name the model itself gives.
+                field.verbose_name = record_words.FIELDS[field.name]
+
+
+_name_columns()
