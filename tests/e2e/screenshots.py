@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.backend import Backend, ThreadedBackend
 from tests.e2e.browser import Browser
+from tests.e2e.tour import pages
 from tests.station import Station, wait_until
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
@@ -98,10 +99,8 @@ def import_cards(browser: Browser, path: Path) -> None:
 
 
 def tour(browser: Browser) -> None:
-    """Take every page the menus lead to, and a session."""
-    browser.open("/")
-    links = [str(link.get_attribute("href")) for link in browser.all(".sidebar a, #user-menu a")]
-    for address in dict.fromkeys(link.removeprefix(browser.base_url) for link in links):
+    """Take every page the menus lead to, the list behind the traffic light, and a session."""
+    for address in dict.fromkeys([*pages(browser), "/status"]):
         if address.startswith("/admin"):
             continue
         name = address.strip("/").replace("/", "-") or "dashboard"

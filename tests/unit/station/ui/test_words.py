@@ -46,7 +46,10 @@ def test_the_manuals_faults_are_said_in_the_manuals_words():
 
     for language, column in (("de", "info_de"), ("en", "info_en")):
         with translation.override(language):
-            assert [words.word(words.FAULTS, row["error"]) for row in rows] == [row[column] for row in rows]
+            said = [words.word(words.FAULTS, row["error"]) for row in rows]
+        # The one abbreviation that the manual does not explain.
+        short = [each.replace("Eichrechtliches Logbuch (GSWML)", "GSWML") for each in said]
+        assert short == [row[column] for row in rows]
 
 
 def test_a_fault_that_puts_a_point_out_of_order_comes_with_advice_or_is_beyond_help():
