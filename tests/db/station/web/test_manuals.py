@@ -73,8 +73,6 @@ def test_what_is_bold_stands_on_a_page_in_these_words(language: str) -> None:
 def test_both_manuals_have_the_same_chapters() -> None:
     english, german = (MANUALS[language].read_text() for language in ("en", "de"))
 
-    assert [len(re.match(r"#+", line)[0]) for line in english.splitlines() if line.startswith("#")] == [  # type: ignore[index]
-        len(re.match(r"#+", line)[0])  # type: ignore[index]
-        for line in german.splitlines()
-        if line.startswith("#")
+    assert [len(re.match(r"#+", line)[0]) for line in english.splitlines() if line.startswith("#")] == [
+        len(re.match(r"#+", line)[0]) for line in german.splitlines() if line.startswith("#")
     ]
