@@ -60,6 +60,8 @@ _ICONS = {
 }
 _FINISHED_ICON = "flag"
 _GAP = "\N{NO-BREAK SPACE}"
+# A price with a tiny exponent would become a text of as many zeros.
+_FEWEST_DECIMALS, _MOST_DECIMALS = 2, 4
 # Phases in which somebody thinks about charging here: the price matters, and what the last driver charged does not.
 _OPEN = frozenset({Phase.AVAILABLE, Phase.AUTHORIZED, Phase.PLUGGED})
 
@@ -271,7 +273,10 @@ def _amount(text: str) -> str:
     except InvalidOperation:
         return text
     exponent = amount.as_tuple().exponent
-    return number_format(amount, max(2, -exponent if isinstance(exponent, int) else 2))
+    if not isinstance(exponent, int):
+        # The key holds what a backend has sent, "NaN" and "Infinity" included.
+        return text
+    return number_format(amount, min(max(_FEWEST_DECIMALS, -exponent), _MOST_DECIMALS))
 
 
 def in_both_languages(text: str | Promise) -> str:

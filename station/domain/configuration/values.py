@@ -1,6 +1,7 @@
 """Normal forms: each function takes a text as somebody typed it and returns it as it is stored, or refuses it."""
 
 import json
+import math
 import re
 from ipaddress import ip_network
 from urllib.parse import urlsplit
@@ -300,7 +301,8 @@ def price(value: str) -> str:
     if (
         isinstance(amount, bool)
         or not isinstance(amount, int | float | str)
-        or (not isinstance(amount, str) and amount < 0)
+        # A number such as 1e400 is read as infinite, which no JSON can say.
+        or (not isinstance(amount, str) and not 0 <= amount < math.inf)
     ):
         raise InvalidValue("json_member", member="price")
     address = members.get("url", "https://")

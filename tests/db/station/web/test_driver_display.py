@@ -1,5 +1,6 @@
 """The driver's display: what it says in every state, that it is open to this computer only, and never personal."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -175,6 +176,17 @@ def test_texts_of_people_are_text(kiosk: Client, parts: Parts):
 
     assert "<b>1" not in html
     assert "<i>5" not in html
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "1e-99999999"])
+def test_a_price_that_is_no_sum_of_money_does_not_take_the_screen_away(kiosk: Client, parts: Parts, price: str):
+    parts.show(point(1, phase="available"))
+    configure("/Price/1/adhoc", json.dumps({"price": price}))
+
+    html = screen(kiosk)
+
+    assert "€/kWh" in html
+    assert len(html) < 20_000
 
 
 def test_the_logo_stands_where_the_branding_says(kiosk: Client, parts: Parts):

@@ -210,6 +210,7 @@ def test_a_price_is_a_small_json_object() -> None:
     assert code(v.price, '{"price": NaN}') == "json"
     assert code(v.price, "[1]") == "json_object"
     assert code(v.price, '{"price": -1}') == "json_member"
+    assert code(v.price, '{"price": 1e400}') == "json_member"
     assert code(v.price, '{"url": "javascript:alert(1)"}') == "json_member"
     assert code(v.price, json.dumps({"url": "https://" + "x" * 600})) == "too_long"
 
