@@ -37,8 +37,9 @@ _UPLOAD_LIFE = timedelta(days=1)
 # While somebody charges the points are taken out of service again at times: the hardware process may be a new one.
 _ASK_AGAIN = timedelta(minutes=5)
 _HARDWARE_PATIENCE = timedelta(minutes=10)
-# After its first start new software has this long to control the charging points; a start takes seconds.
-_HEALTH_PATIENCE = timedelta(minutes=5)
+# New software is asked so often after its first start, for about five minutes, whether it controls the points; a start
+# takes seconds. Counted, because a clock without a battery is set meanwhile.
+_MOST_HEALTH_CHECKS, _HEALTH_PAUSE = 60, timedelta(seconds=5)
 # How long a reboot may take until it is asked for again.
 _REBOOT_PATIENCE = timedelta(seconds=90)
 _MOST_REBOOTS = 3
@@ -328,9 +329,9 @@ class Work:
             security_log.record("FirmwareUpdated", at=now, tech_info=self._job.data.get("version", ""))
             self._advance(Event.BOOTED_NEW, prepared=False)
             return
-        booted_at = lenient(self._job.data.get("booted_at"))
-        if booted_at is None or now - booted_at < _HEALTH_PATIENCE:
-            self._postpone(_POLL, booted_at=(booted_at or now).isoformat())
+        checks = self._job.data.get("health_checks", 0) + 1
+        if checks < _MOST_HEALTH_CHECKS:
+            self._postpone(_HEALTH_PAUSE, health_checks=checks)
             return
         logger.error("file job %s: the new software does not control the charging points; it goes back", self._job.pk)
         # In the row first: the reboot may end this process before it is over.

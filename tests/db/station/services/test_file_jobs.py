@@ -889,6 +889,21 @@ def test_the_environment_of_the_product_can_be_made(world, settings):
     assert replace(environment, directory=world.data.files).locks == world.data.run
 
 
+def test_a_clock_that_is_set_after_the_reboot_does_not_give_new_software_up(world):
+    jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+    world.restart()
+    world.outcome = rejected(Refusal.HARDWARE_ABSENT)
+
+    def set_clock() -> None:
+        world.at += timedelta(days=200)
+        world.outcome = Outcome(status=Status.ACCEPTED)
+
+    world.on_wait = [lambda: None, set_clock]
+
+    assert world.work() == ["Installed"]
+
+
 def test_new_software_that_does_not_control_the_points_makes_way_for_the_old(world):
     jobs.submit_firmware(FIRMWARE, AT)
     world.work()
