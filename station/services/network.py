@@ -159,7 +159,7 @@ def activate(ticket: str, *, at: datetime) -> None:
             _take_back(trial, TrialState.FAILED, at=at, detail=unavailable.detail or unavailable.reason)
             return
         _write(replace(trial, state=TrialState.ON_TRIAL))
-        firewall.share(port.external().name if trial.wanted.ipv4.method is Method.SHARED else "")
+        _tell_firewall(trial.wanted)
 
 
 def keep(ticket: str, *, reached_at: str, at: datetime) -> Trial:
@@ -259,7 +259,6 @@ def _settled(at: datetime) -> Trial | None:
 def _ended(trial: Trial, state: TrialState, *, at: datetime, detail: str = "") -> Trial:
     ended = replace(trial, state=state, detail=detail)
     _write(ended)
-    firewall.share(host.for_settings().network.external().name if trial.before.ipv4.method is Method.SHARED else "")
     match state:
         case TrialState.FAILED:
             event_log.log("network.failed", at=at, settings=outline(trial.wanted), problem=detail)
@@ -267,7 +266,16 @@ def _ended(trial: Trial, state: TrialState, *, at: datetime, detail: str = "") -
             event_log.log("network.withdrawn", at=at, settings=outline(trial.wanted))
         case _:
             event_log.log("network.taken_back", at=at, settings=outline(trial.wanted))
+    _tell_firewall(trial.before)
     return ended
+
+
+def _tell_firewall(present: NetworkSettings) -> None:
+    """Let the firewall know whether the interface is shared now; what fails is told by the next look (`external`)."""
+    try:
+        firewall.share(host.for_settings().network.external().name if present.ipv4.method is Method.SHARED else "")
+    except NetworkUnavailable as unavailable:
+        logger.warning("the firewall was not told of the change of the network: %s", unavailable)
 
 
 def _read() -> Trial | None:

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from station import clock, host
-from station.domain.network import TRIAL_S, Method
+from station.domain.network import TRIAL_S, FamilySettings, Method
 from station.host.ports import NetworkUnavailable
 from station.models import AuditEntry, LogEntry
 from station.paths import DataDirectory
@@ -305,6 +305,26 @@ def test_a_change_that_cannot_be_put_in_force_is_taken_back_at_once(
     assert in_force() is Method.AUTO
     assert events() == ["network.failed"]
     assert "no carrier" in content(browser.get("/network/interfaces"))
+
+
+def test_a_change_that_is_over_is_noted_although_the_computer_does_not_say_what_is_shared(
+    browser: Client, parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = host.for_settings().network
+    port.restore(replace(port.external().settings, ipv4=FamilySettings(method=Method.SHARED)))
+    begin(browser, **OLD_PLACE)
+    pass_time(monkeypatch, TRIAL_S + network.DELAY_S + 1)
+    examine, asked = type(port).external, iter((True,))
+
+    def silent_after_the_first(self: Any) -> Any:
+        if next(asked, False):
+            return examine(self)
+        raise NetworkUnavailable("no_answer")
+
+    monkeypatch.setattr(type(port), "external", silent_after_the_first)
+    watch_network()
+
+    assert events() == ["network.taken_back"]
 
 
 def test_a_real_computer_without_the_service_says_what_is_missing(
