@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from django.db import transaction
+
 from station.domain.file_jobs import Kind
 from station.models import FileJob
 from station.services.file_jobs import jobs
@@ -67,9 +69,12 @@ def tidy(environment: JobEnvironment) -> None:
     """Delete files of jobs that have ended, and archives nobody has fetched for a day."""
     if not environment.directory.is_dir():
         return
-    running = {str(number) for number in FileJob.objects.filter(finished_at=None).values_list("id", flat=True)}
+    found = list(environment.directory.iterdir())
+    # After the files, and within a transaction: an upload makes its directory before its row is committed.
+    with transaction.atomic():
+        running = {str(number) for number in FileJob.objects.filter(finished_at=None).values_list("id", flat=True)}
     oldest = (environment.now() - _ARCHIVE_LIFE).timestamp()
-    for path in environment.directory.iterdir():
+    for path in found:
         if path.name not in running and (path.name.isdigit() or path.stat().st_mtime < oldest):
             shutil.rmtree(path, ignore_errors=True)
 
