@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
 from django.urls import reverse
@@ -12,10 +12,10 @@ from station import clock, host
 from station.domain import concerns
 from station.domain.concerns import Concern, Known, Severity, Subject
 from station.domain.configuration.checks import TRUST_PLAIN_LINK
-from station.domain.file_jobs import Kind, Step
 from station.domain.roles import Role
-from station.models import FileJob, LogEntry
+from station.models import LogEntry
 from station.services import accounts, configuration, database_file, outbox, secret_storage, vendor_access
+from station.services.file_jobs import local
 from station.ui import concern_words
 from station.ui import format as formats
 from station.web import access, menu
@@ -99,7 +99,7 @@ def _known(present: Present) -> Known:
         messages_set_aside=outbox.set_aside_count(),
         databases_set_aside=tuple(database_file.aside(settings.DATA)),
         secrets_lost=tuple(secret_storage.lost()),
-        update_failed_at=_update_failed_at(),
+        update_failed_at=local.update_failed_at(),
         vendor_access_left_minutes=_vendor_access_left_minutes(),
         password_of_factory=accounts.factory_password_holds(),
     )
@@ -108,12 +108,6 @@ def _known(present: Present) -> Known:
 def _modem_offline() -> bool:
     status = host.for_settings().modem.status()
     return status is not None and status.signal is None
-
-
-def _update_failed_at() -> datetime | None:
-    kinds = (Kind.FIRMWARE, Kind.SIGNED_FIRMWARE)
-    last = FileJob.objects.filter(kind__in=kinds).exclude(finished_at=None).order_by("-id").first()
-    return last.finished_at if last is not None and last.step == Step.FAILED else None
 
 
 def _vendor_access_left_minutes() -> int | None:

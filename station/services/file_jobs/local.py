@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from station.domain.commands import Origin, Status
 from station.domain.file_jobs import Event, Kind, Step, may_cancel
@@ -94,6 +95,17 @@ def stop_update(*, actor: str, at: datetime) -> None:
 def update_job() -> FileJob | None:
     """Return the update that is under way, whoever ordered it, or else the last one."""
     return _unfinished_updates().first() or FileJob.objects.filter(kind__in=_UPDATES).order_by("id").last()
+
+
+def update_failed_at() -> datetime | None:
+    """Return when the last update failed, whoever ordered it; None when it did not, or when there was none.
+
+    An uploaded file that was refused before anybody had ordered its installation has changed nothing.
+    """
+    never_ordered = Q(kind=Kind.LOCAL_UPDATE) & ~Q(data__has_key="ordered_by")
+    ended = FileJob.objects.filter(kind__in=_UPDATES).exclude(finished_at=None).exclude(never_ordered)
+    last = ended.order_by("id").last()
+    return last.finished_at if last is not None and last.step == Step.FAILED else None
 
 
 def create_archive(*, actor: str, at: datetime) -> FileJob:

@@ -6,7 +6,9 @@ import pytest
 from django.test import Client
 
 from station import clock
+from station.domain.file_jobs import Kind, Step
 from station.domain.roles import Role
+from station.models import FileJob
 from station.services import event_log
 from station.web import access, menu, overall, present
 from tests.db.station.web.conftest import AT, Parts, point
@@ -56,6 +58,21 @@ def test_a_link_leads_only_where_the_reader_may_go(db, parts: Parts):
     shown = {role: page.partition('id="overall-list"')[2] for role, page in listed.items()}
     assert 'href="/communication/ocpp"' not in shown[Role.VIEWER]
     assert 'href="/communication/ocpp"' in shown[Role.INSTALLER]
+
+
+def test_an_update_that_failed_is_named_until_another_one_has_run(browser: Client, parts: Parts):
+    def ended(kind: Kind, step: Step, **data: str) -> None:
+        FileJob.objects.create(kind=kind, step=step, created_at=AT, due_at=AT, finished_at=AT, data=data)
+
+    def is_named() -> bool:
+        return "The last update of the software failed" in browser.get("/status").content.decode()
+
+    ended(Kind.LOCAL_UPDATE, Step.FAILED)
+    assert not is_named()
+    ended(Kind.LOCAL_UPDATE, Step.FAILED, ordered_by="admin")
+    assert is_named()
+    ended(Kind.LOCAL_UPDATE, Step.DONE, ordered_by="admin")
+    assert not is_named()
 
 
 def test_every_page_that_is_named_has_a_label(db, parts: Parts):
