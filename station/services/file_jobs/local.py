@@ -63,7 +63,8 @@ def take_update(place: Callable[[Path], None], *, name: str, actor: str, at: dat
             step=Step.VERIFYING,
         )
         directory = settings.DATA.files / "jobs" / str(job.pk)
-        directory.mkdir(mode=0o700, parents=True)
+        # A transaction that failed has left its directory, and its number is given again.
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Before the commit: a row without its file would be an update that fails.
         place(directory / _IMAGE)
     return job

@@ -1,5 +1,6 @@
 """Software – Update: a file is uploaded, checked, installed when nobody charges, and runs after the reboot."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -26,6 +27,8 @@ from station.ui import file_job_words
 from station.ui import format as formats
 from station.web import access
 from station.web.requests import is_htmx, signed_in
+
+logger = logging.getLogger(__name__)
 
 # What expert mode adds here; the profile lists it.
 EXPERT_PART = gettext_lazy("Upload of an update file")
@@ -64,6 +67,10 @@ def upload(request: HttpRequest) -> HttpResponse:
             if refusal.by_backend
             else _("Another update is being installed. Wait until it has ended.")
         )
+        return _page(request, local.update_job(), problem=problem)
+    except OSError:
+        logger.exception("an uploaded update could not be stored")
+        problem = _("The disk of the station has too little room for this file. Delete log archives and try again.")
         return _page(request, local.update_job(), problem=problem)
     return redirect("update")
 

@@ -1,5 +1,6 @@
 """Software: versions, the update from a file, archives of the log files."""
 
+import errno
 import io
 import json
 import tarfile
@@ -143,6 +144,22 @@ def test_a_large_upload_becomes_the_jobs_file_without_a_copy(
     assert placed.read_bytes() == image
     assert placed.stat().st_mode & 0o777 == 0o600
     assert list(station.data.files.glob("*.upload*")) == []
+
+
+def test_an_upload_that_the_disk_has_no_room_for_is_explained_and_the_next_one_is_taken(
+    browser: Client, station: Station, maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr("station.web.pages.update._place", full)
+        answer = upload(browser, signed(maker, tmp_path))
+
+    assert answer.status_code == 422
+    assert "too little room" in answer.content.decode()
+    assert not FileJob.objects.exists()
+    assert upload(browser, signed(maker, tmp_path)).status_code == 302
 
 
 @pytest.mark.parametrize(
