@@ -6,6 +6,7 @@ The backend hears nothing of them; who ordered them is in the audit trail.
 import re
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,12 @@ def kept_archives(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     found = [path for path in directory.iterdir() if _ARCHIVE_NAME.fullmatch(path.name) and not path.is_symlink()]
-    return sorted(found, key=lambda path: (path.stat().st_mtime, path.name), reverse=True)
+    made_at: dict[Path, float] = {}
+    for path in found:
+        # The worker deletes the oldest ones meanwhile.
+        with suppress(FileNotFoundError):
+            made_at[path] = path.stat().st_mtime
+    return sorted(made_at, key=lambda path: (made_at[path], path.name), reverse=True)
 
 
 def archive(name: str) -> Path | None:
