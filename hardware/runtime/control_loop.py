@@ -19,6 +19,7 @@ from hardware.runtime.command_handlers.reset import ResetHandlers
 from hardware.runtime.command_handlers.unlocking import UnlockHandlers
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.device_events import DeviceEvents
+from hardware.runtime.driver_guard import guarded
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
 from hardware.runtime.lamp import Lamps
@@ -57,6 +58,7 @@ class ControlLoop:
     """The live station. `run` never returns by itself; `stop` says what becomes of the energy."""
 
     def __init__(self, devices: Devices, *, host: Host, redis: Any, has_lock: bool, rating: MilliAmpere) -> None:
+        devices = guarded(devices)
         # What the parts share. The points are made last, as they need what looks at all of them together.
         self.points: dict[int, ChargingPoint] = {}
         changes = Changes()

@@ -9,6 +9,7 @@ from django.conf import settings
 from hardware.drivers.config import HardwareConfigInvalid, build, load
 from hardware.runtime.actuator import Actuator
 from hardware.runtime.control_loop import ControlLoop
+from hardware.runtime.driver_guard import guarded
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
 from hardware.runtime.kept_off import KeptOff
 from hardware.runtime.safe_mode import SafeMode
@@ -76,7 +77,7 @@ def _written_at(file: Path) -> int | None:
 
 def _devices() -> Devices:
     try:
-        return build(load(settings.DATA.hardware))
+        return guarded(build(load(settings.DATA.hardware)))
     except HardwareConfigInvalid as error:
         logger.error("no controller is known: %s", error)  # noqa: TRY400 - the mistakes are in the message
         return Devices(controllers={}, meters={}, readers=[], io=None)

@@ -29,6 +29,10 @@ class DeviceRefused(DeviceFailed):
     """A well-formed refusal: Modbus exception, error status, wrong commissioning."""
 
 
+class DriverFailed(DeviceFailed):
+    """The driver itself has raised what it must not; the message is for the log, the code must change."""
+
+
 class Pilot(StrEnum):
     """State of the control pilot, IEC 61851-1 table A.4."""
 
