@@ -16,7 +16,8 @@ from ocpp_client.connection import endpoint
 from ocpp_client.connection.attempt import Attempt, look_at_way
 from ocpp_client.connection.connection import Connection
 from ocpp_client.connection.endpoint import Endpoint
-from ocpp_client.connection.socket import OPENING_FAILURES, open_proven_first
+from ocpp_client.connection.failures import Failure
+from ocpp_client.connection.socket import OPENING_FAILURES, closing_words, open_proven_first
 from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from station import clock
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 # Whoever waits in front of the station learns by then what hangs.
 TIMEOUT_S = 15.0
 _USUAL_PORTS = {80, 443}
+# Many backends let everybody open a WebSocket and look the station up only then: who is unknown is shown out at once.
+_REFUSED_WITHIN_S = 1.0
 
 
 class ConnectionChecks:
@@ -104,7 +107,13 @@ class ConnectionChecks:
             trusted = await in_database(endpoint.trusted_tls_context, target)
             fallback = await in_database(endpoint.accepted_tls_context, target)
             opened, _ = await open_proven_first(target, trusted, fallback, attempt, open_timeout_s=self._timeout_s)
-            await opened.close()
+            try:
+                async with asyncio.timeout(_REFUSED_WITHIN_S):
+                    await opened.wait_closed()
+            except TimeoutError:
+                await opened.close()
+            else:
+                attempt.ended(Failure.CLOSED, registered=False, detail=closing_words(opened))
         except OPENING_FAILURES as error:
             if not attempt.seen.failure:
                 attempt.failed(error)

@@ -44,8 +44,18 @@ def trial(request: HttpRequest) -> HttpResponse:
     if result.state == "works":
         backend_trials.forget(request)
         send_to_control_loop(ConfigurationChanged())
-        messages.success(request, _("The connection works. The settings are saved."))
-        messages.info(request, _("The station connects to the server anew."))
+        if result.tried is not None and result.tried.stopped_early:
+            messages.success(request, _("The server can be reached. The settings are saved."))
+            messages.info(
+                request,
+                _(
+                    "Whether it takes the station was not tried, because that would have ended the connection in "
+                    "force: it shows below once the station has connected anew."
+                ),
+            )
+        else:
+            messages.success(request, _("The connection works. The settings are saved."))
+            messages.info(request, _("The station connects to the server anew."))
         return _go_to_ocpp(request)
     tried = result.tried
     return render(

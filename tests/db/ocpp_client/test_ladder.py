@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from ocpp_client.connection import last_failure
 from ocpp_client.connection.attempt import Attempt, look_at_way
@@ -233,6 +235,26 @@ async def test_settings_that_lead_nowhere_change_nothing(bench) -> None:
         assert tried
         assert station.link.state.tried.failure == "name_unknown"
         assert station.link.state.connected
+        assert station.backend.connects == 1
+        url = await station.until_in_database(lambda: configuration.get("/ocpp/url"))
+        assert url == station.backend.url
+
+
+async def test_a_server_that_shows_the_station_out_at_once_changes_nothing(bench) -> None:
+    async def show_out(connection: ServerConnection) -> None:
+        await connection.close(1008, "unknown station")
+
+    async with (
+        bench() as station,
+        serve(show_out, "127.0.0.1", 0, subprotocols=[Subprotocol("ocpp1.6")]) as other,
+    ):
+        await station.ready()
+        port = next(iter(other.sockets)).getsockname()[1]
+        await _try(station, {"/ocpp/url": f"ws://localhost:{port}/ocpp"})
+        await station.until(lambda: station.link.state.tried and station.link.state.tried.failure)
+
+        assert broken(station.link.state.tried) == (Step.BOOT, "closed_before_boot")
+        assert "1008 unknown station" in station.link.state.tried.detail
         assert station.backend.connects == 1
         url = await station.until_in_database(lambda: configuration.get("/ocpp/url"))
         assert url == station.backend.url

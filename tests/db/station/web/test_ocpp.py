@@ -132,6 +132,19 @@ def test_a_trial_that_works_leads_back_to_the_page(browser: Client, parts: Parts
     assert polled.status_code in {200, 302}
 
 
+def test_a_trial_that_stopped_before_the_websocket_does_not_claim_that_the_connection_works(
+    browser: Client, parts: Parts, told: list[MessageToOcpp]
+) -> None:
+    ask_for_trial(browser)
+    tried = attempt(step=Step.TLS, stopped_early=True)
+    show(parts, tried=tried, tried_id=told[0].trial_id)  # type: ignore[attr-defined]
+
+    shown = browser.get("/communication/ocpp/trial", follow=True).content.decode()
+
+    assert "The connection works" not in shown
+    assert "Whether it takes the station was not tried" in shown
+
+
 def test_a_trial_that_fails_offers_to_save_anyway_and_keeps_what_was_entered(
     browser: Client, parts: Parts, told: list[MessageToOcpp]
 ) -> None:
