@@ -21,6 +21,8 @@ FAULT_SOURCE = "records"
 FAILED_PROBES = 2
 # An idle station writes nothing for hours; it finds a full disk by asking for its room, once in so many probes.
 LOOKS_AT_ROOM = 10
+# A record takes milliseconds, on a slow card with its file system busy a second. What takes longer waits for a lock.
+KEPT_WAITING_S = 3.0
 
 
 class RecordUnwritable(Exception):
@@ -54,6 +56,13 @@ class RecordStore:
     def failed(self) -> bool:
         """Whether no session may begin: records cannot be written, or the disk has no room for a whole session."""
         return self._failed or self._is_short
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the database keeps the control loop waiting now, or has refused something since the last probe."""
+        busy_since_s = self._database.busy_since_s
+        is_slow = busy_since_s is not None and clock.monotonic_s() - busy_since_s >= KEPT_WAITING_S
+        return is_slow or self._in_doubt
 
     async def execute(
         self, verb: Callable[_Parameters, _Result], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs

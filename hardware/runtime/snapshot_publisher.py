@@ -101,6 +101,7 @@ class SnapshotPublisher:
         reasons = {
             "starting": not self._state.started,
             "records_unwritable": self._records.failed,
+            "records_waiting": self._records.waiting and not self._records.failed,
             "station_faulted": self._state.blocked,
             "controllers_silent": not any(point.equipment.controller_ok for point in self._points.values()),
         }

@@ -62,6 +62,7 @@ _ADVICE: Words = {
 _NOT_READY_ADVICE: Mapping[str, "str | Promise"] = {
     "hardware_absent": gettext_lazy("It is started again by itself; if this lasts, restart the daemon."),
     "records_unwritable": gettext_lazy("Make room on the disk."),
+    "records_waiting": gettext_lazy("It usually passes within seconds; if it lasts, restart the daemon."),
     "controllers_silent": gettext_lazy("Check the controllers' supply and the data cable."),
     "safe_mode": gettext_lazy("Restart the daemon. If it comes back, create a log and call the service."),
 }

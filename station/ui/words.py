@@ -306,6 +306,7 @@ NOT_READY: Words = {
         "Sessions cannot be recorded: the disk is full or cannot be written. No session begins until it can; the "
         "station goes on by itself."
     ),
+    "records_waiting": _("The database does not answer at the moment; no session begins until it does."),
     "station_faulted": _("A fault puts the whole station out of order."),
     "controllers_silent": _("No EVSE controller answers."),
     "safe_mode": _(

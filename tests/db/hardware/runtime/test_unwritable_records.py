@@ -361,3 +361,26 @@ async def test_statuses_are_told_while_they_cannot_be_written_and_later_ones_cou
     await bench.until(lambda: told(1)[-1][1] == "Charging")
     bench.hall.reader.tap(CARD)
     await bench.until(lambda: told(1)[-1][1] == "Finishing")
+
+
+@in_virtual_time
+async def test_a_database_that_keeps_the_control_loop_waiting_is_told_to_monitoring(bench: ControlLoopBench) -> None:
+    await bench.until(lambda: bench.not_ready() == [])
+    bench.database.latency_s = 25.0
+    bench.hall.outlets[1].plug()
+    await bench.until(lambda: bench.not_ready() == ["records_waiting"], seconds=8)
+
+    bench.database.latency_s = 0.004
+    await bench.until(lambda: bench.not_ready() == [], seconds=60)
+
+
+@in_virtual_time
+async def test_monitoring_hears_of_a_refused_write_until_one_succeeds(bench: ControlLoopBench) -> None:
+    await bench.until(lambda: bench.not_ready() == [])
+    bench.database.refuses = lambda verb: verb in {"begin_session", "log", "write"}
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged")
+    await bench.command(PresentTag(id_tag=CARD))
+    assert bench.not_ready() == ["records_waiting"]
+    bench.database.refuses = None
+    await bench.until(lambda: bench.not_ready() == [], seconds=5)
