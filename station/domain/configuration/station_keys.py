@@ -346,5 +346,7 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         kind="enum",
         default="both",
         allowed="both, de, en",
+        access=_LOCAL,
+        on_page=True,
     ),
 )
