@@ -12,8 +12,8 @@ from tests.e2e.tour import pages
 pytestmark = [pytest.mark.e2e, pytest.mark.process]
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "locale/de/LC_MESSAGES/django.mo"
-# Words that stand in no German sentence of this product, and the other way round. "Start" is a word of both languages; as
-# the text of a button it is found in the catalogue.
+# Words that stand in no German sentence of this product, and the other way round. "Start" is a word of both languages;
+# as the text of a button it is found in the catalogue.
 ENGLISH = re.compile(
     r"\b(the|this|and|with|from|is|are|Charging|Charge|Connected|Free|Card|Energy|Password|Save|Reload|Cancel|Unlock"
     r"|Stop|since|Meter|Power|Fault|Swipe|Plug|Unplug|Lock|Records|Settings|Log)\b"
