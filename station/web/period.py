@@ -32,13 +32,18 @@ class PeriodForm(forms.Form):
     def period(self, zone: ZoneInfo) -> dict[str, datetime | None]:
         """Return `since` and `before`; a day that cannot be understood does not narrow the list."""
         return {
-            "since": _midnight(self.cleaned_data.get("since"), zone),
+            "since": _begin(self.cleaned_data.get("since"), zone),
             "before": _after(self.cleaned_data.get("until"), zone),
         }
 
 
 def _midnight(day: date | None, zone: ZoneInfo) -> datetime | None:
     return None if day is None else datetime.combine(day, time.min, tzinfo=zone)
+
+
+def _begin(day: date | None, zone: ZoneInfo) -> datetime | None:
+    """Return the moment a day begins; None also for the first day of the calendar, which may begin before it in UTC."""
+    return _midnight(day, zone) if day is not None and day > date.min else None
 
 
 def _after(day: date | None, zone: ZoneInfo) -> datetime | None:

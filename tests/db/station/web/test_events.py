@@ -75,6 +75,7 @@ def test_the_same_in_german(browser: Client) -> None:
         ("?since=2026-11-21", 0),
         ("?until=2026-11-20", 3),
         ("?kind=nonsense&since=x", 3),
+        ("?since=0001-01-01&until=9999-12-31", 3),
         ("?page=99", 3),
     ],
 )
