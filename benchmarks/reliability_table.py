@@ -88,7 +88,9 @@ def _storms(storms: list[Figures]) -> Iterator[Row]:
     counted: Counter[str] = Counter()
     for each in storms:
         counted.update(each["kills"])
-    wrong = sum(bool(each["problems"]) for each in storms)
+    judged = [each for each in storms if each["acts"]]
+    wrong = sum(bool(each["problems"]) for each in judged)
+    traced = sum(bool(each.get("tracebacks")) for each in judged)
     slowest = max((each["slowest_recovery_s"] for each in storms), default=0.0)
     yield (
         "P1, P5: processes of started stations killed and stopped, network broken",
@@ -96,7 +98,10 @@ def _storms(storms: list[Figures]) -> Iterator[Row]:
             f"{counted.total():,} kills ({', '.join(f'{name} {number}' for name, number in counted.most_common())}), "
             f"{sum(each['transactions'] for each in storms):,} transactions"
         ),
-        f"{wrong} of {len(storms)} stations with wrong books; control back after {slowest:.1f} s at the slowest",
+        (
+            f"{wrong} of {len(judged)} stations with wrong books; {traced} with a traceback in a log; "
+            f"{len(storms) - len(judged)} not judged; control back after {slowest:.1f} s at the slowest"
+        ),
         f"per kill {bound(wrong, counted.total())}",
     )
 

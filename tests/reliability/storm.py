@@ -32,6 +32,19 @@ CUT_AGAIN = 0.3
 READY_S = 40.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What was wrong in the end: in the books, and in the logs, which costs nobody anything and must be mended too."""
+
+    books: list[str]
+    tracebacks: list[str]
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything found."""
+        return [*self.books, *self.tracebacks]
+
+
 @dataclass
 class Storm:
     """One station under fire; `weather` is one act of fate, `judge` what must be true after any number of them."""
@@ -164,7 +177,7 @@ class Storm:
 
     # --- the account
 
-    def judge(self) -> list[str]:
+    def judge(self) -> Verdict:
         """Let everybody leave, wait until all is told, and compare backend, database and meters."""
         self.station.wait_healthy(timeout_s=READY_S)
         for number in (1, 2):
@@ -172,9 +185,9 @@ class Storm:
             self.station.wait_sim(lambda point: point["cp_state"] == "A" and point["power_w"] == 0, number=number)
         wait_until_delivered(self.station, self.backend, timeout_s=60.0)
         registers = {point["id"]: point["energy_wh"] for point in self.station.sim("/state")["connectors"]}
-        problems = complaints_about_books(self.station, self.backend)
+        books = complaints_about_books(self.station, self.backend)
         for connector, register_wh in registers.items():
-            problems += complaints_about_energy(self.backend.books, connector, first_wh=0, last_wh=register_wh)
+            books += complaints_about_energy(self.backend.books, connector, first_wh=0, last_wh=register_wh)
         # The library of the channel layer cleans up in tasks of its own, which say so when Redis dies under them.
-        problems += [each for each in tracebacks(self.station.data) if "redis.exceptions.ConnectionError" not in each]
-        return problems
+        crashes = [each for each in tracebacks(self.station.data) if "redis.exceptions.ConnectionError" not in each]
+        return Verdict(books=books, tracebacks=crashes)

@@ -40,7 +40,7 @@ def test_whichever_process_dies_and_however_the_network_fails_every_session_is_b
 
         for _ in range(acts):
             storm.weather()
-        problems = storm.judge()
+        verdict = storm.judge()
 
         slowest = max(storm.recovered_s, default=0.0)
         note(
@@ -49,7 +49,8 @@ def test_whichever_process_dies_and_however_the_network_fails_every_session_is_b
             acts=acts,
             kills=dict(storm.kills),
             transactions=len(backend.books.transactions),
-            problems=len(problems),
+            problems=len(verdict.books),
+            tracebacks=len(verdict.tracebacks),
             slowest_recovery_s=round(slowest, 1),
         )
-        assert not problems, f"--seed {seed}:\n" + "\n".join([*problems, *storm.diary])
+        assert not verdict.problems, f"--seed {seed}:\n" + "\n".join([*verdict.problems, *storm.diary])
