@@ -57,6 +57,11 @@ def trial(request: HttpRequest) -> HttpResponse:
             messages.success(request, _("The connection works. The settings are saved."))
             messages.info(request, _("The station connects to the server anew."))
         return _go_to_ocpp(request)
+    if result.state == "lost" and _is_in_force(backend_trials.settings(request)):
+        # The OCPP process ended after it had saved them, or somebody else's trial has taken the place of this one.
+        backend_trials.forget(request)
+        messages.success(request, _("Saved."))
+        return _go_to_ocpp(request)
     tried = result.tried
     return render(
         request,
@@ -102,6 +107,10 @@ def _go_to_ocpp(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
         answer = HttpResponse(headers={"HX-Redirect": answer["Location"]})
     return answer
+
+
+def _is_in_force(wanted: dict[str, str]) -> bool:
+    return bool(wanted) and all(configuration.get(key) == value for key, value in wanted.items())
 
 
 def _result(trial_id: str, began_at: datetime, now: Present) -> _Result:

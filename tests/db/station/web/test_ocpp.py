@@ -21,6 +21,7 @@ from station.models import AuditEntry, ChargingSession, OutboxMessage, UserProfi
 from station.models.backend import OutboxStatus
 from station.services import accounts, configuration, outbox, secret_storage
 from station.services.messages import CheckBackend, MessageToOcpp, OutboxChanged, TryBackend
+from station.web.pages import ocpp_trial
 from tests.db.station.web.conftest import PASSWORD, Parts
 
 pytestmark = pytest.mark.django_db
@@ -143,6 +144,21 @@ def test_a_trial_that_stopped_before_the_websocket_does_not_claim_that_the_conne
 
     assert "The connection works" not in shown
     assert "Whether it takes the station was not tried" in shown
+
+
+def test_a_trial_whose_settings_are_in_force_is_not_said_to_have_saved_nothing(
+    browser: Client, parts: Parts, told: list[MessageToOcpp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The OCPP process is killed between saving the settings and saying so."""
+    monkeypatch.setattr(ocpp_trial, "_LONGEST", timedelta(0))
+    ask_for_trial(browser, SecurityProfile="1", AuthorizationKey=KEY)
+    wanted = json.loads(secret_storage.decrypt(told[0].sealed) or "")  # type: ignore[attr-defined]
+    configuration.change(wanted, origin=Origin.WEB, actor="admin", at=clock.now())
+
+    answer = browser.get("/communication/ocpp/trial", follow=True)
+
+    assert "Nothing was saved" not in answer.content.decode()
+    assert answer.redirect_chain[-1][0] == "/communication/ocpp"
 
 
 def test_a_trial_that_fails_offers_to_save_anyway_and_keeps_what_was_entered(
