@@ -228,6 +228,22 @@ def test_the_access_list_and_the_switch_take_effect_at_once(site: tuple[Station,
     wait_until(lambda: not _is_closed(port) and _answers(port), timeout_s=20, what="an answer")
 
 
+def test_who_is_struck_from_the_access_list_loses_the_connection_held_before(site: tuple[Station, int]) -> None:
+    station, port = site
+    try:
+        with closing(socket.create_connection(("127.0.0.1", port), 10)) as held:
+            held.sendall(bytes.fromhex("000100000006ff0303e80001"))
+            assert held.recv(260)
+            station.config_set({"/modbus/clients": "192.0.2.7"})
+            held.settimeout(20)
+
+            with suppress(ConnectionResetError):
+                assert held.recv(260) == b""
+    finally:
+        station.config_set({"/modbus/clients": ""})
+    wait_until(lambda: _answers(port), timeout_s=20, what="an answer")
+
+
 def _is_closed(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 10).close()

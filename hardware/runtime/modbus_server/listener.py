@@ -125,6 +125,16 @@ class Listener:
         self._forget(longest)
         return ""
 
+    def close_unlisted(self) -> None:
+        """Close the connections of those whom the access list no longer admits."""
+        for key, client in tuple(self._clients.items()):
+            if not self._energy_manager.settings.admits(client.address):
+                self._connections[key].cancel()
+                self._forget(key)
+                self._energy_manager.refusal = ModbusRefusalSnapshot(
+                    at=clock.now(), address=client.address, reason="not_listed"
+                )
+
     def _forget(self, key: object) -> None:
         self._clients.pop(key, None)
         self._active_s.pop(key, None)

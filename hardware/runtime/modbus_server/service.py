@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.limits import LimitLoop
@@ -12,6 +12,9 @@ from hardware.runtime.records import RecordStore
 from hardware.runtime.snapshot_publisher import SnapshotPublisher
 from station.concurrency import wait_or_timeout
 from station.host import versions
+
+if TYPE_CHECKING:
+    from hardware.runtime.modbus_server.listener import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class ModbusService:
         self._limits = limits
         self._snapshots = snapshots
         self._serving: asyncio.Task[None] | None = None
+        self._listener: Listener | None = None
         self._ports: tuple[int, ...] = ()
 
     async def run(self) -> None:
@@ -67,7 +71,9 @@ class ModbusService:
         wanted = settings.ports if settings.limits.enabled else ()
         if self._serving is not None and self._serving.done():
             await self._close()
-        if wanted == self._ports and self._serving is not None:
+        if wanted == self._ports and self._serving is not None and self._listener is not None:
+            # Who was connected before the access list became another one would keep control without end.
+            self._listener.close_unlisted()
             return
         await self._close()
         if wanted:
@@ -97,14 +103,14 @@ class ModbusService:
             numbers=tuple(self._points),
             firmware=versions.os_version(),
         )
-        listener = Listener(self._energy_manager, handler, changed=self._snapshots.station_changed)
-        self._serving = asyncio.create_task(listener.serve(sockets))
+        self._listener = Listener(self._energy_manager, handler, changed=self._snapshots.station_changed)
+        self._serving = asyncio.create_task(self._listener.serve(sockets))
         self._ports, self._energy_manager.ports, self._energy_manager.problem = ports, ports, None
         logger.info("the Modbus server listens at port %s", ", ".join(map(str, ports)))
         self._snapshots.station_changed()
 
     async def _close(self) -> None:
-        serving, self._serving, self._ports = self._serving, None, ()
+        serving, self._serving, self._listener, self._ports = self._serving, None, None, ()
         if serving is None:
             return
         serving.cancel()
