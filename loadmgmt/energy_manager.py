@@ -12,9 +12,12 @@ from enum import IntEnum, StrEnum
 
 from station.domain.leases import Lease
 from station.domain.limits import LimitSource
-from station.domain.units import MINIMUM_CURRENT, NOMINAL_VOLTAGE_V, MilliAmpere, Watt
+from station.domain.units import MINIMUM_CURRENT, NOMINAL_VOLTAGE_V, PAUSE, MilliAmpere, Watt
 
 _PHASES = 3
+# A pause ends at once, but not twice in this time: each end closes the contactor, and a restless energy manager, or two
+# that contradict each other, would wear it out within a day.
+RESUME_SPAN_S = 60.0
 
 
 class LifeSign(StrEnum):
@@ -107,11 +110,28 @@ class Control:
         return replace(self, set_point=set_point, lease=self.lease.setting(set_point.limit))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Whether a charging point is paused, and the earliest moment at which its pause may end."""
+
+    is_paused: bool = False
+    until_s: float = -math.inf
+
+    def following(self, limit: MilliAmpere | None, now_s: float) -> "Rest":
+        """Go on to the limit that is to hold now."""
+        if limit is not None and limit < MINIMUM_CURRENT:
+            return self if self.is_paused else replace(self, is_paused=True)
+        if self.is_paused and now_s >= self.until_s:
+            return Rest(until_s=now_s + RESUME_SPAN_S)
+        return self
+
+
 class Controls:
     """The charging points of a station under an energy manager."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._controls = {number: Control(settings=Settings()) for number in numbers}
+        self._rests = dict.fromkeys(self._controls, Rest())
         self.settings = Settings()
 
     def __getitem__(self, number: int) -> Control:
@@ -139,18 +159,36 @@ class Controls:
         before, self._controls[number] = self._controls[number], control
         return before.limit(now_s) != control.limit(now_s)
 
+    def limit(self, number: int, now_s: float) -> MilliAmpere | None:
+        """Return the limit that holds at a point, the rest of its contactor heeded; None: none."""
+        limit = self._controls[number].limit(now_s)
+        if not self.settings.limits:
+            # Switched off, nobody can be restless.
+            self._rests[number] = replace(self._rests[number], is_paused=False)
+            return limit
+        rest = self._rests[number] = self._rests[number].following(limit, now_s)
+        return PAUSE if rest.is_paused and (limit is None or limit >= MINIMUM_CURRENT) else limit
+
+    def resumes_in_s(self, number: int, now_s: float) -> float:
+        """Return how long a pause that nobody wants any more still lasts; 0: there is none."""
+        limit = self._controls[number].limit(now_s)
+        if not self._rests[number].is_paused or (limit is not None and limit < MINIMUM_CURRENT):
+            return 0.0
+        return max(self._rests[number].until_s - now_s, 0.0)
+
     def limits_of(self, number: int, now_s: float) -> Mapping[LimitSource, MilliAmpere]:
         """Return the limit of a point with the source it counts as; empty: none."""
         control = self._controls[number]
-        limit = control.limit(now_s)
+        limit = self.limit(number, now_s)
         if limit is None:
             return {}
         alive = control.watchdog(now_s) is not Watchdog.EXPIRED
         return {LimitSource.ENERGY_MANAGER if alive else LimitSource.ENERGY_MANAGER_SILENT: limit}
 
     def next_change_s(self, now_s: float) -> float | None:
-        """Return when a limit next changes because nobody is heard; None: never."""
+        """Return when a limit next changes because nobody is heard, or a rest is over; None: never."""
         if not self.settings.limits:
             return None
-        ends = (control.lease.until_s for control in self._controls.values())
+        ends = [control.lease.until_s for control in self._controls.values()]
+        ends += [rest.until_s for rest in self._rests.values() if rest.is_paused]
         return min((until_s for until_s in ends if now_s < until_s < math.inf), default=None)

@@ -4,6 +4,7 @@ What holds while nobody is heard needs no server: the limits are asked from here
 """
 
 import asyncio
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -165,7 +166,8 @@ class EnergyManager:
             remaining_s=int(control.lease.remaining_s(now_s)) if control.settings.watchdog_s else 0,
             current_ma=control.set_point.current,
             power_w=control.set_point.power,
-            limit_ma=control.limit(now_s),
+            limit_ma=self.controls.limit(number, now_s),
+            resumes_in_s=math.ceil(self.controls.resumes_in_s(number, now_s)),
             heard_at=heard.at,
             written_at=heard.written_at,
             written_by=heard.written_by,

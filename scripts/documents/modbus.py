@@ -47,7 +47,8 @@ managers conclude from it that the station does not offer that |
 
 * The limit of an energy manager is an upper bound: the lowest of all limits holds (cable, rated current, mains,
   charging profile, energy manager). 3061 tells which one. A charging current below 6 A cannot be signalled, so 0 to
-  5 A mean a pause; the session goes on by itself with the next limit from 6 A on.
+  5 A mean a pause; the session goes on by itself with the next limit from 6 A on, at once,
+  but not twice within 60 s: a pause that follows lasts until then, because each end of one closes the contactor.
 * While the server is switched on and nobody is heard, the fallback holds (131 or 3041, 6 A unless set otherwise),
   from the first moment after a start on. Any valid request about a charging point is a sign of life for it (3045:
   or only writes), one to unit 200 for all points. After the watchdog's time without one (132 or 3040, 60 s; 0: no

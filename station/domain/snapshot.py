@@ -189,7 +189,8 @@ class ModbusRefusalSnapshot:
 class ModbusPointSnapshot:
     """How an energy manager controls a charging point; `watchdog` is an `energy_manager.Watchdog`.
 
-    `current_ma` and `power_w` are what was written last, `limit_ma` what holds by that or by the fallback.
+    `current_ma` and `power_w` are what was written last, `limit_ma` what holds by that or by the fallback,
+    `resumes_in_s` how long a pause still lasts only to spare the contactor.
     """
 
     number: int
@@ -198,6 +199,7 @@ class ModbusPointSnapshot:
     current_ma: MilliAmpere | None = None
     power_w: Watt | None = None
     limit_ma: MilliAmpere | None = None
+    resumes_in_s: int = 0
     heard_at: datetime | None = None
     written_at: datetime | None = None
     written_by: str = ""

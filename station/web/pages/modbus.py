@@ -311,12 +311,20 @@ def _point(point: ModbusPointSnapshot, now: Present) -> ControlledPoint:
             "moment": formats.moment(point.written_at, now.zone),
             "address": point.written_by,
         }
+    limit = formats.ampere(point.limit_ma) if point.limit_ma is not None else _("none")
+    if point.resumes_in_s:
+        limit = _(
+            "%(limit)s – charging goes on in %(seconds)d s: a pause ends once a minute at most, for the contactor"
+        ) % {
+            "limit": limit,
+            "seconds": point.resumes_in_s,
+        }
     return ControlledPoint(
         number=point.number,
         watchdog=_watchdog(point),
         set_point=_value(SetPoint(current=point.current_ma, power=point.power_w)) or _("none yet"),
         written=written,
-        limit=formats.ampere(point.limit_ma) if point.limit_ma is not None else _("none"),
+        limit=limit,
     )
 
 

@@ -1,9 +1,11 @@
 """Set-points of an energy manager are leases: what nobody renews ends at the fallback, from the first moment on."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadmgmt.energy_manager import Control, Controls, LifeSign, SetPoint, Settings, Watchdog
+from loadmgmt.energy_manager import RESUME_SPAN_S, Control, Controls, LifeSign, SetPoint, Settings, Watchdog
 from station.domain.limits import LimitSource
 from station.domain.units import MilliAmpere, Watt
 
@@ -91,6 +93,43 @@ def test_a_shorter_watchdog_counts_from_the_last_sign_of_life() -> None:
 
     assert made.limits_of(1, 9.0) == {LimitSource.ENERGY_MANAGER: 16_000}
     assert made.limits_of(1, 10.0) == FALLBACK
+
+
+def test_a_restless_manager_closes_the_contactor_once_a_minute_at_most() -> None:
+    made, limits = controls(), []
+
+    for tenth in range(3_000):
+        now_s = tenth / 10
+        made.set(1, amperes(32 if tenth % 2 else 0), now_s)
+        made.heard(1, now_s, written=True)
+        limits.append(made.limits_of(1, now_s)[LimitSource.ENERGY_MANAGER])
+
+    closed = sum(before == 0 and after > 0 for before, after in pairwise(limits))
+    assert closed == 300 // RESUME_SPAN_S
+
+
+def test_a_pause_ends_at_once_and_the_next_one_when_the_contactor_has_rested() -> None:
+    made = controls(Settings(enabled=True, watchdog_s=0))
+    for now_s, current_a in ((0.0, 0), (1.0, 16), (2.0, 0), (3.0, 16)):
+        made.set(1, amperes(current_a), now_s)
+        made.limits_of(1, now_s)
+        assert made.limits_of(1, now_s) == {LimitSource.ENERGY_MANAGER: 16_000 if now_s == 1.0 else 0}
+
+    assert made.resumes_in_s(1, 3.0) == RESUME_SPAN_S - 2
+    assert made.next_change_s(3.0) == 1.0 + RESUME_SPAN_S
+    assert made.limits_of(1, 1.0 + RESUME_SPAN_S) == {LimitSource.ENERGY_MANAGER: 16_000}
+    assert made.resumes_in_s(1, 1.0 + RESUME_SPAN_S) == 0
+
+
+def test_a_rest_delays_no_reduction_and_no_end_of_the_control() -> None:
+    made = controls(Settings(enabled=True, watchdog_s=0))
+    for now_s, current_a in ((0.0, 0), (1.0, 16), (2.0, 0), (3.0, 16)):
+        made.set(1, amperes(current_a), now_s)
+        made.limits_of(1, now_s)
+
+    made.configure(Settings())
+
+    assert made.limits_of(1, 4.0) == {}
 
 
 def test_switched_off_and_on_again_the_fallback_holds_until_somebody_is_heard() -> None:

@@ -98,6 +98,27 @@ async def test_zero_pauses_the_session_and_does_not_end_it(bench: ControlLoopBen
 
 
 @in_virtual_time
+async def test_restless_set_points_close_the_contactor_once_a_minute_at_most(bench: ControlLoopBench) -> None:
+    await switch(bench, enabled="true")
+    await write(bench, 16)
+    await bench.charge()
+    await write(bench, 0)
+    await bench.phase("suspended_evse")
+    await write(bench, 16)
+    await bench.phase("charging")
+
+    await write(bench, 0)
+    await bench.phase("suspended_evse")
+    await write(bench, 16)
+
+    await asyncio.sleep(50)
+    bench.control_loop.energy_manager.heard([1])
+    assert limit(bench) == (0, LimitSource.ENERGY_MANAGER)
+    await bench.phase("charging")
+    assert limit(bench) == (16_000, LimitSource.ENERGY_MANAGER)
+
+
+@in_virtual_time
 async def test_an_energy_manager_never_raises_what_others_limit(bench: ControlLoopBench) -> None:
     await switch(bench, enabled="true")
 

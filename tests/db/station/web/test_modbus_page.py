@@ -184,3 +184,17 @@ def test_every_limit_of_a_charging_point_and_the_one_that_binds_are_shown(browse
     assert 'data-fact="modbus">Switched off' in said
     # Level 2 is not there yet, so nothing can be switched.
     assert "<form" not in said.partition("<main")[2].partition("</main>")[0]
+
+
+def test_a_pause_that_lasts_only_to_spare_the_contactor_says_when_it_ends(browser: Client, parts: Parts) -> None:
+    held = ModbusPointSnapshot(
+        number=1,
+        watchdog=1,
+        remaining_s=42,
+        current_ma=MilliAmpere(16_000),
+        limit_ma=MilliAmpere(0),
+        resumes_in_s=37,
+    )
+    serving(parts, points=(held,))
+
+    assert "0 A – charging goes on in 37 s" in page(browser, MODBUS)
