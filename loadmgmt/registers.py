@@ -29,7 +29,6 @@ HIGHEST_CURRENT_A = 80
 WATCHDOG_S = (5, 3600)
 _MA_PER_A, _MA_PER_STEP = 1_000, 100
 _WORD = 0xFFFF
-_EXTENSION = 3000
 
 Value = int | str | None
 
@@ -104,11 +103,6 @@ class Register:
     unit: str = ""
     read: Callable[[View], Value] | None = None
     write: Write | None = None
-
-    @property
-    def is_extension(self) -> bool:
-        """Whether only this product has it."""
-        return self.address >= _EXTENSION
 
     @property
     def access(self) -> str:
@@ -310,14 +304,6 @@ def _set_current(view: View) -> MilliAmpere:
     if view.watchdog is not Watchdog.EXPIRED and view.set_point.current is not None:
         return view.set_point.current
     return view.limit if view.limit is not None else MilliAmpere(view.asked.limits.get("rating", 0))
-
-
-def _sum_over_points(value: Callable[[PointSnapshot], int | None]) -> "_Read":
-    return lambda view: sum(value(point) or 0 for point in view.points)
-
-
-def _offered(point: PointSnapshot) -> int | None:
-    return point.offered_ma
 
 
 _Read = Callable[[View], Value]
