@@ -100,6 +100,11 @@ class DataDirectory:
         return self.root / f"logo_{brand}.png"
 
     @property
+    def pin_attempt(self) -> Path:
+        """For which SIM card and which entry a PIN was sent that has not been taken."""
+        return self.root / "pin.tried"
+
+    @property
     def archives(self) -> Path:
         """Archives of the logs that somebody at the pages has ordered."""
         return self.files / "archives"

@@ -4,7 +4,6 @@ import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from django.conf import settings
 
@@ -70,7 +69,7 @@ def follow(port: MobilePort) -> ModemStatus | None:
 
 def forget_refusal() -> None:
     """Let the PIN be sent once more: somebody has entered it anew."""
-    _note().unlink(missing_ok=True)
+    settings.DATA.pin_attempt.unlink(missing_ok=True)
 
 
 def _unlock(port: MobilePort) -> None:
@@ -79,9 +78,9 @@ def _unlock(port: MobilePort) -> None:
         status = port.examine() if is_alone else None
         if status is None or not may_send_pin(status, pin_record(status)):
             return
-        private_files.write(_note(), _attempt(status).encode())
+        private_files.write(settings.DATA.pin_attempt, _attempt(status).encode())
         if port.unlock(configuration.get(keys.PIN)):
-            _note().unlink(missing_ok=True)
+            settings.DATA.pin_attempt.unlink(missing_ok=True)
         else:
             logger.warning("the SIM card has refused its PIN; it is not sent again before it is entered anew")
 
@@ -106,11 +105,6 @@ def _attempt(status: ModemStatus) -> str:
 
 def _refused() -> str:
     try:
-        return private_files.read(_note()).decode()
+        return private_files.read(settings.DATA.pin_attempt).decode()
     except OSError:
         return ""
-
-
-def _note() -> Path:
-    folder: Path = settings.DATA.root
-    return folder / "pin.tried"

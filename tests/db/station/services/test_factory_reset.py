@@ -78,7 +78,7 @@ def used(data: DataDirectory) -> DataDirectory:
     (data.files / "archives" / "4711.tar.gz").write_text(CANARY)
     (data.files / "slots").mkdir()
     (data.files / "slots" / "state.json").write_text("{}")
-    for place in (data.root / "station.sqlite3.broken-1", data.network_trial, data.logo("operator")):
+    for place in (data.root / "station.sqlite3.broken-1", data.network_trial, data.logo("operator"), data.pin_attempt):
         place.write_text(CANARY)
     return data
 
