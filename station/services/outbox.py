@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, Min, Q
+from django.db.models import BigIntegerField, Count, Min, Q
 
 from station.domain import facts
 from station.domain.commands import Origin, Status
@@ -117,6 +117,8 @@ def send_again(*, origin: Origin, actor: str, at: datetime, ids: list[int] | Non
     """
     rows = OutboxMessage.objects.filter(status=OutboxStatus.SET_ASIDE)
     if ids is not None:
+        # An address may name any number, and SQLite takes none beyond its own.
+        ids = [each for each in ids if each <= BigIntegerField.MAX_BIGINT]
         sessions = rows.filter(id__in=ids, session__isnull=False).values("session")
         rows = rows.filter(Q(id__in=ids) | Q(session__in=list(sessions.values_list("session", flat=True))))
     count = rows.update(status=OutboxStatus.PENDING, refusals=most_refusals() - 1, next_attempt_at=None)

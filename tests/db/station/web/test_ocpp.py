@@ -280,6 +280,13 @@ def test_a_session_that_was_set_aside_is_sent_again_as_a_whole(browser: Client, 
     assert AuditEntry.objects.filter(command="SendMessagesAgain", actor="admin").exists()
 
 
+def test_a_number_beyond_those_of_the_database_names_no_message(browser: Client, told: list[MessageToOcpp]) -> None:
+    answer = browser.post(f"/communication/ocpp/queue/{2**63}", follow=True)
+
+    assert "This message is not set aside any more." in answer.content.decode()
+    assert told == []
+
+
 def install_profile(data: Any, text: str, name: str = "acme.toml") -> None:
     data.operators.mkdir(exist_ok=True)
     (data.operators / name).write_text(text)
