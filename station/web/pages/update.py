@@ -81,7 +81,9 @@ def install(request: HttpRequest) -> HttpResponse:
     try:
         local.install(actor=_actor(request), at=clock.now())
     except NothingToInstall:
-        messages.error(request, _("There is no checked file any more. Upload it again."))
+        # A second click, or somebody else's: the page says how far that order is.
+        if not _is_active(local.update_job()):
+            messages.error(request, _("There is no checked file any more. Upload it again."))
     return redirect("update")
 
 

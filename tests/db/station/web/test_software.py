@@ -132,6 +132,21 @@ def test_an_uploaded_update_is_checked_installed_when_ordered_and_runs(
     assert list((station.data.files / "jobs").iterdir()) == []
 
 
+def test_a_second_click_on_install_is_not_told_to_upload_again(
+    browser: Client, station: Station, maker: Maker, tmp_path: Path
+):
+    upload(browser, signed(maker, tmp_path))
+    station.work()
+    browser.post("/software/update/install")
+
+    second = browser.post("/software/update/install", follow=True).content.decode()
+
+    assert "Upload it again" not in second
+    assert AuditEntry.objects.filter(command="InstallUpdate").count() == 1
+    station.work()
+    assert versions.os_version() == "9.1.0"
+
+
 def test_a_large_upload_becomes_the_jobs_file_without_a_copy(
     browser: Client, station: Station, maker: Maker, tmp_path: Path
 ):
