@@ -142,3 +142,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sim/connectors/<int:connector_id>/<str:action>", bench.act, name="bench-point"),
     path("admin/", admin.site.urls),
 ]
+
+handler500 = "station.web.pages.server_error.server_error"

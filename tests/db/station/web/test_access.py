@@ -1,6 +1,7 @@
 """Who gets in where: every address as a stranger, foreign names, forged requests."""
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -176,6 +177,25 @@ def test_an_error_in_a_page_tells_nothing_about_the_inside(browser: Client, part
     assert answer.status_code == 500
     assert "Something went wrong" in answer.content.decode()
     assert "canary" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "no charging session begins"), ("de", "beginnt kein Ladevorgang")]
+)
+def test_on_a_full_disk_a_failed_log_in_says_what_is_the_matter(
+    stranger: Client, parts, monkeypatch: pytest.MonkeyPatch, language: str, said: str
+):
+    def full(*_args: object, **_kwargs: object) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr("station.services.sign_in_delays.claim_attempt", full)
+    monkeypatch.setattr("station.services.write_probe.is_short_of_room", lambda: True)
+    stranger.raise_request_exception = False
+
+    answer = stranger.post("/login", {"username": "admin", "password": "x"}, HTTP_ACCEPT_LANGUAGE=language)
+
+    assert answer.status_code == 507
+    assert said in answer.content.decode()
 
 
 def test_an_odd_request_of_a_stranger_leaves_no_traceback(stranger: Client, caplog: pytest.LogCaptureFixture):
