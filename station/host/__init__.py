@@ -25,10 +25,12 @@ def for_settings() -> Host:
     """Return the computer the settings name: the real one, or the simulator's."""
     from django.conf import settings
 
-    from station.host import modem, network, power, simulated, simulated_modem, vendor_access, wall_clock
+    from station.host import modem, network, power, vendor_access, wall_clock
+    from station.host.simulated import modem as simulated_modem
+    from station.host.simulated.host_file import HostFile
 
     if settings.SIMULATE:
-        file = simulated.HostFile(settings.DATA.simulation / "host.json")
+        file = HostFile(settings.DATA.simulation / "host.json")
         return Host(
             network=network.SimulatedNetwork(file),
             modem=simulated_modem.SimulatedModem(file, settings.DATA.simulation / simulated_modem.MEMORY_FILE),

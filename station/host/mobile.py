@@ -8,8 +8,8 @@ def for_settings() -> MobilePort:
     from django.conf import settings
 
     if settings.SIMULATE:
-        from station.host.simulated import HostFile
-        from station.host.simulated_modem import MEMORY_FILE, SimulatedModem
+        from station.host.simulated.host_file import HostFile
+        from station.host.simulated.modem import MEMORY_FILE, SimulatedModem
 
         folder = settings.DATA.simulation
         return SimulatedModem(HostFile(folder / "host.json"), folder / MEMORY_FILE)

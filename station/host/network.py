@@ -11,7 +11,7 @@ from station.domain.network import Family, Method, NetworkSettings
 from station.host.addresses import outside_addresses
 from station.host.dbus.network_manager import NetworkManager
 from station.host.ports import ExternalInterface, NetworkUnavailable, TrialIsOver
-from station.host.simulated import HostFile
+from station.host.simulated.host_file import HostFile
 
 _NO_GATEWAY = "00000000"
 _ROUTE_FIELDS = 3

@@ -9,8 +9,8 @@ def for_settings() -> TimePort:
     from django.conf import settings
 
     if settings.SIMULATE:
-        from station.host.simulated import HostFile
-        from station.host.simulated_time import MEMORY_FILE, SimulatedTime
+        from station.host.simulated.host_file import HostFile
+        from station.host.simulated.time_service import MEMORY_FILE, SimulatedTime
 
         folder = settings.DATA.simulation
         return SimulatedTime(HostFile(folder / "host.json"), folder / MEMORY_FILE)

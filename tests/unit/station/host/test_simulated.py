@@ -1,8 +1,8 @@
 import json
 
 from station.host.network import SimulatedNetwork
-from station.host.simulated import HostFile
-from station.host.simulated_modem import SimulatedModem
+from station.host.simulated.host_file import HostFile
+from station.host.simulated.modem import SimulatedModem
 
 
 def test_the_bench_cuts_the_link_and_turns_the_signal_down(tmp_path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from station import private_files
 from station.domain.mobile import DataLink, ModemStatus, Registration, SimState
 from station.host.ports import MobileProfile
-from station.host.simulated import HostFile
+from station.host.simulated.host_file import HostFile
 
 MEMORY_FILE = "modem.json"
 _PIN = "1234"

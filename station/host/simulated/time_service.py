@@ -13,7 +13,7 @@ from typing import Any
 
 from station import clock, private_files
 from station.host.ports import TimeStatus
-from station.host.simulated import HostFile
+from station.host.simulated.host_file import HostFile
 
 MEMORY_FILE = "time.json"
 SERVERS = ("0.pool.ntp.example", "1.pool.ntp.example")
