@@ -28,12 +28,13 @@ def for_settings() -> Host:
     from station.host import modem, network, power, vendor_access, wall_clock
     from station.host.simulated import modem as simulated_modem
     from station.host.simulated.host_file import HostFile
+    from station.host.simulated.memory import Memory
 
     if settings.SIMULATE:
         file = HostFile(settings.DATA.simulation / "host.json")
         return Host(
             network=network.SimulatedNetwork(file),
-            modem=simulated_modem.SimulatedModem(file, settings.DATA.simulation / simulated_modem.MEMORY_FILE),
+            modem=simulated_modem.SimulatedModem(file, Memory(settings.DATA.simulation / simulated_modem.MEMORY_FILE)),
             clock=wall_clock.SimulatedClock(settings.DATA.run / "clock-set-in-boot"),
             power=power.EmbeddedPower(settings.DATA),
             vendor_access=vendor_access.SimulatedVendorAccess(settings.DATA.simulation / "vendor_access.json"),

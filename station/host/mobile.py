@@ -9,10 +9,11 @@ def for_settings() -> MobilePort:
 
     if settings.SIMULATE:
         from station.host.simulated.host_file import HostFile
+        from station.host.simulated.memory import Memory
         from station.host.simulated.modem import MEMORY_FILE, SimulatedModem
 
         folder = settings.DATA.simulation
-        return SimulatedModem(HostFile(folder / "host.json"), folder / MEMORY_FILE)
+        return SimulatedModem(HostFile(folder / "host.json"), Memory(folder / MEMORY_FILE))
     from station.host.dbus.modem_manager import ModemManager
 
     return ModemManager()

@@ -10,10 +10,11 @@ def for_settings() -> TimePort:
 
     if settings.SIMULATE:
         from station.host.simulated.host_file import HostFile
+        from station.host.simulated.memory import Memory
         from station.host.simulated.time_service import MEMORY_FILE, SimulatedTime
 
         folder = settings.DATA.simulation
-        return SimulatedTime(HostFile(folder / "host.json"), folder / MEMORY_FILE)
+        return SimulatedTime(HostFile(folder / "host.json"), Memory(folder / MEMORY_FILE))
     from station.host.dbus.timedate import Timedate
 
     return Timedate()

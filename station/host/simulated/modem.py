@@ -3,16 +3,13 @@
 The SIM card that the simulator locks has the PIN 1234. An access point that ends with `.invalid` refuses the station.
 """
 
-import json
-import logging
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from station import private_files
 from station.domain.mobile import DataLink, ModemStatus, Registration, SimState
 from station.host.ports import MobileProfile
 from station.host.simulated.host_file import HostFile
+from station.host.simulated.memory import Memory
 
 MEMORY_FILE = "modem.json"
 _PIN = "1234"
@@ -21,7 +18,6 @@ _REFUSED_APN = ".invalid"
 _TECHNOLOGIES = {"": "LTE", "4g": "LTE", "3g": "HSPA", "2g": "EDGE"}
 # LTE's reference signal over the whole scale of percents.
 _RSRP_AT_0_DBM, _RSRP_AT_100_DBM = -125, -75
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,10 +25,10 @@ class SimulatedModem:
     """A modem whose numbers are from ranges that are never issued; `memory` keeps the card's tries and the profile."""
 
     file: HostFile
-    memory: Path
+    memory: Memory
 
     def status(self) -> ModemStatus:
-        world, kept = self.file.read(), self._read()
+        world, kept = self.file.read(), self.memory.read()
         card = _Card.of(kept, world.sim_number)
         sim = _sim_state(world.sim, card)
         status = ModemStatus(
@@ -65,32 +61,19 @@ class SimulatedModem:
     def apply(self, profile: MobileProfile) -> bool:
         # The password stays out of the file: nothing here needs it.
         wanted = {name: value for name, value in asdict(profile).items() if name != "password"}
-        kept = self._read()
+        kept = self.memory.read()
         if all(kept.get(name, "") == value for name, value in wanted.items()):
             return False
-        self._write(kept | wanted)
+        self.memory.add(**wanted)
         return True
 
     def unlock(self, pin: str) -> bool:
-        kept, number = self._read(), self.file.read().sim_number
+        kept, number = self.memory.read(), self.file.read().sim_number
         card = _Card.of(kept, number)
         is_right = pin == _PIN
         tries = _TRIES if is_right else max(0, card.tries - 1)
-        self._write(kept | {"card": asdict(_Card(number=number, tries=tries, unlocked=is_right))})
+        self.memory.add(card=asdict(_Card(number=number, tries=tries, unlocked=is_right)))
         return is_right
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            content = json.loads(self.memory.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
-
-    def _write(self, content: dict[str, Any]) -> None:
-        try:
-            private_files.write(self.memory, json.dumps(content).encode())
-        except OSError as problem:
-            logger.warning("the simulated modem forgets what it was told: %s", problem)
 
 
 @dataclass(frozen=True, kw_only=True)
