@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
 from hardware.drivers.fields import FieldKind, modbus_fields
+from hardware.drivers.flashable_ev_cc import FlashableEvCc
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
 from hardware.links.serial_bus import BusSettings, SerialBus
@@ -43,15 +44,18 @@ class Driver(Generic[Device_co]):
     make: Callable[[Mapping[str, Any], Buses, int | None], Device_co]
 
 
-def _phoenix(options: Mapping[str, Any], buses: Buses, connector_id: int | None) -> PhoenixEvCc:
-    surge_contact = options["surge_contact"]
-    return PhoenixEvCc(
-        buses.bus(options),
-        address=options["address"],
-        commission=options["commission"],
-        # The contact of the surge arrester is wired to the first board of a station.
-        surge_contact=connector_id == 1 if surge_contact is None else surge_contact,
-    )
+def _phoenix(kind: type[PhoenixEvCc]) -> Callable[[Mapping[str, Any], Buses, int | None], PhoenixEvCc]:
+    def make(options: Mapping[str, Any], buses: Buses, connector_id: int | None) -> PhoenixEvCc:
+        surge_contact = options["surge_contact"]
+        return kind(
+            buses.bus(options),
+            address=options["address"],
+            commission=options["commission"],
+            # The contact of the surge arrester is wired to the first board of a station.
+            surge_contact=connector_id == 1 if surge_contact is None else surge_contact,
+        )
+
+    return make
 
 
 def _sdm(model: Model) -> Callable[[Mapping[str, Any], Buses, int | None], EastronSdm]:
@@ -107,7 +111,8 @@ _IO_FIELDS = {
 }
 
 CONTROLLERS: Mapping[str, Driver[EvseController]] = {
-    "phoenix_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix),
+    "phoenix_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(PhoenixEvCc)),
+    "flashable_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(FlashableEvCc)),
 }
 METERS: Mapping[str, Driver[Meter]] = {
     "eastron_sdm630": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM630)),

@@ -21,6 +21,7 @@ from pymodbus.pdu.bit_message import (
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
     ReadInputRegistersRequest,
+    WriteMultipleRegistersRequest,
     WriteSingleRegisterRequest,
 )
 
@@ -130,6 +131,12 @@ class SerialBus:
         """Write one holding register (FC6) and check the echo."""
         reply = await self._ask(WriteSingleRegisterRequest(address=address, registers=[value], dev_id=device), patience)
         _echoed((address, value), (reply.address, reply.registers[0] if reply.registers else None))
+
+    async def write_registers(self, device: int, address: int, values: Sequence[int], patience: Patience) -> None:
+        """Write several holding registers (FC16) and check the echo."""
+        request = WriteMultipleRegistersRequest(address=address, registers=list(values), dev_id=device)
+        reply = await self._ask(request, patience)
+        _echoed((address, len(values)), (reply.address, reply.count))
 
     async def _ask(self, request: ModbusPDU, patience: Patience) -> ModbusPDU:
         device = request.dev_id

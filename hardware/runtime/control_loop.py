@@ -22,6 +22,7 @@ from hardware.runtime.device_events import DeviceEvents
 from hardware.runtime.driver_guard import guarded
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
+from hardware.runtime.flashing import Flasher
 from hardware.runtime.lamp import Lamps
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.modbus_server.service import ModbusService
@@ -120,6 +121,7 @@ class ControlLoop:
             start_responses=start_responses,
             snapshots=self.snapshots,
         )
+        self._flasher = Flasher(devices.firmware_writers, self.records)
         self._notices = Notices(
             self.records,
             parameters=self._parameters,
@@ -136,7 +138,7 @@ class ControlLoop:
             [
                 ChargingHandlers(self.points, self.records, self.admission),
                 UnlockHandlers(self.points),
-                FlashingHandlers(self.points),
+                FlashingHandlers(self.points, self._flasher),
                 AvailabilityHandlers(*shared, self._reservations),
                 ReservationHandlers(*shared, self._reservations),
                 ResetHandlers(*shared, device_events=self._device_events, power=host.power),
@@ -191,7 +193,7 @@ class ControlLoop:
             group.create_task(self.snapshots.run())
             group.create_task(self._recovery.run())
             for point in self.points.values():
-                group.create_task(poll_controller(point, self._device_events))
+                group.create_task(poll_controller(point, self._device_events, self._flasher))
                 group.create_task(poll_meter(point, self._device_events))
             for reader in self._readers:
                 group.create_task(reader.run())
@@ -209,6 +211,7 @@ class ControlLoop:
         await self._reservations.reload()
         for point in self.points.values():
             point.load_availability(await self.records.execute(connectors.availability, point.number))
+            await self._flasher.load(point)
             point.take_aligned_register(await self.records.execute(connectors.aligned_register, point.number))
         of_station = await self.records.execute(connectors.availability, 0)
         self.state.set_operative(operative=of_station.operative)

@@ -37,6 +37,7 @@ from station.domain.connector import (
     UnlockPlug,
 )
 from station.domain.faults import CATALOGUE, FaultCode
+from station.domain.flashing import FlashOrder
 from station.domain.limits import EffectiveLimit
 from station.domain.pilot import CONNECTED, PilotFilter
 from station.domain.plausible_energy import Plausibility, Register
@@ -141,6 +142,8 @@ class ChargingPoint:
         self._is_to_be_reserved = False
         # Out of service for a software update, without touching what the operator has set.
         self.update_pending = False
+        # Out of service while the firmware of the controller is written.
+        self.flash_order: FlashOrder | None = None
         self.kept_locked_for: str | None = None
         self.finishing_info = ""
         self.waits_until: datetime | None = None
@@ -184,7 +187,7 @@ class ChargingPoint:
     @property
     def overlay(self) -> Overlay:
         """What the backend sees over the phase."""
-        operative = self.operative and not self.update_pending
+        operative = self.operative and not self.update_pending and self.flash_order is None
         return Overlay(faulted=self.blocked, operative=operative, reserved=self.state.reserved)
 
     @property
@@ -263,6 +266,12 @@ class ChargingPoint:
         """Keep the point out of service for a software update, or end that."""
         self.update_pending = pending
         self.tell_changed()
+
+    def set_flash_order(self, order: FlashOrder | None) -> None:
+        """Take how far the firmware of the controller is written; None: nobody wants it written (any more)."""
+        if self.flash_order != order:
+            self.flash_order = order
+            self.tell_changed()
 
     def keep_locked_for(self, id_tag: str) -> None:
         """Keep the plug locked after the end of the session until this card is presented."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from hardware.runtime.device_events import DeviceEvents
+from hardware.runtime.flashing import Flasher
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.state import LineRecord, ReaderRecord
 from station import clock
@@ -54,17 +55,24 @@ class Silence:
         return self.failures >= SILENT_POLLS and clock.monotonic_s() - self.last_good_s >= self.patience_s
 
 
-async def poll_controller(point: ChargingPoint, events: DeviceEvents) -> None:
-    """Read one controller for ever: pilot, lock, errors, and the station's contacts wired to it."""
+async def poll_controller(point: ChargingPoint, events: DeviceEvents, flasher: Flasher) -> None:
+    """Read one controller for ever: pilot, lock, errors, and the station's contacts wired to it.
+
+    While its firmware is written, a step of that takes the place of the poll.
+    """
     silence = Silence(patience_s=CONTROLLER_SILENT_S, line=point.equipment.controller_line)
     await _open(point.controller.open, f"controller {point.number}")
     while True:
         started_s = clock.monotonic_s()
         point.mark_served()
         try:
-            if point.equipment.controller is None:
-                point.controller_identified(await point.controller.identify())
-            status = await point.controller.read_status()
+            if flasher.is_due(point):
+                status = None
+                await flasher.step(point)
+            else:
+                if point.equipment.controller is None:
+                    point.controller_identified(await point.controller.identify())
+                status = await point.controller.read_status()
         except DeviceFailed as error:
             if isinstance(error, DeviceRefused):
                 logger.warning("controller %d refuses to work: %s", point.number, error)
@@ -78,13 +86,15 @@ async def poll_controller(point: ChargingPoint, events: DeviceEvents) -> None:
             silence.heard()
             point.controller_answered()
             news = point.set_faults("silence", frozenset())
-            of_station = frozenset(code for code in status.faults if CATALOGUE[code].scope is Scope.STATION)
-            events.station_faults(f"controller {point.number}", of_station)
-            news |= point.set_faults("controller", status.faults - of_station)
+            if status is not None:
+                of_station = frozenset(code for code in status.faults if CATALOGUE[code].scope is Scope.STATION)
+                events.station_faults(f"controller {point.number}", of_station)
+                news |= point.set_faults("controller", status.faults - of_station)
             if news:
                 await events.point_faults_changed(point)
-            await point.observe(status)
-            events.observed(point)
+            if status is not None:
+                await point.observe(status)
+                events.observed(point)
         await point.check_timers(clock.monotonic_s())
         await _pause(point, started_s)
 

@@ -15,9 +15,11 @@ from hardware.runtime.status_writer import record_of_point, record_of_station
 from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.faults import FaultCode
+from station.domain.ports import FirmwareWriter
 from station.domain.snapshot import (
     NO_PHASES,
     ControllerSnapshot,
+    FlashingSnapshot,
     HardwareSnapshot,
     MeterSnapshot,
     PointSnapshot,
@@ -163,6 +165,7 @@ class SnapshotPublisher:
             reservation=self._reservation(point),
             last_session=point.last_session,
             last_refusal=self._refusals.newest.get(point.number),
+            flashing=_flashing(point),
             controller=_controller(point),
             meter=_meter(point),
         )
@@ -174,6 +177,11 @@ class SnapshotPublisher:
         return ReservationSnapshot(
             reservation_id=found.reservation_id, id_tag=found.id_tag, expires_at=found.expires_at
         )
+
+
+def _flashing(point: ChargingPoint) -> FlashingSnapshot | None:
+    order = point.flash_order
+    return FlashingSnapshot(stage=order.stage.value, percent=order.percent) if order else None
 
 
 def _session(point: ChargingPoint) -> SessionSnapshot | None:
@@ -201,10 +209,12 @@ def _waiting_card(point: ChargingPoint) -> WaitingCardSnapshot | None:
 def _controller(point: ChargingPoint) -> ControllerSnapshot:
     identity, is_ok = point.equipment.controller, point.equipment.controller_ok
     line = point.equipment.controller_line.snapshot()
+    flashable = isinstance(point.controller, FirmwareWriter)
     if identity is None:
-        return ControllerSnapshot(ok=is_ok, line=line)
+        return ControllerSnapshot(ok=is_ok, flashable=flashable, line=line)
     return ControllerSnapshot(
         ok=is_ok,
+        flashable=flashable,
         line=line,
         model=identity.model,
         serial=identity.serial,

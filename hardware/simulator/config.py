@@ -1,5 +1,7 @@
 """The hardware configuration that fits the simulated station: which driver at which port."""
 
+import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,30 @@ READER_PORT = "reader"
 IO_PORT = "io"
 
 
-def hardware_config(directory: Path, connectors: int) -> dict[str, Any]:
-    """Describe the simulated hardware of a data directory as the content of its hardware.json."""
+BOARD, FLASHABLE_BOARD = "phoenix_ev_cc", "flashable_ev_cc"
+
+
+def flashable_controllers(directory: Path) -> frozenset[int]:
+    """Return the charging points whose controller is, by the hardware.json, the one whose firmware can be written."""
+    try:
+        described = json.loads((directory / "hardware.json").read_text(encoding="utf-8"))["connectors"]
+        drivers = [each["controller"]["driver"] for each in described]
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
+    return frozenset(number for number, driver in enumerate(drivers, start=1) if driver == FLASHABLE_BOARD)
+
+
+def hardware_config(directory: Path, connectors: int, *, flashable: Collection[int] = ()) -> dict[str, Any]:
+    """Describe the simulated hardware of a data directory as the content of its hardware.json.
+
+    `flashable`: the charging points with a controller whose firmware can be written.
+    """
     folder = directory.absolute() / "sim"
     return {
         "connectors": [
             {
                 "controller": {
-                    "driver": "phoenix_ev_cc",
+                    "driver": FLASHABLE_BOARD if number in flashable else BOARD,
                     "port": str(folder / controller_port(number)),
                     "address": CONTROLLER_ADDRESS,
                     **_LINE,

@@ -4,8 +4,9 @@ Inputs: EN is the stop button, XR 'available', CCR the mirror contact of the con
 the surge arrester (controller 1 only). Outputs: ERR, CHG (contactor), CON (car connected).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from hardware.protocols.bootloader import ImageHead
 from hardware.protocols.phoenix import (
     FACTORY_RESET_KEY,
     IDENTIFICATION_START,
@@ -27,6 +28,7 @@ from hardware.simulator.world import World
 
 # Switches of bank S1 by number: 2 'available' over the bus, 3 lock over the bus, 5 tethered cable.
 _SWITCH_AVAILABLE, _SWITCH_LOCK, _SWITCH_TETHERED = 1 << 1, 1 << 2, 1 << 4
+FIRST_FIRMWARE = ImageHead(letter="V", major=1, minor=25)
 # Largest value of an output register: 0 off, 1 on, 2 flashing.
 OUTPUT_FLASHING = 2
 # Largest value of each commissioning register.
@@ -46,20 +48,19 @@ _LARGEST: dict[Setting, int] = {
 class PhoenixRegisters:
     """What the controller answers to and what it does when written to."""
 
-    def __init__(self, *, world: World, point: ChargingPoint, serial_number: str) -> None:
+    def __init__(
+        self,
+        *,
+        world: World,
+        point: ChargingPoint,
+        serial_number: str,
+        firmware: Callable[[], ImageHead] = lambda: FIRST_FIRMWARE,
+    ) -> None:
         self._world = world
         self._point = point
         self._outputs = [0, 0, 0, 0]
-        self._identification = IdentificationBlock(
-            order_designation="EV-CC-AC1-M3-CBC-RCM",
-            order_number="1622459",
-            serial_number=serial_number,
-            hardware_id=0x0A00 + point.number,
-            hardware_version=3,
-            firmware_letter="V",
-            firmware_major=1,
-            firmware_minor=25,
-        ).encode()
+        self._serial_number = serial_number
+        self._firmware = firmware
 
     def read_bits(self, function: Function, start: int, count: int) -> Sequence[bool]:
         """Read back command coils."""
@@ -77,7 +78,7 @@ class PhoenixRegisters:
 
     def read_registers(self, _function: Function, start: int, count: int) -> Sequence[int]:
         """Read any register by FC3 or FC4, as real units answer both."""
-        identification = _slice(self._identification, IDENTIFICATION_START, start, count)
+        identification = _slice(self._identification(), IDENTIFICATION_START, start, count)
         if identification is not None:
             return identification
         live = _slice(self._live(), STATUS_START, start, count) if start >= STATUS_START else None
@@ -133,6 +134,19 @@ class PhoenixRegisters:
             board.settings[setting] = value
         else:
             raise IllegalAddress
+
+    def _identification(self) -> list[int]:
+        firmware = self._firmware()
+        return IdentificationBlock(
+            order_designation="EV-CC-AC1-M3-CBC-RCM",
+            order_number="1622459",
+            serial_number=self._serial_number,
+            hardware_id=0x0A00 + self._point.number,
+            hardware_version=3,
+            firmware_letter=firmware.letter,
+            firmware_major=firmware.major,
+            firmware_minor=firmware.minor,
+        ).encode()
 
     def _settings(self) -> dict[int, int]:
         tethered = self._point.cable_is_fixed

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hardware.protocols.eastron import SILENCE_S
+from hardware.simulator.bootloader import FlashableRegisters, FlashMemory
 from hardware.simulator.config import (
     CONTROLLER_ADDRESS,
     IO_ADDRESS,
@@ -11,6 +12,7 @@ from hardware.simulator.config import (
     METER_ADDRESS,
     READER_PORT,
     controller_port,
+    flashable_controllers,
     meter_port,
 )
 from hardware.simulator.controller import PhoenixRegisters
@@ -21,7 +23,7 @@ from hardware.simulator.meter import EastronRegisters
 from hardware.simulator.point import ChargingPoint
 from hardware.simulator.pty_line import PtyLine
 from hardware.simulator.reader import Twn4Reader
-from hardware.simulator.rtu import RtuSlave
+from hardware.simulator.rtu import RegisterMap, RtuSlave
 from hardware.simulator.settings import SimulatorSettings
 from hardware.simulator.world import LineDevice, LineMode, World
 
@@ -62,11 +64,12 @@ def lines(
         return world.line_mode(point.number, LineDevice.CONTROLLER)
 
     made: list[PtyLine] = []
+    flashable = flashable_controllers(settings.directory)
     for number, point in world.points.items():
         meter = meters[number]
         controller = RtuSlave(
             address=CONTROLLER_ADDRESS,
-            registers=PhoenixRegisters(world=world, point=point, serial_number=f"1{meter.serial_number:09d}"),
+            registers=_controller(settings, world, point, meter, flashable=number in flashable, clock=clock),
         )
         made.append(line(controller_port(number), controller, lambda point=point: controller_mode(point)))  # type: ignore[misc]
         registers = EastronRegisters(
@@ -88,6 +91,28 @@ def lines(
     io_registers = IoRegisters(world=world, contacts=contacts(settings.connectors))
     made.append(line(IO_PORT, RtuSlave(address=IO_ADDRESS, registers=io_registers), lambda: LineMode.OK))
     return made
+
+
+def _controller(
+    settings: SimulatorSettings,
+    world: World,
+    point: ChargingPoint,
+    meter: MeterRecord,
+    *,
+    flashable: bool,
+    clock: Callable[[], float],
+) -> RegisterMap:
+    serial_number = f"1{meter.serial_number:09d}"
+    if not flashable:
+        return PhoenixRegisters(world=world, point=point, serial_number=serial_number)
+    memory = FlashMemory(settings.folder / f"firmware-{point.number}.json")
+    return FlashableRegisters(
+        PhoenixRegisters(world=world, point=point, serial_number=serial_number, firmware=lambda: memory.head),
+        memory,
+        clock=clock,
+        is_released=lambda: point.board.released or point.contactor_closed,
+        restart=lambda: point.board.restart(now_s=point.now_s),
+    )
 
 
 def garbled(data: bytes) -> bytes:

@@ -7,9 +7,10 @@ anything else, when the device does not do what was asked.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from station.domain.faults import FaultCode
+from station.domain.flashing import BootStatus, FirmwareImage
 from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 
 
@@ -113,6 +114,29 @@ class EvseController(Protocol):
 
     async def unlock(self) -> None: ...
     async def restart(self) -> None: ...
+
+
+@runtime_checkable
+class FirmwareWriter(Protocol):
+    """A controller whose firmware can be written, beside what an EvseController can; `image` comes with the station.
+
+    `station.domain.flashing` decides which method is called next, by `boot_status`.
+    """
+
+    image: FirmwareImage
+
+    async def boot_status(self) -> BootStatus:
+        """Read what the controller does with its firmware; answered at any time."""
+
+    async def enter_bootloader(self) -> None:
+        """Stop the firmware; DeviceRefused while energy is released. From here on only these methods are answered."""
+
+    async def begin_transfer(self) -> None: ...
+    async def write_block(self, number: int) -> None:
+        """Send a block with its checksum; DeviceRefused when it arrives damaged or is not the next one."""
+
+    async def verify_transfer(self) -> None: ...
+    async def activate(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,3 +273,8 @@ class Devices:
     meters: dict[int, Meter]
     readers: list[tuple[int | None, TagReader]]
     io: StationIo | None
+
+    @property
+    def firmware_writers(self) -> dict[int, FirmwareWriter]:
+        """Return the controllers whose firmware can be written."""
+        return {number: each for number, each in self.controllers.items() if isinstance(each, FirmwareWriter)}

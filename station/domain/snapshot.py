@@ -89,9 +89,10 @@ class ReaderSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class ControllerSnapshot:
-    """The controller board; `ok` None: nobody can say."""
+    """The controller board; None: nobody can say. `flashable`: whether the station can write its firmware."""
 
     ok: bool | None = None
+    flashable: bool | None = None
     model: str = ""
     serial: str = ""
     hardware_id: str = ""
@@ -110,6 +111,14 @@ class MeterSnapshot:
     firmware: str = ""
     public_key: str = ""
     line: LineSnapshot = LineSnapshot()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlashingSnapshot:
+    """The firmware of the controller is being written; `stage` is a `flashing.Stage`."""
+
+    stage: str
+    percent: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +160,7 @@ class PointSnapshot:
     reservation: ReservationSnapshot | None = None
     last_session: FinishedSessionSnapshot | None = None
     last_refusal: RefusalSnapshot | None = None
+    flashing: FlashingSnapshot | None = None
     controller: ControllerSnapshot = ControllerSnapshot()
     meter: MeterSnapshot = MeterSnapshot()
 

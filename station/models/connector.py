@@ -12,7 +12,8 @@ class Connector(models.Model):
     `phase` is the name of the connector machine's state (`station.domain.connector.Phase`). `status`, `error_code`,
     `info`, `vendor_error_code` and `status_at` are what the backend is told. `fault_codes` lists all active faults.
     `scheduled_operative` is an availability change waiting for the end of the running session. `aligned_wh` is the
-    register of the last clock-aligned sample: the next one tells what flowed since.
+    register of the last clock-aligned sample: the next one tells what flowed since. `flash_ordered_at`: when somebody
+    wanted the controller's firmware written, until that is done; `flash_firmware_before`: which it was, once begun.
     """
 
     number = models.PositiveSmallIntegerField(primary_key=True)
@@ -36,6 +37,9 @@ class Connector(models.Model):
     controller_serial = models.CharField(max_length=64, default="", blank=True)
     controller_hardware_id = models.CharField(max_length=64, default="", blank=True)
     controller_firmware = models.CharField(max_length=64, default="", blank=True)
+
+    flash_ordered_at = models.DateTimeField(null=True, blank=True)
+    flash_firmware_before = models.CharField(max_length=64, default="", blank=True)
 
     class Meta:
         verbose_name = _("charging point")

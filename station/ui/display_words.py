@@ -56,6 +56,8 @@ NEXT_STEPS_WITHOUT_CARD: Words = {
     Phase.CHARGING: _("To end: end it at the vehicle and unplug."),
 }
 
+MAINTENANCE_STEP = _("Software is being renewed. Back in a few minutes.")
+
 # Faults that the driver can do something about.
 FAULT_STEPS: Words = {
     FaultCode.EV_COMMUNICATION_ERROR: _("Unplug the cable and plug it in again."),

@@ -45,6 +45,8 @@ EVENTS: Words = {
     "network.failed": gettext_lazy(
         "The network settings could not be put in force; the old ones are back. Tried was: %(settings)s. %(problem)s"
     ),
+    "controller.flashed": gettext_lazy("The firmware of the controller was written: before %(before)s, now %(after)s."),
+    "controller.flash.failed": gettext_lazy("The firmware of the controller could not be written."),
     "energy_manager.silent": gettext_lazy("The energy manager (Modbus) is not heard: the fallback holds."),
     "records.writable": gettext_lazy("Sessions can be recorded again."),
     "session.not_recovered": gettext_lazy("A session from before the restart is not settled yet; it is tried again."),

@@ -52,6 +52,8 @@ FIELDS: Mapping[str, Any] = {
     "file": pgettext_lazy("column of a record", "File"),
     "fingerprint": pgettext_lazy("column of a record", "Fingerprint"),
     "finished_at": pgettext_lazy("column of a record", "Finished"),
+    "flash_firmware_before": pgettext_lazy("column of a record", "Controller firmware being replaced"),
+    "flash_ordered_at": pgettext_lazy("column of a record", "Controller firmware ordered"),
     "former_ids": pgettext_lazy("column of a record", "Former message ids"),
     "from_unproven_link": pgettext_lazy("column of a record", "Sent over an unproven connection"),
     "group": pgettext_lazy("column of a record", "Group (GID)"),

@@ -12,6 +12,7 @@ from station.domain.commands import Refusal, Status
 from station.domain.crash_guard import CrashCause
 from station.domain.facts import FactKind
 from station.domain.faults import FaultCode
+from station.domain.flashing import Stage
 from station.domain.link_security import LinkKind
 from station.domain.roles import Role
 from station.domain.vendor_access import Door
@@ -93,6 +94,14 @@ HINTS: Words = {
     "SuspendedEVSE": _("The present limit is below 6 A; charging goes on by itself."),
     "Finishing": _("The session has ended – unplug the vehicle."),
     "Unavailable": _("Drivers cannot charge here."),
+}
+
+FLASHING: Words = {
+    Stage.WAITING: _("The firmware is about to be written."),
+    Stage.WRITING: _("The firmware is being written."),
+    Stage.CHECKING: _("The firmware is being checked."),
+    Stage.STARTING: _("The new firmware starts."),
+    Stage.NO_ANSWER: _("The controller does not answer; the writing goes on as soon as it does."),
 }
 
 REFUSALS: Words = {

@@ -173,6 +173,10 @@ def _fault(code: str) -> FaultView:
 
 def _hint(point: PointSnapshot, present: Present) -> str:
     waiting, reservation = point.waiting_card, point.reservation
+    if point.flashing:
+        return _("The firmware of the controller is being written: %(percent)s %%.") % {
+            "percent": point.flashing.percent
+        }
     if point.limit_source == LimitSource.UNREADABLE_PROFILE:
         return _(
             "A charging profile of the backend cannot be read, so there is no energy here. Send the profile again from "

@@ -215,6 +215,8 @@ def _code(point: PointSnapshot, at: datetime) -> str:
 def _next_step(point: PointSnapshot, code: str, present: Present, *, without_card: bool) -> str:
     if code == say.REFUSED and point.last_refusal is not None:
         return say.refusal(point.last_refusal.reason, point.last_refusal.because)
+    if code == say.OUT_OF_SERVICE and point.flashing is not None:
+        return str(say.MAINTENANCE_STEP)
     if code == say.FAULT:
         return say.fault_step(point.faults)
     if code == Phase.RESERVED and point.reservation is not None:

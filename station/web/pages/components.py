@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from station import clock
 from station.domain.commands import FlashControllers, Outcome, Refusal
-from station.services import accounts
+from station.services import accounts, flashing
 from station.services.wiring import CONTROLLER
+from station.ui import event_words, words
 from station.ui import format as formats
 from station.web import access, components, present
 from station.web.present import Present
@@ -20,11 +21,12 @@ from station.web.requests import say, signed_in, submit
 
 @dataclass(frozen=True, kw_only=True)
 class FlashResult:
-    """What became of flashing one controller."""
+    """What became of flashing one controller, or how far it is; `percent` None: it is not under way."""
 
     point: str
     model: str
     text: str
+    percent: int | None = None
 
 
 @require_http_methods(["GET", "POST"])
@@ -39,18 +41,50 @@ def page(request: HttpRequest) -> HttpResponse:
 def _flash(request: HttpRequest, now: Present) -> HttpResponse:
     """Say of each controller what became of flashing it, or which session is in the way."""
     outcome = submit(request, FlashControllers())
+    if outcome.succeeded:
+        return redirect("components", permanent=False)
     context = _context(request, now)
     results = _per_controller(outcome, context["components"])
     context |= {"refusal": "" if results else say(outcome), "in_the_way": _in_the_way(outcome, now), "results": results}
-    return render(request, "pages/station/components.html", context, status=200 if outcome.succeeded else 409)
+    return render(request, "pages/station/components.html", context, status=409)
 
 
 def _context(request: HttpRequest, now: Present) -> dict[str, Any]:
+    found = components.all_components(now)
     return {
-        "components": components.all_components(now),
+        "components": found,
+        "flashing": _flashing(found, now),
         "is_live": bool(now.hardware),
         "may_flash": access.may(accounts.role_of(signed_in(request)), "components", "POST"),
     }
+
+
+def _flashing(found: tuple[components.ComponentView, ...], now: Present) -> list[FlashResult]:
+    """Say of each controller how far its firmware is written, or what became of it the last time.
+
+    That a controller cannot be written goes without saying where none can.
+    """
+    able = {each.number for each in (now.hardware.points if now.hardware else ()) if each.controller.flashable}
+    last = flashing.last_results()
+    results = []
+    for each in found:
+        point = now.connector(int(each.point)) if each.kind == CONTROLLER else None
+        if point is None:
+            continue
+        ended = last.get(point.number)
+        percent = None
+        if point.flashing is not None:
+            text, percent = words.word(words.FLASHING, point.flashing.stage), point.flashing.percent
+        elif point.number not in able:
+            if not able:
+                continue
+            text = words.word(words.REFUSALS, Refusal.FLASHING_NOT_SUPPORTED)
+        elif ended is not None:
+            text = f"{formats.moment(ended.at, now.zone)}: {event_words.event(ended.code, ended.data)}"
+        else:
+            continue
+        results.append(FlashResult(point=each.point, model=each.model, text=text, percent=percent))
+    return results
 
 
 def _per_controller(outcome: Outcome, found: tuple[components.ComponentView, ...]) -> list[FlashResult]:
