@@ -61,12 +61,12 @@ class Flasher:
         order, writer = point.flash_order, self._writers[point.number]
         if order is None:
             return
-        point.poll_faster()
         try:
             status = await writer.boot_status()
             step = next_step(writer.image, status, is_begun=order.is_begun)
             point.set_flash_order(_seen(order, step, status, blocks=writer.image.blocks))
             await self._do(point, writer, step, status)
+            point.poll_faster()
         except DeviceFailed:
             if point.flash_order is not None:
                 point.set_flash_order(replace(point.flash_order, stage=Stage.NO_ANSWER))

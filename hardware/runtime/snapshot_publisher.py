@@ -209,12 +209,12 @@ def _waiting_card(point: ChargingPoint) -> WaitingCardSnapshot | None:
 def _controller(point: ChargingPoint) -> ControllerSnapshot:
     identity, is_ok = point.equipment.controller, point.equipment.controller_ok
     line = point.equipment.controller_line.snapshot()
-    flashable = isinstance(point.controller, FirmwareWriter)
+    shipped = point.controller.image.version if isinstance(point.controller, FirmwareWriter) else ""
     if identity is None:
-        return ControllerSnapshot(ok=is_ok, flashable=flashable, line=line)
+        return ControllerSnapshot(ok=is_ok, shipped=shipped, line=line)
     return ControllerSnapshot(
         ok=is_ok,
-        flashable=flashable,
+        shipped=shipped,
         line=line,
         model=identity.model,
         serial=identity.serial,

@@ -89,10 +89,10 @@ class ReaderSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class ControllerSnapshot:
-    """The controller board; None: nobody can say. `flashable`: whether the station can write its firmware."""
+    """The controller board; `ok` None: nobody can say. `shipped`: the firmware the station can write; empty: none."""
 
     ok: bool | None = None
-    flashable: bool | None = None
+    shipped: str = ""
     model: str = ""
     serial: str = ""
     hardware_id: str = ""

@@ -10,6 +10,8 @@ from django.views.decorators.http import require_http_methods
 
 from station import clock
 from station.domain.commands import FlashControllers, Outcome, Refusal
+from station.domain.snapshot import PointSnapshot
+from station.models import LogEntry
 from station.services import accounts, flashing
 from station.services.wiring import CONTROLLER
 from station.ui import event_words, words
@@ -64,27 +66,29 @@ def _flashing(found: tuple[components.ComponentView, ...], now: Present) -> list
 
     That a controller cannot be written goes without saying where none can.
     """
-    able = {each.number for each in (now.hardware.points if now.hardware else ()) if each.controller.flashable}
+    able = any(each.controller.shipped for each in (now.hardware.points if now.hardware else ()))
     last = flashing.last_results()
     results = []
     for each in found:
         point = now.connector(int(each.point)) if each.kind == CONTROLLER else None
-        if point is None:
-            continue
-        ended = last.get(point.number)
-        percent = None
-        if point.flashing is not None:
-            text, percent = words.word(words.FLASHING, point.flashing.stage), point.flashing.percent
-        elif point.number not in able:
-            if not able:
-                continue
-            text = words.word(words.REFUSALS, Refusal.FLASHING_NOT_SUPPORTED)
-        elif ended is not None:
-            text = f"{formats.moment(ended.at, now.zone)}: {event_words.event(ended.code, ended.data)}"
-        else:
-            continue
-        results.append(FlashResult(point=each.point, model=each.model, text=text, percent=percent))
+        if point is not None and able:
+            text, under_way = _state(point, last.get(point.number), now), point.flashing
+            percent = under_way.percent if under_way else None
+            results.append(FlashResult(point=each.point, model=each.model, text=text, percent=percent))
     return results
+
+
+def _state(point: PointSnapshot, last: LogEntry | None, now: Present) -> str:
+    if point.flashing is not None:
+        return words.word(words.FLASHING, point.flashing.stage)
+    if not point.controller.shipped:
+        return words.word(words.REFUSALS, Refusal.FLASHING_NOT_SUPPORTED)
+    if last is not None:
+        return f"{formats.moment(last.at, now.zone)}: {event_words.event(last.code, last.data)}"
+    return _("Has firmware %(present)s; %(shipped)s comes with this software.") % {
+        "present": point.controller.firmware or formats.MISSING,
+        "shipped": point.controller.shipped,
+    }
 
 
 def _per_controller(outcome: Outcome, found: tuple[components.ComponentView, ...]) -> list[FlashResult]:

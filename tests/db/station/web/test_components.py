@@ -3,14 +3,17 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 
 from station import clock
 from station.domain.commands import FlashControllers, Outcome, Refusal, Status, rejected
-from station.domain.snapshot import LineSnapshot, ReaderSnapshot
+from station.domain.flashing import Stage
+from station.domain.snapshot import FlashingSnapshot, LineSnapshot, PointSnapshot, ReaderSnapshot
 from station.paths import DataDirectory
+from station.services import flashing
 from tests.db.station.web.conftest import Door, Parts, charging, point
 
 ADDRESS = "/station/components"
@@ -98,3 +101,59 @@ def test_a_controller_that_cannot_be_flashed_is_said_for_each(english: Client, p
     results = english.post(ADDRESS).content.decode().partition('id="flash-results"')[2]
 
     assert results.count("Not supported by this controller") == 2
+
+
+def with_firmware(number: int, **flashing: Any) -> PointSnapshot:
+    known = point(number)
+    return replace(known, controller=replace(known.controller, firmware="V1.25", shipped="V1.26"), **flashing)
+
+
+def progress(html: str) -> str:
+    return html.partition('id="flash-progress"')[2].partition("</div>")[0]
+
+
+def test_what_comes_with_the_software_is_shown_before_it_is_written(english: Client, parts: Parts):
+    parts.show(with_firmware(1), point(2))
+
+    html = progress(english.get(ADDRESS).content.decode())
+
+    assert "Has firmware V1.25; V1.26 comes with this software." in html
+    assert html.count("Not supported by this controller") == 1
+
+
+def test_an_order_that_was_taken_is_followed_on_the_page(english: Client, parts: Parts, door: Door):
+    door.outcome = Outcome(status=Status.ACCEPTED, data={"connectors": [1]})
+
+    answer = english.post(ADDRESS)
+
+    assert (answer.status_code, answer["Location"]) == (302, ADDRESS)
+
+
+def test_each_controller_has_its_progress(english: Client, parts: Parts):
+    parts.show(
+        with_firmware(1, flashing=FlashingSnapshot(stage=Stage.WRITING.value, percent=42)),
+        with_firmware(2, flashing=FlashingSnapshot(stage=Stage.NO_ANSWER.value, percent=7)),
+    )
+
+    html = progress(english.get(f"{ADDRESS}/live").content.decode())
+
+    assert 'value="42"' in html
+    assert 'value="7"' in html
+    assert "The firmware is being written." in html
+    assert "The controller does not answer" in html
+
+
+def test_the_result_stands_there_afterwards(english: Client, parts: Parts):
+    parts.show(with_firmware(1))
+    flashing.order(1, at=clock.now())
+    flashing.end(1, before="V1.25", after="V1.26", at=clock.now())
+
+    assert "before V1.25, now V1.26" in progress(english.get(ADDRESS).content.decode())
+    assert flashing.pending(1) is None
+
+
+def test_the_tile_says_why_nobody_can_charge(english: Client, parts: Parts):
+    under_way = FlashingSnapshot(stage=Stage.WRITING.value, percent=42)
+    parts.show(with_firmware(1, flashing=under_way, status="Unavailable"))
+
+    assert "The firmware of the controller is being written: 42 %." in english.get("/").content.decode()
