@@ -217,7 +217,7 @@ def site(tmp_path: Path, flashable: list[int]) -> Iterator[Site]:
     data = tmp_path / "station"
     data.mkdir(mode=0o700)
     (data / "hardware.json").write_text(json.dumps(hardware_config(data, 2, flashable=flashable)))
-    with Station.start(tmp_path, config={"/hw/auth/device/Dummy/enabled": "false"}, data=data) as station:
+    with Station.start(tmp_path, data=data, environment={"STATION_DATA_DIR": str(data)}) as station:
         yield Site(station)
 
 

@@ -10,6 +10,7 @@ from station.domain.snapshot import (
     BackendSnapshot,
     ControllerSnapshot,
     FinishedSessionSnapshot,
+    FlashingSnapshot,
     HardwareSnapshot,
     MeterSnapshot,
     PointSnapshot,
@@ -60,6 +61,7 @@ FULL = PointSnapshot(
         id=6, id_tag="04A2", started_at=AT, ended_at=AT, energy_wh=18_240, reason="Local"
     ),
     last_refusal=RefusalSnapshot(at=AT, id_tag="04DE", reason="tag_refused"),
+    flashing=FlashingSnapshot(stage="writing", percent=42),
     controller=ControllerSnapshot(ok=True, model="EV-CC", serial="1", hardware_id="X4", firmware="1.1"),
     meter=MeterSnapshot(ok=False, vendor="Eastron", model="SDM630", serial="2", public_key="30"),
 )
