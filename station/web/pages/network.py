@@ -148,6 +148,8 @@ def interfaces(request: HttpRequest) -> HttpResponse:
     at = clock.now()
     trial = network.latest(at=at)
     if trial is not None and trial.is_open:
+        if request.method == "POST":
+            _tell_that_one_is_on_trial(request, trial)
         return _trial_page(request, trial)
     entered: dict[str, str] | None = None
     errors: dict[str, str] = {}
@@ -159,6 +161,7 @@ def interfaces(request: HttpRequest) -> HttpResponse:
         except SettingsRefused as refused:
             errors = {each.field: network_words.problem(each) for each in reversed(refused.problems)}
         except network.TrialRuns:
+            _tell_that_one_is_on_trial(request, network.latest(at=at))
             return redirect("interfaces")
         except NetworkUnavailable as unavailable:
             refusal = network_words.unavailable(unavailable.reason, unavailable.detail)
@@ -279,6 +282,26 @@ def _activate(ticket: str) -> None:
         logger.exception("the new network settings could not be put in force; the old ones come back by themselves")
     finally:
         connection.close()
+
+
+def _tell_that_one_is_on_trial(request: HttpRequest, trial: Trial | None) -> None:
+    """Say that what was entered is not what is on trial; pressing Save twice is no change of somebody else."""
+    if trial is not None and trial.actor == signed_in(request).get_username() and _is_entered(request, trial):
+        return
+    messages.error(
+        request,
+        _(
+            "Your change was not saved: another one is on trial. Wait until it is confirmed or taken back, then enter "
+            "yours again."
+        ),
+    )
+
+
+def _is_entered(request: HttpRequest, trial: Trial) -> bool:
+    try:
+        return read({name: value for name, value in request.POST.items() if isinstance(value, str)}) == trial.wanted
+    except SettingsRefused:
+        return False
 
 
 def _trial_page(request: HttpRequest, found: Trial) -> HttpResponse:

@@ -119,7 +119,7 @@ def ocpp(request: HttpRequest) -> HttpResponse:
     chosen = _chosen(request, profiles, draft)
     locked = chosen.settings if chosen is not None else {}
     form = SettingsForm(request, SETTINGS, locked=locked) if _may_change(request) else None
-    if request.method == "POST" and form is not None and _take(request, form):
+    if request.method == "POST" and form is not None and _take(request, form, is_custom=chosen is None):
         return redirect("ocpp-trial" if backend_trials.current(request) else "ocpp")
     if form is not None and request.method == "GET" and draft:
         form.show(draft)
@@ -177,7 +177,7 @@ def _may_change(request: HttpRequest) -> bool:
     return access.may(accounts.role_of(signed_in(request)), "ocpp", "POST")
 
 
-def _take(request: HttpRequest, form: SettingsForm) -> bool:
+def _take(request: HttpRequest, form: SettingsForm, *, is_custom: bool) -> bool:
     """Save what was entered or have it tried; return False where something was refused."""
     if request.POST.get("action") != "check":
         backend_trials.forget(request)
@@ -190,6 +190,15 @@ def _take(request: HttpRequest, form: SettingsForm) -> bool:
         # Entered for the trial before this one; a field of a secret begins empty.
         wanted[_KEY] = kept_key
     if not configuration.proposed(wanted)["/ocpp/url"]:
+        if is_custom and configuration.get("/ocpp/url"):
+            # An emptied field would end the connection that works, although this was to try what replaces it.
+            form.refuse(
+                _(
+                    "There is no address to check. Enter one, for example wss://backend.example.com/ocpp; to do "
+                    "without a server, press “Save without checking”."
+                )
+            )
+            return False
         backend_trials.forget(request)
         return form.save()
     backend_trials.begin(request, wanted, at=clock.now())

@@ -184,6 +184,16 @@ def test_one_change_at_a_time(browser: Client, parts) -> None:
 
     assert "on trial" in content(answer)
     assert "192.168.30.51" not in content(answer)
+    assert "Your change was not saved" in content(answer)
+
+
+def test_save_pressed_twice_is_no_second_change(browser: Client, parts) -> None:
+    begin(browser, **OLD_PLACE)
+
+    answer = browser.post("/network/interfaces", FIXED, **OLD_PLACE)
+
+    assert "on trial" in content(answer)
+    assert "was not saved" not in content(answer)
 
 
 def test_a_link_that_somebody_made_up_confirms_nothing(browser: Client, stranger: Client, parts) -> None:

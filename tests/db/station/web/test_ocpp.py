@@ -124,6 +124,19 @@ def test_impossible_settings_are_refused_beside_the_field_and_not_tried(
     assert told == []
 
 
+def test_an_emptied_address_does_not_end_the_connection_in_force_unasked(
+    browser: Client, parts: Parts, told: list[MessageToOcpp]
+) -> None:
+    configuration.change({"/ocpp/url": "wss://works.example.net"}, origin=Origin.WEB, actor="admin", at=clock.now())
+
+    answer = ask_for_trial(browser, **{"ocpp-url": ""})
+
+    assert answer.status_code == 422
+    assert "There is no address to check" in answer.content.decode()
+    assert configuration.get("/ocpp/url") == "wss://works.example.net"
+    assert told == []
+
+
 def test_a_trial_that_works_leads_back_to_the_page(browser: Client, parts: Parts, told: list[MessageToOcpp]) -> None:
     ask_for_trial(browser)
     show(parts, tried=attempt(), tried_id=told[0].trial_id)  # type: ignore[attr-defined]
