@@ -16,6 +16,7 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "true_only": _("Only true is allowed (calibration law)."),
     "integer": _("A whole number in digits without a sign is expected."),
     "range": _("The number must be from %(low)s to %(high)s."),
+    "range_or": _("The number must be %(also)s, or from %(low)s to %(high)s."),
     "not_one_of": _("The value must be one of: %(allowed)s."),
     "item_not_one_of": _("“%(item)s” is not one of: %(allowed)s."),
     "item_twice": _("“%(item)s” is given twice."),

@@ -14,6 +14,7 @@ TEMPLATES: Mapping[str, str] = {
     "true_only": "Only true is allowed (calibration law).",
     "integer": "A whole number in digits without a sign is expected.",
     "range": "The number must be from %(low)s to %(high)s.",
+    "range_or": "The number must be %(also)s, or from %(low)s to %(high)s.",
     "not_one_of": "The value must be one of: %(allowed)s.",
     "item_not_one_of": "“%(item)s” is not one of: %(allowed)s.",
     "item_twice": "“%(item)s” is given twice.",

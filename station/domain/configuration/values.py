@@ -59,6 +59,8 @@ def integer(low: int, high: int = MAX_INTEGER, *, optional: bool = False, also: 
             raise InvalidValue("integer")
         number = int(text)
         if not low <= number <= high and number not in also:
+            if also:
+                raise InvalidValue("range_or", also=", ".join(map(str, also)), low=low, high=high)
             raise InvalidValue("range", low=low, high=high)
         return str(number)
 

@@ -85,8 +85,8 @@ def test_the_server_is_switched_on_and_what_is_set_stands_in_the_audit_trail(bro
     ("name", "value", "reason"),
     [
         ("modbus-clients", "evcc", "„evcc“ ist weder eine IP-Adresse"),
-        ("modbus-watchdogS", "4", "zwischen 5 und 3600"),
-        ("modbus-fallbackCurrent", "5999", "zwischen 6000 und 80000"),
+        ("modbus-watchdogS", "4", "muss 0 sein oder zwischen 5 und 3600"),
+        ("modbus-fallbackCurrent", "5999", "muss 0 sein oder zwischen 6000 und 80000"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_beside_its_field(
