@@ -11,6 +11,7 @@ DATA: dict[str, str | int] = {
     "megabytes": 12,
     "files": "station.sqlite3.broken-1",
     "keys": "AuthorizationKey",
+    "port": 502,
 }
 
 
