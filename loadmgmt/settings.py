@@ -50,7 +50,7 @@ def read() -> ServerSettings:
         ports=tuple(range(port, port + station.connectors)),
         clients=networks(configuration.get_list("/modbus/clients")),
         discloses_cards=configuration.get_bool("/modbus/discloseCards"),
-        zone=ZoneInfo(configuration.get("TimeZone")),
+        zone=configuration.zone(),
         model=station.model,
         serial=station.serial,
     )

@@ -49,7 +49,7 @@ def findings() -> Iterator[Finding]:
     trusted, accepted = endpoint.trusted_tls_context(target), endpoint.accepted_tls_context(target)
     attempt = Attempt(target)
     asyncio.run(_open(target, trusted, accepted, attempt))
-    zone = ZoneInfo(configuration.get("TimeZone"))
+    zone = configuration.zone()
     for rung in ladder(attempt.seen, None, now=clock.now()):
         if rung.verdict in {Verdict.GOOD, Verdict.WARNING, Verdict.BAD}:
             yield _finding(subject, rung, attempt.seen, zone)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import messages
@@ -77,7 +76,7 @@ def _view(path: Path) -> ArchiveView:
     made = datetime.fromtimestamp(status.st_mtime, UTC)
     return ArchiveView(
         name=path.name,
-        made=formats.moment(made, ZoneInfo(configuration.get("TimeZone"))),
+        made=formats.moment(made, configuration.zone()),
         size=formats.file_size(status.st_size),
     )
 

@@ -92,7 +92,7 @@ class FrameView:
 @require_GET
 def list_messages(request: HttpRequest) -> HttpResponse:
     """Show what was said, newest first."""
-    now, zone = clock.now(), _zone()
+    now, zone = clock.now(), configuration.zone()
     found = message_log.read()
     form = FilterForm(request.GET, actions=sorted({each.action for each in found if each.action}))
     form.is_valid()
@@ -120,7 +120,7 @@ def message(request: HttpRequest, key: str) -> HttpResponse:
     found = next((each for each in reversed(message_log.read()) if _key(each) == key), None)
     if found is None:
         raise Http404
-    zone = _zone()
+    zone = configuration.zone()
     frames = [_frame(frame, zone) for frame in (found.request, found.answer) if frame]
     row = _row(found, clock.now(), zone)
     return render(
@@ -133,7 +133,7 @@ def message(request: HttpRequest, key: str) -> HttpResponse:
 @require_GET
 def messages_file(_request: HttpRequest) -> StreamingHttpResponse:
     """Hand out the whole log, for the operator of the backend or for support."""
-    name = f"ocpp-{identity.load().serial}-{clock.now().astimezone(_zone()):%Y-%m-%d}.log"
+    name = f"ocpp-{identity.load().serial}-{clock.now().astimezone(configuration.zone()):%Y-%m-%d}.log"
     return StreamingHttpResponse(
         message_log.download(),
         "text/plain; charset=utf-8",
@@ -218,7 +218,3 @@ def _is_card(name: str) -> bool:
 def _key(exchange: Exchange) -> str:
     first = exchange.first
     return hashlib.sha256(f"{first.at.isoformat()} {first.text}".encode(errors="replace")).hexdigest()[:_KEY_LENGTH]
-
-
-def _zone() -> ZoneInfo:
-    return ZoneInfo(configuration.get("TimeZone"))

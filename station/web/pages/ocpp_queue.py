@@ -59,7 +59,7 @@ class AsideGroup:
 @require_GET
 def queue(request: HttpRequest) -> HttpResponse:
     """Show the queue."""
-    now, zone = clock.now(), ZoneInfo(configuration.get("TimeZone"))
+    now, zone = clock.now(), configuration.zone()
     found = outbox.waiting(_MOST_SHOWN)
     return render(
         request,
