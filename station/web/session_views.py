@@ -59,6 +59,19 @@ class SessionDetails:
     upwards: tuple[tuple[float, str], ...]
 
 
+def running(zone: ZoneInfo) -> list[str]:
+    """Return the sessions that run, each in a line, for pages on which somebody has to wait for their end."""
+    return [
+        _("Charging point %(connector)d: card %(card)s, since %(since)s")
+        % {
+            "connector": session.connector_id,
+            "card": formats.card(session.id_tag),
+            "since": formats.moment(session.started_at, zone),
+        }
+        for session in ChargingSession.objects.running().order_by("connector_id")
+    ]
+
+
 def row(session: ChargingSession, *, now: datetime, zone: ZoneInfo, shows_card: bool) -> SessionRow:
     """Write one session, as `session_history.find` returns it."""
     delivery = str(getattr(session, "delivery", ""))

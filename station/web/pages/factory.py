@@ -1,7 +1,5 @@
 """Software – Factory settings: what is reset and what stays, asked for with a word that has to be typed."""
 
-from zoneinfo import ZoneInfo
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -12,10 +10,9 @@ from station import clock
 from station.domain.commands import Reset, Status
 from station.host import for_settings
 from station.host.power import MainProcessIsAway, RebootIsRefused
-from station.models import ChargingSession
 from station.services import configuration, factory_reset, identity
 from station.services.factory_reset import SomebodyIsCharging, UpdateIsBeingInstalled
-from station.ui import format as formats
+from station.web import session_views
 from station.web.requests import say, signed_in, submit
 
 
@@ -58,7 +55,6 @@ def _restart(request: HttpRequest) -> str:
 
 
 def _page(request: HttpRequest, *, wrong: str = "", problem: str = "") -> HttpResponse:
-    zone = ZoneInfo(configuration.get("TimeZone"))
     known = identity.load()
     return render(
         request,
@@ -71,15 +67,7 @@ def _page(request: HttpRequest, *, wrong: str = "", problem: str = "") -> HttpRe
             "drop": request.POST.get("messages") == "drop",
             "serial": known.serial,
             "has_sticker": known.has_factory_password,
-            "sessions": [
-                _("Charging point %(connector)d: card %(card)s, since %(since)s")
-                % {
-                    "connector": session.connector_id,
-                    "card": formats.card(session.id_tag),
-                    "since": formats.moment(session.started_at, zone),
-                }
-                for session in ChargingSession.objects.running().order_by("connector_id")
-            ],
+            "sessions": session_views.running(configuration.zone()),
         },
         status=422 if wrong or problem else 200,
     )

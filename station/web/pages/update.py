@@ -4,7 +4,6 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import messages
@@ -25,7 +24,7 @@ from station.services.file_jobs import local
 from station.services.file_jobs.local import CannotBeStopped, NothingToInstall, UpdateIsRunning
 from station.ui import file_job_words
 from station.ui import format as formats
-from station.web import access
+from station.web import access, session_views
 from station.web.requests import is_htmx, signed_in
 
 logger = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ def stop(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> HttpResponse:
-    zone = ZoneInfo(configuration.get("TimeZone"))
+    zone = configuration.zone()
     running, wanted = versions.os_version(), job.data.get("version", "") if job else ""
     is_active = _is_active(job)
     return render(
@@ -118,7 +117,7 @@ def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> Ht
             "percent": job.data.get("percent", 0) if job else 0,
             "reason": _reason(job) if job else "",
             "ended": formats.moment(job.finished_at, zone) if job and job.finished_at else "",
-            "sessions": _sessions(zone) if is_active else [],
+            "sessions": session_views.running(zone) if is_active else [],
             "expert": accounts.profile_of(signed_in(request)).expert,
             "slots": versions.slots(),
             "problem": problem,
@@ -142,18 +141,6 @@ def _state(job: FileJob | None) -> str:
         return "none"
     sessions = ChargingSession.objects.running().count() if job.step == Step.PREPARING else 0
     return f"{job.pk}-{job.step}-{job.data.get('percent', 0)}-{sessions}"
-
-
-def _sessions(zone: ZoneInfo) -> list[str]:
-    return [
-        _("Charging point %(connector)d: card %(card)s, since %(since)s")
-        % {
-            "connector": session.connector_id,
-            "card": formats.card(session.id_tag),
-            "since": formats.moment(session.started_at, zone),
-        }
-        for session in ChargingSession.objects.running().order_by("connector_id")
-    ]
 
 
 def _reason(job: FileJob) -> str:
