@@ -127,6 +127,11 @@ COMMANDS: Words = {
     "ReplaceLostPassword": gettext_lazy("Replace a lost password"),
 }
 
+BRANDS: Words = {
+    "operator": gettext_lazy("Operator"),
+    "vendor": gettext_lazy("Vendor"),
+}
+
 OUTCOMES: Words = {
     "accepted": gettext_lazy("done"),
     "rejected": gettext_lazy("refused"),
@@ -189,6 +194,8 @@ def command(name: str, data: Mapping[str, Any]) -> str:
         data = {"items": ", ".join(f"{key} = {value}" for key, value in sorted(data.items()))}
     if name in {"AddAccount", "GiveRole"}:
         data = {**data, "role": _role(str(data.get("role"))), "before": _role(str(data.get("before")))}
+    if name in {"SetLogo", "RemoveLogo"}:
+        data = {**data, "brand": words.word(BRANDS, data.get("brand", ""))}
     return _say(COMMANDS.get(name, UNREADABLE), data)
 
 

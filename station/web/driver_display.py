@@ -194,7 +194,7 @@ def _point(point: PointSnapshot, present: Present, values: Mapping[str, str], *,
         values=_values(point, present, code),
         result=_result(point, code, present.at),
         evse_id=values[evse_id_key(number)],
-        price=_price(price),
+        price=price_text(price),
         payment_url=price.url,
     )
 
@@ -262,7 +262,8 @@ def _result(point: PointSnapshot, code: str, at: datetime) -> str:
     return _("Last session: %(energy)s") % {"energy": energy}
 
 
-def _price(price: AdhocPrice) -> str:
+def price_text(price: AdhocPrice) -> str:
+    """Return a price as people write it; empty where there is none."""
     if not price.amount:
         return ""
     currency = "€" if price.currency == "EUR" else price.currency

@@ -1,21 +1,26 @@
 """Every setting of every page, by its key: what people call it, where it stands, and who sees it only as an expert."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from django.utils.translation import gettext as _
 
+from station.domain.adhoc_price import AdhocPrice
 from station.domain.roles import Role
 from station.services.identity import MASK
 from station.ui import format as formats
 from station.web import access, menu
-from station.web.pages import authentication, mobile, modbus, ocpp, power, security, update
+from station.web.driver_display import price_text
+from station.web.pages import authentication, branding, date_time, mobile, modbus, ocpp, power, security, update
 from station.web.settings_form import Setting
 
 PAGES: Mapping[str, Sequence[Setting]] = {
     "mobile": mobile.SETTINGS,
     "ocpp": ocpp.SETTINGS,
     "modbus": modbus.SETTINGS,
+    "date-time": date_time.SETTINGS,
     "power": power.SETTINGS,
+    "branding": branding.SETTINGS,
     "authentication": authentication.SETTINGS,
     "security": security.SETTINGS,
 }
@@ -28,6 +33,8 @@ _BY_KEY = {
     if key
 }
 
+_OF_A_POINT = re.compile(r"/(?:hw/connectors|Price)/([0-9]+)/")
+
 
 def keys_of(page: str) -> list[str]:
     """Return the keys that a page sets."""
@@ -37,7 +44,11 @@ def keys_of(page: str) -> list[str]:
 def label(key: str) -> str:
     """Return the page and the label of a key; a key of no page is its own name."""
     found = _BY_KEY.get(key)
-    return f"{menu.label_of(found[0])} – {found[1].label}" if found else key
+    if found is None:
+        return key
+    point = _OF_A_POINT.match(key)
+    of_point = f"{_('Charging point %(number)s') % {'number': point[1]}}: " if point else ""
+    return f"{menu.label_of(found[0])} – {of_point}{found[1].label}"
 
 
 def value(key: str, text: str | None) -> str:
@@ -50,6 +61,9 @@ def value(key: str, text: str | None) -> str:
         return choices[text]
     if text in {"true", "false"}:
         return _("on") if text == "true" else _("off")
+    if key.endswith("/adhoc"):
+        price = AdhocPrice.decode(text)
+        text = ", ".join(filter(None, (price_text(price), price.url)))
     unit = found[1].unit if found else ""
     return f"{text} {unit}".strip() or formats.MISSING
 

@@ -21,7 +21,7 @@ from station.domain.png import PngRefused
 from station.services import branding, configuration, identity
 from station.web import display_samples, driver_display, present
 from station.web.display_listener import logo as send_logo
-from station.web.driver_display import BRANDING, HOTLINE, LANGUAGE, DisplayView, evse_id_key, label_key
+from station.web.driver_display import BRANDING, HOTLINE, LANGUAGE, DisplayView, evse_id_key, label_key, price_key
 from station.web.price_form import PriceForm
 from station.web.requests import signed_in
 from station.web.settings_form import Field, Setting, SettingsForm, field_name
@@ -185,6 +185,18 @@ def _point_settings(number: int) -> tuple[Setting, ...]:
             example="A7",
         ),
     )
+
+
+# The charging points that a station can have.
+_POINTS = (1, 2)
+SETTINGS = (
+    *_STATION_SETTINGS,
+    *(
+        each
+        for number in _POINTS
+        for each in (*_point_settings(number), Setting(key=price_key(number), label=gettext_lazy("Ad-hoc price")))
+    ),
+)
 
 
 def _among(fields: Mapping[str, Field], settings: tuple[Setting, ...]) -> tuple[Field, ...]:

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from station import clock
@@ -24,7 +25,12 @@ from station.ui import computer_words, problems, words
 from station.ui import format as formats
 from station.web import login_sessions
 from station.web.requests import signed_in
+from station.web.settings_form import Setting
 
+SETTINGS = (
+    Setting(key="TimeZone", label=gettext_lazy("Time zone")),
+    Setting(key="TimeSource", label=gettext_lazy("Synchronise date and time via")),
+)
 _LONGEST_NAME = 64
 # Milliseconds of a browser's clock: more digits are none.
 _LONGEST_MOMENT = 15

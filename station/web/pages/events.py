@@ -32,8 +32,11 @@ from station.web.requests import signed_in
 _ROWS_ON_A_PAGE = 30
 # What is done on a page without a setting being changed.
 _COMMANDS_OF: Mapping[str, tuple[str, ...]] = {
-    "network": ("ChangeNetwork", "KeepNetwork", "WithdrawNetwork"),
+    "interfaces": ("ChangeNetwork", "KeepNetwork", "WithdrawNetwork"),
     "ocpp": ("AddCaCertificate", "RemoveCaCertificate", "SendMessagesAgain"),
+    "date-time": ("SetClock",),
+    "components": ("FlashControllers",),
+    "branding": ("SetLogo", "RemoveLogo"),
     "users": ("SaveWhitelist", "ImportWhitelist", "SendLocalList"),
     "accounts": (
         "AddAccount",

@@ -96,3 +96,23 @@ def test_thousands_of_entries_are_paged_and_cost_no_query_each(browser: Client) 
 
     assert "Page 3 of 101" in text
     assert len(few) < 30
+
+
+def test_what_was_changed_for_the_display_is_said_in_words(browser: Client) -> None:
+    browser.post("/display/branding", {"display-branding": "neutral", "hw-connectors-2-evseLabel": "B7"})
+    browser.post("/display/branding", {"price-1-amount": "0.49", "price-1-currency": "EUR", "price-1-unit": "kWh"})
+
+    text = re.sub(r"<[^>]+>|\s+", " ", page(browser, "?page_of=branding"))
+    text = re.sub(r" +", " ", text)
+
+    assert "Branding – Branding: Vendor → Neutral" in text
+    assert "Branding – Charging point 2: Charging point number: – → B7" in text
+    assert "Branding – Charging point 1: Ad-hoc price: – → 0.49" in text
+    assert "{" not in text
+    assert "/display/" not in text.partition("<form")[0]
+
+
+def test_every_page_that_events_are_asked_of_has_a_name(browser: Client) -> None:
+    choices = browser.get("/events").content.decode().partition('name="page_of"')[2].partition("</select>")[0]
+
+    assert re.findall(r"<option[^>]*>\s*</option>", choices) == []
