@@ -16,12 +16,12 @@ SETTINGS = (
         choices=(
             (
                 "whitelisted",
-                gettext_lazy("A whitelisted RFID card"),
+                gettext_lazy("A whitelisted RFID"),
                 gettext_lazy("Checked by the backend, or by the whitelist while the backend cannot be reached."),
             ),
             (
                 "any",
-                gettext_lazy("Any RFID card"),
+                gettext_lazy("Any (unknown) RFID or a whitelisted RFID"),
                 gettext_lazy("Checked by the backend; while it cannot be reached, every card is accepted."),
             ),
             (
