@@ -57,6 +57,16 @@ document.addEventListener("htmx:wsClose", (event) => {
   }
 });
 
+// A part that renews itself must not take a form that somebody fills along to the log-in.
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const target = event.detail.xhr.getResponseHeader("HX-Redirect");
+  if (!isEdited || !target?.startsWith("/login")) return;
+  event.preventDefault();
+  showConnection(false);
+  const line = document.getElementById("link-state");
+  if (line) line.textContent = document.body.dataset.signedOutText;
+});
+
 window.addEventListener("offline", () => showConnection(false));
 window.addEventListener("pagehide", () => { isLeaving = true; });
 document.addEventListener("input", (event) => {

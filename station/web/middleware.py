@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth import logout
@@ -140,7 +141,7 @@ class SessionRules:
 
     def _check(self, request: HttpRequest, row: Row, needed: Role, at: datetime) -> HttpResponseBase | None:
         if not isinstance(request.user, User):
-            return self._to_login(request) if needed > Role.STRANGER else None
+            return self._to_login(request, row) if needed > Role.STRANGER else None
         if not row.passive:
             login_sessions.note_activity(request.session, at=at)
         if needed is Role.STRANGER:
@@ -164,12 +165,13 @@ class SessionRules:
         response["Allow"] = ", ".join(row.methods)
         return response
 
-    def _to_login(self, request: HttpRequest) -> HttpResponseBase:
+    def _to_login(self, request: HttpRequest, row: Row | None = None) -> HttpResponseBase:
         if request.headers.get("HX-Request"):
             return self._go(request, resolve_url(settings.LOGIN_URL))
         if request.method == "GET":
             return redirect_to_login(request.get_full_path())
-        return redirect(settings.LOGIN_URL)
+        back = {"next": request.get_full_path()} if row is not None and "GET" in row.methods else {}
+        return redirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'ended': '1', **back})}")
 
     @staticmethod
     def _go(request: HttpRequest, url: str) -> HttpResponseBase:

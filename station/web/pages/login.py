@@ -59,6 +59,7 @@ def login(request: HttpRequest) -> HttpResponse:
             login_sessions.begin(request, user, at=clock.now())
             return redirect(_next(request))
     shown = {"form": form, "next": request.GET.get("next", ""), "station": _station()}
+    shown["has_ended"] = request.method == "GET" and "ended" in request.GET
     return render(request, "pages/login.html", shown, status=status)
 
 

@@ -331,3 +331,14 @@ def test_a_serial_number_that_is_the_password_is_told_to_no_stranger(stranger: C
     accounts.ensure_admin(at=AT)
 
     assert "100002440" not in stranger.get("/login").content.decode()
+
+
+def test_what_is_sent_after_the_session_has_ended_gets_a_sentence_and_the_way_back(db, stranger: Client):
+    answer = stranger.post("/station/power", {"power-station-mainsMaxCurrent": "20000"})
+
+    assert answer.headers["Location"] == "/login?ended=1&next=%2Fstation%2Fpower"
+    assert "Your session had ended, so nothing was saved." in stranger.get(answer.headers["Location"]).content.decode()
+
+
+def test_the_way_back_never_leads_to_an_address_that_only_takes_what_is_sent(stranger: Client):
+    assert stranger.post("/display/branding/logo/operator/remove").headers["Location"] == "/login?ended=1"
