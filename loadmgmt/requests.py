@@ -4,9 +4,9 @@ Exceptions are those of the Modbus application protocol V1.1b3, section 7.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from loadmgmt.energy_manager import LifeSign
+from loadmgmt.energy_manager import LifeSign, SetPoint
 from loadmgmt.registers import (
     HIGHEST_CURRENT_A,
     NOT_OFFERED,
@@ -17,7 +17,7 @@ from loadmgmt.registers import (
     Write,
     by_address,
 )
-from station.domain.units import MINIMUM_CURRENT, NOMINAL_VOLTAGE_V
+from station.domain.units import MINIMUM_CURRENT, NOMINAL_VOLTAGE_V, MilliAmpere, Watt
 
 _NO_POWER_LIMIT = 0xFFFFFFFF
 _ADDRESSES = 0x10000
@@ -162,3 +162,15 @@ def as_configuration(write: Write, value: int) -> dict[str, str]:
         case Write.LIFE_SIGN:
             return {"/modbus/lifeSign": (LifeSign.WRITES if value else LifeSign.ANY_REQUEST).value}
     return {}
+
+
+def changed(set_point: SetPoint, written: Written) -> SetPoint:
+    """Return a set-point with what was written; the same where that is none."""
+    match written.write:
+        case Write.CURRENT_A:
+            return replace(set_point, current=MilliAmpere(written.value * _MA_PER_A))
+        case Write.CURRENT:
+            return replace(set_point, current=MilliAmpere(written.value * _MA_PER_TENTH))
+        case Write.POWER:
+            return replace(set_point, power=None if written.value == _NO_POWER_LIMIT else Watt(written.value))
+    return set_point

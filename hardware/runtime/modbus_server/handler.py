@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from django.db import DatabaseError
@@ -21,22 +20,18 @@ from pymodbus.pdu.register_message import (
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.records import RecordStore
 from loadmgmt import present, requests
-from loadmgmt.energy_manager import SetPoint
 from loadmgmt.registers import Unit, View, Write
 from loadmgmt.requests import IllegalFunction, IllegalValue, RequestRefused, Written, as_configuration
 from station import clock
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused
 from station.domain.snapshot import HardwareSnapshot
-from station.domain.units import MilliAmpere, Watt
 from station.services import configuration
 
 logger = logging.getLogger(__name__)
 
 # A setting that an energy manager changes again and again would wear out the memory and fill the audit trail.
 SETTING_SPAN_S = 10.0
-_MA_PER_A, _MA_PER_TENTH = 1_000, 100
-_NO_POWER_LIMIT = 0xFFFFFFFF
 _REQUESTS = {
     kind.function_code: kind
     for kind in (
@@ -162,7 +157,7 @@ class RequestHandler:
             before = self._energy_manager.controls[number].set_point
             set_point = before
             for each in written:
-                set_point = _changed(set_point, each)
+                set_point = requests.changed(set_point, each)
             if any(each.write in {Write.CURRENT_A, Write.CURRENT, Write.POWER} for each in written):
                 changed |= self._energy_manager.set(number, set_point, client=client)
         if self._energy_manager.heard(numbers, written=True) or changed:
@@ -203,17 +198,6 @@ class RequestHandler:
 
 def _values_of(keys: Sequence[str]) -> dict[str, str]:
     return {key: configuration.get(key) for key in keys}
-
-
-def _changed(set_point: SetPoint, written: Written) -> SetPoint:
-    match written.write:
-        case Write.CURRENT_A:
-            return replace(set_point, current=MilliAmpere(written.value * _MA_PER_A))
-        case Write.CURRENT:
-            return replace(set_point, current=MilliAmpere(written.value * _MA_PER_TENTH))
-        case Write.POWER:
-            return replace(set_point, power=None if written.value == _NO_POWER_LIMIT else Watt(written.value))
-    return set_point
 
 
 def decode(
