@@ -75,7 +75,7 @@ def every_state() -> Iterator[tuple[str, PointSnapshot, str, str]]:
     yield "fault", point(1, status="Faulted", faults=("GroundFailure",)), "Fault", "Unplug the cable."
 
 
-@pytest.mark.parametrize("case", every_state(), ids=lambda case: case[0])
+@pytest.mark.parametrize("case", list(every_state()), ids=lambda case: case[0])
 def test_the_display_says_the_state_and_what_to_do_and_nothing_of_the_card(kiosk: Client, parts: Parts, case: Any):
     _, shown, title, text = case
     # The moment of the collection of tests is not that of the test.
