@@ -32,7 +32,7 @@ def install(pem: bytes, *, at: datetime, actor: str = "") -> tuple[TrustedCertif
     `actor`: the person who has brought it to a page, for the audit trail.
     """
     if _BEGIN not in pem:
-        raise InvalidValue("no_certificate")
+        raise InvalidValue("private_key_given" if b"PRIVATE KEY-----" in pem else "no_certificate")
     try:
         certificates = x509.load_pem_x509_certificates(pem)
     except ValueError:

@@ -59,6 +59,10 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "above_maximum_delay": _("The first delay must not be longer than the longest one (%(limit)s s)."),
     "file_missing": _("The file %(path)s cannot be read."),
     "no_certificate": _("The file contains no PEM certificate."),
+    "private_key_given": _(
+        "The file holds a private key, which belongs to the server alone: delete this copy, and ask the operator for "
+        "the CA certificate (BEGIN CERTIFICATE)."
+    ),
     "broken_certificate": _("A certificate in the file is damaged."),
     "link_not_proven": _(
         "The backend may set it only over an encrypted connection whose certificate and name were checked. In a "

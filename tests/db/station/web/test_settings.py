@@ -172,6 +172,15 @@ def test_a_file_that_is_no_certificate_gets_a_message(browser: Client, content: 
     assert not TrustedCertificate.objects.exists()
 
 
+def test_a_private_key_in_place_of_a_certificate_is_recognised(browser: Client):
+    key = SimpleUploadedFile("server.key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+
+    answer = browser.post(f"{OCPP}/certificates", {"pem": key}, follow=True)
+
+    assert "holds a private key" in answer.content.decode()
+    assert not TrustedCertificate.objects.exists()
+
+
 def test_the_installers_limit_is_the_ceiling_and_the_backends_lower_one_is_shown_beside_it(browser: Client):
     enter(browser, POWER, **{"power-station-mainsMaxCurrent": "40000"})
     configuration.change({"/power/station/mainsMaxCurrent": "20000"}, origin=Origin.BACKEND, actor="backend", at=AT)
