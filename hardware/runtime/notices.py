@@ -76,9 +76,11 @@ class Notices:
         await self._limits.apply()
 
     def _has_news(self) -> bool:
+        # What changed between the first reading at the start and the first look here is no news to the watch.
+        changed = self._configuration is None
         if self._configuration is None:
             self._configuration = configuration.ConfigurationWatch()
-        changed = bool(self._configuration.changes())
+        changed |= bool(self._configuration.changes())
         profiles = ChargingProfileRow.objects.aggregate(Count("id"), Max("id"))
         changed |= self._profiles is not None and profiles != self._profiles
         self._profiles = profiles
