@@ -41,6 +41,10 @@ REASONS: Words = {
         "The file is older than this station takes (%(detail)s): it would bring closed security holes back. "
         "Choose a newer one."
     ),
+    "older_than_running": gettext_lazy(
+        "The file is older than the software that is running (%(detail)s). Choose a newer one; only the backend can "
+        "order the way back to an older version."
+    ),
     "no_room": gettext_lazy(
         "The disk has too little room for this update (%(detail)s). Delete log archives on the page Log files and "
         "try again."

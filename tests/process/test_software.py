@@ -141,7 +141,7 @@ def test_after_a_factory_reset_the_sticker_opens_the_station_and_nothing_owed_is
         wait_until(lambda: 'name="word"' in person.ask("GET", FACTORY)[1], timeout_s=LONG_S, what="the session's end")
         assert "has not got" in person.ask("GET", FACTORY)[1]
 
-        reset = person.post(FACTORY, of=FACTORY, word="RESET", messages="keep")
+        reset = person.post(FACTORY, of=FACTORY, word="RESET", messages="keep", password=PASSWORD)
 
         assert reset[0] == 200
         wait_until(lambda: not (station.data / "factory_reset.json").exists(), timeout_s=LONG_S, what="the reset")

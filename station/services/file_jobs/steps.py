@@ -13,7 +13,7 @@ from django.db import transaction
 from station.domain import file_jobs as machine
 from station.domain.commands import PrepareUpdate
 from station.domain.file_jobs import Event, Kind, Retrying, Step
-from station.domain.firmware import ImageRefused
+from station.domain.firmware import ImageRefused, Version
 from station.domain.moments import lenient
 from station.host.ports import InstallationResult
 from station.models import ChargingSession, FileJob
@@ -239,6 +239,8 @@ class Work:
                 firmware = self._job.request["firmware"]
                 signing.check_signature(self._image, firmware["signingCertificate"], firmware["signature"])
             version = self._environment.updates.check(self._image, needs_signature=needs_signature)
+            if self._kind is Kind.LOCAL_UPDATE:
+                _refuse_older(version, self._environment.updates.version())
         except signing.SignatureWrong as refusal:
             self._refuse(Event.SIGNATURE_REFUSED, "signature_wrong", str(refusal))
         except ImageRefused as refusal:
@@ -379,6 +381,17 @@ class Work:
                 self._postpone(_POLL, failed=True)
                 return
         jobs.finish(self._job, at=self._environment.now())
+
+
+def _refuse_older(version: str, running: str) -> None:
+    """Refuse at the station what only the backend may order: the way back to an older version."""
+    try:
+        is_older = Version(version) < Version(running)
+    except ImageRefused:
+        # A simulated computer also takes files that name no version.
+        return
+    if is_older:
+        raise ImageRefused("older_than_running", f"{version} < {running}")
 
 
 def _needs_signature() -> bool:

@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from station import clock
@@ -12,10 +13,12 @@ from station.host import for_settings
 from station.host.power import MainProcessIsAway, RebootIsRefused
 from station.services import configuration, factory_reset, identity
 from station.services.factory_reset import SomebodyIsCharging, UpdateIsBeingInstalled
-from station.web import session_views
+from station.web import own_password, session_views
+from station.web.own_password import WrongPassword
 from station.web.requests import say, signed_in, submit
 
 
+@sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
 def factory(request: HttpRequest) -> HttpResponse:
     """Say what a reset does; order it."""
@@ -23,6 +26,10 @@ def factory(request: HttpRequest) -> HttpResponse:
         return _page(request)
     if request.POST.get("word", "").strip().casefold() != _word().casefold():
         return _page(request, wrong=_("Type the word %(word)s to confirm.") % {"word": _word()})
+    try:
+        own_password.check(request, request.POST.get("password", ""))
+    except WrongPassword as refusal:
+        return _page(request, wrong_password=str(refusal))
     keep = request.POST.get("messages", "keep") != "drop"
     try:
         factory_reset.order(keep_messages=keep, actor=signed_in(request).get_username(), at=clock.now())
@@ -54,7 +61,7 @@ def _restart(request: HttpRequest) -> str:
     return ""
 
 
-def _page(request: HttpRequest, *, wrong: str = "", problem: str = "") -> HttpResponse:
+def _page(request: HttpRequest, *, wrong: str = "", wrong_password: str = "", problem: str = "") -> HttpResponse:
     known = identity.load()
     return render(
         request,
@@ -62,6 +69,8 @@ def _page(request: HttpRequest, *, wrong: str = "", problem: str = "") -> HttpRe
         {
             "word": _word(),
             "wrong": wrong,
+            "wrong_password": wrong_password,
+            "typed": request.POST.get("word", ""),
             "problem": problem,
             "messages_owed": factory_reset.undelivered(),
             "drop": request.POST.get("messages") == "drop",
@@ -69,7 +78,7 @@ def _page(request: HttpRequest, *, wrong: str = "", problem: str = "") -> HttpRe
             "has_sticker": known.has_factory_password,
             "sessions": session_views.running(configuration.zone()),
         },
-        status=422 if wrong or problem else 200,
+        status=422 if wrong or wrong_password or problem else 200,
     )
 
 

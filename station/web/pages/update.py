@@ -16,7 +16,6 @@ from django.views.decorators.http import require_GET, require_POST
 
 from station import clock
 from station.domain.file_jobs import Kind, Step, may_cancel
-from station.domain.firmware import ImageRefused, Version
 from station.host import versions
 from station.models import ChargingSession, FileJob
 from station.services import accounts, configuration
@@ -112,7 +111,6 @@ def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> Ht
             "may_stop": is_active and job is not None and may_cancel(Step(job.step)),
             "running": running,
             "wanted": wanted,
-            "is_older": _is_older(wanted, running),
             "file": job.request.get("file", "") if job else "",
             "percent": job.data.get("percent", 0) if job else 0,
             "reason": _reason(job) if job else "",
@@ -150,13 +148,6 @@ def _reason(job: FileJob) -> str:
 def _detail(detail: str) -> str:
     """Return what a refusal says besides its code."""
     return detail.partition(": ")[2]
-
-
-def _is_older(wanted: str, running: str) -> bool:
-    try:
-        return bool(wanted) and Version(wanted) < Version(running)
-    except ImageRefused:
-        return False
 
 
 def _place(file: "UploadedFile[bytes]", target: Path) -> None:

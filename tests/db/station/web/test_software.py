@@ -23,7 +23,7 @@ from station.services import configuration
 from station.services.file_jobs import jobs, local, runner
 from station.services.file_jobs.environment import JobEnvironment
 from station.services.transfers import Exchange
-from tests.db.station.web.conftest import AT, Door, Parts
+from tests.db.station.web.conftest import AT, PASSWORD, Door, Parts
 from tests.images import Maker
 
 pytestmark = pytest.mark.django_db
@@ -229,6 +229,17 @@ def test_an_older_update_than_the_floor_is_refused(browser: Client, station: Sta
     assert "older than this station takes (9.3.9 &lt; 9.4.0)" in page(browser)
 
 
+def test_an_older_update_than_the_one_that_runs_is_refused(
+    browser: Client, station: Station, maker: Maker, tmp_path: Path
+):
+    upload(browser, signed(maker, tmp_path, version="0.0.1"))
+    station.work()
+
+    assert "older than the software that is running (0.0.1 &lt; " in page(browser)
+    browser.post("/software/update/install")
+    assert FileJob.objects.get().finished_at is not None
+
+
 def test_the_installation_waits_for_the_sessions_and_names_them(
     browser: Client, station: Station, maker: Maker, tmp_path: Path
 ):
@@ -419,7 +430,11 @@ def test_a_factory_reset_needs_its_word_and_restarts_the_station(
     assert not data.factory_reset.exists()
     assert door.commands == []
 
-    answer = browser.post("/software/factory-settings", {"word": " reset "})
+    wrong = browser.post("/software/factory-settings", {"word": "RESET", "password": "not this one"})
+    assert "Your password is wrong." in wrong.content.decode()
+    assert not data.factory_reset.exists()
+
+    answer = browser.post("/software/factory-settings", {"word": " reset ", "password": PASSWORD})
 
     assert "The station is being reset" in answer.content.decode()
     assert json.loads(data.factory_reset.read_text())["actor"] == "admin"
@@ -431,7 +446,7 @@ def test_a_factory_reset_is_withdrawn_when_the_station_cannot_restart(
 ):
     door.outcome = Outcome(status=Status.NO_ANSWER, reason=Refusal.HARDWARE_ABSENT)
 
-    answer = browser.post("/software/factory-settings", {"word": "RESET"})
+    answer = browser.post("/software/factory-settings", {"word": "RESET", "password": PASSWORD})
 
     # No main process holds this data directory.
     assert "The computer refuses to restart" in answer.content.decode()
@@ -445,7 +460,7 @@ def test_messages_that_are_owed_are_counted_before_the_reset(
         OutboxMessage.objects.create(message_id=f"m{number}", kind="session_ended", fact={}, at=AT)
 
     assert "has not got 3 messages" in page(browser, "/software/factory-settings")
-    browser.post("/software/factory-settings", {"word": "RESET", "messages": "drop"})
+    browser.post("/software/factory-settings", {"word": "RESET", "messages": "drop", "password": PASSWORD})
 
     assert json.loads(data.factory_reset.read_text())["keep_messages"] is False
 
@@ -458,6 +473,6 @@ def test_no_reset_while_somebody_charges(browser: Client, station: Station, door
     shown = page(browser, "/software/factory-settings")
     assert "Charging point 2: card 04A2…" in shown
     assert 'name="word"' not in shown
-    assert browser.post("/software/factory-settings", {"word": "RESET"}).status_code == 422
+    assert browser.post("/software/factory-settings", {"word": "RESET", "password": PASSWORD}).status_code == 422
     assert not data.factory_reset.exists()
     assert door.commands == []
