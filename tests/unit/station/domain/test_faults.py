@@ -87,6 +87,7 @@ COMMANDS: tuple[Command, ...] = (
     commands.UnlockConnector(connector_id=1),
     commands.SetAvailability(connector_id=0, operative=False),
     commands.Reset(hard=True, stop_sessions=False, reason="HardReset"),
+    commands.FlashControllers(),
     commands.Reserve(reservation_id=3, connector_id=1, id_tag="04A2", expires_at="2026-11-20T12:00:00Z"),
     commands.CancelReservation(reservation_id=3),
     commands.PrepareUpdate(begin=True),
