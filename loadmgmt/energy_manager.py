@@ -66,6 +66,10 @@ class SetPoint:
             limits.append(MilliAmpere(self.power * 1_000 // (_PHASES * NOMINAL_VOLTAGE_V)))
         return min(limits, default=None)
 
+    def is_below(self, other: "SetPoint") -> bool:
+        """Return whether it leaves less than another one."""
+        return self.limit is not None and (other.limit is None or self.limit < other.limit)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Control:

@@ -50,7 +50,7 @@ class EnergyManager:
         self._records = records
         self.controls = Controls(self._numbers)
         self.settings = ServerSettings()
-        # Set when the settings are others than before; whoever serves them clears it.
+        # Set when settings have changed or a lower set-point is to be kept; whoever serves them clears it.
         self.is_changed = asyncio.Event()
         self._is_loaded = False
         self._heard = dict.fromkeys(self._numbers, _Heard())
@@ -101,18 +101,21 @@ class EnergyManager:
     def set(self, number: int, set_point: SetPoint, *, client: str) -> bool:
         """Take a set-point; return whether the limit has changed by that."""
         self._heard[number] = replace(self._heard[number], written_at=clock.now(), written_by=client)
+        noted = self._noted.get(number)
+        if set_point.is_below(noted.set_point if noted else SetPoint()):
+            self.is_changed.set()
         return self.controls.set(number, set_point, clock.monotonic_s())
 
     # --- what is kept
 
     async def keep_trail(self) -> None:
-        """Write down the set-points that are due."""
+        """Write down the set-points that are due: at once those that lower a limit, for a restart takes up the last."""
         now_s = clock.monotonic_s()
         for number in self._numbers:
             set_point, noted = self.controls[number].set_point, self._noted.get(number)
             if set_point == (noted.set_point if noted else SetPoint()):
                 continue
-            if noted is not None and now_s - noted.at_s < TRAIL_SPAN_S:
+            if noted is not None and now_s - noted.at_s < TRAIL_SPAN_S and not set_point.is_below(noted.set_point):
                 continue
             self._noted[number] = _Noted(set_point=set_point, at_s=now_s)
             await self._records.attempt(

@@ -141,6 +141,19 @@ async def test_restless_set_points_are_kept_thinned_and_the_last_one_surely(benc
 
 
 @in_virtual_time
+async def test_a_set_point_that_lowers_the_limit_is_kept_for_the_restart_that_may_come_next(
+    bench: ControlLoopBench,
+) -> None:
+    await switch(bench, enabled="true")
+    await write(bench, 25)
+    await bench.until(lambda: SetPointRow.objects.filter(current_ma=25_000).exists())
+
+    await write(bench, 10)
+
+    await bench.until(lambda: SetPointRow.objects.filter(current_ma=10_000).exists(), seconds=1.0)
+
+
+@in_virtual_time
 async def test_a_port_that_somebody_else_holds_is_told(bench: ControlLoopBench) -> None:
     await switch(bench, enabled="true", port="1502")
 
