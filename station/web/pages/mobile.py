@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from station.domain.configuration import mobile_keys as keys
-from station.domain.mobile import ModemStatus, SimState, cause, quality
+from station.domain.mobile import Cause, ModemStatus, cause, quality
 from station.domain.mobile_providers import PROVIDERS
 from station.host import mobile as modem
 from station.host.dbus.bus import ServiceRefused
@@ -146,8 +146,9 @@ def _apply(request: HttpRequest) -> None:
             % {"reason": computer_words.refused(refusal)},
         )
         return
-    if status is not None and status.sim is SimState.LOCKED and mobile.pin_record(status).was_refused:
-        messages.error(request, str(computer_words.CAUSES["pin_wrong"][0]))
+    why = cause(status, mobile.pin_record(status)) if status is not None else None
+    if why in {Cause.PIN_WRONG, Cause.PIN_TOO_FEW_TRIES}:
+        messages.error(request, " ".join(str(part) for part in computer_words.CAUSES[why]))
 
 
 def _look(*, often: bool = False) -> ModemView:

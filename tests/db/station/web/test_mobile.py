@@ -83,6 +83,17 @@ def test_an_entry_that_is_refused_does_not_have_the_old_pin_sent_again(browser: 
     assert "Tries left: 2." in page(browser)
 
 
+def test_a_pin_that_is_not_sent_because_one_try_is_left_is_told(browser: Client, data: DataDirectory) -> None:
+    world(data, sim="locked")
+    enter(browser, pin="9999")
+    enter(browser, pin="8888")
+
+    _status, said = enter(browser, pin="1234")
+
+    # As the answer to what was entered, and as the state of the modem.
+    assert said.count("The station sends none.") == 2
+
+
 def test_the_right_pin_goes_online(browser: Client, data: DataDirectory) -> None:
     world(data, sim="locked")
 
