@@ -64,8 +64,12 @@ def install(
     monkeypatch.setattr(DatabaseThread, "__init__", lambda _thread: None)
     monkeypatch.setattr(DatabaseThread, "__call__", lambda _thread, verb, *args, **kw: database()(verb, *args, **kw))
     monkeypatch.setattr(DatabaseThread, "close", lambda _thread: None)
+    # The scenario asks, too, whether a station is ready; no work of its own is under way.
     monkeypatch.setattr(
-        DatabaseThread, "busy_since_s", property(lambda _thread: database().busy_since_s), raising=False
+        DatabaseThread,
+        "busy_since_s",
+        property(lambda _thread: database().busy_since_s if owner() is not None else None),
+        raising=False,
     )
     monkeypatch.setattr("ocpp_client.database._in_thread", in_thread)
     # All share one connection, whose own changes SQLite does not count.
