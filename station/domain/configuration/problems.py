@@ -58,8 +58,8 @@ TEMPLATES: Mapping[str, str] = {
     "file_missing": "The file %(path)s cannot be read.",
     "no_certificate": "The file contains no PEM certificate.",
     "private_key_given": (
-        "The file holds a private key, which belongs to the server alone: delete this copy, and ask the operator for the "
-        "CA certificate (BEGIN CERTIFICATE)."
+        "The file holds a private key, which belongs to the server alone: delete this copy, and ask the operator "
+        "for the CA certificate (BEGIN CERTIFICATE)."
     ),
     "broken_certificate": "A certificate in the file is damaged.",
     "link_not_proven": "The backend may set it only over an encrypted connection whose certificate and name were "
