@@ -124,7 +124,8 @@ def test_a_process_of_a_stopped_group_that_goes_on_is_not_replaced(site: Site) -
     os.killpg(site.station.pid, signal.SIGCONT)
     time.sleep(3)
 
-    assert site.station.child_pids() == pids
+    said = (site.station.data / "logs" / "process-main.log").read_text()[-2000:]
+    assert site.station.child_pids() == pids, said
 
 
 class LastSight(threading.Thread):
