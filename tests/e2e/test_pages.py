@@ -20,7 +20,7 @@ ENGLISH = re.compile(
 )
 GERMAN = re.compile(r"\b(der|die|das|und|nicht|ist|Ladepunkt|Karte|Passwort|Speichern|Frei|Lädt|seit)\b|[äöüß]")
 # Lines that are the same in both languages, or names.
-NAMES = {"Deutsch", "English", "FR – Free · free"}
+NAMES = {"Log erstellen", "Deutsch", "English", "FR – Free · free"}
 MOST_BYTES = 300_000
 # WCAG 2.1, success criterion 1.4.3.
 LEAST_CONTRAST = 4.5
