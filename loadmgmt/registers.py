@@ -195,6 +195,7 @@ LIMIT_SOURCES: Mapping[LimitSource, int] = {
     LimitSource.CHARGING_PROFILE: 5,
     LimitSource.UNREADABLE_PROFILE: 5,
     LimitSource.ENERGY_MANAGER_SILENT: 6,
+    LimitSource.CLUSTER_SILENT: 6,
     LimitSource.FAULT: 8,
     LimitSource.LOCAL: 9,
 }
@@ -468,7 +469,7 @@ _POINT = (
         3061,
         _(
             "What sets the limit: 0 cable, 1 rated current, 2 mains of the station, 3 cluster, 4 energy manager, "
-            "5 charging profile, 6 energy manager silent, 8 fault, 9 local setting"
+            "5 charging profile, 6 fallback (energy manager or cluster not heard), 8 fault, 9 local setting"
         ),
         _limiting,
     ),

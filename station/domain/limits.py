@@ -17,6 +17,7 @@ class LimitSource(StrEnum):
     CABLE = "cable"
     RATING = "rating"
     STATION_MAINS = "station_mains"
+    CLUSTER_SILENT = "cluster_silent"
     CLUSTER = "cluster"
     ENERGY_MANAGER_SILENT = "energy_manager_silent"
     ENERGY_MANAGER = "energy_manager"

@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from station.domain.backend_ladder import Observation, Registered
-from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
+from station.domain.units import PAUSE, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 
 _Snapshot = TypeVar("_Snapshot")
 NO_PHASES = (None, None, None)
@@ -234,6 +234,101 @@ class ModbusSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterPointSnapshot:
+    """A charging point of a cluster: what it asks for, what it was given, what its board holds, and what flows.
+
+    `state`: idle (nobody charges), charging, ready (it may charge, nothing flows), waiting (others were first) or
+    paused (its own other limits leave it nothing). `limit_ma` is what those leave it, `granted_ma` None: nothing yet.
+    """
+
+    number: int
+    state: str
+    active: bool = False
+    limit_ma: MilliAmpere = PAUSE
+    granted_ma: MilliAmpere | None = None
+    held_ma: MilliAmpere = PAUSE
+    flowing_ma: MilliAmpere = PAUSE
+    waiting: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterStationSnapshot:
+    """A station of a cluster as the master knows it; `link_age_s` None: not heard since the master's start.
+
+    `reserved_ma` is what the master keeps free for all its points per phase, `fallback_ma` what each of them stands at
+    when the link is lost.
+    """
+
+    id: str
+    name: str
+    role: str
+    points: tuple[ClusterPointSnapshot, ...]
+    rating_ma: MilliAmpere
+    fallback_ma: MilliAmpere
+    reserved_ma: MilliAmpere = PAUSE
+    link_age_s: int | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterFoundSnapshot:
+    """A station that the search in the local network has found; `same_cluster`: it has the same key.
+
+    `address` is that of its cluster port (empty for a slave), `web` that of its pages.
+    """
+
+    id: str
+    name: str
+    role: str
+    points: int
+    address: str = ""
+    web: str = ""
+    same_cluster: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterRefusalSnapshot:
+    """The last station that the master has refused, and why: a reason of `loadmgmt.cluster`."""
+
+    at: datetime
+    station: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSnapshot:
+    """The station's place in a cluster.
+
+    `state`: off, no_key, no_limit, no_server, searching, joining, member, silent, id_taken, leading, refused (another
+    master leads). `problem` is the reason code behind it, `problem_detail` what the system or the server says.
+    `limit_ma` is the cluster's limit per phase, `total_ma` one over all phases together (None: none), `reserved_ma`
+    what all stations may draw now per phase. `stations` come from the master, also at a slave.
+    """
+
+    enabled: bool
+    role: str = "slave"
+    state: str = "off"
+    problem: str = ""
+    problem_detail: str = ""
+    own_id: str = ""
+    fallback_ma: MilliAmpere = PAUSE
+    master_id: str = ""
+    master_address: str = ""
+    lease_remaining_s: int | None = None
+    link_age_s: int | None = None
+    rise_in_s: int | None = None
+    limit_ma: MilliAmpere | None = None
+    total_ma: MilliAmpere | None = None
+    reserved_ma: tuple[MilliAmpere, MilliAmpere, MilliAmpere] | None = None
+    stations: tuple[ClusterStationSnapshot, ...] = ()
+    found: tuple[ClusterFoundSnapshot, ...] = ()
+    search_problem: str = ""
+    second_master: ClusterFoundSnapshot | None = None
+    refusal: ClusterRefusalSnapshot | None = None
+    malformed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class HardwareSnapshot:
     """Everything the control loop knows. `not_ready` says why the station cannot charge; empty: it can.
 
@@ -251,6 +346,7 @@ class HardwareSnapshot:
     seen_cards: tuple[SeenCardSnapshot, ...] = ()
     readers: tuple[ReaderSnapshot, ...] = ()
     modbus: ModbusSnapshot | None = None
+    cluster: ClusterSnapshot | None = None
 
     @property
     def ready(self) -> bool:
@@ -295,7 +391,7 @@ class BackendSnapshot:
 # --- the JSON form
 
 
-def encode(snapshot: HardwareSnapshot | BackendSnapshot | Observation) -> str:
+def encode(snapshot: HardwareSnapshot | BackendSnapshot | ClusterSnapshot | Observation) -> str:
     """Return the JSON text."""
     return json.dumps(snapshot, default=_plain, separators=(",", ":"))
 

@@ -205,6 +205,7 @@ LIMIT_SOURCES: Words = {
     "rating": _("Rated current of the charging point"),
     "station_mains": _("Mains limit of the station"),
     "cluster": _("Load management (cluster)"),
+    "cluster_silent": _("Load management (cluster) not heard: fallback"),
     "energy_manager": _("Energy manager (Modbus)"),
     "energy_manager_silent": _("Energy manager (Modbus) not heard: fallback"),
     "charging_profile": _("Charging profile of the backend"),

@@ -8,6 +8,7 @@ import pytest
 
 from station.domain.snapshot import (
     BackendSnapshot,
+    ClusterSnapshot,
     ControllerSnapshot,
     FinishedSessionSnapshot,
     FlashingSnapshot,
@@ -23,6 +24,7 @@ from station.domain.snapshot import (
     encode,
 )
 from station.domain.units import MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
+from tests.clusters import MASTER, SLAVE, STATIONS
 
 AT = datetime(2026, 11, 20, 12, 0, 0, 250_000, tzinfo=UTC)
 FULL = PointSnapshot(
@@ -75,6 +77,7 @@ HARDWARE = HardwareSnapshot(
     reader_ok=False,
     points=(FULL, PointSnapshot(number=2, status="Available")),
     seen_cards=(SeenCardSnapshot(at=AT, id_tag="04A2B3C4"),),
+    cluster=MASTER,
 )
 BACKEND = BackendSnapshot(connected=True, registration="accepted", url="wss://x", identity="CP1", since=AT, outbox=3)
 
@@ -85,7 +88,24 @@ def test_every_field_of_a_point_is_part_of_this_test():
     assert not [each.name for each in fields(FULL) if getattr(FULL, each.name) == getattr(default, each.name)]
 
 
-@pytest.mark.parametrize("snapshot", [HARDWARE, replace(HARDWARE, points=()), BACKEND], ids=type)
+def test_every_field_of_a_cluster_is_part_of_this_test():
+    default = ClusterSnapshot(enabled=False)
+
+    assert not [each.name for each in fields(MASTER) if getattr(MASTER, each.name) == getattr(default, each.name)]
+
+
+def test_the_largest_cluster_makes_a_snapshot_of_bounded_size():
+    stations = tuple(
+        replace(STATIONS[0], id=f"{number:020d}", name="N" * 40, points=STATIONS[0].points[:1] * 2)
+        for number in range(100)
+    )
+    largest = replace(HARDWARE, cluster=replace(MASTER, stations=stations, found=MASTER.found[:1] * 100))
+
+    assert len(encode(largest)) < 100_000
+    assert decode(HardwareSnapshot, encode(largest)) == largest
+
+
+@pytest.mark.parametrize("snapshot", [HARDWARE, replace(HARDWARE, points=(), cluster=SLAVE), BACKEND], ids=type)
 def test_what_is_published_is_read_as_it_was(snapshot: HardwareSnapshot | BackendSnapshot):
     assert decode(type(snapshot), encode(snapshot)) == snapshot
 
