@@ -13,7 +13,7 @@ from django.db import transaction
 
 from station.domain.link_security import LinkSecurity
 from station.models import TrustedCertificate
-from station.services import configuration, event_log, link_trust, security_log
+from station.services import backend_ca, configuration, event_log, link_trust, security_log
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +58,6 @@ def check(certificate: x509.Certificate, at: datetime) -> None:
         raise CertificateInvalid("the key is too weak")
     if isinstance(certificate.signature_hash_algorithm, _WEAK_HASHES):
         raise CertificateInvalid("the signature is too weak")
-
-
-def is_authority(certificate: x509.Certificate) -> bool:
-    """Return whether a certificate may sign others; one that does not say is taken at its issuer's word."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return certificate.issuer == certificate.subject
 
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -115,7 +107,7 @@ def install(kind: str, pem: str, at: datetime, link: LinkSecurity) -> str:
         certificate = read_one(pem, at)
     except CertificateInvalid:
         return "Rejected"
-    if not is_authority(certificate):
+    if not backend_ca.is_authority(certificate):
         return "Rejected"
     roots = TrustedCertificate.objects.exclude(kind=OWN)
     known = roots.filter(kind=kind, fingerprint=certificate.fingerprint(hashes.SHA256()).hex()).first()

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from station.domain.commands import Origin, Status
 from station.domain.configuration import InvalidValue
+from station.domain.configuration.standard_keys import CERTIFICATE_STORE_MAX_LENGTH
 from station.models import AuditEntry, TrustedCertificate
 from station.services import security_log
 
@@ -37,10 +38,26 @@ def install(pem: bytes, *, at: datetime, actor: str = "") -> tuple[TrustedCertif
         certificates = x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise InvalidValue("broken_certificate") from None
+    for certificate in certificates:
+        # A server's own, self-signed one can be trusted as it is; one that somebody else has issued cannot.
+        if not is_authority(certificate) and certificate.issuer != certificate.subject:
+            raise InvalidValue("no_authority", name=certificate.subject.rfc4514_string()[:300])
+    present = set(TrustedCertificate.objects.exclude(kind=OWN).values_list("kind", "fingerprint"))
+    added = {(BACKEND_ROOT, certificate.fingerprint(SHA256()).hex()) for certificate in certificates} - present
+    if added and len(present) + len(added) > CERTIFICATE_STORE_MAX_LENGTH:
+        raise InvalidValue("too_many_certificates", limit=CERTIFICATE_STORE_MAX_LENGTH)
     rows = tuple(_install(certificate, at) for certificate in certificates)
     if actor:
         _audit("AddCaCertificate", actor=actor, at=at, subjects=[row.subject for row in rows])
     return rows
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Return whether a certificate may sign others; one that does not say is taken at its issuer's word."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return certificate.issuer == certificate.subject
 
 
 def installed() -> tuple[TrustedCertificate, ...]:

@@ -61,6 +61,10 @@ TEMPLATES: Mapping[str, str] = {
         "The file holds a private key, which belongs to the server alone: delete this copy, and ask the operator "
         "for the CA certificate (BEGIN CERTIFICATE)."
     ),
+    "no_authority": "%(name)s is the certificate of a server, not of a CA. Ask the operator for the certificate of the "
+    "CA that has issued it.",
+    "too_many_certificates": "The station keeps %(limit)s CA certificates at most. Remove one that is no longer "
+    "needed.",
     "broken_certificate": "A certificate in the file is damaged.",
     "link_not_proven": "The backend may set it only over an encrypted connection whose certificate and name were "
     "checked. In a closed network a person at the station can allow it (/ocpp/trustPlainLink).",

@@ -4,6 +4,7 @@ from station.domain.configuration import backend, checks, values
 from station.domain.configuration.keys import Access, ConfigurationKey, Effect, Source, Storage
 from station.domain.configuration.row_kinds import flag, measurand_list, number, value, word_list
 
+CERTIFICATE_STORE_MAX_LENGTH = 20
 _DAY_S = 86_400
 _PROFILES = ("Core", "FirmwareManagement", "LocalAuthListManagement", "Reservation", "SmartCharging", "RemoteTrigger")
 _PROTOCOLS = ("FTP", "FTPS", "HTTP", "HTTPS", "SFTP")
@@ -296,7 +297,15 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         access=_READ_ONLY,
         source=_SECURITY,
     ),
-    number("CertificateStoreMaxLength", 20, 1, 100, "Most CA certificates.", access=_READ_ONLY, source=_SECURITY),
+    number(
+        "CertificateStoreMaxLength",
+        CERTIFICATE_STORE_MAX_LENGTH,
+        1,
+        100,
+        "Most CA certificates.",
+        access=_READ_ONLY,
+        source=_SECURITY,
+    ),
     value(
         "CpoName",
         values.text(0, 64),

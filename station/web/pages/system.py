@@ -10,10 +10,12 @@ from django.views.decorators.http import require_http_methods
 
 from station import clock
 from station.domain.commands import Reset
+from station.domain.file_jobs import Step
 from station.host import for_settings
 from station.host.dbus.bus import ServiceRefused
 from station.host.ports import Inhibitor
 from station.models import ChargingSession
+from station.services.file_jobs import local
 from station.ui import computer_words
 from station.ui import format as formats
 from station.web import present
@@ -64,6 +66,9 @@ def reboot(request: HttpRequest) -> HttpResponse:
 
 def _obstacles() -> tuple[tuple[Inhibitor, ...], str]:
     """Return what keeps the computer from restarting: programs, or why nobody can be asked."""
+    update = local.update_job()
+    if update is not None and update.finished_at is None and update.step == Step.INSTALLING:
+        return (Inhibitor(who=_("Update"), why=_("The new version is being written.")),), ""
     try:
         return for_settings().power.inhibitors(), ""
     except ServiceRefused as refusal:

@@ -8,8 +8,10 @@ from django.test import Client
 
 from station import clock
 from station.domain.commands import Reset
+from station.domain.file_jobs import Kind, Step
 from station.host.dbus.bus import ServiceAbsent
 from station.host.ports import Inhibitor
+from station.models import FileJob
 from station.web.pages import health, system
 from tests.db.station.web.conftest import Door, Parts
 from whitelist.models import Card
@@ -73,6 +75,23 @@ def test_a_program_that_does_not_want_the_reboot_is_named_and_respected(
     assert door.commands == []
 
     power.found = ()
+    browser.post(REBOOT)
+    assert door.commands == [Reset(hard=True, reason="Reboot")]
+
+
+def test_nobody_restarts_the_computer_while_a_new_version_is_being_written(
+    browser: Client, parts: Parts, door: Door, power: FakePower
+) -> None:
+    job = FileJob.objects.create(
+        kind=Kind.LOCAL_UPDATE, step=Step.INSTALLING, request={}, data={}, created_at=clock.now(), due_at=clock.now()
+    )
+
+    assert "The new version is being written." in page(browser.get(REBOOT))
+    assert browser.post(REBOOT).status_code == 409
+    assert door.commands == []
+
+    job.finished_at = clock.now()
+    job.save()
     browser.post(REBOOT)
     assert door.commands == [Reset(hard=True, reason="Reboot")]
 

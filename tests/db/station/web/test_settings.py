@@ -14,6 +14,7 @@ from django.test import Client
 
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused
+from station.domain.configuration.standard_keys import CERTIFICATE_STORE_MAX_LENGTH
 from station.domain.link_security import LinkSecurity
 from station.models import AuditEntry, TrustedCertificate
 from station.services import accounts, configuration
@@ -36,14 +37,14 @@ def enter(browser: Client, address: str, language: str = "en", **values: str) ->
     return answer.status_code, re.sub(r"\s+", " ", answer.content.decode().replace("\N{NO-BREAK SPACE}", " "))
 
 
-def certificate(name: str = "Example Root CA") -> bytes:
+def certificate(name: str = "Example Root CA", *, issuer: str = "") -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin = datetime(2020, 1, 1, tzinfo=UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]) if issuer else subject)
         .public_key(key.public_key())
         .serial_number(7)
         .not_valid_before(begin)
@@ -170,6 +171,25 @@ def test_a_file_that_is_no_certificate_gets_a_message(browser: Client, content: 
 
     assert 'data-tone="error"' in answer.content.decode()
     assert not TrustedCertificate.objects.exists()
+
+
+def test_a_servers_certificate_in_place_of_its_ca_is_recognised(browser: Client):
+    server = SimpleUploadedFile("server.pem", certificate("ocpp.example.com", issuer="Example Root CA"))
+
+    answer = browser.post(f"{OCPP}/certificates", {"pem": server}, follow=True)
+
+    assert "CN=ocpp.example.com is the certificate of a server" in answer.content.decode()
+    assert not TrustedCertificate.objects.exists()
+
+
+def test_the_store_of_ca_certificates_is_bounded(browser: Client):
+    full = b"".join(certificate(f"Root {number}") for number in range(CERTIFICATE_STORE_MAX_LENGTH))
+    browser.post(f"{OCPP}/certificates", {"pem": SimpleUploadedFile("ca.pem", full)})
+
+    answer = browser.post(f"{OCPP}/certificates", {"pem": SimpleUploadedFile("ca.pem", certificate())}, follow=True)
+
+    assert "20 CA certificates at most" in answer.content.decode()
+    assert TrustedCertificate.objects.count() == CERTIFICATE_STORE_MAX_LENGTH
 
 
 def test_a_private_key_in_place_of_a_certificate_is_recognised(browser: Client):
