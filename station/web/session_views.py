@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.formats import get_format
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from station.domain import energy_curve
 from station.models import ChargingSession
@@ -85,9 +86,15 @@ def row(session: ChargingSession, *, now: datetime, zone: ZoneInfo, shows_card: 
         card=session.id_tag if shows_card else formats.card(session.id_tag),
         reason=words.word(words.STOP_REASONS, session.stop_reason) if session.stopped_at else "",
         transaction=formats.MISSING if session.transaction_id is None else str(session.transaction_id),
-        delivery=words.word(words.DELIVERIES, delivery),
+        delivery=_delivery(session, delivery),
         delivery_tone=_DELIVERY_TONES.get(delivery, "off"),
     )
+
+
+def _delivery(session: ChargingSession, delivery: str) -> str:
+    if session.stopped_at is None and delivery == session_history.Delivery.SENT:
+        return pgettext("session at the backend", "Complete so far")
+    return words.word(words.DELIVERIES, delivery)
 
 
 def details(session: ChargingSession, *, now: datetime, zone: ZoneInfo, shows_card: bool) -> SessionDetails:

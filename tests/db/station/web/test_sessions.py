@@ -103,6 +103,14 @@ def test_the_list_is_narrowed_by_point_state_period_card_and_delivery(browser: C
     assert shown(browser, "?delivery=waiting") == {running.pk}
 
 
+def test_a_session_that_runs_is_not_called_complete_at_the_backend(browser: Client):
+    session = made(hours=None)
+    told(session, FactKind.SESSION_BEGAN, OutboxStatus.DELIVERED)
+
+    assert ">Complete so far<" in text(browser, "/sessions")
+    assert ">Bisher vollständig<" in text(browser, "/sessions", "de")
+
+
 def test_a_day_begins_at_midnight_of_the_stations_zone(browser: Client):
     before = made(begun_at=datetime.fromisoformat("2026-11-20T22:59:59+00:00"))
     after = made(2, begun_at=datetime.fromisoformat("2026-11-20T23:00:00+00:00"))
