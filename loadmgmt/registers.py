@@ -194,6 +194,7 @@ LIMIT_SOURCES: Mapping[LimitSource, int] = {
     LimitSource.ENERGY_MANAGER: 4,
     LimitSource.CHARGING_PROFILE: 5,
     LimitSource.UNREADABLE_PROFILE: 5,
+    LimitSource.UNTIMED_PROFILE: 5,
     LimitSource.ENERGY_MANAGER_SILENT: 6,
     LimitSource.CLUSTER_SILENT: 6,
     LimitSource.FAULT: 8,

@@ -583,6 +583,9 @@ class FakeComputer:
     def is_trustworthy(self) -> bool:
         return self.trustworthy
 
+    def has_been_right(self) -> bool:
+        return self.trustworthy
+
     def set_from_backend(self, at: datetime) -> bool:
         return False
 

@@ -71,7 +71,7 @@ class ControlLoop:
         wake_ups = WakeUps()
 
         self.energy_manager = EnergyManager(devices.controllers, self.records, metered=devices.meters)
-        self.limits = LimitLoop(*shared, leased=self.energy_manager)
+        self.limits = LimitLoop(*shared, leased=self.energy_manager, wall_clock=host.clock)
         self._reservations = ReservationCache(*shared)
         choice = PointChoice(*shared, self._reservations)
         session_records = SessionRecords(

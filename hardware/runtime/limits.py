@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, Self
 
 from hardware.runtime.point import ChargingPoint
@@ -23,6 +23,7 @@ from station.domain.faults import FaultCode
 from station.domain.limits import EffectiveLimit, LimitSource, effective, floor_to_step
 from station.domain.supervision import IDLE_CURRENT
 from station.domain.units import PAUSE, MilliAmpere
+from station.host import ClockPort
 from station.services import charging_profiles, configuration, identity
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,17 @@ class PointLimit:
 
 
 def _source_of(limit: ProfileLimit) -> LimitSource:
-    return LimitSource.CHARGING_PROFILE if limit.is_readable else LimitSource.UNREADABLE_PROFILE
+    if not limit.is_readable:
+        return LimitSource.UNREADABLE_PROFILE
+    return LimitSource.CHARGING_PROFILE if limit.is_timed else LimitSource.UNTIMED_PROFILE
+
+
+def _began(point: ChargingPoint, now: datetime, now_s: float) -> datetime | None:
+    """Return when the session began, told by a clock that has always gone as it goes now.
+
+    Schedules relative to it must not jump when the clock is set.
+    """
+    return now - timedelta(seconds=now_s - point.session.began_s) if point.session else None
 
 
 class LeasedLimits(Protocol):
@@ -91,6 +102,8 @@ class LimitBook:
         self.framework = Framework(mains=PAUSE, rating=PAUSE)
         self.state = State()
         self._leased = leased
+        # Whether the wall clock has been right since the computer started.
+        self.time_is_known = True
 
     def assume(self, points: Collection[ChargingPoint], now_s: float) -> None:
         """Begin with what the boards have released before the restart; a silent one may have released everything."""
@@ -111,8 +124,8 @@ class LimitBook:
             limits[LimitSource.CABLE] = cable
         if point.blocked or station_blocked:
             limits[LimitSource.FAULT] = PAUSE
-        started = point.session.started_at if point.session else None
-        profile = limit_at(now, point.number, self.framework.profiles, started)
+        began = _began(point, now, now_s)
+        profile = limit_at(now, point.number, self.framework.profiles, began, time_is_known=self.time_is_known)
         if profile is not None:
             limits[_source_of(profile)] = profile.current
         if point.session and point.session.suspended:
@@ -120,7 +133,7 @@ class LimitBook:
         return limits
 
     def _budget(self, now: datetime) -> tuple[MilliAmpere, LimitSource]:
-        profile = station_limit_at(now, self.framework.profiles)
+        profile = station_limit_at(now, self.framework.profiles, time_is_known=self.time_is_known)
         if profile is not None and profile.current < self.framework.mains:
             return profile.current, _source_of(profile)
         return self.framework.mains, LimitSource.STATION_MAINS
@@ -174,14 +187,15 @@ class LimitBook:
             computed[point.number] = PointLimit(effective=effective(limits), sources=limits)
         return computed
 
-    def next_change(self, points: Collection[ChargingPoint], now: datetime) -> datetime | None:
+    def next_change(self, points: Collection[ChargingPoint], now: datetime, now_s: float) -> datetime | None:
         """Tell when a profile next changes a limit by itself."""
         moments = [
             next_change_after(
                 now,
                 self.framework.profiles,
                 connector_id=point.number,
-                transaction_start=point.session.started_at if point.session else None,
+                transaction_start=_began(point, now, now_s),
+                time_is_known=self.time_is_known,
             )
             for point in points
         ]
@@ -191,7 +205,7 @@ class LimitBook:
         """Return in how many seconds something that limits depend on changes by itself, RECOMPUTE_S at most."""
         wait_s = until_tick_s(RECOMPUTE_S, now_s)
         try:
-            change = self.next_change(points, now)
+            change = self.next_change(points, now, now_s)
         except Exception:  # noqa: BLE001 - the computation of the limits finds the same and reports it
             change = None
         if change is not None:
@@ -228,10 +242,12 @@ class LimitLoop:
         records: RecordStore,
         *,
         leased: LeasedLimits,
+        wall_clock: ClockPort,
     ) -> None:
         self._points = points
         self._state = state
         self._records = records
+        self._wall_clock = wall_clock
         self._book = LimitBook(leased)
         self._present: dict[int, PointLimit] = {}
         self._writing: dict[int, asyncio.Lock] = {}
@@ -309,6 +325,7 @@ class LimitLoop:
 
     def _compute(self) -> None:
         points = self._points.values()
+        self._book.time_is_known = self._wall_clock.has_been_right()
         try:
             self._present = self._book.compute(
                 points, clock.now(), clock.monotonic_s(), station_blocked=self._state.blocked

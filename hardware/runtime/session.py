@@ -20,7 +20,7 @@ class RunningSession:
     `meter_last_wh`, `last_sign`: the register written down when this process took the session up.
     `refused`: the backend does not accept the card; `start_is_answered`: what it said has had its consequence.
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
-    `began_s`: when it began, in monotonic seconds of this process (for a resumed one reckoned from the wall clock).
+    `began_s`: when it began, in monotonic seconds (the wall clock tells it only for a session of an earlier boot).
     `ending`: it was stopped and is being brought to its end; `stop_is_recorded`: that is written down.
     `highest_wh`: the highest register noted or told; it does not end with less. `meter_serial`: of the meter it began
     with. Nobody else assigns to these attributes.
@@ -51,13 +51,14 @@ class RunningSession:
     @classmethod
     def of(cls, row: ChargingSession) -> "RunningSession":
         """Take the facts of a row."""
+        now, now_s = clock.stamp(), clock.monotonic_s()
         return cls(
             id=row.pk,
             id_tag=row.id_tag,
             parent_id_tag=row.parent_id_tag,
             origin=row.origin,
             started_at=row.started_at,
-            began_s=clock.monotonic_s() - max((clock.now() - row.started_at).total_seconds(), 0.0),
+            began_s=now_s - max(now.since(row.started).total_seconds(), 0.0),
             meter_start_wh=row.meter_start_wh,
             meter_last_wh=row.meter_last_wh,
             last_sign=row.last_sign,

@@ -22,6 +22,7 @@ class LimitSource(StrEnum):
     ENERGY_MANAGER_SILENT = "energy_manager_silent"
     ENERGY_MANAGER = "energy_manager"
     UNREADABLE_PROFILE = "unreadable_profile"
+    UNTIMED_PROFILE = "untimed_profile"
     CHARGING_PROFILE = "charging_profile"
     LOCAL = "local"
 

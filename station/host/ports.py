@@ -148,6 +148,12 @@ class ClockPort(Protocol):
     def is_trustworthy(self) -> bool:
         """Return whether the wall clock shows the time: synchronised, or set by the backend since the start."""
 
+    def has_been_right(self) -> bool:
+        """Return whether the wall clock tells a time that was right once since the computer started.
+
+        A time service that has not been reached for hours is no longer trusted to the second, but schedules go on.
+        """
+
     def set_from_backend(self, at: datetime) -> bool:
         """Take over the backend's time (an aware moment); return whether the clock was changed."""
 

@@ -16,6 +16,8 @@ _TIMEX_BYTES = 256
 # A smaller correction is not worth time stamps that run backwards.
 _TOLERATED_S = 2.0
 _FROM_BACKEND = "backend"
+_FROM_TIME_SERVICE = "time_service"
+_WAS_RIGHT = "clock-right-in-boot"
 logger = logging.getLogger(__name__)
 
 
@@ -54,10 +56,21 @@ class SystemClock:
     """The clock of a real station: the kernel knows whether a time service keeps it."""
 
     marker: Path
+    _was_right: bool = False
 
     def is_trustworthy(self) -> bool:
         was_set = ClockNote(self.marker).read() is not None
         return clock.now() >= EARLIEST_STAMP and (was_set or _kernel_says_synchronised())
+
+    def has_been_right(self) -> bool:
+        if not self._was_right:
+            # Noted for the processes that start later, when the kernel may have lost the time service for hours.
+            note = ClockNote(self.marker.with_name(_WAS_RIGHT))
+            self._was_right = note.read() is not None
+            if not self._was_right and self.is_trustworthy():
+                note.write(_FROM_TIME_SERVICE, clock.now())
+                self._was_right = True
+        return self._was_right and clock.now() >= EARLIEST_STAMP
 
     def set_from_backend(self, at: datetime) -> bool:
         # A time service is more accurate than a message of unknown delay.
@@ -83,6 +96,9 @@ class SimulatedClock:
 
     def is_trustworthy(self) -> bool:
         return clock.now() >= EARLIEST_STAMP
+
+    def has_been_right(self) -> bool:
+        return self.is_trustworthy()
 
     def set_from_backend(self, at: datetime) -> bool:
         logger.debug("the backend says it is %s", at)

@@ -210,6 +210,7 @@ LIMIT_SOURCES: Words = {
     "energy_manager_silent": _("Energy manager (Modbus) not heard: fallback"),
     "charging_profile": _("Charging profile of the backend"),
     "unreadable_profile": _("Charging profile that cannot be read"),
+    "untimed_profile": _("Charging profile whose least value holds until the time is known"),
     "fault": _("Fault"),
     "local": _("Local setting"),
 }

@@ -182,6 +182,11 @@ def _hint(point: PointSnapshot, present: Present) -> str:
             "A charging profile of the backend cannot be read, so there is no energy here. Send the profile again from "
             "the backend (SetChargingProfile) or delete it there (ClearChargingProfile)."
         )
+    if point.limit_source == LimitSource.UNTIMED_PROFILE:
+        return _(
+            "The station has not learned the time since it was switched on, so the least value of a charging profile "
+            "holds. Connect the station with the backend or a time server, or set the time on the page Date/Time."
+        )
     if point.scheduled_operative is False:
         return _("Goes out of service when the session has ended.")
     if waiting and not waiting.until:

@@ -39,7 +39,11 @@ _ERRORS: dict[profiles.Violation, type[OCPPError]] = {
     profiles.Violation.TYPE: TypeConstraintViolationError,
     profiles.Violation.PROPERTY: PropertyConstraintViolationError,
 }
-_LOCAL_SOURCES = frozenset(LimitSource) - {LimitSource.CHARGING_PROFILE, LimitSource.UNREADABLE_PROFILE}
+_LOCAL_SOURCES = frozenset(LimitSource) - {
+    LimitSource.CHARGING_PROFILE,
+    LimitSource.UNREADABLE_PROFILE,
+    LimitSource.UNTIMED_PROFILE,
+}
 
 
 def refuse_remote_profile(raw: dict[str, Any], connector_id: int | None) -> bool:

@@ -1,7 +1,7 @@
 """The limit the installed profiles set at a moment, and the moment it can next change."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +18,8 @@ _SECOND = timedelta(seconds=1)
 class ProfileLimit:
     """The limit one period of one profile sets, still in the profile's own unit.
 
-    `is_readable`: what is stored could be read; otherwise it is the 0 A that stand in for it.
+    `is_readable`: what is stored could be read; otherwise it is the 0 A that stand in for it. `is_timed`: the period
+    holds now; otherwise the time is not known, and this is the least that the profile gives at any time.
     """
 
     limit_tenths: int
@@ -26,6 +27,7 @@ class ProfileLimit:
     phases: int | None
     profile_id: int
     is_readable: bool = True
+    is_timed: bool = True
 
     @property
     def current(self) -> MilliAmpere:
@@ -48,24 +50,32 @@ class ProfileLimit:
 
 
 def limit_at(
-    t: datetime, connector_id: int, profiles: Iterable[Installed], transaction_start: datetime | None
+    t: datetime,
+    connector_id: int,
+    profiles: Iterable[Installed],
+    transaction_start: datetime | None,
+    *,
+    time_is_known: bool = True,
 ) -> ProfileLimit | None:
     """Find the limit of a charging point: TxProfile if one applies, else TxDefaultProfile (sections 3.13.2 and 3.13.3).
 
     None: no profile limits it now. Without a transaction (`transaction_start` None) no TxProfile applies, nor any
     schedule that is relative to the start of charging. The ChargePointMaxProfile is `station_limit_at`.
+
+    While the time is not known, `t` only tells how long the transaction has lasted. A profile that depends on the time
+    counts with the least it gives at any time, whether it would apply now or not; it does not replace what stands
+    below it.
     """
     profiles = tuple(profiles)
+    stack = list(_by_level(_default_profiles(profiles, connector_id)))
     if transaction_start is not None:
-        limit = _highest(t, _tx_profiles(profiles, connector_id), transaction_start)
-        if limit is not None:
-            return limit
-    return _highest(t, _default_profiles(profiles, connector_id), transaction_start)
+        stack = [*_by_level(_tx_profiles(profiles, connector_id)), *stack]
+    return _first_in_force(t, stack, transaction_start, time_is_known=time_is_known)
 
 
-def station_limit_at(t: datetime, profiles: Iterable[Installed]) -> ProfileLimit | None:
+def station_limit_at(t: datetime, profiles: Iterable[Installed], *, time_is_known: bool = True) -> ProfileLimit | None:
     """Find the limit of the ChargePointMaxProfiles: amperes per phase (or watts) for the sum of all connectors."""
-    return _highest(t, _station_profiles(profiles), None)
+    return _first_in_force(t, _by_level(_station_profiles(profiles)), None, time_is_known=time_is_known)
 
 
 def next_change_after(
@@ -74,6 +84,7 @@ def next_change_after(
     *,
     connector_id: int | None = None,
     transaction_start: datetime | None = None,
+    time_is_known: bool = True,
 ) -> datetime | None:
     """Find the first moment after `t` at which a limit may change by itself; None: never.
 
@@ -89,6 +100,8 @@ def next_change_after(
             *_default_profiles(profiles, connector_id),
             *_station_profiles(profiles),
         )
+    if not time_is_known:
+        relevant = tuple(each for each in relevant if not _depends_on_time(each))
     changes = (moment for each in relevant for moment in _changes(each, t, transaction_start) if moment > t)
     return min(changes, default=None)
 
@@ -110,18 +123,50 @@ def _station_profiles(profiles: Iterable[Installed]) -> tuple[Installed, ...]:
     return tuple(each for each in profiles if each.profile.purpose is Purpose.CHARGE_POINT_MAX)
 
 
-def _highest(t: datetime, profiles: Sequence[Installed], transaction_start: datetime | None) -> ProfileLimit | None:
-    for each in sorted(profiles, key=lambda each: each.profile.stack_level, reverse=True):
+def _by_level(profiles: Iterable[Installed]) -> list[Installed]:
+    return sorted(profiles, key=lambda each: each.profile.stack_level, reverse=True)
+
+
+def _first_in_force(
+    t: datetime, stack: Iterable[Installed], transaction_start: datetime | None, *, time_is_known: bool
+) -> ProfileLimit | None:
+    """Return the limit of the first profile of a stack that applies; one that may apply counts with its least limit."""
+    possible: list[ProfileLimit] = []
+    for each in stack:
+        if not time_is_known and _depends_on_time(each):
+            if _begins_by_itself(each) or transaction_start is not None:
+                least = min(each.profile.schedule.periods, key=lambda period: period.limit_tenths)
+                possible.append(_limit_of(each, least, is_timed=False))
+            continue
         period = _period_at(each, t, transaction_start)
         if period is not None:
-            return ProfileLimit(
-                limit_tenths=period.limit_tenths,
-                unit=each.profile.schedule.unit,
-                phases=period.phases,
-                profile_id=each.profile.profile_id,
-                is_readable=not each.problem,
-            )
-    return None
+            possible.append(_limit_of(each, period))
+            break
+    return min(possible, key=lambda limit: limit.current, default=None)
+
+
+def _limit_of(each: Installed, period: Period, *, is_timed: bool = True) -> ProfileLimit:
+    return ProfileLimit(
+        limit_tenths=period.limit_tenths,
+        unit=each.profile.schedule.unit,
+        phases=period.phases,
+        profile_id=each.profile.profile_id,
+        is_readable=not each.problem,
+        is_timed=is_timed,
+    )
+
+
+def _begins_by_itself(each: Installed) -> bool:
+    """Return whether the schedule has a begin of its own, and not that of a transaction."""
+    profile = each.profile
+    of_transaction = profile.kind is Kind.RELATIVE or profile.schedule.start is None
+    return not of_transaction or profile.purpose is Purpose.CHARGE_POINT_MAX
+
+
+def _depends_on_time(each: Installed) -> bool:
+    """Return whether the wall clock decides what the profile gives; how long a transaction lasts needs none."""
+    profile = each.profile
+    return _begins_by_itself(each) or profile.valid_from is not None or profile.valid_to is not None
 
 
 def _start_before(each: Installed, t: datetime, transaction_start: datetime | None) -> datetime | None:

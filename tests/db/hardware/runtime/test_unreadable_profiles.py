@@ -146,10 +146,10 @@ async def test_a_limit_that_cannot_be_computed_is_the_fault_of_its_point_alone(
     await bench.charge(1)
     await bench.charge(2, card=FRIEND)
 
-    def fails_at_one(t: Any, connector_id: int, *rest: Any) -> Any:
+    def fails_at_one(t: Any, connector_id: int, *rest: Any, **options: Any) -> Any:
         if connector_id == 1:
             raise ArithmeticError("a profile nobody has thought of")
-        return limit_at(t, connector_id, *rest)
+        return limit_at(t, connector_id, *rest, **options)
 
     monkeypatch.setattr(limits, "limit_at", fails_at_one)
     await bench.until(lambda: bench.hall.outlets[1].current == 0)

@@ -679,6 +679,41 @@ def test_a_profile_that_cannot_be_read_never_raises_a_limit(
         assert after is None or after.is_readable or after.current == 0
 
 
+@given(PROFILES, SECONDS, st.one_of(st.none(), st.integers(0, 900)), SECONDS)
+def test_a_station_that_does_not_know_the_time_allows_no_more_than_at_any_time(
+    profiles: tuple[Installed, ...], t: datetime, lasted_s: int | None, wrong: datetime
+) -> None:
+    lasted = None if lasted_s is None else timedelta(seconds=lasted_s)
+    for right, untimed in (
+        (
+            limit_at(t, 1, profiles, None if lasted is None else t - lasted),
+            limit_at(wrong, 1, profiles, None if lasted is None else wrong - lasted, time_is_known=False),
+        ),
+        (station_limit_at(t, profiles), station_limit_at(wrong, profiles, time_is_known=False)),
+    ):
+        assert right is None or (untimed is not None and untimed.current <= right.current)
+
+
+@given(PROFILES, SECONDS, SECONDS, st.integers(0, 900))
+def test_without_the_time_the_clock_changes_nothing(
+    profiles: tuple[Installed, ...], one: datetime, other: datetime, lasted_s: int
+) -> None:
+    limits = [limit_at(t, 1, profiles, t - timedelta(seconds=lasted_s), time_is_known=False) for t in (one, other)]
+
+    assert limits[0] == limits[1]
+
+
+def test_a_schedule_relative_to_the_session_needs_no_clock() -> None:
+    relative = installed(1, profile(Purpose.TX, kind=Kind.RELATIVE, schedule=schedule((0, 160), (600, 80))))
+
+    early = limit_at(NOW, 1, relative, NOW - timedelta(seconds=599), time_is_known=False)
+    late = limit_at(NOW, 1, relative, NOW - timedelta(seconds=600), time_is_known=False)
+
+    assert early is not None
+    assert late is not None
+    assert (early.current, early.is_timed, late.current) == (16_000, True, 8_000)
+
+
 @given(PROFILES, SECONDS, st.one_of(st.none(), SECONDS))
 def test_errata_3_69_whatever_phases_a_car_uses_it_never_takes_more_than_the_watts_in_total(
     profiles: tuple[Installed, ...], t: datetime, start: datetime | None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from station import clock
 from station.domain.moments import EARLIEST, LATEST
 from station.host import wall_clock
 from station.host.wall_clock import SystemClock
@@ -47,3 +48,22 @@ def test_the_ends_of_a_backends_calendar_set_no_clock(taken: list[float], at: da
     assert not SystemClock(tmp_path / "set").set_from_backend(at)
 
     assert taken == []
+
+
+def test_a_time_that_was_right_once_serves_schedules_until_the_computer_starts_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: datetime(2031, 5, 1, tzinfo=UTC))
+    synchronised = [False]
+    monkeypatch.setattr(wall_clock, "_kernel_says_synchronised", lambda: synchronised[0])
+    assert not SystemClock(tmp_path / "set").has_been_right()
+    synchronised[0] = True
+    assert SystemClock(tmp_path / "set").has_been_right()
+
+    # The time service has not been reached for hours, and the process is another one.
+    synchronised[0] = False
+    assert SystemClock(tmp_path / "set").has_been_right()
+    assert not SystemClock(tmp_path / "set").is_trustworthy()
+
+    monkeypatch.setattr(clock, "boot_id", lambda: "another boot")
+    assert not SystemClock(tmp_path / "set").has_been_right()
