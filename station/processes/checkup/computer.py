@@ -10,9 +10,10 @@ from django.utils.translation import gettext as _
 from station import clock
 from station.host import for_settings, web_certificate
 from station.host.power import MainProcess, MainProcessIsAway
+from station.host.redis_server import RedisIsMissing, choose
 from station.processes import redis_socket
 from station.processes.checkup.finding import Finding, problem, warning
-from station.processes.programs.redis import RedisIsMissing, choose, is_trial
+from station.processes.programs.redis import is_trial
 from station.services import configuration
 from station.services.identity import IdentityFileBroken
 

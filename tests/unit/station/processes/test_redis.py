@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from station.host.redis_server import RedisIsMissing, choose
 from station.paths import DataDirectory
-from station.processes.programs.redis import RedisIsMissing, choose, is_trial
+from station.processes.programs.redis import is_trial
 
 
 @pytest.fixture
