@@ -23,6 +23,9 @@ SERVICE_INTERFACES, LAN_INTERFACES = "STATION_SERVICE_INTERFACES", "STATION_LAN_
 WEB_OVER_LAN = "STATION_WEB_OVER_LAN"
 _WEB_PORTS = (80, 443)
 _SSH_PORT = 22
+# Where a master listens unless an address is set, and where stations of a cluster look for one another (RFC 6762).
+CLUSTER_PORT = 6390
+_MDNS_PORT = 5353
 _HIGHEST_PORT = 65_535
 # Linux: IFNAMSIZ is 16 with the closing zero; what nft would read as anything but a name is none.
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -39,6 +42,8 @@ class Openings:
 
     modbus_ports: tuple[int, ...] = ()
     cluster_port: int | None = None
+    # Stations of a cluster find one another: multicast DNS.
+    mdns: bool = False
     vendor_ssh: bool = False
     # The interface at which the station gives out addresses and leads to the internet; empty when it does not.
     shared_interface: str = ""
@@ -57,6 +62,7 @@ class Openings:
         return cls(
             modbus_ports=tuple(port for port in modbus if _is_port(port)) if isinstance(modbus, list) else (),
             cluster_port=cluster if _is_port(cluster) else None,
+            mdns=stored.get("mdns") is True,
             vendor_ssh=stored.get("vendor_ssh") is True,
             shared_interface=shared if isinstance(shared, str) and _INTERFACE.fullmatch(shared) else "",
         )
@@ -120,6 +126,7 @@ def elements(openings: Openings, networks: Networks) -> str:
             _fill("lan_interfaces", (f'"{name}"' for name in networks.lan)),
             _fill("shared_interfaces", (f'"{name}"' for name in shared)),
             _fill("lan_ports", (str(port) for port in sorted(ports))),
+            _fill("lan_udp_ports", (str(_MDNS_PORT),) if openings.mdns else ()),
         )
     )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from django.conf import settings
 
 from station.domain.configuration import Snapshot
-from station.host.firewall import Openings
+from station.host.firewall import CLUSTER_PORT, Openings
 
 logger = logging.getLogger(__name__)
 # The keys that decide what the network of the site may reach.
@@ -26,13 +26,15 @@ KEYS = frozenset(
 def openings(present: Snapshot) -> Openings:
     """Return what a configuration opens: the next charging point's Modbus server has the next port."""
     first, connectors = int(present["/modbus/port"]), int(present["/identity/connectors"])
-    leads = present["/cluster/enabled"] == "true" and present["/cluster/role"] == "master"
+    is_member = present["/cluster/enabled"] == "true"
+    leads = is_member and present["/cluster/role"] == "master"
     port = present["/cluster/address"].rpartition(":")[2]
     return Openings(
         # No key: NetworkManager knows whether the interface is shared, and `share` was told.
         shared_interface=Openings.read(settings.DATA.firewall).shared_interface,
         modbus_ports=tuple(range(first, first + connectors)) if present["/modbus/enabled"] == "true" else (),
-        cluster_port=int(port) if leads and port else None,
+        cluster_port=int(port or CLUSTER_PORT) if leads else None,
+        mdns=is_member,
         vendor_ssh=present["/Security/enableRemoteVendorAccess"] == "true",
     )
 

@@ -7,7 +7,7 @@ from station.host.firewall import Networks, Openings, SettingMakesNoSense, eleme
 
 def test_what_is_switched_on_is_written_once_and_read_again(tmp_path):
     file = tmp_path / "firewall.json"
-    openings = Openings(modbus_ports=(502, 503), cluster_port=6380)
+    openings = Openings(modbus_ports=(502, 503), cluster_port=6380, mdns=True)
 
     assert openings.write(file)
     assert not openings.write(file)
@@ -35,7 +35,15 @@ def test_the_sets_hold_exactly_the_settings():
         "flush set inet station shared_interfaces\n"
         "flush set inet station lan_ports\n"
         "add element inet station lan_ports { 80, 443, 502 }\n"
+        "flush set inet station lan_udp_ports\n"
     )
+
+
+def test_stations_of_a_cluster_find_one_another_only_while_it_is_switched_on():
+    added = "add element inet station lan_udp_ports { 5353 }\n"
+
+    assert added in elements(Openings(mdns=True), Networks())
+    assert added not in elements(Openings(), Networks())
 
 
 @pytest.mark.parametrize("name", ['eth0"', "a;b", "eth0}", "-eth0", "a" * 16, "$lan", "wlan*"])
