@@ -83,6 +83,11 @@ class DataDirectory:
         return self.root / "storage.key"
 
     @property
+    def cluster_password(self) -> Path:
+        """What the station proves to the master of its cluster that it is the one that registered."""
+        return self.root / "cluster.password"
+
+    @property
     def certificates(self) -> Path:
         return self.root / "certificates"
 

@@ -166,7 +166,12 @@ def _delete(model: type[models.Model], column: str, kept: set[int]) -> None:
 def _delete_files(data: DataDirectory) -> None:
     # The computer's own service keeps the settings of the network, and may not be there yet.
     private_files.write(data.network_reset, b"")
-    of_people = (data.network_trial, data.pin_attempt, *(data.logo(brand) for brand in branding.BRANDS))
+    of_people = (
+        data.network_trial,
+        data.pin_attempt,
+        data.cluster_password,
+        *(data.logo(brand) for brand in branding.BRANDS),
+    )
     for path in (*data.files.iterdir(), *data.certificates.iterdir(), *data.root.glob("*.broken-*"), *of_people):
         if path.name in _KEPT_FILES:
             continue
