@@ -16,7 +16,7 @@ from functools import lru_cache
 
 # A part of the salt: whoever changes the derivation counts it up, and stations of both kinds do not meet by accident.
 _SALT = b"ev-cluster pairing 1"
-# Whoever reaches a master can try codes at home against its certificate, so each try costs 32 MiB and a tenth of a second.
+# Whoever reaches a master can try codes at home against its certificate: each try costs 32 MiB and a tenth of a second.
 _SCRYPT = {"n": 2**15, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024, "dklen": 64}
 _CODE_BYTES = 16
 _CODE_LENGTH = 26
@@ -55,7 +55,7 @@ def derive(code: str) -> ClusterKeys:
 # The code in force, and the one before while it is being replaced.
 @lru_cache(maxsize=2)
 def _derive(code: str) -> ClusterKeys:
-    root = hashlib.scrypt(code.encode(), salt=_SALT, **_SCRYPT)  # type: ignore[arg-type]
+    root = hashlib.scrypt(code.encode(), salt=_SALT, **_SCRYPT)
     return ClusterKeys(
         authority_seed=_part(root, "authority"),
         join_password=_part(root, "join").hex(),
