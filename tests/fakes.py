@@ -30,6 +30,7 @@ from station.domain.ports import (
     Pilot,
     ReaderSignal,
     ReadingUnusable,
+    Signal,
     StationInputs,
     Tag,
 )
@@ -535,6 +536,13 @@ class FakeIo:
 
     faults: dict[int, frozenset[FaultCode]] = field(default_factory=dict)
     lamps: dict[int, LampPattern] = field(default_factory=dict)
+    # The contact of the grid operator's control box; None: no input is assigned to it.
+    dimming_closed: bool | None = None
+    silent: bool = False
+
+    @property
+    def signals(self) -> frozenset[Signal]:
+        return frozenset() if self.dimming_closed is None else frozenset({Signal.DIMMING})
 
     async def open(self) -> None:
         pass
@@ -544,7 +552,10 @@ class FakeIo:
 
     async def read(self) -> StationInputs:
         await asyncio.sleep(0.01)
-        return StationInputs(read_at_s=asyncio.get_running_loop().time(), faults=dict(self.faults))
+        if self.silent:
+            raise DeviceSilent("no answer")
+        closed = {} if self.dimming_closed is None else {Signal.DIMMING: self.dimming_closed}
+        return StationInputs(read_at_s=asyncio.get_running_loop().time(), faults=dict(self.faults), closed=closed)
 
     async def show(self, connector_id: int, pattern: LampPattern) -> None:
         self.lamps[connector_id] = pattern

@@ -16,6 +16,7 @@ from hardware.drivers.fields import FieldKind
 from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS
 from hardware.protocols.digital_io import MAXIMUM_INPUTS
 from station.domain.faults import FaultCode
+from station.domain.ports import Signal
 
 FIELDS: Mapping[Role, Mapping[str, Mapping[str, FieldKind]]] = {
     Role.CONTROLLER: {name: driver.fields for name, driver in CONTROLLERS.items()},
@@ -114,10 +115,14 @@ class Parser:
             fields = self._mapping(item, place)
             if fields is None:
                 continue
-            self._only(fields, {"input", "code", "connector", "active_low"}, place)
-            for name in ("input", "code"):
-                if name not in fields:
-                    self._add(ProblemCode.MISSING, f"{place}.{name}", "is missing")
+            self._only(fields, set(_INPUT_FIELDS), place)
+            if "input" not in fields:
+                self._add(ProblemCode.MISSING, f"{place}.input", "is missing")
+            if "signal" in fields:
+                self._check_signal(fields, place)
+            elif "code" not in fields:
+                text = 'is missing (a fault), or "signal" instead of it'
+                self._add(ProblemCode.MISSING, f"{place}.code", text)
             checked = {
                 name: self._value(value, _INPUT_FIELDS[name], f"{place}.{name}")
                 for name, value in fields.items()
@@ -127,13 +132,40 @@ class Parser:
                 text = f"{checked['code']!r} is no fault"
                 self._add(ProblemCode.UNKNOWN_CODE, f"{place}.code", text, fault=checked["code"])
             inputs.append(checked)
-        # One contact may mean the same fault at several points, but two equal entries are a mistake.
-        entries = [(item.get("input"), item.get("code"), item.get("connector", 0)) for item in inputs]
-        for number, entry in enumerate(entries):
-            if entry in entries[:number]:
-                text = "stands twice in the list"
-                self._add(ProblemCode.DUPLICATE_INPUT, f"{where}[{number}]", text, input=str(entry[0]))
+        self._check_twice(inputs, where)
         return inputs
+
+    def _check_signal(self, fields: dict[str, Any], place: str) -> None:
+        known = [signal.value for signal in Signal]
+        signal = fields["signal"]
+        if isinstance(signal, str) and signal not in known:
+            text = f"{signal!r} is no signal; there is {', '.join(known)}"
+            self._add(ProblemCode.UNKNOWN_SIGNAL, f"{place}.signal", text, signal=signal)
+        reasons = {
+            "code": "an input is either a fault or a signal: leave one of them out",
+            "connector": "a signal is one of the whole station: leave it out",
+            "active_low": "which position is active is set on the page of the signal: leave it out",
+        }
+        for name, reason in reasons.items():
+            if name in fields:
+                self._add(ProblemCode.SIGNAL_FIELD, f"{place}.{name}", reason, field=name)
+
+    def _check_twice(self, inputs: list[dict[str, Any]], where: str) -> None:
+        """Refuse equal entries; one contact may mean the same fault at several points, but a signal stands alone."""
+        entries = [
+            (item.get("input"), item.get("code"), item.get("signal"), item.get("connector", 0)) for item in inputs
+        ]
+        for number, entry in enumerate(entries):
+            place, (used, _, signal, _) = f"{where}[{number}]", entry
+            earlier = entries[:number]
+            if entry in earlier:
+                self._add(ProblemCode.DUPLICATE_INPUT, place, "stands twice in the list", input=str(used))
+            elif signal is not None and any(other[2] == signal for other in earlier):
+                text = f"the signal {signal!r} has an input already"
+                self._add(ProblemCode.DUPLICATE_INPUT, place, text, input=str(used))
+            elif used is not None and any(other[0] == used and (other[2] or signal) for other in earlier):
+                text = f"input {used} has another meaning already, and that of a signal must be its own"
+                self._add(ProblemCode.DUPLICATE_INPUT, place, text, input=str(used))
 
     def _value(self, value: Any, kind: FieldKind, where: str) -> Any:
         if value is None and kind.nullable:
@@ -233,4 +265,5 @@ _INPUT_FIELDS: dict[str, FieldKind] = {
     "code": FieldKind(type=str),
     "connector": FieldKind(type=int, connector=True, minimum=0),
     "active_low": FieldKind(type=bool),
+    "signal": FieldKind(type=str),
 }

@@ -32,6 +32,8 @@ class ProblemCode(StrEnum):
     DIFFERENT_SETTINGS = "different-settings"
     PORT_SHARED = "port-shared"
     DUPLICATE_INPUT = "duplicate-input"
+    UNKNOWN_SIGNAL = "unknown-signal"
+    SIGNAL_FIELD = "signal-field"
     DUPLICATE_READER = "duplicate-reader"
 
 

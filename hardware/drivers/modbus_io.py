@@ -10,7 +10,7 @@ from hardware.drivers.lamp import phase
 from hardware.links.serial_bus import Patience, SerialBus
 from hardware.protocols.digital_io import FIRST_INPUT, encode_lamp, first_lamp_coil
 from station.domain.faults import FaultCode
-from station.domain.ports import DeviceFailed, LampColour, LampPattern, StationInputs
+from station.domain.ports import DeviceFailed, LampColour, LampPattern, Signal, StationInputs
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +32,31 @@ class InputAssignment:
     active_low: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class SignalAssignment:
+    """The input of a signal; which position means what is a setting of the station, not of the wiring."""
+
+    input: int
+    signal: Signal
+
+
 class ModbusIo:
     """A StationIo. One task times the blinking of all lamps while the module is open."""
 
-    def __init__(self, bus: SerialBus, *, address: int, inputs: Sequence[InputAssignment]) -> None:
+    def __init__(
+        self,
+        bus: SerialBus,
+        *,
+        address: int,
+        inputs: Sequence[InputAssignment],
+        signals: Sequence[SignalAssignment] = (),
+    ) -> None:
         self._bus = bus
         self._address = address
         self._inputs = tuple(inputs)
-        self._input_count = max((item.input + 1 for item in inputs), default=0)
+        self._signals = tuple(signals)
+        self.signals = frozenset(item.signal for item in signals)
+        self._input_count = max((item.input + 1 for item in (*inputs, *signals)), default=0)
         self._patterns: dict[int, tuple[LampPattern, float]] = {}
         self._shown: dict[int, LampColour] = {}
         self._changed = asyncio.Event()
@@ -68,6 +85,7 @@ class ModbusIo:
         return StationInputs(
             read_at_s=asyncio.get_running_loop().time(),
             faults={connector_id: frozenset(codes) for connector_id, codes in faults.items()},
+            closed={item.signal: bits[item.input] for item in self._signals},
         )
 
     async def show(self, connector_id: int, pattern: LampPattern) -> None:

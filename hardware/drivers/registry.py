@@ -8,12 +8,12 @@ from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
 from hardware.drivers.fields import FieldKind, modbus_fields
 from hardware.drivers.flashable_ev_cc import FlashableEvCc
-from hardware.drivers.modbus_io import InputAssignment, ModbusIo
+from hardware.drivers.modbus_io import InputAssignment, ModbusIo, SignalAssignment
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
 from hardware.links.serial_bus import BusSettings, SerialBus
 from hardware.protocols.eastron import Model
 from station.domain.faults import FaultCode
-from station.domain.ports import EvseController, Meter, StationIo, TagReader
+from station.domain.ports import EvseController, Meter, Signal, StationIo, TagReader
 
 Device_co = TypeVar("Device_co", covariant=True)
 
@@ -81,8 +81,17 @@ def _twn4(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) 
 
 
 def _modbus_io(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> ModbusIo:
-    inputs = [InputAssignment(**item | {"code": FaultCode(item["code"])}) for item in options["inputs"]]
-    return ModbusIo(buses.bus(options), address=options["address"], inputs=inputs)
+    faults = [item for item in options["inputs"] if "signal" not in item]
+    return ModbusIo(
+        buses.bus(options),
+        address=options["address"],
+        inputs=[InputAssignment(**item | {"code": FaultCode(item["code"])}) for item in faults],
+        signals=[
+            SignalAssignment(input=item["input"], signal=Signal(item["signal"]))
+            for item in options["inputs"]
+            if "signal" in item
+        ],
+    )
 
 
 _PHOENIX_FIELDS = {

@@ -259,6 +259,18 @@ def _modem(world: World, body: Body) -> None:
     )
 
 
+def _dimming(world: World, body: Body) -> None:
+    closed = body.boolean("closed")
+    body.finish()
+    world.set_dimming(closed=closed)
+
+
+def _io_line(world: World, body: Body) -> None:
+    mode = LineMode(body.text("mode", choices=tuple(LineMode)))
+    body.finish()
+    world.set_io_line(mode)
+
+
 def _speed(world: World, body: Body) -> None:
     factor = body.number("factor", above=0, most=MAXIMUM_SPEED)
     body.finish()
@@ -286,6 +298,8 @@ STATION_ACTIONS: dict[str, Action] = {
     "/reader/swipe": _swipe,
     "/network": _network,
     "/modem": _modem,
+    "/dimming": _dimming,
+    "/io/line": _io_line,
     "/speed": _speed,
     "/reset": _reset,
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.simulator.faults import contacts
+from station.domain.ports import Signal
 
 CONTROLLER_ADDRESS, METER_ADDRESS, IO_ADDRESS = 1, 1, 10
 _LINE = {"baudrate": 9600, "parity": "N", "stopbits": 1}
@@ -72,6 +73,7 @@ def hardware_config(directory: Path, connectors: int, *, flashable: Collection[i
             "inputs": [
                 {"input": contact.input, "code": contact.code.value, "connector": contact.connector}
                 for contact in contacts(connectors)
-            ],
+            ]
+            + [{"input": len(contacts(connectors)), "signal": Signal.DIMMING.value}],
         },
     }

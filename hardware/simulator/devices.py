@@ -89,7 +89,7 @@ def lines(
         )
     )
     io_registers = IoRegisters(world=world, contacts=contacts(settings.connectors))
-    made.append(line(IO_PORT, RtuSlave(address=IO_ADDRESS, registers=io_registers), lambda: LineMode.OK))
+    made.append(line(IO_PORT, RtuSlave(address=IO_ADDRESS, registers=io_registers), lambda: world.io_line))
     return made
 
 

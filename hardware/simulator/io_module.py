@@ -1,4 +1,4 @@
-"""Register map of the simulated input/output module: auxiliary contacts of faults, and the lamps."""
+"""Register map of the simulated input/output module: auxiliary contacts of faults, the control box, and the lamps."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,10 @@ from hardware.simulator.world import World
 
 
 class IoRegisters:
-    """Discrete inputs from 0 are the contacts in their order, coils from 0 four lamp elements per charging point."""
+    """Discrete inputs from 0 are the contacts in their order; the last one is that of the grid operator's control box.
+
+    Coils from 0 are four lamp elements per charging point.
+    """
 
     def __init__(self, *, world: World, contacts: Sequence[Contact]) -> None:
         self._world = world
@@ -19,6 +22,7 @@ class IoRegisters:
         """Read contacts by FC2, lamp elements by FC1."""
         if function is Function.READ_DISCRETE_INPUTS:
             bits = [self._world.contact_is_closed(contact.code, contact.connector) for contact in self._contacts]
+            bits.append(self._world.dimming_closed)
         else:
             bits = [lit for lamp in self._world.lamps.values() for lit in lamp.lit]
         if start + count > len(bits):

@@ -28,6 +28,8 @@ def snapshot(world: World) -> dict[str, Any]:
             "beeps": world.reader.beeps,
             "silent": world.reader_is_silent,
         },
+        "dimming": {"closed": world.dimming_closed},
+        "io": {"line": world.io_line.value},
         "modem": world.modem,
         "network": {"backend": world.backend_link},
         "speed": _short(world.factor),

@@ -102,6 +102,9 @@ class World:
     sim_number: int = 0
     registration: MobileNetwork = MobileNetwork.HOME
     backend_link: bool = True
+    # The contact of the grid operator's control box, and the line to the input/output module it is wired to.
+    dimming_closed: bool = False
+    io_line: LineMode = LineMode.OK
     factor: float = 1.0
     started_at_s: float = 0.0
     # Called when modem or network have changed.
@@ -254,6 +257,14 @@ class World:
             "registration": self.registration.value,
         }
 
+    def set_dimming(self, *, closed: bool) -> None:
+        """Close or open the contact of the grid operator's control box."""
+        self.dimming_closed = closed
+
+    def set_io_line(self, mode: LineMode) -> None:
+        """Make the input/output module silent or garbled on its line, or working again."""
+        self.io_line = mode
+
     def set_speed(self, factor: float) -> None:
         """Make energy count faster than the clock runs."""
         self.factor = factor
@@ -263,6 +274,7 @@ class World:
         self.faults.clear()
         self.lines = dict.fromkeys(self.lines, LineMode.OK)
         self.reader.clear(now_s=self.now_s)
+        self.dimming_closed, self.io_line = False, LineMode.OK
         self.backend_link, self.signal_percent = True, BASIC_SIGNAL_PERCENT
         self.sim, self.registration = SimCard.READY, MobileNetwork.HOME
         for point in self.points.values():

@@ -245,19 +245,29 @@ class LampPattern:
     blinks: int = 0
 
 
+class Signal(StrEnum):
+    """What a contact tells the station beside faults."""
+
+    DIMMING = "dimming"  # of the grid operator's control box (§ 14a EnWG)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StationInputs:
     """One poll of the station's digital inputs, already translated by the hardware configuration.
 
-    `faults` maps a connector number (0: station) to the faults whose auxiliary contacts are active.
+    `faults` maps a connector number (0: station) to the faults whose auxiliary contacts are active, `closed` a signal
+    to whether its contact is closed; one that has no input is not in it.
     """
 
     read_at_s: float
     faults: dict[int, frozenset[FaultCode]] = field(default_factory=dict)
+    closed: dict[Signal, bool] = field(default_factory=dict)
 
 
 class StationIo(Protocol):
-    """Digital inputs (auxiliary contacts) and lamp outputs of the station."""
+    """Digital inputs (auxiliary contacts) and lamp outputs of the station; `signals` have an input."""
+
+    signals: frozenset[Signal]
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

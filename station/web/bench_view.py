@@ -58,6 +58,8 @@ class Bench:
     scenes: tuple[Scene, ...]
     backend_is_linked: bool
     signal: int
+    dims: bool
+    module_is_silent: bool
     speed: str
     faults: tuple[str, ...]
     fault_words: str
@@ -72,6 +74,8 @@ def make(state: dict[str, Any], present: Present) -> Bench:
         scenes=tuple(_scene(point, lamps.get(point["id"], {}), present) for point in state["connectors"]),
         backend_is_linked=bool(state.get("network", {}).get("backend")),
         signal=int(state.get("modem", {}).get("signal") or 0),
+        dims=bool(state.get("dimming", {}).get("closed")),
+        module_is_silent=state.get("io", {}).get("line", "ok") != "ok",
         speed=str(state.get("speed", 1)),
         faults=tuple(state.get("faults") or ()),
         fault_words=words.faults(list(state.get("faults") or ())),

@@ -114,6 +114,8 @@ _STATION_ACTIONS = {
     "fault": Action(path="/fault", form=FaultForm, body=dict),
     "network": Action(path="/network", form=SwitchForm, body=lambda data: {"backend": data["on"]}),
     "modem": Action(path="/modem", form=ModemForm, body=_given),
+    "dimming": Action(path="/dimming", form=SwitchForm, body=lambda data: {"closed": data["on"]}),
+    "module": Action(path="/io/line", form=SwitchForm, body=lambda data: {"mode": "ok" if data["on"] else "silent"}),
     "speed": Action(path="/speed", form=SpeedForm, body=_given),
     "reset": Action(path="/reset", form=NoForm, body=_given),
 }

@@ -11,6 +11,7 @@ from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.drivers.elatec_twn4 import ElatecTwn4
 from hardware.drivers.modbus_io import ModbusIo
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
+from station.domain.ports import Signal
 
 STATION: dict[str, Any] = {
     "connectors": [
@@ -141,6 +142,56 @@ def test_an_input_written_twice_is_a_slip(data):
     data["io"]["inputs"].append(data["io"]["inputs"][0])
 
     assert problems_of(data) == {(ProblemCode.DUPLICATE_INPUT, "io.inputs[2]")}
+
+
+def test_the_contact_of_the_control_box_gets_an_input_of_its_own(data):
+    data["io"]["inputs"].append({"input": 7, "signal": "dimming"})
+
+    devices = build(parse(data))
+
+    assert devices.io is not None
+    assert devices.io.signals == {Signal.DIMMING}
+
+
+@pytest.mark.parametrize(
+    ("added", "problem", "word"),
+    [
+        ([{"input": 7, "signal": "dim"}], (ProblemCode.UNKNOWN_SIGNAL, "io.inputs[2].signal"), "dimming"),
+        ([{"signal": "dimming"}], (ProblemCode.MISSING, "io.inputs[2].input"), "missing"),
+        ([{"input": 7}], (ProblemCode.MISSING, "io.inputs[2].code"), "signal"),
+        ([{"input": 7, "signal": 1}], (ProblemCode.WRONG_TYPE, "io.inputs[2].signal"), "text"),
+        (
+            [{"input": 7, "signal": "dimming", "code": "OtherError"}],
+            (ProblemCode.SIGNAL_FIELD, "io.inputs[2].code"),
+            "either",
+        ),
+        (
+            [{"input": 7, "signal": "dimming", "connector": 1}],
+            (ProblemCode.SIGNAL_FIELD, "io.inputs[2].connector"),
+            "whole station",
+        ),
+        (
+            [{"input": 7, "signal": "dimming", "active_low": True}],
+            (ProblemCode.SIGNAL_FIELD, "io.inputs[2].active_low"),
+            "page",
+        ),
+        ([{"input": 1, "signal": "dimming"}], (ProblemCode.DUPLICATE_INPUT, "io.inputs[2]"), "its own"),
+        (
+            [{"input": 7, "signal": "dimming"}, {"input": 8, "signal": "dimming"}],
+            (ProblemCode.DUPLICATE_INPUT, "io.inputs[3]"),
+            "already",
+        ),
+    ],
+)
+def test_a_wrong_contact_of_the_control_box_is_named_with_the_remedy(data, added, problem, word):
+    data["io"]["inputs"] += added
+
+    with pytest.raises(HardwareConfigInvalid) as caught:
+        parse(data)
+
+    (found,) = caught.value.problems
+    assert (found.code, found.where) == problem
+    assert word in found.text
 
 
 def test_two_readers_for_the_same_drivers_are_refused(data):

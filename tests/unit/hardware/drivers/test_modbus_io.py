@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardware.drivers import lamp
-from hardware.drivers.modbus_io import InputAssignment, ModbusIo
+from hardware.drivers.modbus_io import InputAssignment, ModbusIo, SignalAssignment
 from station.domain.faults import FaultCode
-from station.domain.ports import DeviceSilent, LampColour, LampPattern
+from station.domain.ports import DeviceSilent, LampColour, LampPattern, Signal
 from tests.unit.hardware.drivers.fake_bus import FakeBus
 
 GREEN = LampPattern(colour=LampColour.GREEN)
@@ -34,6 +34,19 @@ async def test_a_contact_that_opens_is_active_when_the_configuration_says_so():
     faults = (await ModbusIo(FakeBus(), address=10, inputs=inputs).read()).faults
 
     assert faults == {1: {FaultCode.OVER_VOLTAGE}}
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_the_contact_of_the_control_box_is_told_as_it_is(closed: bool):  # noqa: FBT001
+    bus = FakeBus()
+    bus.discrete.update({7: closed})
+    io = ModbusIo(bus, address=10, inputs=[], signals=[SignalAssignment(input=7, signal=Signal.DIMMING)])
+
+    inputs = await io.read()
+
+    assert io.signals == {Signal.DIMMING}
+    assert inputs.closed == {Signal.DIMMING: closed}
+    assert inputs.faults == {}
 
 
 async def test_a_module_without_assigned_inputs_is_not_asked():

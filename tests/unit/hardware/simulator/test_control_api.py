@@ -132,6 +132,9 @@ def test_refused_actions_are_409_with_a_reason(bench: ApiBench, path: str, field
         ("/speed", {"factor": 0}),
         ("/speed", {}),
         ("/network", {"backend": 1}),
+        ("/dimming", {"closed": "yes"}),
+        ("/dimming", {}),
+        ("/io/line", {"mode": "loud"}),
     ],
 )
 def test_bad_bodies_are_400_and_change_nothing(bench: ApiBench, path: str, fields: dict[str, Any]) -> None:
@@ -178,6 +181,15 @@ def test_speed_and_swipe_and_modem_show_in_the_state(bench: ApiBench) -> None:
 
     assert (state["speed"], state["reader"]["field"]) == (60, "04A2B3C4")
     assert state["modem"] == {"signal": 37, "sim": "locked", "sim_number": 2, "registration": "denied"}
+
+
+def test_the_contact_of_the_control_box_and_its_module_are_switched_and_reset(bench: ApiBench) -> None:
+    bench.post("/dimming", closed=True)
+    _, state = bench.post("/io/line", mode="silent")
+    assert (state["dimming"], state["io"]) == ({"closed": True}, {"line": "silent"})
+
+    _, state = bench.post("/reset")
+    assert (state["dimming"], state["io"]) == ({"closed": False}, {"line": "ok"})
 
 
 async def converse(handler: Any, sent: bytes) -> bytes:

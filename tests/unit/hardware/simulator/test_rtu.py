@@ -254,6 +254,10 @@ def test_contacts_and_lamps_of_the_io_module(world: World) -> None:
     closed = [c for c, bit in zip(contacts(2), unpack_bits(answer[3:-2], count), strict=True) if bit]
     assert [(contact.code, contact.connector) for contact in closed] == [(FaultCode.HIGH_TEMPERATURE, 2)]
 
+    world.set_dimming(closed=True)
+    answer = module.receive(with_crc(struct.pack(">BBHH", 10, 2, count, 1)), now_s=100.0)
+    assert unpack_bits(answer[3:-2], 1) == [True]
+
     module.receive(with_crc(bytes.fromhex("0A 0F 00 04 00 04 01 04")), now_s=100.0)
     assert world.lamps[2].colour == "red"
     assert world.lamps[1].colour == "off"
