@@ -56,7 +56,8 @@ class ModbusIo:
         self._inputs = tuple(inputs)
         self._signals = tuple(signals)
         self.signals = frozenset(item.signal for item in signals)
-        self._input_count = max((item.input + 1 for item in (*inputs, *signals)), default=0)
+        used = [item.input for item in inputs] + [item.input for item in signals]
+        self._input_count = max(used, default=-1) + 1
         self._patterns: dict[int, tuple[LampPattern, float]] = {}
         self._shown: dict[int, LampColour] = {}
         self._changed = asyncio.Event()

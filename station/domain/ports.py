@@ -265,9 +265,11 @@ class StationInputs:
 
 
 class StationIo(Protocol):
-    """Digital inputs (auxiliary contacts) and lamp outputs of the station; `signals` have an input."""
+    """Digital inputs (auxiliary contacts) and lamp outputs of the station."""
 
-    signals: frozenset[Signal]
+    @property
+    def signals(self) -> frozenset[Signal]:
+        """The signals that have an input."""
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
