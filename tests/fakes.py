@@ -625,6 +625,7 @@ class Hall:
     reader: FakeReader
     io: FakeIo
     computer: FakeComputer
+    phases: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def build(cls, points: int, contactor_moves: Callable[[Outlet], None]) -> "Hall":
@@ -644,6 +645,7 @@ class Hall:
             meters=dict(self.meters),
             readers=[(None, self.reader)],
             io=self.io,
+            phases=dict(self.phases),
         )
 
     def highest_sum(self, phase: int = 0) -> int:

@@ -67,5 +67,6 @@ def build(config: HardwareConfig) -> Devices:
             (connector := reader.options["connector"], READERS[reader.driver].make(reader.options, buses, connector))
             for reader in config.readers
         ],
+        phases={number: item.phases for number, item in numbered},
         io=None if config.io is None else IO_MODULES[config.io.driver].make(config.io.options, buses, None),
     )

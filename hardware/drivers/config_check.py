@@ -16,7 +16,7 @@ from hardware.drivers.fields import FieldKind
 from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS
 from hardware.protocols.digital_io import MAXIMUM_INPUTS
 from station.domain.faults import FaultCode
-from station.domain.ports import Signal
+from station.domain.ports import MOST_PHASES, Signal
 
 FIELDS: Mapping[Role, Mapping[str, Mapping[str, FieldKind]]] = {
     Role.CONTROLLER: {name: driver.fields for name, driver in CONTROLLERS.items()},
@@ -63,7 +63,8 @@ class Parser:
             fields = self._mapping(item, where)
             if fields is None:
                 continue
-            self._only(fields, {"controller", "meter"}, where)
+            self._only(fields, {"controller", "meter", "phases"}, where)
+            phases = self._value(fields.get("phases", MOST_PHASES), _PHASES, f"{where}.phases")
             if fields.get("controller") is None:
                 self._add(ProblemCode.MISSING, f"{where}.controller", "every charging point needs a controller")
                 controller = None
@@ -76,7 +77,7 @@ class Parser:
             else:
                 meter = self._device(fields["meter"], Role.METER, f"{where}.meter")
             if controller is not None:
-                connectors.append(ConnectorConfig(controller=controller, meter=meter))
+                connectors.append(ConnectorConfig(controller=controller, meter=meter, phases=phases))
         return connectors
 
     def _device(self, data: object, role: Role, where: str) -> DeviceConfig | None:
@@ -260,6 +261,7 @@ class Parser:
 
 
 _TYPE_NAMES: dict[type[Any], str] = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
+_PHASES = FieldKind(type=int, choices=(1, MOST_PHASES))
 _INPUT_FIELDS: dict[str, FieldKind] = {
     "input": FieldKind(type=int, minimum=0, maximum=MAXIMUM_INPUTS - 1),
     "code": FieldKind(type=str),

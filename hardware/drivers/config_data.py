@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from station.domain.ports import MOST_PHASES
+
 
 class Role(StrEnum):
     """What a device is for."""
@@ -72,10 +74,11 @@ class DeviceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectorConfig:
-    """The devices of one charging point."""
+    """The devices of one charging point, and by how many phases it is connected to the mains."""
 
     controller: DeviceConfig
     meter: DeviceConfig | None
+    phases: int = MOST_PHASES
 
 
 @dataclass(frozen=True, kw_only=True)

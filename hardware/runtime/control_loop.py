@@ -44,7 +44,7 @@ from hardware.runtime.state import Changes, ReaderRecord, StationState
 from hardware.runtime.status_writer import StatusWriter
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
-from station.domain.ports import Devices
+from station.domain.ports import MOST_PHASES, Devices
 from station.domain.units import MilliAmpere
 from station.host import Host
 from station.services import connectors
@@ -88,6 +88,7 @@ class ControlLoop:
                 meter=devices.meters.get(number),
                 has_lock=has_lock,
                 rating=MilliAmpere(rating * FASTEST_SIMULATION) if host.is_simulated else rating,
+                connected_phases=devices.phases.get(number, MOST_PHASES),
                 records=self.records,
                 parameters=self._parameters,
                 session_records=session_records,

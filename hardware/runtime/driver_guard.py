@@ -57,6 +57,7 @@ def guarded(devices: Devices) -> Devices:
         meters={number: _guarded(meter, f"meter {number}") for number, meter in devices.meters.items()},
         readers=[(connector_id, _guarded(reader, "the card reader")) for connector_id, reader in devices.readers],
         io=devices.io and _guarded(devices.io, "the input module"),
+        phases=devices.phases,
     )
 
 

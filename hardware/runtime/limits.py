@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
@@ -11,7 +11,7 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station import clock
 from station.concurrency import until_tick_s, wait_or_timeout
-from station.domain.allocation import Budget, Demand, Policy, State, confirmed, step
+from station.domain.allocation import Budget, Demand, Policy, State, confirmed, phase_rotations, step, supply_phases
 from station.domain.charging_profiles import (
     Installed,
     ProfileLimit,
@@ -45,6 +45,11 @@ class Framework:
     mains: MilliAmpere
     rating: MilliAmpere
     profiles: tuple[Installed, ...] = ()
+    rotations: Mapping[int, str] = field(default_factory=dict)
+
+    def phases_of(self, point: ChargingPoint) -> frozenset[int]:
+        """Return the phases of the mains that a charging point may load by its wiring, whatever its car uses now."""
+        return supply_phases(self.rotations.get(point.number, ""), point.connected_phases)
 
 
 def read_framework() -> Framework:
@@ -53,6 +58,7 @@ def read_framework() -> Framework:
         mains=MilliAmpere(configuration.get_int("/power/station/mainsMaxCurrent")),
         rating=MilliAmpere(identity.load().rated_current_a * _MA_PER_A),
         profiles=charging_profiles.installed(),
+        rotations=phase_rotations(configuration.get("ConnectorPhaseRotation")),
     )
 
 
@@ -159,6 +165,7 @@ class LimitBook:
                 point_id=str(point.number),
                 active=point.session is not None,
                 limit=effective(own[point.number]).limit,
+                phases=self.framework.phases_of(point),
                 waiting_since_s=point.session.began_s if point.session else 0.0,
             )
             for point in points

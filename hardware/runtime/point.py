@@ -116,6 +116,7 @@ class ChargingPoint:
         meter: Meter | None,
         has_lock: bool,
         rating: MilliAmpere,
+        connected_phases: int,
         records: RecordStore,
         parameters: Parameters,
         session_records: SessionRecords,
@@ -125,6 +126,7 @@ class ChargingPoint:
         self.number = number
         self.controller = controller
         self.meter = meter
+        self.connected_phases = connected_phases
         self.actuator = Actuator(controller, has_lock=has_lock)
         self.equipment = Equipment()
         self.state = State(permitted=True)

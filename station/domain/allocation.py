@@ -176,6 +176,16 @@ def supply_phases(rotation: str, connected: int) -> frozenset[int]:
     return frozenset(letter for letter in letters[:connected] if letter is not None)
 
 
+def phase_rotations(items: str) -> dict[int, str]:
+    """Read ConnectorPhaseRotation ("0.RST,1.RST,2.STR"): the rotation of each charging point as it is written."""
+    found = {}
+    for item in items.split(","):
+        number, _dot, rotation = item.strip().partition(".")
+        if number.isdigit():
+            found[int(number)] = rotation
+    return found
+
+
 def confirmed(state: State, point_id: str, limit: MilliAmpere, at_s: float, *, policy: Policy = LEVEL_1) -> State:
     """Take the news that since `at_s` the point's controller holds this limit (0: no energy released).
 

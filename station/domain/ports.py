@@ -277,14 +277,22 @@ class StationIo(Protocol):
     async def show(self, connector_id: int, pattern: LampPattern) -> None: ...
 
 
+# A charging point is connected to the mains by so many phases, or by one.
+MOST_PHASES = 3
+
+
 @dataclass(frozen=True, kw_only=True)
 class Devices:
-    """The devices of the station, not opened yet. Readers come with their charging point, None for all of them."""
+    """The devices of the station, not opened yet. Readers come with their charging point, None for all of them.
+
+    `phases`: by how many phases a charging point is connected to the mains; one that is not named by three.
+    """
 
     controllers: dict[int, EvseController]
     meters: dict[int, Meter]
     readers: list[tuple[int | None, TagReader]]
     io: StationIo | None
+    phases: dict[int, int] = field(default_factory=dict)
 
     @property
     def firmware_writers(self) -> dict[int, FirmwareWriter]:

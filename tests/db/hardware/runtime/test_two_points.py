@@ -124,6 +124,25 @@ async def test_a_car_that_has_charged_on_one_phase_may_wake_its_other_rectifiers
     assert outlet.current == bench.hall.outlets[2].current == 16_000
 
 
+@pytest.mark.parametrize(
+    ("rotation", "second"), [("2.STR", 32_000), ("2.RST", 16_000), ("2.Unknown", 16_000), ("0.RST", 16_000)]
+)
+@in_virtual_time
+async def test_points_wired_to_different_phases_share_nothing(
+    bench: ControlLoopBench, rotation: str, second: int
+) -> None:
+    await bench.kill()
+    bench.hall.phases = {1: 1, 2: 1}
+    mains(32)
+    configure({"ConnectorPhaseRotation": f"1.RST,{rotation}"})
+    await bench.start()
+    await bench.charge(1, card=CARD, phases=1)
+    await bench.charge(2, card=FRIEND, phases=1)
+
+    await bench.until(lambda: bench.hall.outlets[2].current == second)
+    assert bench.hall.outlets[1].current == second
+
+
 @in_virtual_time
 async def test_a_limit_in_watts_holds_in_total_for_a_car_on_three_phases(bench: ControlLoopBench) -> None:
     profile(7_360, unit="W", phases=1)

@@ -73,6 +73,14 @@ def test_the_surge_contact_is_at_the_first_charging_point_unless_said_otherwise(
     assert devices.controllers[2]._surge_contact
 
 
+def test_a_point_is_connected_by_three_phases_unless_said_otherwise(data):
+    data["connectors"][1]["phases"] = 1
+    assert build(parse(data)).phases == {1: 3, 2: 1}
+
+    data["connectors"][1]["phases"] = 2
+    assert problems_of(data) == {(ProblemCode.OUT_OF_RANGE, "connectors[1].phases")}
+
+
 def test_a_station_without_readers_and_lamps_is_a_station():
     devices = build(parse({"connectors": STATION["connectors"]}))
 
