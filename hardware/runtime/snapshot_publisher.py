@@ -16,6 +16,7 @@ from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.faults import FaultCode
 from station.domain.ports import FirmwareWriter
+from station.domain.power_history import SAMPLE_EVERY_S, sample_of
 from station.domain.snapshot import (
     NO_PHASES,
     ControllerSnapshot,
@@ -29,7 +30,7 @@ from station.domain.snapshot import (
     WaitingCardSnapshot,
 )
 from station.domain.units import PAUSE
-from station.services import live
+from station.services import live, power_history
 
 # Pages redraw at most twice a second; publishing faster would only cost.
 SHORTEST_GAP_S = 0.5
@@ -65,6 +66,7 @@ class SnapshotPublisher:
         self._seen: dict[int, object] = {}
         self._dirty = asyncio.Event()
         self._revision = 0
+        self._next_sample_s = 0.0
 
     def point_changed(self, _number: int) -> None:
         """Publish soon."""
@@ -91,7 +93,12 @@ class SnapshotPublisher:
         while True:
             self._dirty.clear()
             self._revision += 1
-            await live.publish_async(self._redis, self.take())
+            taken = self.take()
+            await live.publish_async(self._redis, taken)
+            now_s = clock.monotonic_s()
+            if now_s >= self._next_sample_s:
+                self._next_sample_s = now_s + SAMPLE_EVERY_S
+                await power_history.append_async(self._redis, sample_of(taken))
             await asyncio.sleep(SHORTEST_GAP_S)
             if await wait_or_timeout(self._dirty, IDLE_REFRESH_S):
                 await asyncio.sleep(GATHER_S)

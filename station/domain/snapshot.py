@@ -9,10 +9,13 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from station.domain.backend_ladder import Observation, Registered
 from station.domain.units import PAUSE, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _Snapshot = TypeVar("_Snapshot")
 NO_PHASES = (None, None, None)
@@ -391,7 +394,7 @@ class BackendSnapshot:
 # --- the JSON form
 
 
-def encode(snapshot: HardwareSnapshot | BackendSnapshot | ClusterSnapshot | Observation) -> str:
+def encode(snapshot: "DataclassInstance") -> str:
     """Return the JSON text."""
     return json.dumps(snapshot, default=_plain, separators=(",", ":"))
 

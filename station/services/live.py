@@ -53,6 +53,11 @@ def is_reachable() -> bool:
     return _ask(lambda redis: bool(redis.ping())) or False
 
 
+def read_list(name: str) -> "list[bytes | str]":
+    """Read a list for a page; an empty one when Redis is away."""
+    return _ask(lambda redis: redis.lrange(name, 0, -1)) or []
+
+
 def _read(part: str) -> str | bytes | None:
     return _ask(lambda redis: redis.get(key(part)))
 

@@ -75,6 +75,49 @@ def stairs(steps: Sequence[tuple[float, float, float]], *, width: int, height: i
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Several curves on one grid; `paths` are values of the attribute `d`, in the order of the curves."""
+
+    width: int
+    height: int
+    paths: tuple[str, ...]
+    across: tuple[Tick, ...]
+    upwards: tuple[Tick, ...]
+
+
+def lines(curves: Sequence[Sequence[tuple[float, float | None]]], *, span_s: float, width: int, height: int) -> Lines:
+    """Draw curves of (seconds since the begin, value) on one round axis from zero; None is a gap."""
+    highest_value = max((value or 0.0 for curve in curves for _at, value in curve), default=0.0)
+    value_step = _round_step(highest_value)
+    highest = value_step * math.ceil(highest_value / value_step) or value_step
+    time_step = next((step for step in _TIME_STEPS_S if span_s / step <= _MOST_TIME_LINES), _TIME_STEPS_S[-1])
+
+    def x(seconds: float) -> float:
+        return round(seconds / span_s * width, 1)
+
+    def y(value: float) -> float:
+        return round(height - max(0.0, value) / highest * height, 1)
+
+    def path(curve: Sequence[tuple[float, float | None]]) -> str:
+        parts, is_drawing = [], False
+        for at, value in curve:
+            if value is not None:
+                parts.append(f"{'L' if is_drawing else 'M'}{x(at)},{y(value)}")
+            is_drawing = value is not None
+        return " ".join(parts)
+
+    return Lines(
+        width=width,
+        height=height,
+        paths=tuple(path(curve) for curve in curves),
+        across=tuple(Tick(at=x(at), value=at) for at in range(0, int(span_s) + 1, time_step)),
+        upwards=tuple(
+            Tick(at=y(count * value_step), value=count * value_step) for count in range(round(highest / value_step) + 1)
+        ),
+    )
+
+
 def _round_step(highest: float) -> float:
     """Return the smallest of 1, 2, 5, 10, 20 … that needs few lines up to this value."""
     step = 1.0

@@ -48,6 +48,16 @@ EVENTS: Words = {
     "controller.flashed": gettext_lazy("The firmware of the controller was written: before %(before)s, now %(after)s."),
     "controller.flash.failed": gettext_lazy("The firmware of the controller could not be written."),
     "energy_manager.silent": gettext_lazy("The energy manager (Modbus) is not heard: the fallback holds."),
+    "cluster.silent": gettext_lazy("The master of the cluster is not heard: the fallback holds."),
+    "cluster.second_master": gettext_lazy(
+        "There is a second master in the cluster: %(name)s. Exactly one may be set to Master."
+    ),
+    "cluster.member_joined": gettext_lazy("Station %(station)s has joined the cluster."),
+    "cluster.member_refused": gettext_lazy("Station %(station)s was refused in the cluster: %(reason)s"),
+    "cluster.member_lost": gettext_lazy(
+        "Station %(station)s of the cluster is not heard: what it may draw stays reserved."
+    ),
+    "cluster.server_failed": gettext_lazy("The master's server for the cluster does not run: %(reason)s"),
     "records.writable": gettext_lazy("Sessions can be recorded again."),
     "session.not_recovered": gettext_lazy("A session from before the restart is not settled yet; it is tried again."),
     "session.resumed": gettext_lazy("A session goes on after a restart."),

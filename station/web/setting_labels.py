@@ -11,13 +11,25 @@ from station.services.identity import MASK
 from station.ui import format as formats
 from station.web import access, menu
 from station.web.driver_display import price_text
-from station.web.pages import authentication, branding, date_time, mobile, modbus, ocpp, power, security, update
+from station.web.pages import (
+    authentication,
+    branding,
+    date_time,
+    load_management,
+    mobile,
+    modbus,
+    ocpp,
+    power,
+    security,
+    update,
+)
 from station.web.settings_form import Setting
 
 PAGES: Mapping[str, Sequence[Setting]] = {
     "mobile": mobile.SETTINGS,
     "ocpp": ocpp.SETTINGS,
     "modbus": modbus.SETTINGS,
+    "load-management": load_management.SETTINGS,
     "date-time": date_time.SETTINGS,
     "power": power.SETTINGS,
     "branding": branding.SETTINGS,

@@ -1,5 +1,6 @@
 """What the station draws from its mains connection per phase, and what each charging point may draw and why."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from station.services import configuration
@@ -31,16 +32,23 @@ class PointLimit:
 
 def phases(present: Present) -> tuple[PhaseView, ...]:
     """Return the current in each supply phase; a point that measures nothing adds nothing."""
-    sums: list[int | None] = [None, None, None]
-    rotations = _rotations(configuration.get("ConnectorPhaseRotation"))
-    for point in present.hardware.points if present.hardware else ():
-        for letter, current in zip(rotations.get(point.number, _SUPPLY), point.currents_ma, strict=True):
-            if current is not None:
-                index = _SUPPLY.index(letter)
-                sums[index] = (sums[index] or 0) + current
+    points = present.hardware.points if present.hardware else ()
+    sums = sums_ma(((point.number, point.currents_ma) for point in points), rotations())
     return tuple(
         PhaseView(name=name, drawn=formats.ampere(drawn, decimals=2)) for name, drawn in zip(_NAMES, sums, strict=True)
     )
+
+
+def sums_ma(
+    points: Iterable[tuple[int, Sequence[int | None]]], wiring: Mapping[int, str]
+) -> tuple[int | None, int | None, int | None]:
+    """Return the sum on each supply phase of what charging points draw on theirs; None: nobody measures it."""
+    sums: dict[str, int | None] = dict.fromkeys(_SUPPLY)
+    for number, currents in points:
+        for letter, current in zip(wiring.get(number, _SUPPLY), currents, strict=True):
+            if current is not None:
+                sums[letter] = (sums[letter] or 0) + current
+    return sums["R"], sums["S"], sums["T"]
 
 
 def limits(present: Present) -> tuple[PointLimit, ...]:
@@ -55,10 +63,10 @@ def limits(present: Present) -> tuple[PointLimit, ...]:
     )
 
 
-def _rotations(value: str) -> dict[int, str]:
-    """Read the wiring of each point; one that is not known counts as straight."""
+def rotations() -> dict[int, str]:
+    """Return how each charging point is wired to the mains; one that is not named counts as straight."""
     found: dict[int, str] = {}
-    for item in value.split(","):
+    for item in configuration.get("ConnectorPhaseRotation").split(","):
         number, _dot, rotation = item.strip().partition(".")
         if number.isdigit() and sorted(rotation) == sorted(_SUPPLY):
             found[int(number)] = rotation

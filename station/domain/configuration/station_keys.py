@@ -331,6 +331,19 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         default="6",
         allowed="0, or 6 to 32",
     ),
+    number(
+        "/cluster/rotateMin",
+        0,
+        5,
+        1440,
+        "After so long a charging point gives its place to one that waits for capacity; 0: it keeps it until it is "
+        "done. Set at the master.",
+        unit="min",
+        allowed="0, or 5 to 1440",
+        access=_LOCAL,
+        also=(0,),
+        on_page=True,
+    ),
     value(
         "/display/branding",
         values.one_of("neutral", "operator", "vendor"),

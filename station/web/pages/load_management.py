@@ -1,22 +1,93 @@
-"""Communication – Load management: who gives how much to which charging point, as it is now."""
+"""Communication – Load management: who gives how much to which charging point, and the cluster's settings."""
 
 from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods
 
 from station import clock
 from station.domain.configuration.checks import MAINS, MAINS_CEILING
 from station.services import configuration
 from station.ui import format as formats
 from station.ui import words
-from station.web import cards, present
+from station.web import cards, cluster_view, power_plot, present
 from station.web.cards import LimitView
+from station.web.cluster_view import ClusterView
 from station.web.present import Present, recorded
+from station.web.settings_form import Setting, SettingsForm
 
 _PHASES = 3
+_MASTER, _SLAVE = "master", "slave"
+SETTINGS = (
+    Setting(
+        key="/cluster/enabled",
+        label=gettext_lazy("Load management among several stations"),
+        help=gettext_lazy(
+            "Takes effect at once. From then on the fallback holds at every charging point until the master grants "
+            "more."
+        ),
+    ),
+    Setting(
+        key="/cluster/role",
+        label=gettext_lazy("This station is"),
+        choices=(
+            (
+                _MASTER,
+                "Master",
+                gettext_lazy("Divides the cluster limit. Exactly one station of the cluster is the master."),
+            ),
+            (_SLAVE, "Slave", gettext_lazy("Asks the master for its share. All others are slaves.")),
+        ),
+    ),
+    Setting(
+        key="/cluster/limitA",
+        label=gettext_lazy("Cluster limit"),
+        help=gettext_lazy("What all stations together may draw per phase: 6 to 10,000 A."),
+        example="63",
+        unit="A",
+        only_with=_MASTER,
+    ),
+    Setting(
+        key="/cluster/key",
+        label=gettext_lazy("Pairing code"),
+        help=gettext_lazy("The code that the master's page shows. It is the same at all stations of the cluster."),
+        only_with=_SLAVE,
+    ),
+    Setting(
+        key="/cluster/fallbackA",
+        label=gettext_lazy("Fallback per charging point"),
+        help=gettext_lazy(
+            "What each charging point of this station may draw while the master is not heard: 0 (pause), or 6 to 32 A. "
+            "The fallbacks of all charging points together must fit into the cluster limit."
+        ),
+        example="6",
+        unit="A",
+    ),
+    Setting(
+        key="/cluster/address",
+        label=gettext_lazy("Fixed address of the master"),
+        help=gettext_lazy(
+            "Empty: the stations find one another in their network. Needed behind a router. At the master: where it "
+            "listens."
+        ),
+        example="192.168.30.50:6390",
+    ),
+    Setting(
+        key="/cluster/rotateMin",
+        label=gettext_lazy("Rotation"),
+        help=gettext_lazy(
+            "When there is not enough for all: after so long a charging point gives way to one that waits, 5 to 1,440 "
+            "min. 0: it keeps its place until it is done."
+        ),
+        example="15",
+        unit="min",
+        expert=True,
+        only_with=_MASTER,
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +121,18 @@ class Overview:
     modbus: str
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def load_management(request: HttpRequest) -> HttpResponse:
-    """Show the levels of load management as they are in force."""
+    """Show the levels of load management as they are in force; take new settings of the cluster."""
+    form = SettingsForm(request, SETTINGS)
+    if request.method == "POST" and form.save():
+        return redirect("load-management")
+    now = present.look(clock.now())
     return render(
-        request, "pages/communication/load_management.html", {"overview": _overview(present.look(clock.now()))}
+        request,
+        "pages/communication/load_management.html",
+        {"form": form, "overview": _overview(now), "cluster": _cluster(now), "plots": power_plot.plots(now)},
+        status=422 if form.is_refused else 200,
     )
 
 
@@ -62,6 +140,22 @@ def load_management(request: HttpRequest) -> HttpResponse:
 def shares(request: HttpRequest) -> HttpResponse:
     """Show the live part alone."""
     return render(request, "components/load_shares.html", {"overview": _overview(present.look(clock.now()))})
+
+
+@require_GET
+def cluster(request: HttpRequest) -> HttpResponse:
+    """Show the live state of the cluster alone."""
+    return render(request, "components/cluster_live.html", {"cluster": _cluster(present.look(clock.now()))})
+
+
+@require_GET
+def plots(request: HttpRequest) -> HttpResponse:
+    """Show the last hour alone."""
+    return render(request, "components/power_plots.html", {"plots": power_plot.plots(present.look(clock.now()))})
+
+
+def _cluster(now: Present) -> ClusterView:
+    return cluster_view.of(now, enabled=configuration.get_bool("/cluster/enabled"))
 
 
 def _overview(now: Present) -> Overview:

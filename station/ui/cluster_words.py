@@ -1,0 +1,70 @@
+"""Words for load management among several stations: what the control loop and the master say in codes."""
+
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from station.ui.words import Words
+
+STATES: Words = {
+    "off": _("Switched off"),
+    "no_key": _("The pairing code is missing"),
+    "no_limit": _("The cluster limit is missing"),
+    "no_server": _("The master's server does not run"),
+    "searching": _("Looking for the master"),
+    "joining": _("Joining the cluster"),
+    "member": _("In contact with the master"),
+    "silent": _("The master is not heard: the fallback holds"),
+    "id_taken": _("The master knows another station with this serial number"),
+    "leading": _("This station is the master"),
+    "refused": _("Another station is the master already"),
+}
+# What the reader can do about it.
+ADVICE: Words = {
+    "no_key": _("Enter the pairing code that the master's page shows. Until then the fallback holds."),
+    "no_limit": _("Enter the cluster limit. Until then the fallback holds."),
+    "searching": _(
+        "Until it is found the fallback holds. Is the master switched on and in the same network? Behind a router it "
+        "is not found: enter its address."
+    ),
+    "id_taken": _(
+        "Was this station reset or its computer replaced? Then press “Forget station” at the master. Until then the "
+        "fallback holds."
+    ),
+    "refused": _(
+        "A cluster has exactly one master. Set this station to Slave, or the other one. Until then the fallback holds "
+        "here."
+    ),
+}
+TONES: dict[str, str] = {
+    "off": "off",
+    "leading": "good",
+    "member": "good",
+    "searching": "warning",
+    "joining": "warning",
+}
+ROLES: Words = {"master": "Master", "slave": "Slave"}
+POINT_STATES: Words = {
+    "idle": _("nobody charges"),
+    "charging": pgettext_lazy("charging point", "charging"),
+    "ready": _("may charge, draws nothing"),
+    "waiting": _("waits for capacity"),
+    "paused": _("paused by another limit"),
+}
+# Reasons of `loadmgmt.cluster`: why a station and its master do not come together, or why the master cannot serve.
+PROBLEMS: Words = {
+    "unreachable": _("Nobody answers at the master's address. Is it switched on, and does the cable lead there?"),
+    "silent": _("The master took the connection and does not answer."),
+    "wrong_key": _("The pairing code is not the master's. Enter the one that the master's page shows now."),
+    "not_a_master": _("What answers at this address is no master of a cluster."),
+    "no_leader": _("The master's server is there, but nobody divides the power yet."),
+    "id_taken": _("Another station has registered with this serial number."),
+    "full": _("The master has 100 stations already, as many as it can lead."),
+    "refused": _("The master refuses what this station says of itself."),
+    "missing": _(
+        "There is no redis-server or valkey-server of version 7 or newer on this computer, which a master needs."
+    ),
+    "port_taken": _("Another program uses the port of the master's server."),
+    "not_our_address": _("The fixed address is none of this station: leave it empty, or enter one of its own."),
+    "ended": _("The master's server ended; it is started again."),
+    "hung": _("The master's server did not answer; it is started again."),
+}

@@ -1,0 +1,270 @@
+"""Load management among several stations, as the pages show it: this station's part, the stations, the sums."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from station.domain.snapshot import ClusterFoundSnapshot, ClusterPointSnapshot, ClusterSnapshot, ClusterStationSnapshot
+from station.ui import cluster_words, words
+from station.ui import format as formats
+from station.web import facts
+from station.web.present import Present
+
+_PHASES = ("L1", "L2", "L3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseBar:
+    """What all stations may draw on a phase, beside the limit, in mA for the bar and in words."""
+
+    name: str
+    reserved_ma: int
+    limit_ma: int
+    reserved: str
+    limit: str
+    is_above: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointRow:
+    """A charging point of the cluster."""
+
+    number: int
+    state: str
+    demand: str
+    granted: str
+    held: str
+    flowing: str
+    is_waiting: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationRow:
+    """A station of the cluster; `web`: the address of its pages, empty where that is not known."""
+
+    id: str
+    name: str
+    is_master: bool
+    is_own: bool
+    is_lost: bool
+    role: str
+    web: str
+    link: str
+    fallback: str
+    reserved: str
+    points: tuple[PointRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundRow:
+    """A station that was found in the network and does not belong to the cluster."""
+
+    id: str
+    name: str
+    is_master: bool
+    role: str
+    web: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterView:
+    """The cluster in words; `notices` are what somebody has to look at."""
+
+    connection: facts.Connection
+    is_leading: bool
+    is_on: bool
+    limit: str
+    total: str
+    phases: tuple[PhaseBar, ...]
+    stations: tuple[StationRow, ...]
+    found: tuple[FoundRow, ...]
+    waiting: tuple[str, ...]
+    notices: tuple[str, ...]
+    search_problem: str
+
+
+def of(now: Present, *, enabled: bool) -> ClusterView:
+    """Return the cluster as the control loop knows it now."""
+    known = now.hardware.cluster if now.hardware else None
+    if known is None or not known.enabled:
+        return _unknown(enabled=enabled)
+    webs = {each.id: each.web for each in known.found}
+    stations = tuple(_station(each, known, webs) for each in known.stations)
+    members = {each.id for each in known.stations} | {known.own_id}
+    return ClusterView(
+        connection=_connection(known),
+        is_leading=known.state == "leading",
+        is_on=True,
+        limit=formats.ampere(known.limit_ma) if known.limit_ma is not None else "",
+        total=formats.ampere(known.total_ma) if known.total_ma is not None else "",
+        phases=_phases(known),
+        stations=stations,
+        found=tuple(_found(each) for each in known.found if each.id not in members),
+        waiting=tuple(
+            _("%(station)s, charging point %(number)s") % {"station": station.name, "number": point.number}
+            for station in stations
+            for point in station.points
+            if point.is_waiting
+        ),
+        notices=tuple(_notices(known, now)),
+        search_problem=known.search_problem,
+    )
+
+
+def _unknown(*, enabled: bool) -> ClusterView:
+    state = _("Being switched on") if enabled else _("Switched off")
+    return ClusterView(
+        connection=facts.Connection(
+            id="cluster-state",
+            label=_("This station in the cluster"),
+            icon="share",
+            tone="warning" if enabled else "off",
+            state=state,
+        ),
+        is_leading=False,
+        is_on=False,
+        limit="",
+        total="",
+        phases=(),
+        stations=(),
+        found=(),
+        waiting=(),
+        notices=(),
+        search_problem="",
+    )
+
+
+def _connection(known: ClusterSnapshot) -> facts.Connection:
+    return facts.Connection(
+        id="cluster-state",
+        label=_("This station in the cluster"),
+        icon="share",
+        tone=cluster_words.TONES.get(known.state, "bad"),
+        state=words.word(cluster_words.STATES, known.state),
+        details=tuple(_details(known)),
+    )
+
+
+def _details(known: ClusterSnapshot) -> Iterator[str]:
+    if known.problem:
+        problem = words.word(cluster_words.PROBLEMS, known.problem)
+        yield f"{problem} ({known.problem_detail})" if known.problem_detail else problem
+    advice = cluster_words.ADVICE.get(known.state)
+    if advice:
+        yield str(advice)
+    if known.master_address and known.state != "leading":
+        yield _("Master: %(name)s at %(address)s") % {
+            "name": _name_of(known, known.master_id) or known.master_id or formats.MISSING,
+            "address": known.master_address,
+        }
+    if known.link_age_s is not None and known.state != "leading":
+        yield _("Last heard %(seconds)s s ago") % {"seconds": known.link_age_s}
+    if known.lease_remaining_s is not None:
+        yield _("What the master has granted holds for %(seconds)s s more, then the fallback of %(fallback)s") % {
+            "seconds": known.lease_remaining_s,
+            "fallback": formats.ampere(known.fallback_ma),
+        }
+    if known.rise_in_s is not None:
+        yield _("The charging points may rise to the fallback of %(fallback)s in %(seconds)s s") % {
+            "seconds": known.rise_in_s,
+            "fallback": formats.ampere(known.fallback_ma),
+        }
+
+
+def _name_of(known: ClusterSnapshot, station_id: str) -> str:
+    found = {each.id: each.name for each in known.found}
+    members = {each.id: each.name for each in known.stations}
+    return members.get(station_id) or found.get(station_id, "")
+
+
+def _phases(known: ClusterSnapshot) -> tuple[PhaseBar, ...]:
+    if known.limit_ma is None or known.reserved_ma is None:
+        return ()
+    return tuple(
+        PhaseBar(
+            name=name,
+            reserved_ma=reserved,
+            limit_ma=known.limit_ma,
+            reserved=formats.ampere(reserved),
+            limit=formats.ampere(known.limit_ma),
+            is_above=reserved > known.limit_ma,
+        )
+        for name, reserved in zip(_PHASES, known.reserved_ma, strict=True)
+    )
+
+
+def _station(station: ClusterStationSnapshot, known: ClusterSnapshot, webs: dict[str, str]) -> StationRow:
+    is_own = station.id == known.own_id
+    return StationRow(
+        id=station.id,
+        name=station.name or station.id,
+        is_master=station.role == "master",
+        is_own=is_own,
+        is_lost=station.lost,
+        role=words.word(cluster_words.ROLES, station.role),
+        web="" if is_own else webs.get(station.id, ""),
+        link=_link(station, is_own=is_own, leads=known.state == "leading"),
+        fallback=formats.ampere(station.fallback_ma),
+        reserved=formats.ampere(station.reserved_ma),
+        points=tuple(_point(each, is_lost=station.lost) for each in station.points),
+    )
+
+
+def _link(station: ClusterStationSnapshot, *, is_own: bool, leads: bool) -> str:
+    if is_own and leads:
+        return _("this station")
+    if station.link_age_s is None:
+        return _("not heard yet")
+    if station.lost:
+        return _("lost: not heard for %(seconds)s s") % {"seconds": station.link_age_s}
+    return _("heard %(seconds)s s ago") % {"seconds": station.link_age_s}
+
+
+def _point(point: ClusterPointSnapshot, *, is_lost: bool) -> PointRow:
+    return PointRow(
+        number=point.number,
+        state=_("not known: the station is lost") if is_lost else words.word(cluster_words.POINT_STATES, point.state),
+        demand=formats.ampere(point.limit_ma) if point.active else formats.MISSING,
+        granted=formats.ampere(point.granted_ma),
+        held=formats.ampere(point.held_ma),
+        flowing=formats.MISSING if is_lost else formats.ampere(point.flowing_ma),
+        is_waiting=point.waiting and not is_lost,
+    )
+
+
+def _found(found: ClusterFoundSnapshot) -> FoundRow:
+    count = ngettext("%(count)d charging point", "%(count)d charging points", found.points) % {"count": found.points}
+    belongs = _("has the same pairing code") if found.same_cluster else _("has no or another pairing code")
+    return FoundRow(
+        id=found.id,
+        name=found.name or found.id,
+        is_master=found.role == "master",
+        role=words.word(cluster_words.ROLES, found.role),
+        web=found.web,
+        note=f"{count} · {belongs}",
+    )
+
+
+def _notices(known: ClusterSnapshot, now: Present) -> Iterator[str]:
+    if known.second_master is not None:
+        yield _(
+            "There is a second master: %(name)s (%(address)s). A cluster has exactly one; set it to Slave there."
+        ) % {
+            "name": known.second_master.name or known.second_master.id,
+            "address": known.second_master.address or known.second_master.web or formats.MISSING,
+        }
+    if known.refusal is not None:
+        yield _("Last refused: %(station)s, %(moment)s – %(reason)s") % {
+            "station": known.refusal.station or formats.MISSING,
+            "moment": formats.moment(known.refusal.at, now.zone),
+            "reason": words.word(cluster_words.PROBLEMS, known.refusal.reason),
+        }
+    if known.malformed:
+        yield ngettext(
+            "%(count)d message that nobody can read was dropped.",
+            "%(count)d messages that nobody can read were dropped.",
+            known.malformed,
+        ) % {"count": known.malformed}

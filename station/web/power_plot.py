@@ -1,0 +1,149 @@
+"""The last hour of load management as a plot: the limit, the sum, and each charging point or station."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+
+from station.domain.power_history import MOST_SAMPLES, SAMPLE_EVERY_S, PowerSample
+from station.services import power_history
+from station.ui import charts
+from station.ui import format as formats
+from station.web import supply
+from station.web.present import Present
+
+_SPAN = timedelta(seconds=MOST_SAMPLES * SAMPLE_EVERY_S)
+# A sample is missing when the next one is so much later.
+_GAP = timedelta(seconds=3 * SAMPLE_EVERY_S)
+_WIDTH, _HEIGHT = 640, 180
+# More curves nobody tells apart; the table has them all.
+_MOST_CURVES = 8
+_MA_PER_A = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A curve with its line of the table; `kind` is limit, sum or the place in the row of colours."""
+
+    kind: str
+    name: str
+    path: str
+    latest: str
+    mean: str
+    highest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerPlot:
+    """What a template draws. Without a sample there is no plot yet."""
+
+    id: str
+    title: str
+    curves: tuple[Curve, ...]
+    across: tuple[tuple[float, str], ...]
+    upwards: tuple[tuple[float, str], ...]
+    has_samples: bool
+    left_out: int
+
+
+def plots(now: Present) -> tuple[PowerPlot, ...]:
+    """Return the plot of the cluster, where there is one, and that of this station."""
+    begin = now.at - _SPAN
+    samples = [each for each in power_history.samples() if begin <= each.at <= now.at]
+    known = now.hardware.cluster if now.hardware else None
+    wiring = supply.rotations()
+    of_station = _plot(
+        "plot-station",
+        _("This station"),
+        samples,
+        now,
+        limit=lambda sample: sample.mains_ma,
+        total=lambda sample: max(each or 0 for each in supply.sums_ma(_numbered(sample), wiring)),
+        parts={str(number): _("Charging point %(number)s") % {"number": number} for number in now.connector_numbers},
+        drawn=lambda sample, part: (
+            max((each or 0 for each in sample.points[part]), default=0) if part in sample.points else None
+        ),
+    )
+    if known is None or not known.stations:
+        return (of_station,)
+    of_cluster = _plot(
+        "plot-cluster",
+        _("All stations of the cluster"),
+        samples,
+        now,
+        limit=lambda sample: sample.cluster_ma,
+        total=lambda sample: sum(sample.stations.values()) if sample.stations else None,
+        parts={station.id: station.name or station.id for station in known.stations},
+        drawn=lambda sample, part: sample.stations.get(part),
+    )
+    return (of_cluster, of_station)
+
+
+def _numbered(sample: PowerSample) -> Iterable[tuple[int, Sequence[int | None]]]:
+    return ((int(number), currents) for number, currents in sample.points.items())
+
+
+def _plot(
+    plot_id: str,
+    title: str,
+    samples: Sequence[PowerSample],
+    now: Present,
+    *,
+    limit: Callable[[PowerSample], int | None],
+    total: Callable[[PowerSample], int | None],
+    parts: Mapping[str, str],
+    drawn: Callable[[PowerSample, str], int | None],
+) -> PowerPlot:
+    rows: list[tuple[str, str, list[int | None]]] = [
+        ("limit", _("Limit per phase"), [limit(each) for each in samples]),
+        ("sum", _("Sum"), [total(each) for each in samples]),
+    ]
+    rows += [
+        (str(index), name, [drawn(each, part) for each in samples]) for index, (part, name) in enumerate(parts.items())
+    ]
+    shown = rows[: 2 + _MOST_CURVES]
+    begin = now.at - _SPAN
+    made = charts.lines(
+        [_curve(values, samples, begin) for _kind, _name, values in shown],
+        span_s=_SPAN.total_seconds(),
+        width=_WIDTH,
+        height=_HEIGHT,
+    )
+    paths = [*made.paths, *("" for _each in rows[len(shown) :])]
+    return PowerPlot(
+        id=plot_id,
+        title=title,
+        curves=tuple(_row(kind, name, values, path) for (kind, name, values), path in zip(rows, paths, strict=True)),
+        across=tuple(
+            (tick.at, formats.time_of_day(begin + timedelta(seconds=tick.value), now.zone)) for tick in made.across
+        ),
+        upwards=tuple((tick.at, f"{tick.value:g}") for tick in made.upwards),
+        has_samples=bool(samples),
+        left_out=len(rows) - len(shown),
+    )
+
+
+def _curve(
+    values: Sequence[int | None], samples: Sequence[PowerSample], begin: datetime
+) -> list[tuple[float, float | None]]:
+    curve: list[tuple[float, float | None]] = []
+    before: datetime | None = None
+    for sample, value in zip(samples, values, strict=True):
+        if before is not None and sample.at - before > _GAP:
+            curve.append(((before - begin).total_seconds(), None))
+        curve.append(((sample.at - begin).total_seconds(), None if value is None else value / _MA_PER_A))
+        before = sample.at
+    return curve
+
+
+def _row(kind: str, name: str, values: Sequence[int | None], path: str) -> Curve:
+    known = [value for value in values if value is not None]
+    return Curve(
+        kind=kind,
+        name=name,
+        path=path,
+        latest=formats.ampere(values[-1] if values else None),
+        mean=formats.ampere(round(sum(known) / len(known)) if known else None),
+        highest=formats.ampere(max(known, default=None)),
+    )

@@ -1,0 +1,223 @@
+"""Communication – Load management: what an installer sets for a cluster, and what everybody sees of it."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from station import clock
+from station.domain.commands import Origin
+from station.domain.power_history import MOST_SAMPLES, PowerSample, sample_of
+from station.domain.snapshot import (
+    ClusterFoundSnapshot,
+    ClusterPointSnapshot,
+    ClusterRefusalSnapshot,
+    ClusterSnapshot,
+    ClusterStationSnapshot,
+)
+from station.domain.units import MilliAmpere
+from station.services import configuration, power_history
+from tests.db.station.web.conftest import Parts, charging, point
+from tests.db.station.web.test_settings import page
+
+PAGE = "/communication/load-management"
+OWN, OTHER = "100002440", "100002441"
+
+
+def member(station: str, *points: ClusterPointSnapshot, **changes: Any) -> ClusterStationSnapshot:
+    made = ClusterStationSnapshot(
+        id=station,
+        name=f"TE{station}",
+        role="slave",
+        points=points or (ClusterPointSnapshot(number=1, state="idle"),),
+        rating_ma=MilliAmpere(32_000),
+        fallback_ma=MilliAmpere(6_000),
+        reserved_ma=MilliAmpere(6_000),
+        link_age_s=1,
+    )
+    return replace(made, **changes)
+
+
+def point_of(number: int, state: str, **changes: Any) -> ClusterPointSnapshot:
+    return ClusterPointSnapshot(number=number, state=state, active=state != "idle", **changes)
+
+
+def leading(**changes: Any) -> ClusterSnapshot:
+    made = ClusterSnapshot(
+        enabled=True,
+        role="master",
+        state="leading",
+        own_id=OWN,
+        fallback_ma=MilliAmpere(6_000),
+        master_id=OWN,
+        limit_ma=MilliAmpere(63_000),
+        reserved_ma=(MilliAmpere(48_000), MilliAmpere(48_000), MilliAmpere(44_000)),
+        stations=(
+            member(
+                OWN,
+                point_of(1, "charging", limit_ma=32_000, granted_ma=31_500, held_ma=31_500, flowing_ma=29_800),
+                role="master",
+                link_age_s=0,
+            ),
+            member(OTHER, point_of(1, "waiting", limit_ma=32_000, granted_ma=0, waiting=True)),
+        ),
+        found=(
+            ClusterFoundSnapshot(
+                id=OTHER, name="TE" + OTHER, role="slave", points=1, web="https://192.168.30.51", same_cluster=True
+            ),
+            ClusterFoundSnapshot(id="7", name="TE7", role="slave", points=2, web="https://192.168.30.52"),
+        ),
+    )
+    return replace(made, **changes)
+
+
+def show(parts: Parts, cluster: ClusterSnapshot) -> None:
+    assert parts.hardware is not None
+    parts.hardware = replace(parts.hardware, cluster=cluster)
+
+
+def enable(**items: str) -> None:
+    wanted = {"/cluster/role": "master", "/cluster/limitA": "63", "/cluster/enabled": "true", **items}
+    configuration.change(wanted, origin=Origin.LOCAL, actor="test", at=clock.now())
+
+
+@pytest.fixture(autouse=True)
+def samples(monkeypatch: pytest.MonkeyPatch) -> list[PowerSample]:
+    """What Redis would hold."""
+    found: list[PowerSample] = []
+    monkeypatch.setattr(power_history, "samples", lambda: tuple(found))
+    return found
+
+
+def test_the_master_sees_every_station_with_a_crown_at_itself_and_a_link_to_the_others(
+    browser: Client, parts: Parts
+) -> None:
+    show(parts, leading())
+    enable()
+
+    said = page(browser, PAGE)
+
+    assert "This station is the master" in said
+    own = said.partition(f'data-station="{OWN}"')[2].partition("</tr>")[0]
+    other = said.partition(f'data-station="{OTHER}"')[2].partition("</tr>")[0]
+    assert 'aria-label="Master"' in own
+    assert "31.5 A" in own
+    assert "29.8 A" in own
+    assert 'aria-label="Master"' not in other
+    assert 'href="https://192.168.30.51"' in other
+    assert "waits for capacity" in other
+    assert "heard 1 s ago" in other
+    assert f"TE{OTHER}, charging point 1" in said.partition('data-fact="waiting"')[2].partition("</p>")[0]
+
+
+def test_the_sum_stands_against_the_limit_on_every_phase(browser: Client, parts: Parts) -> None:
+    show(parts, leading())
+    enable()
+
+    said = page(browser, PAGE, "de")
+
+    assert '<meter min="0" max="63000" value="48000"' in said
+    assert "48 A von 63 A" in said.partition('data-phase="L2"')[2].partition("</li>")[0]
+    assert "44 A von 63 A" in said.partition('data-phase="L3"')[2].partition("</li>")[0]
+
+
+def test_a_lost_station_is_shown_as_lost_and_says_nothing_of_its_points(browser: Client, parts: Parts) -> None:
+    lost = member(OTHER, point_of(1, "charging", granted_ma=16_000, flowing_ma=15_000), lost=True, link_age_s=42)
+    show(parts, leading(stations=(lost,)))
+    enable()
+
+    said = page(browser, PAGE).partition(f'data-station="{OTHER}"')[2].partition("</tr>")[0]
+
+    assert "lost: not heard for 42 s" in said
+    assert "15 A" not in said
+
+
+def test_a_station_of_the_network_that_does_not_belong_to_the_cluster_stands_apart(
+    browser: Client, parts: Parts
+) -> None:
+    show(parts, leading())
+    enable()
+
+    said = page(browser, PAGE)
+
+    assert 'data-found="7"' in said
+    assert f'data-found="{OTHER}"' not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"state": "silent", "problem": "unreachable"}, "An der Adresse des Masters antwortet niemand"),
+        ({"state": "joining", "problem": "wrong_key"}, "Der Kopplungscode ist nicht der des Masters"),
+        ({"state": "no_key"}, "Geben Sie den Kopplungscode ein"),
+        ({"state": "refused"}, "Ein Verbund hat genau einen Master"),
+        ({"state": "silent", "rise_in_s": 12}, "dürfen in 12 s auf den Rückfallwert von 6 A steigen"),
+        ({"state": "member", "lease_remaining_s": 27}, "gilt noch 27 s, danach der Rückfallwert von 6 A"),
+        ({"state": "no_server", "problem": "port_taken", "problem_detail": "6390"}, "benutzt den Port"),
+    ],
+)
+def test_a_station_says_what_stands_between_it_and_its_master(
+    browser: Client, parts: Parts, changes: dict[str, Any], sentence: str
+) -> None:
+    show(parts, leading(role="slave", stations=(), **changes))
+
+    assert sentence in page(browser, PAGE, "de")
+
+
+def test_a_second_master_and_a_refused_station_are_named(browser: Client, parts: Parts) -> None:
+    second = ClusterFoundSnapshot(id="9", name="TE9", role="master", points=2, address="192.168.30.60:6390")
+    refusal = ClusterRefusalSnapshot(at=clock.now(), station=OTHER, reason="id_taken")
+    show(parts, leading(second_master=second, refusal=refusal, malformed=3))
+
+    said = page(browser, PAGE)
+
+    assert "There is a second master: TE9 (192.168.30.60:6390)" in said
+    assert f"Last refused: {OTHER}" in said
+    assert "3 messages that nobody can read were dropped" in said
+
+
+def test_without_a_cluster_the_page_offers_the_settings_and_this_stations_hour(
+    browser: Client, parts: Parts, samples: list[PowerSample]
+) -> None:
+    now = clock.now()
+    assert parts.hardware is not None
+    parts.show(charging(1), point(2))
+    samples += [replace(sample_of(parts.hardware), at=now - timedelta(seconds=10 * age)) for age in range(9, -1, -1)]
+
+    said = page(browser, PAGE)
+
+    assert 'id="cluster-form"' in said
+    assert "Switched off" in said
+    assert 'id="plot-cluster"' not in said
+    plot = said.partition('id="plot-station"')[2]
+    assert 'data-curve="limit" d="M' in plot
+    assert "15.8 A" in plot
+
+
+def test_the_plot_of_a_cluster_has_the_limit_the_sum_and_each_station(
+    browser: Client, parts: Parts, samples: list[PowerSample]
+) -> None:
+    show(parts, leading())
+    assert parts.hardware is not None
+    samples.append(sample_of(parts.hardware))
+    samples.insert(0, replace(samples[0], at=clock.now() - timedelta(minutes=10), stations={OWN: MilliAmpere(6_000)}))
+
+    said = page(browser, PAGE).partition('id="plot-cluster"')[2].partition('id="plot-station"')[0]
+
+    assert "63 A" in said
+    assert f'TE{OWN}</td><td class="number">29.8 A</td><td class="number">17.9 A</td>' in said
+    # Ten minutes without a sample are a gap, not a line.
+    assert said.partition('data-curve="sum" d="')[2].partition('"')[0].count("M") == 2
+
+
+def test_an_hour_of_a_hundred_stations_is_small_enough_for_redis(parts: Parts) -> None:
+    stations = tuple(member(str(100_000_000 + number)) for number in range(100))
+    show(parts, leading(stations=stations))
+    assert parts.hardware is not None
+
+    size = len(json.dumps(sample_of(parts.hardware).stations))
+
+    assert size * MOST_SAMPLES < 1_000_000
