@@ -8,13 +8,16 @@ from enum import IntEnum, StrEnum
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import LimitSource
 from station.domain.link_security import LinkKind
-from station.domain.snapshot import BackendSnapshot, HardwareSnapshot
+from station.domain.snapshot import BackendSnapshot, ClusterSnapshot, HardwareSnapshot
 
 _MEGABYTE = 1_000_000
 SCARCE_BYTES = 200 * _MEGABYTE
 TOO_FEW_BYTES = 20 * _MEGABYTE
 _ACCEPTED = "accepted"
 _REFUSED = "rejected"
+# States of a station that cannot take its place in the cluster until somebody does something.
+_UNABLE = frozenset({"no_key", "no_limit", "no_server", "id_taken"})
+_SEARCHING = frozenset({"searching", "silent"})
 
 
 class Severity(IntEnum):
@@ -25,7 +28,7 @@ class Severity(IntEnum):
 
 
 class Subject(StrEnum):
-    """What it is about. NOT_READY and FAULT name their own codes."""
+    """What it is about. NOT_READY, FAULT and CLUSTER_UNABLE name their own codes."""
 
     NOT_READY = "not_ready"
     FAULT = "fault"
@@ -40,6 +43,10 @@ class Subject(StrEnum):
     MESSAGES_SET_ASIDE = "messages_set_aside"
     ENERGY_MANAGER_SILENT = "energy_manager_silent"
     MODBUS_CLOSED = "modbus_closed"
+    CLUSTER_UNABLE = "cluster_unable"
+    CLUSTER_SECOND_MASTER = "cluster_second_master"
+    CLUSTER_SILENT = "cluster_silent"
+    CLUSTER_LOST = "cluster_lost"
     MODEM_OFFLINE = "modem_offline"
     CLOCK = "clock"
     DISK = "disk"
@@ -113,6 +120,22 @@ def _charging(known: Known) -> Iterator[Concern]:
         if not point.operative:
             yield Concern(subject=Subject.OUT_OF_SERVICE, severity=Severity.NOTICE, connector=point.number)
     yield from _energy_manager(hardware)
+    if hardware.cluster is not None and hardware.cluster.enabled:
+        yield from _cluster(hardware.cluster)
+
+
+def _cluster(cluster: ClusterSnapshot) -> Iterator[Concern]:
+    if cluster.state in _UNABLE:
+        yield Concern(subject=Subject.CLUSTER_UNABLE, severity=Severity.PROBLEM, code=cluster.state)
+    elif cluster.state in _SEARCHING:
+        yield Concern(subject=Subject.CLUSTER_SILENT, severity=Severity.NOTICE)
+    second = cluster.second_master
+    if second is not None or cluster.state == "refused":
+        name = second.name or second.id if second else cluster.master_id
+        yield Concern(subject=Subject.CLUSTER_SECOND_MASTER, severity=Severity.PROBLEM, data={"name": name})
+    lost = [station.name or station.id for station in cluster.stations if station.lost]
+    if lost and cluster.state == "leading":
+        yield Concern(subject=Subject.CLUSTER_LOST, severity=Severity.NOTICE, data={"names": ", ".join(lost)})
 
 
 def _energy_manager(hardware: HardwareSnapshot) -> Iterator[Concern]:

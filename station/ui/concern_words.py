@@ -24,6 +24,13 @@ _TITLES: Words = {
     ),
     Subject.ENERGY_MANAGER_SILENT: gettext_lazy("The energy manager (Modbus) is not heard: the fallback holds."),
     Subject.MODBUS_CLOSED: gettext_lazy("The Modbus server cannot be reached: port %(port)s cannot be opened."),
+    Subject.CLUSTER_SECOND_MASTER: gettext_lazy(
+        "Load management: there is a second master (%(name)s). Exactly one station of a cluster may be the master."
+    ),
+    Subject.CLUSTER_SILENT: gettext_lazy(
+        "Load management: the master of the cluster is not heard, the fallback holds."
+    ),
+    Subject.CLUSTER_LOST: gettext_lazy("Load management: stations of the cluster are not heard: %(names)s."),
     Subject.MODEM_OFFLINE: gettext_lazy("The modem has no mobile network."),
     Subject.CLOCK: gettext_lazy("Nothing keeps the clock: the time may be wrong."),
     Subject.DISK: gettext_lazy("The disk is nearly full: %(megabytes)s MB are free."),
@@ -49,6 +56,11 @@ _ADVICE: Words = {
         "Check the energy manager and the network, or switch the Modbus server off."
     ),
     Subject.MODBUS_CLOSED: gettext_lazy("Choose another port; another program may use this one."),
+    Subject.CLUSTER_SECOND_MASTER: gettext_lazy("Set one of the two to slave."),
+    Subject.CLUSTER_SILENT: gettext_lazy("Check the network cable, the master and its address."),
+    Subject.CLUSTER_LOST: gettext_lazy(
+        "Their share stays reserved. Check network and supply there; remove a station that no longer exists."
+    ),
     Subject.MODEM_OFFLINE: gettext_lazy("Check SIM card, PIN, APN and antenna."),
     Subject.CLOCK: gettext_lazy("Switch NTP on, or let the OCPP server set the time."),
     Subject.DISK: gettext_lazy("Delete what is not needed; sessions cannot be recorded on a full disk."),
@@ -57,6 +69,18 @@ _ADVICE: Words = {
     ),
     Subject.VENDOR_ACCESS: gettext_lazy("Close it as soon as the vendor's work is done."),
     Subject.PASSWORD_OF_FACTORY: gettext_lazy("Choose another one: whoever has opened the housing once knows it."),
+}
+_CLUSTER_UNABLE: Words = {
+    "no_key": gettext_lazy("Load management: the pairing code of the cluster is missing."),
+    "no_limit": gettext_lazy("Load management: the cluster limit is missing, nobody is given a share."),
+    "no_server": gettext_lazy("Load management: the master's server does not run."),
+    "id_taken": gettext_lazy("Load management: the master knows another station under this station's number."),
+}
+_CLUSTER_UNABLE_ADVICE: Words = {
+    "no_key": gettext_lazy("Enter the code that the master shows."),
+    "no_limit": gettext_lazy("Enter the cluster limit at the master."),
+    "no_server": gettext_lazy("The page says why; the package redis-server has to be installed and the port free."),
+    "id_taken": gettext_lazy("Remove the station at the master if this one has taken its place."),
 }
 # The sentences of words.NOT_READY say themselves what happens next; these say what a person does.
 _NOT_READY_ADVICE: Mapping[str, "str | Promise"] = {
@@ -76,6 +100,8 @@ def title(concern: Concern) -> str:
             return words.word(words.NOT_READY, concern.code)
         case Subject.FAULT:
             return words.word(words.FAULTS, concern.code)
+        case Subject.CLUSTER_UNABLE:
+            return words.word(_CLUSTER_UNABLE, concern.code)
         case Subject.MESSAGES_SET_ASIDE:
             count = int(data["count"])
             text = ngettext(
@@ -103,6 +129,8 @@ def advice(concern: Concern) -> str:
             return str(_NOT_READY_ADVICE.get(concern.code, ""))
         case Subject.FAULT:
             return words.word(words.FAULT_ADVICE, concern.code, unknown="")
+        case Subject.CLUSTER_UNABLE:
+            return words.word(_CLUSTER_UNABLE_ADVICE, concern.code, unknown="")
     return words.word(_ADVICE, concern.subject, unknown="")
 
 

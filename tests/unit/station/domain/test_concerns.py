@@ -8,8 +8,15 @@ import pytest
 
 from station.domain import concerns
 from station.domain.concerns import Known, Severity, Subject
-from station.domain.snapshot import BackendSnapshot, HardwareSnapshot, ModbusSnapshot, PointSnapshot
-from station.domain.units import MilliAmpere
+from station.domain.snapshot import (
+    BackendSnapshot,
+    ClusterSnapshot,
+    ClusterStationSnapshot,
+    HardwareSnapshot,
+    ModbusSnapshot,
+    PointSnapshot,
+)
+from station.domain.units import PAUSE, MilliAmpere
 
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HARDWARE = HardwareSnapshot(
@@ -24,6 +31,15 @@ HARDWARE = HardwareSnapshot(
 )
 BACKEND = BackendSnapshot(connected=True, registration="accepted", url="wss://csms.example.net", link="verified")
 IN_ORDER = Known(redis_answers=True, hardware=HARDWARE, backend=BACKEND, free_bytes=10**10)
+
+
+LOST_STATION = ClusterStationSnapshot(
+    id="104711816", name="Left", role="slave", points=(), rating_ma=MilliAmpere(32_000), fallback_ma=PAUSE, lost=True
+)
+
+
+def in_cluster(**changes: Any) -> dict[str, HardwareSnapshot]:
+    return {"hardware": replace(HARDWARE, cluster=ClusterSnapshot(enabled=True, **changes))}
 
 
 def found(**changes: Any) -> list[tuple[Subject, Severity]]:
@@ -68,6 +84,10 @@ def test_a_station_that_works_needs_nobody():
             Subject.ENERGY_MANAGER_SILENT,
             Severity.NOTICE,
         ),
+        (in_cluster(state="no_key"), Subject.CLUSTER_UNABLE, Severity.PROBLEM),
+        (in_cluster(state="refused", master_id="0815"), Subject.CLUSTER_SECOND_MASTER, Severity.PROBLEM),
+        (in_cluster(state="silent"), Subject.CLUSTER_SILENT, Severity.NOTICE),
+        (in_cluster(state="leading", stations=(LOST_STATION,)), Subject.CLUSTER_LOST, Severity.NOTICE),
         ({"modem_offline": True}, Subject.MODEM_OFFLINE, Severity.NOTICE),
         ({"clock_is_kept": False}, Subject.CLOCK, Severity.NOTICE),
         ({"free_bytes": 100_000_000}, Subject.DISK, Severity.NOTICE),
