@@ -19,22 +19,28 @@ from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
 ALL_PHASES = frozenset({1, 2, 3})
 _ROTATION_LETTERS = {"R": 1, "S": 2, "T": 3}
+_TOTAL = 0  # the sum of all phases among the lines of a supply
 _ONE_AMPERE = MilliAmpere(1_000)
 _Echoes: TypeAlias = tuple[tuple[MilliAmpere, float], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What may be drawn on each phase of the supply."""
+    """What may be drawn on each phase of the supply, and the sum of all three (`total`, for powers; None: no limit)."""
 
     l1: MilliAmpere
     l2: MilliAmpere
     l3: MilliAmpere
+    total: int | None = None
 
     @classmethod
-    def uniform(cls, limit: MilliAmpere) -> Self:
+    def uniform(cls, limit: MilliAmpere, *, total: int | None = None) -> Self:
         """Make a budget of the same current on every phase."""
-        return cls(l1=limit, l2=limit, l3=limit)
+        return cls(l1=limit, l2=limit, l3=limit, total=total)
+
+    def per_line(self) -> "dict[int, int]":
+        """Return the current of each phase, and the sum of all as line 0 when it is limited."""
+        return {1: self.l1, 2: self.l2, 3: self.l3} | ({} if self.total is None else {_TOTAL: self.total})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +150,7 @@ class State:
 
     def reserved(self, now_s: float) -> Budget:
         """Sum up per phase what all points may draw at this instant."""
-        sums = _reserved_per_phase(self.points.values(), now_s)
+        sums = _reserved_per_line(self.points.values(), now_s)
         return Budget(l1=MilliAmpere(sums[1]), l2=MilliAmpere(sums[2]), l3=MilliAmpere(sums[3]))
 
     def next_settled_s(self, now_s: float) -> float | None:
@@ -215,7 +221,7 @@ def allocate(
         for point in points
         if _can_charge(point)
     ]
-    shares = _share_out({1: budget.l1, 2: budget.l2, 3: budget.l3}, candidates)
+    shares = _share_out(budget.per_line(), candidates)
     wanting = {candidate.point_id for candidate in candidates}
     return tuple(
         Allocation(
@@ -242,9 +248,9 @@ def step(
         point_id: _observe(state.points.get(point_id, _NEW), wanted.get(point_id), now_s=now_s, policy=policy)
         for point_id in state.points.keys() | wanted.keys()
     }
-    available = {1: budget.l1, 2: budget.l2, 3: budget.l3}
-    lost = _reserved_per_phase((point for key, point in points.items() if key not in reachable), now_s)
-    shareable = {phase: MilliAmpere(limit - lost[phase]) for phase, limit in available.items()}
+    available = budget.per_line()
+    lost = _reserved_per_line((point for key, point in points.items() if key not in reachable), now_s)
+    shareable = {line: limit - lost[line] for line, limit in available.items()}
     candidates = [
         _candidate(
             demand,
@@ -265,8 +271,8 @@ def step(
             point = _reduce(point, target, capacity=_can_charge(demand), now_s=now_s, policy=policy)
             commands.append(Command(point_id=point_id, limit=target))
         points[point_id] = _note_place(point, demand, target)
-    reserved = _reserved_per_phase(points.values(), now_s)
-    headroom = {phase: limit - reserved[phase] for phase, limit in available.items()}
+    reserved = _reserved_per_line(points.values(), now_s)
+    headroom = {line: limit - reserved[line] for line, limit in available.items()}
     for candidate in sorted(candidates, key=lambda each: (points[each.point_id].commanded, each)):
         point = points[candidate.point_id]
         raised = _raise(point, shares.get(candidate.point_id, PAUSE), headroom, now_s=now_s, policy=policy)
@@ -293,27 +299,44 @@ def _candidate(
         limit = min(limit, MilliAmpere(max(MINIMUM_CURRENT, demand.measured + policy.lend_headroom)))
     if charging_since_s is None:
         return _Candidate(1, waiting_since_s, demand.point_id, limit, demand.phases)
-    had_its_turn = policy.rotate_after_s > 0 and now_s - charging_since_s >= policy.rotate_after_s
-    return _Candidate(2 if had_its_turn else 0, charging_since_s, demand.point_id, limit, demand.phases)
+    if policy.rotate_after_s > 0 and now_s - charging_since_s >= policy.rotate_after_s:
+        # Who has charged longest gives way first.
+        return _Candidate(2, -charging_since_s, demand.point_id, limit, demand.phases)
+    return _Candidate(0, charging_since_s, demand.point_id, limit, demand.phases)
 
 
 def _is_cooling(point: PointState, policy: Policy, now_s: float) -> bool:
     return point.paused_since_s is not None and now_s - point.paused_since_s < policy.reenable_after_s
 
 
-def _share_out(available: Mapping[int, MilliAmpere], candidates: Iterable[_Candidate]) -> dict[str, MilliAmpere]:
+def _weights(phases: frozenset[int]) -> dict[int, int]:
+    """Return how often a current on these phases counts on each line."""
+    return {_TOTAL: len(phases)} | dict.fromkeys(phases, 1)
+
+
+def _room(headroom: Mapping[int, int], phases: frozenset[int]) -> int:
+    """Return what the lines leave on every one of these phases; may be negative."""
+    return min((headroom[line] // weight for line, weight in _weights(phases).items() if line in headroom), default=0)
+
+
+def _occupy(headroom: dict[int, int], phases: frozenset[int], current: int) -> None:
+    for line, weight in _weights(phases).items():
+        if line in headroom:
+            headroom[line] -= current * weight
+
+
+def _share_out(available: Mapping[int, int], candidates: Iterable[_Candidate]) -> dict[str, MilliAmpere]:
     headroom: dict[int, int] = dict(available)
     chosen: list[_Candidate] = []
     for candidate in sorted(candidates):
-        if all(headroom[phase] >= MINIMUM_CURRENT for phase in candidate.phases):
+        if _room(headroom, candidate.phases) >= MINIMUM_CURRENT:
             chosen.append(candidate)
-            for phase in candidate.phases:
-                headroom[phase] -= MINIMUM_CURRENT
+            _occupy(headroom, candidate.phases, MINIMUM_CURRENT)
     return _fill(headroom, chosen)
 
 
 def _fill(headroom: dict[int, int], chosen: Iterable[_Candidate]) -> dict[str, MilliAmpere]:
-    """Raise the level of all from 6 A on together; a point at its own limit or that of a phase stays there."""
+    """Raise the level of all from 6 A on together; a point at its own limit or that of a line stays there."""
     shares: dict[str, MilliAmpere] = {}
     groups: defaultdict[frozenset[int], list[tuple[MilliAmpere, str]]] = defaultdict(list)
     for candidate in chosen:
@@ -322,18 +345,21 @@ def _fill(headroom: dict[int, int], chosen: Iterable[_Candidate]) -> dict[str, M
         members.sort(reverse=True)
     level = int(MINIMUM_CURRENT)
     while groups:
-        loads = {
-            phase: sum(len(members) for phases, members in groups.items() if phase in phases) for phase in (1, 2, 3)
-        }
+        loads = dict.fromkeys(headroom, 0)
+        for phases, members in groups.items():
+            for line, weight in _weights(phases).items():
+                if line in loads:
+                    loads[line] += weight * len(members)
         next_limit = min(members[-1][0] for members in groups.values())
-        room = min((headroom[phase] // load for phase, load in loads.items() if load), default=next_limit - level)
+        room = min((headroom[line] // load for line, load in loads.items() if load), default=next_limit - level)
         rise = max(0, min(next_limit - level, room))
         level += rise
-        for phase, load in loads.items():
-            headroom[phase] -= rise * load
-        full = {phase for phase, load in loads.items() if load and headroom[phase] < load}
+        for line, load in loads.items():
+            headroom[line] -= rise * load
+        full = {line for line, load in loads.items() if load and headroom[line] < load}
         for phases, members in list(groups.items()):
-            while members and (members[-1][0] <= level or phases & full):
+            is_full = not full.isdisjoint(_weights(phases))
+            while members and (members[-1][0] <= level or is_full):
                 _, point_id = members.pop()
                 shares[point_id] = floor_to_step(level)
             if not members:
@@ -392,15 +418,13 @@ def _raise(
     point: PointState, target: MilliAmpere, headroom: dict[int, int], *, now_s: float, policy: Policy
 ) -> PointState | None:
     reserved = point.reserved(now_s)
-    room = min((headroom[phase] for phase in point.phases), default=0)
-    limit = floor_to_step(min(target, reserved + room))
+    limit = floor_to_step(min(target, reserved + _room(headroom, point.phases)))
     if limit <= point.commanded:
         return None
     small = limit - point.commanded < policy.raise_at_least
     if point.commanded > PAUSE and small and now_s - point.changed_at_s < policy.raise_after_s:
         return None
-    for phase in point.phases:
-        headroom[phase] -= max(0, limit - reserved)
+    _occupy(headroom, point.phases, max(0, limit - reserved))
     return replace(
         point,
         commanded=limit,
@@ -412,10 +436,10 @@ def _raise(
     )
 
 
-def _reserved_per_phase(points: Iterable[PointState], now_s: float) -> dict[int, int]:
-    sums = {1: 0, 2: 0, 3: 0}
+def _reserved_per_line(points: Iterable[PointState], now_s: float) -> dict[int, int]:
+    sums = {_TOTAL: 0, 1: 0, 2: 0, 3: 0}
     for point in points:
         reserved = point.reserved(now_s)
-        for phase in point.phases:
-            sums[phase] += reserved
+        for line, weight in _weights(point.phases).items():
+            sums[line] += reserved * weight
     return sums

@@ -1,0 +1,30 @@
+"""The durations both sides of the cluster protocol rely on; why they fit together stands in `docs/cluster.md`.
+
+Each side measures them on its own monotonic clock. The rates of two clocks may differ by one per cent.
+"""
+
+from dataclasses import replace
+
+from station.domain.allocation import LEVEL_2
+
+# A member reports so often, and at once when something changes.
+EXCHANGE_S = 2.0
+# The leader decides so often, and at once when it hears of a change.
+DECIDE_S = 1.0
+# V: a lease holds so long from the moment the member asked for it.
+LEASE_S = 30.0
+# M: a member whose present lease may have been asked for longer ago than this counts as lost.
+LOST_AFTER_S = 10.0
+# D: so long after the end of its lease a member may rise to its fallback. Everybody else's current has fallen by then:
+# D >= M + the differences of the clocks (0.9 s) + the fall after a lease (6 s) + a slow board (3 s).
+RISE_AFTER_S = 20.0
+# Stations that lose their leader together do not rise together.
+LARGEST_JITTER_S = 4.0
+# The leader's upper bound of a lease it granted, counted from the receipt of the report the grant answers.
+LEASE_BOUND_S = LEASE_S * 1.01 + 0.5
+# After its start a leader grants nothing before it has met every member it knows, or so long.
+GATHER_S = 60.0
+# So long a charging member keeps the lease of the leader before, where a lease of this one could only be lower.
+HOLD_BACK_S = 10.0
+
+POLICY = replace(LEVEL_2, rotate_after_s=0.0, lease_s=LEASE_BOUND_S, raise_after_s=8.0)
