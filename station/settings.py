@@ -87,6 +87,9 @@ INSTALLED_APPS = [
     "hardware.runtime",
 ]
 
+# Returns the stations that this one leads, whose fallbacks a change of the cluster's settings has to fit beside.
+CLUSTER_MEMBERS = "loadmgmt.cluster.members.known"
+
 MIDDLEWARE = [
     "station.web.middleware.AllowedHosts",
     "django.middleware.security.SecurityMiddleware",

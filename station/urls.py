@@ -105,6 +105,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("communication/load-management", load_management.load_management, name="load-management"),
     path("communication/load-management/shares", load_management.shares, name="load-management-shares"),
     path("communication/load-management/cluster", load_management.cluster, name="load-management-cluster"),
+    path("communication/load-management/code", load_management.code, name="load-management-code"),
+    path(
+        "communication/load-management/forget/<str:station>",
+        load_management.forget,
+        name="load-management-forget",
+    ),
     path("communication/load-management/plots", load_management.plots, name="load-management-plots"),
     path("display/branding", branding.page, name="branding"),
     path("display/branding/preview", branding.preview, name="branding-preview"),

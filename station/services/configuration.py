@@ -38,7 +38,7 @@ from station.domain.configuration.values import MAX_VALUE_LENGTH
 from station.domain.link_security import NO_LINK, LinkSecurity
 from station.host.logs import mask_secrets
 from station.models import AuditEntry, BackendState, ConfigurationValue
-from station.services import backend_ca, firewall, identity, secret_storage, security_log
+from station.services import backend_ca, cluster_facts, firewall, identity, secret_storage, security_log
 from station.services.identity import MASK
 
 logger = logging.getLogger(__name__)
@@ -398,6 +398,8 @@ def _queries() -> CheckQueries:
         has_own_certificate=backend_ca.has_own_certificate,
         knows_time_zone=_knows_time_zone,
         may_be_simulated=_may_be_simulated,
+        # Several keys of one change ask.
+        cluster=cache(cluster_facts.known),
     )
 
 

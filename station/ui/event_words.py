@@ -127,6 +127,7 @@ COMMANDS: Words = {
     "DeleteAccount": gettext_lazy("Delete the account %(account)s"),
     "SignOut": gettext_lazy("Sign out the account %(account)s at %(address)s"),
     "RequestPasswordRecovery": gettext_lazy("Open the way back after a lost password"),
+    "ForgetClusterMember": gettext_lazy("Forget station %(station)s of the cluster"),
     "FactoryReset": gettext_lazy(
         "Reset the station to factory settings; messages kept for the backend: %(messages_kept)s"
     ),

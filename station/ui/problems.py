@@ -77,6 +77,17 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     ),
     "url_not_encrypted": _("The backend may move the station only to an encrypted address (wss://)."),
     "url_internal": _("The backend may not move the station to an address of the station itself."),
+    "cluster_needs_code": _("A slave needs the pairing code that the master's page shows."),
+    "cluster_needs_limit": _("A master needs the cluster limit in A."),
+    "cluster_needs_server": _(
+        "A master needs redis-server or valkey-server of version 7 or newer on this computer; install it, or choose "
+        "another station as the master."
+    ),
+    "cluster_second_master": _("%(name)s is the master of this cluster already, and there is exactly one."),
+    "cluster_fallbacks": _(
+        "While the links are lost, all %(points)s charging points together may draw %(sum)s A, more than the cluster "
+        "limit of %(limit)s A. Lower the fallback (0: pause), or raise the limit."
+    ),
     "activation_code": _("This is not a valid activation code for this station."),
     "key_file": _("The value cannot be stored, because the key file for secrets cannot be used: %(reason)s."),
     "password_policy": _("The password is refused: %(reasons)s"),

@@ -119,6 +119,8 @@ TABLE: tuple[Row, ...] = (
     Row(name="load-management", get=_INSTALLER, post=_INSTALLER),
     Row(name="load-management-shares", get=_INSTALLER, passive=True),
     Row(name="load-management-cluster", get=_INSTALLER, passive=True),
+    Row(name="load-management-code", get=_INSTALLER, post=_INSTALLER),
+    Row(name="load-management-forget", get=_INSTALLER, post=_INSTALLER),
     Row(name="load-management-plots", get=_INSTALLER, passive=True),
     Row(name="branding", get=_OPERATOR, post=_OPERATOR),
     Row(name="branding-preview", post=_OPERATOR, passive=True),

@@ -54,6 +54,7 @@ class StationRow:
     link: str
     fallback: str
     reserved: str
+    may_be_forgotten: bool
     points: tuple[PointRow, ...]
 
 
@@ -209,6 +210,7 @@ def _station(station: ClusterStationSnapshot, known: ClusterSnapshot, webs: dict
         link=_link(station, is_own=is_own, leads=known.state == "leading"),
         fallback=formats.ampere(station.fallback_ma),
         reserved=formats.ampere(station.reserved_ma),
+        may_be_forgotten=known.state == "leading" and not is_own,
         points=tuple(_point(each, is_lost=station.lost) for each in station.points),
     )
 

@@ -1,10 +1,10 @@
 """Rules that need more than the value itself: other keys, the station, the origin of the change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from station.domain.commands import Origin
 from station.domain.configuration.backend import host_of, leads_inside, resulting_identity
-from station.domain.configuration.keys import Check, Context, RegistryFacts
+from station.domain.configuration.keys import Check, ClusterFacts, Context, OtherStation, RegistryFacts
 from station.domain.configuration.problems import InvalidValue
 from station.domain.configuration.values import MAX_PORT, items_of
 
@@ -17,6 +17,8 @@ BACKEND_URL = "/ocpp/url"
 MAINS = "/power/station/mainsMaxCurrent"
 MAINS_CEILING = "/power/station/mainsCeiling"
 MAINS_BACKEND = "/power/station/mainsBackendLimit"
+CLUSTER_ENABLED, CLUSTER_ROLE, CLUSTER_LIMIT = "/cluster/enabled", "/cluster/role", "/cluster/limitA"
+CLUSTER_KEY, CLUSTER_FALLBACK = "/cluster/key", "/cluster/fallbackA"
 TRUST_PLAIN_LINK = "/ocpp/trustPlainLink"
 
 
@@ -151,6 +153,46 @@ def authorization_key(value: str, context: Context) -> None:
     """Never let the backend take the key away: the station could not come back to it."""
     if not value and context.origin is Origin.BACKEND:
         raise InvalidValue("empty")
+
+
+def cluster(_value: str, context: Context) -> None:
+    """Refuse a cluster that cannot work, or whose charging points could exceed its limit while the links are lost."""
+    if context.proposed[CLUSTER_ENABLED] != "true":
+        return
+    known = context.queries.cluster()
+    if context.proposed[CLUSTER_ROLE] == "master":
+        _can_lead(known, context)
+        _fits_without_links(int(context.proposed[CLUSTER_LIMIT]), known.members, context)
+        return
+    if not context.proposed[CLUSTER_KEY]:
+        raise InvalidValue("cluster_needs_code", about=CLUSTER_KEY)
+    if known.neighbours_limit_a is not None:
+        _fits_without_links(known.neighbours_limit_a, known.neighbours, context)
+
+
+def _can_lead(known: ClusterFacts, context: Context) -> None:
+    present = context.present
+    leads_already = present[CLUSTER_ENABLED] == "true" and present[CLUSTER_ROLE] == "master"
+    if not leads_already and not known.has_server:
+        raise InvalidValue("cluster_needs_server", about=CLUSTER_ROLE)
+    if not leads_already and known.other_master:
+        raise InvalidValue("cluster_second_master", about=CLUSTER_ROLE, name=known.other_master)
+    if not context.proposed[CLUSTER_LIMIT]:
+        raise InvalidValue("cluster_needs_limit", about=CLUSTER_LIMIT)
+
+
+def _fits_without_links(limit_a: int, others: Iterable[OtherStation], context: Context) -> None:
+    own_a = min(int(context.proposed[CLUSTER_FALLBACK]), context.facts.rated_current_a)
+    stations = (OtherStation(points=context.facts.connectors, fallback_ma=own_a * _MA_PER_A), *others)
+    total_ma = sum(station.points * station.fallback_ma for station in stations)
+    if total_ma > limit_a * _MA_PER_A:
+        raise InvalidValue(
+            "cluster_fallbacks",
+            about=CLUSTER_FALLBACK,
+            points=sum(station.points for station in stations),
+            sum=f"{total_ma / _MA_PER_A:g}",
+            limit=limit_a,
+        )
 
 
 def time_zone(value: str, context: Context) -> None:

@@ -71,6 +71,30 @@ def _yes() -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherStation:
+    """Another station of the cluster: each of its points may draw `fallback_ma` when its link is lost."""
+
+    points: int
+    fallback_ma: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterFacts:
+    """What a station knows of its cluster beyond its own settings.
+
+    `members`: the others that it leads, or has led as the master. `neighbours`: the others as its own master tells
+    them, with the limit that holds there (None: not now). `other_master`: the name of another station that leads the
+    same cluster. `has_server`: whether this computer has what a master needs.
+    """
+
+    members: tuple[OtherStation, ...] = ()
+    neighbours: tuple[OtherStation, ...] = ()
+    neighbours_limit_a: int | None = None
+    other_master: str = ""
+    has_server: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckQueries:
     """What checks must ask outside the configuration; each member is a question."""
 
@@ -78,6 +102,7 @@ class CheckQueries:
     has_own_certificate: Callable[[], bool] = _yes
     knows_time_zone: Callable[[str], bool] = field(default=lambda _name: True)
     may_be_simulated: Callable[[], bool] = _yes
+    cluster: Callable[[], ClusterFacts] = field(default=ClusterFacts)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

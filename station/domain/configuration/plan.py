@@ -73,7 +73,10 @@ def plan_change(
         try:
             key.check(value, context)
         except InvalidValue as refusal:
-            problems.append(Problem(key=name, code=refusal.code, data=refusal.data))
+            problem = Problem(key=refusal.about or name, code=refusal.code, data=refusal.data)
+            # Keys that are checked together find the same.
+            if problem not in problems:
+                problems.append(problem)
     if problems:
         raise ConfigurationRefused(tuple(problems))
     handed_on = {name: value for name, value in wanted.items() if registry.find(name).storage is Storage.HANDED_ON}

@@ -70,6 +70,13 @@ TEMPLATES: Mapping[str, str] = {
     "checked. In a closed network a person at the station can allow it (/ocpp/trustPlainLink).",
     "url_not_encrypted": "The backend may move the station only to an encrypted address (wss://).",
     "url_internal": "The backend may not move the station to an address of the station itself.",
+    "cluster_needs_code": "A slave needs the pairing code that the master's page shows.",
+    "cluster_needs_limit": "A master needs the cluster limit in A.",
+    "cluster_needs_server": "A master needs redis-server or valkey-server of version 7 or newer on this computer; "
+    "install it, or choose another station as the master.",
+    "cluster_second_master": "%(name)s is the master of this cluster already, and there is exactly one.",
+    "cluster_fallbacks": "While the links are lost, all %(points)s charging points together may draw %(sum)s A, more "
+    "than the cluster limit of %(limit)s A. Lower the fallback (0: pause), or raise the limit.",
     "activation_code": "This is not a valid activation code for this station.",
     "key_file": "The value cannot be stored, because the key file for secrets cannot be used: %(reason)s.",
     "password_policy": "The password is refused: %(reasons)s",
@@ -77,11 +84,15 @@ TEMPLATES: Mapping[str, str] = {
 
 
 class InvalidValue(Exception):
-    """A value that a key does not take; the code is one of `TEMPLATES`. Never carries a secret."""
+    """A value that a key does not take; the code is one of `TEMPLATES`. Never carries a secret.
 
-    def __init__(self, code: str, **data: str | int) -> None:
+    `about`: the key to be mended, where that is another one than the key that was set.
+    """
+
+    def __init__(self, code: str, *, about: str = "", **data: str | int) -> None:
         super().__init__(code, data)
         self.code = code
+        self.about = about
         self.data: Mapping[str, str | int] = data
 
 

@@ -293,7 +293,12 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         access=_LOCAL,
         on_page=True,
     ),
-    flag("/cluster/enabled", "false", "Whether the station shares power with its neighbours."),
+    flag(
+        "/cluster/enabled",
+        "false",
+        "Whether the station shares power with its neighbours.",
+        check=checks.cluster,
+    ),
     value(
         "/cluster/role",
         values.one_of("master", "slave"),
@@ -301,6 +306,7 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         kind="enum",
         default="slave",
         allowed="master, slave",
+        check=checks.cluster,
     ),
     value(
         "/cluster/limitA",
@@ -308,6 +314,7 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         "What the whole cluster may draw per phase; set at the master.",
         kind="int A",
         allowed="6 to 10000, or empty",
+        check=checks.cluster,
     ),
     value(
         "/cluster/address",
@@ -322,6 +329,7 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         kind="secret",
         secret=True,
         allowed="8 to 128 characters, or empty",
+        check=checks.cluster,
     ),
     value(
         "/cluster/fallbackA",
@@ -330,6 +338,7 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         kind="int A",
         default="6",
         allowed="0, or 6 to 32",
+        check=checks.cluster,
     ),
     number(
         "/cluster/rotateMin",

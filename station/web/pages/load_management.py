@@ -2,22 +2,27 @@
 
 from dataclasses import dataclass
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
+from loadmgmt.cluster import keys, members, pairing
 from station import clock
-from station.domain.configuration.checks import MAINS, MAINS_CEILING
+from station.domain.commands import Origin
+from station.domain.configuration.checks import CLUSTER_ENABLED, CLUSTER_KEY, CLUSTER_ROLE, MAINS, MAINS_CEILING
 from station.services import configuration
+from station.services.messages import ConfigurationChanged, send_to_control_loop
 from station.ui import format as formats
 from station.ui import words
 from station.web import cards, cluster_view, power_plot, present
 from station.web.cards import LimitView
 from station.web.cluster_view import ClusterView
 from station.web.present import Present, recorded
-from station.web.settings_form import Setting, SettingsForm
+from station.web.requests import signed_in
+from station.web.settings_form import Setting, SettingsForm, field_name
 
 _PHASES = 3
 _MASTER, _SLAVE = "master", "slave"
@@ -125,13 +130,19 @@ class Overview:
 def load_management(request: HttpRequest) -> HttpResponse:
     """Show the levels of load management as they are in force; take new settings of the cluster."""
     form = SettingsForm(request, SETTINGS)
-    if request.method == "POST" and form.save():
+    if request.method == "POST" and form.save(_code_to_make(request)):
         return redirect("load-management")
     now = present.look(clock.now())
     return render(
         request,
         "pages/communication/load_management.html",
-        {"form": form, "overview": _overview(now), "cluster": _cluster(now), "plots": power_plot.plots(now)},
+        {
+            "form": form,
+            "overview": _overview(now),
+            "cluster": _cluster(now),
+            "plots": power_plot.plots(now),
+            "code": pairing.code() if _is_master() else None,
+        },
         status=422 if form.is_refused else 200,
     )
 
@@ -154,8 +165,46 @@ def plots(request: HttpRequest) -> HttpResponse:
     return render(request, "components/power_plots.html", {"plots": power_plot.plots(present.look(clock.now()))})
 
 
+@require_http_methods(["GET", "POST"])
+def code(request: HttpRequest) -> HttpResponse:
+    """Ask, and then replace the pairing code by a new one."""
+    if not _is_master():
+        raise Http404
+    if request.method == "POST":
+        pairing.new_code(signed_in(request).get_username(), Origin.WEB)
+        send_to_control_loop(ConfigurationChanged())
+        messages.success(request, _("There is a new pairing code. Enter it at every slave."))
+        return redirect("load-management")
+    return render(request, "pages/communication/cluster_code.html")
+
+
+@require_http_methods(["GET", "POST"])
+def forget(request: HttpRequest, station: str) -> HttpResponse:
+    """Ask, and then let a station of the cluster go."""
+    known = next((each for each in members.listing() if each.station == station), None)
+    if known is None:
+        raise Http404
+    if request.method == "POST":
+        members.forget(station, actor=signed_in(request).get_username(), origin=Origin.WEB, at=clock.now())
+        send_to_control_loop(ConfigurationChanged())
+        messages.success(request, _("%(station)s is forgotten.") % {"station": known.name or known.station})
+        return redirect("load-management")
+    return render(request, "pages/communication/cluster_forget.html", {"station": known})
+
+
+def _is_master() -> bool:
+    return configuration.get_bool(CLUSTER_ENABLED) and configuration.get(CLUSTER_ROLE) == _MASTER
+
+
+def _code_to_make(request: HttpRequest) -> dict[str, str]:
+    """Return the code of a station that is made the master and has none."""
+    sent = request.POST
+    becomes = sent.get(field_name(CLUSTER_ROLE)) == _MASTER and "true" in sent.getlist(field_name(CLUSTER_ENABLED))
+    return {CLUSTER_KEY: keys.new_code()} if becomes and not pairing.code() else {}
+
+
 def _cluster(now: Present) -> ClusterView:
-    return cluster_view.of(now, enabled=configuration.get_bool("/cluster/enabled"))
+    return cluster_view.of(now, enabled=configuration.get_bool(CLUSTER_ENABLED))
 
 
 def _overview(now: Present) -> Overview:

@@ -25,7 +25,7 @@ def test_what_is_switched_on_is_told_to_the_firewall_and_taken_back(data: DataDi
     # A master that was told no address listens at the usual port.
     assert change(modbus_enabled="false", cluster_address="").cluster_port == CLUSTER_PORT
     # A slave asks; nobody needs to reach it, but it searches.
-    assert change(cluster_role="slave") == Openings(mdns=True)
+    assert change(cluster_role="slave", cluster_key="a pairing code") == Openings(mdns=True)
     assert change(cluster_enabled="false") == Openings()
 
     change(modbus_enabled="true")

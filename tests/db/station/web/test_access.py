@@ -21,6 +21,7 @@ ARGUMENTS = {
     "content_type_id": "1",
     "brand": "operator",
     "key": "made-up",
+    "station": "100002441",
     "message_id": "1",
     "name": "made-up",
 }

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from loadmgmt.cluster import pairing
+from loadmgmt.models import ClusterMember
 from station import clock
 from station.domain.commands import Origin
+from station.domain.configuration import ConfigurationRefused
 from station.domain.power_history import MOST_SAMPLES, PowerSample, sample_of
 from station.domain.snapshot import (
     ClusterFoundSnapshot,
@@ -19,9 +22,11 @@ from station.domain.snapshot import (
     ClusterStationSnapshot,
 )
 from station.domain.units import MilliAmpere
+from station.host import redis_server
+from station.models import AuditEntry
 from station.services import configuration, power_history
 from tests.db.station.web.conftest import Parts, charging, point
-from tests.db.station.web.test_settings import page
+from tests.db.station.web.test_settings import enter, page
 
 PAGE = "/communication/load-management"
 OWN, OTHER = "100002440", "100002441"
@@ -221,3 +226,158 @@ def test_an_hour_of_a_hundred_stations_is_small_enough_for_redis(parts: Parts) -
     size = len(json.dumps(sample_of(parts.hardware).stations))
 
     assert size * MOST_SAMPLES < 1_000_000
+
+
+# --- what is set
+
+
+def post(browser: Client, **values: str) -> tuple[int, str]:
+    return enter(browser, PAGE, "de", **{f"cluster-{name}": value for name, value in values.items()})
+
+
+def add_member(station: str, points: int = 2, fallback_a: int = 6) -> None:
+    ClusterMember.objects.create(
+        station=station,
+        name=f"TE{station}",
+        points=points,
+        rating_ma=32_000,
+        fallback_ma=fallback_a * 1_000,
+        password_hash="0" * 64,
+        registered_at=clock.now(),
+    )
+
+
+def test_the_first_master_gets_a_pairing_code_with_the_first_saving(browser: Client, parts: Parts) -> None:
+    status, said = post(browser, enabled="true", role="master", limitA="63")
+
+    assert status == 200
+    code = pairing.code()
+    assert len(code) >= 26
+    assert code in said
+    assert post(browser, enabled="true", role="master", limitA="50")[0] == 200
+    assert pairing.code() == code
+
+
+def test_a_slave_is_given_the_code_and_shows_it_to_nobody(browser: Client, parts: Parts) -> None:
+    code = "ABCDE-FGHIJ-KLMNO-PQRST-UVWXY-Z"
+
+    status, said = post(browser, enabled="true", role="slave", key=code)
+
+    assert status == 200
+    assert configuration.get("/cluster/key") == code
+    assert code not in said
+    assert code not in json.dumps(list(AuditEntry.objects.values_list("data", flat=True)))
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "reason"),
+    [
+        ({"role": "slave"}, "cluster-key", "Ein Slave braucht den Kopplungscode"),
+        ({"role": "master"}, "cluster-limitA", "Ein Master braucht das Cluster Limit in A. Beispiel: 63"),
+        (
+            {"role": "master", "limitA": "20", "fallbackA": "16"},
+            "cluster-fallbackA",
+            "dürfen alle 2 Ladepunkte zusammen 32 A ziehen, mehr als das Cluster Limit von 20 A",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_work_is_refused_beside_the_field_to_mend(
+    browser: Client, parts: Parts, values: dict[str, str], field: str, reason: str
+) -> None:
+    status, said = post(browser, enabled="true", **values)
+
+    assert status == 422
+    assert reason in said.partition(f'id="{field}"')[2].partition('class="field-help"')[0]
+    assert not configuration.get_bool("/cluster/enabled")
+    assert pairing.code() == ""
+
+
+def test_the_fallbacks_of_lost_stations_count_even_when_they_are_not_heard(browser: Client, parts: Parts) -> None:
+    for number in range(4):
+        add_member(f"10000300{number}")
+
+    status, said = post(browser, enabled="true", role="master", limitA="59")
+
+    assert status == 422
+    assert "alle 10 Ladepunkte zusammen 60 A" in said
+    assert post(browser, enabled="true", role="master", limitA="60")[0] == 200
+
+
+def test_a_slave_counts_the_fallbacks_that_its_master_tells(browser: Client, parts: Parts) -> None:
+    stations = (member(OTHER, role="master", fallback_ma=MilliAmpere(32_000)), member(OWN))
+    show(parts, leading(role="slave", state="member", master_id=OTHER, stations=stations, limit_ma=MilliAmpere(40_000)))
+    enable(**{"/cluster/role": "slave", "/cluster/key": "a pairing code", "/cluster/fallbackA": "0"})
+
+    status, said = post(browser, fallbackA="6")
+
+    assert status == 422
+    assert "alle 3 Ladepunkte zusammen 44 A" in said
+
+
+def test_a_second_master_is_refused_over_every_door(browser: Client, parts: Parts) -> None:
+    first = ClusterFoundSnapshot(id=OTHER, name="TE" + OTHER, role="master", points=2, same_cluster=True)
+    show(parts, leading(role="slave", state="searching", stations=(), found=(first,)))
+    enable(**{"/cluster/role": "slave", "/cluster/key": "a pairing code"})
+
+    status, said = post(browser, role="master")
+    with pytest.raises(ConfigurationRefused) as refusal:
+        configuration.change({"/cluster/role": "master"}, origin=Origin.BACKEND, actor="csms", at=clock.now())
+
+    assert status == 422
+    assert f"TE{OTHER} ist schon der Master dieses Verbunds" in said
+    assert [problem.code for problem in refusal.value.problems] == ["cluster_second_master"]
+
+
+def test_a_master_without_a_server_of_its_own_is_refused(
+    browser: Client, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*, is_trial: bool) -> None:
+        raise redis_server.RedisIsMissing
+
+    monkeypatch.setattr(redis_server, "choose", none)
+
+    status, said = post(browser, enabled="true", role="master", limitA="63")
+
+    assert status == 422
+    assert "redis-server oder valkey-server ab Version 7" in said
+
+
+def test_switching_off_is_never_refused(browser: Client, parts: Parts) -> None:
+    enable()
+    show(parts, leading(second_master=ClusterFoundSnapshot(id="9", name="TE9", role="master", points=2)))
+
+    assert post(browser, enabled="false")[0] == 200
+    assert not configuration.get_bool("/cluster/enabled")
+
+
+def test_a_new_code_is_made_only_after_what_it_does_was_read(browser: Client, parts: Parts) -> None:
+    enable()
+    before = pairing.new_code("test", Origin.LOCAL)
+
+    question = page(browser, f"{PAGE}/code")
+    assert pairing.code() == before
+    answer = enter(browser, f"{PAGE}/code")[1]
+
+    assert "Every slave loses the master" in question
+    assert pairing.code() != before
+    assert pairing.code() in answer
+
+
+def test_a_slave_has_no_code_to_renew(browser: Client, parts: Parts) -> None:
+    assert browser.post(f"{PAGE}/code").status_code == 404
+
+
+def test_a_station_is_forgotten_only_after_what_it_means_was_read(browser: Client, parts: Parts) -> None:
+    add_member(OTHER)
+    show(parts, leading())
+    enable()
+
+    assert f'href="{PAGE}/forget/{OTHER}"' in page(browser, PAGE)
+    assert f'href="{PAGE}/forget/{OWN}"' not in page(browser, PAGE)
+    assert "may still draw its fallback" in page(browser, f"{PAGE}/forget/{OTHER}")
+    assert ClusterMember.objects.exists()
+    enter(browser, f"{PAGE}/forget/{OTHER}")
+
+    assert not ClusterMember.objects.exists()
+    assert AuditEntry.objects.get(command="ForgetClusterMember").data == {"station": OTHER}
+    assert browser.get(f"{PAGE}/forget/{OTHER}").status_code == 404
