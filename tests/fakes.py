@@ -162,11 +162,28 @@ class FakePipeline:
         self.commands.append(("exists", key, ""))
         return self
 
+    def rpush(self, key: str, value: str) -> "FakePipeline":
+        self.commands.append(("rpush", key, value))
+        return self
+
+    def ltrim(self, key: str, start: int, _end: int) -> "FakePipeline":
+        self.commands.append(("ltrim", key, str(start)))
+        return self
+
+    def expire(self, _key: str, _seconds: int) -> "FakePipeline":
+        return self
+
     async def execute(self) -> list[object]:
         answers: list[object] = []
         for name, key, value in self.commands:
             if name == "set":
                 await self.redis.set(key, value)
+                answers.append(True)
+            elif name == "rpush":
+                await self.redis.rpush(key, value)
+                answers.append(len(self.redis.lists[key]))
+            elif name == "ltrim":
+                self.redis.lists[key] = self.redis.lists[key][int(value) :]
                 answers.append(True)
             else:
                 answers.append(int(await self.redis.get(key) is not None))
