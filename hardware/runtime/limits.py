@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 FAULT_SOURCE = "limits"
 # Within one station a raise costs nothing: no hysteresis, only the time a reduction needs to become real.
-WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0)
+# The clock of this computer may run fast: half a per cent of five seconds is more than a write to a board takes.
+WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0, settle_s=5.1, pause_settle_s=6.1)
 _MA_PER_A = 1_000
 # Meters and cars are not exact: so much of its limit a car may take before it counts with what it takes.
 _TAKES_MORE_PERCENT = 110
