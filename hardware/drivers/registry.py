@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from hardware.drivers.abb_b23 import AbbB23
 from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
 from hardware.drivers.fields import FieldKind, modbus_fields
@@ -70,6 +71,10 @@ def _sdm(model: Model) -> Callable[[Mapping[str, Any], Buses, int | None], Eastr
     return make
 
 
+def _b23(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> AbbB23:
+    return AbbB23(buses.bus(options), address=options["address"])
+
+
 def _twn4(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) -> ElatecTwn4:
     return ElatecTwn4(
         options["port"],
@@ -106,6 +111,8 @@ _SDM_FIELDS = {
     **modbus_fields((1200, 2400, 4800, 9600, 19200, 38400)),
     "public_key_registers": FieldKind(type=bool, default=False),
 }
+# ABB 2CMC485003M0201: baud rates and parity are chosen at the meter's menu.
+_B23_FIELDS = modbus_fields((1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200))
 _TWN4_FIELDS = {
     "port": FieldKind(type=str, required=True),
     "baudrate": FieldKind(type=int, default=9600, choices=(9600, 19200, 38400, 57600, 115200)),
@@ -127,6 +134,7 @@ METERS: Mapping[str, Driver[Meter]] = {
     "eastron_sdm630": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM630)),
     "eastron_sdm72": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM72)),
     "eastron_sdm72_v1": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM72_V1)),
+    "abb_b23": Driver(fields=_B23_FIELDS, make=_b23),
 }
 READERS: Mapping[str, Driver[TagReader]] = {
     "elatec_twn4": Driver(fields=_TWN4_FIELDS, make=_twn4),

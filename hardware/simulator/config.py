@@ -1,8 +1,10 @@
 """The hardware configuration that fits the simulated station: which driver at which port."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hardware.simulator.faults import contacts
@@ -27,42 +29,65 @@ IO_PORT = "io"
 
 
 BOARD, FLASHABLE_BOARD = "phoenix_ev_cc", "flashable_ev_cc"
+SDM630, B23 = "eastron_sdm630", "abb_b23"
 
 
-def flashable_controllers(directory: Path) -> frozenset[int]:
-    """Return the charging points whose controller is, by the hardware.json, the one whose firmware can be written."""
+@dataclass(frozen=True, kw_only=True)
+class PlayedDevices:
+    """What is played at a charging point, by the names of the drivers."""
+
+    controller: str = BOARD
+    meter: str = SDM630
+
+
+USUAL = PlayedDevices()
+_CONTROLLERS, _METERS = frozenset({BOARD, FLASHABLE_BOARD}), frozenset({SDM630, B23})
+
+
+def chosen(directory: Path) -> dict[int, PlayedDevices]:
+    """Return what the hardware.json asks for, by charging point; what the simulator cannot play is the usual."""
     try:
         described = json.loads((directory / "hardware.json").read_text(encoding="utf-8"))["connectors"]
-        drivers = [each["controller"]["driver"] for each in described]
+        return {number: _devices(each) for number, each in enumerate(described, start=1)}
     except (OSError, ValueError, KeyError, TypeError):
-        return frozenset()
-    return frozenset(number for number, driver in enumerate(drivers, start=1) if driver == FLASHABLE_BOARD)
+        return {}
 
 
-def hardware_config(directory: Path, connectors: int, *, flashable: Collection[int] = ()) -> dict[str, Any]:
+def _devices(described: Mapping[str, Any]) -> PlayedDevices:
+    controller, meter = described["controller"]["driver"], described["meter"]["driver"]
+    return PlayedDevices(
+        controller=controller if controller in _CONTROLLERS else USUAL.controller,
+        meter=meter if meter in _METERS else USUAL.meter,
+    )
+
+
+def hardware_config(
+    directory: Path, connectors: int, *, devices: Mapping[int, PlayedDevices] = MappingProxyType({})
+) -> dict[str, Any]:
     """Describe the simulated hardware of a data directory as the content of its hardware.json.
 
-    `flashable`: the charging points with a controller whose firmware can be written.
+    `devices`: what is played where it is not the usual, by charging point.
     """
     folder = directory.absolute() / "sim"
+    played = {number: devices.get(number, USUAL) for number in range(1, connectors + 1)}
     return {
         "connectors": [
             {
                 "controller": {
-                    "driver": FLASHABLE_BOARD if number in flashable else BOARD,
+                    "driver": each.controller,
                     "port": str(folder / controller_port(number)),
                     "address": CONTROLLER_ADDRESS,
                     **_LINE,
                 },
                 "meter": {
-                    "driver": "eastron_sdm630",
+                    "driver": each.meter,
                     "port": str(folder / meter_port(number)),
                     "address": METER_ADDRESS,
-                    "public_key_registers": True,
+                    **({"public_key_registers": True} if each.meter == SDM630 else {}),
                     **_LINE,
                 },
             }
-            for number in range(1, connectors + 1)
+            for number, each in played.items()
         ],
         "readers": [{"driver": "elatec_twn4", "port": str(folder / READER_PORT), "connector": None, "reverse": False}],
         "io": {

@@ -4,15 +4,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hardware.protocols.eastron import SILENCE_S
+from hardware.simulator.abb_meter import AbbRegisters
 from hardware.simulator.bootloader import FlashableRegisters, FlashMemory
 from hardware.simulator.config import (
+    B23,
     CONTROLLER_ADDRESS,
+    FLASHABLE_BOARD,
     IO_ADDRESS,
     IO_PORT,
     METER_ADDRESS,
     READER_PORT,
+    USUAL,
+    PlayedDevices,
+    chosen,
     controller_port,
-    flashable_controllers,
     meter_port,
 )
 from hardware.simulator.controller import PhoenixRegisters
@@ -64,20 +69,14 @@ def lines(
         return world.line_mode(point.number, LineDevice.CONTROLLER)
 
     made: list[PtyLine] = []
-    flashable = flashable_controllers(settings.directory)
+    devices = chosen(settings.directory)
     for number, point in world.points.items():
-        meter = meters[number]
+        meter, played = meters[number], devices.get(number, USUAL)
         controller = RtuSlave(
-            address=CONTROLLER_ADDRESS,
-            registers=_controller(settings, world, point, meter, flashable=number in flashable, clock=clock),
+            address=CONTROLLER_ADDRESS, registers=_controller(settings, world, point, meter, played, clock=clock)
         )
         made.append(line(controller_port(number), controller, lambda point=point: controller_mode(point)))  # type: ignore[misc]
-        registers = EastronRegisters(
-            point=point, serial_number=meter.serial_number, public_key=meter.public_key, keep=keep
-        )
-        slave = RtuSlave(
-            address=METER_ADDRESS, registers=registers, silence_s=SILENCE_S if settings.strict_timing else 0.0
-        )
+        slave = _meter(settings, played, point, meter, keep)
         made.append(
             line(meter_port(number), slave, lambda number=number: world.line_mode(number, LineDevice.METER))  # type: ignore[misc]
         )
@@ -93,17 +92,33 @@ def lines(
     return made
 
 
+def _meter(
+    settings: SimulatorSettings,
+    played: PlayedDevices,
+    point: ChargingPoint,
+    meter: MeterRecord,
+    keep: Callable[[], None],
+) -> RtuSlave:
+    if played.meter == B23:
+        return RtuSlave(
+            address=METER_ADDRESS,
+            registers=AbbRegisters(point=point, serial_number=meter.serial_number, keep=keep),
+        )
+    registers = EastronRegisters(point=point, serial_number=meter.serial_number, public_key=meter.public_key, keep=keep)
+    return RtuSlave(address=METER_ADDRESS, registers=registers, silence_s=SILENCE_S if settings.strict_timing else 0.0)
+
+
 def _controller(
     settings: SimulatorSettings,
     world: World,
     point: ChargingPoint,
     meter: MeterRecord,
+    played: PlayedDevices,
     *,
-    flashable: bool,
     clock: Callable[[], float],
 ) -> RegisterMap:
     serial_number = f"1{meter.serial_number:09d}"
-    if not flashable:
+    if played.controller != FLASHABLE_BOARD:
         return PhoenixRegisters(world=world, point=point, serial_number=serial_number)
     memory = FlashMemory(settings.folder / f"firmware-{point.number}.json")
     return FlashableRegisters(

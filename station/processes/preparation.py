@@ -210,10 +210,10 @@ def migrate() -> None:
 
 
 def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:
-    from hardware.simulator.config import flashable_controllers, hardware_config
+    from hardware.simulator.config import chosen, hardware_config
     from hardware.simulator.pty_line import forget_lines
 
-    wanted = hardware_config(data.root, connectors, flashable=flashable_controllers(data.root))
+    wanted = hardware_config(data.root, connectors, devices=chosen(data.root))
     try:
         present = json.loads(data.hardware.read_text())
     except FileNotFoundError:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import random
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from hardware.links.serial_bus import BusSettings, ModbusRefused, Patience, Seri
 from hardware.protocols.eastron import SILENCE_S, Quantity, encode_block, encode_u32
 from hardware.protocols.phoenix import IdentificationBlock, StatusBlock
 from hardware.protocols.twn4 import Command, FoundTag, Function, Reply
-from hardware.simulator.config import hardware_config
+from hardware.simulator.config import B23, SDM630, PlayedDevices, hardware_config
 from hardware.simulator.main import Simulator
 from hardware.simulator.settings import SimulatorSettings
 from station.domain.faults import FaultCode
@@ -432,11 +433,14 @@ async def test_a_silent_reader_is_told_after_two_questions(far_end, reader):
     assert ATTEMPTS * TIMEOUT_S < 2
 
 
-async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path):
-    """Meters insist on their 60 ms of silence here."""
+@pytest.mark.parametrize(("meter", "key_lengths"), [(SDM630, [182, 182]), (B23, [182, 0])])
+async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path, meter, key_lengths):
+    """Meters insist on their 60 ms of silence here; a station may have two kinds of them."""
+    described = hardware_config(tmp_path, 2, devices={2: PlayedDevices(meter=meter)})
+    (tmp_path / "hardware.json").write_text(json.dumps(described))
     simulator = Simulator(SimulatorSettings(directory=tmp_path, connectors=2, strict_timing=True))
     await simulator.open()
-    devices = build(parse(hardware_config(tmp_path, 2)))
+    devices = build(parse(described))
     ((_, reader),) = devices.readers
     everything: list[Any] = [*devices.controllers.values(), *devices.meters.values(), reader, devices.io]
     for device in everything:
@@ -453,8 +457,9 @@ async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path
     await devices.io.show(1, LampPattern(colour=LampColour.GREEN))
 
     assert len({identity.serial for identity in identities}) == 2
-    # DER of a P-256 public key: 91 bytes, beginning with the head of SubjectPublicKeyInfo.
-    assert [(len(key), key[:4]) for key in keys] == [(182, "3059"), (182, "3059")]
+    # DER of a P-256 public key: 91 bytes, beginning with the head of SubjectPublicKeyInfo. A B23 does not sign.
+    assert [len(key) for key in keys] == key_lengths
+    assert all(key.startswith("3059") for key in keys if key)
     assert (status.pilot, status.faults, status.button_pressed) == (Pilot.A, frozenset(), False)
     assert {reading.import_energy for reading in readings} == {0}
     assert all(voltage for reading in readings for voltage in reading.voltages)

@@ -14,7 +14,7 @@ from hardware.drivers.config import build, parse
 from hardware.drivers.flashable_ev_cc import FlashableEvCc
 from hardware.links.serial_bus import BusSettings, ModbusRefused, Patience, SerialBus
 from hardware.protocols.bootloader import BLOCK_START, Block
-from hardware.simulator.config import hardware_config
+from hardware.simulator.config import FLASHABLE_BOARD, PlayedDevices, hardware_config
 from hardware.simulator.main import Simulator
 from hardware.simulator.settings import SimulatorSettings
 from hardware.simulator.world import LineDevice, LineMode
@@ -31,9 +31,12 @@ BEFORE, AFTER = "V1.25", "V1.26"
 # --- the driver on its line
 
 
+FLASHABLE = PlayedDevices(controller=FLASHABLE_BOARD)
+
+
 @pytest.fixture
 async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
-    (tmp_path / "hardware.json").write_text(json.dumps(hardware_config(tmp_path, 2, flashable=[1])))
+    (tmp_path / "hardware.json").write_text(json.dumps(hardware_config(tmp_path, 2, devices={1: FLASHABLE})))
     simulator = Simulator(SimulatorSettings(directory=tmp_path, connectors=2))
     await simulator.open()
     yield simulator
@@ -152,7 +155,7 @@ async def test_after_a_silence_the_transfer_goes_on_where_it_stood(
 
 
 async def test_the_public_board_cannot_be_written(simulator: Simulator, tmp_path: Path) -> None:
-    devices = build(parse(hardware_config(tmp_path, 2, flashable=[1])))
+    devices = build(parse(hardware_config(tmp_path, 2, devices={1: FLASHABLE})))
 
     assert list(devices.firmware_writers) == [1]
     board = FlashableEvCc(SerialBus(BusSettings(port=str(tmp_path / "sim" / "controller-2"))), address=1)
@@ -216,7 +219,9 @@ def flashable() -> list[int]:
 def site(tmp_path: Path, flashable: list[int]) -> Iterator[Site]:
     data = tmp_path / "station"
     data.mkdir(mode=0o700)
-    (data / "hardware.json").write_text(json.dumps(hardware_config(data, 2, flashable=flashable)))
+    (data / "hardware.json").write_text(
+        json.dumps(hardware_config(data, 2, devices=dict.fromkeys(flashable, FLASHABLE)))
+    )
     with Station.start(tmp_path, data=data, environment={"STATION_DATA_DIR": str(data)}) as station:
         yield Site(station)
 
