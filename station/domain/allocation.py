@@ -209,6 +209,24 @@ def confirmed(state: State, point_id: str, limit: MilliAmpere, at_s: float, *, p
     return State(points={**state.points, point_id: replace(point, echoes=echoes)})
 
 
+def withdrawn(state: State, point_id: str, limit: MilliAmpere, until_s: float) -> State:
+    """Lower a point's limit without a command; what it had counts until a moment, or until less is confirmed."""
+    point = state.points[point_id]
+    if point.commanded <= limit:
+        return state
+    echoes = (*point.echoes, (point.commanded, until_s))
+    return State(points={**state.points, point_id: replace(point, commanded=limit, echoes=echoes)})
+
+
+def returned(state: State, point_id: str, until_s: float) -> State:
+    """Take news that a lost point stands at what it was told; until a moment it still counts with its fallback."""
+    point = state.points[point_id]
+    if not point.lost:
+        return state
+    echoes = (*point.echoes, (point.fallback, until_s))
+    return State(points={**state.points, point_id: replace(point, lost=False, echoes=echoes)})
+
+
 def allocate(
     budget: Budget, points: Sequence[Demand], policy: Policy = LEVEL_1, *, now_s: float = 0.0
 ) -> tuple[Allocation, ...]:

@@ -74,19 +74,19 @@ class Report:
                 "station": self.station,
                 "run": self.run,
                 "seq": self.seq,
-                "fallback_ma": self.fallback,
+                "fallback_ma": _bounded(self.fallback),
                 "lease_of": [self.lease_of.epoch, self.lease_of.number] if self.lease_of else None,
-                "rise_in_s": None if self.rise_in_s is None else round(self.rise_in_s, 3),
+                "rise_in_s": None if self.rise_in_s is None else _seconds(self.rise_in_s),
                 "points": [
                     {
                         "number": point.number,
                         "active": point.active,
-                        "limit_ma": point.limit,
-                        "held_ma": point.held,
-                        "flowing_ma": point.flowing,
+                        "limit_ma": _bounded(point.limit),
+                        "held_ma": _bounded(point.held),
+                        "flowing_ma": _bounded(point.flowing),
                         "phases": sorted(point.phases),
-                        "waiting_s": round(point.waiting_s, 3),
-                        "granted_ma": point.granted,
+                        "waiting_s": _seconds(point.waiting_s),
+                        "granted_ma": _bounded(point.granted),
                     }
                     for point in self.points
                 ],
@@ -170,6 +170,14 @@ def _point(message: "_Object") -> PointReport:
         waiting_s=message.seconds("waiting_s"),
         granted=message.current("granted_ma"),
     )
+
+
+def _bounded(current: int) -> int:
+    return min(max(current, 0), _LARGEST_CURRENT_MA)
+
+
+def _seconds(span_s: float) -> float:
+    return round(min(max(span_s, 0.0), _LONGEST_S), 3)
 
 
 def _encode(message: Mapping[str, object]) -> bytes:

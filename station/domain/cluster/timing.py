@@ -22,9 +22,10 @@ RISE_AFTER_S = 20.0
 LARGEST_JITTER_S = 4.0
 # The leader's upper bound of a lease it granted, counted from the receipt of the report the grant answers.
 LEASE_BOUND_S = LEASE_S * 1.01 + 0.5
-# After its start a leader grants nothing before it has met every member it knows, or so long.
-GATHER_S = 60.0
+# After its start a leader grants nothing before it has met every member it knows, or so long: what another one may have
+# lent before is over then.
+GATHER_S = 40.0
 # So long a charging member keeps the lease of the leader before, where a lease of this one could only be lower.
-HOLD_BACK_S = 10.0
+HOLD_BACK_S = 12.0
 
 POLICY = replace(LEVEL_2, rotate_after_s=0.0, lease_s=LEASE_BOUND_S, raise_after_s=8.0)
