@@ -49,8 +49,7 @@ def test_a_certificate_signs_no_further_ones_and_is_for_one_side() -> None:
 def test_a_member_trusts_this_authority_and_no_other() -> None:
     context = member_context(OURS)
 
-    assert [dict(pair for (pair,) in found["subject"]) for found in context.get_ca_certs()] == [
-        {"commonName": "EV cluster"}
-    ]
+    (trusted,) = context.get_ca_certs()
+    assert "EV cluster" in str(trusted["subject"])
     assert context.verify_mode.name == "CERT_REQUIRED"
     assert context.minimum_version.name == "TLSv1_3"
