@@ -65,12 +65,15 @@ class Member:
         # What another leader than the present one sends must answer a younger report than this.
         self._met_at = 0
         self.waiting: frozenset[int] = frozenset()
+        # What was taken last has changed something that the leader waits to hear confirmed: report at once.
+        self.is_report_due = False
 
     # --- the exchange
 
     def report(self, now_s: float, points: Iterable[PointReport]) -> Report:
         """Ask: the next report, which must be sent at once."""
         self._seq += 1
+        self.is_report_due = False
         self._questions = {
             seq: question for seq, question in self._questions.items() if now_s - question.sent_s < LEASE_S
         }
@@ -86,16 +89,19 @@ class Member:
         )
 
     def take(self, grant: Grant, now_s: float) -> bool:
-        """Take a grant; return whether it was new and in time. What it says is reported back at the next exchange."""
+        """Take a grant; return whether it was new and in time. `is_report_due` tells whether to report back at once."""
         question = self._questions.get(grant.seq)
         if grant.run != self.run or question is None or not self._is_newer(grant):
             return False
         until_s = question.sent_s + min(grant.valid_s, LEASE_S)
         if now_s >= until_s:
             return False
-        if grant.limits is not None:
+        if grant.limits is None:
+            self.is_report_due = True
+        else:
             if grant.limits.keys() != self._present.keys():
                 return False
+            self.is_report_due |= self._lease is None or self._lease.limits != grant.limits or not self.is_led(now_s)
             self._lease = _Lease(
                 seq=grant.seq,
                 asked_s=question.sent_s,
