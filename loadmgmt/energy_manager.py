@@ -11,13 +11,10 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 from station.domain.leases import Lease
-from station.domain.limits import LimitSource
+from station.domain.limits import LimitSource, Rest
 from station.domain.units import MINIMUM_CURRENT, NOMINAL_VOLTAGE_V, PAUSE, MilliAmpere, Watt
 
 _PHASES = 3
-# A pause ends at once, but not twice in this time: each end closes the contactor, and a restless energy manager, or two
-# that contradict each other, would wear it out within a day.
-RESUME_SPAN_S = 60.0
 
 
 class LifeSign(StrEnum):
@@ -112,22 +109,6 @@ class Control:
     def setting(self, set_point: SetPoint) -> "Control":
         """Take a new set-point."""
         return replace(self, set_point=set_point, lease=self.lease.setting(set_point.limit))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rest:
-    """Whether a charging point is paused, and the earliest moment at which its pause may end."""
-
-    is_paused: bool = False
-    until_s: float = -math.inf
-
-    def following(self, limit: MilliAmpere | None, now_s: float) -> "Rest":
-        """Go on to the limit that is to hold now."""
-        if limit is not None and limit < MINIMUM_CURRENT:
-            return self if self.is_paused else replace(self, is_paused=True)
-        if self.is_paused and now_s >= self.until_s:
-            return Rest(until_s=now_s + RESUME_SPAN_S)
-        return self
 
 
 class Controls:

@@ -20,7 +20,7 @@ from station.domain.charging_profiles import (
     station_limit_at,
 )
 from station.domain.faults import FaultCode
-from station.domain.limits import EffectiveLimit, LimitSource, effective, floor_to_step
+from station.domain.limits import EffectiveLimit, LimitSource, Rest, effective, floor_to_step
 from station.domain.supervision import IDLE_CURRENT
 from station.domain.units import PAUSE, MilliAmpere
 from station.host import ClockPort
@@ -92,6 +92,40 @@ def _began(point: ChargingPoint, now: datetime, now_s: float) -> datetime | None
     return now - timedelta(seconds=now_s - point.session.began_s) if point.session else None
 
 
+class Rests:
+    """Keeps the contactors of running sessions from being closed again and again, whoever changes the limits.
+
+    A pause is never held up, and the first one ends at once. Faults end sessions by rules of their own.
+    """
+
+    def __init__(self) -> None:
+        # By charging point: the session, its rest, and what has paused it.
+        self._rests: dict[int, tuple[int, Rest, LimitSource]] = {}
+
+    def limits_of(self, point: ChargingPoint, now_s: float) -> dict[LimitSource, MilliAmpere]:
+        """Return the pause that has to go on, as a limit of the source it came from."""
+        session_id, rest, source = self._of(point)
+        return {source: PAUSE} if session_id and rest.is_due(now_s) else {}
+
+    def note(self, point: ChargingPoint, effective: EffectiveLimit, now_s: float) -> None:
+        """Take the limit that is to hold now."""
+        session_id, rest, source = self._of(point)
+        if not session_id:
+            self._rests.pop(point.number, None)
+        elif effective.source is not LimitSource.FAULT:
+            after = rest.following(effective.limit, now_s)
+            self._rests[point.number] = session_id, after, effective.source if effective.limit == PAUSE else source
+
+    def next_end_s(self, now_s: float) -> float | None:
+        """Return when the next pause that has to go on may end; None: there is none."""
+        return min((rest.until_s for _, rest, _ in self._rests.values() if rest.is_due(now_s)), default=None)
+
+    def _of(self, point: ChargingPoint) -> tuple[int, Rest, LimitSource]:
+        session_id = point.session.id if point.session else 0
+        known = self._rests.get(point.number)
+        return known if known and known[0] == session_id else (session_id, Rest(), LimitSource.LOCAL)
+
+
 class LeasedLimits(Protocol):
     """Limits that somebody else sets and that change when he falls silent."""
 
@@ -109,6 +143,7 @@ class LimitBook:
         self.framework = Framework(mains=PAUSE, rating=PAUSE)
         self.state = State()
         self._leased = leased
+        self._rests = Rests()
         # Whether the wall clock has been right since the computer started.
         self.time_is_known = True
 
@@ -161,11 +196,12 @@ class LimitBook:
                 own[point.number] = self.own_limits(point, now, now_s, station_blocked=station_blocked)
             except Exception as failure:  # noqa: BLE001 - one profile must not end the control of all points
                 own[point.number], failures[point.number] = {LimitSource.FAULT: PAUSE}, failure
+        resting = {point.number: self._rests.limits_of(point, now_s) for point in points}
         demands = [
             Demand(
                 point_id=str(point.number),
                 active=point.session is not None,
-                limit=effective(own[point.number]).limit,
+                limit=effective(own[point.number] | resting[point.number]).limit,
                 phases=self.framework.phases_of(point),
                 waiting_since_s=point.session.began_s if point.session else 0.0,
             )
@@ -192,7 +228,10 @@ class LimitBook:
             limits[LimitSource.STATION_MAINS] = self.framework.mains
             shared = budget if enough else share
             limits[budget_source] = min(shared, limits.get(budget_source, shared))
-            computed[point.number] = PointLimit(effective=effective(limits), sources=limits)
+            limits |= resting[point.number]
+            found = effective(limits)
+            self._rests.note(point, found, now_s)
+            computed[point.number] = PointLimit(effective=found, sources=limits)
         return computed
 
     def next_change(self, points: Collection[ChargingPoint], now: datetime, now_s: float) -> datetime | None:
@@ -218,7 +257,8 @@ class LimitBook:
             change = None
         if change is not None:
             wait_s = min(wait_s, max((change - now).total_seconds(), 0.0))
-        for moment_s in (self.state.next_settled_s(now_s), self._leased.next_change_s(now_s)):
+        moments_s = (self.state.next_settled_s(now_s), self._leased.next_change_s(now_s), self._rests.next_end_s(now_s))
+        for moment_s in moments_s:
             if moment_s is not None:
                 wait_s = min(wait_s, max(moment_s - now_s, 0.0))
         return wait_s

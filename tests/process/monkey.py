@@ -697,6 +697,7 @@ class Monkey:
                     car=vehicle is not None,
                     ready=bool(vehicle and vehicle["ready"]),
                     session=seen.sessions.get(number, ""),
+                    paused=number in seen.sessions,
                     finished=phase in {"finishing", "lapsed"},
                 )
             )

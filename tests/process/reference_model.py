@@ -63,7 +63,8 @@ class Point:
     """One charging point. `session` and `waiting` are card numbers, empty without; `since` orders waiting cars.
 
     `unseen`: the car came while the point was out of service. `finished`: a session of this car is over.
-    `held`: the car came while the point was reserved, which goes on.
+    `held`: the car came while the point was reserved, which goes on. `paused`: the session has had too little current
+    for a car at times, so that its contactor may have to rest before it is closed again.
     """
 
     number: int
@@ -71,6 +72,7 @@ class Point:
     ready: bool = True
     unseen: bool = False
     held: bool = False
+    paused: bool = False
     session: str = ""
     refused: bool = False
     waiting: str = ""
@@ -126,6 +128,12 @@ class World:
                 replace(each, held=each.held and each.number in kept and each.waits_for_card) for each in self.points
             )
             object.__setattr__(self, "points", points)
+        paused = tuple(replace(each, paused=self._may_have_paused(each)) for each in self.points)
+        if paused != self.points:
+            object.__setattr__(self, "points", paused)
+
+    def _may_have_paused(self, point: "Point") -> bool:
+        return bool(point.session) and (point.paused or "SuspendedEVSE" in self.statuses(point.number))
 
     # --- looking
 
@@ -173,7 +181,7 @@ class World:
                 each for each in self.points if each.session and each is not point and self.limit_a(each.number) > 0
             ]
             tight = bool(rivals) and self.budget_a < 2 * MINIMUM_A
-            return {flowing, "SuspendedEVSE"} if tight else {flowing}
+            return {flowing, "SuspendedEVSE"} if tight or point.paused else {flowing}
         if not point.operative:
             return {"Unavailable"}
         if point.finished:

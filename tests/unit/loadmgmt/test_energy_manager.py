@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadmgmt.energy_manager import RESUME_SPAN_S, Control, Controls, LifeSign, SetPoint, Settings, Watchdog
-from station.domain.limits import LimitSource
+from loadmgmt.energy_manager import Control, Controls, LifeSign, SetPoint, Settings, Watchdog
+from station.domain.limits import RESUME_SPAN_S, LimitSource
 from station.domain.units import MilliAmpere, Watt
 
 ON = Settings(enabled=True, watchdog_s=60, fallback=MilliAmpere(6_000))
