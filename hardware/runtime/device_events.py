@@ -68,7 +68,13 @@ class DeviceEvents:
                 return
             if session.is_measured_by(point.meter_serial):
                 session.note_is_written(register)
-                await self._records.attempt(sessions.note_meter, session.id, register=register, at=clock.stamp())
+                await self._records.attempt(
+                    sessions.note_meter,
+                    session.id,
+                    register=register,
+                    at=clock.stamp(),
+                    limited_by=session.limited_by,
+                )
 
     async def point_faults_changed(self, point: ChargingPoint) -> None:
         """Withdraw or give back energy, and end reservations nobody can use."""

@@ -19,6 +19,7 @@ from station.domain.charging_profiles import (
     next_change_after,
     station_limit_at,
 )
+from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.domain.limits import EffectiveLimit, LimitSource, Rest, effective, floor_to_step
 from station.domain.supervision import IDLE_CURRENT
@@ -37,6 +38,8 @@ _MA_PER_A = 1_000
 _TAKES_MORE_PERCENT = 110
 # Limits are computed anew at least so often: cars and cables change without a wake-up.
 RECOMPUTE_S = 1.0
+# In these a car takes energy, or would if it got any.
+_WANTING = frozenset({Phase.STARTING, Phase.CHARGING, Phase.SUSPENDED_EVSE, Phase.RESUMING})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,6 +385,13 @@ class LimitLoop:
             self._present = {point.number: PointLimit.not_computed(failure) for point in points}
         for point in points:
             self._report(point, self._present[point.number].failure)
+            if point.session is not None:
+                point.session.note_limit(self._limiting(point), clock.monotonic_s())
+
+    def _limiting(self, point: ChargingPoint) -> LimitSource | None:
+        """Return what keeps a car that wants energy below the rated current of its point; None: nothing."""
+        found = self._present[point.number].effective
+        return found.source if found.limit < self.framework.rating and point.state.phase in _WANTING else None
 
     def _report(self, point: ChargingPoint, failure: Exception | None) -> None:
         """Put a point out of order whose limit cannot be computed, for as long as that lasts; tell it once."""

@@ -157,6 +157,7 @@ class Sampler:
             register=reading.import_energy,
             told=meter_value(sample, schedule.aligned if clocked else schedule.sampled),
             kept=meter_value(sample, schedule.stop_aligned if clocked else schedule.stop_sampled),
+            limited_by=session.limited_by if session else {},
         )
         if written:
             # What is not written down is told with the next sample.

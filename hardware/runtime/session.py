@@ -1,9 +1,10 @@
 """The running session as the control loop sees it: a few facts of the database row, kept at hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from station import clock
+from station.domain.limits import LimitSource
 from station.domain.stamps import Stamp
 from station.domain.units import WattHour
 from station.models import ChargingSession
@@ -22,6 +23,7 @@ class RunningSession:
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
     `began_s`: when it began, in monotonic seconds (the wall clock tells it only for a session of an earlier boot).
     `ending`: it was stopped and is being brought to its end; `stop_is_recorded`: that is written down.
+    `limited`: by limit source, for how many seconds it has kept the car below the rated current.
     `highest_wh`: the highest register noted or told; it does not end with less. `meter_serial`: of the meter it began
     with. Nobody else assigns to these attributes.
     """
@@ -45,6 +47,9 @@ class RunningSession:
     stop_is_recorded: bool = False
     meter_serial: str = ""
     highest_wh: int = 0
+    limited: dict[str, float] = field(default_factory=dict)
+    _limited_by: LimitSource | None = None
+    _limited_since_s: float = 0.0
     _last_noted_s: float = 0.0
     _last_sample_wh: int | None = None
 
@@ -70,6 +75,7 @@ class RunningSession:
             stop_is_recorded=row.stop_requested_at is not None,
             meter_serial=row.meter_serial,
             highest_wh=row.meter_last_wh,
+            limited={source: float(seconds) for source, seconds in row.limited_by.items()},
             _last_sample_wh=row.sampled_wh,
         )
 
@@ -108,6 +114,20 @@ class RunningSession:
     def release(self) -> None:
         """Give it energy again."""
         self.suspended = False
+
+    # --- what limits it
+
+    def note_limit(self, source: LimitSource | None, now_s: float) -> None:
+        """Take what limits the current from now on; None: nothing does."""
+        if self._limited_by is not None:
+            seconds = max(now_s - self._limited_since_s, 0.0)
+            self.limited[self._limited_by] = self.limited.get(self._limited_by, 0.0) + seconds
+        self._limited_by, self._limited_since_s = source, now_s
+
+    @property
+    def limited_by(self) -> dict[str, int]:
+        """The limit sources with their whole seconds, as they are written down; fleeting ones are left out."""
+        return {str(source): int(seconds) for source, seconds in self.limited.items() if seconds >= 1}
 
     # --- its registers
 

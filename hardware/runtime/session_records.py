@@ -129,6 +129,7 @@ class SessionRecords:
                 at=end.at,
                 meter=end.register,
                 end=end.values,
+                limited_by=end.session.limited_by,
             )
         except (DatabaseError, OSError) as error:
             self._records.report_failure(error)

@@ -1,6 +1,6 @@
 """Session records: each is written before energy flows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from django.db import models
@@ -34,7 +34,8 @@ class ChargingSession(models.Model):
     `stop_requested_at` marks a session that was stopped, for `stop_reason` by `stop_id_tag`, and is being brought to
     its end; it gets no energy any more, whatever restarts in between.
     `sampled_wh` is the register of the last periodic sample. `energy_curve` is drawn on
-    the Sessions page (`station.domain.energy_curve`). A moment has three columns (`station.domain.stamps`).
+    the Sessions page (`station.domain.energy_curve`). `limited_by` holds, by limit source, for how many seconds it kept
+    a car that wanted energy below the rated current. A moment has three columns (`station.domain.stamps`).
     """
 
     connector_id = models.PositiveSmallIntegerField()
@@ -58,6 +59,7 @@ class ChargingSession(models.Model):
     sampled_wh = models.PositiveBigIntegerField(null=True, blank=True)
     meter_serial = models.CharField(max_length=64, default="", blank=True)
     energy_curve = models.JSONField(default=list, blank=True)
+    limited_by = models.JSONField(default=dict, blank=True)
     started_boot_id = models.CharField(max_length=36, default="", blank=True)
     started_steady_ms = models.BigIntegerField(null=True, blank=True)
     meter_last_boot_id = models.CharField(max_length=36, default="", blank=True)
@@ -101,25 +103,25 @@ class ChargingSession(models.Model):
             return None
         return Stamp(at=self.stop_requested_at, boot_id=self.stopped_boot_id, steady_ms=self.stopped_steady_ms)
 
-    def note_meter(self, *, wh: int, at: Stamp) -> None:
-        """Remember the newest register so that a power cut loses nothing."""
-        self.save(update_fields=self._note(wh, at))
+    def note_meter(self, *, wh: int, at: Stamp, limited_by: Mapping[str, int]) -> None:
+        """Remember the newest register so that a power cut loses nothing, and what has limited the session so far."""
+        self.save(update_fields=[*self._note(wh, at), *self._note_limits(limited_by)])
 
-    def note_sample(self, *, wh: int, at: Stamp, periodic: bool) -> None:
+    def note_sample(self, *, wh: int, at: Stamp, periodic: bool, limited_by: Mapping[str, int]) -> None:
         """Remember the register of a sample, and of a periodic one that the next tells what flowed since."""
-        changed: list[str] = []
+        changed = self._note_limits(limited_by)
         if wh >= self.meter_last_wh:
-            changed = self._note(wh, at)
+            changed += self._note(wh, at)
         if periodic:
             self.sampled_wh = wh
             changed.append("sampled_wh")
         self.save(update_fields=changed)
 
-    def end(self, *, wh: int, at: Stamp, reason: str, id_tag: str = "") -> None:
+    def end(self, *, wh: int, at: Stamp, reason: str, limited_by: Mapping[str, int], id_tag: str = "") -> None:
         """Close the session with its final register."""
         self.meter_stop_wh = wh
         self.stop_reason, self.stop_id_tag = reason, id_tag
-        noted = [*self._put("stopped", at), *self._note(wh, at, last=True)]
+        noted = [*self._put("stopped", at), *self._note(wh, at, last=True), *self._note_limits(limited_by)]
         self.save(update_fields=["meter_stop_wh", "stop_reason", "stop_id_tag", *noted])
 
     def correct(self, correction: Callable[[Stamp], Stamp]) -> bool:
@@ -151,6 +153,12 @@ class ChargingSession(models.Model):
             self.energy_curve = curve
             changed.append("energy_curve")
         return changed
+
+    def _note_limits(self, limited_by: Mapping[str, int]) -> list[str]:
+        if not limited_by or limited_by == self.limited_by:
+            return []
+        self.limited_by = dict(limited_by)
+        return ["limited_by"]
 
     @property
     def _stopped(self) -> Stamp | None:

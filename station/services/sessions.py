@@ -1,7 +1,9 @@
 """The verbs of charging sessions. Each writes the record and the fact it causes in one transaction."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from django.db import transaction
@@ -95,7 +97,14 @@ def _bind_profile(session: ChargingSession, profile: dict[str, Any], at: datetim
 
 @transaction.atomic
 def end_session(
-    session_id: int, *, reason: str, meter: WattHour, at: Stamp, id_tag: str = "", end: MeterValue | None = None
+    session_id: int,
+    *,
+    reason: str,
+    meter: WattHour,
+    at: Stamp,
+    id_tag: str = "",
+    end: MeterValue | None = None,
+    limited_by: Mapping[str, int] = MappingProxyType({}),
 ) -> ChargingSession | None:
     """Close a session and queue the fact of its end; a session that is closed already is left as it is (None).
 
@@ -113,7 +122,7 @@ def end_session(
     if at.at < session.started_at or abs(by_steady_clock - at.at) > TOLERANCE:
         at = replace(at, at=by_steady_clock)
     register = WattHour(max(meter, session.meter_start_wh, session.meter_last_wh))
-    session.end(wh=register, at=at, reason=reason, id_tag=id_tag)
+    session.end(wh=register, at=at, reason=reason, id_tag=id_tag, limited_by=limited_by)
     fact = SessionEnded(at=at.at, register=register, reason=reason, id_tag=id_tag)
     outbox.enqueue(fact, session=session, at=at)
     session.profiles.all().delete()
@@ -178,6 +187,7 @@ def record_meter_values(
     register: int,
     told: MeterValue | None,
     kept: MeterValue | None,
+    limited_by: Mapping[str, int] = MappingProxyType({}),
 ) -> bool:
     """Queue a meter value; inside a session also remember the register and what its end will tell. Return True.
 
@@ -191,17 +201,21 @@ def record_meter_values(
     if session is not None:
         if kept is not None:
             _keep(session, kept, at)
-        session.note_sample(wh=register, at=at, periodic=context is ReadingContext.SAMPLE_PERIODIC)
+        session.note_sample(
+            wh=register, at=at, periodic=context is ReadingContext.SAMPLE_PERIODIC, limited_by=limited_by
+        )
     if context is ReadingContext.SAMPLE_CLOCK:
         Connector.objects.filter(number=connector_id).update(aligned_wh=register)
     return True
 
 
-def note_meter(session_id: int, *, register: int, at: Stamp) -> None:
-    """Remember the newest register of a running session."""
+def note_meter(
+    session_id: int, *, register: int, at: Stamp, limited_by: Mapping[str, int] = MappingProxyType({})
+) -> None:
+    """Remember the newest register of a running session, and what has limited it so far, in one write."""
     session = ChargingSession.objects.running().filter(pk=session_id, meter_last_wh__lte=register).first()
     if session is not None:
-        session.note_meter(wh=register, at=at)
+        session.note_meter(wh=register, at=at, limited_by=limited_by)
 
 
 def started_at(session_id: int) -> datetime | None:

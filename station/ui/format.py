@@ -7,6 +7,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import ngettext, pgettext
 
 # Between number and unit; a line never breaks there.
+_MINUTE_S = 60
 _GAP = "\N{NO-BREAK SPACE}"
 MISSING = "–"
 _SHOWN_OF_CARD = 4
@@ -71,6 +72,11 @@ def wait(seconds: int) -> str:
         return ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds}
     minutes = (seconds + 59) // 60
     return ngettext("%(count)d minute", "%(count)d minutes", minutes) % {"count": minutes}
+
+
+def brief_duration(seconds: int) -> str:
+    """Format a duration as minutes, or as seconds where it is shorter; the units are the same in every language."""
+    return hours_and_minutes(seconds // 60) if seconds >= _MINUTE_S else f"{max(0, seconds)}{_GAP}s"
 
 
 def hours_and_minutes(minutes: int) -> str:

@@ -42,6 +42,7 @@ FIELDS: Mapping[str, Any] = {
     "encrypted_request": pgettext_lazy("column of a record", "Request (encrypted)"),
     "energy_allowed_wh": pgettext_lazy("column of a record", "Energy allowed (Wh)"),
     "energy_curve": pgettext_lazy("column of a record", "Power over time"),
+    "limited_by": pgettext_lazy("column of a record", "Limited by (seconds)"),
     "error_code": pgettext_lazy("column of a record", "Error code"),
     "expert": pgettext_lazy("column of a record", "Expert mode"),
     "expires_at": pgettext_lazy("column of a record", "Expiry"),

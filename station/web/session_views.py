@@ -150,6 +150,7 @@ def table_file(sessions: Iterable[ChargingSession], *, now: datetime, zone: Zone
             _("Ended by"),
             _("Transaction ID"),
             _("Backend"),
+            _("Limited by"),
         ]
     )
     for session in sessions:
@@ -169,6 +170,7 @@ def table_file(sessions: Iterable[ChargingSession], *, now: datetime, zone: Zone
                 one.reason,
                 "" if session.transaction_id is None else session.transaction_id,
                 one.delivery,
+                _limited_by(session),
             ]
         )
     return out.getvalue()
@@ -188,10 +190,20 @@ def _facts(session: ChargingSession, one: SessionRow, zone: ZoneInfo) -> tuple[t
         ("origin", _("Started by"), words.word(words.SESSION_ORIGINS, session.origin)),
         ("reason", _("Ended by"), one.reason),
         ("transaction", _("Transaction ID"), one.transaction),
+        ("limited-by", _("Limited by"), _limited_by(session)),
     ]
     if session.deauthorized_at is not None:
         lines.append(("refused", _("Card refused by the backend"), formats.moment(session.deauthorized_at, zone)))
     return tuple((name, label, value or formats.MISSING) for name, label, value in lines)
+
+
+def _limited_by(session: ChargingSession) -> str:
+    """Name what set the current of the car below the rated one, the longest first; empty: nothing."""
+    longest_first = sorted(session.limited_by.items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{words.word(words.LIMIT_SOURCES, source)} {formats.brief_duration(seconds)}"
+        for source, seconds in longest_first
+    )
 
 
 def _end(session: ChargingSession, zone: ZoneInfo) -> str:

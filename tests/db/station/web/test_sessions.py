@@ -158,6 +158,21 @@ def test_two_hundred_sessions_are_paged_and_cost_no_query_each(browser: Client):
     assert len(few) < 30
 
 
+def test_a_session_says_what_has_limited_it_and_for_how_long(browser: Client):
+    session = made(limited_by={"charging_profile": 45, "station_mains": 725, "energy_manager": 3_660})
+
+    for language, limits in (
+        (
+            "en",
+            "Energy manager (Modbus) 1 h 1 min, Mains limit of the station 12 min, "
+            "Charging profile of the backend 45 s",
+        ),
+        ("de", "Energiemanager (Modbus) 1 h 1 min, Netzanschluss der Station 12 min, Ladeprofil des Backends 45 s"),
+    ):
+        assert limits in text(browser, f"/sessions/{session.pk}", language)
+        assert limits in text(browser, "/sessions.csv", language)
+
+
 def test_the_file_opens_in_the_spreadsheet_program_of_the_language(browser: Client):
     made(id_tag="=1+1")
 
