@@ -164,8 +164,10 @@ def test_a_session_says_what_has_limited_it_and_for_how_long(browser: Client):
     for language, limits in (
         (
             "en",
-            "Energy manager (Modbus) 1 h 1 min, Mains limit of the station 12 min, "
-            "Charging profile of the backend 45 s",
+            (
+                "Energy manager (Modbus) 1 h 1 min, Mains limit of the station 12 min, "
+                "Charging profile of the backend 45 s"
+            ),
         ),
         ("de", "Energiemanager (Modbus) 1 h 1 min, Netzanschluss der Station 12 min, Ladeprofil des Backends 45 s"),
     ):
