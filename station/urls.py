@@ -105,6 +105,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("communication/load-management", load_management.load_management, name="load-management"),
     path("communication/load-management/shares", load_management.shares, name="load-management-shares"),
     path("communication/load-management/cluster", load_management.cluster, name="load-management-cluster"),
+    path("communication/load-management/link-lost", load_management.link_lost, name="load-management-link-lost"),
     path("communication/load-management/code", load_management.code, name="load-management-code"),
     path(
         "communication/load-management/forget/<str:station>",

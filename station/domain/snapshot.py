@@ -242,6 +242,7 @@ class ClusterPointSnapshot:
 
     `state`: idle (nobody charges), charging, ready (it may charge, nothing flows), waiting (others were first) or
     paused (its own other limits leave it nothing). `limit_ma` is what those leave it, `granted_ma` None: nothing yet.
+    `phases` are those of the supply that it may load.
     """
 
     number: int
@@ -252,6 +253,7 @@ class ClusterPointSnapshot:
     held_ma: MilliAmpere = PAUSE
     flowing_ma: MilliAmpere = PAUSE
     waiting: bool = False
+    phases: tuple[int, ...] = (1, 2, 3)
 
 
 @dataclass(frozen=True, kw_only=True)

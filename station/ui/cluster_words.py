@@ -68,3 +68,26 @@ PROBLEMS: Words = {
     "ended": _("The master's server ended; it is started again."),
     "hung": _("The master's server did not answer; it is started again."),
 }
+# The steps of `station.domain.cluster.link_lost`.
+LINK_LOST_TITLES: Words = {
+    "now": _("As it is"),
+    "master_reduces": _("The master reduces"),
+    "leases_end": _("The leases end"),
+    "master_shares_rest": _("The master shares the rest"),
+    "fallbacks": _("The slaves rise"),
+}
+LINK_LOST: Words = {
+    "now": _("All stations hear the master. Then every link is cut at once."),
+    "master_reduces": _(
+        "The master notices the silence and reserves for every lost charging point the higher of what was granted and "
+        "its fallback. What it still reaches gets less."
+    ),
+    "leases_end": _(
+        "What the master has granted is over. Every slave falls at once to its fallback, or stays at less."
+    ),
+    "master_shares_rest": _("Beside the fallbacks the master may use the rest of the limit itself."),
+    "fallbacks": _(
+        "Only now a slave that had less rises to its fallback: every reduction elsewhere was over long before. It "
+        "stays there until the link is back."
+    ),
+}

@@ -119,6 +119,7 @@ TABLE: tuple[Row, ...] = (
     Row(name="load-management", get=_INSTALLER, post=_INSTALLER),
     Row(name="load-management-shares", get=_INSTALLER, passive=True),
     Row(name="load-management-cluster", get=_INSTALLER, passive=True),
+    Row(name="load-management-link-lost", get=_INSTALLER),
     Row(name="load-management-code", get=_INSTALLER, post=_INSTALLER),
     Row(name="load-management-forget", get=_INSTALLER, post=_INSTALLER),
     Row(name="load-management-plots", get=_INSTALLER, passive=True),

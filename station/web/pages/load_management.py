@@ -18,6 +18,7 @@ from station.services.messages import ConfigurationChanged, send_to_control_loop
 from station.ui import format as formats
 from station.ui import words
 from station.web import cards, cluster_view, power_plot, present
+from station.web import link_lost as link_lost_view
 from station.web.cards import LimitView
 from station.web.cluster_view import ClusterView
 from station.web.present import Present, recorded
@@ -157,6 +158,13 @@ def shares(request: HttpRequest) -> HttpResponse:
 def cluster(request: HttpRequest) -> HttpResponse:
     """Show the live state of the cluster alone."""
     return render(request, "components/cluster_live.html", {"cluster": _cluster(present.look(clock.now()))})
+
+
+@require_GET
+def link_lost(request: HttpRequest) -> HttpResponse:
+    """Show what every station falls to when the links are cut now."""
+    lost = link_lost_view.of(present.look(clock.now()))
+    return render(request, "pages/communication/cluster_link_lost.html", {"lost": lost})
 
 
 @require_GET

@@ -1,6 +1,7 @@
 """Communication – Load management: what an installer sets for a cluster, and what everybody sees of it."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -182,6 +183,23 @@ def test_a_second_master_and_a_refused_station_are_named(browser: Client, parts:
     assert "There is a second master: TE9 (192.168.30.60:6390)" in said
     assert f"Last refused: {OTHER}" in said
     assert "3 messages that nobody can read were dropped" in said
+
+
+def test_what_happens_when_the_link_is_lost_is_shown_step_by_step(browser: Client, parts: Parts) -> None:
+    show(parts, leading())
+    enable()
+
+    assert f'href="{PAGE}/link-lost"' in page(browser, PAGE)
+    said = page(browser, f"{PAGE}/link-lost", "de")
+
+    slave = said.partition(f"TE{OTHER}, Ladepunkt 1")[2].partition("</tr>")[0]
+    assert re.findall(r">(\d+) A<", slave) == ["0", "0", "0", "0", "6"]
+    assert "Die höchste Summe aller Schritte ist 38 A, das Limit 63 A." in said
+    assert "nach spätestens 54 s" in said
+
+
+def test_without_a_cluster_nothing_is_foretold(browser: Client, parts: Parts) -> None:
+    assert "No cluster is known" in page(browser, f"{PAGE}/link-lost")
 
 
 def test_without_a_cluster_the_page_offers_the_settings_and_this_stations_hour(
