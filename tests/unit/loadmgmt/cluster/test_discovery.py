@@ -1,0 +1,126 @@
+"""What stations announce in their network, and what strangers might."""
+
+import asyncio
+import os
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadmgmt.cluster import discovery
+from loadmgmt.cluster.address import Target
+from loadmgmt.cluster.discovery import MASTER, SLAVE, Announcement, Neighbour, Neighbourhood, read
+
+CLUSTER = "0123456789abcdef"
+LEADS = Announcement(
+    station="WB-0001", name="Tiefgarage 1", role=MASTER, points=2, cluster=CLUSTER, port=6390, web="https/443"
+)
+ASKS = Announcement(station="WB-0002", name="Tiefgarage 2", role=SLAVE, points=1, cluster=CLUSTER)
+# Generous for a busy machine; on an idle one a second.
+SOON_S = 30.0
+
+
+def test_what_is_announced_is_read_the_same() -> None:
+    found = read(LEADS.properties(), ["192.168.1.5", "10.0.0.5"], 6390)
+
+    assert (found.station, found.name, found.role, found.points) == ("WB-0001", "Tiefgarage 1", MASTER, 2)
+    assert found.target == Target("192.168.1.5", 6390)
+    assert found.web == "https://192.168.1.5:443/"
+    assert read(ASKS.properties(), ["fd00::5"], 0).target is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"v": "2"}, {"id": "a b"}, {"id": ""}, {"role": "boss"}, {"points": "3"}, {"points": "²"}, {"points": None}],
+)
+def test_what_makes_no_sense_is_no_station(change: dict[str, str | None]) -> None:
+    assert read(LEADS.properties() | change, ["192.168.1.5"], 6390) is None
+    assert read(LEADS.properties(), [], 6390) is None
+
+
+@pytest.mark.parametrize(
+    "web", ["https/99999", "javascript/443", "https://evil.example/", "https/443/@evil", "https/0"]
+)
+def test_nobody_puts_a_link_to_elsewhere_on_our_pages(web: str) -> None:
+    assert read(LEADS.properties() | {"web": web}, ["192.168.1.5"], 6390).web == ""
+
+
+def test_a_name_or_cluster_that_makes_no_sense_is_left_out() -> None:
+    found = read(LEADS.properties() | {"name": "a\x1b[2J", "cluster": "*"}, ["192.168.1.5"], 70_000)
+
+    assert (found.name, found.cluster, found.target) == ("", "", None)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(LEADS.properties())), st.none() | st.text()), st.integers())
+def test_whatever_is_announced_is_read_or_left(properties: dict[str, str | None], port: int) -> None:
+    read(LEADS.properties() | properties, ["192.168.1.5"], port)
+
+
+def test_the_longest_name_fits_into_a_text_record() -> None:
+    announced = Announcement(station="A" * 50, name="𝄞" * 64, role=MASTER, points=2).properties()
+
+    assert all(len(f"{key}={value}".encode()) <= 255 for key, value in announced.items())
+
+
+async def test_stations_find_one_another_and_notice_who_leaves(settings: Any) -> None:
+    settings.SIMULATE = True
+    # Whoever else runs tests on this computer is in the same network.
+    leads, asks = (replace(own, station=f"T-{os.getpid()}-{own.station}") for own in (LEADS, ASKS))
+    first, second = Neighbourhood(leads), Neighbourhood(asks)
+    await first.start()
+    await second.start()
+    try:
+        assert (first.problem, second.problem) == ("", "")
+        await until(second, lambda: station(second, leads) is not None)
+        await until(first, lambda: station(first, asks) is not None)
+        assert station(second, leads) in second.masters(CLUSTER)
+        assert second.masters("f" * 16) == ()
+        assert station(second, leads).target == Target("127.0.0.1", 6390)
+        assert station(first, leads) is None
+
+        await first.stop()
+        await until(second, lambda: station(second, leads) is None)
+    finally:
+        await first.stop()
+        await second.stop()
+
+
+def station(neighbourhood: Neighbourhood, wanted: Announcement) -> Neighbour | None:
+    return next((found for found in neighbourhood.stations() if found.station == wanted.station), None)
+
+
+async def until(neighbourhood: Neighbourhood, is_so: Any) -> None:
+    async with asyncio.timeout(SOON_S):
+        while not is_so():
+            neighbourhood.changed.clear()
+            await neighbourhood.changed.wait()
+
+
+async def test_without_an_address_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATION_LAN_INTERFACES", "nothere0")
+    alone = Neighbourhood(LEADS)
+    await alone.start()
+
+    assert alone.problem
+    assert alone.stations() == ()
+    await alone.stop()
+
+
+@pytest.mark.parametrize(
+    ("https", "origins", "pages"),
+    [
+        (False, "127.0.0.1:8080", "http/8080"),
+        (True, "0.0.0.0:80,0.0.0.0:443", "https/443"),
+        (True, "", "https/443"),
+        (False, "", "http/80"),
+    ],
+)
+def test_how_the_pages_are_reached_is_announced(
+    origins: str, pages: str, settings: Any, monkeypatch: pytest.MonkeyPatch, *, https: bool
+) -> None:
+    settings.SERVES_HTTPS = https
+    monkeypatch.setenv("STATION_HTTP_ORIGINS", origins)
+
+    assert discovery.own_pages() == pages
