@@ -199,6 +199,7 @@ LIMIT_SOURCES: Mapping[LimitSource, int] = {
     LimitSource.CLUSTER_SILENT: 6,
     LimitSource.FAULT: 8,
     LimitSource.LOCAL: 9,
+    LimitSource.GRID_OPERATOR: 10,
 }
 _FAULT_CODES = frozenset(code.value for code in FaultCode)
 _NOT_FROM_OUTSIDE = frozenset({LimitSource.ENERGY_MANAGER.value, LimitSource.ENERGY_MANAGER_SILENT.value})
@@ -470,7 +471,8 @@ _POINT = (
         3061,
         _(
             "What sets the limit: 0 cable, 1 rated current, 2 mains of the station, 3 cluster, 4 energy manager, "
-            "5 charging profile, 6 fallback (energy manager or cluster not heard), 8 fault, 9 local setting"
+            "5 charging profile, 6 fallback (energy manager or cluster not heard), 8 fault, 9 local setting, 10 grid "
+            "operator (§ 14a EnWG)"
         ),
         _limiting,
     ),

@@ -5,9 +5,12 @@ never less than lets one car charge. Moments in seconds are those of one monoton
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from station.domain.allocation import phase_rotations, supply_phases
+from station.domain.ports import MOST_PHASES
 from station.domain.units import MINIMUM_CURRENT, MilliAmpere, Watt
 
 # Currents are shared out, watts are what the law speaks of: between them stands the nominal voltage of the grid.
@@ -17,8 +20,6 @@ DEFAULT_POWER = Watt(4_200)
 DEBOUNCE_S = 0.4
 # The module is read twice a second. What was read last holds for so long without a further reading.
 SILENT_AFTER_S = 2.0
-_ONE_PHASE, _THREE_PHASES = 1, 3
-_ONE_PHASE_ROTATION = "NotApplicable"
 _MA_PER_A = 1_000
 
 
@@ -52,7 +53,7 @@ class Settings:
     power: Watt = DEFAULT_POWER
     active_when: ActiveWhen = ActiveWhen.CLOSED
     when_silent: WhenSilent = WhenSilent.ACTIVE
-    phases: int = _THREE_PHASES
+    phases: int = MOST_PHASES
 
     @property
     def total(self) -> MilliAmpere:
@@ -70,14 +71,16 @@ def least_power(phases: int) -> Watt:
     return Watt(phases * MINIMUM_CURRENT * NOMINAL_V // _MA_PER_A)
 
 
-def phases_of(rotation: str, connectors: int) -> int:
-    """Return how many phases the charging point needs that needs most; `rotation` as in ConnectorPhaseRotation.
+def phases_of(rotation: str, connected: Mapping[int, int], connectors: int) -> int:
+    """Return how many phases the charging point counts on that counts on most; `rotation`: ConnectorPhaseRotation.
 
-    NotApplicable stands for a charging point that is wired with one phase (OCPP 1.6 section 9.1.7).
+    `connected`: by how many phases a charging point is connected to the mains; one that is not named by three.
     """
-    wired = dict(item.strip().split(".", 1) for item in rotation.split(",") if "." in item)
-    is_one_phase = all(wired.get(str(number)) == _ONE_PHASE_ROTATION for number in range(1, connectors + 1))
-    return _ONE_PHASE if is_one_phase else _THREE_PHASES
+    rotations = phase_rotations(rotation)
+    return max(
+        len(supply_phases(rotations.get(number, ""), connected.get(number, MOST_PHASES)))
+        for number in range(1, connectors + 1)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,20 +138,22 @@ def judge(settings: Settings, position: bool | None) -> Judgement:  # noqa: FBT0
 class Drawn:
     """What was drawn during an intervention; None: nothing was measured yet.
 
-    `greatest_w` is that of the whole time, `greatest_reached_w` the one from the moment on at which the reduction was
-    carried out. The mean comes from `watt_ms` in `measured_ms`.
+    `greatest_w` is that of the whole time, `greatest_carried_out_w` the one from the moment on at which the reduction
+    was carried out. The mean comes from `watt_ms` in `measured_ms`.
     """
 
     greatest_w: Watt | None = None
-    greatest_reached_w: Watt | None = None
+    greatest_carried_out_w: Watt | None = None
     watt_ms: int = 0
     measured_ms: int = 0
 
-    def measured(self, power: Watt, *, for_ms: int, is_reached: bool) -> "Drawn":
+    def measured(self, power: Watt, *, for_ms: int, is_carried_out_now: bool) -> "Drawn":
         """Take that this power was drawn for so long."""
         return Drawn(
             greatest_w=_greater(self.greatest_w, power),
-            greatest_reached_w=_greater(self.greatest_reached_w, power) if is_reached else self.greatest_reached_w,
+            greatest_carried_out_w=_greater(self.greatest_carried_out_w, power)
+            if is_carried_out_now
+            else self.greatest_carried_out_w,
             watt_ms=self.watt_ms + power * for_ms,
             measured_ms=self.measured_ms + for_ms,
         )

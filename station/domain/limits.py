@@ -21,6 +21,7 @@ class LimitSource(StrEnum):
     CABLE = "cable"
     RATING = "rating"
     STATION_MAINS = "station_mains"
+    GRID_OPERATOR = "grid_operator"
     CLUSTER_SILENT = "cluster_silent"
     CLUSTER = "cluster"
     ENERGY_MANAGER_SILENT = "energy_manager_silent"

@@ -334,6 +334,24 @@ class ClusterSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DimmingSnapshot:
+    """The grid operator's control box. `closed`: its contact; None: not known. `cause` is a `dimming.Cause`.
+
+    `since` and `carried_out_at` are of the intervention that holds; `drawn_w` None: not every meter is heard.
+    """
+
+    enabled: bool
+    has_input: bool
+    power_w: Watt
+    active: bool
+    cause: str
+    closed: bool | None = None
+    since: datetime | None = None
+    carried_out_at: datetime | None = None
+    drawn_w: Watt | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class HardwareSnapshot:
     """Everything the control loop knows. `not_ready` says why the station cannot charge; empty: it can.
 
@@ -351,6 +369,7 @@ class HardwareSnapshot:
     seen_cards: tuple[SeenCardSnapshot, ...] = ()
     readers: tuple[ReaderSnapshot, ...] = ()
     modbus: ModbusSnapshot | None = None
+    dimming: DimmingSnapshot | None = None
     cluster: ClusterSnapshot | None = None
 
     @property

@@ -5,6 +5,7 @@ from station.models.authorization import CachedAuthorization
 from station.models.backend import BackendState, OutboxMessage, SecurityEvent
 from station.models.configuration import ConfigurationValue
 from station.models.connector import Connector
+from station.models.dimming import DimmingIntervention
 from station.models.event_log import AuditEntry, LogEntry
 from station.models.files import FileJob, TrustedCertificate
 from station.models.planning import ChargingProfileRow, ReservationRow
@@ -18,6 +19,7 @@ __all__ = [
     "ChargingSession",
     "ConfigurationValue",
     "Connector",
+    "DimmingIntervention",
     "FileJob",
     "LogEntry",
     "MeterSample",

@@ -53,8 +53,9 @@ def count_vendor_access() -> None:
 def forget_records() -> None:
     """Keep the tables bounded: messages, and the oldest entries of the logs. Sessions stay."""
     from ocpp_client.outgoing import outbox_store
-    from station.services import event_log
+    from station.services import dimming, event_log
 
     outbox_store.forget_delivered(clock.now())
     outbox_store.thin_backlog(clock.now())
     event_log.forget_oldest()
+    dimming.forget_old(clock.now())

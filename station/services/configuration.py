@@ -38,7 +38,15 @@ from station.domain.configuration.values import MAX_VALUE_LENGTH
 from station.domain.link_security import NO_LINK, LinkSecurity
 from station.host.logs import mask_secrets
 from station.models import AuditEntry, BackendState, ConfigurationValue
-from station.services import backend_ca, cluster_facts, firewall, identity, secret_storage, security_log
+from station.services import (
+    backend_ca,
+    cluster_facts,
+    firewall,
+    hardware_description,
+    identity,
+    secret_storage,
+    security_log,
+)
 from station.services.identity import MASK
 
 logger = logging.getLogger(__name__)
@@ -400,6 +408,8 @@ def _queries() -> CheckQueries:
         may_be_simulated=_may_be_simulated,
         # Several keys of one change ask.
         cluster=cache(cluster_facts.known),
+        has_dimming_input=hardware_description.has_dimming_input,
+        connected_phases=hardware_description.connected_phases,
     )
 
 

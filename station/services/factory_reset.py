@@ -2,8 +2,8 @@
 
 The order is a file: nothing is deleted while processes write, and a reset that is interrupted is repeated from its
 beginning at the next start. The identity and what production wrote stay, and what must not vanish by law or contract
-(reference/security.md, section 2.4): the security log, signed meter values, and messages of charging sessions that the
-backend has not got, unless somebody has decided to drop them.
+(reference/security.md, section 2.4): the security log, the grid operator's interventions, signed meter values, and
+messages of charging sessions that the backend has not got, unless somebody has decided to drop them.
 """
 
 import json
@@ -26,6 +26,7 @@ from station.domain.file_jobs import Kind, Step
 from station.models import (
     AuditEntry,
     ChargingSession,
+    DimmingIntervention,
     FileJob,
     MeterSample,
     OutboxMessage,
@@ -38,7 +39,8 @@ from station.services import branding, configuration, secret_storage, security_l
 COMMAND = "FactoryReset"
 _EVENT = "LocalFactoryReset"
 # The roles and what Django makes with its tables; the security log survives everything.
-_KEPT_TABLES = {ContentType, Permission, Group, Group.permissions.through, SecurityEvent}
+# What the grid operator has ordered has to be proved for two years, whoever owns the station then.
+_KEPT_TABLES = {ContentType, Permission, Group, Group.permissions.through, SecurityEvent, DimmingIntervention}
 # The system software is not a setting: the version that runs stays, and so does the way back.
 _KEPT_FILES = {"slots"}
 logger = logging.getLogger(__name__)

@@ -99,6 +99,13 @@ class SecurityEventRecorded(MessageToOcpp):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DimmingChanged(MessageToOcpp):
+    """The grid operator has begun or ended an intervention, of which the backend is to be told."""
+
+    type: ClassVar[str] = "dimming.changed"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckBackend(MessageToOcpp):
     """Somebody wants to know how the way to the backend stands: look at it now."""
 
@@ -169,6 +176,7 @@ _TO_OCPP: tuple[type[MessageToOcpp], ...] = (
     OutboxChanged,
     FileStatusChanged,
     SecurityEventRecorded,
+    DimmingChanged,
     CheckBackend,
     TryBackend,
 )

@@ -16,12 +16,12 @@ from station.domain import stamps
 from station.domain.facts import FactKind
 from station.domain.moments import EARLIEST_STAMP
 from station.domain.stamps import Stamp
-from station.models import ChargingSession, MeterSample, OutboxMessage
+from station.models import ChargingSession, DimmingIntervention, MeterSample, OutboxMessage
 from station.models.backend import OutboxStatus
 
 _READ_AT_ONCE = 2_000
 _WRITTEN_AT_ONCE = 200
-_Row = TypeVar("_Row", OutboxMessage, MeterSample, ChargingSession)
+_Row = TypeVar("_Row", OutboxMessage, MeterSample, ChargingSession, DimmingIntervention)
 _Stamped = TypeVar("_Stamped", OutboxMessage, MeterSample)
 
 
@@ -41,6 +41,7 @@ def correcting(now: Stamp, *, trusted: bool = True) -> Iterator[int]:
         yield changed
     yield from _correct_rows(owed.exclude(kind=FactKind.SESSION_BEGAN, id_was_sent=True), boots)
     yield from _correct_rows(MeterSample.objects.all(), boots)
+    yield from _correct_interventions(boots)
 
 
 def portion(correction: Iterator[int]) -> int | None:
@@ -66,6 +67,15 @@ def _correct_rows(rows: "QuerySet[_Stamped]", boots: dict[str, datetime]) -> Ite
         yield changed
 
 
+def _correct_interventions(boots: dict[str, datetime]) -> Iterator[int]:
+    """Correct what the grid operator has ordered, told or not: it is a proof of when something was done."""
+    for portion in _newest_first(DimmingIntervention.objects.of_boots(boots)):
+        with transaction.atomic():
+            rows = DimmingIntervention.objects.filter(id__in=[row.pk for row in portion])
+            changed = sum(row.correct(lambda stamp: stamps.corrected(stamp, boots)) for row in rows)
+        yield changed
+
+
 def _true_boots(now: Stamp, *, trusted: bool) -> Generator[int, None, dict[str, datetime]]:
     """Find out when the boots began whose stamps are to be corrected."""
     telling: dict[str, _Telling] = {}
@@ -73,6 +83,11 @@ def _true_boots(now: Stamp, *, trusted: bool) -> Generator[int, None, dict[str, 
     for rows in _oldest_first(messages):
         for row in rows:
             telling.setdefault(row.boot_id, _Telling(row.stamp)).take(row.stamp)
+        yield 0
+    for interventions in _oldest_first(DimmingIntervention.objects.exclude(began_boot_id="")):
+        for intervention in interventions:
+            for stamp in intervention.stamps:
+                telling.setdefault(stamp.boot_id, _Telling(stamp)).take(stamp)
         yield 0
     for sessions in _oldest_first(_untold_sessions()):
         for session in sessions:

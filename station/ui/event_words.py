@@ -47,6 +47,10 @@ EVENTS: Words = {
     ),
     "controller.flashed": gettext_lazy("The firmware of the controller was written: before %(before)s, now %(after)s."),
     "controller.flash.failed": gettext_lazy("The firmware of the controller could not be written."),
+    "dimming.active": gettext_lazy("The grid operator limits the station to %(power_w)s W (§ 14a EnWG)."),
+    "dimming.silent": gettext_lazy(
+        "The contact of the grid operator's control box cannot be read: no answer from the input module."
+    ),
     "energy_manager.silent": gettext_lazy("The energy manager (Modbus) is not heard: the fallback holds."),
     "cluster.silent": gettext_lazy("The master of the cluster is not heard: the fallback holds."),
     "cluster.second_master": gettext_lazy(

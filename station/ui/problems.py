@@ -88,6 +88,12 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
         "While the links are lost, all %(points)s charging points together may draw %(sum)s A, more than the cluster "
         "limit of %(limit)s A. Lower the fallback (0: pause), or raise the limit."
     ),
+    "no_dimming_input": _(
+        "No input is assigned to the control box. Wire its contact to the input module, add "
+        '{"input": 7, "signal": "dimming"} with the number of that input to io.inputs in hardware.json, and restart '
+        "the daemon."
+    ),
+    "below_one_car": _("One car needs at least %(least)s W."),
     "activation_code": _("This is not a valid activation code for this station."),
     "key_file": _("The value cannot be stored, because the key file for secrets cannot be used: %(reason)s."),
     "password_policy": _("The password is refused: %(reasons)s"),

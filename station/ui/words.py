@@ -204,6 +204,7 @@ LIMIT_SOURCES: Words = {
     "cable": _("Charging cable"),
     "rating": _("Rated current of the charging point"),
     "station_mains": _("Mains limit of the station"),
+    "grid_operator": _("Grid operator (§ 14a EnWG)"),
     "cluster": _("Load management (cluster)"),
     "cluster_silent": _("Load management (cluster) not heard: fallback"),
     "energy_manager": _("Energy manager (Modbus)"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from station.domain import dimming
 from station.domain.commands import Origin
 from station.domain.configuration.backend import host_of, leads_inside, resulting_identity
 from station.domain.configuration.keys import Check, ClusterFacts, Context, OtherStation, RegistryFacts
@@ -20,6 +21,11 @@ MAINS_BACKEND = "/power/station/mainsBackendLimit"
 CLUSTER_ENABLED, CLUSTER_ROLE, CLUSTER_LIMIT = "/cluster/enabled", "/cluster/role", "/cluster/limitA"
 CLUSTER_KEY, CLUSTER_FALLBACK = "/cluster/key", "/cluster/fallbackA"
 TRUST_PLAIN_LINK = "/ocpp/trustPlainLink"
+PHASE_ROTATION = "ConnectorPhaseRotation"
+DIMMING_ENABLED = "/dimming/enabled"
+DIMMING_POWER = "/dimming/powerW"
+DIMMING_ACTIVE_WHEN = "/dimming/activeWhen"
+DIMMING_WHEN_SILENT = "/dimming/whenSilent"
 
 
 def mains_maximum_ma(facts: RegistryFacts) -> int:
@@ -193,6 +199,23 @@ def _fits_without_links(limit_a: int, others: Iterable[OtherStation], context: C
             sum=f"{total_ma / _MA_PER_A:g}",
             limit=limit_a,
         )
+
+
+def dimming_enabled(value: str, context: Context) -> None:
+    """Refuse to obey a control box that no input is assigned to."""
+    if value == "true" and not context.queries.has_dimming_input():
+        raise InvalidValue("no_dimming_input")
+
+
+def dimming_power(value: str, context: Context) -> None:
+    """Refuse less than one car needs."""
+    connectors = context.facts.connectors
+    phases = dimming.phases_of(
+        context.proposed[PHASE_ROTATION], context.queries.connected_phases(connectors), connectors
+    )
+    least = dimming.least_power(phases)
+    if int(value) < least:
+        raise InvalidValue("below_one_car", least=least)
 
 
 def time_zone(value: str, context: Context) -> None:

@@ -103,6 +103,8 @@ class CheckQueries:
     knows_time_zone: Callable[[str], bool] = field(default=lambda _name: True)
     may_be_simulated: Callable[[], bool] = _yes
     cluster: Callable[[], ClusterFacts] = field(default=ClusterFacts)
+    has_dimming_input: Callable[[], bool] = _yes
+    connected_phases: Callable[[int], Mapping[int, int]] = field(default=lambda _connectors: {})
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

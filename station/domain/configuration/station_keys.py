@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from station.domain import dimming
 from station.domain.configuration import checks, row_kinds, values
 from station.domain.configuration.keys import Access, ConfigurationKey, Effect, Source, Storage
 
@@ -290,6 +291,47 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         "/modbus/discloseCards",
         "false",
         "Whether energy managers may read the number of the card that charges (register 720).",
+        access=_LOCAL,
+        on_page=True,
+    ),
+    flag(
+        checks.DIMMING_ENABLED,
+        "false",
+        "Whether the station obeys the grid operator's control box (§ 14a EnWG). It needs an input with the signal "
+        "dimming in hardware.json.",
+        access=_LOCAL,
+        check=checks.dimming_enabled,
+        on_page=True,
+    ),
+    number(
+        checks.DIMMING_POWER,
+        dimming.DEFAULT_POWER,
+        dimming.least_power(1),
+        1_000_000,
+        "What the station, or the cluster of a master, may draw in total while the grid operator dims.",
+        unit="W",
+        allowed="4140 to 1000000; from 1380 where all charging points are wired with one phase",
+        access=_LOCAL,
+        check=checks.dimming_power,
+        on_page=True,
+    ),
+    value(
+        checks.DIMMING_ACTIVE_WHEN,
+        values.one_of(*dimming.ActiveWhen),
+        "Which position of the control box's contact means that the grid operator dims.",
+        kind="enum",
+        default=dimming.ActiveWhen.CLOSED.value,
+        allowed="closed, open",
+        access=_LOCAL,
+        on_page=True,
+    ),
+    value(
+        checks.DIMMING_WHEN_SILENT,
+        values.one_of(*dimming.WhenSilent),
+        "What counts while the position of the contact is not known, from the start of the station on.",
+        kind="enum",
+        default=dimming.WhenSilent.ACTIVE.value,
+        allowed="active, inactive",
         access=_LOCAL,
         on_page=True,
     ),

@@ -49,12 +49,12 @@ def test_least_powers_are_those_of_six_amperes() -> None:
 
 
 def test_the_phases_are_those_of_the_point_that_needs_most() -> None:
-    assert phases_of("0.RST,1.RST,2.STR", 2) == 3
-    assert phases_of("0.RST,1.NotApplicable,2.STR", 2) == 3
-    assert phases_of("1.NotApplicable,2.NotApplicable", 2) == 1
-    assert phases_of("1.NotApplicable", 2) == 3
-    assert phases_of("1.NotApplicable", 1) == 1
-    assert phases_of("", 1) == 3
+    assert phases_of("0.RST,1.RST,2.STR", {}, 2) == 3
+    assert phases_of("0.RST,1.RST,2.STR", {1: 1}, 2) == 3
+    assert phases_of("0.RST,1.RST,2.STR", {1: 1, 2: 1}, 2) == 1
+    # Which of the phases a charging point loads is not known here, so it counts on all of them.
+    assert phases_of("0.RST,1.RST,2.Unknown", {1: 1, 2: 1}, 2) == 3
+    assert phases_of("", {}, 1) == 3
 
 
 @given(readings=_readings, later_s=st.floats(0.0, 5.0))
@@ -134,14 +134,14 @@ def test_switched_off_nothing_is_dimmed(position: bool | None) -> None:  # noqa:
 @given(samples=st.lists(st.tuples(st.integers(0, 50_000), st.integers(1, 5_000), st.booleans()), min_size=1))
 def test_the_mean_lies_between_the_least_and_the_greatest(samples: list[tuple[int, int, bool]]) -> None:
     drawn = Drawn()
-    for power, for_ms, is_reached in samples:
-        drawn = drawn.measured(Watt(power), for_ms=for_ms, is_reached=is_reached)
+    for power, for_ms, is_carried_out_now in samples:
+        drawn = drawn.measured(Watt(power), for_ms=for_ms, is_carried_out_now=is_carried_out_now)
 
     powers = [power for power, _, _ in samples]
     assert drawn.greatest_w == max(powers)
     assert drawn.mean_w is not None
     assert min(powers) <= drawn.mean_w <= max(powers)
-    assert drawn.greatest_reached_w == max((power for power, _, reached in samples if reached), default=None)
+    assert drawn.greatest_carried_out_w == max((power for power, _, reached in samples if reached), default=None)
 
 
 def test_a_car_at_its_least_current_carries_the_reduction_out_also_at_a_high_voltage() -> None:
