@@ -19,6 +19,7 @@ from hardware.runtime.command_handlers.reset import ResetHandlers
 from hardware.runtime.command_handlers.unlocking import UnlockHandlers
 from hardware.runtime.database import DatabaseThread
 from hardware.runtime.device_events import DeviceEvents
+from hardware.runtime.dimming import Dimming
 from hardware.runtime.driver_guard import guarded
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
@@ -44,7 +45,7 @@ from hardware.runtime.state import Changes, ReaderRecord, StationState
 from hardware.runtime.status_writer import StatusWriter
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
-from station.domain.ports import MOST_PHASES, Devices
+from station.domain.ports import MOST_PHASES, Devices, Signal
 from station.domain.units import MilliAmpere
 from station.host import Host
 from station.services import connectors
@@ -70,8 +71,11 @@ class ControlLoop:
         self._parameters = Parameters(self.records)
         wake_ups = WakeUps()
 
+        self.dimming = Dimming(
+            *shared, wake_ups, has_input=devices.io is not None and Signal.DIMMING in devices.io.signals
+        )
         self.energy_manager = EnergyManager(devices.controllers, self.records, metered=devices.meters)
-        self.limits = LimitLoop(*shared, leased=self.energy_manager, wall_clock=host.clock)
+        self.limits = LimitLoop(*shared, leased=self.energy_manager, dimming=self.dimming, wall_clock=host.clock)
         self._reservations = ReservationCache(*shared)
         choice = PointChoice(*shared, self._reservations)
         session_records = SessionRecords(
@@ -106,6 +110,7 @@ class ControlLoop:
             reservations=self._reservations,
             refusals=refusals,
             energy_manager=self.energy_manager,
+            dimming=self.dimming,
             redis=redis,
         )
         self.sampler = Sampler(self.points, self._parameters, self.records, wall_clock=host.clock)
@@ -116,6 +121,7 @@ class ControlLoop:
         start_responses = StartResponses(self.points, self.records, authorizer=authorizer, limits=self.limits)
         self._device_events = DeviceEvents(
             *shared,
+            dimming=self.dimming,
             limits=self.limits,
             reservations=self._reservations,
             admission=self.admission,
@@ -127,6 +133,7 @@ class ControlLoop:
             self.records,
             parameters=self._parameters,
             energy_manager=self.energy_manager,
+            dimming=self.dimming,
             limits=self.limits,
             sampler=self.sampler,
             authorizer=authorizer,
@@ -199,15 +206,17 @@ class ControlLoop:
             for reader in self._readers:
                 group.create_task(reader.run())
             if self._io is not None:
-                group.create_task(poll_io(self._io, self._device_events))
+                group.create_task(poll_io(self._io, self._device_events, self.dimming))
             group.create_task(self.sampler.run())
             group.create_task(self.limits.run())
+            group.create_task(self.dimming.run())
             group.create_task(self._periodic.run())
             group.create_task(self._modbus.run())
 
     async def _load(self) -> None:
         await self._parameters.load()
         await self.energy_manager.load()
+        await self.dimming.load()
         await self.limits.load()
         await self._reservations.reload()
         for point in self.points.values():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from hardware.runtime.admission import Admission
+from hardware.runtime.dimming import Dimming
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
@@ -12,7 +13,7 @@ from hardware.runtime.start_responses import StartResponses
 from hardware.runtime.state import StationState
 from station import clock
 from station.domain.faults import CATALOGUE, FaultCode, Scope
-from station.domain.ports import StationInputs, TagReader
+from station.domain.ports import Signal, StationInputs, TagReader
 from station.services import sessions
 
 
@@ -25,6 +26,7 @@ class DeviceEvents:
         state: StationState,
         records: RecordStore,
         *,
+        dimming: Dimming,
         limits: LimitLoop,
         reservations: ReservationCache,
         admission: Admission,
@@ -34,6 +36,7 @@ class DeviceEvents:
         self._points = points
         self._state = state
         self._records = records
+        self._dimming = dimming
         self._limits = limits
         self._reservations = reservations
         self._admission = admission
@@ -99,6 +102,9 @@ class DeviceEvents:
 
     async def inputs(self, inputs: StationInputs) -> None:
         """Take a poll of the auxiliary contacts."""
+        closed = inputs.closed.get(Signal.DIMMING)
+        if closed is not None:
+            self._dimming.read(closed=closed)
         by_place: dict[int, set[FaultCode]] = {number: set() for number in (0, *self._points)}
         for number, codes in inputs.faults.items():
             for code in codes:

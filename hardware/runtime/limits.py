@@ -139,14 +139,25 @@ class LeasedLimits(Protocol):
         """Return the moment at which one changes by itself; None: never."""
 
 
+class GridOperator(Protocol):
+    """What the grid operator leaves the whole station."""
+
+    def budget_total(self, now_s: float) -> MilliAmpere | None:
+        """Return what may be drawn on all phases together; None: the grid operator does not dim."""
+
+    def next_change_s(self, now_s: float) -> float | None:
+        """Return the moment at which that changes by itself; None: never."""
+
+
 class LimitBook:
     """Computes limits."""
 
-    def __init__(self, leased: LeasedLimits) -> None:
+    def __init__(self, leased: LeasedLimits, dimming: GridOperator) -> None:
         self.framework = Framework(mains=PAUSE, rating=PAUSE)
         self.state = State()
         self._leased = leased
         self._rests = Rests()
+        self._dimming = dimming
         # Whether the wall clock has been right since the computer started.
         self.time_is_known = True
 
@@ -164,6 +175,9 @@ class LimitBook:
     ) -> dict[LimitSource, MilliAmpere]:
         """Gather every source but the shared mains."""
         limits = {LimitSource.RATING: self.framework.rating, **self._leased.limits_of(point.number, now_s)}
+        total = self._dimming.budget_total(now_s)
+        if total is not None:
+            limits[LimitSource.GRID_OPERATOR] = MilliAmpere(total // len(self.framework.phases_of(point)))
         cable = point.status.cable if point.status else None
         if cable:
             limits[LimitSource.CABLE] = cable
@@ -219,7 +233,14 @@ class LimitBook:
                 if flowing > max(held.limit * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT):
                     # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
                     self.state = confirmed(self.state, str(point.number), flowing, now_s, policy=WITHIN_STATION)
-        self.state, _ = step(self.state, demands, now_s, budget=Budget.uniform(budget), policy=WITHIN_STATION)
+        total = self._dimming.budget_total(now_s)
+        self.state, _ = step(
+            self.state, demands, now_s, budget=Budget.uniform(budget, total=total), policy=WITHIN_STATION
+        )
+        loaded = frozenset[int]().union(*(demand.phases for demand in demands))
+        shared_source = budget_source
+        if total is not None and total < budget * len(loaded):
+            shared_source = LimitSource.GRID_OPERATOR
         computed = {}
         for point, demand in zip(points, demands, strict=True):
             if point.number in failures:
@@ -229,8 +250,9 @@ class LimitBook:
             limits = own[point.number]
             enough = not demand.active or share >= floor_to_step(demand.limit)
             limits[LimitSource.STATION_MAINS] = self.framework.mains
-            shared = budget if enough else share
-            limits[budget_source] = min(shared, limits.get(budget_source, shared))
+            limits[budget_source] = min(budget, limits.get(budget_source, budget))
+            if not enough:
+                limits[shared_source] = min(share, limits.get(shared_source, share))
             limits |= resting[point.number]
             found = effective(limits)
             self._rests.note(point, found, now_s)
@@ -260,7 +282,12 @@ class LimitBook:
             change = None
         if change is not None:
             wait_s = min(wait_s, max((change - now).total_seconds(), 0.0))
-        moments_s = (self.state.next_settled_s(now_s), self._leased.next_change_s(now_s), self._rests.next_end_s(now_s))
+        moments_s = (
+            self.state.next_settled_s(now_s),
+            self._leased.next_change_s(now_s),
+            self._dimming.next_change_s(now_s),
+            self._rests.next_end_s(now_s),
+        )
         for moment_s in moments_s:
             if moment_s is not None:
                 wait_s = min(wait_s, max(moment_s - now_s, 0.0))
@@ -293,13 +320,14 @@ class LimitLoop:
         records: RecordStore,
         *,
         leased: LeasedLimits,
+        dimming: GridOperator,
         wall_clock: ClockPort,
     ) -> None:
         self._points = points
         self._state = state
         self._records = records
         self._wall_clock = wall_clock
-        self._book = LimitBook(leased)
+        self._book = LimitBook(leased, dimming)
         self._present: dict[int, PointLimit] = {}
         self._writing: dict[int, asyncio.Lock] = {}
         # None: whether there are any has not been looked at since the start.

@@ -4,6 +4,7 @@ from django.db import DatabaseError
 from django.db.models import Count, Max
 
 from hardware.runtime.authorizer import Authorizer
+from hardware.runtime.dimming import Dimming
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.parameters import Parameters
@@ -30,6 +31,7 @@ class Notices:
         *,
         parameters: Parameters,
         energy_manager: EnergyManager,
+        dimming: Dimming,
         limits: LimitLoop,
         sampler: Sampler,
         authorizer: Authorizer,
@@ -38,6 +40,7 @@ class Notices:
         self._records = records
         self._parameters = parameters
         self._energy_manager = energy_manager
+        self._dimming = dimming
         self._limits = limits
         self._sampler = sampler
         self._authorizer = authorizer
@@ -71,6 +74,7 @@ class Notices:
     async def _reload(self) -> None:
         await self._parameters.load()
         await self._energy_manager.load()
+        await self._dimming.load()
         await self._limits.load()
         self._sampler.wake()
         await self._limits.apply()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from hardware.runtime.device_events import DeviceEvents
+from hardware.runtime.dimming import Dimming
 from hardware.runtime.flashing import Flasher
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.state import LineRecord, ReaderRecord
@@ -13,7 +14,7 @@ from station import clock
 from station.concurrency import until_tick_s, wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
-from station.domain.ports import DeviceFailed, DeviceRefused, PhaseValues, ReadingUnusable, StationIo, TagReader
+from station.domain.ports import DeviceFailed, DeviceRefused, PhaseValues, ReadingUnusable, Signal, StationIo, TagReader
 from station.domain.supervision import Watch
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ METER_SESSION_S = 1.0
 # are multiples of this one, see `until_tick_s`.
 READER_S = 0.125
 IO_S = 1.0
+# While the grid operator may dim: two readings and the debouncing in between have to fit into two seconds.
+IO_FASTER_S = 0.5
 # A device is reported when it was silent for this long and at least this many polls failed in a row.
 CONTROLLER_SILENT_S, METER_SILENT_S, READER_SILENT_S = 2.0, 4.0, 2.0
 SILENT_POLLS = 3
@@ -207,8 +210,9 @@ class ReaderPoll:
             self._events.tapped(uid, self._connector_id, self._reader)
 
 
-async def poll_io(io: StationIo, events: DeviceEvents) -> None:
+async def poll_io(io: StationIo, events: DeviceEvents, dimming: Dimming) -> None:
     """Read the auxiliary contacts for ever; an absent module keeps its last reading."""
+    has_signal = Signal.DIMMING in io.signals
     silence = Silence(patience_s=CONTROLLER_SILENT_S, line=LineRecord())
     reported = False
     await _open(io.open, "input module")
@@ -223,7 +227,8 @@ async def poll_io(io: StationIo, events: DeviceEvents) -> None:
             silence.heard()
             reported = False
             await events.inputs(inputs)
-        await asyncio.sleep(until_tick_s(IO_S, clock.monotonic_s()))
+        period_s = IO_FASTER_S if has_signal and dimming.enabled else IO_S
+        await asyncio.sleep(until_tick_s(period_s, clock.monotonic_s()))
 
 
 async def _open(opening: Callable[[], Awaitable[None]], name: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from hardware.runtime.dimming import Dimming
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.point import ChargingPoint
@@ -53,6 +54,7 @@ class SnapshotPublisher:
         reservations: ReservationCache,
         refusals: Refusals,
         energy_manager: EnergyManager,
+        dimming: Dimming,
         redis: Any,
     ) -> None:
         self._points = points
@@ -62,6 +64,7 @@ class SnapshotPublisher:
         self._reservations = reservations
         self._refusals = refusals
         self._energy_manager = energy_manager
+        self._dimming = dimming
         self._redis = redis
         self._seen: dict[int, object] = {}
         self._dirty = asyncio.Event()
@@ -134,6 +137,7 @@ class SnapshotPublisher:
             ),
             seen_cards=self._state.seen_cards.newest(clock.now()),
             modbus=self._energy_manager.snapshot(),
+            dimming=self._dimming.snapshot(),
         )
 
     def _point(self, point: ChargingPoint) -> PointSnapshot:

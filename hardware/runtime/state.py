@@ -7,6 +7,7 @@ from typing import Protocol
 
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.snapshot import LineSnapshot, SeenCardSnapshot
+from station.domain.units import Watt
 
 SEEN_CARDS_KEPT = 5
 SEEN_CARDS_LIVE = timedelta(minutes=10)
@@ -95,6 +96,8 @@ class StationState:
         self._operative = True
         self._recovery_is_over = asyncio.Event()
         self._statuses_are_written = False
+        # What the grid operator allows; None: it does not dim.
+        self.dimmed_to: Watt | None = None
         self.seen_cards = SeenCards()
         self.readers: list[ReaderRecord] = []
 
@@ -107,6 +110,12 @@ class StationState:
         """Take the station into or out of service."""
         self._operative = operative
         self._changes.station_changed()
+
+    def set_dimmed_to(self, power: Watt | None) -> None:
+        """Take what the grid operator allows the station."""
+        if power != self.dimmed_to:
+            self.dimmed_to = power
+            self._changes.station_changed()
 
     # --- faults
 

@@ -41,7 +41,8 @@ def record_of_station(state: StationState, at: datetime) -> StatusRecord:
         0,
         status="Faulted" if state.blocked else "Available" if state.operative else "Unavailable",
         codes=state.active_faults,
-        info="",
+        # No fault: the status stays what it is. The backend's people read why there is less power.
+        info="" if state.dimmed_to is None else f"Dimmed by the grid operator to {state.dimmed_to} W",
         at=at,
         phase="station",
         phase_since=state.started_at,

@@ -4,7 +4,7 @@ import logging
 
 from station.concurrency import BackgroundTasks
 from station.services.connectors import StatusRecord
-from station.services.messages import OutboxChanged, StatusChanged, send_to_ocpp
+from station.services.messages import DimmingChanged, OutboxChanged, StatusChanged, send_to_ocpp
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +18,10 @@ class WakeUps:
     def outbox_changed(self) -> None:
         """Tell, without waiting, that there is something to send."""
         self._tasks.spawn(send_to_ocpp(OutboxChanged()))
+
+    def dimming_changed(self) -> None:
+        """Tell, without waiting, that the grid operator has begun or ended an intervention."""
+        self._tasks.spawn(send_to_ocpp(DimmingChanged()))
 
     async def status_changed(self, record: StatusRecord, revision: int) -> None:
         """Tell a new status."""
