@@ -9,7 +9,7 @@ _CAUSES = [("contact", "contact"), ("silent", "silent"), ("settings", "settings"
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('station', '0016_flash_order'),
+        ('station', '0017_session_limits'),
     ]
 
     operations = [
