@@ -91,7 +91,7 @@ def of(now: Present, *, enabled: bool) -> ClusterView:
     """Return the cluster as the control loop knows it now."""
     known = now.hardware.cluster if now.hardware else None
     if known is None or not known.enabled:
-        return _unknown(enabled=enabled)
+        return _unknown(enabled=enabled, is_heard=now.hardware is not None)
     webs = {each.id: each.web for each in known.found}
     stations = tuple(_station(each, known, webs) for each in known.stations)
     members = {each.id for each in known.stations} | {known.own_id}
@@ -115,8 +115,10 @@ def of(now: Present, *, enabled: bool) -> ClusterView:
     )
 
 
-def _unknown(*, enabled: bool) -> ClusterView:
-    state = _("Being switched on") if enabled else _("Switched off")
+def _unknown(*, enabled: bool, is_heard: bool) -> ClusterView:
+    state = _("Switched off")
+    if enabled:
+        state = _("Being switched on") if is_heard else _("Not known")
     return ClusterView(
         connection=facts.Connection(
             id="cluster-state",
