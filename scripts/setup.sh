@@ -12,17 +12,38 @@ stop() {
     exit 1
 }
 
-# install_packages PACKAGE…: with apt, as root or through sudo; fails quietly when that is impossible.
-install_packages() {
-    local as_root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || return 1
-        as_root=(sudo)
+# as_root COMMAND…: directly or through sudo; fails quietly when neither is possible.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null && sudo "$@"
     fi
-    command -v apt-get >/dev/null || return 1
+}
+
+# install_packages PACKAGE…: with apt; fails quietly when that is impossible.
+install_packages() {
+    command -v apt-get >/dev/null && as_root true || return 1
     echo "Installing $* …"
-    "${as_root[@]}" apt-get -qq update || true
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
+    as_root apt-get -qq update || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" >/dev/null
+}
+
+# install_without_service PACKAGE: only for its program; the service of the same name neither starts now nor at boot.
+install_without_service() {
+    # What Debian's packages ask before they start anything (invoke-rc.d(8), deb-systemd-invoke(1p)).
+    local policy=/usr/sbin/policy-rc.d status=0 own_policy=
+    as_root true || return 1
+    if [ ! -e "$policy" ]; then
+        own_policy=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root install -m 0755 /dev/stdin "$policy" || return 1
+    fi
+    install_packages "$1" || status=$?
+    [ -z "$own_policy" ] || as_root rm -f "$policy"
+    if [ "$status" -eq 0 ] && command -v systemctl >/dev/null; then
+        as_root systemctl --quiet disable "$1" 2>/dev/null || true
+    fi
+    return "$status"
 }
 
 find_python() {

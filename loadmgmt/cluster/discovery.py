@@ -5,13 +5,15 @@ station is a master of this cluster, its certificate says.
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import re
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from socket import AF_INET, SOCK_DGRAM, inet_ntoa, socket
 
-import ifaddr
 from django.conf import settings
 from zeroconf import Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
@@ -39,6 +41,9 @@ _WEB = re.compile(r"(https?)/([1-9][0-9]{0,4})")
 _HIGHEST_PORT = 65_535
 # Trials on a desk find one another on this computer and bother nobody else.
 _LOOPBACK = ("lo",)
+_SIOCGIFADDR = 0x8915
+# In struct ifreq: a name of 16 bytes, then a socket address with family and port before the address.
+_ADDRESS = slice(20, 24)
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +120,21 @@ def own_addresses() -> list[str]:
     Raises SettingMakesNoSense.
     """
     names = _LOOPBACK if settings.SIMULATE and LAN_INTERFACES not in os.environ else Networks.read(os.environ).lan
-    adapters = {str(adapter.name): adapter for adapter in ifaddr.get_adapters()}
-    return [str(ip.ip) for name in names if name in adapters for ip in adapters[name].ips if ip.is_IPv4]
+    with socket(AF_INET, SOCK_DGRAM) as asking:
+        found = [_address(asking, name) for name in names]
+    return [address for address in found if address]
+
+
+def _address(asking: socket, interface: str) -> str:
+    """Return an interface's IPv4 address; empty where it has none, or does not exist.
+
+    Asked for in the old way (netdevice(7)), because the service's sandbox has no netlink sockets.
+    """
+    try:
+        answer = fcntl.ioctl(asking, _SIOCGIFADDR, struct.pack("16s16x8x", interface.encode()))
+    except OSError:
+        return ""
+    return inet_ntoa(answer[_ADDRESS])
 
 
 class Neighbourhood:

