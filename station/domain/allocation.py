@@ -116,12 +116,14 @@ class Command:
 class PointState:
     """What was commanded and what may still flow.
 
-    `echoes`: earlier, higher limits that count until the moment beside them. `lost`: the point has not been reachable.
-    `paused_since_s`: since when the point has been paused for want of capacity.
+    `echoes`: earlier, higher limits that count until the moment beside them. `flowing`: what is measured beyond any
+    limit. `lost`: the point has not been reachable. `paused_since_s`: since when it has been paused for want of
+    capacity.
     """
 
     commanded: MilliAmpere = PAUSE
     echoes: _Echoes = ()
+    flowing: MilliAmpere = PAUSE
     phases: frozenset[int] = ALL_PHASES
     fallback: MilliAmpere = PAUSE
     changed_at_s: float = float("-inf")
@@ -133,7 +135,7 @@ class PointState:
     def reserved(self, now_s: float) -> MilliAmpere:
         """Return what the point may draw at this instant."""
         present = [value for value, until_s in self.echoes if until_s > now_s]
-        return max(self.commanded, *present, self.fallback if self.lost else PAUSE)
+        return max(self.commanded, self.flowing, *present, self.fallback if self.lost else PAUSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +209,14 @@ def confirmed(state: State, point_id: str, limit: MilliAmpere, at_s: float, *, p
     if echoes == point.echoes:
         return state
     return State(points={**state.points, point_id: replace(point, echoes=echoes)})
+
+
+def measured(state: State, point_id: str, flowing: MilliAmpere) -> State:
+    """Count with what flows beyond the point's limit, for as long as it is measured; PAUSE: nothing does."""
+    point = state.points[point_id]
+    if point.flowing == flowing:
+        return state
+    return State(points={**state.points, point_id: replace(point, flowing=flowing)})
 
 
 def withdrawn(state: State, point_id: str, limit: MilliAmpere, until_s: float) -> State:

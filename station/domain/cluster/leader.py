@@ -10,7 +10,18 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from station.domain.allocation import Budget, Demand, PointState, Policy, State, confirmed, returned, step, withdrawn
+from station.domain.allocation import (
+    Budget,
+    Demand,
+    PointState,
+    Policy,
+    State,
+    confirmed,
+    measured,
+    returned,
+    step,
+    withdrawn,
+)
 from station.domain.cluster.messages import Grant, PointReport, Report
 from station.domain.cluster.timing import (
     GATHER_S,
@@ -191,10 +202,22 @@ class Leader:
     """The leader's side of the protocol; `epoch`: random for every start.
 
     Every station it has ever lent to must be among the members at the start: what they may still hold counts.
+    `predecessor`: the epoch of the last start on this station; None: it has never led. Members that were led by another
+    one since then make the leader wait until everything is over that this one may have lent to stations unknown here.
     """
 
-    def __init__(self, members: Iterable[KnownMember], *, epoch: str, now_s: float, policy: Policy = POLICY) -> None:
+    def __init__(
+        self,
+        members: Iterable[KnownMember],
+        *,
+        epoch: str,
+        now_s: float,
+        policy: Policy = POLICY,
+        predecessor: str | None = None,
+    ) -> None:
         self.epoch = epoch
+        self._predecessor = predecessor
+        self._knows_everyone = predecessor is not None
         self._policy = replace(policy, lease_s=LEASE_BOUND_S)
         self._members: dict[str, _Member] = {}
         self._number = 0
@@ -244,7 +267,10 @@ class Leader:
     # --- what members say
 
     def hear(self, report: Report, now_s: float) -> None:
-        """Take a report; raises ReportRefused. One that is older than what is known changes nothing."""
+        """Take a report; raises ReportRefused. One that is older than what is known changes nothing.
+
+        `now_s` is a moment after the report was received, never before.
+        """
         member = self._members.get(report.station)
         if member is None:
             raise ReportRefused("unknown_station")
@@ -257,6 +283,7 @@ class Leader:
         member.answering = run
         taken = report.lease_of
         if taken is None or taken.epoch != self.epoch:
+            self._knows_everyone &= taken is None or taken.epoch == self._predecessor
             if run is member.present and run.met:
                 self._part(member, run)
             return
@@ -292,14 +319,14 @@ class Leader:
             self._state = withdrawn(self._state, member.key(number), PAUSE, until_s)
 
     def _confirm(self, member: _Member, run: _Run, point: PointReport, now_s: float) -> None:
+        key = member.key(point.number)
         lent = max([point.granted, *run.lent(point.number, now_s)])
-        drawn = point.held
-        if point.flowing > max(point.held * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT):
-            # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
-            drawn = point.flowing
         # A controller that holds more than it was told does not give it up with the lease either.
-        policy = self._policy if drawn <= lent else replace(self._policy, lease_s=math.inf)
-        self._state = confirmed(self._state, member.key(point.number), max(lent, drawn), now_s, policy=policy)
+        policy = self._policy if point.held <= lent else replace(self._policy, lease_s=math.inf)
+        self._state = confirmed(self._state, key, max(lent, point.held), now_s, policy=policy)
+        # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
+        exceeds = point.flowing > max(point.held * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT)
+        self._state = measured(self._state, key, point.flowing if exceeds else PAUSE)
         if point.active:
             member.active_since_s.setdefault(point.number, now_s - point.waiting_s)
         else:
@@ -308,13 +335,15 @@ class Leader:
     # --- what they are lent
 
     def decide(self, now_s: float, budget: Budget) -> dict[str, Grant]:
-        """Go on to this moment: the grants to send now, to everyone who has asked or whose share has changed."""
+        """Go on to this moment: the grants to send now, to everyone who has asked or whose share has changed.
+
+        `now_s` is a moment before the grants are sent, never after.
+        """
         self._budget = budget
         self._forget_left(now_s)
         if self._is_gathering:
-            self._is_gathering = now_s < self._gathers_until_s and not all(
-                member.is_met for member in self._members.values()
-            )
+            are_met = self._knows_everyone and all(member.is_met for member in self._members.values())
+            self._is_gathering = now_s < self._gathers_until_s and not are_met
         if not self._is_gathering:
             self._admit(now_s, budget)
         for member in self._members.values():

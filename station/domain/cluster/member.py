@@ -96,12 +96,12 @@ class Member:
         until_s = question.sent_s + min(grant.valid_s, LEASE_S)
         if now_s >= until_s:
             return False
-        if grant.limits is None:
-            self.is_report_due = True
-        else:
-            if grant.limits.keys() != self._present.keys():
-                return False
-            self.is_report_due |= self._lease is None or self._lease.limits != grant.limits or not self.is_led(now_s)
+        if grant.limits is not None and grant.limits.keys() != self._present.keys():
+            return False
+        self.is_report_due |= self._taken is None or self._taken.epoch != grant.epoch
+        if grant.limits is not None:
+            is_renewed = self.is_led(now_s) and self._lease is not None and self._lease.limits == grant.limits
+            self.is_report_due |= not is_renewed
             self._lease = _Lease(
                 seq=grant.seq,
                 asked_s=question.sent_s,
