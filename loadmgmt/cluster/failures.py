@@ -20,6 +20,8 @@ class Reason(StrEnum):
     ID_TAKEN = "id_taken"
     # The master has as many stations as it can lead.
     FULL = "full"
+    # With its fallback all charging points together could exceed the cluster limit while the links are lost.
+    FALLBACKS = "fallbacks"
     # The master refuses what the station says of itself.
     REFUSED = "refused"
 

@@ -9,10 +9,14 @@ from loadmgmt.cluster.failures import Reason
 from loadmgmt.cluster.registration import MAX_STATIONS, Registration, Station
 from loadmgmt.models import ClusterMember
 from station.domain.commands import Origin, Status
+from station.domain.configuration import OtherStation
+from station.domain.configuration.checks import CLUSTER_LIMIT, fallback_sum_ma
 from station.domain.units import MilliAmpere
 from station.models import AuditEntry
+from station.services import configuration
 
 FORGET = "ForgetClusterMember"
+_MA_PER_A = 1_000
 
 
 class MemberRefused(Exception):
@@ -37,6 +41,8 @@ def adopt(registration: Registration, *, own: str, at: datetime) -> bool:
     if who.station == own:
         raise MemberRefused(Reason.ID_TAKEN)
     with transaction.atomic():
+        if not _fits(who):
+            raise MemberRefused(Reason.FALLBACKS)
         known = ClusterMember.objects.filter(station=who.station).first()
         if known is None:
             if ClusterMember.objects.count() >= MAX_STATIONS - 1:
@@ -49,6 +55,19 @@ def adopt(registration: Registration, *, own: str, at: datetime) -> bool:
             raise MemberRefused(Reason.ID_TAKEN)
         known.note(**_columns(who))
     return False
+
+
+def _fits(who: Station) -> bool:
+    """Whether all fallbacks together, with this station's as it is now, stay within the cluster limit."""
+    limit_a = configuration.get_optional_int(CLUSTER_LIMIT)
+    if limit_a is None:
+        return True
+    present = configuration.snapshot()
+    others = [
+        OtherStation(points=len(each.points), fallback_ma=min(each.fallback, each.rating))
+        for each in (who, *(member for member in known() if member.station != who.station))
+    ]
+    return fallback_sum_ma(present, present.registry.facts, others) <= limit_a * _MA_PER_A
 
 
 def _columns(who: Station) -> dict[str, str | int]:

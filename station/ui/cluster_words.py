@@ -59,6 +59,10 @@ PROBLEMS: Words = {
     "no_leader": _("The master's server is there, but nobody divides the power yet."),
     "id_taken": _("Another station has registered with this serial number."),
     "full": _("The master has 100 stations already, as many as it can lead."),
+    "fallbacks": _(
+        "With its fallback all charging points together could exceed the cluster limit while the links are lost. Lower "
+        "the fallback there (0: pause), or raise the cluster limit at the master."
+    ),
     "refused": _("The master refuses what this station says of itself."),
     "missing": _(
         "There is no redis-server or valkey-server of version 7 or newer on this computer, which a master needs."

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from station.domain import roles
 from station.domain.roles import Role
-from station.ui import file_job_words, problems, words
+from station.ui import cluster_words, file_job_words, problems, words
 from station.ui.words import Words
 
 FAULT_PREFIX = "fault."
@@ -186,6 +186,8 @@ def event(code: str, data: Mapping[str, Any]) -> str:
         data = {**data, "kind": words.word(FILE_JOBS, data.get("kind", ""))}
         if "reason" in data:
             data["reason"] = file_job_words.reason(data["reason"])
+    if code.startswith("cluster.") and "reason" in data:
+        data = {**data, "reason": words.word(cluster_words.PROBLEMS, data["reason"])}
     if code == "start.refused":
         data = {**data, "reason": _refusal(data)}
     if "cause" in data:

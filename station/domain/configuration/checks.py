@@ -1,6 +1,6 @@
 """Rules that need more than the value itself: other keys, the station, the origin of the change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from station.domain import dimming
 from station.domain.commands import Origin
@@ -187,18 +187,23 @@ def _can_lead(known: ClusterFacts, context: Context) -> None:
         raise InvalidValue("cluster_needs_limit", about=CLUSTER_LIMIT)
 
 
-def _fits_without_links(limit_a: int, others: Iterable[OtherStation], context: Context) -> None:
-    own_a = min(int(context.proposed[CLUSTER_FALLBACK]), context.facts.rated_current_a)
-    stations = (OtherStation(points=context.facts.connectors, fallback_ma=own_a * _MA_PER_A), *others)
-    total_ma = sum(station.points * station.fallback_ma for station in stations)
+def _fits_without_links(limit_a: int, others: Sequence[OtherStation], context: Context) -> None:
+    total_ma = fallback_sum_ma(context.proposed, context.facts, others)
     if total_ma > limit_a * _MA_PER_A:
         raise InvalidValue(
             "cluster_fallbacks",
             about=CLUSTER_FALLBACK,
-            points=sum(station.points for station in stations),
+            points=context.facts.connectors + sum(station.points for station in others),
             sum=f"{total_ma / _MA_PER_A:g}",
             limit=limit_a,
         )
+
+
+def fallback_sum_ma(values: Mapping[str, str], facts: RegistryFacts, others: Iterable[OtherStation]) -> int:
+    """Return what all charging points of a cluster may draw per phase while its links are lost."""
+    own_a = min(int(values[CLUSTER_FALLBACK]), facts.rated_current_a)
+    own_ma = facts.connectors * own_a * _MA_PER_A
+    return own_ma + sum(station.points * station.fallback_ma for station in others)
 
 
 def dimming_enabled(value: str, context: Context) -> None:

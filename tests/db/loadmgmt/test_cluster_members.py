@@ -42,6 +42,20 @@ def test_another_station_with_the_same_serial_number_is_refused_until_the_first_
     assert (entry.actor, entry.origin, entry.data) == ("admin", "web", {"station": WHO.station})
 
 
+def test_a_station_whose_fallback_no_longer_fits_beside_the_others_is_refused() -> None:
+    lead = {"/cluster/role": "master", "/cluster/limitA": "24", "/cluster/enabled": "true"}
+    configuration.change(lead, origin=Origin.LOCAL, actor="test", at=AT)
+    fitting = replace(WHO, points=(1, 2), fallback=MilliAmpere(6_000))
+    assert members.adopt(replace(REGISTRATION, who=fitting), own="WB-0001", at=AT)
+
+    for too_much in (replace(fitting, fallback=MilliAmpere(7_000)), replace(fitting, station="S2", points=(1,))):
+        with pytest.raises(members.MemberRefused) as refused:
+            members.adopt(replace(REGISTRATION, who=too_much), own="WB-0001", at=LATER)
+        assert refused.value.reason is Reason.FALLBACKS
+
+    assert members.known() == (fitting,)
+
+
 def test_nobody_takes_the_masters_own_serial_number() -> None:
     with pytest.raises(members.MemberRefused) as refused:
         members.adopt(REGISTRATION, own=WHO.station, at=AT)
