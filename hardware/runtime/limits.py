@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station import clock
-from station.concurrency import until_tick_s, wait_or_timeout
+from station.concurrency import BackgroundTasks, until_tick_s, wait_or_timeout
 from station.domain.allocation import Budget, Demand, Policy, State, confirmed, phase_rotations, step, supply_phases
 from station.domain.charging_profiles import (
     Installed,
     ProfileLimit,
+    RateUnit,
     limit_at,
     next_change_after,
     station_limit_at,
@@ -191,11 +192,23 @@ class LimitBook:
             limits[LimitSource.LOCAL] = PAUSE
         return limits
 
-    def _budget(self, now: datetime) -> tuple[MilliAmpere, LimitSource]:
+    def _budget(self, now: datetime) -> tuple[Budget, LimitSource]:
+        """Return what all points share, and which source leaves the least of it."""
+        mains = self.framework.mains
         profile = station_limit_at(now, self.framework.profiles, time_is_known=self.time_is_known)
-        if profile is not None and profile.current < self.framework.mains:
-            return profile.current, _source_of(profile)
-        return self.framework.mains, LimitSource.STATION_MAINS
+        if profile is None or profile.current >= mains:
+            return Budget.uniform(mains), LimitSource.STATION_MAINS
+        if profile.unit is RateUnit.W:
+            # Watts are the sum of all phases: a point that is connected by one may have all of them.
+            return Budget.uniform(mains, total=profile.total), _source_of(profile)
+        return Budget.uniform(profile.current), _source_of(profile)
+
+    def _dimmed(self, budget: Budget, demands: Iterable[Demand], now_s: float) -> Budget | None:
+        """Return what the grid operator leaves of it for all points; None: nothing less."""
+        total = self._dimming.budget_total(now_s)
+        loaded = frozenset[int]().union(*(demand.phases for demand in demands))
+        undimmed = budget.l1 * len(loaded) if budget.total is None else budget.total
+        return replace(budget, total=total) if total is not None and total < undimmed else None
 
     def compute(
         self, points: Collection[ChargingPoint], now: datetime, now_s: float, *, station_blocked: bool
@@ -233,14 +246,9 @@ class LimitBook:
                 if flowing > max(held.limit * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT):
                     # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
                     self.state = confirmed(self.state, str(point.number), flowing, now_s, policy=WITHIN_STATION)
-        total = self._dimming.budget_total(now_s)
-        self.state, _ = step(
-            self.state, demands, now_s, budget=Budget.uniform(budget, total=total), policy=WITHIN_STATION
-        )
-        loaded = frozenset[int]().union(*(demand.phases for demand in demands))
-        shared_source = budget_source
-        if total is not None and total < budget * len(loaded):
-            shared_source = LimitSource.GRID_OPERATOR
+        dimmed = self._dimmed(budget, demands, now_s)
+        self.state, _ = step(self.state, demands, now_s, budget=dimmed or budget, policy=WITHIN_STATION)
+        shared_source = LimitSource.GRID_OPERATOR if dimmed else budget_source
         computed = {}
         for point, demand in zip(points, demands, strict=True):
             if point.number in failures:
@@ -250,7 +258,8 @@ class LimitBook:
             limits = own[point.number]
             enough = not demand.active or share >= floor_to_step(demand.limit)
             limits[LimitSource.STATION_MAINS] = self.framework.mains
-            limits[budget_source] = min(budget, limits.get(budget_source, budget))
+            most = budget.most_for(demand.phases)
+            limits[budget_source] = min(most, limits.get(budget_source, most))
             if not enough:
                 limits[shared_source] = min(share, limits.get(shared_source, share))
             limits |= resting[point.number]
@@ -330,6 +339,8 @@ class LimitLoop:
         self._book = LimitBook(leased, dimming)
         self._present: dict[int, PointLimit] = {}
         self._writing: dict[int, asyncio.Lock] = {}
+        self._catching_up: set[int] = set()
+        self._tasks = BackgroundTasks(logger)
         # None: whether there are any has not been looked at since the start.
         self._unreadable: tuple[Installed, ...] | None = None
         self._due = asyncio.Event()
@@ -390,17 +401,32 @@ class LimitLoop:
         while True:
             self._due.clear()
             if self._state.recovered:
-                await self.apply()
+                self._compute()
+                # A board that takes its time holds up neither the others nor the next computation.
+                for point in self._reduced_first():
+                    if point.number not in self._catching_up:
+                        self._catching_up.add(point.number)
+                        self._tasks.spawn(self._catch_up(point))
             wait_s = self._book.next_due_s(self._points.values(), clock.now(), clock.monotonic_s())
             await wait_or_timeout(self._due, max(wait_s, 0.01))
 
     async def apply(self) -> None:
         """Compute all limits and make them real."""
         self._compute()
-        # Reductions first, so that the sum never exceeds the mains for a moment; no point waits for another's board.
-        lower = [point for point in self._points.values() if self._is_reduced(point)]
-        await asyncio.gather(*(self._write(point) for point in lower))
-        await asyncio.gather(*(self._write(point) for point in self._points.values() if point not in lower))
+        # A raise is computed only when the reductions it needs have been confirmed, so no point waits for another.
+        await asyncio.gather(*(self._write(point) for point in self._reduced_first()))
+
+    def _reduced_first(self) -> list[ChargingPoint]:
+        return sorted(self._points.values(), key=lambda point: not self._is_reduced(point))
+
+    async def _catch_up(self, point: ChargingPoint) -> None:
+        """Write until what was computed last is real; a computation meanwhile is taken, too."""
+        try:
+            await self._write(point)
+            while point.effective != self._present[point.number].effective:
+                await self._write(point)
+        finally:
+            self._catching_up.discard(point.number)
 
     def _compute(self) -> None:
         points = self._points.values()

@@ -10,7 +10,7 @@ All moments are seconds of one monotonic clock.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self, TypeAlias
 
@@ -37,6 +37,12 @@ class Budget:
     def uniform(cls, limit: MilliAmpere, *, total: int | None = None) -> Self:
         """Make a budget of the same current on every phase."""
         return cls(l1=limit, l2=limit, l3=limit, total=total)
+
+    def most_for(self, phases: Collection[int]) -> MilliAmpere:
+        """Return what a point on these phases could have if it were alone."""
+        lines = self.per_line()
+        most = min(lines[phase] for phase in phases)
+        return MilliAmpere(most if self.total is None else min(most, self.total // len(phases)))
 
     def per_line(self) -> "dict[int, int]":
         """Return the current of each phase, and the sum of all as line 0 when it is limited."""

@@ -40,6 +40,15 @@ class ProfileLimit:
             self.limit_tenths * 100 // (1 if self.unit is RateUnit.A else NOMINAL_VOLTAGE_V * MOST_PHASES)
         )
 
+    @property
+    def total(self) -> int:
+        """Milliamperes of all phases together, rounded down."""
+        return (
+            self.limit_tenths * 100 * MOST_PHASES
+            if self.unit is RateUnit.A
+            else (self.limit_tenths * 100 // NOMINAL_VOLTAGE_V)
+        )
+
     def in_unit_hundredths(self, unit: RateUnit) -> int:
         """Return hundredths of the unit a backend asks for, rounded down; amperes count on the phases it named."""
         if unit is self.unit:

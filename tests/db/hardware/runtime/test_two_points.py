@@ -144,6 +144,23 @@ async def test_points_wired_to_different_phases_share_nothing(
 
 
 @in_virtual_time
+async def test_watts_of_a_station_profile_are_the_sum_of_all_phases(bench: ControlLoopBench) -> None:
+    await bench.kill()
+    bench.hall.phases = {1: 1}
+    configure({"ConnectorPhaseRotation": "1.RST,2.STR"})
+    profile(11_040, unit="W", purpose="ChargePointMaxProfile")
+    await bench.start()
+    await bench.charge(1, card=CARD, phases=1)
+    # 48 A on all phases together: alone it could have them on one, if it were rated for them.
+    await bench.until(lambda: bench.hall.outlets[1].current == 32_000)
+
+    await bench.charge(2, card=FRIEND)
+    await bench.until(lambda: bench.hall.outlets[2].current == 12_000, seconds=30)
+    assert bench.hall.outlets[1].current == 12_000
+    assert bench.control_loop.limits.present[2].effective.source == "charging_profile"
+
+
+@in_virtual_time
 async def test_a_limit_in_watts_holds_in_total_for_a_car_on_three_phases(bench: ControlLoopBench) -> None:
     profile(7_360, unit="W", phases=1)
     await bench.control_loop.informed(ProfilesChanged())
