@@ -27,6 +27,7 @@ from ocpp_client.incoming.frame_router import FrameRouter
 from ocpp_client.incoming.handlers import make_routes
 from ocpp_client.incoming.handlers.context import HandlerContext
 from ocpp_client.outgoing.authorizer import BackendAuthorizer
+from ocpp_client.outgoing.dimming import DimmingSender
 from ocpp_client.outgoing.file_statuses import FileStatusSender
 from ocpp_client.outgoing.meter_keys import MeterKeys
 from ocpp_client.outgoing.outbox_sender import OutboxSender
@@ -41,6 +42,7 @@ from station.concurrency import BackgroundTasks
 from station.services.messages import (
     AuthorizeRequest,
     CheckBackend,
+    DimmingChanged,
     FileStatusChanged,
     MessageToOcpp,
     OutboxChanged,
@@ -113,6 +115,7 @@ class BackendLink:
         self._meter_keys = MeterKeys(calls=calls, outbox=self.outbox)
         self.authorizer = BackendAuthorizer(calls=calls, state=state, control_loop=control_loop, local_list=local_list)
         self.security = SecurityEventSender(calls=calls, flow=state.flow)
+        self.dimming = DimmingSender(calls=calls, flow=state.flow)
         self.files = FileStatusSender(calls=calls, flow=state.flow, jobs=environment.file_jobs)
         self.renewal = CertificateRenewal(calls=calls, flow=state.flow)
 
@@ -159,6 +162,7 @@ class BackendLink:
             "status": self.status.run,
             "heartbeat": self._heartbeat.run,
             "security events": self.security.run,
+            "dimming": self.dimming.run,
             "file statuses": self.files.run,
             "certificate": self.renewal.run,
             "change detector": self._changes.run,
@@ -215,6 +219,8 @@ class BackendLink:
                 self.state.note_change()
             case SecurityEventRecorded():
                 self.security.wake()
+            case DimmingChanged():
+                self.dimming.wake()
             case FileStatusChanged():
                 # The row says what there is to tell, the message only when.
                 self.files.wake()
@@ -242,6 +248,7 @@ class BackendLink:
         self.state.flow.set()
         self.outbox.wake()
         self.security.wake()
+        self.dimming.wake()
         self.files.wake()
         await self._meter_keys.tell(anew=full)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+from station.domain.dimming import Cause
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import LimitSource
 from station.domain.link_security import LinkKind
@@ -41,6 +42,10 @@ class Subject(StrEnum):
     LINK_UNVERIFIED = "link_unverified"
     LINK_TRUSTED_BLINDLY = "link_trusted_blindly"
     MESSAGES_SET_ASIDE = "messages_set_aside"
+    DIMMING_ACTIVE = "dimming_active"
+    DIMMING_SILENT = "dimming_silent"
+    DIMMING_NO_INPUT = "dimming_no_input"
+    DIMMING_OFF = "dimming_off"
     ENERGY_MANAGER_SILENT = "energy_manager_silent"
     MODBUS_CLOSED = "modbus_closed"
     CLUSTER_UNABLE = "cluster_unable"
@@ -119,6 +124,7 @@ def _charging(known: Known) -> Iterator[Concern]:
             yield _fault(code, point.number)
         if not point.operative:
             yield Concern(subject=Subject.OUT_OF_SERVICE, severity=Severity.NOTICE, connector=point.number)
+    yield from _dimming(hardware)
     yield from _energy_manager(hardware)
     if hardware.cluster is not None and hardware.cluster.enabled:
         yield from _cluster(hardware.cluster)
@@ -136,6 +142,23 @@ def _cluster(cluster: ClusterSnapshot) -> Iterator[Concern]:
     lost = [station.name or station.id for station in cluster.stations if station.lost]
     if lost and cluster.state == "leading":
         yield Concern(subject=Subject.CLUSTER_LOST, severity=Severity.NOTICE, data={"names": ", ".join(lost)})
+
+
+def _dimming(hardware: HardwareSnapshot) -> Iterator[Concern]:
+    known = hardware.dimming
+    if known is None:
+        return
+    if not known.enabled:
+        if known.has_input:
+            yield Concern(subject=Subject.DIMMING_OFF, severity=Severity.NOTICE)
+    elif not known.has_input:
+        yield Concern(subject=Subject.DIMMING_NO_INPUT, severity=Severity.PROBLEM)
+    elif known.cause == Cause.SILENT:
+        yield Concern(subject=Subject.DIMMING_SILENT, severity=Severity.PROBLEM)
+    if known.active:
+        yield Concern(
+            subject=Subject.DIMMING_ACTIVE, severity=Severity.NOTICE, since=known.since, data={"power_w": known.power_w}
+        )
 
 
 def _energy_manager(hardware: HardwareSnapshot) -> Iterator[Concern]:

@@ -22,6 +22,12 @@ _TITLES: Words = {
     Subject.LINK_TRUSTED_BLINDLY: gettext_lazy(
         "The OCPP server may take this station over, also through a connection that is not proven."
     ),
+    Subject.DIMMING_ACTIVE: gettext_lazy("The grid operator limits the station to %(power)s (§ 14a EnWG)."),
+    Subject.DIMMING_SILENT: gettext_lazy(
+        "The contact of the grid operator's control box cannot be read: no answer from the input module."
+    ),
+    Subject.DIMMING_NO_INPUT: gettext_lazy("No input is assigned to the grid operator's control box."),
+    Subject.DIMMING_OFF: gettext_lazy("The station does not obey the control box that its input module is wired to."),
     Subject.ENERGY_MANAGER_SILENT: gettext_lazy("The energy manager (Modbus) is not heard: the fallback holds."),
     Subject.MODBUS_CLOSED: gettext_lazy("The Modbus server cannot be reached: port %(port)s cannot be opened."),
     Subject.CLUSTER_SECOND_MASTER: gettext_lazy(
@@ -52,6 +58,15 @@ _ADVICE: Words = {
     Subject.LINK_UNVERIFIED: gettext_lazy("Add the CA certificate of the server."),
     Subject.LINK_TRUSTED_BLINDLY: gettext_lazy("Switch it off again unless the mobile network is a closed one."),
     Subject.MESSAGES_SET_ASIDE: gettext_lazy("Ask the operator why the server refuses them, then send them again."),
+    Subject.DIMMING_ACTIVE: gettext_lazy("It ends by itself when the grid operator lifts it."),
+    Subject.DIMMING_SILENT: gettext_lazy("Check the module's supply and the data cable."),
+    Subject.DIMMING_NO_INPUT: gettext_lazy(
+        "Add it to io.inputs in hardware.json and restart the daemon, or switch the dimming off."
+    ),
+    Subject.DIMMING_OFF: gettext_lazy(
+        "Switch the dimming on under Load management, or take the input out of hardware.json when there is no control "
+        "box."
+    ),
     Subject.ENERGY_MANAGER_SILENT: gettext_lazy(
         "Check the energy manager and the network, or switch the Modbus server off."
     ),
@@ -118,6 +133,7 @@ def title(concern: Concern) -> str:
         "reason": words.word(words.BACKEND_ERRORS, concern.code) if concern.code else "",
         "left": formats.hours_and_minutes(int(data.get("minutes", 0))),
         "state": words.word(words.REGISTRATIONS, concern.code),
+        "power": formats.kilowatt(int(data.get("power_w", 0))),
     }
     return (words.word(_TITLES, concern.subject) % {**told, **data}).strip()
 

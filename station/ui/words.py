@@ -216,6 +216,12 @@ LIMIT_SOURCES: Words = {
     "local": _("Local setting"),
 }
 
+DIMMING_CAUSES: Words = {
+    "contact": _("Contact of the control box"),
+    "silent": _("Input module does not answer"),
+    "settings": _("Changed settings"),
+}
+
 MODBUS_REFUSALS: Words = {
     "not_listed": _("not in the access list"),
     "too_many": _("eight are connected already"),

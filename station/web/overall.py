@@ -14,7 +14,7 @@ from station.domain.concerns import Concern, Known, Severity, Subject
 from station.domain.configuration.checks import TRUST_PLAIN_LINK
 from station.domain.roles import Role
 from station.models import LogEntry
-from station.services import accounts, configuration, database_file, outbox, secret_storage, vendor_access
+from station.services import accounts, configuration, database_file, dimming, outbox, secret_storage, vendor_access
 from station.services.file_jobs import local
 from station.ui import concern_words
 from station.ui import format as formats
@@ -35,6 +35,10 @@ _PAGES: Mapping[Subject, str] = {
     Subject.LINK_UNVERIFIED: "ocpp",
     Subject.LINK_TRUSTED_BLINDLY: "ocpp",
     Subject.MESSAGES_SET_ASIDE: "ocpp",
+    Subject.DIMMING_ACTIVE: "load-management",
+    Subject.DIMMING_SILENT: "load-management",
+    Subject.DIMMING_NO_INPUT: "load-management",
+    Subject.DIMMING_OFF: "load-management",
     Subject.ENERGY_MANAGER_SILENT: "modbus",
     Subject.MODBUS_CLOSED: "modbus",
     Subject.CLUSTER_UNABLE: "load-management",
@@ -55,6 +59,7 @@ _LOGGED: Mapping[Subject, str] = {
     Subject.BACKEND_OFFLINE: "backend.offline",
     Subject.MESSAGES_SET_ASIDE: outbox.SET_ASIDE_CODE,
     Subject.SECRETS_LOST: "storage.secrets.lost",
+    Subject.DIMMING_SILENT: dimming.SILENT_CODE,
 }
 
 

@@ -17,7 +17,7 @@ from station.services import configuration
 from station.services.messages import ConfigurationChanged, send_to_control_loop
 from station.ui import format as formats
 from station.ui import words
-from station.web import cards, cluster_view, power_plot, present
+from station.web import cards, cluster_view, dimming_view, power_plot, present
 from station.web import link_lost as link_lost_view
 from station.web.cards import LimitView
 from station.web.cluster_view import ClusterView
@@ -142,6 +142,7 @@ def load_management(request: HttpRequest) -> HttpResponse:
             "overview": _overview(now),
             "cluster": _cluster(now),
             "plots": power_plot.plots(now),
+            "dimming": dimming_view.card(now),
             "code": pairing.code() if _is_master() else None,
         },
         status=422 if form.is_refused else 200,
