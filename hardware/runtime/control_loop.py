@@ -10,6 +10,8 @@ from typing import Any
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
 from hardware.runtime.clock_watch import ClockWatch
+from hardware.runtime.cluster.service import ClusterService
+from hardware.runtime.cluster_shares import ClusterShares
 from hardware.runtime.command_handlers.availability import AvailabilityHandlers
 from hardware.runtime.command_handlers.charging import ChargingHandlers
 from hardware.runtime.command_handlers.dispatcher import CommandDispatcher
@@ -25,6 +27,7 @@ from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
 from hardware.runtime.flashing import Flasher
 from hardware.runtime.lamp import Lamps
+from hardware.runtime.leased_limits import CombinedLimits
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.modbus_server.service import ModbusService
 from hardware.runtime.notices import Notices
@@ -75,7 +78,13 @@ class ControlLoop:
             *shared, wake_ups, has_input=devices.io is not None and Signal.DIMMING in devices.io.signals
         )
         self.energy_manager = EnergyManager(devices.controllers, self.records, metered=devices.meters)
-        self.limits = LimitLoop(*shared, leased=self.energy_manager, dimming=self.dimming, wall_clock=host.clock)
+        self.cluster_shares = ClusterShares(devices.controllers, self.records, held=self._held_by_board)
+        self.limits = LimitLoop(
+            *shared,
+            leased=CombinedLimits(self.energy_manager, self.cluster_shares),
+            dimming=self.dimming,
+            wall_clock=host.clock,
+        )
         self._reservations = ReservationCache(*shared)
         choice = PointChoice(*shared, self._reservations)
         session_records = SessionRecords(
@@ -111,6 +120,7 @@ class ControlLoop:
             refusals=refusals,
             energy_manager=self.energy_manager,
             dimming=self.dimming,
+            cluster_shares=self.cluster_shares,
             redis=redis,
         )
         self.sampler = Sampler(self.points, self._parameters, self.records, wall_clock=host.clock)
@@ -134,6 +144,7 @@ class ControlLoop:
             parameters=self._parameters,
             energy_manager=self.energy_manager,
             dimming=self.dimming,
+            cluster_shares=self.cluster_shares,
             limits=self.limits,
             sampler=self.sampler,
             authorizer=authorizer,
@@ -180,6 +191,13 @@ class ControlLoop:
         self._modbus = ModbusService(
             *shared, energy_manager=self.energy_manager, limits=self.limits, snapshots=self.snapshots
         )
+        self._cluster = ClusterService(
+            *shared,
+            shares=self.cluster_shares,
+            limits=self.limits,
+            snapshots=self.snapshots,
+            grid_operator=self.dimming,
+        )
         changes.listen(
             points=(
                 self._reservations,
@@ -189,9 +207,14 @@ class ControlLoop:
                 self.sampler,
                 self._lamps,
                 self.admission,
+                self._cluster,
             ),
             station=(self._statuses, self.snapshots, self.limits),
         )
+
+    def _held_by_board(self, number: int) -> MilliAmpere | None:
+        held = self.points[number].actuator.held
+        return held.limit if held is not None else None
 
     async def run(self) -> None:
         """Recover what a restart interrupted, then control the hardware until cancelled."""
@@ -212,11 +235,13 @@ class ControlLoop:
             group.create_task(self.dimming.run())
             group.create_task(self._periodic.run())
             group.create_task(self._modbus.run())
+            group.create_task(self._cluster.run())
 
     async def _load(self) -> None:
         await self._parameters.load()
         await self.energy_manager.load()
         await self.dimming.load()
+        await self.cluster_shares.load()
         await self.limits.load()
         await self._reservations.reload()
         for point in self.points.values():
@@ -235,6 +260,8 @@ class ControlLoop:
         if not comes_back:
             actuators = {number: point.actuator for number, point in self.points.items()}
             await withdraw_energy(actuators, until_s=clock.monotonic_s() + WITHDRAW_S)
+            # The others are lent the current only now that the boards are off.
+            await self._cluster.say_goodbye()
         for point in self.points.values():
             await self._device_events.note_register(point)
         self.records.close()

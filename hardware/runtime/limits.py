@@ -7,11 +7,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
+from hardware.runtime.leased_limits import LeasedLimits
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station import clock
 from station.concurrency import BackgroundTasks, until_tick_s, wait_or_timeout
-from station.domain.allocation import Budget, Demand, Policy, State, confirmed, phase_rotations, step, supply_phases
+from station.domain.allocation import (
+    Budget,
+    Demand,
+    Policy,
+    State,
+    allocate,
+    confirmed,
+    phase_rotations,
+    step,
+    supply_phases,
+)
 from station.domain.charging_profiles import (
     Installed,
     ProfileLimit,
@@ -35,6 +46,8 @@ FAULT_SOURCE = "limits"
 # The clock of this computer may run fast: half a per cent of five seconds is more than a write to a board takes.
 WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0, settle_s=5.1, pause_settle_s=6.1)
 _MA_PER_A = 1_000
+# What the cluster decides is no part of what a station asks it for.
+_FROM_CLUSTER = frozenset({LimitSource.CLUSTER, LimitSource.CLUSTER_SILENT})
 # Meters and cars are not exact: so much of its limit a car may take before it counts with what it takes.
 _TAKES_MORE_PERCENT = 110
 # Limits are computed anew at least so often: cars and cables change without a wake-up.
@@ -128,16 +141,6 @@ class Rests:
         session_id = point.session.id if point.session else 0
         known = self._rests.get(point.number)
         return known if known and known[0] == session_id else (session_id, Rest(), LimitSource.LOCAL)
-
-
-class LeasedLimits(Protocol):
-    """Limits that somebody else sets and that change when he falls silent."""
-
-    def limits_of(self, number: int, now_s: float) -> Mapping[LimitSource, MilliAmpere]:
-        """Return the limits of a charging point at this moment."""
-
-    def next_change_s(self, now_s: float) -> float | None:
-        """Return the moment at which one changes by itself; None: never."""
 
 
 class GridOperator(Protocol):
@@ -268,6 +271,40 @@ class LimitBook:
             computed[point.number] = PointLimit(effective=found, sources=limits)
         return computed
 
+    def requests(
+        self, points: Collection[ChargingPoint], now: datetime, now_s: float, *, station_blocked: bool
+    ) -> dict[int, MilliAmpere]:
+        """Return what the station could give each point if there were no cluster.
+
+        Two points at one mains are not asked for more than the mains can carry: what it lends them they could not use.
+        """
+        budget, _ = self._budget(now)
+        demands = []
+        for point in points:
+            try:
+                own = self.own_limits(point, now, now_s, station_blocked=station_blocked)
+                others = {source: value for source, value in own.items() if source not in _FROM_CLUSTER}
+                limit = effective(others | self._rests.limits_of(point, now_s)).limit
+            except Exception:  # noqa: BLE001 - the computation of the limits finds the same and reports it
+                limit = PAUSE
+            before = self.state.points.get(str(point.number))
+            demands.append(
+                Demand(
+                    point_id=str(point.number),
+                    active=point.session is not None,
+                    limit=limit,
+                    phases=self.framework.phases_of(point),
+                    waiting_since_s=point.session.began_s if point.session else 0.0,
+                    charging_since_s=before.charging_since_s if before else None,
+                )
+            )
+        dimmed = self._dimmed(budget, demands, now_s)
+        shares = allocate(dimmed or budget, demands, WITHIN_STATION, now_s=now_s)
+        return {
+            point.number: share.limit if demand.active else demand.limit
+            for point, demand, share in zip(points, demands, shares, strict=True)
+        }
+
     def next_change(self, points: Collection[ChargingPoint], now: datetime, now_s: float) -> datetime | None:
         """Tell when a profile next changes a limit by itself."""
         moments = [
@@ -363,7 +400,18 @@ class LimitLoop:
         self._due.set()
         return self._present[number].effective
 
+    def requests(self) -> Mapping[int, MilliAmpere]:
+        """Return what the station could give each point if there were no cluster."""
+        return self._book.requests(
+            self._points.values(), clock.now(), clock.monotonic_s(), station_blocked=self._state.blocked
+        )
+
     # --- what others tell
+
+    def leases_changed(self) -> None:
+        """Compute at once, and make it real soon: a raise that was decided before must not be written any more."""
+        self._compute()
+        self._due.set()
 
     def point_changed(self, _number: int) -> None:
         """Compute soon: sessions and faults change limits."""

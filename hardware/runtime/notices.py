@@ -4,6 +4,7 @@ from django.db import DatabaseError
 from django.db.models import Count, Max
 
 from hardware.runtime.authorizer import Authorizer
+from hardware.runtime.cluster_shares import ClusterShares
 from hardware.runtime.dimming import Dimming
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.limits import LimitLoop
@@ -32,6 +33,7 @@ class Notices:
         parameters: Parameters,
         energy_manager: EnergyManager,
         dimming: Dimming,
+        cluster_shares: ClusterShares,
         limits: LimitLoop,
         sampler: Sampler,
         authorizer: Authorizer,
@@ -41,6 +43,7 @@ class Notices:
         self._parameters = parameters
         self._energy_manager = energy_manager
         self._dimming = dimming
+        self._cluster_shares = cluster_shares
         self._limits = limits
         self._sampler = sampler
         self._authorizer = authorizer
@@ -75,6 +78,7 @@ class Notices:
         await self._parameters.load()
         await self._energy_manager.load()
         await self._dimming.load()
+        await self._cluster_shares.load()
         await self._limits.load()
         self._sampler.wake()
         await self._limits.apply()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from hardware.runtime.cluster_shares import ClusterShares
 from hardware.runtime.dimming import Dimming
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.limits import LimitLoop
@@ -55,6 +56,7 @@ class SnapshotPublisher:
         refusals: Refusals,
         energy_manager: EnergyManager,
         dimming: Dimming,
+        cluster_shares: ClusterShares,
         redis: Any,
     ) -> None:
         self._points = points
@@ -65,6 +67,7 @@ class SnapshotPublisher:
         self._refusals = refusals
         self._energy_manager = energy_manager
         self._dimming = dimming
+        self._cluster_shares = cluster_shares
         self._redis = redis
         self._seen: dict[int, object] = {}
         self._dirty = asyncio.Event()
@@ -138,6 +141,7 @@ class SnapshotPublisher:
             seen_cards=self._state.seen_cards.newest(clock.now()),
             modbus=self._energy_manager.snapshot(),
             dimming=self._dimming.snapshot(),
+            cluster=self._cluster_shares.snapshot(),
         )
 
     def _point(self, point: ChargingPoint) -> PointSnapshot:

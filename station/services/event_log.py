@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from station.domain.commands import Outcome
 from station.host.logs import mask_secrets
 from station.models import AuditEntry, LogEntry
@@ -21,17 +23,26 @@ def log(code: str, *, at: datetime, connector_id: int | None = None, **data: Any
     return LogEntry.objects.create(code=code, connector_id=connector_id, data=masked, at=at)
 
 
-def begin(code: str, *, at: datetime, connector_id: int | None = None, **data: Any) -> LogEntry:
-    """Append a lasting condition, once: an open entry of the same code and place is kept as it is."""
-    open_entry = LogEntry.objects.filter(code=code, connector_id=connector_id, cleared_at=None).first()
-    return open_entry or log(code, at=at, connector_id=connector_id, lasting=True, **data)
+def begin(
+    code: str, *, at: datetime, connector_id: int | None = None, station: str | None = None, **data: Any
+) -> LogEntry:
+    """Append a lasting condition, once: an open entry of the same code and place is kept as it is.
+
+    The place is the whole station, one of its charging points, or another `station` of its cluster.
+    """
+    elsewhere = {} if station is None else {"station": station}
+    open_entry = _open(code, connector_id, station).first()
+    return open_entry or log(code, at=at, connector_id=connector_id, lasting=True, **elsewhere, **data)
 
 
-def end(code: str, *, at: datetime, connector_id: int | None = None) -> None:
+def end(code: str, *, at: datetime, connector_id: int | None = None, station: str | None = None) -> None:
     """Close the open entry of a lasting condition."""
-    LogEntry.objects.filter(code=code, connector_id=connector_id, cleared_at=None, data__lasting=True).update(
-        cleared_at=at
-    )
+    _open(code, connector_id, station).filter(data__lasting=True).update(cleared_at=at)
+
+
+def _open(code: str, connector_id: int | None, station: str | None) -> QuerySet[LogEntry]:
+    entries = LogEntry.objects.filter(code=code, connector_id=connector_id, cleared_at=None)
+    return entries if station is None else entries.filter(data__station=station)
 
 
 def audit(envelope: Envelope, outcome: Outcome) -> AuditEntry:

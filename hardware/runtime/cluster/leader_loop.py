@@ -1,0 +1,179 @@
+"""The master's side: it hears all stations, its own like the others, and lends them the cluster's current."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from django.conf import settings as django_settings
+
+from hardware.runtime.cluster import place
+from hardware.runtime.cluster.books import Books
+from hardware.runtime.cluster.demand import Demands
+from hardware.runtime.cluster.leading import Leading
+from hardware.runtime.cluster.surroundings import Surroundings
+from hardware.runtime.cluster_shares import ClusterSettings, ClusterShares
+from hardware.runtime.limits import GridOperator, LimitLoop
+from hardware.runtime.records import RecordStore
+from hardware.runtime.snapshot_publisher import SnapshotPublisher
+from loadmgmt.cluster import members
+from loadmgmt.cluster.address import Target
+from loadmgmt.cluster.failures import LinkFailed
+from loadmgmt.cluster.leader_link import LeaderLink
+from loadmgmt.cluster.registration import MasterInfo
+from loadmgmt.cluster.server import ClusterServer
+from station import clock
+from station.concurrency import wait_or_timeout
+from station.domain.allocation import Budget
+from station.domain.cluster.timing import DECIDE_S
+from station.domain.snapshot import ClusterSnapshot, encode
+
+logger = logging.getLogger(__name__)
+
+# How soon a demand of its own points, or a share that their boards have carried out, counts.
+SLICE_S = 0.2
+# Another master is listened for so long before this one leads, and looked for so often while it does.
+LISTEN_S = 3.0
+
+
+class LeaderLoop:
+    """Divides the cluster's current among its stations."""
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        records: RecordStore,
+        *,
+        shares: ClusterShares,
+        demands: Demands,
+        limits: LimitLoop,
+        snapshots: SnapshotPublisher,
+        grid_operator: GridOperator,
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._shares = shares
+        self._demands = demands
+        self._limits = limits
+        self._snapshots = snapshots
+        self._grid_operator = grid_operator
+        self._own = place.of(settings, demands.numbers)
+        self._changed = asyncio.Event()
+        self._second: MasterInfo | None = None
+
+    def demand_changed(self) -> None:
+        """Decide soon."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Lead for ever, whenever nobody else does."""
+        async with Surroundings(self._settings, points=len(self._own.points)) as surroundings:
+            while True:
+                await self._until_alone(surroundings)
+                await self._lead(surroundings)
+
+    async def say_goodbye(self) -> None:
+        """Nobody has to be told: the leases end by themselves, and this station's own share with it."""
+
+    async def close(self) -> None:
+        """Everything has been closed with the end of `run`."""
+
+    async def _until_alone(self, surroundings: Surroundings) -> None:
+        """Wait until no other master of this cluster is there."""
+
+    async def _lead(self, surroundings: Surroundings) -> None:
+        """Lead until another master prevails."""
+        known = await self._records.execute(members.known)
+        server = ClusterServer(
+            Target.to_listen(self._settings.address),
+            self._settings.key,
+            django_settings.DATA,
+            members=await self._records.execute(members.password_hashes),
+        )
+        leading = Leading(self._own, known, began_s=clock.monotonic_s())
+        link = LeaderLink(server)
+        books = Books(self._records, leading, link, server)
+        await server.start()
+        keeping = asyncio.create_task(books.run())
+        try:
+            while self._second is None:
+                if keeping.done():
+                    keeping.result()
+                await self._step(leading, link, server, books, surroundings)
+                await self._wait(link, books)
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+            async with books.link_is_free:
+                await link.close()
+            await server.stop()
+
+    async def _step(
+        self, leading: Leading, link: LeaderLink, server: ClusterServer, books: Books, surroundings: Surroundings
+    ) -> None:
+        """Hear everybody, decide, tell everybody."""
+        try:
+            async with books.link_is_free:
+                books.take(await link.registrations())
+                leading.hear(await link.reports(), clock.monotonic_s())
+        except LinkFailed as failure:
+            books.note_link_failure(failure)
+        limit = self._shares.settings.limit
+        if limit is None:
+            # Only until the settings are followed.
+            return
+        self._changed.clear()
+        now_s = clock.monotonic_s()
+        member = self._shares.member(now_s)
+        leading.hear_own(member.report(now_s, self._demands.take(now_s)), now_s)
+        grants = dict(leading.decide(Budget.uniform(limit, total=self._grid_operator.budget_total(now_s)), now_s))
+        own = grants.pop(self._own.station, None)
+        if own is not None and member.take(own, now_s):
+            # Before anything else runs: a raise that was decided under the lease before must not be written any more.
+            self._limits.leases_changed()
+        present = self._present(leading, server, books, surroundings, now_s)
+        if present != self._shares.present:
+            self._shares.present = present
+            self._snapshots.station_changed()
+        info = MasterInfo(station=self._own.station, name=self._own.name, leading_s=int(now_s - leading.began_s))
+        try:
+            async with books.link_is_free:
+                await link.publish(
+                    {station: grant.encode() for station, grant in grants.items()},
+                    encode(replace(present, found=(), own_id="")).encode(),
+                    info,
+                )
+        except LinkFailed as failure:
+            books.note_link_failure(failure)
+
+    async def _wait(self, link: LeaderLink, books: Books) -> None:
+        """Wait until a decision is due: its time has come, somebody has reported, or the own points have news."""
+        told = self._demands.essence()
+        until_s = clock.monotonic_s() + DECIDE_S
+        while not self._changed.is_set() and self._demands.essence() == told and clock.monotonic_s() < until_s:
+            try:
+                async with books.link_is_free:
+                    if await link.wait_for_report(SLICE_S):
+                        return
+            except LinkFailed as failure:
+                books.note_link_failure(failure)
+                await wait_or_timeout(self._changed, SLICE_S)
+
+    def _present(
+        self, leading: Leading, server: ClusterServer, books: Books, surroundings: Surroundings, now_s: float
+    ) -> ClusterSnapshot:
+        problem = server.problem
+        return replace(
+            leading.snapshot(now_s),
+            enabled=True,
+            role="master",
+            state="no_server" if problem else "leading",
+            problem=problem.value if problem else "",
+            problem_detail=server.problem_detail if problem else "",
+            master_id=self._own.station,
+            master_address=str(Target.to_listen(self._settings.address)),
+            limit_ma=self._shares.settings.limit,
+            found=surroundings.found(),
+            search_problem=surroundings.problem,
+            refusal=books.refusal,
+            malformed=leading.malformed + books.malformed,
+        )

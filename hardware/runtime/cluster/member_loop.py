@@ -1,0 +1,160 @@
+"""A slave's side: it reports what its charging points want and takes what it is lent."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from hardware.runtime.cluster import place
+from hardware.runtime.cluster.demand import Demands
+from hardware.runtime.cluster.surroundings import Surroundings
+from hardware.runtime.cluster_shares import ClusterSettings, ClusterShares
+from hardware.runtime.limits import LimitLoop
+from hardware.runtime.records import RecordStore
+from hardware.runtime.snapshot_publisher import SnapshotPublisher
+from loadmgmt.cluster.address import Target
+from loadmgmt.cluster.failures import LinkFailed, Reason
+from loadmgmt.cluster.member_link import MemberLink
+from station import clock
+from station.domain.cluster.messages import Grant, MessageIsMalformed
+from station.domain.cluster.timing import EXCHANGE_S
+from station.domain.snapshot import ClusterSnapshot, decode
+
+logger = logging.getLogger(__name__)
+
+# A master that was not found or not reached is tried again so soon.
+AGAIN_S = 2.0
+# How soon a demand that has changed, or a share that a board has carried out, is told.
+SLICE_S = 0.2
+# What people see of the other stations is fetched as often as pages redraw for it.
+OVERVIEW_S = 2.0
+_STATES = {Reason.ID_TAKEN: "id_taken"}
+
+
+class MemberLoop:
+    """Speaks with the master of the cluster."""
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        records: RecordStore,
+        *,
+        shares: ClusterShares,
+        demands: Demands,
+        limits: LimitLoop,
+        snapshots: SnapshotPublisher,
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._shares = shares
+        self._demands = demands
+        self._limits = limits
+        self._snapshots = snapshots
+        self._changed = asyncio.Event()
+        self._link: MemberLink | None = None
+        self._malformed = 0
+        self._overview_s = 0.0
+        self._others: ClusterSnapshot | None = None
+        # Why it was not reached, told to the log once.
+        self._failed: Reason | None = None
+
+    def demand_changed(self) -> None:
+        """Report soon."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Look for the master and speak with it, for ever."""
+        password = await self._records.execute(place.own_password)
+        async with Surroundings(self._settings, points=len(self._demands.numbers)) as surroundings:
+            while True:
+                target = surroundings.master()
+                self._show("searching" if target is None else "joining", surroundings, target)
+                if target is not None:
+                    await self._stay(target, password, surroundings)
+                await asyncio.sleep(AGAIN_S)
+
+    async def say_goodbye(self) -> None:
+        """Report for the last time: nothing is asked for any more, and what the boards still hold."""
+        if self._link is not None:
+            try:
+                await self._exchange(self._link, goodbye=True)
+            except LinkFailed as failure:
+                logger.info("the master was not told of the end: %s", failure)
+
+    async def close(self) -> None:
+        """Leave the master; `run` leaves the connection open when it is cancelled, for a goodbye."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def _stay(self, target: Target, password: str, surroundings: Surroundings) -> None:
+        """Exchange messages for as long as that works."""
+        link = MemberLink(target, self._settings.key, place.of(self._settings, self._demands.numbers), password)
+        self._link = link
+        try:
+            await link.connect()
+            while True:
+                await self._exchange(link)
+                self._failed = None
+                await self._look_at_others(link)
+                self._show("member", surroundings, target)
+                await self._wait(link)
+        except LinkFailed as failure:
+            if failure.reason is not self._failed:
+                logger.warning("the master at %s: %s", target, failure)
+            self._failed = failure.reason
+            await self.close()
+            self._show(_STATES.get(failure.reason, "silent"), surroundings, target, failure)
+
+    async def _exchange(self, link: MemberLink, *, goodbye: bool = False) -> None:
+        now_s = clock.monotonic_s()
+        self._changed.clear()
+        points = self._demands.without_energy() if goodbye else self._demands.take(now_s)
+        report = self._shares.member(now_s).report(now_s, points)
+        self._take(await link.exchange(report.encode()))
+
+    async def _wait(self, link: MemberLink) -> None:
+        """Wait until a report is due: its time has come, or there is news that the others wait for."""
+        told = self._demands.essence()
+        until_s = clock.monotonic_s() + EXCHANGE_S
+        while not self._changed.is_set() and self._demands.essence() == told and clock.monotonic_s() < until_s:
+            self._take(await link.wait_for_grant(SLICE_S))
+
+    def _take(self, raw: bytes | None) -> None:
+        if raw is None:
+            return
+        try:
+            grant = Grant.decode(raw)
+        except MessageIsMalformed as error:
+            self._malformed += 1
+            logger.warning("the master's grant is malformed: %s", error)
+            return
+        now_s = clock.monotonic_s()
+        if self._shares.member(now_s).take(grant, now_s):
+            # Before anything else runs: a raise that was decided under the lease before must not be written any more.
+            self._limits.leases_changed()
+
+    async def _look_at_others(self, link: MemberLink) -> None:
+        now_s = clock.monotonic_s()
+        if now_s - self._overview_s < OVERVIEW_S:
+            return
+        self._overview_s = now_s
+        self._others = decode(ClusterSnapshot, await link.overview())
+
+    def _show(
+        self, state: str, surroundings: Surroundings, target: Target | None, failure: LinkFailed | None = None
+    ) -> None:
+        others = self._others or ClusterSnapshot(enabled=True)
+        present = replace(
+            others,
+            enabled=True,
+            state=state,
+            problem=failure.reason.value if failure else "",
+            problem_detail=failure.detail if failure else "",
+            master_address=str(target) if target else "",
+            found=surroundings.found(),
+            search_problem=surroundings.problem,
+            malformed=self._malformed,
+        )
+        if present != self._shares.present:
+            self._shares.present = present
+            self._snapshots.station_changed()
