@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import NamedTuple, Self, TypeAlias
 
 from station.domain.limits import floor_to_step
@@ -140,8 +141,11 @@ class PointState:
 
     def reserved(self, now_s: float) -> MilliAmpere:
         """Return what the point may draw at this instant."""
-        present = [value for value, until_s in self.echoes if until_s > now_s]
-        return max(self.commanded, self.flowing, *present, self.fallback if self.lost else PAUSE)
+        highest = max(self.commanded, self.flowing, self.fallback if self.lost else PAUSE)
+        for value, until_s in self.echoes:
+            if until_s > now_s and value > highest:
+                highest = value
+        return highest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,6 +347,7 @@ def _is_cooling(point: PointState, policy: Policy, now_s: float) -> bool:
     return point.paused_since_s is not None and now_s - point.paused_since_s < policy.reenable_after_s
 
 
+@cache
 def _weights(phases: frozenset[int]) -> dict[int, int]:
     """Return how often a current on these phases counts on each line."""
     return {_TOTAL: len(phases)} | dict.fromkeys(phases, 1)
@@ -350,7 +355,7 @@ def _weights(phases: frozenset[int]) -> dict[int, int]:
 
 def _room(headroom: Mapping[int, int], phases: frozenset[int]) -> int:
     """Return what the lines leave on every one of these phases; may be negative."""
-    return min((headroom[line] // weight for line, weight in _weights(phases).items() if line in headroom), default=0)
+    return min([headroom[line] // weight for line, weight in _weights(phases).items() if line in headroom], default=0)
 
 
 def _occupy(headroom: dict[int, int], phases: frozenset[int], current: int) -> None:
@@ -451,6 +456,8 @@ def _reduce(point: PointState, target: MilliAmpere, *, capacity: bool, now_s: fl
 def _raise(
     point: PointState, target: MilliAmpere, headroom: dict[int, int], *, now_s: float, policy: Policy
 ) -> PointState | None:
+    if target <= point.commanded:
+        return None
     reserved = point.reserved(now_s)
     limit = floor_to_step(min(target, reserved + _room(headroom, point.phases)))
     if limit <= point.commanded:
@@ -471,9 +478,11 @@ def _raise(
 
 
 def _reserved_per_line(points: Iterable[PointState], now_s: float) -> dict[int, int]:
-    sums = {_TOTAL: 0, 1: 0, 2: 0, 3: 0}
+    by_phases: defaultdict[frozenset[int], int] = defaultdict(int)
     for point in points:
-        reserved = point.reserved(now_s)
-        for line, weight in _weights(point.phases).items():
+        by_phases[point.phases] += point.reserved(now_s)
+    sums = {_TOTAL: 0, 1: 0, 2: 0, 3: 0}
+    for phases, reserved in by_phases.items():
+        for line, weight in _weights(phases).items():
             sums[line] += reserved * weight
     return sums

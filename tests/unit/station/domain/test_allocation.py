@@ -527,3 +527,39 @@ def test_the_order_of_the_demands_does_not_matter(policy: Policy) -> None:
 
     assert limits(forward[1]) == limits(backward[1])
     assert forward[0].points == backward[0].points
+
+
+def test_a_limit_of_the_sum_counts_a_point_as_often_as_it_has_phases() -> None:
+    """4,200 W are 18 A for a car on one phase and 6 A for one on three."""
+    total = 18_260
+    assert shares(Budget.uniform(MilliAmpere(63_000), total=total), demand("1")) == {"1": 6_000}
+    assert shares(Budget.uniform(MilliAmpere(63_000), total=total), demand("1", phases=ONE_PHASE[0])) == {"1": 18_200}
+    both = [demand("1"), demand("2", phases=ONE_PHASE[1], waiting_since_s=1.0)]
+    assert shares(Budget.uniform(MilliAmpere(63_000), total=total), *both) == {"1": 6_000, "2": 0}
+    assert shares(Budget.uniform(MilliAmpere(63_000), total=26_000), *both) == {"1": 6_500, "2": 6_500}
+    assert shares(Budget.uniform(MilliAmpere(6_000), total=99_000), *both) == {"1": 6_000, "2": 0}
+
+
+@settings(max_examples=60)
+@given(EVENTS, st.integers(18_000, 200_000), st.permutations([ALL_PHASES, ALL_PHASES, *ONE_PHASE]))
+def test_a_limit_of_the_sum_holds_at_every_instant(
+    events: list[tuple[str, int, float]], total: int, phases: list[frozenset[int]]
+) -> None:
+    state, yard, now_s = State(), Yard(), 0.0
+    budget = Budget.uniform(MilliAmpere(63_000), total=total)
+    wanted = {each: demand(each, limit=0, phases=phases[n]) for n, each in enumerate(POINT_IDS)}
+    for point_id, wish, pause_s in events:
+        wanted[point_id] = replace(wanted[point_id], limit=MilliAmpere(wish), waiting_since_s=now_s)
+        state, commands = step(state, wanted.values(), now_s, budget=budget)
+        yard.obey(commands, now_s)
+        state = carried_out(state, commands, now_s)
+        assert sum(yard.draw(each, now_s) * len(wanted[each].phases) for each in POINT_IDS) <= total
+        now_s += pause_s
+
+
+def test_with_rotation_the_point_that_has_charged_longest_gives_way_first() -> None:
+    points = [demand("1", charging_since_s=0.0), demand("2", charging_since_s=50.0), demand("3", waiting_since_s=60.0)]
+
+    found = shares(uniform(12_000), *points, policy=LEVEL_2, now_s=1_000.0)
+
+    assert found == {"1": 0, "2": 6_000, "3": 6_000}
