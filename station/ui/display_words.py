@@ -9,6 +9,7 @@ from station.domain.authorization import Reason
 from station.domain.commands import Refusal
 from station.domain.connector import Phase
 from station.domain.faults import FaultCode
+from station.domain.limits import LimitSource
 from station.ui.words import Words, word
 
 # What stands over the phase of a charging point.
@@ -54,6 +55,21 @@ NEXT_STEPS_WITHOUT_CARD: Words = {
     Phase.AVAILABLE: _("Plug in the cable. Charging begins by itself."),
     Phase.PLUGGED: _("One moment, please."),
     Phase.CHARGING: _("To end: end it at the vehicle and unplug."),
+}
+
+# Why a car gets less than the charging point could give, for somebody who knows nothing of load management.
+_SITE, _OPERATOR = _("energy management of the site"), _("setting of the operator")
+LIMITS: Words = {
+    LimitSource.CABLE: _("charging cable"),
+    LimitSource.STATION_MAINS: _("shared with the other charging points"),
+    LimitSource.CLUSTER: _("shared with other stations"),
+    LimitSource.CLUSTER_SILENT: _("shared with other stations"),
+    LimitSource.ENERGY_MANAGER: _SITE,
+    LimitSource.ENERGY_MANAGER_SILENT: _SITE,
+    LimitSource.CHARGING_PROFILE: _OPERATOR,
+    LimitSource.UNREADABLE_PROFILE: _OPERATOR,
+    LimitSource.UNTIMED_PROFILE: _OPERATOR,
+    LimitSource.GRID_OPERATOR: _("reduced by the grid operator"),
 }
 
 MAINTENANCE_STEP = _("Software is being renewed. Back in a few minutes.")

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from station.domain.adhoc_price import AdhocPrice
 from station.domain.connector import Phase
+from station.domain.limits import LimitSource
 from station.domain.snapshot import PointSnapshot
 from station.services import branding, configuration
 from station.ui import display_words as say
@@ -192,7 +193,7 @@ def _point(point: PointSnapshot, present: Present, values: Mapping[str, str], *,
         next_step=_next_step(point, code, present, without_card=without_card),
         energy=_energy(point, code),
         values=_values(point, present, code),
-        result=_result(point, code, present.at),
+        result=_limited(point, code) or _result(point, code, present.at),
         evse_id=values[evse_id_key(number)],
         price=price_text(price),
         payment_url=price.url,
@@ -252,6 +253,19 @@ def _values(point: PointSnapshot, present: Present, code: str) -> tuple[Value, .
 def _minutes(seconds: float) -> str:
     hours, minutes = divmod(max(0, int(seconds)) // 60, 60)
     return f"{hours}:{minutes:02}{_GAP}h" if hours else f"{minutes}{_GAP}min"
+
+
+def _limited(point: PointSnapshot, code: str) -> str:
+    """Return why a car gets less than the charging point could give; empty: it does not, or nobody can tell."""
+    reason = words.word(say.LIMITS, point.limit_source or "", unknown="")
+    rating_ma = point.limits.get(LimitSource.RATING)
+    if not reason or point.limit_ma is None or rating_ma is None or point.limit_ma >= rating_ma:
+        return ""
+    if code == Phase.SUSPENDED_EVSE:
+        return _("Reason: %(reason)s") % {"reason": reason}
+    if code == Phase.CHARGING:
+        return _("At most %(limit)s: %(reason)s") % {"limit": formats.ampere(point.limit_ma), "reason": reason}
+    return ""
 
 
 def _result(point: PointSnapshot, code: str, at: datetime) -> str:

@@ -28,6 +28,10 @@ DIMMING_ACTIVE_WHEN = "/dimming/activeWhen"
 DIMMING_WHEN_SILENT = "/dimming/whenSilent"
 
 
+# The page, which takes it from installers only, and the command line of the computer.
+_INSTALLERS = frozenset({Origin.WEB, Origin.LOCAL})
+
+
 def mains_maximum_ma(facts: RegistryFacts) -> int:
     """Return the most that a station of this size and rating may draw from the grid."""
     return min(MAINS_MAXIMUM_MA, facts.connectors * facts.rated_current_a * _MA_PER_A)
@@ -39,13 +43,13 @@ def mains_current(value: str, context: Context) -> None:
     if int(value) > high:
         raise InvalidValue("range", low=MAINS_MINIMUM_MA, high=high)
     ceiling = int(context.present[MAINS_CEILING])
-    if context.origin is Origin.BACKEND and int(value) > ceiling:
+    if context.origin not in _INSTALLERS and int(value) > ceiling:
         raise InvalidValue("above_ceiling", limit=ceiling)
 
 
 def store_mains_current(value: str, origin: Origin, present: Mapping[str, str]) -> Mapping[str, str]:
     """Return what a new mains limit sets: the installer's is the ceiling, the backend's stands beside it."""
-    if origin is Origin.BACKEND:
+    if origin not in _INSTALLERS:
         return {MAINS_BACKEND: value}
     return {MAINS: value} | ({MAINS_BACKEND: ""} if present[MAINS_BACKEND] else {})
 

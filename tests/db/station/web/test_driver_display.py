@@ -92,6 +92,30 @@ def test_the_display_says_the_state_and_what_to_do_and_nothing_of_the_card(kiosk
     assert CARD[:4] not in html
 
 
+@pytest.mark.parametrize(
+    ("language", "source", "limit_ma", "shown"),
+    [
+        ("en", "station_mains", 16_000, "At most 16 A: shared with the other charging points"),
+        ("de", "grid_operator", 6_000, "Höchstens 6 A: vom Netzbetreiber reduziert"),
+        ("de", "energy_manager", 0, "Grund: Energiemanagement des Standorts"),
+    ],
+)
+def test_a_driver_reads_why_the_car_gets_less(
+    kiosk: Client, parts: Parts, *, language: str, source: str, limit_ma: int, shown: str
+):
+    configure("/display/language", language)
+    limited = charging(1, limit_ma=limit_ma, limit_source=source, limits={"rating": 32_000, source: limit_ma})
+    parts.show(replace(limited, phase="charging" if limit_ma else "suspended_evse"))
+
+    assert shown in screen(kiosk)
+
+
+def test_at_the_rated_current_nothing_is_said_of_a_limit(kiosk: Client, parts: Parts):
+    parts.show(charging(1, phase="charging", limit_ma=32_000, limit_source="cable", limits={"rating": 32_000}))
+
+    assert "At most" not in screen(kiosk)
+
+
 def test_a_refusal_and_a_result_are_not_shown_for_ever(kiosk: Client, parts: Parts):
     long_ago = clock.now() - timedelta(minutes=10)
     refused = RefusalSnapshot(at=long_ago, id_tag=CARD, reason="tag_refused")

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,16 @@ def chain(*changes: tuple[Origin, dict[str, str]]) -> Snapshot:
             if value is not None:
                 stored[name] = value
     return present(stored)
+
+
+@pytest.mark.parametrize("origin", sorted(set(Origin) - {Origin.WEB, Origin.LOCAL}))
+def test_nobody_but_the_installer_raises_the_mains_limit(origin: Origin) -> None:
+    stored = {name: value for name, value in plan({MAINS: "32000"}).database.items() if value is not None}
+
+    assert codes({MAINS: "32001"}, origin=origin, stored=stored) != []
+    with suppress(ConfigurationRefused):
+        lowered = chain((Origin.LOCAL, {MAINS: "32000"}), (origin, {MAINS: "20000"}))
+        assert (lowered[MAINS], lowered[CEILING]) == ("20000", "32000")
 
 
 def test_the_backend_stays_below_what_the_installer_set() -> None:
