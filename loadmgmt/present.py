@@ -21,6 +21,8 @@ def view(hardware: HardwareSnapshot, number: int | None, settings: ServerSetting
         model=settings.model,
         serial=settings.serial,
         mains=hardware.mains_ma,
+        mains_ceiling=settings.mains_ceiling,
+        cluster=hardware.cluster,
         settings=settings.limits,
         points=hardware.points,
     )

@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from loadmgmt.energy_manager import SetPoint, Settings, Watchdog
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import LimitSource
-from station.domain.snapshot import PointSnapshot
-from station.domain.units import MINIMUM_CURRENT, MilliAmpere
+from station.domain.snapshot import ClusterSnapshot, PointSnapshot
+from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
 COMPATIBLE_FIRMWARE = "5.22"
 MAP_VERSION = 1
@@ -75,6 +75,7 @@ class View:
     model: str
     serial: str
     mains: MilliAmpere
+    mains_ceiling: MilliAmpere
     settings: Settings
     points: tuple[PointSnapshot, ...]
     point: PointSnapshot | None = None
@@ -83,6 +84,12 @@ class View:
     limit: MilliAmpere | None = None
     watchdog: Watchdog = Watchdog.OFF
     remaining_s: int = 0
+    cluster: ClusterSnapshot | None = None
+
+    @property
+    def led(self) -> ClusterSnapshot | None:
+        """The cluster whose master this station is, if it leads one now."""
+        return self.cluster if self.cluster is not None and self.cluster.state == "leading" else None
 
     @property
     def asked(self) -> PointSnapshot:
@@ -502,21 +509,53 @@ _POINT = (
     ),
 )
 
+
+def _role(view: View) -> int:
+    if view.cluster is None or not view.cluster.enabled:
+        return 0
+    # The numbers of the Bender table: a master has points of its own, and a slave searches for its master.
+    return 1 if view.cluster.role == "master" else 3
+
+
+def _installed(view: View) -> MilliAmpere:
+    led = view.led
+    return view.mains_ceiling if led is None else led.limit_ma or PAUSE
+
+
+def _in_force(view: View) -> MilliAmpere:
+    led = view.led
+    return view.mains if led is None else led.limit_ma or PAUSE
+
+
+def _applied(view: View, phase: int) -> int:
+    """Return what is signalled to the cars, or what the master counts for all stations, which is never less."""
+    led = view.led
+    if led is not None and led.reserved_ma is not None:
+        return led.reserved_ma[phase]
+    return sum(point.offered_ma or 0 for point in view.points)
+
+
+def _station_phases(first: int, meaning: "str | Promise", value: Callable[[View, int], int]) -> tuple[Register, ...]:
+    def read(phase: int) -> _Read:
+        return lambda view: _ampere(max(value(view, phase), 0))
+
+    return tuple(_one(first + phase, _named(meaning, f"L{phase + 1}"), read(phase), "A") for phase in range(3))
+
+
 _STATION = (
-    _one(600, _("Role in the cluster: 0 none"), lambda _view: 0),
-    *(
-        _one(610 + phase, _named(_("Mains limit of the station"), f"L{phase + 1}"), lambda v: _ampere(v.mains), "A")
-        for phase in range(3)
+    _one(600, _("Role in the cluster: 0 none, 1 master, 3 slave"), _role),
+    *_station_phases(
+        610, _("Limit of the installer (at a master: of the cluster)"), lambda view, _phase: _installed(view)
     ),
-    *(
-        _one(
-            630 + phase,
-            _named(_("Sum of what is signalled to the cars"), f"L{phase + 1}"),
-            lambda view: _ampere(sum(point.offered_ma or 0 for point in view.points)),
-            "A",
-        )
-        for phase in range(3)
+    *_station_phases(613, _("The same as far as the operator allows it"), lambda view, _phase: _in_force(view)),
+    _one(620, _("External meter: 0 none"), lambda _view: 0),
+    _one(
+        621,
+        _("Number of other stations that the master hears"),
+        lambda view: sum(not each.lost and each.id != view.led.own_id for each in view.led.stations) if view.led else 0,
     ),
+    *_station_phases(630, _("Sum of what the cars may draw"), _applied),
+    *_station_phases(633, _("What is left of it"), lambda view, phase: _in_force(view) - _applied(view, phase)),
 )
 
 

@@ -6,7 +6,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from zoneinfo import ZoneInfo
 
 from loadmgmt.energy_manager import LifeSign, Settings
-from station.domain.units import MilliAmpere
+from station.domain.configuration.checks import MAINS_CEILING
+from station.domain.units import PAUSE, MilliAmpere
 from station.services import configuration, identity
 
 
@@ -21,6 +22,7 @@ class ServerSettings:
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     model: str = ""
     serial: str = ""
+    mains_ceiling: MilliAmpere = PAUSE
 
     def admits(self, address: str) -> bool:
         """Return whether somebody at this address may connect."""
@@ -53,4 +55,5 @@ def read() -> ServerSettings:
         zone=configuration.zone(),
         model=station.model,
         serial=station.serial,
+        mains_ceiling=MilliAmpere(configuration.get_int(MAINS_CEILING)),
     )

@@ -14,8 +14,14 @@ from loadmgmt.registers import ERROR_NUMBERS, LIMIT_SOURCES, Unit, View, Write, 
 from loadmgmt.requests import IllegalAddress, IllegalValue, as_configuration, read, unit_of, write
 from station.domain.faults import FaultCode
 from station.domain.limits import LimitSource
-from station.domain.snapshot import FinishedSessionSnapshot, PointSnapshot, SessionSnapshot
-from station.domain.units import MilliAmpere, MilliVolt, Watt, WattHour
+from station.domain.snapshot import (
+    ClusterSnapshot,
+    ClusterStationSnapshot,
+    FinishedSessionSnapshot,
+    PointSnapshot,
+    SessionSnapshot,
+)
+from station.domain.units import PAUSE, MilliAmpere, MilliVolt, Watt, WattHour
 
 AT = datetime(2026, 11, 21, 12, 30, 15, tzinfo=UTC)
 UNKNOWN = 0xFFFF
@@ -51,6 +57,7 @@ def view(point: PointSnapshot = CHARGING, **changes: Any) -> View:
         model="TE-AC22",
         serial="100002440",
         mains=MilliAmpere(63_000),
+        mains_ceiling=MilliAmpere(63_000),
         settings=Settings(enabled=True),
         points=(point, replace(IDLE, number=2)),
         point=point,
@@ -162,6 +169,43 @@ def test_the_station_tells_all_its_points_in_one_block() -> None:
 
     assert whole[:8] == [6, 160, 0, 11_000, 1, 70_000 - 65_536, 0, 0]
     assert whole[8] == 0
+
+
+def station_words(address: int, count: int, **changes: Any) -> list[int]:
+    return read(Unit.STATION, address, count, replace(view(), point=None, **changes))
+
+
+def test_the_station_tells_what_it_may_draw_what_it_does_and_what_is_left() -> None:
+    lowered = {"mains": MilliAmpere(40_000)}
+
+    assert station_words(600, 1) == [0]
+    assert station_words(610, 6, **lowered) == [63] * 3 + [40] * 3
+    assert station_words(630, 6, **lowered) == [16] * 3 + [24] * 3
+
+
+def test_a_master_tells_the_same_of_its_cluster() -> None:
+    stations = tuple(
+        ClusterStationSnapshot(
+            id=name, name=name, role="slave", points=(), rating_ma=MilliAmpere(32_000), fallback_ma=PAUSE, lost=lost
+        )
+        for name, lost in (("1", False), ("2", False), ("3", True))
+    )
+    drawn = (MilliAmpere(50_000), MilliAmpere(60_000), MilliAmpere(110_000))
+    led = ClusterSnapshot(
+        enabled=True,
+        role="master",
+        state="leading",
+        own_id="1",
+        limit_ma=MilliAmpere(100_000),
+        reserved_ma=drawn,
+        stations=stations,
+    )
+
+    assert station_words(600, 1, cluster=led) == [1]
+    assert station_words(610, 6, cluster=led) == [100] * 6
+    assert station_words(620, 2, cluster=led) == [0, 1]
+    assert station_words(630, 6, cluster=led) == [50, 60, 110, 50, 40, 0]
+    assert station_words(600, 1, cluster=replace(led, role="slave", state="member")) == [3]
 
 
 def test_the_unit_identifier_chooses_at_the_first_port_alone() -> None:
