@@ -1,7 +1,10 @@
 """A running station under energy managers: evcc's accesses, limits at the controller, strangers and floods."""
 
+import re
+import shutil
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -92,6 +95,44 @@ def test_what_evcc_asks_a_box_of_this_kind_is_answered_as_it_expects(
     assert write(client, 1000, 16) == 0
     assert read(client, 1000) == [16]
     assert write(client, 1000, 32) == 0
+    # While it charges: what is polled, and what `evcc charger` asks to diagnose.
+    charge(site[0])
+    wait_until(lambda: read(client, 122) == [3], what="state C")
+    wait_until(lambda: read(client, 220, 2) not in ([0, 0], [0xFFFF, 0xFFFF]), what="a power")
+    assert read(client, 218, 2) != [0xFFFF, 0xFFFF]
+    assert all(current != 0xFFFF for current in read(client, 212, 6))
+    assert read(client, 140) == [1]
+    assert [read(client, address, count) for address, count in ((100, 2), (104, 1))] == [[0x352E, 0x3232], [6]]
+    assert struct.pack(">2H", *read(client, 120, 2)) == b"0.9c"
+    assert [read(client, 740), read(client, 730)] == [[0], 2]
+    assert write(client, 1000, 0) == 0
+    site[0].wait_sim(lambda point: point["power_w"] == 0, timeout_s=30)
+    assert read(client, 1000) == [0]
+    assert write(client, 1000, 32) == 0
+    site[0].sim("/connectors/1/unplug", {"side": "vehicle"})
+
+
+def test_the_tool_that_installers_use_reads_and_writes(site: tuple[Station, int], client: ModbusTcpClient) -> None:
+    tool = shutil.which("mbpoll")
+    if tool is None:
+        pytest.skip("mbpoll is not installed")
+    _station, port = site
+
+    def mbpoll(*arguments: str) -> str:
+        known = ("-m", "tcp", "-p", str(port), "-0", "-1", "-o", "5")
+        ran = subprocess.run([tool, *known, *arguments], check=False, capture_output=True, text=True, timeout=30)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    # By its own unit identifier 1, by that of evcc, by that of the station, and by function 4.
+    assert re.search(r"\[1000\]:\s+32", mbpoll("-a", "1", "-r", "1000", "-t", "4", "127.0.0.1"))
+    assert re.search(r"\[216\]:\s+\d+", mbpoll("-a", "255", "-r", "212", "-c", "3", "-t", "4:int", "-B", "127.0.0.1"))
+    assert re.search(r"\[615\]:\s+\d+", mbpoll("-a", "200", "-r", "610", "-c", "6", "-t", "4", "127.0.0.1"))
+    assert re.search(r"\[3032\]:\s+1", mbpoll("-a", "1", "-r", "3032", "-t", "3", "127.0.0.1"))
+
+    mbpoll("-a", "1", "-r", "1000", "-t", "4", "127.0.0.1", "13")
+    assert read(client, 1000) == [13]
+    mbpoll("-a", "1", "-r", "1000", "-t", "4", "127.0.0.1", "32")
 
 
 def test_a_set_point_reaches_the_controller_and_silence_brings_the_fallback(
