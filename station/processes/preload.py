@@ -8,7 +8,9 @@ the modules with Celery's tasks: a worker knows those of its own queue.
 """
 
 import gc
+import types
 import typing
+from collections import abc
 from importlib import import_module
 
 from station.processes.programs.web import leave_out_native_masking
@@ -75,6 +77,7 @@ _OURS = (
     "station.host.redaction",
     "station.host.simulated.host_file",
     "station.host.simulated.modem",
+    "station.host.simulated.time_service",
     "station.host.updates",
     "station.host.vendor_access",
     "station.host.versions",
@@ -87,11 +90,40 @@ _OURS = (
     "station.processes.web_server.channel",
     "station.processes.web_server.socket",
     "station.services.channel_layer",
+    "station.services.computer_watch",
     "station.services.diagnostics",
     "station.services.file_jobs.runner",
     "station.urls",
     "station.web.bodies",
     "whitelist.backend_list",
+)
+# What libraries ask of nearly every value. The first question about a type is put to every subclass there is.
+_ASKED = (
+    abc.Awaitable,
+    abc.Callable,
+    abc.Coroutine,
+    abc.Iterable,
+    abc.Iterator,
+    abc.Mapping,
+    abc.MutableMapping,
+    abc.Sequence,
+)
+_ABOUT = (
+    bool,
+    bytes,
+    dict,
+    float,
+    frozenset,
+    int,
+    list,
+    set,
+    str,
+    tuple,
+    types.BuiltinFunctionType,
+    types.FunctionType,
+    types.GeneratorType,
+    types.MethodType,
+    types.NoneType,
 )
 
 
@@ -107,3 +139,6 @@ def preload() -> None:
     from station.celery import app
 
     app.finalize()
+    for asked in _ASKED:
+        for kind in _ABOUT:
+            issubclass(kind, asked)
