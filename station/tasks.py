@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,27 +25,16 @@ from station.services.transfers import Exchange
 
 ACTOR = "update"
 LOOK_EVERY_S = 10
-COMPUTER_EVERY_S = 10
 _MOST_IMAGE_BYTES = 1_000_000_000
 _TRUSTED_KINDS = ("backend_root", "manufacturer_root")
 
 app.conf.beat_schedule |= {
-    # A job whose wake-up was lost, or whose date has come, waits this long at most. No answer: it must not pile up.
-    "file jobs": {
-        "task": jobs.RUN_TASK,
+    # One message for all that is looked at so often: on an idle station the way through the queue costs ten times what
+    # is done at its end. No answer: it must not pile up.
+    "look": {
+        "task": "system.look",
         "schedule": every(seconds=LOOK_EVERY_S),
         "options": {"expires": LOOK_EVERY_S},
-    },
-    # A change of the network that nobody has confirmed has been taken back by the computer: somebody has to say so.
-    "network": {
-        "task": "system.watch_network",
-        "schedule": every(seconds=LOOK_EVERY_S),
-        "options": {"expires": LOOK_EVERY_S},
-    },
-    "computer": {
-        "task": "system.look_after_computer",
-        "schedule": every(seconds=COMPUTER_EVERY_S),
-        "options": {"expires": COMPUTER_EVERY_S},
     },
     "old files": {"task": "system.tidy_files", "schedule": every(hours=1)},
 }
@@ -133,25 +123,34 @@ def run_file_jobs() -> None:
         threading.Thread(target=_work, args=(group,), name=f"files-{group}", daemon=True).start()
 
 
-@app.task(name="system.watch_network")  # type: ignore[untyped-decorator]
-def watch_network() -> None:
-    """Note that a change of the network is over, and finish a factory reset."""
-    network.finish_reset()
-    network.latest(at=clock.now())
-
-
 @app.task(name="system.tidy_files")  # type: ignore[untyped-decorator]
 def tidy_files() -> None:
     """Delete what jobs have left behind."""
     runner.tidy(job_environment())
 
 
-@app.task(name="system.look_after_computer")  # type: ignore[untyped-decorator]
+def watch_network() -> None:
+    """Note that a change of the network is over, and finish a factory reset."""
+    network.finish_reset()
+    network.latest(at=clock.now())
+
+
 def look_after_computer() -> None:
     """Bring modem and time into line with the settings, whoever has changed them, and report what the modem says."""
     computer_watch.step(
         time_port=time_service.for_settings(), mobile_port=mobile.for_settings(), report=modem.report_for_settings()
     )
+
+
+@app.task(name="system.look")  # type: ignore[untyped-decorator]
+def look() -> None:
+    """Look at what nobody announces; what fails in one subject keeps nobody from the others."""
+    with ExitStack() as each:
+        each.callback(look_after_computer)
+        # A change of the network that nobody has confirmed has been taken back by the computer: somebody has to say so.
+        each.callback(watch_network)
+        # A job whose wake-up was lost, or whose date has come, waits this long at most.
+        each.callback(run_file_jobs)
 
 
 class ResumeFileJobs(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -221,6 +221,11 @@ def oldest_unfinished(kinds: Iterable[Kind]) -> FileJob | None:
     return FileJob.objects.filter(kind__in=list(kinds), finished_at=None).order_by("id").first()
 
 
+def unfinished_kinds() -> list[tuple[str, datetime | None]]:
+    """Return kind and date of every job that has not ended, the oldest first."""
+    return list(FileJob.objects.filter(finished_at=None).order_by("id").values_list("kind", "due_at"))
+
+
 def is_wanted(job: FileJob) -> bool:
     """Return whether a job is still in the step in which this one was read."""
     return FileJob.objects.filter(id=job.pk, step=job.step).exists()

@@ -37,10 +37,11 @@ logger = logging.getLogger(__name__)
 
 def due_groups(at: datetime) -> list[str]:
     """Return the groups in which something is to be done soon."""
+    unfinished = jobs.unfinished_kinds()
     found = []
     for name, kinds in GROUPS.items():
-        job = jobs.oldest_unfinished(kinds)
-        if job is not None and (job.due_at or at) <= at + PATIENCE:
+        due_at = next((due_at or at for kind, due_at in unfinished if kind in kinds), None)
+        if due_at is not None and due_at <= at + PATIENCE:
             found.append(name)
     return found
 
