@@ -98,7 +98,7 @@ _OURS = (
     "whitelist.backend_list",
 )
 # What libraries ask of nearly every value. The first question about a type is put to every subclass there is.
-_ASKED = (
+_ASKED: tuple[typing.Any, ...] = (
     abc.Awaitable,
     abc.Callable,
     abc.Coroutine,
