@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils.formats import get_format
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from station.domain.dimming import Cause
 from station.domain.snapshot import DimmingSnapshot
@@ -109,8 +110,8 @@ def row(intervention: DimmingIntervention, *, zone: ZoneInfo, now: Stamp) -> Int
     is_told = intervention.begin_told_at is not None and (ended is None or intervention.end_told_at is not None)
     return InterventionRow(
         id=intervention.pk,
-        began=formats.moment(intervention.began_at, zone),
-        ended=formats.moment(ended.at, zone) if ended else "",
+        began=formats.moment_with_seconds(intervention.began_at, zone),
+        ended=formats.moment_with_seconds(ended.at, zone) if ended else "",
         duration=formats.duration((ended or now).since(intervention.began).total_seconds()),
         power=formats.kilowatt(intervention.power_w),
         carried_out="" if took is None else _("after %(seconds)d s") % {"seconds": took.total_seconds()},
@@ -118,7 +119,7 @@ def row(intervention: DimmingIntervention, *, zone: ZoneInfo, now: Stamp) -> Int
         mean=formats.kilowatt(drawn.mean_w),
         greatest=formats.kilowatt(drawn.greatest_carried_out_w),
         begun_by=words.word(words.DIMMING_CAUSES, intervention.begun_by),
-        backend=_("told") if is_told else _("not told yet"),
+        backend=_("told") if is_told else pgettext("message for the backend", "waiting"),
         backend_tone="free" if is_told else "waiting",
     )
 
