@@ -88,6 +88,11 @@ class DataDirectory:
         return self.root / "cluster.password"
 
     @property
+    def cluster_epoch(self) -> Path:
+        """The random name under which the station has led its cluster last."""
+        return self.root / "cluster.epoch"
+
+    @property
     def certificates(self) -> Path:
         return self.root / "certificates"
 

@@ -194,6 +194,8 @@ class ClusterSite:
                 leads = station is site.master
                 mine = {"/cluster/role": "master", "/cluster/limitA": str(limit_a)} if leads else {}
                 station.config_set({**common, **mine, "/cluster/address": address})
+            # A master that has never led waits until everything is over that another one may have lent.
+            (site.master.data / "cluster.epoch").write_text("the one before\n")
             for station in stations:
                 station.launch(ready=False)
             for station in stations:

@@ -172,6 +172,7 @@ def _delete_files(data: DataDirectory) -> None:
         data.network_trial,
         data.pin_attempt,
         data.cluster_password,
+        data.cluster_epoch,
         *(data.logo(brand) for brand in branding.BRANDS),
     )
     for path in (*data.files.iterdir(), *data.certificates.iterdir(), *data.root.glob("*.broken-*"), *of_people):

@@ -89,7 +89,10 @@ class LeaderLoop:
             django_settings.DATA,
             members=await self._records.execute(members.password_hashes),
         )
-        leading = Leading(self._own, known, began_s=clock.monotonic_s())
+        epoch = await self._records.execute(place.next_epoch)
+        leading = Leading(
+            self._own, known, epoch=epoch.name, predecessor=epoch.predecessor, began_s=clock.monotonic_s()
+        )
         link = LeaderLink(server)
         books = Books(self._records, leading, link, server)
         await server.start()
@@ -130,6 +133,8 @@ class LeaderLoop:
         if own is not None and member.take(own, now_s):
             # Before anything else runs: a raise that was decided under the lease before must not be written any more.
             self._limits.leases_changed()
+        if member.is_report_due:
+            self._changed.set()
         present = self._present(leading, server, books, surroundings, now_s)
         if present != self._shares.present:
             self._shares.present = present

@@ -1,7 +1,6 @@
 """The leader's account with what belongs around it: messages read, stations named, and the present for people."""
 
 import logging
-import secrets
 from collections.abc import Iterable, Mapping
 
 from loadmgmt.cluster.registration import Station
@@ -14,13 +13,13 @@ from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
 logger = logging.getLogger(__name__)
 
-_EPOCH_BYTES = 12
-
 
 class Leading:
     """One time of leading, from its begin to its end."""
 
-    def __init__(self, own: Station, known: Iterable[Station], *, began_s: float) -> None:
+    def __init__(
+        self, own: Station, known: Iterable[Station], *, epoch: str, predecessor: str | None, began_s: float
+    ) -> None:
         self.own = own
         self.began_s = began_s
         # Reports that made no sense, for people who look for the reason.
@@ -29,7 +28,8 @@ class Leading:
         self._read: dict[str, bytes] = {}
         self._leader = Leader(
             [_known(each) for each in self._stations.values()],
-            epoch=secrets.token_urlsafe(_EPOCH_BYTES),
+            epoch=epoch,
+            predecessor=predecessor,
             now_s=began_s,
         )
 

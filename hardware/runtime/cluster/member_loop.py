@@ -129,9 +129,12 @@ class MemberLoop:
             logger.warning("the master's grant is malformed: %s", error)
             return
         now_s = clock.monotonic_s()
-        if self._shares.member(now_s).take(grant, now_s):
+        member = self._shares.member(now_s)
+        if member.take(grant, now_s):
             # Before anything else runs: a raise that was decided under the lease before must not be written any more.
             self._limits.leases_changed()
+        if member.is_report_due:
+            self._changed.set()
 
     async def _look_at_others(self, link: MemberLink) -> None:
         now_s = clock.monotonic_s()

@@ -1,11 +1,28 @@
 """Who this station is among the others."""
 
+import logging
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
 from django.conf import settings as django_settings
 
 from hardware.runtime.cluster_shares import ClusterSettings
 from loadmgmt.cluster import keys, pairing
 from loadmgmt.cluster.registration import Station
 from station import clock, private_files
+
+logger = logging.getLogger(__name__)
+
+_EPOCH_BYTES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One time of leading; `predecessor`: the one before on this station, None: it has never led."""
+
+    name: str
+    predecessor: str | None
 
 
 def of(settings: ClusterSettings, numbers: tuple[int, ...]) -> Station:
@@ -22,14 +39,30 @@ def of(settings: ClusterSettings, numbers: tuple[int, ...]) -> Station:
 def own_password() -> str:
     """Return by what the master tells this station from others with its serial number; made at the first question."""
     path = django_settings.DATA.cluster_password
-    try:
-        found = private_files.read(path).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        found = ""
+    found = _read(path)
     if not found:
         found = keys.new_password()
         private_files.write(path, f"{found}\n".encode())
     return found
+
+
+def next_epoch() -> Epoch:
+    """Return the name under which this station begins to lead, kept before anybody is led under it."""
+    path = django_settings.DATA.cluster_epoch
+    epoch = Epoch(name=secrets.token_urlsafe(_EPOCH_BYTES), predecessor=_read(path) or None)
+    try:
+        private_files.write(path, f"{epoch.name}\n".encode())
+    except OSError:
+        # The next start only waits longer, as if another station had led meanwhile.
+        logger.warning("the name of the epoch could not be kept", exc_info=True)
+    return epoch
+
+
+def _read(path: Path) -> str:
+    try:
+        return private_files.read(path).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def ensure_key() -> None:
