@@ -167,6 +167,7 @@ OBSTACLES: Words = {
 }
 
 ACTORS: Mapping[str, "str | Promise"] = {
+    "manage.py cluster": gettext_lazy("command line"),
     "manage.py config": gettext_lazy("command line"),
     "manage.py user": gettext_lazy("command line"),
     "manage.py changepassword": gettext_lazy("command line"),

@@ -12,11 +12,14 @@ from pathlib import Path
 from tests.backend import Backend, ThreadedBackend
 from tests.e2e.browser import Browser
 from tests.e2e.tour import pages
+from tests.process.judgement import free_ports
 from tests.station import Station, wait_until
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
 LANGUAGES = ("en", "de")
 PASSWORD = "Wolken-Kabel-42-Ast"
+CODE = "7KQ2M-XPT4A-HV6RD-B3WNE-J5YCF-S"
+FALLBACK_A = 6
 CARD, GUEST = "04A2B3C4", "04112233"
 CARDS = f"""UID;GID;Expiry;Authorization
 {CARD};FLEET;;accepted
@@ -40,10 +43,12 @@ def main() -> None:
         "/identity/factoryPassword": PASSWORD,
         "/identity/productionDate": "2025-09",
     }
+    (port,) = free_ports(1)
     with (
         tempfile.TemporaryDirectory() as scratch,
         Backend.threaded() as backend,
-        Station.start(Path(scratch) / "station", backend_url=backend.url, config=identity) as station,
+        Station.start(Path(scratch) / "station", backend_url=backend.url, config=identity | lead(port)) as station,
+        Station.start(Path(scratch) / "neighbour", config=follow(port)) as neighbour,
         Browser.start(Path(scratch) / "chromium", f"http://127.0.0.1:{station.http_port}") as browser,
     ):
         for language in LANGUAGES:
@@ -55,6 +60,7 @@ def main() -> None:
         browser.click("#own-password button")
         browser.wait(lambda: not browser.all("#own-password"), "the page without the suggestion")
         import_cards(browser, Path(scratch) / "cards.csv")
+        cluster(neighbour)
         past(station, backend)
         station.sim("/connectors/1/plug", {"battery_wh": 40_000})
         browser.open("/")
@@ -66,6 +72,38 @@ def main() -> None:
         tour(browser)
         browser.resize((PHONE, 844))
         each(browser, "phone-dashboard", lambda: browser.open("/"), width=PHONE)
+
+
+def lead(port: int) -> dict[str, str]:
+    """Return the settings of a cluster's master."""
+    return {
+        "/cluster/enabled": "true",
+        "/cluster/role": "master",
+        "/cluster/limitA": "40",
+        "/cluster/address": f"127.0.0.1:{port}",
+        "/cluster/key": CODE,
+    }
+
+
+def follow(port: int) -> dict[str, str]:
+    """Return the settings of its slave, where everybody may charge."""
+    return {
+        "/identity/serial": "104711816",
+        "/auth/identification": "none",
+        "/cluster/enabled": "true",
+        "/cluster/address": f"127.0.0.1:{port}",
+        "/cluster/key": CODE,
+    }
+
+
+def cluster(neighbour: Station) -> None:
+    """Let a car charge at the neighbour with what the master grants."""
+    neighbour.sim("/connectors/1/plug", {"battery_wh": 40_000})
+    wait_until(
+        lambda: neighbour.sim("/state")["connectors"][0]["offered_a"] > FALLBACK_A,
+        timeout_s=PATIENCE_S,
+        what="a share of the cluster",
+    )
 
 
 def past(station: Station, backend: ThreadedBackend) -> None:
@@ -106,6 +144,7 @@ def tour(browser: Browser) -> None:
         name = address.strip("/").replace("/", "-") or "dashboard"
         each(browser, name, lambda address=address: browser.open(address))
     each(browser, "session", lambda: browser.open("/sessions/1"))
+    each(browser, "load-management-link-lost", lambda: browser.open("/communication/load-management/link-lost"))
 
 
 def each(browser: Browser, name: str, go: Callable[[], None], *, width: int = WIDTH) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[4]
 DOCS = ROOT / "docs"
 MANUALS = {"en": DOCS / "manual.md", "de": DOCS / "handbuch.md"}
 # What is written on the page but stands in no catalogue: names.
-NAMES = {"admin", "DE | EN", "OCPP", "CSV", "Modbus", "Deutsch", "English"}
+NAMES = {"admin", "Slave", "DE | EN", "OCPP", "CSV", "Modbus", "Deutsch", "English"}
 
 
 def headings(text: str) -> list[str]:
