@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from station.domain.cluster.timing import LOST_AFTER_S
 from station.domain.snapshot import ClusterFoundSnapshot, ClusterPointSnapshot, ClusterSnapshot, ClusterStationSnapshot
 from station.ui import cluster_words, words
 from station.ui import format as formats
@@ -160,17 +161,20 @@ def _details(known: ClusterSnapshot) -> Iterator[str]:
         yield str(advice)
     if known.master_address and known.state != "leading":
         yield _("Master: %(name)s at %(address)s") % {
-            "name": _name_of(known, known.master_id) or known.master_id or formats.MISSING,
+            "name": _name_of(known, known.master_id) or formats.MISSING,
             "address": known.master_address,
         }
-    if known.link_age_s is not None and known.state != "leading":
+    if known.state == "leading":
+        # It hears itself, and its own grants never end.
+        return
+    if known.link_age_s is not None:
         yield _("Last heard %(seconds)s s ago") % {"seconds": known.link_age_s}
     if known.lease_remaining_s is not None:
         yield _("What the master has granted holds for %(seconds)s s more, then the fallback of %(fallback)s") % {
             "seconds": known.lease_remaining_s,
             "fallback": formats.ampere(known.fallback_ma),
         }
-    if known.rise_in_s is not None:
+    if known.rise_in_s and known.state != "member":
         yield _("The charging points may rise to the fallback of %(fallback)s in %(seconds)s s") % {
             "seconds": known.rise_in_s,
             "fallback": formats.ampere(known.fallback_ma),
@@ -180,7 +184,12 @@ def _details(known: ClusterSnapshot) -> Iterator[str]:
 def _name_of(known: ClusterSnapshot, station_id: str) -> str:
     found = {each.id: each.name for each in known.found}
     members = {each.id: each.name for each in known.stations}
-    return members.get(station_id) or found.get(station_id, "")
+    return name_of(station_id, members.get(station_id) or found.get(station_id, ""))
+
+
+def name_of(station_id: str, name: str) -> str:
+    """Return how a station is called: many have the same name, so its serial number stands beside it."""
+    return name if not station_id or station_id in name else f"{name} {station_id}".strip()
 
 
 def _phases(known: ClusterSnapshot) -> tuple[PhaseBar, ...]:
@@ -201,19 +210,21 @@ def _phases(known: ClusterSnapshot) -> tuple[PhaseBar, ...]:
 
 def _station(station: ClusterStationSnapshot, known: ClusterSnapshot, webs: dict[str, str]) -> StationRow:
     is_own = station.id == known.own_id
+    is_heard = station.link_age_s is not None and station.link_age_s < LOST_AFTER_S
+    is_lost = station.link_age_s is not None and station.link_age_s >= LOST_AFTER_S
     return StationRow(
         id=station.id,
-        name=station.name or station.id,
+        name=name_of(station.id, station.name),
         is_master=station.role == "master",
         is_own=is_own,
-        is_lost=station.lost,
+        is_lost=is_lost,
         role=words.word(cluster_words.ROLES, station.role),
         web="" if is_own else webs.get(station.id, ""),
         link=_link(station, is_own=is_own, leads=known.state == "leading"),
         fallback=formats.ampere(station.fallback_ma),
         reserved=formats.ampere(station.reserved_ma),
         may_be_forgotten=known.state == "leading" and not is_own,
-        points=tuple(_point(each, is_lost=station.lost) for each in station.points),
+        points=tuple(_point(each, is_heard=is_heard) for each in station.points),
     )
 
 
@@ -222,20 +233,22 @@ def _link(station: ClusterStationSnapshot, *, is_own: bool, leads: bool) -> str:
         return _("this station")
     if station.link_age_s is None:
         return _("not heard yet")
+    if station.link_age_s < LOST_AFTER_S and station.lost:
+        return _("heard, has no grant yet")
     if station.lost:
         return _("lost: not heard for %(seconds)s s") % {"seconds": station.link_age_s}
     return _("heard %(seconds)s s ago") % {"seconds": station.link_age_s}
 
 
-def _point(point: ClusterPointSnapshot, *, is_lost: bool) -> PointRow:
+def _point(point: ClusterPointSnapshot, *, is_heard: bool) -> PointRow:
     return PointRow(
         number=point.number,
-        state=_("not known: the station is lost") if is_lost else words.word(cluster_words.POINT_STATES, point.state),
+        state=words.word(cluster_words.POINT_STATES, point.state) if is_heard else _("not known"),
         demand=formats.ampere(point.limit_ma) if point.active else formats.MISSING,
         granted=formats.ampere(point.granted_ma),
         held=formats.ampere(point.held_ma),
-        flowing=formats.MISSING if is_lost else formats.ampere(point.flowing_ma),
-        is_waiting=point.waiting and not is_lost,
+        flowing=formats.ampere(point.flowing_ma) if is_heard else formats.MISSING,
+        is_waiting=point.waiting and is_heard,
     )
 
 
@@ -244,7 +257,7 @@ def _found(found: ClusterFoundSnapshot) -> FoundRow:
     belongs = _("has the same pairing code") if found.same_cluster else _("has no or another pairing code")
     return FoundRow(
         id=found.id,
-        name=found.name or found.id,
+        name=name_of(found.id, found.name),
         is_master=found.role == "master",
         role=words.word(cluster_words.ROLES, found.role),
         web=found.web,
@@ -257,7 +270,7 @@ def _notices(known: ClusterSnapshot, now: Present) -> Iterator[str]:
         yield _(
             "There is a second master: %(name)s (%(address)s). A cluster has exactly one; set it to Slave there."
         ) % {
-            "name": known.second_master.name or known.second_master.id,
+            "name": name_of(known.second_master.id, known.second_master.name),
             "address": known.second_master.address or known.second_master.web or formats.MISSING,
         }
     if known.refusal is not None:

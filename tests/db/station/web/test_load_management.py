@@ -12,6 +12,7 @@ from django.test import Client
 from loadmgmt.cluster import pairing
 from loadmgmt.models import ClusterMember
 from station import clock
+from station.domain.cluster.link_lost import LATEST_S, Step
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused
 from station.domain.power_history import MOST_SAMPLES, PowerSample, sample_of
@@ -195,7 +196,7 @@ def test_what_happens_when_the_link_is_lost_is_shown_step_by_step(browser: Clien
     slave = said.partition(f"TE{OTHER}, Ladepunkt 1")[2].partition("</tr>")[0]
     assert re.findall(r">(\d+) A<", slave) == ["0", "0", "0", "0", "6"]
     assert "Die höchste Summe aller Schritte ist 38 A, das Limit 63 A." in said
-    assert "nach spätestens 54 s" in said
+    assert f"nach spätestens {LATEST_S[Step.FALLBACKS]:.0f} s" in said
 
 
 def test_without_a_cluster_nothing_is_foretold(browser: Client, parts: Parts) -> None:
