@@ -1,5 +1,6 @@
 """Several real stations side by side that share one supply, and somebody who reads all their meters all the time."""
 
+import secrets
 import socket
 import threading
 import time
@@ -12,9 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
-from tests.station import Station, wait_until
+from tests.station import NeverHappened, Station, wait_until
 
-KEY = "a secret of this cluster"
 # Boards take whole amperes, and what is lent has to be a current that can be signalled: this much of a limit can be
 # used at least when it divides well.
 USED_SHARE = 0.95
@@ -165,6 +165,7 @@ class ClusterSite:
     stations: list[Station]
     cables: list[Cable] = field(default_factory=list)
     limit_a: int
+    present: tuple[int, ...] = ()
 
     @property
     def master(self) -> Station:
@@ -184,7 +185,8 @@ class ClusterSite:
         site = cls(stations=stations, cables=cables, limit_a=limit_a)
         common = {
             "/cluster/enabled": "true",
-            "/cluster/key": KEY,
+            # Stations of other tests at this computer are not to find a second master here.
+            "/cluster/key": secrets.token_hex(16),
             "/cluster/fallbackA": str(fallback_a),
             "/auth/identification": "none",
         }
@@ -215,6 +217,18 @@ class ClusterSite:
         """Return what a station signals to all its cars, in ampere."""
         return sum(point["offered_a"] for point in station.sim("/state")["connectors"])
 
+    def wait_offered(self, *amperes: int, timeout_s: float) -> None:
+        """Wait until the stations signal so much to their cars."""
+
+        def arrived() -> bool:
+            self.present = tuple(self.offered(station) for station in self.stations)
+            return self.present == amperes
+
+        try:
+            wait_until(arrived, timeout_s=timeout_s)
+        except NeverHappened as problem:
+            raise NeverHappened(f"{amperes} within {timeout_s} s: it is {self.present}") from problem
+
     @contextmanager
     def watched(
         self, states: Callable[[Station], dict[str, Any]] = lambda station: station.sim("/state")
@@ -234,3 +248,17 @@ def wait_until_used(meters: Meters, *, timeout_s: float = USED_WITHIN_S) -> floa
     began_s = time.monotonic()
     wait_until(meters.is_used, timeout_s=timeout_s, what="limit used")
     return time.monotonic() - began_s
+
+
+def server_of(master: Station) -> int:
+    """Wait for the server of a master to live and return its process id: a child of the control loop."""
+
+    def find() -> int | None:
+        parent = master.pid_of("hardware")
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            for child in children.read_text().split():
+                if "redis" in Path(f"/proc/{child}/comm").read_text():
+                    return int(child)
+        return None
+
+    return wait_until(find, what="the master's server") or 0

@@ -260,8 +260,8 @@ class ControlLoop:
         if not comes_back:
             actuators = {number: point.actuator for number, point in self.points.items()}
             await withdraw_energy(actuators, until_s=clock.monotonic_s() + WITHDRAW_S)
-            # The others are lent the current only now that the boards are off.
-            await self._cluster.say_goodbye()
+        # The others are lent the current only now that the boards are off.
+        await self._cluster.stop(comes_back=comes_back)
         for point in self.points.values():
             await self._device_events.note_register(point)
         self.records.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from dataclasses import replace
 
 from django.conf import settings as django_settings
@@ -10,7 +11,7 @@ from hardware.runtime.cluster import place
 from hardware.runtime.cluster.books import Books
 from hardware.runtime.cluster.demand import Demands
 from hardware.runtime.cluster.leading import Leading
-from hardware.runtime.cluster.surroundings import Surroundings
+from hardware.runtime.cluster.surroundings import Surroundings, must_stand_down
 from hardware.runtime.cluster_shares import ClusterSettings, ClusterShares
 from hardware.runtime.limits import GridOperator, LimitLoop
 from hardware.runtime.records import RecordStore
@@ -25,7 +26,8 @@ from station import clock
 from station.concurrency import wait_or_timeout
 from station.domain.allocation import Budget
 from station.domain.cluster.timing import DECIDE_S
-from station.domain.snapshot import ClusterSnapshot, encode
+from station.domain.snapshot import ClusterFoundSnapshot, ClusterSnapshot, encode
+from station.services import event_log
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 SLICE_S = 0.2
 # Another master is listened for so long before this one leads, and looked for so often while it does.
 LISTEN_S = 3.0
+SECOND_CODE = "cluster.second_master"
 
 
 class LeaderLoop:
@@ -58,7 +61,7 @@ class LeaderLoop:
         self._grid_operator = grid_operator
         self._own = place.of(settings, demands.numbers)
         self._changed = asyncio.Event()
-        self._second: MasterInfo | None = None
+        self._second: ClusterFoundSnapshot | None = None
 
     def demand_changed(self) -> None:
         """Decide soon."""
@@ -74,11 +77,51 @@ class LeaderLoop:
     async def say_goodbye(self) -> None:
         """Nobody has to be told: the leases end by themselves, and this station's own share with it."""
 
-    async def close(self) -> None:
-        """Everything has been closed with the end of `run`."""
-
     async def _until_alone(self, surroundings: Surroundings) -> None:
-        """Wait until no other master of this cluster is there."""
+        """Listen for another master of this cluster; while there is one, this station does not lead."""
+        while True:
+            await asyncio.sleep(LISTEN_S + random.uniform(0.0, LISTEN_S))  # noqa: S311 - no secret
+            others = await surroundings.other_masters()
+            if not others:
+                self._second = None
+                return
+            other, _info = others[0]
+            await self._note_second(surroundings.shown(other))
+            self._show(
+                ClusterSnapshot(
+                    enabled=True,
+                    role="master",
+                    state="refused",
+                    problem="second_master",
+                    problem_detail=str(other.target),
+                    second_master=self._second,
+                    found=surroundings.found(),
+                    search_problem=surroundings.problem,
+                )
+            )
+
+    async def _note_second(self, other: ClusterFoundSnapshot) -> None:
+        """Tell the event log that there is another master, once."""
+        if self._second is None or self._second.id != other.id:
+            name = " ".join(part for part in (other.name, other.id) if part)
+            await self._records.attempt(event_log.log, SECOND_CODE, at=clock.now(), name=name)
+        self._second = other
+
+    async def _watch_for_others(self, leading: Leading, surroundings: Surroundings) -> None:
+        """Return when another master is to go on instead of this one."""
+        while True:
+            await asyncio.sleep(LISTEN_S)
+            others = await surroundings.other_masters()
+            if not others:
+                self._second = None
+            for other, info in others:
+                await self._note_second(surroundings.shown(other))
+                if must_stand_down(self._info(leading, clock.monotonic_s()), info):
+                    logger.error("station %s leads this cluster, too; this one stands down", other.station)
+                    return
+
+    def _info(self, leading: Leading, now_s: float) -> MasterInfo:
+        return MasterInfo(station=self._own.station, name=self._own.name, leading_s=int(now_s - leading.began_s))
 
     async def _lead(self, surroundings: Surroundings) -> None:
         """Lead until another master prevails."""
@@ -96,16 +139,21 @@ class LeaderLoop:
         link = LeaderLink(server)
         books = Books(self._records, leading, link, server)
         await server.start()
+        await surroundings.announce(leads=True)
         keeping = asyncio.create_task(books.run())
+        watching = asyncio.create_task(self._watch_for_others(leading, surroundings))
         try:
-            while self._second is None:
+            while not watching.done():
                 if keeping.done():
                     keeping.result()
                 await self._step(leading, link, server, books, surroundings)
                 await self._wait(link, books)
+            watching.result()
         finally:
-            keeping.cancel()
-            await asyncio.wait({keeping})
+            for task in (keeping, watching):
+                task.cancel()
+            await asyncio.wait({keeping, watching})
+            await surroundings.announce(leads=False)
             async with books.link_is_free:
                 await link.close()
             await server.stop()
@@ -136,10 +184,8 @@ class LeaderLoop:
         if member.is_report_due:
             self._changed.set()
         present = self._present(leading, server, books, surroundings, now_s)
-        if present != self._shares.present:
-            self._shares.present = present
-            self._snapshots.station_changed()
-        info = MasterInfo(station=self._own.station, name=self._own.name, leading_s=int(now_s - leading.began_s))
+        self._show(present)
+        info = self._info(leading, now_s)
         try:
             async with books.link_is_free:
                 await link.publish(
@@ -163,6 +209,11 @@ class LeaderLoop:
                 books.note_link_failure(failure)
                 await wait_or_timeout(self._changed, SLICE_S)
 
+    def _show(self, present: ClusterSnapshot) -> None:
+        if present != self._shares.present:
+            self._shares.present = present
+            self._snapshots.station_changed()
+
     def _present(
         self, leading: Leading, server: ClusterServer, books: Books, surroundings: Surroundings, now_s: float
     ) -> ClusterSnapshot:
@@ -179,6 +230,7 @@ class LeaderLoop:
             limit_ma=self._shares.settings.limit,
             found=surroundings.found(),
             search_problem=surroundings.problem,
+            second_master=self._second,
             refusal=books.refusal,
             malformed=leading.malformed + books.malformed,
         )

@@ -50,7 +50,9 @@ class MemberLoop:
         self._limits = limits
         self._snapshots = snapshots
         self._changed = asyncio.Event()
-        self._link: MemberLink | None = None
+        self._is_connected = False
+        self._is_leaving = False
+        self._has_left = asyncio.Event()
         self._malformed = 0
         self._overview_s = 0.0
         self._others: ClusterSnapshot | None = None
@@ -74,41 +76,40 @@ class MemberLoop:
 
     async def say_goodbye(self) -> None:
         """Report for the last time: nothing is asked for any more, and what the boards still hold."""
-        if self._link is not None:
-            try:
-                await self._exchange(self._link, goodbye=True)
-            except LinkFailed as failure:
-                logger.info("the master was not told of the end: %s", failure)
-
-    async def close(self) -> None:
-        """Leave the master; `run` leaves the connection open when it is cancelled, for a goodbye."""
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()
+        if self._is_connected:
+            self._is_leaving = True
+            self._changed.set()
+            await self._has_left.wait()
 
     async def _stay(self, target: Target, password: str, surroundings: Surroundings) -> None:
         """Exchange messages for as long as that works."""
         link = MemberLink(target, self._settings.key, place.of(self._settings, self._demands.numbers), password)
-        self._link = link
         try:
             await link.connect()
+            self._is_connected = True
             while True:
                 await self._exchange(link)
                 self._failed = None
                 await self._look_at_others(link)
                 self._show("member", surroundings, target)
                 await self._wait(link)
+                if self._is_leaving:
+                    await self._exchange(link)
+                    self._has_left.set()
+                    await asyncio.Event().wait()
         except LinkFailed as failure:
             if failure.reason is not self._failed:
                 logger.warning("the master at %s: %s", target, failure)
             self._failed = failure.reason
-            await self.close()
             self._show(_STATES.get(failure.reason, "silent"), surroundings, target, failure)
+        finally:
+            self._is_connected = False
+            await link.close()
 
-    async def _exchange(self, link: MemberLink, *, goodbye: bool = False) -> None:
+    async def _exchange(self, link: MemberLink) -> None:
         now_s = clock.monotonic_s()
         self._changed.clear()
-        points = self._demands.without_energy() if goodbye else self._demands.take(now_s)
+        points = self._demands.without_energy() if self._is_leaving else self._demands.take(now_s)
         report = self._shares.member(now_s).report(now_s, points)
         self._take(await link.exchange(report.encode()))
 
@@ -116,8 +117,12 @@ class MemberLoop:
         """Wait until a report is due: its time has come, or there is news that the others wait for."""
         told = self._demands.essence()
         until_s = clock.monotonic_s() + EXCHANGE_S
-        while not self._changed.is_set() and self._demands.essence() == told and clock.monotonic_s() < until_s:
+        while not self._is_due(told, until_s):
             self._take(await link.wait_for_grant(SLICE_S))
+
+    def _is_due(self, told: object, until_s: float) -> bool:
+        has_news = self._changed.is_set() or self._is_leaving or self._demands.essence() != told
+        return has_news or clock.monotonic_s() >= until_s
 
     def _take(self, raw: bytes | None) -> None:
         if raw is None:

@@ -41,9 +41,6 @@ class Part(Protocol):
     async def say_goodbye(self) -> None:
         """Tell that the boards are off and nothing is asked for any more."""
 
-    async def close(self) -> None:
-        """Leave the others, when `run` has ended."""
-
 
 class ClusterService:
     """Runs the side of the cluster that the station is on while the cluster is switched on."""
@@ -76,24 +73,25 @@ class ClusterService:
             self._part.demand_changed()
 
     async def run(self) -> None:
-        """Follow the settings for ever."""
-        await self._state.until_recovered()
-        try:
-            while True:
-                self._shares.is_changed.clear()
-                await self._follow()
-                await self._shares.tell_silence()
-                is_idle = not self._shares.settings.enabled
-                await wait_or_timeout(self._shares.is_changed, None if is_idle else LOOK_S)
-        finally:
-            await self._end()
+        """Follow the settings for ever.
 
-    async def say_goodbye(self) -> None:
-        """Tell the master that the boards are off, if it can be told in time."""
-        if self._part is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GOODBYE_S):
+        The part that speaks with the others outlives this: boards are switched off first, and then it ends.
+        """
+        await self._state.until_recovered()
+        while True:
+            self._shares.is_changed.clear()
+            await self._follow()
+            await self._shares.tell_silence()
+            is_idle = not self._shares.settings.enabled
+            await wait_or_timeout(self._shares.is_changed, None if is_idle else LOOK_S)
+
+    async def stop(self, *, comes_back: bool) -> None:
+        """End; unless another control loop follows at once, tell the master that the boards are off."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                if self._part is not None and not comes_back:
                     await self._part.say_goodbye()
+                await self._end()
 
     async def _follow(self) -> None:
         settings = self._shares.settings
@@ -107,8 +105,6 @@ class ClusterService:
         if self._serving is not None and not self._serving.done() and self._served == _essentials(settings):
             return
         await self._end()
-        if self._part is not None:
-            await self._part.close()
         self._part, self._served = None, _essentials(settings)
         if not settings.enabled:
             self._show(ClusterSnapshot(enabled=False))

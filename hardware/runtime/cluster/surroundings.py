@@ -1,33 +1,115 @@
 """Who else is in the network, and where the master is."""
 
+import asyncio
+import logging
 from types import TracebackType
 from typing import Self
 
 from hardware.runtime.cluster_shares import ClusterSettings
+from loadmgmt.cluster import discovery, keys
 from loadmgmt.cluster.address import Target
+from loadmgmt.cluster.discovery import Announcement, Neighbour, Neighbourhood
+from loadmgmt.cluster.failures import LinkFailed
+from loadmgmt.cluster.member_link import ask_master
+from loadmgmt.cluster.registration import MasterInfo
 from station.domain.snapshot import ClusterFoundSnapshot
+
+logger = logging.getLogger(__name__)
+
+# What one master knows of another one's time is this old at most, on either side; nearer than that they are equal.
+_SURELY_LONGER_S, _PERHAPS_EQUAL_S = 5, 8
+
+
+def must_stand_down(own: MasterInfo, other: MasterInfo) -> bool:
+    """Return whether the other one goes on leading when both do: who leads longer, of equals the smaller serial number.
+
+    Both compare what they know of each other at different moments. Never do both stay; that both stand down may happen,
+    and then they begin one after the other.
+    """
+    longer_s = other.leading_s - own.leading_s
+    return longer_s > _SURELY_LONGER_S or (abs(longer_s) <= _PERHAPS_EQUAL_S and other.station < own.station)
 
 
 class Surroundings:
-    """Searches the network for other stations for as long as it is entered; a fixed address wins."""
+    """Announces the station and searches for others for as long as it is entered; a fixed address wins."""
 
     def __init__(self, settings: ClusterSettings, *, points: int) -> None:
         self._settings = settings
         self._points = points
-        self.problem = ""
+        self._cluster = ""
+        self._neighbourhood: Neighbourhood | None = None
 
     async def __aenter__(self) -> Self:
+        self._cluster = (await asyncio.to_thread(keys.derive, self._settings.key)).name
+        self._neighbourhood = Neighbourhood(self._announcement(leads=False))
+        await self._neighbourhood.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        if self._neighbourhood is not None:
+            await self._neighbourhood.stop()
+
+    @property
+    def problem(self) -> str:
+        """Why others cannot be searched for; empty: they can."""
+        return self._neighbourhood.problem if self._neighbourhood is not None else ""
+
+    async def announce(self, *, leads: bool) -> None:
+        """Let the others find a master here, or none any more."""
+        if self._neighbourhood is not None:
+            await self._neighbourhood.announce(self._announcement(leads=leads))
 
     def master(self) -> Target | None:
         """Return where a slave finds its master; None: it was not found yet."""
-        return Target.parse(self._settings.address) if self._settings.address else None
+        if self._settings.address:
+            return Target.parse(self._settings.address)
+        return next((each.target for each in self._masters() if each.target is not None), None)
+
+    async def other_masters(self) -> list[tuple[Neighbour, MasterInfo]]:
+        """Return the other stations that prove to lead this cluster."""
+        found = []
+        for each in self._masters():
+            if each.target is None:
+                continue
+            try:
+                info = await ask_master(each.target, self._settings.key)
+            except LinkFailed as failure:
+                logger.debug("no master at %s: %s", each.target, failure)
+                continue
+            if info.station != self._settings.station:
+                found.append((each, info))
+        return found
 
     def found(self) -> tuple[ClusterFoundSnapshot, ...]:
         """Return the stations in the network."""
-        return ()
+        stations = self._neighbourhood.stations() if self._neighbourhood is not None else ()
+        return tuple(self.shown(each) for each in stations)
+
+    def shown(self, station: Neighbour) -> ClusterFoundSnapshot:
+        """Return a station as people see it."""
+        return ClusterFoundSnapshot(
+            id=station.station,
+            name=station.name,
+            role=station.role,
+            points=station.points,
+            address=str(station.target) if station.target is not None else "",
+            web=station.web,
+            same_cluster=station.cluster == self._cluster,
+        )
+
+    def _masters(self) -> tuple[Neighbour, ...]:
+        return self._neighbourhood.masters(self._cluster) if self._neighbourhood is not None else ()
+
+    def _announcement(self, *, leads: bool) -> Announcement:
+        settings = self._settings
+        return Announcement(
+            station=settings.station,
+            name=settings.name,
+            role=discovery.MASTER if settings.leads else discovery.SLAVE,
+            points=self._points,
+            cluster=self._cluster,
+            port=Target.to_listen(settings.address).port if leads else 0,
+            web=discovery.own_pages(),
+        )
