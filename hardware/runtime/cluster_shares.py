@@ -9,7 +9,7 @@ import random
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hardware.runtime.records import RecordStore
 from station import clock
@@ -66,6 +66,14 @@ def read_settings() -> ClusterSettings:
     )
 
 
+class Recovering(Protocol):
+    """What the cluster waits for."""
+
+    @property
+    def recovered(self) -> bool:
+        """Whether hardware may be commanded."""
+
+
 class ClusterShares:
     """What this station may draw of the cluster's current, and how the cluster stands.
 
@@ -73,9 +81,15 @@ class ClusterShares:
     """
 
     def __init__(
-        self, numbers: Iterable[int], records: RecordStore, *, held: Callable[[int], MilliAmpere | None]
+        self,
+        numbers: Iterable[int],
+        state: Recovering,
+        records: RecordStore,
+        *,
+        held: Callable[[int], MilliAmpere | None],
     ) -> None:
         self._numbers = tuple(numbers)
+        self._state = state
         self._records = records
         self._held = held
         self.settings = ClusterSettings()
@@ -92,14 +106,26 @@ class ClusterShares:
 
     def limits_of(self, number: int, now_s: float) -> Mapping[LimitSource, MilliAmpere]:
         """Return what the cluster, or the master's silence, leaves a charging point."""
-        return self.member(now_s).limits_of(number, now_s) if self.settings.enabled else {}
+        if not self.settings.enabled:
+            return {}
+        if not self._is_begun:
+            # Boards that have not been read yet keep what they have, up to the fallback.
+            return {LimitSource.CLUSTER_SILENT: min(self._held(number) or PAUSE, self.settings.fallback)}
+        return self.member(now_s).limits_of(number, now_s)
 
     def next_change_s(self, now_s: float) -> float | None:
         """Return when a limit next changes because the master is not heard."""
-        return self.member(now_s).next_change_s(now_s) if self.settings.enabled else None
+        return self.member(now_s).next_change_s(now_s) if self.settings.enabled and self._is_begun else None
+
+    @property
+    def _is_begun(self) -> bool:
+        return self._member is not None or self._state.recovered
 
     def member(self, now_s: float) -> "Member":
-        """Return the station as a member of its cluster; it begins with what the boards hold at the first question."""
+        """Return the station as a member of its cluster; it begins with what the boards hold at the first question.
+
+        Not before the past is settled: until then nobody knows what they hold.
+        """
         if self._member is None:
             from station.domain.cluster.member import Member
             from station.domain.cluster.timing import LARGEST_JITTER_S
@@ -160,8 +186,8 @@ class ClusterShares:
     def snapshot(self) -> ClusterSnapshot:
         """Return the present."""
         settings = self.settings
-        if not settings.enabled:
-            return ClusterSnapshot(enabled=False, role=settings.role, own_id=settings.station)
+        if not settings.enabled or not self._is_begun:
+            return ClusterSnapshot(enabled=settings.enabled, role=settings.role, own_id=settings.station)
         now_s = clock.monotonic_s()
         member = self.member(now_s)
         return replace(

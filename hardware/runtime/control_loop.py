@@ -78,7 +78,7 @@ class ControlLoop:
             *shared, wake_ups, has_input=devices.io is not None and Signal.DIMMING in devices.io.signals
         )
         self.energy_manager = EnergyManager(devices.controllers, self.records, metered=devices.meters)
-        self.cluster_shares = ClusterShares(devices.controllers, self.records, held=self._held_by_board)
+        self.cluster_shares = ClusterShares(devices.controllers, self.state, self.records, held=self._held_by_board)
         self.limits = LimitLoop(
             *shared,
             leased=CombinedLimits(self.energy_manager, self.cluster_shares),

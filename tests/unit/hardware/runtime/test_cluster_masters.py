@@ -1,0 +1,34 @@
+"""Two masters of one cluster: at least one of them stands down, whatever each knows of the other's time."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardware.runtime.cluster.surroundings import must_stand_down
+from loadmgmt.cluster.registration import MasterInfo
+
+# What one knows of the other's time is the whole seconds of up to 2 s ago.
+LATE_S = st.floats(0.0, 2.0)
+
+
+def told(station: str, leading_s: float) -> MasterInfo:
+    return MasterInfo(station=station, name="", leading_s=max(int(leading_s), 0))
+
+
+@given(st.floats(0.0, 60.0), st.floats(0.0, 60.0), LATE_S, LATE_S)
+def test_never_do_both_stay(first_s: float, second_s: float, late_s: float, other_late_s: float) -> None:
+    first_leaves = must_stand_down(told("A", first_s), told("B", second_s - late_s))
+    second_leaves = must_stand_down(told("B", second_s), told("A", first_s - other_late_s))
+
+    assert first_leaves or second_leaves
+
+
+def test_who_leads_for_longer_stays() -> None:
+    old, young = told("B", 3_600), told("A", 60)
+
+    assert not must_stand_down(old, young)
+    assert must_stand_down(young, old)
+
+
+def test_of_equals_the_smaller_serial_number_stays() -> None:
+    assert not must_stand_down(told("A", 60), told("B", 61))
+    assert must_stand_down(told("B", 61), told("A", 60))
