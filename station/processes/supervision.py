@@ -59,8 +59,6 @@ _READY_TIMEOUT_S = 1.0
 _FIRST_INHERITED = 3
 # A silent process is aborted, so that it writes down where it hangs, and killed when it does not even do that.
 _ABORT_S = 0.5
-# Who waits in poll(2) for so much longer than intended has not run: the group was stopped, or the machine hangs.
-_OWN_ABSENCE_S = 1.0
 # Waiting no longer than this, the watch notices its own absence before the silence of the others looks like a hang.
 _WATCHING_S = 2.0
 
@@ -298,7 +296,6 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
         self._lock = lock
         self._on_ready: Callable[[], None] | None = on_ready
         self._next_look_s = 0.0
-        self._planned_look_s = clock.monotonic_s()
         # When the next, harder signal is due for who is already being ended.
         self._killed_s: dict[int, float] = {}
         self._to_stop: list[ProcessGroup] = []
@@ -343,7 +340,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
 
     def _patience_s(self) -> float:
         patience_s = self._wait_s()
-        self._planned_look_s = clock.monotonic_s() + patience_s
+        self.options.watch.waits(patience_s)
         return patience_s
 
     def _wait_s(self) -> float:
@@ -376,8 +373,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
 
     def _replace_the_silent(self, now_s: float) -> None:
         """End who has not said in time that it works; the supervisor starts it again like any that has died."""
-        if now_s - self._planned_look_s > _OWN_ABSENCE_S:
-            self.options.watch.excuse(at_s=now_s)
+        self.options.watch.looks(at_s=now_s)
         silent = [process for process, due_s in self._deadlines() if now_s >= due_s]
         for process in silent:
             is_aborted = process.pid in self._killed_s

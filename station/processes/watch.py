@@ -9,6 +9,8 @@ from station.host.heartbeat import SharedHeartbeat, SharedHeartbeats
 SILENCE_S = {"hardware": 5.0, "ocpp": 30.0, "web": 30.0, "redis": 10.0}
 # From the fork to the first beat: the start of a process, and Redis may let it wait.
 START_S = 30.0
+# Who looks again so much later than intended has not run: the group was stopped, or the machine hangs.
+OWN_ABSENCE_S = 1.0
 
 
 @dataclass
@@ -18,6 +20,8 @@ class HeartbeatWatch:
     heartbeats: SharedHeartbeats = field(default_factory=lambda: SharedHeartbeats(list(SILENCE_S)))
     _started_s: dict[str, float] = field(default_factory=dict, init=False)
     _excused_s: float = field(default=0.0, init=False)
+    _looked_s: float | None = field(default=None, init=False)
+    _waits_s: float = field(default=0.0, init=False)
 
     def heartbeat_of(self, name: str) -> SharedHeartbeat | None:
         """Return what a process beats with; None for one that is not watched."""
@@ -29,9 +33,18 @@ class HeartbeatWatch:
             self.heartbeats.forget(name)
             self._started_s[name] = at_s
 
-    def excuse(self, *, at_s: float) -> None:
-        """Give everybody their whole time again, because the watch itself has not run."""
-        self._excused_s = at_s
+    def waits(self, patience_s: float) -> None:
+        """Note how long the watch means to wait before it looks again."""
+        self._waits_s = patience_s
+
+    def looks(self, *, at_s: float) -> None:
+        """Give everybody their whole time again when the watch itself has not run since it looked last.
+
+        Counted from look to look: a group can be stopped between any two lines, not only in poll(2).
+        """
+        if self._looked_s is not None and at_s - self._looked_s - self._waits_s > OWN_ABSENCE_S:
+            self._excused_s = at_s
+        self._looked_s, self._waits_s = at_s, 0.0
 
     def deadline_s(self, name: str) -> float | None:
         """Return until when the next beat must have come; None for a process that is not watched."""

@@ -28,9 +28,36 @@ def test_nobody_is_blamed_for_the_time_in_which_the_watch_itself_stood_still() -
     watch.started("hardware", at_s=100.0)
     watch.heartbeats.of("hardware").beat(107.0)
 
-    watch.excuse(at_s=500.0)
+    watch.looks(at_s=108.0)
+    watch.waits(2.0)
+    watch.looks(at_s=500.0)
 
     assert watch.deadline_s("hardware") == 500.0 + SILENCE_S["hardware"]
+
+
+def test_a_stop_between_two_lines_of_the_watch_is_noticed_like_one_while_it_waits() -> None:
+    watch = HeartbeatWatch()
+    watch.started("hardware", at_s=100.0)
+    watch.heartbeats.of("hardware").beat(107.0)
+
+    watch.looks(at_s=107.5)
+    # Stopped here for seven seconds, before it knew how long it would wait; then it waits and looks as it meant to.
+    watch.waits(0.1)
+    watch.looks(at_s=114.6)
+
+    assert watch.deadline_s("hardware") == 114.6 + SILENCE_S["hardware"]
+
+
+def test_a_watch_that_looks_as_it_meant_to_excuses_nobody() -> None:
+    watch = HeartbeatWatch()
+    watch.started("hardware", at_s=100.0)
+    watch.heartbeats.of("hardware").beat(107.0)
+
+    for second in (108.0, 110.3, 112.9):
+        watch.looks(at_s=second)
+        watch.waits(2.0)
+
+    assert watch.deadline_s("hardware") == 107.0 + SILENCE_S["hardware"]
 
 
 def test_a_process_that_is_not_watched_has_no_deadline() -> None:
