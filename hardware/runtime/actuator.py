@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 # IEC 61851-1: no energy before the plug is locked. Boards report the commanded lock at once and a jammed bolt only
 # when its motor has run, which takes 150 ms in the simulator and less than that with common lock drives.
 LOCK_MOVES_S = 0.16
+# A board that has lost a confirmed current without a trace is told again after this time.
+CURRENT_REPEATED_S = 10.0
 _DISABLE_AGAIN_S = 0.1
 
 
@@ -42,6 +45,7 @@ class Actuator:
         self.locked = False
         self.available = True
         self._commanded_limit: MilliAmpere | None = None
+        self._commanded_at_s = -math.inf
         self._lock_moves_until_s = 0.0
         self._confirmed_available: bool | None = None
         # What the board may hold at most: a command that failed may have been carried out or not.
@@ -91,8 +95,19 @@ class Actuator:
     async def set_limit(self, limit: MilliAmpere) -> None:
         """Signal a current to the car; below 6 A nothing is signalled, the caller withdraws energy instead."""
         self.limit = limit
-        if self.enabled and limit >= MINIMUM_CURRENT:
+        if self.enabled and limit >= MINIMUM_CURRENT and not self._was_just_told(limit):
             await self._try_current()
+
+    def _was_just_told(self, limit: MilliAmpere) -> bool:
+        """Return whether the board has confirmed just this current a moment ago, and nothing else is known of it.
+
+        A board that offers more is corrected with the poll that shows it; one that offers less, with the repetition.
+        """
+        return (
+            limit == self._commanded_limit == self._board_limit
+            and not self._currents_under_way
+            and clock.monotonic_s() - self._commanded_at_s < CURRENT_REPEATED_S
+        )
 
     async def enable(self) -> None:
         """Release energy with the present limit, once the bolt of the lock has had the time to move."""
@@ -217,7 +232,7 @@ class Actuator:
         if not taken:
             self._commanded_limit = None
             return False
-        self._commanded_limit = wanted
+        self._commanded_limit, self._commanded_at_s = wanted, clock.monotonic_s()
         self._board_obeys(limit=max([wanted, *self._currents_under_way]))
         return True
 

@@ -52,6 +52,8 @@ _FROM_CLUSTER = frozenset({LimitSource.CLUSTER, LimitSource.CLUSTER_SILENT})
 _TAKES_MORE_PERCENT = 110
 # Limits are computed anew at least so often: cars and cables change without a wake-up.
 RECOMPUTE_S = 1.0
+# Where nobody charges, a limit is only shown; whatever begins or changes is computed at once.
+RECOMPUTE_IDLE_S = 5.0
 # In these a car takes energy, or would if it got any.
 _WANTING = frozenset({Phase.STARTING, Phase.CHARGING, Phase.SUSPENDED_EVSE, Phase.RESUMING})
 
@@ -320,8 +322,9 @@ class LimitBook:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def next_due_s(self, points: Collection[ChargingPoint], now: datetime, now_s: float) -> float:
-        """Return in how many seconds something that limits depend on changes by itself, RECOMPUTE_S at most."""
-        wait_s = until_tick_s(RECOMPUTE_S, now_s)
+        """Return in how many seconds something that limits depend on changes by itself, a recomputation at most."""
+        in_use = any(point.state.has_session or point.actuator.enabled for point in points)
+        wait_s = until_tick_s(RECOMPUTE_S if in_use else RECOMPUTE_IDLE_S, now_s)
         try:
             change = self.next_change(points, now, now_s)
         except Exception:  # noqa: BLE001 - the computation of the limits finds the same and reports it
