@@ -298,7 +298,7 @@ class Leader:
             member.asked_after_s = max(member.asked_after_s, grant.asked_after_s)
         member.report = report
         for point in report.points:
-            self._confirm(member, run, point, now_s)
+            self._confirm(member, run, point, now_s, is_led=grant.limits is not None)
 
     def _meet(self, member: _Member, run: _Run, now_s: float) -> None:
         """Begin with a run that has answered: it can take nothing any more that was sent to another or by another."""
@@ -318,9 +318,12 @@ class Leader:
         for number in member.known.points:
             self._state = withdrawn(self._state, member.key(number), PAUSE, until_s)
 
-    def _confirm(self, member: _Member, run: _Run, point: PointReport, now_s: float) -> None:
+    def _confirm(self, member: _Member, run: _Run, point: PointReport, now_s: float, *, is_led: bool) -> None:
         key = member.key(point.number)
         lent = max([point.granted, *run.lent(point.number, now_s)])
+        if not is_led:
+            # It has answered the greeting only: whatever it holds now, it may rise to its fallback.
+            lent = max(lent, member.fallback)
         # A controller that holds more than it was told does not give it up with the lease either.
         policy = self._policy if point.held <= lent else replace(self._policy, lease_s=math.inf)
         self._state = confirmed(self._state, key, max(lent, point.held), now_s, policy=policy)
