@@ -19,6 +19,7 @@ from station.domain.allocation import (
     State,
     allocate,
     confirmed,
+    measured,
     phase_rotations,
     step,
     supply_phases,
@@ -247,10 +248,9 @@ class LimitBook:
             held = point.actuator.held
             if held is not None:
                 self.state = confirmed(self.state, str(point.number), held.limit, held.since_s, policy=WITHIN_STATION)
-                flowing = point.flowing
-                if flowing > max(held.limit * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT):
-                    # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
-                    self.state = confirmed(self.state, str(point.number), flowing, now_s, policy=WITHIN_STATION)
+                # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
+                exceeds = point.flowing > max(held.limit * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT)
+                self.state = measured(self.state, str(point.number), point.flowing if exceeds else PAUSE)
         dimmed = self._dimmed(budget, demands, now_s)
         self.state, _ = step(self.state, demands, now_s, budget=dimmed or budget, policy=WITHIN_STATION)
         shared_source = LimitSource.GRID_OPERATOR if dimmed else budget_source

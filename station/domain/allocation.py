@@ -223,7 +223,7 @@ def confirmed(state: State, point_id: str, limit: MilliAmpere, at_s: float, *, p
 
 def measured(state: State, point_id: str, flowing: MilliAmpere) -> State:
     """Count with what flows beyond the point's limit, for as long as it is measured; PAUSE: nothing does."""
-    point = state.points[point_id]
+    point = state.points.get(point_id, _NEW)
     if point.flowing == flowing:
         return state
     return State(points={**state.points, point_id: replace(point, flowing=flowing)})
