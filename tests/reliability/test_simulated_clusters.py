@@ -12,7 +12,7 @@ import pytest
 
 from hardware.runtime import limits
 from station.domain.allocation import PointState
-from station.domain.cluster import leader, member
+from station.domain.cluster import leader, member, timing
 from station.domain.cluster.member import Member
 from station.domain.cluster.messages import Grant
 from station.domain.units import PAUSE, MilliAmpere
@@ -73,7 +73,7 @@ def test_the_simulated_station_shares_its_mains_out_by_the_policy_of_the_real_on
 
 
 def _cars_follow_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(product, "POLICY", replace(product.POLICY, settle_s=0.0, pause_settle_s=0.0))
+    patch.setattr(product, "POLICY", replace(timing.POLICY, settle_s=0.0, pause_settle_s=0.0))
 
 
 def _the_rise_follows_the_lease(patch: pytest.MonkeyPatch) -> None:
