@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from loadmgmt.cluster.failures import LinkFailed, Reason
 
 CONNECT_S = 3.0
 EXCHANGE_S = 3.0
+_CLOSE_S = 0.5
 # One for questions and answers, one that listens.
 _CONNECTIONS = 2
 
@@ -63,7 +64,9 @@ def _client(connection_class: type[Connection] | type[UnixDomainSocketConnection
         connection_class=connection_class,
         max_connections=_CONNECTIONS,
         socket_connect_timeout=CONNECT_S,
-        socket_timeout=EXCHANGE_S,
+        # `bounded` ends every wait. The library limits sending with `asyncio.wait_for`, which in Python 3.11 loses a
+        # cancellation that meets its end (CPython issue 86296): whoever stops a loop would wait for ever.
+        socket_timeout=None,
         # Whoever asks again decides so, with a new connection.
         retry=Retry(NoBackoff(), 0),
         protocol=2,
@@ -90,20 +93,27 @@ class Session:
         return None if found is None else (found["channel"].decode(), found["data"])
 
     async def close(self) -> None:
-        """End both connections."""
+        """End both connections, without waiting long for a good-bye of the other side."""
+        # It waits for nobody.
         await self.messages.aclose()  # type: ignore[no-untyped-call]
-        await self.client.aclose()
+        await closed(self.client)
 
 
 async def open_session(client: Redis, *channels: str) -> Session:
     """Connect and listen to channels; the client is closed when that fails. Raises LinkFailed."""
     session = Session(client, client.pubsub(ignore_subscribe_messages=True))
     try:
-        await bounded(session.messages.subscribe(*channels))
+        await bounded(session.messages.subscribe(*channels), seconds=CONNECT_S + EXCHANGE_S)
     except BaseException:
         await session.close()
         raise
     return session
+
+
+async def closed(client: Redis) -> None:
+    """End a client's connections, without waiting long for a good-bye of the other side."""
+    with suppress(LinkFailed):
+        await bounded(client.aclose(), seconds=_CLOSE_S)
 
 
 async def bounded(work: Awaitable[_Result], *, seconds: float = EXCHANGE_S) -> _Result:

@@ -10,7 +10,16 @@ from redis.asyncio import Redis
 
 from loadmgmt.cluster import access, certificates, keys
 from loadmgmt.cluster.address import Target
-from loadmgmt.cluster.connection import EXCHANGE_S, Session, as_bytes, bounded, open_session, over_tls
+from loadmgmt.cluster.connection import (
+    CONNECT_S,
+    EXCHANGE_S,
+    Session,
+    as_bytes,
+    bounded,
+    closed,
+    open_session,
+    over_tls,
+)
 from loadmgmt.cluster.failures import LinkFailed, Reason
 from loadmgmt.cluster.registration import MasterInfo, Registration, RegistrationIsMalformed, Station
 
@@ -106,12 +115,12 @@ class MemberLink:
         registration = Registration(who=self._who, password_hash=keys.password_hash(self._password), nonce=nonce)
         client = over_tls(self._target, tls, user=access.JOIN, password=derived.join_password)
         try:
-            await bounded(_master_of(client))
+            await bounded(_master_of(client), seconds=CONNECT_S + EXCHANGE_S)
             if not await bounded(client.publish(access.JOIN_CHANNEL, registration.encode())):
                 raise LinkFailed(Reason.NO_LEADER)
             answer = await bounded(_answer(client, access.answer_key(nonce)), seconds=_ANSWERED_S + EXCHANGE_S)
         finally:
-            await client.aclose()
+            await closed(client)
         if answer:
             raise LinkFailed(Reason(answer) if answer in list(Reason) else Reason.REFUSED)
 
@@ -121,9 +130,9 @@ async def ask_master(target: Target, code: str) -> MasterInfo:
     derived, tls = await _prepare(code)
     client = over_tls(target, tls, user=access.JOIN, password=derived.join_password)
     try:
-        return await bounded(_master_of(client))
+        return await bounded(_master_of(client), seconds=CONNECT_S + EXCHANGE_S)
     finally:
-        await client.aclose()
+        await closed(client)
 
 
 async def _prepare(code: str) -> tuple[keys.ClusterKeys, ssl.SSLContext]:

@@ -11,13 +11,15 @@ import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from redis.asyncio import Redis
 
 from loadmgmt.cluster import access, certificates, keys
 from loadmgmt.cluster.address import EVERY_ADDRESS, Target
-from loadmgmt.cluster.connection import failures, over_socket
-from loadmgmt.cluster.failures import LinkFailed, ServerProblem
+from loadmgmt.cluster.connection import bounded, closed, over_socket
+from loadmgmt.cluster.failures import LinkFailed, Reason, ServerProblem
 from station.concurrency import BackgroundTasks
 from station.host import bound_to_parent
 from station.host.redis_server import RedisIsMissing, choose
@@ -61,7 +63,7 @@ maxmemory 32mb
 maxmemory-policy noeviction
 maxmemory-clients 16mb
 maxclients 600
-timeout 30
+timeout 10
 tcp-keepalive 10
 proto-max-bulk-len 1mb
 client-query-buffer-limit 1mb
@@ -218,36 +220,38 @@ class ClusterServer:
         while asyncio.get_running_loop().time() < deadline_s:
             if process.returncode is not None:
                 raise self._ended()
-            with suppress(LinkFailed):
-                await self._ask()
-                return
+            async with self._own_client() as client:
+                with suppress(LinkFailed):
+                    await bounded(client.ping(), seconds=_ANSWER_S)
+                    return
             await asyncio.sleep(_LOOK_S)
         raise _Failed(ServerProblem.HUNG, f"no answer within {READY_S:g} s")
-
-    async def _ask(self) -> None:
-        client = over_socket(self.path, user=access.LEADER, password=self.leader_password)
-        try:
-            with failures():
-                await client.ping()
-        finally:
-            await client.aclose()
 
     async def _watch(self, process: Process) -> None:
         """Raise `_Failed` when it has ended, or is silent for too long."""
         silent = 0
-        while silent < _PROBES:
-            with suppress(TimeoutError):
-                # Asked again at once when it was silent.
-                async with asyncio.timeout(0 if silent else PROBE_S):
-                    await process.wait()
-                raise self._ended()
-            try:
-                async with asyncio.timeout(_ANSWER_S):
-                    await self._ask()
-                silent = 0
-            except (LinkFailed, TimeoutError):
-                silent += 1
+        # One connection for all questions: a stranger who takes all that are free is no reason to replace the server.
+        async with self._own_client() as client:
+            while silent < _PROBES:
+                with suppress(TimeoutError):
+                    # Asked again at once when it was silent.
+                    async with asyncio.timeout(0 if silent else PROBE_S):
+                        await process.wait()
+                    raise self._ended()
+                try:
+                    await bounded(client.ping(), seconds=_ANSWER_S)
+                    silent = 0
+                except LinkFailed as failure:
+                    silent = silent + 1 if failure.reason is Reason.SILENT else 0
         raise _Failed(ServerProblem.HUNG, f"no answer to {_PROBES} questions")
+
+    @asynccontextmanager
+    async def _own_client(self) -> AsyncIterator[Redis]:
+        client = over_socket(self.path, user=access.LEADER, password=self.leader_password)
+        try:
+            yield client
+        finally:
+            await closed(client)
 
     def _ended(self) -> _Failed:
         words = next((line for line in self._last_words if "Could not create server" in line), "")

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,6 +148,25 @@ async def is_answered_by_another(master: Master, member: MemberLink, stopped: in
     with suppress(LinkFailed):
         return await member.exchange(b"after") == b"AFTER" and master.child() != stopped
     return False
+
+
+async def test_whoever_stops_a_loop_of_exchanges_never_waits_for_ever(data: DataDirectory) -> None:
+    async with leading(data) as master:
+        member = master.member()
+
+        async def exchange_for_ever() -> None:
+            while True:
+                await member.exchange(b"report")
+                await member.wait_for_grant(0)
+
+        for number in range(100):
+            loop = asyncio.create_task(exchange_for_ever())
+            for _ in range(number):
+                await asyncio.sleep(0)
+            loop.cancel()
+            await asyncio.wait({loop}, timeout=SOON_S)
+            assert loop.cancelled()
+        await member.close()
 
 
 async def test_a_server_that_is_stopped_keeps_nobody_waiting_for_ever(data: DataDirectory) -> None:
@@ -313,6 +333,27 @@ async def test_a_flood_of_registrations_fills_neither_the_server_nor_the_leader(
         await eventually(is_served)
         await member.close()
         await join.aclose()
+
+
+async def test_a_stranger_who_takes_every_connection_cuts_nobody_off_who_is_there(data: DataDirectory) -> None:
+    """He keeps newcomers out for ten seconds at a time, and never gets the server replaced."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4_096), hard))
+    async with leading(data) as master:
+        member = master.member()
+        await member.exchange(b"before")
+        first = master.child()
+        with ExitStack() as held:
+            for _ in range(700):
+                half_open = held.enter_context(socket.socket())
+                half_open.setblocking(False)
+                half_open.connect_ex((master.target.host, master.target.port))
+            # As long as the server is watched, and longer than three of its probes take.
+            for _ in range(8):
+                await member.exchange(b"report")
+                await asyncio.sleep(1)
+        assert master.child() == first
+        await member.close()
 
 
 async def test_a_port_that_is_taken_an_address_of_somebody_else_and_a_missing_program_are_told_apart(
