@@ -250,6 +250,15 @@ class SecurityEventAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
 
 
+@register(models.DimmingIntervention, site=site)
+class DimmingInterventionAdmin(ReadOnlyAdmin):
+    """What the grid operator has ordered."""
+
+    list_display = ("began_at", "carried_out_at", "ended_at", "power_w", "begun_by", "ended_by")
+    list_filter = ("begun_by", "began_at")
+    ordering = ("-id",)
+
+
 @register(models.ChargingProfileRow, site=site)
 class ChargingProfileRowAdmin(ReadOnlyAdmin):
     """Charging profiles of the backend."""

