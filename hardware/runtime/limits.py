@@ -11,7 +11,7 @@ from hardware.runtime.leased_limits import LeasedLimits
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from station import clock
-from station.concurrency import BackgroundTasks, until_tick_s, wait_or_timeout
+from station.concurrency import until_tick_s, wait_or_timeout
 from station.domain.allocation import (
     Budget,
     Demand,
@@ -380,7 +380,6 @@ class LimitLoop:
         self._present: dict[int, PointLimit] = {}
         self._writing: dict[int, asyncio.Lock] = {}
         self._catching_up: set[int] = set()
-        self._tasks = BackgroundTasks(logger)
         # None: whether there are any has not been looked at since the start.
         self._unreadable: tuple[Installed, ...] | None = None
         self._due = asyncio.Event()
@@ -448,18 +447,19 @@ class LimitLoop:
     # --- the loop
 
     async def run(self) -> None:
-        """Compute and apply for ever."""
-        while True:
-            self._due.clear()
-            if self._state.recovered:
-                self._compute()
-                # A board that takes its time holds up neither the others nor the next computation.
-                for point in self._reduced_first():
-                    if point.number not in self._catching_up:
-                        self._catching_up.add(point.number)
-                        self._tasks.spawn(self._catch_up(point))
-            wait_s = self._book.next_due_s(self._points.values(), clock.now(), clock.monotonic_s())
-            await wait_or_timeout(self._due, max(wait_s, 0.01))
+        """Compute and apply for ever; what cannot be applied for a reason nobody expects ends it."""
+        async with asyncio.TaskGroup() as writers:
+            while True:
+                self._due.clear()
+                if self._state.recovered:
+                    self._compute()
+                    # A board that takes its time holds up neither the others nor the next computation.
+                    for point in self._reduced_first():
+                        if point.number not in self._catching_up:
+                            self._catching_up.add(point.number)
+                            writers.create_task(self._catch_up(point))
+                wait_s = self._book.next_due_s(self._points.values(), clock.now(), clock.monotonic_s())
+                await wait_or_timeout(self._due, max(wait_s, 0.01))
 
     async def apply(self) -> None:
         """Compute all limits and make them real."""

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from hardware.runtime.limits import LimitLoop
 from station.services.messages import ProfilesChanged
 from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time, profile
 
@@ -11,6 +12,14 @@ from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_v
 @pytest.fixture
 def points() -> int:
     return 2
+
+
+class Undimmed:
+    def budget_total(self, now_s: float) -> None:
+        return None
+
+    def next_change_s(self, now_s: float) -> None:
+        return None
 
 
 async def limit(bench: ControlLoopBench, number: int, amperes: float) -> asyncio.Task[None]:
@@ -52,3 +61,30 @@ async def test_of_many_changes_a_slow_board_is_written_the_newest(bench: Control
     # Nothing is signalled that a newer computation has replaced before its turn came.
     assert 28_000 not in offered
     assert 31_000 not in offered
+
+
+@in_virtual_time
+async def test_a_limit_that_cannot_be_applied_for_an_unexpected_reason_ends_the_control(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.charge(1, card=CARD)
+
+    async def fails(_effective: object) -> None:
+        raise RuntimeError("nobody has thought of that")
+
+    point = bench.control_loop.points[1]
+    loop = LimitLoop(
+        {1: point},
+        bench.control_loop.state,
+        bench.control_loop.records,
+        leased=bench.control_loop.energy_manager,
+        dimming=Undimmed(),
+        wall_clock=bench.hall.computer,
+    )
+    await loop.load()
+    applied = point.apply_limit
+    monkeypatch.setattr(point, "apply_limit", fails)
+    # Whoever supervises starts another one; a control that goes on without limits would be worse.
+    with pytest.raises(ExceptionGroup):
+        await loop.run()
+    monkeypatch.setattr(point, "apply_limit", applied)
