@@ -28,7 +28,7 @@ class PowerSample:
 def sample_of(snapshot: HardwareSnapshot) -> PowerSample:
     """Return what is drawn now."""
     cluster = snapshot.cluster
-    stations = cluster.stations if cluster is not None and cluster.enabled else ()
+    stations = cluster.stations if cluster is not None and cluster.is_told else ()
     return PowerSample(
         at=snapshot.at,
         mains_ma=snapshot.mains_ma,

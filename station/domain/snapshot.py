@@ -332,6 +332,11 @@ class ClusterSnapshot:
     refusal: ClusterRefusalSnapshot | None = None
     malformed: int = 0
 
+    @property
+    def is_told(self) -> bool:
+        """Whether what stands here of the stations is of now: a slave knows it as long as it hears its master."""
+        return self.state in {"leading", "member"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class DimmingSnapshot:

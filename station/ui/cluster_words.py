@@ -13,7 +13,7 @@ STATES: Words = {
     "searching": _("Looking for the master"),
     "joining": _("Joining the cluster"),
     "member": _("In contact with the master"),
-    "silent": _("The master is not heard: the fallback holds"),
+    "silent": _("The master is not heard"),
     "id_taken": _("The master knows another station with this serial number"),
     "leading": _("This station is the master"),
     "refused": _("Another station is the master already"),
@@ -22,6 +22,7 @@ STATES: Words = {
 ADVICE: Words = {
     "no_key": _("Enter the pairing code that the master's page shows. Until then the fallback holds."),
     "no_limit": _("Enter the cluster limit. Until then the fallback holds."),
+    "silent": _("When its last grant has ended, the fallback holds until it is heard again."),
     "searching": _(
         "Until it is found the fallback holds. Is the master switched on and in the same network? Behind a router it "
         "is not found: enter its address."

@@ -52,7 +52,9 @@ EVENTS: Words = {
         "The contact of the grid operator's control box cannot be read: no answer from the input module."
     ),
     "energy_manager.silent": gettext_lazy("The energy manager (Modbus) is not heard: the fallback holds."),
-    "cluster.silent": gettext_lazy("The master of the cluster is not heard: the fallback holds."),
+    "cluster.silent": gettext_lazy(
+        "The master of the cluster is not heard. When its last grant has ended, the fallback holds."
+    ),
     "cluster.second_master": gettext_lazy(
         "There is a second master in the cluster: %(name)s. Exactly one may be set to Master."
     ),

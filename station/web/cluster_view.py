@@ -94,7 +94,7 @@ def of(now: Present, *, enabled: bool) -> ClusterView:
     if known is None or not known.enabled:
         return _unknown(enabled=enabled, is_heard=now.hardware is not None)
     webs = {each.id: each.web for each in known.found}
-    stations = tuple(_station(each, known, webs) for each in known.stations)
+    stations = tuple(_station(each, known, webs) for each in known.stations) if known.is_told else ()
     members = {each.id for each in known.stations} | {known.own_id}
     return ClusterView(
         connection=_connection(known),
@@ -193,7 +193,7 @@ def name_of(station_id: str, name: str) -> str:
 
 
 def _phases(known: ClusterSnapshot) -> tuple[PhaseBar, ...]:
-    if known.limit_ma is None or known.reserved_ma is None:
+    if known.limit_ma is None or known.reserved_ma is None or not known.is_told:
         return ()
     return tuple(
         PhaseBar(

@@ -47,7 +47,7 @@ class LinkLost:
 def of(now: Present) -> LinkLost | None:
     """Return the answer for the cluster as it is; None without one."""
     known = now.hardware.cluster if now.hardware else None
-    if known is None or known.limit_ma is None or not known.stations:
+    if known is None or not known.is_told or known.limit_ma is None or not known.stations:
         return None
     found = outlook(known.stations, known.limit_ma)
     highest = max(max(each.sums) for each in found)

@@ -174,6 +174,17 @@ def test_a_station_says_what_stands_between_it_and_its_master(
     assert sentence in page(browser, PAGE, "de")
 
 
+def test_a_slave_that_does_not_hear_its_master_shows_nothing_of_the_others(browser: Client, parts: Parts) -> None:
+    show(parts, leading(role="slave", state="silent", problem="unreachable", master_id=OTHER))
+    enable(**{"/cluster/role": "slave", "/cluster/key": "a pairing code"})
+
+    said = page(browser, PAGE)
+
+    assert "data-station=" not in said
+    assert "data-phase=" not in said
+    assert "No cluster is known" in page(browser, f"{PAGE}/link-lost")
+
+
 def test_a_second_master_and_a_refused_station_are_named(browser: Client, parts: Parts) -> None:
     second = ClusterFoundSnapshot(id="9", name="TE9", role="master", points=2, address="192.168.30.60:6390")
     refusal = ClusterRefusalSnapshot(at=clock.now(), station=OTHER, reason="id_taken")
