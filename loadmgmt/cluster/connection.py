@@ -24,8 +24,8 @@ from loadmgmt.cluster.failures import LinkFailed, Reason
 CONNECT_S = 3.0
 EXCHANGE_S = 3.0
 _CLOSE_S = 0.5
-# One for questions and answers, one that listens.
-_CONNECTIONS = 2
+# One that listens, and others for questions that meet.
+_CONNECTIONS = 4
 
 
 _Result = TypeVar("_Result")

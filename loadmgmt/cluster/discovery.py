@@ -151,11 +151,16 @@ class Neighbourhood:
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
         self._info: AsyncServiceInfo | None = None
+        self._is_changing = asyncio.Lock()
         self._tasks = BackgroundTasks(logger)
 
     async def start(self) -> None:
         """Begin; whatever cannot be done now is tried again later."""
-        await self._follow()
+        try:
+            await self._follow()
+        except asyncio.CancelledError:
+            await self._close()
+            raise
         self._tasks.spawn(self._keep_following())
 
     async def stop(self) -> None:
@@ -177,7 +182,8 @@ class Neighbourhood:
             return
         self._own = own
         # A record of another port needs another service; that is rare, and the same for both.
-        await self._close()
+        async with self._is_changing:
+            await self._close()
         await self._follow()
 
     async def _keep_following(self) -> None:
@@ -186,6 +192,10 @@ class Neighbourhood:
             await self._follow()
 
     async def _follow(self) -> None:
+        async with self._is_changing:
+            await self._use_present_addresses()
+
+    async def _use_present_addresses(self) -> None:
         try:
             addresses = await asyncio.to_thread(own_addresses)
         except (OSError, SettingMakesNoSense) as error:

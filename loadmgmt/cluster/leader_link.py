@@ -1,7 +1,6 @@
 """A master's side of its own server: it takes registrations, reads reports and writes grants."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import TypeVar
@@ -19,7 +18,9 @@ OVERVIEW_EXPIRES_MS = 30_000
 MASTER_EXPIRES_MS = 5_000
 _ANSWER_EXPIRES_MS = 30_000
 # Registrations that wait, and messages that are read in one go: whoever knows the code may send any number of them.
+# Each costs the database a question, so the next decision takes the rest.
 _MOST_PENDING = 2 * MAX_STATIONS
+_SERVED_AT_ONCE = 50
 _MOST_MESSAGES = 500
 
 _Result = TypeVar("_Result")
@@ -35,7 +36,8 @@ class LeaderLink:
         self._session: Session | None = None
         self._is_connecting = asyncio.Lock()
         self._is_listening = asyncio.Lock()
-        self._pending: deque[Registration] = deque(maxlen=_MOST_PENDING)
+        # By serial number, the one that has waited longest first; the newest of each counts.
+        self._pending: dict[str, Registration] = {}
 
     async def reports(self) -> Mapping[str, bytes]:
         """Return every member's newest report, the same one until there is a newer. Raises LinkFailed.
@@ -78,9 +80,8 @@ class LeaderLink:
         """Return who wants to be a member and has not been answered. Raises LinkFailed."""
         if not self._is_listening.locked():
             await self.wait_for_report(0)
-        arrived = tuple(self._pending)
-        self._pending.clear()
-        return arrived
+        served = list(self._pending)[:_SERVED_AT_ONCE]
+        return tuple(self._pending.pop(station) for station in served)
 
     async def admit(self, registration: Registration) -> None:
         """Make somebody a member, and tell it. Raises LinkFailed."""
@@ -125,11 +126,18 @@ class LeaderLink:
             return False
         channel, content = message
         if channel == access.JOIN_CHANNEL:
-            try:
-                self._pending.append(Registration.decode(content))
-            except RegistrationIsMalformed:
-                self.malformed += 1
+            self._take(content)
         return True
+
+    def _take(self, message: bytes) -> None:
+        try:
+            registration = Registration.decode(message)
+        except RegistrationIsMalformed:
+            self.malformed += 1
+            return
+        station = registration.who.station
+        if station in self._pending or len(self._pending) < _MOST_PENDING:
+            self._pending[station] = registration
 
     async def _connected(self) -> Session:
         async with self._is_connecting:

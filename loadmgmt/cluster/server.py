@@ -114,7 +114,12 @@ class ClusterServer:
     async def start(self) -> None:
         """Start it and look after it; return when it is ready, or when `problem` says why it is not."""
         self._tasks.spawn(self._keep_running())
-        await self._is_decided.wait()
+        try:
+            await self._is_decided.wait()
+        except asyncio.CancelledError:
+            # Nobody will stop what was never started.
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End it for good."""

@@ -101,6 +101,7 @@ class MemberLoop:
             if failure.reason is not self._failed:
                 logger.warning("the master at %s: %s", target, failure)
             self._failed = failure.reason
+            surroundings.try_another()
             self._show(_STATES.get(failure.reason, "silent"), surroundings, target, failure)
         finally:
             self._is_connected = False

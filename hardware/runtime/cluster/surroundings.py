@@ -37,6 +37,7 @@ class Surroundings:
         self._settings = settings
         self._points = points
         self._cluster = ""
+        self._attempt = 0
         self._neighbourhood: Neighbourhood | None = None
 
     async def __aenter__(self) -> Self:
@@ -65,7 +66,15 @@ class Surroundings:
         """Return where a slave finds its master; None: it was not found yet."""
         if self._settings.address:
             return Target.parse(self._settings.address)
-        return next((each.target for each in self._masters() if each.target is not None), None)
+        targets = [each.target for each in self._masters() if each.target is not None]
+        return targets[self._attempt % len(targets)] if targets else None
+
+    def try_another(self) -> None:
+        """Take note that the master named last could not be used.
+
+        Anybody in the network can announce one; whoever tried only the first might never find the true one.
+        """
+        self._attempt += 1
 
     async def other_masters(self) -> list[tuple[Neighbour, MasterInfo]]:
         """Return the other stations that prove to lead this cluster."""
