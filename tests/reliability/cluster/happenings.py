@@ -126,7 +126,7 @@ def _arrival(dice: random.Random, at_s: float, place: int, point: int) -> Happen
 def _fault(dice: random.Random, at_s: float, place: int, point: int, scene: Scene) -> Happening:
     kind = dice.choice(
         (
-            *("loss", "delay", "double", "cut", "cut", "deaf_up", "deaf_down", "part", "flap"),
+            *("loss", "delay", "double", "cut", "cut", "deaf_up", "deaf_down", "late", "part", "flap"),
             *("restart", "restart", "leader_restart", "power_cut", "stop", "stop", "leader_stop"),
             *("slow_board", "silent_board", "limit", "limit", "dim"),
         )
@@ -141,6 +141,8 @@ def _fault(dice: random.Random, at_s: float, place: int, point: int, scene: Scen
     if kind in {"limit", "dim"}:
         least = max(6_000, sum_of_fallbacks(scene.stations))
         amount = dice.randint(least, max(least, scene.limit)) // 100 * 100
+    elif kind == "late":
+        amount = dice.uniform(0, 28)
     others: tuple[int, ...] = ()
     if kind == "part":
         others = tuple(each for each in range(len(scene.stations)) if dice.random() < 0.5)

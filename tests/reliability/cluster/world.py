@@ -226,6 +226,7 @@ class World:
             "delay": (Trouble(delay_s=(0.0, 0.1 + 8 * much * much)), (True, False)),
             "double": (Trouble(doubled=0.5, delay_s=(0.0, 12 * much)), (True, False)),
             "flap": (Trouble(loss=0.5, delay_s=(0.0, 3 * much), doubled=0.3), (True, False)),
+            "late": (Trouble(delay_s=(much, much)), (False,)),
             "cut": (CUT, (True, False)),
             "part": (CUT, (True, False)),
             "deaf_up": (CUT, (True,)),

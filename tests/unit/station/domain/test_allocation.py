@@ -503,7 +503,9 @@ def test_section_5_lost_points_may_go_to_their_fallback_without_exceeding_the_li
         before = draw(point_id, now_s)
         wanted[point_id] = replace(wanted[point_id], active=active, reachable=reachable)
         if reachable and point_id in lost_since:
-            yard.commanded[point_id] = before
+            # Until its lease is over it goes on following what it was told last.
+            if now_s - lost_since[point_id] >= policy.lease_s + 6.0:
+                yard.commanded[point_id] = before
             del lost_since[point_id]
         elif not reachable:
             lost_since.setdefault(point_id, now_s)
