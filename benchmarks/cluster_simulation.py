@@ -2,8 +2,8 @@
 
 The world is that of tests/reliability/cluster. `--processes` runs several seeds at once, `--first` begins elsewhere,
 `--points` fixes the size, `--diary` tells what happened in each seed. `--record FILE` keeps each seed's figures, and a
-run that was interrupted goes on where the file ends. `--scale` measures instead what a leader of 10, 100 and 1,000
-stations costs.
+run that was interrupted goes on where the file ends; `--write` replaces the table in docs/loadmanagement.md. `--scale`
+measures instead what a leader of 10, 100 and 1,000 stations costs.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from station.domain.cluster.messages import Grant, PointReport, Report
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 from tests.reliability.cluster.world import Outcome, World
 
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "loadmanagement.md"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 _GOOD_USE = 0.95
 # So often the messages of a seed go through their codec.
 _BYTES_EVERY = 8
@@ -68,6 +70,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--diary", action="store_true")
     parser.add_argument("--record", type=Path, default=None)
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--scale", action="store_true")
     asked = parser.parse_args(arguments)
     if asked.scale:
@@ -88,7 +91,11 @@ def main(arguments: list[str]) -> int:
             if asked.record:
                 with asked.record.open("a") as file:
                     file.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
-    print("\n".join(summary(outcomes)))
+    table = "\n".join(summary(outcomes))
+    print(table)
+    if asked.write:
+        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+        DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
     return 1 if any(outcome.violations for outcome in outcomes) else 0
 
 

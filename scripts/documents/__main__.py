@@ -4,12 +4,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts.documents import authorization, configuration_keys, connector_machine, modbus, registration_machine
+from scripts.documents import (
+    authorization,
+    cluster_run,
+    configuration_keys,
+    connector_machine,
+    modbus,
+    registration_machine,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENTS: dict[str, Callable[[], str]] = {
     "authorization.md": authorization.render,
     "configuration_keys.md": configuration_keys.render,
+    "images/cluster_run.svg": cluster_run.render,
     "images/connector_machine.svg": connector_machine.render_machine,
     "modbus.md": modbus.render,
     "images/registration_machine.svg": registration_machine.render_machine,
