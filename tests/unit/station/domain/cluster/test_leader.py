@@ -375,3 +375,73 @@ def test_fallbacks_that_exceed_the_limit_together_are_not_safe() -> None:
     assert worst_case(MilliAmpere(24_000), stations).is_safe
     refused = worst_case(MilliAmpere(23_000), stations)
     assert (refused.sum, refused.is_safe) == (24_000, False)
+
+
+def test_a_lease_that_was_asked_for_long_ago_does_not_bring_a_member_back() -> None:
+    """Its report was under way for 20 s: the lease it asks for has 10 s left, and so much later it may be cut off."""
+    bench = Bench("a", "b")
+    bench.active = {"a", "b"}
+    bench.exchange(40.0)
+    late = bench.members["b"].report(bench.now_s, [bench.point("b")])
+    bench.dumb = {"b"}
+    bench.exchange(20.0)
+
+    bench.leader.hear(late, bench.now_s)
+    grant = bench.leader.decide(bench.now_s, LIMIT)["b"]
+    assert bench.members["b"].take(grant, bench.now_s)
+    bench.leader.hear(bench.members["b"].report(bench.now_s, [bench.point("b")]), bench.now_s)
+    bench.leader.decide(bench.now_s, LIMIT)
+
+    assert bench.leader.overview(bench.now_s).stations[1].lost
+
+
+def test_a_grant_that_is_still_under_way_counts_whatever_the_member_reports_meanwhile() -> None:
+    bench = Bench("a", "b")
+    bench.active = {"a"}
+    bench.limits = {"a": 10_000}
+    bench.exchange(40.0)
+    bench.deaf = {"a"}
+    bench.limits = {"a": 32_000}
+    bench.exchange(1.0)
+    higher = bench.grants["a"]
+    bench.limits = {"a": 8_000}
+    bench.exchange(8.0)
+    assert bench.granted("a") == 10_000
+
+    assert bench.leader.overview(bench.now_s).stations[0].points[0].reserved == 32_000
+    assert bench.members["a"].take(higher, bench.now_s)
+    assert bench.granted("a") == 32_000
+
+
+def test_a_member_that_has_answered_another_leader_is_met_anew() -> None:
+    bench = Bench("a", "b")
+    bench.active = {"a", "b"}
+    bench.exchange(40.0)
+    other = bench.lead("other", "first")
+    bench.dumb = bench.deaf = {"b"}
+    report = bench.members["b"].report(bench.now_s, [bench.point("b")])
+    other.hear(report, bench.now_s)
+    assert bench.members["b"].take(other.decide(bench.now_s, LIMIT)["b"], bench.now_s)
+
+    bench.dumb = bench.deaf = set()
+    bench.exchange(1.0)
+    assert bench.grants["b"].limits is None
+    bench.exchange(40.0)
+    assert bench.all_granted() == {"a": 31_500, "b": 31_500}
+
+
+@pytest.mark.parametrize("is_dumb", [False, True])
+def test_a_first_lease_that_was_never_confirmed_does_not_free_the_fallback(*, is_dumb: bool) -> None:
+    bench = Bench("a", "b", "c")
+    bench.active = {"a", "b"}
+    bench.exchange(40.0)
+    bench.leader = bench.lead("second", "first")
+    bench.exchange(1.0)
+    bench.deaf = {"c"}
+    bench.exchange(1.0)
+    bench.dumb = {"c"} if is_dumb else set()
+
+    for _ in range(80):
+        bench.exchange(1.0)
+        assert bench.leader.overview(bench.now_s).stations[2].points[0].reserved >= 6_000
+        assert sum(bench.all_granted().values()) <= 63_000
