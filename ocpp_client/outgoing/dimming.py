@@ -25,7 +25,7 @@ BEGAN, ENDED = "NotifyChargingLimit", "ClearedChargingLimit"
 # OCPP 2.0.1, ChargingLimitSourceEnumType: the system operator, that of the grid.
 _SOURCE = "SO"
 _NOT_SPOKEN = frozenset({NotImplementedError.code, NotSupportedError.code})
-_LOOK_S = 30.0
+_LOOK_S = 60.0
 _RETRY_S = 60.0
 _LONGEST_RETRY_S = 3600.0
 
