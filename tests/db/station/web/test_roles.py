@@ -18,7 +18,7 @@ from station.domain.commands import Origin
 from station.domain.roles import Role
 from station.models import SecurityEvent
 from station.services import accounts
-from station.web import access, login_sessions
+from station.web import access, login_sessions, middleware
 from station.web.middleware import SessionRules
 from tests.db.station.web.conftest import AT, PASSWORD, Parts, charging, point, sign_in
 from tests.db.station.web.test_access import every_address
@@ -103,7 +103,9 @@ def test_only_the_listed_addresses_are_open_to_everybody_or_without_a_role():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", list(Role))
-def test_the_table_holds_for_every_address_and_every_method(role: Role):
+def test_the_table_holds_for_every_address_and_every_method(role: Role, monkeypatch: pytest.MonkeyPatch):
+    # Thousands of refusals: how their pages look is seen below, at the real ones.
+    monkeypatch.setattr(middleware, "render", lambda _request, _template, *_, status: HttpResponse(status=status))
     rules = SessionRules(lambda _request: HttpResponse())
     user = person(role) if role is not Role.STRANGER else AnonymousUser()
     session = SessionStore()
