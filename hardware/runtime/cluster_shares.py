@@ -140,6 +140,13 @@ class ClusterShares:
             )
         return self._member
 
+    def note_place(self, now_s: float, *, is_reserved: bool) -> None:
+        """Take note whether the master reserves current for this station's fallback.
+
+        Where it refuses because the fallbacks do not fit under its limit, nothing may be drawn without a lease.
+        """
+        self.member(now_s).fallback = self.settings.fallback if is_reserved else PAUSE
+
     # --- what is set
 
     async def load(self) -> None:

@@ -27,6 +27,8 @@ AGAIN_S = 2.0
 SLICE_S = 0.2
 # What people see of the other stations is fetched as often as pages redraw for it.
 OVERVIEW_S = 2.0
+# A master that refuses the station for this reserves nothing for it.
+_NO_PLACE = frozenset({Reason.FALLBACKS, Reason.FULL, Reason.ID_TAKEN, Reason.REFUSED})
 _STATES = {Reason.ID_TAKEN: "id_taken"}
 
 
@@ -86,6 +88,7 @@ class MemberLoop:
         link = MemberLink(target, self._settings.key, place.of(self._settings, self._demands.numbers), password)
         try:
             await link.connect()
+            self._note_place(is_reserved=True)
             self._is_connected = True
             while True:
                 await self._exchange(link)
@@ -101,11 +104,17 @@ class MemberLoop:
             if failure.reason is not self._failed:
                 logger.warning("the master at %s: %s", target, failure)
             self._failed = failure.reason
+            if failure.reason in _NO_PLACE:
+                self._note_place(is_reserved=False)
             surroundings.try_another()
             self._show(_STATES.get(failure.reason, "silent"), surroundings, target, failure)
         finally:
             self._is_connected = False
             await link.close()
+
+    def _note_place(self, *, is_reserved: bool) -> None:
+        self._shares.note_place(clock.monotonic_s(), is_reserved=is_reserved)
+        self._limits.leases_changed()
 
     async def _exchange(self, link: MemberLink) -> None:
         now_s = clock.monotonic_s()

@@ -181,3 +181,23 @@ async def test_an_orderly_end_says_goodbye_when_the_boards_are_off(bench: Contro
 
     assert part.has_said_goodbye
     assert not bench.hall.outlets[1].released
+
+
+@in_virtual_time
+async def test_a_station_for_which_the_master_reserves_nothing_draws_nothing_without_a_lease(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    await switch(bench, enabled="true")
+    assert limit(bench) == (6_000, SILENT)
+    shares, limits = bench.control_loop.cluster_shares, bench.control_loop.limits
+
+    shares.note_place(clock.monotonic_s(), is_reserved=False)
+    limits.leases_changed()
+    assert limit(bench) == (0, SILENT)
+    await asyncio.sleep(LEASE_S + RISE_AFTER_S + LARGEST_JITTER_S)
+    assert limit(bench) == (0, SILENT)
+
+    shares.note_place(clock.monotonic_s(), is_reserved=True)
+    limits.leases_changed()
+    assert limit(bench) == (6_000, SILENT)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from station.domain.allocation import Budget
-from station.domain.cluster.check import when_links_fail, worst_case
 from station.domain.cluster.leader import KnownMember, Leader, ReportRefused
 from station.domain.cluster.member import Member
 from station.domain.cluster.messages import Grant, PointReport, Report
@@ -351,30 +350,6 @@ def test_who_does_not_fit_waits_and_with_rotation_takes_the_place_of_the_one_tha
     bench.exchange(until_s=330.0)
     assert bench.all_granted() == {"a": 0, "b": 6_000, "c": 6_000}
     assert bench.members["a"].waiting == {1}
-
-
-def test_the_table_of_what_happens_when_the_links_fail_shows_the_sum_at_each_step() -> None:
-    bench = Bench("a", "b", "c")
-    bench.active = {"a", "b"}
-    bench.exchange(40.0)
-
-    fails = when_links_fail(bench.leader.overview(bench.now_s))
-
-    assert [moment.sum for moment in fails.moments] == [63_000, 12_000, 18_000]
-    assert [(each.station, each.now, each.falls_to, each.rises_to) for each in fails.stations] == [
-        ("a", 31_500, 6_000, 6_000),
-        ("b", 31_500, 6_000, 6_000),
-        ("c", 0, 0, 6_000),
-    ]
-    assert fails.moments[1].in_s < fails.moments[2].in_s
-
-
-def test_fallbacks_that_exceed_the_limit_together_are_not_safe() -> None:
-    stations = [known("a", 1, 2), known("b", 1, 2)]
-
-    assert worst_case(MilliAmpere(24_000), stations).is_safe
-    refused = worst_case(MilliAmpere(23_000), stations)
-    assert (refused.sum, refused.is_safe) == (24_000, False)
 
 
 def test_a_lease_that_was_asked_for_long_ago_does_not_bring_a_member_back() -> None:
