@@ -127,7 +127,7 @@ def _fault(dice: random.Random, at_s: float, place: int, point: int, scene: Scen
     kind = dice.choice(
         (
             *("loss", "delay", "double", "cut", "cut", "deaf_up", "deaf_down", "late", "part", "flap"),
-            *("restart", "restart", "leader_restart", "power_cut", "stop", "stop", "leader_stop"),
+            *("restart", "restart", "leader_restart", "move", "power_cut", "stop", "stop", "leader_stop"),
             *("slow_board", "silent_board", "limit", "limit", "dim"),
         )
     )

@@ -38,16 +38,17 @@ class Master:
         self._send = send
         self._run: Run | None = None
         self._soon = False
-        # The epoch of the last start is kept, like the list of members.
-        self._epoch: str | None = None
+        # A station keeps the epoch of its last start, like the list of members.
+        self._epochs: dict[str, str] = {}
         self._demands: dict[str, object] = {}
 
     def start(self) -> None:
         """Begin to lead with the run of the station that has just begun."""
         assert self.station.run is not None
         self._run = self.station.run
-        self.leader = self._make_leader(self.station, self._epoch)
-        self._epoch = self.leader.epoch
+        name = self.station.plan.name
+        self.leader = self._make_leader(self.station, self._epochs.get(name))
+        self._epochs[name] = self.leader.epoch
         self._soon = False
         self._demands = {}
         self._tick()
@@ -59,7 +60,7 @@ class Master:
     def receive(self, message: Message) -> None:
         """Take a report that has come over the network."""
         if self._run is not None:
-            self._run.guard(lambda: self._hear(message))()
+            self._guard(lambda: self._hear(message))()
 
     def budget_changed(self) -> None:
         """Decide soon: the limit has changed."""
@@ -82,15 +83,20 @@ class Master:
             self._demands[report.station] = asks
             self._decide_soon()
 
+    def _guard(self, act: Callable[[], None]) -> Callable[[], None]:
+        """Do this act only while this start of the leader lasts; its station may go on without it."""
+        assert self._run is not None
+        leader = self.leader
+        return self._run.guard(lambda: act() if self.leader is leader else None)
+
     def _decide_soon(self) -> None:
         if self._run is not None and not self._soon:
             self._soon = True
-            self._timeline.after(self._dice.uniform(0.01, 0.05), self._run.guard(self._decide))
+            self._timeline.after(self._dice.uniform(0.01, 0.05), self._guard(self._decide))
 
     def _tick(self) -> None:
-        assert self._run is not None
         self._decide()
-        self._timeline.after(DECIDE_S * self._dice.uniform(0.98, 1.02), self._run.guard(self._tick))
+        self._timeline.after(DECIDE_S * self._dice.uniform(0.98, 1.02), self._guard(self._tick))
 
     def _decide(self) -> None:
         self._soon = False

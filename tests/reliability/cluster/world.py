@@ -71,6 +71,7 @@ class World:
         self._limits = [self.scene.limit]
         self._totals: list[int] = []
         self._deaf_boards = 0
+        self._is_moving = False
         self._faults = 0
         self._changed_s = 0.0
         # A leader that has never led waits, like one after a restart.
@@ -121,7 +122,7 @@ class World:
 
     def _send_up(self, station: Station, report: Report) -> None:
         message = report.encode() if self._in_bytes else report
-        if station is self.stations[0]:
+        if station is self.master.station:
             self.timeline.after(0.0005, lambda: self.master.receive(message))
         else:
             self.network.send(station.plan.name, message, self.master.receive, up=True)
@@ -129,7 +130,7 @@ class World:
     def _send_down(self, name: str, grant: Grant) -> None:
         message = grant.encode() if self._in_bytes else grant
         station = self._by_name[name]
-        if station is self.stations[0]:
+        if station is self.master.station:
             self.timeline.after(0.0005, lambda: station.receive(message))
         else:
             self.network.send(name, message, station.receive, up=False)
@@ -152,7 +153,7 @@ class World:
     def _start(self, station: Station) -> None:
         if station.run is None:
             station.start()
-            if station is self.stations[0]:
+            if station is self.master.station and not self._is_moving:
                 self.master.start()
 
     def _happen(self, happening: Happening) -> None:
@@ -197,16 +198,16 @@ class World:
         self.timeline.after(happening.lasts_s, over)
 
     def _fault_of(self, happening: Happening, station: Station) -> tuple[Callable[[], None], Callable[[], None]]:
-        if happening.kind == "leader_restart":
-            return lambda: self._end(self.stations[0]), lambda: self._start(self.stations[0])
-        if happening.kind == "leader_stop":
-            return self.stations[0].stop, self.stations[0].go_on
-        if happening.kind == "restart":
+        if happening.kind.startswith("leader_"):
+            station = self.master.station
+        if happening.kind.endswith("restart"):
             return lambda: self._end(station), lambda: self._start(station)
+        if happening.kind.endswith("stop"):
+            return station.stop, station.go_on
+        if happening.kind == "move":
+            return self._move(station)
         if happening.kind == "power_cut":
             return lambda: self._end(station, powerless=True), lambda: self._start(station)
-        if happening.kind == "stop":
-            return station.stop, station.go_on
         if happening.kind in {"slow_board", "silent_board"}:
             return self._board_fault(happening, station)
         if happening.kind in {"limit", "dim"}:
@@ -215,8 +216,24 @@ class World:
 
     def _end(self, station: Station, *, powerless: bool = False) -> None:
         station.end(powerless=powerless)
-        if station is self.stations[0]:
+        if station is self.master.station:
             self.master.end()
+
+    def _move(self, station: Station) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Make another station the master; meanwhile there is none."""
+
+        def resign() -> None:
+            self.master.end()
+            self._is_moving = True
+
+        def lead() -> None:
+            self.master.end()
+            self._is_moving = False
+            self.master.station = station
+            if station.run is not None:
+                self.master.start()
+
+        return resign, lead
 
     def _link_fault(self, happening: Happening) -> tuple[Callable[[], None], Callable[[], None]]:
         names = [self.stations[each].plan.name for each in (happening.others or (happening.station,))]
