@@ -55,7 +55,7 @@ def derive(code: str) -> ClusterKeys:
 # The code in force, and the one before while it is being replaced.
 @lru_cache(maxsize=2)
 def _derive(code: str) -> ClusterKeys:
-    root = hashlib.scrypt(code.encode(), salt=_SALT, **_SCRYPT)
+    root = hashlib.scrypt(code.encode(errors="surrogatepass"), salt=_SALT, **_SCRYPT)
     return ClusterKeys(
         authority_seed=_part(root, "authority"),
         join_password=_part(root, "join").hex(),

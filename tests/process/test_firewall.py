@@ -181,6 +181,14 @@ def test_modbus_and_cluster_are_reached_while_they_are_switched_on_and_by_the_si
     assert site.open_from("laptop") == [80, 443]
     assert site.open_from("mobile") == []
 
+    # Stations look for one another in the network of the site: of all who send, only it is heard.
+    assert site.load(Openings(mdns=True)) == 0
+    searches = site.serve("station", RECEIVE, "5353")
+    for neighbour in ("mobile", "laptop", "site"):
+        target = f"192.168.{NEIGHBOURS[neighbour][1]}.1"
+        subprocess.run(site.within(neighbour, sys.executable, "-c", DATAGRAM, target, "5353", "5353"), check=True)
+    assert searches.stdout.readline() == "192.168.33.2\n"
+
     assert site.load(Openings(), STATION_WEB_OVER_LAN="no") == 0
     assert site.open_from("site") == []
     assert site.open_from("laptop") == [80, 443]

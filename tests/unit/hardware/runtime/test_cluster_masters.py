@@ -1,9 +1,15 @@
 """Two masters of one cluster: at least one of them stands down, whatever each knows of the other's time."""
 
+from types import SimpleNamespace
+from typing import cast
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware.runtime.cluster.surroundings import must_stand_down
+from hardware.runtime.cluster.surroundings import Surroundings, must_stand_down
+from hardware.runtime.cluster_shares import ClusterSettings
+from loadmgmt.cluster.address import Target
+from loadmgmt.cluster.discovery import Neighbour, Neighbourhood
 from loadmgmt.cluster.registration import MasterInfo
 
 # What one knows of the other's time is the whole seconds of up to 2 s ago.
@@ -32,3 +38,19 @@ def test_who_leads_for_longer_stays() -> None:
 def test_of_equals_the_smaller_serial_number_stays() -> None:
     assert not must_stand_down(told("A", 60), told("B", 61))
     assert must_stand_down(told("B", 61), told("A", 60))
+
+
+def test_a_slave_that_finds_several_masters_tries_one_after_the_other() -> None:
+    surroundings = Surroundings(ClusterSettings(enabled=True), points=1)
+    announced = [
+        Neighbour(station=name, name="", role="master", points=1, cluster="", target=Target(name, 6390), web="")
+        for name in ("false", "true")
+    ]
+    surroundings._neighbourhood = cast("Neighbourhood", SimpleNamespace(masters=lambda _cluster: announced))
+
+    tried = []
+    for _ in range(3):
+        tried.append(surroundings.master())
+        surroundings.try_another()
+
+    assert tried == [Target("false", 6390), Target("true", 6390), Target("false", 6390)]
