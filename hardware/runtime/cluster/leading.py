@@ -127,6 +127,7 @@ def _point(seen: PointOverview) -> ClusterPointSnapshot:
         held_ma=seen.held,
         flowing_ma=seen.flowing,
         waiting=seen.waiting,
+        phases=tuple(sorted(seen.phases)),
     )
 
 
