@@ -103,6 +103,11 @@ class Dimming:
         """Whether the installer has switched it on."""
         return self._settings.enabled
 
+    @property
+    def reads_again_soon(self) -> bool:
+        """Whether the contact has just changed, or bounces: a few readings at a longer pace could agree by chance."""
+        return self._settings.enabled and self._contact.is_in_doubt(clock.monotonic_s())
+
     def budget_total(self, now_s: float) -> MilliAmpere | None:
         """Return what may be drawn on all phases together; None: the grid operator does not dim."""
         return self._settings.total if self.is_active(now_s) else None

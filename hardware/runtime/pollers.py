@@ -30,6 +30,8 @@ READER_S = 0.125
 IO_S = 1.0
 # While the grid operator may dim: two readings and the debouncing in between have to fit into two seconds.
 IO_FASTER_S = 0.5
+# While its contact has just changed; not in step with anything that could make it bounce.
+IO_DOUBT_S = 0.07
 # A device is reported when it was silent for this long and at least this many polls failed in a row.
 CONTROLLER_SILENT_S, METER_SILENT_S, READER_SILENT_S = 2.0, 4.0, 2.0
 SILENT_POLLS = 3
@@ -227,6 +229,9 @@ async def poll_io(io: StationIo, events: DeviceEvents, dimming: Dimming) -> None
             silence.heard()
             reported = False
             await events.inputs(inputs)
+        if has_signal and dimming.reads_again_soon:
+            await asyncio.sleep(IO_DOUBT_S)
+            continue
         period_s = IO_FASTER_S if has_signal and dimming.enabled else IO_S
         await asyncio.sleep(until_tick_s(period_s, clock.monotonic_s()))
 

@@ -16,7 +16,7 @@ from station.domain.units import MINIMUM_CURRENT, MilliAmpere, Watt
 # Currents are shared out, watts are what the law speaks of: between them stands the nominal voltage of the grid.
 NOMINAL_V = 230
 DEFAULT_POWER = Watt(4_200)
-# Two readings of the module so far apart have to agree: a contact that bounces is not taken for a change.
+# All readings of so long a time have to agree: a contact that bounces is not taken for a change.
 DEBOUNCE_S = 0.4
 # The module is read twice a second. What was read last holds for so long without a further reading.
 SILENT_AFTER_S = 2.0
@@ -107,6 +107,10 @@ class Contact:
             seen_since_s=since_s,
             read_at_s=at_s,
         )
+
+    def is_in_doubt(self, now_s: float) -> bool:
+        """Return whether the newest reading is not the position yet: it is to be read again soon."""
+        return now_s - self.read_at_s <= SILENT_AFTER_S and self.seen is not self.position(now_s)
 
     def position(self, now_s: float) -> bool | None:
         """Return whether the contact is closed; None: nobody knows, or not any more."""

@@ -97,6 +97,16 @@ def test_a_contact_that_bounces_keeps_its_last_position() -> None:
         assert contact.position(1.0 + number / 2) is True
 
 
+def test_a_change_is_read_again_soon_and_a_silent_module_is_not_hurried() -> None:
+    contact = Contact().read(closed=True, at_s=0.0)
+    assert contact.is_in_doubt(0.0)
+
+    contact = contact.read(closed=True, at_s=0.5)
+    assert not contact.is_in_doubt(0.5)
+    assert contact.read(closed=False, at_s=1.0).is_in_doubt(1.0)
+    assert not contact.is_in_doubt(0.5 + SILENT_AFTER_S + 0.1)
+
+
 def test_after_silence_nothing_is_known_until_the_module_was_read_twice_again() -> None:
     contact = Contact().read(closed=True, at_s=0.0).read(closed=True, at_s=0.5)
     assert contact.falls_silent_s(1.0) == 0.5 + SILENT_AFTER_S
