@@ -12,13 +12,21 @@ DATA: dict[str, str | int] = {
     "files": "station.sqlite3.broken-1",
     "keys": "AuthorizationKey",
     "port": 502,
+    "name": "Yard 1",
+    "names": "Yard 1, Yard 2",
+    "power_w": 4_200,
 }
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize("subject", list(Subject))
 def test_every_subject_says_what_it_is(subject: Subject, language: str):
-    codes = {Subject.NOT_READY: "safe_mode", Subject.FAULT: "GroundFailure", Subject.BACKEND_NOT_REGISTERED: "pending"}
+    codes = {
+        Subject.NOT_READY: "safe_mode",
+        Subject.FAULT: "GroundFailure",
+        Subject.BACKEND_NOT_REGISTERED: "pending",
+        Subject.CLUSTER_UNABLE: "no_key",
+    }
     concern = Concern(subject=subject, severity=Severity.NOTICE, code=codes.get(subject, ""), data=DATA)
 
     with translation.override(language):
