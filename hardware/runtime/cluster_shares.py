@@ -26,16 +26,18 @@ SILENT_CODE = "cluster.silent"
 # the cluster was switched on, the master has the same time to be heard.
 STEADY_S = 60.0
 _MA_PER_A = 1_000
+_S_PER_MIN = 60.0
 _RUN_BYTES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSettings:
-    """What the installer has set; `limit` is the cluster's and counts at the master (None: not set yet)."""
+    """What the installer has set; `limit` (None: not set yet) and `rotate_after_s` count at the master."""
 
     enabled: bool = False
     role: str = "slave"
     limit: MilliAmpere | None = None
+    rotate_after_s: float = 0.0
     address: str = ""
     key: str = field(default="", repr=False)
     fallback: MilliAmpere = PAUSE
@@ -57,6 +59,7 @@ def read_settings() -> ClusterSettings:
         enabled=configuration.get_bool("/cluster/enabled"),
         role=configuration.get("/cluster/role"),
         limit=None if limit_a is None else MilliAmpere(limit_a * _MA_PER_A),
+        rotate_after_s=configuration.get_int("/cluster/rotateMin") * _S_PER_MIN,
         address=configuration.get("/cluster/address"),
         key=configuration.get("/cluster/key"),
         fallback=MilliAmpere(configuration.get_int("/cluster/fallbackA") * _MA_PER_A),

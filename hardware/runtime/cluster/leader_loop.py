@@ -176,6 +176,7 @@ class LeaderLoop:
         now_s = clock.monotonic_s()
         member = self._shares.member(now_s)
         leading.hear_own(member.report(now_s, self._demands.take(now_s)), now_s)
+        leading.rotate_after(self._shares.settings.rotate_after_s)
         grants = dict(leading.decide(Budget.uniform(limit, total=self._grid_operator.budget_total(now_s)), now_s))
         own = grants.pop(self._own.station, None)
         if own is not None and member.take(own, now_s):

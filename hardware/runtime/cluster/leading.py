@@ -65,6 +65,10 @@ class Leading:
         """Take the report of the master itself."""
         self._leader.hear(report, now_s)
 
+    def rotate_after(self, span_s: float) -> None:
+        """Let a point give its place to a waiting one after so long; 0: it keeps it until it is done."""
+        self._leader.rotate_after(span_s)
+
     def decide(self, budget: Budget, now_s: float) -> Mapping[str, Grant]:
         """Return what is to be told now, and to whom."""
         return self._leader.decide(now_s, budget)

@@ -160,4 +160,5 @@ class ClusterService:
 
 def _essentials(settings: ClusterSettings) -> tuple[object, ...]:
     """Return what only a new beginning can follow: another limit is taken as it comes, if there is one."""
-    return *(value for name, value in vars(settings).items() if name != "limit"), settings.limit is None
+    as_they_come = {"limit", "rotate_after_s"}
+    return *(value for name, value in vars(settings).items() if name not in as_they_come), settings.limit is None

@@ -239,6 +239,10 @@ class Leader:
         self._leaving = {key: until_s for key, until_s in self._leaving.items() if key not in points}
         self._state = State(points={**points, **self._state.points})
 
+    def rotate_after(self, span_s: float) -> None:
+        """Let a point give its place to a waiting one after so long; 0: it keeps it until it is done."""
+        self._policy = replace(self._policy, rotate_after_s=span_s)
+
     # --- who belongs to the cluster
 
     def adopt(self, known: KnownMember) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from hardware.runtime.cluster import service
 from hardware.runtime.cluster.demand import Demands
 from hardware.runtime.cluster.service import ClusterService
 from station import clock
@@ -201,3 +202,15 @@ async def test_a_station_for_which_the_master_reserves_nothing_draws_nothing_wit
     shares.note_place(clock.monotonic_s(), is_reserved=True)
     limits.leases_changed()
     assert limit(bench) == (6_000, SILENT)
+
+
+@in_virtual_time
+async def test_the_rotation_is_read_in_minutes_and_needs_no_new_beginning(bench: ControlLoopBench) -> None:
+    await switch(bench, enabled="true", role="master", limitA="32")
+    before = bench.control_loop.cluster_shares.settings
+
+    await switch(bench, rotateMin="15")
+
+    after = bench.control_loop.cluster_shares.settings
+    assert (before.rotate_after_s, after.rotate_after_s) == (0.0, 900.0)
+    assert service._essentials(before) == service._essentials(after)

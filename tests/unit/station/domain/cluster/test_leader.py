@@ -9,7 +9,7 @@ from station.domain.allocation import Budget
 from station.domain.cluster.leader import KnownMember, Leader, ReportRefused
 from station.domain.cluster.member import Member
 from station.domain.cluster.messages import Grant, PointReport, Report
-from station.domain.cluster.timing import GATHER_S, LEASE_S, LOST_AFTER_S, POLICY
+from station.domain.cluster.timing import GATHER_S, LEASE_S, LOST_AFTER_S
 from station.domain.units import MilliAmpere
 
 LIMIT = Budget.uniform(MilliAmpere(63_000))
@@ -331,13 +331,7 @@ def test_a_lower_limit_reduces_at_once_and_a_limit_of_the_sum_counts_all_phases(
 
 def test_who_does_not_fit_waits_and_with_rotation_takes_the_place_of_the_one_that_has_charged_longest() -> None:
     bench = Bench("a", "b", "c", budget=Budget.uniform(MilliAmpere(12_000)))
-    bench.leader = Leader(
-        map(known, bench.members),
-        epoch="first",
-        now_s=0.0,
-        predecessor="none",
-        policy=replace(POLICY, rotate_after_s=300.0),
-    )
+    bench.leader.rotate_after(300.0)
     bench.active = {"a"}
     bench.exchange(30.0)
     bench.active = {"a", "b"}
