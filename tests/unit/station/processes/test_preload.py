@@ -14,15 +14,19 @@ django.setup()
 from station.processes import preload
 preload.preload()
 from station.celery import app
+unused = '''zeroconf loadmgmt.cluster.server loadmgmt.cluster.member_link loadmgmt.cluster.leader_link
+    loadmgmt.cluster.discovery station.domain.cluster.leader station.domain.cluster.member
+    hardware.runtime.cluster.leading pymodbus.server dbus_fast segno hardware.simulator.main'''.split()
 print(json.dumps({
     "reactor": "twisted.internet.reactor" in sys.modules,
     "threads": threading.active_count(),
+    "unused": [name for name in unused if name in sys.modules],
     "tasks": [name for name in app.tasks if not name.startswith("celery.")],
 }))
 """
 
 
-def test_there_is_no_reactor_no_thread_and_no_task_of_a_queue(tmp_path):
+def test_there_is_no_reactor_no_thread_no_task_of_a_queue_and_nothing_that_is_switched_off(tmp_path):
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "station.settings",
@@ -36,5 +40,5 @@ def test_there_is_no_reactor_no_thread_and_no_task_of_a_queue(tmp_path):
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout) == {"reactor": False, "threads": 1, "tasks": []}
+    assert json.loads(done.stdout) == {"reactor": False, "threads": 1, "tasks": [], "unused": []}
     assert done.stderr == ""
