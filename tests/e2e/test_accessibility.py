@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.browser import Browser
+from tests.e2e.conftest import Site
 from tests.e2e.tour import pages
+from tests.process.judgement import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.process]
 
@@ -19,6 +21,7 @@ axe.run(document, {resultTypes: ["violations"]}).then((found) => done(found.viol
   {id: "axe", impact: "critical", help: String(error), nodes: []},
 ]));
 """
+LOAD_MANAGEMENT = "/communication/load-management"
 # Pages that no menu leads to.
 OTHERS = ("/users/import", "/no-such-page", "/system/reboot", "/system/restart")
 
@@ -42,6 +45,23 @@ def test_no_page_has_a_serious_fault(charging: Browser) -> None:
     charging.complaints()
 
     assert {address: each for address, each in found.items() if each} == {}
+
+
+def test_the_pages_of_a_cluster_have_no_serious_fault(site: Site, browser: Browser) -> None:
+    (port,) = free_ports(1)
+    lead = {"/cluster/role": "master", "/cluster/limitA": "63", "/cluster/address": f"127.0.0.1:{port}"}
+    site.station.config_set({**lead, "/cluster/enabled": "true"})
+    try:
+        browser.open(LOAD_MANAGEMENT)
+        browser.wait(lambda: browser.all("#cluster-live [data-station]"), "the stations of the cluster")
+        found = faults(browser)
+        for address in ("link-lost", "code"):
+            browser.open(f"{LOAD_MANAGEMENT}/{address}")
+            found += faults(browser)
+    finally:
+        site.station.config_set({"/cluster/enabled": "false"})
+
+    assert found == []
 
 
 def test_the_log_in_page_has_no_serious_fault(stranger: Browser) -> None:
