@@ -1,22 +1,29 @@
 """Several real stations side by side that share one supply, and somebody who reads all their meters all the time."""
 
+import ctypes
+import os
 import secrets
-import socket
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
+from typing_extensions import override
+
+from station.host.firewall import LAN_INTERFACES
 from tests.station import NeverHappened, Station, wait_until
 
 # Boards take whole amperes, and what is lent has to be a current that can be signalled: this much of a limit can be
 # used at least when it divides well.
+FALLBACK_A = 6
 USED_SHARE = 0.95
 USED_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.05
@@ -24,6 +31,8 @@ LOOK_EVERY_S = 0.05
 METER_MA = 200
 # A station's simulator is another process, so its word is as old as its answer took.
 LATE_S = 1.0
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,69 +111,105 @@ class Meters:
         )
 
 
-class Cable:
-    """The way from a slave to its master: a relay in this process that can be cut and mended."""
+@contextmanager
+def entered(namespace: str) -> Iterator[None]:
+    """Let this thread be in a network namespace meanwhile."""
+    with Path("/proc/thread-self/ns/net").open() as before, Path(f"/run/netns/{namespace}").open() as there:
+        _enter(there.fileno())
+        try:
+            yield
+        finally:
+            _enter(before.fileno())
 
-    def __init__(self, to_port: int) -> None:
-        self._to_port = to_port
-        self._is_cut = False
-        self._ends: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut(self) -> None:
-        """Let nothing through any more; nobody is told, as with a cable that is pulled."""
-        self._is_cut = True
+def _enter(descriptor: int) -> None:
+    # os.setns comes with Python 3.12.
+    if _LIBC.setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
 
-    def mend(self) -> None:
-        """Let everything new through; connections of before are gone."""
-        self._is_cut = False
-        self._drop()
 
-    def close(self) -> None:
-        """End."""
-        self._listener.close()
-        self._drop()
+@dataclass(kw_only=True)
+class HousedStation(Station):
+    """A station in a network namespace of its own; everything is asked there."""
 
-    def _drop(self) -> None:
-        for end in list(self._ends):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    namespace: str
 
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                try:
-                    far = socket.create_connection(("127.0.0.1", self._to_port), timeout=2)
-                except OSError:
-                    near.close()
-                    continue
-                far.settimeout(None)
-                self._ends |= {near, far}
-                for source, target in ((near, far), (far, near)):
-                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+    @override
+    def sim(self, path: str, body: Any = None) -> dict[str, Any]:
+        with entered(self.namespace):
+            return super().sim(path, body)
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                if not self._is_cut:
-                    target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._ends -= {source, target}
-        source.close()
+    @override
+    def healthy(self) -> bool:
+        with entered(self.namespace):
+            return super().healthy()
+
+
+class Network:
+    """A switch with a cable to each station, which can be cut and mended."""
+
+    def __init__(self, count: int) -> None:
+        self._switch = f"cl{os.getpid()}"
+        self.namespaces = [f"{self._switch}-{index}" for index in range(count)]
+
+    @staticmethod
+    def why_not() -> str:
+        """Return why there can be none here; empty: there can."""
+        probe = f"clprobe{os.getpid()}"
+        if shutil.which("ip") is None:
+            return "no ip (package iproute2)"
+        made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
+        if made.returncode == 0:
+            commands = (
+                ["link", "add", "br0", "type", "bridge"],
+                ["link", "add", "one", "type", "veth", "peer", "name", "two"],
+            )
+            for command in commands:
+                if made.returncode == 0:
+                    made = subprocess.run(["ip", "-n", probe, *command], capture_output=True, text=True, check=False)
+            subprocess.run(["ip", "netns", "del", probe], capture_output=True, check=False)
+        return made.stderr.strip() if made.returncode else ""
+
+    def build(self) -> None:
+        """Lay the cables."""
+        for name in (self._switch, *self.namespaces):
+            _ip("netns", "add", name)
+            _ip("-n", name, "link", "set", "lo", "up")
+        _ip("-n", self._switch, "link", "add", "br0", "type", "bridge")
+        _ip("-n", self._switch, "link", "set", "br0", "up")
+        for index, name in enumerate(self.namespaces):
+            port = f"port{index}"
+            _ip("-n", self._switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+            _ip("-n", self._switch, "link", "set", port, "master", "br0")
+            _ip("-n", name, "address", "add", f"192.168.77.{index + 1}/24", "dev", "eth0")
+            _ip("-n", name, "link", "set", "eth0", "up")
+            self.mend(index)
+
+    def cut(self, index: int) -> None:
+        """Pull the cable of a station."""
+        _ip("-n", self._switch, "link", "set", f"port{index}", "down")
+
+    def mend(self, index: int) -> None:
+        """Plug it in again."""
+        _ip("-n", self._switch, "link", "set", f"port{index}", "up")
+
+    def take_down(self) -> None:
+        """Leave nothing behind."""
+        for name in (self._switch, *self.namespaces):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
 
 
 @dataclass(kw_only=True)
 class ClusterSite:
     """A master and its slaves, each with one car at its first charging point."""
 
-    stations: list[Station]
-    cables: list[Cable] = field(default_factory=list)
+    stations: Sequence[Station]
     limit_a: int
+    network: Network | None = None
     present: tuple[int, ...] = ()
 
     @property
@@ -174,40 +219,60 @@ class ClusterSite:
 
     @classmethod
     @contextmanager
-    def on_loopback(cls, directory: Path, ports: Sequence[int], *, limit_a: int, fallback_a: int = 6) -> Iterator[Self]:
-        """Start three stations that are configured by keys alone, beside one another at 127.0.0.1."""
+    def on_loopback(cls, directory: Path, ports: Sequence[int], *, limit_a: int) -> Iterator[Self]:
+        """Start three stations at 127.0.0.1 whose slaves are told where the master is."""
         master_port, *others = ports
         stations = [
             Station(data=directory / f"station{index}", http_port=others[2 * index], sim_port=others[2 * index + 1])
             for index in range(3)
         ]
-        cables = [Cable(master_port) for _ in stations[1:]]
-        site = cls(stations=stations, cables=cables, limit_a=limit_a)
+        with cls(stations=stations, limit_a=limit_a)._running(address=f"127.0.0.1:{master_port}") as site:
+            yield site
+
+    @classmethod
+    @contextmanager
+    def in_namespaces(cls, directory: Path, *, limit_a: int) -> Iterator[Self]:
+        """Start three stations in networks of their own, which find one another."""
+        network = Network(3)
+        stations = [
+            HousedStation(
+                data=directory / f"station{index}",
+                namespace=namespace,
+                within=("ip", "netns", "exec", namespace),
+                environment={LAN_INTERFACES: "eth0"},
+            )
+            for index, namespace in enumerate(network.namespaces)
+        ]
+        try:
+            network.build()
+            with cls(stations=stations, limit_a=limit_a, network=network)._running(address="") as site:
+                yield site
+        finally:
+            network.take_down()
+
+    @contextmanager
+    def _running(self, *, address: str) -> Iterator[Self]:
+        """Configure the stations by keys alone, start them, and stop them at the end."""
         common = {
             "/cluster/enabled": "true",
             # Stations of other tests at this computer are not to find a second master here.
             "/cluster/key": secrets.token_hex(16),
-            "/cluster/fallbackA": str(fallback_a),
+            "/cluster/fallbackA": str(FALLBACK_A),
+            "/cluster/address": address,
             "/auth/identification": "none",
         }
-        addresses = [f"127.0.0.1:{master_port}", *(f"127.0.0.1:{cable.port}" for cable in cables)]
         try:
-            for station, address in zip(stations, addresses, strict=True):
-                leads = station is site.master
-                mine = {"/cluster/role": "master", "/cluster/limitA": str(limit_a)} if leads else {}
-                station.config_set({**common, **mine, "/cluster/address": address})
-            # A master that has never led waits until everything is over that another one may have lent.
-            (site.master.data / "cluster.epoch").write_text("the one before\n")
-            for station in stations:
+            for station in self.stations:
+                leads = station is self.master
+                mine = {"/cluster/role": "master", "/cluster/limitA": str(self.limit_a)} if leads else {}
+                station.config_set(common | mine)
                 station.launch(ready=False)
-            for station in stations:
-                station.wait_healthy(timeout_s=60)
-            yield site
+            for station in self.stations:
+                station.wait_healthy(timeout_s=90)
+            yield self
         finally:
-            for station in stations:
+            for station in self.stations:
                 station.kill_all()
-            for cable in cables:
-                cable.close()
 
     def plug_in(self, station: Station, number: int = 1) -> None:
         """Bring a car, which charges without a card."""
@@ -228,6 +293,10 @@ class ClusterSite:
             wait_until(arrived, timeout_s=timeout_s)
         except NeverHappened as problem:
             raise NeverHappened(f"{amperes} within {timeout_s} s: it is {self.present}") from problem
+
+    def wait_other_than(self, *amperes: int, timeout_s: float) -> None:
+        """Wait until the stations signal something else than so much to their cars."""
+        wait_until(lambda: tuple(self.offered(each) for each in self.stations) != amperes, timeout_s=timeout_s)
 
     @contextmanager
     def watched(

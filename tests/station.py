@@ -84,6 +84,8 @@ class Station:
     https_port: int | None = None
     demo_port: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    # What the command line begins with, for a station in surroundings of its own.
+    within: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @classmethod
@@ -115,7 +117,7 @@ class Station:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         with self._console.open("ab") as console:
             self.process = subprocess.Popen(
-                [sys.executable, str(MANAGE), "runstation", *self.flags()],
+                [*self.within, sys.executable, str(MANAGE), "runstation", *self.flags()],
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
