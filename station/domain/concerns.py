@@ -127,10 +127,11 @@ def _charging(known: Known) -> Iterator[Concern]:
     yield from _dimming(hardware)
     yield from _energy_manager(hardware)
     if hardware.cluster is not None and hardware.cluster.enabled:
-        yield from _cluster(hardware.cluster)
+        yield from of_cluster(hardware.cluster)
 
 
-def _cluster(cluster: ClusterSnapshot) -> Iterator[Concern]:
+def of_cluster(cluster: ClusterSnapshot) -> Iterator[Concern]:
+    """Find what needs attention in the cluster that the station takes part in."""
     if cluster.state in _UNABLE:
         yield Concern(subject=Subject.CLUSTER_UNABLE, severity=Severity.PROBLEM, code=cluster.state)
     elif cluster.state in _SEARCHING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from station.processes.checkup import backend, computer, hardware, storage
+from station.processes.checkup import backend, cluster, computer, hardware, storage
 from station.processes.checkup.finding import Finding, Level
 
 __all__ = ["Finding", "Level", "examine"]
@@ -19,6 +19,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     computer.certificate,
     hardware.description,
     hardware.ports,
+    cluster.findings,
     backend.findings,
 )
 
