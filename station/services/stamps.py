@@ -28,8 +28,8 @@ _Stamped = TypeVar("_Stamped", OutboxMessage, MeterSample)
 def correcting(now: Stamp, *, trusted: bool = True) -> Iterator[int]:
     """Give what the backend has not been told its true moments; yield after each portion how many rows it changed.
 
-    `now` is told by a clock that is right; by one that is not `trusted` only what cannot be is corrected. A start that
-    was sent without an answer stays as it was told: a backend may know its repetition by that.
+    `now` is told by a clock that is right; by one that is not `trusted` only what cannot be is corrected. A start or an
+    end that was sent without an answer stays as it was told: a backend may know its repetition by that.
     """
     boots = yield from _true_boots(now, trusted=trusted)
     owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
@@ -39,8 +39,10 @@ def correcting(now: Stamp, *, trusted: bool = True) -> Iterator[int]:
             rows = ChargingSession.objects.filter(id__in=[row.pk for row in portion])
             changed = sum(row.correct(lambda stamp: stamps.corrected(stamp, boots)) for row in rows)
         yield changed
-    yield from _correct_rows(owed.exclude(kind=FactKind.SESSION_BEGAN, id_was_sent=True), boots)
-    yield from _correct_rows(MeterSample.objects.all(), boots)
+    told = owed.filter(kind__in=(FactKind.SESSION_BEGAN, FactKind.SESSION_ENDED), id_was_sent=True)
+    yield from _correct_rows(owed.exclude(id__in=told.values("id")), boots)
+    ends = told.filter(kind=FactKind.SESSION_ENDED)
+    yield from _correct_rows(MeterSample.objects.exclude(session_id__in=ends.values("session_id")), boots)
     yield from _correct_interventions(boots)
 
 

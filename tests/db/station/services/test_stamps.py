@@ -194,6 +194,28 @@ def test_a_start_that_was_sent_is_repeated_as_it_was_told_and_its_end_is_not_bef
     assert (row.started_at, row.stopped_at) == (stamp(10).at, stamp(70).at)
 
 
+def test_an_end_that_was_sent_is_repeated_as_it_was_told_with_its_values() -> None:
+    error = timedelta(hours=1)
+    session = begin(stamp(10, error=error))
+    claim_and_settle()
+    sample(session, stamp(40, error=error))
+    claim_and_settle()
+    sessions.end_session(
+        session.pk, reason="Local", meter=WattHour(9), at=stamp(70, error=error), end=replace(value(), at=BOOTED)
+    )
+    first = claim()
+    assert isinstance(first, Claimed)
+    told = sessions.kept_values(session.pk)
+    outbox_store.put_back(first)
+
+    correct(stamp(100))
+
+    again = claim()
+    assert isinstance(again, Claimed)
+    assert (again.fact, sessions.kept_values(session.pk)) == (first.fact, told)
+    assert len(told) == 3
+
+
 def test_a_start_that_was_refused_is_corrected_before_it_is_sent_again() -> None:
     begin(stamp(10, error=timedelta(days=300)))
     first = claim()
