@@ -212,7 +212,11 @@ def confirmed(state: State, point_id: str, limit: MilliAmpere, at_s: float, *, p
     """
     point = state.points.get(point_id, _NEW)
     settled_s = at_s + _settle_s(limit, policy)
-    echoes = tuple((value, min(until_s, settled_s) if value > limit else until_s) for value, until_s in point.echoes)
+    # A pause that was confirmed a moment before has its six seconds, whatever is offered meanwhile.
+    pause_s = settled_s + policy.pause_settle_s - _settle_s(limit, policy)
+    echoes = tuple(
+        (value, settled_s if value > limit and until_s > pause_s else until_s) for value, until_s in point.echoes
+    )
     if limit > point.commanded:
         until_s = at_s + policy.lease_s + _settle_s(point.commanded, policy)
         echoes = _with_echo(echoes, limit, until_s, at_s)

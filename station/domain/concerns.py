@@ -150,7 +150,8 @@ def _dimming(hardware: HardwareSnapshot) -> Iterator[Concern]:
     if known is None:
         return
     if not known.enabled:
-        if known.has_input:
+        # An input that nothing was ever heard from may be one that is not wired.
+        if known.has_input and known.closed:
             yield Concern(subject=Subject.DIMMING_OFF, severity=Severity.NOTICE)
     elif not known.has_input:
         yield Concern(subject=Subject.DIMMING_NO_INPUT, severity=Severity.PROBLEM)
