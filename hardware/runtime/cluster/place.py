@@ -11,6 +11,7 @@ from hardware.runtime.cluster_shares import ClusterSettings
 from loadmgmt.cluster import keys, pairing
 from loadmgmt.cluster.registration import Station
 from station import clock, private_files
+from station.services.configuration import ConfigurationRefused
 
 logger = logging.getLogger(__name__)
 
@@ -66,5 +67,9 @@ def _read(path: Path) -> str:
 
 
 def ensure_key() -> None:
-    """Make the pairing code where there is none."""
-    pairing.ensure(clock.now())
+    """Make the pairing code where there is none; settings that contradict one another refuse it, and nobody leads."""
+    try:
+        pairing.ensure(clock.now())
+    except ConfigurationRefused as refusal:
+        # Asked again every few seconds; pages show that the code is missing.
+        logger.debug("no pairing code could be made: %s", refusal)

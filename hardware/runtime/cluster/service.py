@@ -108,7 +108,8 @@ class ClusterService:
         self._part, self._served = None, _essentials(settings)
         if not settings.enabled:
             self._show(ClusterSnapshot(enabled=False))
-        elif not settings.key and not settings.leads:
+        elif not settings.key:
+            # A master whose code could not be written down does not lead either: everybody knows the empty one.
             self._show(ClusterSnapshot(enabled=True, state="no_key"))
         elif settings.limit is None and settings.leads:
             self._show(ClusterSnapshot(enabled=True, state="no_limit"))

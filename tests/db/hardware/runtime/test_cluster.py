@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from django.db import DatabaseError
 
 from hardware.runtime.cluster import service
 from hardware.runtime.cluster.demand import Demands
@@ -13,6 +14,7 @@ from station.domain.cluster.timing import LARGEST_JITTER_S, LEASE_S, RISE_AFTER_
 from station.domain.limits import LimitSource
 from station.domain.units import MilliAmpere
 from station.models import LogEntry
+from station.services.configuration import ConfigurationRefused
 from station.services.messages import ConfigurationChanged
 from tests.db.hardware.runtime.bench import ControlLoopBench, configure, in_virtual_time
 
@@ -214,3 +216,22 @@ async def test_the_rotation_is_read_in_minutes_and_needs_no_new_beginning(bench:
     after = bench.control_loop.cluster_shares.settings
     assert (before.rotate_after_s, after.rotate_after_s) == (0.0, 900.0)
     assert service._essentials(before) == service._essentials(after)
+
+
+@pytest.mark.parametrize("failure", [DatabaseError("disk I/O error"), ConfigurationRefused(())])
+@in_virtual_time
+async def test_a_master_that_cannot_make_its_pairing_code_leads_nobody_and_goes_on_charging(
+    bench: ControlLoopBench, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ensure(_at: object) -> str:
+        raise failure
+
+    monkeypatch.setattr("loadmgmt.cluster.pairing.ensure", ensure)
+    await bench.charge()
+
+    await switch(bench, key="", role="master", limitA="63", enabled="true")
+    await bench.until(lambda: bench.control_loop.cluster_shares.present.enabled)
+    await asyncio.sleep(5.0)
+
+    assert bench.control_loop.cluster_shares.present.state == "no_key"
+    assert limit(bench) == (6_000, SILENT)
