@@ -436,6 +436,9 @@ class Leader:
             return None
         self._number += 1
         run.is_unanswered = False
+        if not run.met:
+            # Nobody has to take a greeting: one that went on asking without ever answering would fill the memory.
+            run.written = [each for each in run.written if now_s < each.heard_s + LEASE_BOUND_S]
         run.written.append(
             _Written(
                 number=self._number,

@@ -9,7 +9,7 @@ from station.domain.allocation import Budget
 from station.domain.cluster.leader import KnownMember, Leader, ReportRefused
 from station.domain.cluster.member import Member
 from station.domain.cluster.messages import Grant, PointReport, Report
-from station.domain.cluster.timing import GATHER_S, LEASE_S, LOST_AFTER_S
+from station.domain.cluster.timing import GATHER_S, LEASE_BOUND_S, LEASE_S, LOST_AFTER_S
 from station.domain.units import MilliAmpere
 
 LIMIT = Budget.uniform(MilliAmpere(63_000))
@@ -414,3 +414,18 @@ def test_a_first_lease_that_was_never_confirmed_does_not_free_the_fallback(*, is
         bench.exchange(1.0)
         assert bench.leader.overview(bench.now_s).stations[2].points[0].reserved >= 6_000
         assert sum(bench.all_granted().values()) <= 63_000
+
+
+def test_a_member_that_asks_for_ever_and_takes_nothing_does_not_fill_the_memory() -> None:
+    bench = Bench("a", "b")
+    bench.active = {"a", "b"}
+    bench.deaf = {"b"}
+
+    bench.exchange(600.0)
+
+    newcomer = bench.leader._members["b"].newcomer
+    assert newcomer is not None
+    assert len(newcomer.written) <= LEASE_BOUND_S + 1.0
+    bench.deaf = set()
+    bench.exchange(40.0)
+    assert bench.all_granted() == {"a": 31_500, "b": 31_500}
