@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from hardware.runtime.cluster.leading import Leading
 from hardware.runtime.records import RecordStore
 from loadmgmt.cluster import members
-from loadmgmt.cluster.failures import LinkFailed
+from loadmgmt.cluster.failures import LinkFailed, Reason
 from loadmgmt.cluster.leader_link import LeaderLink
 from loadmgmt.cluster.members import MemberRefused
-from loadmgmt.cluster.registration import Registration, Station
+from loadmgmt.cluster.registration import MAX_STATIONS, Registration, Station
 from loadmgmt.cluster.server import ClusterServer
 from station import clock
 from station.concurrency import wait_or_timeout
@@ -44,6 +44,8 @@ class Books:
         self._link_failed = False
         self._told_lost: frozenset[str] | None = None
         self._told_server: str | None = None
+        # Why whom was refused: a station asks again every few seconds, and the event log is told once.
+        self._told_refused: dict[str, Reason] = {}
 
     @property
     def malformed(self) -> int:
@@ -83,20 +85,30 @@ class Books:
             )
         except MemberRefused as refusal:
             self.refusal = ClusterRefusalSnapshot(at=clock.now(), station=station, reason=refusal.reason.value)
+            await self._tell_refusal(station, refusal.reason)
             async with self.link_is_free:
                 await self._link.refuse(registration, refusal.reason)
-            await self._records.attempt(
-                event_log.log, REFUSED_CODE, at=clock.now(), station=station, reason=refusal.reason.value
-            )
             return
         if is_new is None:
             # It could not be written down; nobody is led whom a restart would not know.
             return
+        self._told_refused.pop(station, None)
         self._leading.adopt(registration.who)
         async with self.link_is_free:
             await self._link.admit(registration)
         if is_new:
             await self._records.attempt(event_log.log, JOINED_CODE, at=clock.now(), station=station)
+
+    async def _tell_refusal(self, station: str, reason: Reason) -> None:
+        """Tell the event log, once for each reason; strangers with ever new names do not fill it."""
+        if self._told_refused.get(station) is reason:
+            return
+        if station in self._told_refused or len(self._told_refused) < MAX_STATIONS:
+            entry = await self._records.attempt(
+                event_log.log, REFUSED_CODE, at=clock.now(), station=station, reason=reason.value
+            )
+            if entry is not None:
+                self._told_refused[station] = reason
 
     async def _let_go(self) -> None:
         """Forget the stations that somebody has removed from the table."""
