@@ -11,7 +11,7 @@ from hardware.runtime.cluster_shares import ClusterSettings
 from loadmgmt.cluster import keys, pairing
 from loadmgmt.cluster.registration import Station
 from station import clock, private_files
-from station.services.configuration import ConfigurationRefused
+from station.domain.configuration import ConfigurationRefused
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from hardware.runtime.cluster.service import ClusterService
 from station import clock
 from station.domain.cluster.messages import Grant, PointReport
 from station.domain.cluster.timing import LARGEST_JITTER_S, LEASE_S, RISE_AFTER_S
+from station.domain.configuration import ConfigurationRefused
 from station.domain.limits import LimitSource
 from station.domain.units import MilliAmpere
 from station.models import LogEntry
-from station.services.configuration import ConfigurationRefused
 from station.services.messages import ConfigurationChanged
 from tests.db.hardware.runtime.bench import ControlLoopBench, configure, in_virtual_time
 
