@@ -134,7 +134,10 @@ def test_the_card_says_what_holds_and_why(
 
 
 def test_an_input_that_nobody_obeys_stands_among_what_needs_attention(browser: Client, parts: Parts) -> None:
-    show(parts, enabled=False, cause="settings")
+    show(parts, enabled=False, cause="settings", closed=False)
+    assert "does not obey the control box" not in page(browser, "/status")
+
+    show(parts, enabled=False, cause="settings", closed=True)
 
     assert "does not obey the control box" in page(browser, "/status")
 
