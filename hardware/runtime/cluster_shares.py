@@ -64,7 +64,8 @@ def read_settings() -> ClusterSettings:
         key=configuration.get("/cluster/key"),
         fallback=MilliAmpere(configuration.get_int("/cluster/fallbackA") * _MA_PER_A),
         station=station.serial,
-        name=station.model,
+        # What people call it: the name on every page and at the backend.
+        name=configuration.get("/ocpp/chargeBoxIdentity"),
         rating=MilliAmpere(station.rated_current_a * _MA_PER_A),
     )
 
