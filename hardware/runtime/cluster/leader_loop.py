@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from django.conf import settings as django_settings
@@ -138,25 +139,29 @@ class LeaderLoop:
         )
         link = LeaderLink(server)
         books = Books(self._records, leading, link, server)
-        await server.start()
-        await surroundings.announce(leads=True)
-        keeping = asyncio.create_task(books.run())
-        watching = asyncio.create_task(self._watch_for_others(leading, surroundings))
-        try:
+        async with AsyncExitStack() as ends:
+            # Last of all and whatever happens before: one that goes on would keep the port from the next.
+            ends.push_async_callback(server.stop)
+            await server.start()
+            ends.push_async_callback(self._stand_down, link, books, surroundings)
+            await surroundings.announce(leads=True)
+            keeping = asyncio.create_task(books.run())
+            watching = asyncio.create_task(self._watch_for_others(leading, surroundings))
+            ends.push_async_callback(_ended, keeping, watching)
             while not watching.done():
                 if keeping.done():
                     keeping.result()
                 await self._step(leading, link, server, books, surroundings)
                 await self._wait(link, books)
             watching.result()
-        finally:
-            for task in (keeping, watching):
-                task.cancel()
-            await asyncio.wait({keeping, watching})
+
+    async def _stand_down(self, link: LeaderLink, books: Books, surroundings: Surroundings) -> None:
+        """Let nobody find a leader here any more."""
+        try:
             await surroundings.announce(leads=False)
+        finally:
             async with books.link_is_free:
                 await link.close()
-            await server.stop()
 
     async def _step(
         self, leading: Leading, link: LeaderLink, server: ClusterServer, books: Books, surroundings: Surroundings
@@ -235,3 +240,10 @@ class LeaderLoop:
             refusal=books.refusal,
             malformed=leading.malformed + books.malformed,
         )
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    """End tasks; what they have failed with is of no interest any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -1,0 +1,88 @@
+"""A master that ends while it begins, or cannot take back what it announced, leaves no server behind."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardware.runtime.cluster.leader_loop import LeaderLoop
+from hardware.runtime.cluster.place import Epoch
+from hardware.runtime.cluster_shares import ClusterSettings
+from loadmgmt.cluster import members
+from station.paths import DataDirectory
+
+
+class Server:
+    """Runs from `start` to `stop`."""
+
+    problem = None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.is_running = False
+        self.members: dict[str, str] = {}
+        servers.append(self)
+
+    async def start(self) -> None:
+        self.is_running = True
+
+    async def stop(self) -> None:
+        self.is_running = False
+
+
+servers: list[Server] = []
+
+
+class Records:
+    """A database without members."""
+
+    async def execute(self, verb: Callable[..., object]) -> object:
+        return {members.known: (), members.password_hashes: {}}.get(verb, Epoch(name="e", predecessor=None))
+
+
+class Demands:
+    numbers = (1,)
+
+
+class Surroundings:
+    """Takes long to announce a master, or cannot take it back."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.is_announcing = asyncio.Event()
+        self._fails = fails
+
+    async def announce(self, *, leads: bool) -> None:
+        if leads:
+            self.is_announcing.set()
+            await asyncio.Event().wait()
+        if self._fails:
+            raise OSError("the network is gone")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_is_stopped_while_the_search_begins_leaves_no_server(
+    *, fails: bool, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    servers.clear()
+    settings.DATA = DataDirectory(tmp_path)
+    monkeypatch.setattr("hardware.runtime.cluster.leader_loop.ClusterServer", Server)
+    others: dict[str, Any] = dict.fromkeys(("shares", "limits", "snapshots", "grid_operator"))
+    loop = LeaderLoop(
+        ClusterSettings(enabled=True, role="master", key="K"),
+        Records(),  # type: ignore[arg-type]
+        demands=Demands(),  # type: ignore[arg-type]
+        **others,
+    )
+
+    async def stop_in_between() -> None:
+        surroundings = Surroundings(fails=fails)
+        leading = asyncio.create_task(loop._lead(surroundings))  # type: ignore[arg-type]
+        await surroundings.is_announcing.wait()
+        assert servers[0].is_running
+        leading.cancel()
+        await asyncio.wait({leading})
+
+    asyncio.run(stop_in_between())
+
+    assert not servers[0].is_running
