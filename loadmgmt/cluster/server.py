@@ -136,6 +136,10 @@ class ClusterServer:
                 await self._watch(process)
             except _Failed as failure:
                 self._report(failure.problem, failure.detail)
+            except Exception as failure:
+                # Whoever waits for the server must not wait for ever, and the next attempt may find files and memory.
+                logger.exception("The server of the cluster could not be looked after")
+                self._report(ServerProblem.ENDED, str(failure) or type(failure).__name__)
             finally:
                 await self._end()
             await asyncio.sleep(pause_s)
