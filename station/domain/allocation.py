@@ -238,7 +238,7 @@ def withdrawn(state: State, point_id: str, limit: MilliAmpere, until_s: float) -
     point = state.points[point_id]
     if point.commanded <= limit:
         return state
-    echoes = (*point.echoes, (point.commanded, until_s))
+    echoes = _with_echo(point.echoes, point.commanded, until_s)
     return State(points={**state.points, point_id: replace(point, commanded=limit, echoes=echoes)})
 
 
@@ -247,7 +247,8 @@ def returned(state: State, point_id: str, until_s: float) -> State:
     point = state.points[point_id]
     if not point.lost:
         return state
-    echoes = (*point.echoes, (point.fallback, until_s))
+    # What this one covers is dropped: a bad link brings a station back many thousand times.
+    echoes = _with_echo(point.echoes, point.fallback, until_s)
     return State(points={**state.points, point_id: replace(point, lost=False, echoes=echoes)})
 
 
@@ -441,7 +442,7 @@ def _settle_s(limit: MilliAmpere, policy: Policy) -> float:
     return policy.pause_settle_s if limit == PAUSE else policy.settle_s
 
 
-def _with_echo(echoes: _Echoes, value: MilliAmpere, until_s: float, now_s: float) -> _Echoes:
+def _with_echo(echoes: _Echoes, value: MilliAmpere, until_s: float, now_s: float = -math.inf) -> _Echoes:
     kept = (echo for echo in echoes if echo[1] > now_s and (echo[0] > value or echo[1] > until_s))
     return (*kept, (value, until_s))
 

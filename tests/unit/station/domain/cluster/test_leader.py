@@ -429,3 +429,18 @@ def test_a_member_that_asks_for_ever_and_takes_nothing_does_not_fill_the_memory(
     bench.deaf = set()
     bench.exchange(40.0)
     assert bench.all_granted() == {"a": 31_500, "b": 31_500}
+
+
+def test_a_station_that_is_lost_and_back_again_and_again_does_not_fill_the_memory() -> None:
+    bench = Bench("a", "b")
+    bench.exchange(40.0)
+
+    for _ in range(50):
+        bench.dumb = {"b"}
+        bench.exchange(LOST_AFTER_S + 4.0)
+        assert bench.leader.overview(bench.now_s).stations[1].lost
+        bench.dumb = set()
+        bench.exchange(4.0)
+        assert not bench.leader.overview(bench.now_s).stations[1].lost
+
+    assert len(bench.leader._state.points["b/1"].echoes) <= 5
