@@ -100,10 +100,6 @@ class MasterInfo:
             leading_s=leading_s,
         )
 
-    def prevails_over(self, other: "MasterInfo") -> bool:
-        """Return whether this one goes on leading when both do: who leads longer; else the smaller serial number."""
-        return (-self.leading_s, self.station) < (-other.leading_s, other.station)
-
 
 def _object(message: bytes) -> dict[str, Any]:
     if len(message) > MAX_BYTES:

@@ -459,10 +459,6 @@ class Leader:
             waiting=waiting,
         )
 
-    def next_due_s(self, now_s: float) -> float | None:
-        """Return when current that was given up becomes free next; None: nothing is pending."""
-        return self._state.next_settled_s(now_s)
-
     # --- what people see
 
     def overview(self, now_s: float) -> Overview:

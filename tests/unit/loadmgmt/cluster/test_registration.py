@@ -88,15 +88,6 @@ def test_any_bytes_are_read_or_refused(message: bytes) -> None:
             decode(message)
 
 
-def test_of_two_masters_the_one_that_leads_longer_stays_and_never_both() -> None:
-    later, other = replace(MASTER, leading_s=99), replace(MASTER, station="WB-0009")
-
-    assert MASTER.prevails_over(later)
-    assert not later.prevails_over(MASTER)
-    assert MASTER.prevails_over(other)
-    assert not other.prevails_over(MASTER)
-
-
 @pytest.mark.parametrize(("text", "fits"), [("WB-0001", True), ("1", True), ("", False), ("ä", False), ("*", False)])
 def test_a_serial_number_has_to_fit_into_the_names_of_keys(text: str, *, fits: bool) -> None:
     assert is_station_id(text) is fits
