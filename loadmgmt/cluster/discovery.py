@@ -29,6 +29,8 @@ MASTER, SLAVE = "master", "slave"
 # More than a master leads, so that a full network is shown as such; a stranger can announce any number.
 MAX_FOUND = 200
 _MOST_QUESTIONS = 20
+# Names that wait for a question: a whole site may come back after a power cut, and strangers may invent any number.
+_MOST_WAITING = 500
 _ANSWER_MS = 3_000
 # An address that comes later (DHCP, a cable that is plugged in) is used so soon.
 LOOK_S = 15.0
@@ -147,6 +149,9 @@ class Neighbourhood:
         self._own = own
         self._found: dict[str, Neighbour] = {}
         self._asking: set[str] = set()
+        # Whose announcement has not been looked at yet, and who has not answered: asked again with the next look.
+        self._waiting: dict[str, None] = {}
+        self._unanswered: set[str] = set()
         self._addresses: list[str] = []
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
@@ -190,6 +195,10 @@ class Neighbourhood:
         while True:
             await asyncio.sleep(LOOK_S)
             await self._follow()
+            for name in self._unanswered:
+                self._wait_for_question(name)
+            self._unanswered.clear()
+            self._ask_waiting()
 
     async def _follow(self) -> None:
         async with self._is_changing:
@@ -242,6 +251,8 @@ class Neighbourhood:
         zeroconf, self._zeroconf = self._zeroconf, None
         self._info = None
         self._found.clear()
+        self._waiting.clear()
+        self._unanswered.clear()
         if browser is not None:
             await browser.async_cancel()
         if zeroconf is not None:
@@ -251,25 +262,47 @@ class Neighbourhood:
     def _on_change(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
         if state_change is ServiceStateChange.Removed:
             self._found.pop(name, None)
+            self._waiting.pop(name, None)
+            self._unanswered.discard(name)
             self.changed.set()
-        elif name not in self._asking and len(self._asking) < _MOST_QUESTIONS and not self._is_own(name):
+        elif not self._is_own(name):
+            self._wait_for_question(name)
+            self._ask_waiting()
+
+    def _wait_for_question(self, name: str) -> None:
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting[name] = None
+
+    def _ask_waiting(self) -> None:
+        """Ask as many as may be asked at once; who is being asked and has changed meanwhile waits."""
+        for name in [name for name in self._waiting if name not in self._asking]:
+            if self._zeroconf is None or len(self._asking) >= _MOST_QUESTIONS:
+                return
+            del self._waiting[name]
             self._asking.add(name)
-            self._tasks.spawn(self._ask(zeroconf, name))
+            self._tasks.spawn(self._ask(self._zeroconf.zeroconf, name))
 
     def _is_own(self, name: str) -> bool:
         return self._info is not None and name == self._info.name
 
     async def _ask(self, zeroconf: Zeroconf, name: str) -> None:
         try:
+            await self._read(zeroconf, name)
+        finally:
+            self._asking.discard(name)
+        self._ask_waiting()
+
+    async def _read(self, zeroconf: Zeroconf, name: str) -> None:
+        try:
             info = AsyncServiceInfo(SERVICE, name)
             if not await info.async_request(zeroconf, _ANSWER_MS):
+                if len(self._unanswered) < _MOST_WAITING:
+                    self._unanswered.add(name)
                 return
             found = read(info.decoded_properties, info.parsed_addresses(), info.port or 0)
         except (OSError, Error, ValueError) as error:
             logger.debug("%s makes no sense: %s", name, error)
             return
-        finally:
-            self._asking.discard(name)
         if found is None:
             self._found.pop(name, None)
         elif name in self._found or len(self._found) < MAX_FOUND:

@@ -3,11 +3,13 @@
 import asyncio
 import os
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from zeroconf import ServiceStateChange
 
 from loadmgmt.cluster import discovery
 from loadmgmt.cluster.address import Target
@@ -124,3 +126,47 @@ def test_how_the_pages_are_reached_is_announced(
     monkeypatch.setenv("STATION_HTTP_ORIGINS", origins)
 
     assert discovery.own_pages() == pages
+
+
+class Asked:
+    """An announcement that is read at the second question only."""
+
+    at_once = 0
+    most_at_once = 0
+    asked: ClassVar[set[str]] = set()
+
+    def __init__(self, _service: str, name: str) -> None:
+        self._name = name
+        self.port = 6390
+        self.decoded_properties = {**LEADS.properties(), "id": name}
+
+    async def async_request(self, _zeroconf: object, _timeout_ms: int) -> bool:
+        Asked.at_once += 1
+        Asked.most_at_once = max(Asked.most_at_once, Asked.at_once)
+        await asyncio.sleep(0)
+        Asked.at_once -= 1
+        is_second = self._name in Asked.asked
+        Asked.asked.add(self._name)
+        return is_second
+
+    def parsed_addresses(self) -> list[str]:
+        return ["192.0.2.1"]
+
+
+async def test_of_many_that_come_at_once_everyone_is_found_also_who_did_not_answer_the_first_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("loadmgmt.cluster.discovery.AsyncServiceInfo", Asked)
+    monkeypatch.setattr("loadmgmt.cluster.discovery.LOOK_S", 0.01)
+    found = Neighbourhood(ASKS)
+    monkeypatch.setattr(found, "_follow", lambda: asyncio.sleep(0))
+    await found.start()
+    zeroconf: Any = SimpleNamespace(zeroconf=None)
+    found._zeroconf = zeroconf
+
+    for number in range(100):
+        found._on_change(zeroconf, "", f"S{number}", ServiceStateChange.Added)
+    await until(found, lambda: len(found.stations()) == 100)
+
+    assert 1 < Asked.most_at_once <= 20
+    await found._tasks.close()
