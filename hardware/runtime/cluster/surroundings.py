@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 # What one master knows of another one's time is this old at most, on either side; nearer than that they are equal.
 _SURELY_LONGER_S, _PERHAPS_EQUAL_S = 5, 8
 
+# Anybody can announce masters that never answer; asked one after the other, they would keep the true ones apart.
+_ASKED_AT_ONCE = 20
+
 
 def must_stand_down(own: MasterInfo, other: MasterInfo) -> bool:
     """Return whether the other one goes on leading when both do: who leads longer, of equals the smaller serial number.
@@ -78,18 +81,19 @@ class Surroundings:
 
     async def other_masters(self) -> list[tuple[Neighbour, MasterInfo]]:
         """Return the other stations that prove to lead this cluster."""
-        found = []
-        for each in self._masters():
-            if each.target is None:
-                continue
+        turn = asyncio.Semaphore(_ASKED_AT_ONCE)
+        answers = await asyncio.gather(*(self._ask(each, each.target, turn) for each in self._masters() if each.target))
+        return [(each, info) for each, info in answers if info is not None and info.station != self._settings.station]
+
+    async def _ask(
+        self, station: Neighbour, target: Target, turn: asyncio.Semaphore
+    ) -> tuple[Neighbour, MasterInfo | None]:
+        async with turn:
             try:
-                info = await ask_master(each.target, self._settings.key)
+                return station, await ask_master(target, self._settings.key)
             except LinkFailed as failure:
-                logger.debug("no master at %s: %s", each.target, failure)
-                continue
-            if info.station != self._settings.station:
-                found.append((each, info))
-        return found
+                logger.debug("no master at %s: %s", target, failure)
+                return station, None
 
     def found(self) -> tuple[ClusterFoundSnapshot, ...]:
         """Return the stations in the network."""

@@ -1,8 +1,10 @@
 """Two masters of one cluster: at least one of them stands down, whatever each knows of the other's time."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +12,7 @@ from hardware.runtime.cluster.surroundings import Surroundings, must_stand_down
 from hardware.runtime.cluster_shares import ClusterSettings
 from loadmgmt.cluster.address import Target
 from loadmgmt.cluster.discovery import Neighbour, Neighbourhood
+from loadmgmt.cluster.failures import LinkFailed, Reason
 from loadmgmt.cluster.registration import MasterInfo
 
 # What one knows of the other's time is the whole seconds of up to 2 s ago.
@@ -54,3 +57,30 @@ def test_a_slave_that_finds_several_masters_tries_one_after_the_other() -> None:
         surroundings.try_another()
 
     assert tried == [Target("false", 6390), Target("true", 6390), Target("false", 6390)]
+
+
+async def test_announcements_that_are_never_answered_do_not_hide_the_true_master(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    surroundings = Surroundings(ClusterSettings(enabled=True, station="own", key="K"), points=1)
+    announced = [
+        Neighbour(station=name, name="", role="master", points=1, cluster="", target=Target(name, 6390), web="")
+        for name in (*(f"false{number}" for number in range(10)), "true")
+    ]
+    surroundings._neighbourhood = cast("Neighbourhood", SimpleNamespace(masters=lambda _cluster: announced))
+    is_asked = asyncio.Event()
+
+    async def ask(target: Target, _key: str) -> MasterInfo:
+        if target.host == "true":
+            is_asked.set()
+            return told("true", 60)
+        # As long as nobody has asked the true one.
+        await is_asked.wait()
+        raise LinkFailed(Reason.SILENT)
+
+    monkeypatch.setattr("hardware.runtime.cluster.surroundings.ask_master", ask)
+
+    async with asyncio.timeout(30.0):
+        ((found, info),) = await surroundings.other_masters()
+
+    assert (found.station, info.leading_s) == ("true", 60)
