@@ -56,8 +56,8 @@ class DimmingSender:
         self._wake_up.clear()
         owed = await in_database(dimming.next_owed)
         now = clock.now()
-        if owed is None or now < EARLIEST_STAMP or owed.began_at < EARLIEST_STAMP:
-            # Without a clock no moment can be told; those noted before it came are corrected by then.
+        if owed is None or now < EARLIEST_STAMP or owed.began.is_to_be_corrected:
+            # Without a clock no moment can be told; those noted before it came are corrected soon, if they can be.
             return _LOOK_S
         vendor = await in_database(configuration.get, "/identity/vendor")
         try:

@@ -80,3 +80,14 @@ async def test_a_backend_that_refuses_again_and_again_is_not_asked_for_ever(benc
             await station.backend.wait_for("DataTransfer", count=number)
 
         await station.until_in_database(is_told)
+
+
+async def test_a_moment_that_nobody_can_correct_holds_up_nothing(bench):
+    async with bench() as station:
+        await in_database(intervention, -MOMENT.timestamp())
+        await in_database(intervention)
+        await station.ready()
+        station.link.dimming.wake()
+
+        await station.until_in_database(is_told)
+        assert len(station.backend.received("DataTransfer")) == 4
