@@ -206,7 +206,8 @@ class ClusterShares:
             enabled=True,
             role=settings.role,
             own_id=settings.station,
-            fallback_ma=settings.fallback,
+            # Nothing where the master reserves nothing.
+            fallback_ma=member.fallback,
             lease_remaining_s=_whole(member.lease_remaining_s(now_s)),
             link_age_s=_whole(member.link_age_s(now_s)),
             rise_in_s=_whole(member.rise_in_s(now_s)),

@@ -17,7 +17,7 @@ TOO_FEW_BYTES = 20 * _MEGABYTE
 _ACCEPTED = "accepted"
 _REFUSED = "rejected"
 # States of a station that cannot take its place in the cluster until somebody does something.
-_UNABLE = frozenset({"no_key", "no_limit", "no_server", "id_taken"})
+_UNABLE = frozenset({"no_key", "no_limit", "no_server", "id_taken", "not_admitted"})
 _SEARCHING = frozenset({"searching", "silent"})
 
 

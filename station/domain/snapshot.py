@@ -304,8 +304,9 @@ class ClusterRefusalSnapshot:
 class ClusterSnapshot:
     """The station's place in a cluster.
 
-    `state`: off, no_key, no_limit, no_server, searching, joining, member, silent, id_taken, leading, refused (another
-    master leads). `problem` is the reason code behind it, `problem_detail` what the system or the server says.
+    `state`: off, no_key, no_limit, no_server, searching, joining, member, silent, id_taken, not_admitted, leading,
+    refused (another master leads). `problem` is the reason code behind it, `problem_detail` what the system or the
+    server says.
     `limit_ma` is the cluster's limit per phase, `total_ma` one over all phases together (None: none), `reserved_ma`
     what all stations may draw now per phase. `stations` come from the master, also at a slave.
     """

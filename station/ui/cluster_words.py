@@ -15,6 +15,7 @@ STATES: Words = {
     "member": _("In contact with the master"),
     "silent": _("The master is not heard"),
     "id_taken": _("The master knows another station with this serial number"),
+    "not_admitted": _("The master does not admit this station"),
     "leading": _("This station is the master"),
     "refused": _("Another station is the master already"),
 }
@@ -29,8 +30,9 @@ ADVICE: Words = {
     ),
     "id_taken": _(
         "Was this station reset or its computer replaced? Then press “Forget station” at the master. Until then the "
-        "fallback holds."
+        "charging points pause, as nothing is reserved for them."
     ),
+    "not_admitted": _("Until it is admitted the charging points pause, as nothing is reserved for them."),
     "refused": _(
         "A cluster has exactly one master. Set this station to Slave, or the other one. Until then the fallback holds "
         "here."

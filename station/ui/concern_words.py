@@ -90,12 +90,14 @@ _CLUSTER_UNABLE: Words = {
     "no_limit": gettext_lazy("Load management: the cluster limit is missing, nobody is given a share."),
     "no_server": gettext_lazy("Load management: the master's server does not run."),
     "id_taken": gettext_lazy("Load management: the master knows another station under this station's number."),
+    "not_admitted": gettext_lazy("Load management: the master does not admit this station, which pauses."),
 }
 _CLUSTER_UNABLE_ADVICE: Words = {
     "no_key": gettext_lazy("Enter the code that the master shows."),
     "no_limit": gettext_lazy("Enter the cluster limit at the master."),
     "no_server": gettext_lazy("The page says why; the package redis-server has to be installed and the port free."),
     "id_taken": gettext_lazy("Remove the station at the master if this one has taken its place."),
+    "not_admitted": gettext_lazy("The page Load management says why."),
 }
 # The sentences of words.NOT_READY say themselves what happens next; these say what a person does.
 _NOT_READY_ADVICE: Mapping[str, "str | Promise"] = {

@@ -29,7 +29,7 @@ SLICE_S = 0.2
 OVERVIEW_S = 2.0
 # A master that refuses the station for this reserves nothing for it.
 _NO_PLACE = frozenset({Reason.FALLBACKS, Reason.FULL, Reason.ID_TAKEN, Reason.REFUSED})
-_STATES = {Reason.ID_TAKEN: "id_taken"}
+_STATES = dict.fromkeys(_NO_PLACE, "not_admitted") | {Reason.ID_TAKEN: "id_taken"}
 
 
 class MemberLoop:

@@ -198,6 +198,7 @@ async def test_a_station_for_which_the_master_reserves_nothing_draws_nothing_wit
     shares.note_place(clock.monotonic_s(), is_reserved=False)
     limits.leases_changed()
     assert limit(bench) == (0, SILENT)
+    assert shares.snapshot().fallback_ma == 0
     await asyncio.sleep(LEASE_S + RISE_AFTER_S + LARGEST_JITTER_S)
     assert limit(bench) == (0, SILENT)
 

@@ -85,6 +85,7 @@ def test_a_station_that_works_needs_nobody():
             Severity.NOTICE,
         ),
         (in_cluster(state="no_key"), Subject.CLUSTER_UNABLE, Severity.PROBLEM),
+        (in_cluster(state="not_admitted"), Subject.CLUSTER_UNABLE, Severity.PROBLEM),
         (in_cluster(state="refused", master_id="0815"), Subject.CLUSTER_SECOND_MASTER, Severity.PROBLEM),
         (in_cluster(state="silent"), Subject.CLUSTER_SILENT, Severity.NOTICE),
         (in_cluster(state="leading", stations=(LOST_STATION,)), Subject.CLUSTER_LOST, Severity.NOTICE),
