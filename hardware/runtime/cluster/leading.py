@@ -26,6 +26,8 @@ class Leading:
         self.malformed = 0
         self._stations = {each.station: each for each in (*known, own)}
         self._read: dict[str, bytes] = {}
+        # Whose last report made no sense: the log is told when that begins, not every two seconds.
+        self._unusable: set[str] = set()
         self._leader = Leader(
             [_known(each) for each in self._stations.values()],
             epoch=epoch,
@@ -47,6 +49,7 @@ class Leading:
         """Let a station go."""
         self._stations.pop(station, None)
         self._read.pop(station, None)
+        self._unusable.discard(station)
         self._leader.forget(station)
 
     def hear(self, reports: Mapping[str, bytes], now_s: float) -> None:
@@ -57,9 +60,12 @@ class Leading:
             self._read[station] = raw
             try:
                 self._leader.hear(_report_of(station, raw), now_s)
+                self._unusable.discard(station)
             except (MessageIsMalformed, ReportRefused) as problem:
                 self.malformed += 1
-                logger.warning("the report of station %s cannot be used: %s", station, problem)
+                if station not in self._unusable:
+                    logger.warning("the reports of station %s cannot be used: %s", station, problem)
+                self._unusable.add(station)
 
     def hear_own(self, report: Report, now_s: float) -> None:
         """Take the report of the master itself."""

@@ -1,6 +1,7 @@
-"""A master that ends while it begins, or cannot take back what it announced, leaves no server behind."""
+"""A master from its begin to its end: it leaves no server behind, and nobody fills its log."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 import pytest
 
 from hardware.runtime.cluster.leader_loop import LeaderLoop
+from hardware.runtime.cluster.leading import Leading
 from hardware.runtime.cluster.place import Epoch
 from hardware.runtime.cluster_shares import ClusterSettings
 from loadmgmt.cluster import members
+from loadmgmt.cluster.registration import Station
+from station.domain.units import MilliAmpere
 from station.paths import DataDirectory
 
 
@@ -89,3 +93,18 @@ def test_who_is_stopped_while_the_search_begins_leaves_no_server(
     asyncio.run(stop_in_between())
 
     assert not servers[0].is_running
+
+
+def test_a_station_whose_reports_make_no_sense_stands_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
+    own, other = (
+        Station(station=name, name="", points=(1,), rating=MilliAmpere(32_000), fallback=MilliAmpere(6_000))
+        for name in ("S1", "S2")
+    )
+    leading = Leading(own, [other], epoch="e", predecessor=None, began_s=0.0)
+
+    with caplog.at_level(logging.WARNING):
+        for number in range(50):
+            leading.hear({"S2": b"garbage %d" % number}, float(number))
+
+    assert leading.malformed == 50
+    assert len(caplog.records) == 1
