@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+from station.domain.cluster.timing import LOST_AFTER_S
 from station.domain.dimming import Cause
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import LimitSource
 from station.domain.link_security import LinkKind
-from station.domain.snapshot import BackendSnapshot, ClusterSnapshot, HardwareSnapshot
+from station.domain.snapshot import BackendSnapshot, ClusterSnapshot, ClusterStationSnapshot, HardwareSnapshot, called
 
 _MEGABYTE = 1_000_000
 SCARCE_BYTES = 200 * _MEGABYTE
@@ -138,11 +139,16 @@ def of_cluster(cluster: ClusterSnapshot) -> Iterator[Concern]:
         yield Concern(subject=Subject.CLUSTER_SILENT, severity=Severity.NOTICE)
     second = cluster.second_master
     if second is not None or cluster.state == "refused":
-        name = second.name or second.id if second else cluster.master_id
+        name = called(second.id, second.name) if second else cluster.master_id
         yield Concern(subject=Subject.CLUSTER_SECOND_MASTER, severity=Severity.PROBLEM, data={"name": name})
-    lost = [station.name or station.id for station in cluster.stations if station.lost]
+    lost = [called(station.id, station.name) for station in cluster.stations if _is_unheard(station)]
     if lost and cluster.state == "leading":
         yield Concern(subject=Subject.CLUSTER_LOST, severity=Severity.NOTICE, data={"names": ", ".join(lost)})
+
+
+def _is_unheard(station: ClusterStationSnapshot) -> bool:
+    """Return whether a station is lost by silence: one that is heard and was lent nothing yet needs no attention."""
+    return station.lost and (station.link_age_s is None or station.link_age_s >= LOST_AFTER_S)
 
 
 def _dimming(hardware: HardwareSnapshot) -> Iterator[Concern]:

@@ -300,6 +300,11 @@ class ClusterRefusalSnapshot:
     reason: str
 
 
+def called(station_id: str, name: str) -> str:
+    """Return how a station of a cluster is called: many have the same name, so its serial number stands beside it."""
+    return name if not station_id or station_id in name else f"{name} {station_id}".strip()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterSnapshot:
     """The station's place in a cluster.

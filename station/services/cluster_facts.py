@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from station.domain.configuration import ClusterFacts, OtherStation
-from station.domain.snapshot import ClusterSnapshot
+from station.domain.snapshot import ClusterSnapshot, called
 from station.host import redis_server
 from station.services import live
 
@@ -65,12 +65,13 @@ def _neighbours(cluster: ClusterSnapshot) -> tuple[OtherStation, ...]:
 
 def _other_master(cluster: ClusterSnapshot) -> str:
     if cluster.second_master is not None:
-        return cluster.second_master.name or cluster.second_master.id
+        return called(cluster.second_master.id, cluster.second_master.name)
     for found in cluster.found:
         if found.role == "master" and found.same_cluster and found.id != cluster.own_id:
-            return found.name or found.id
+            return called(found.id, found.name)
     if cluster.state in _HEARS and cluster.master_id not in {"", cluster.own_id}:
-        return next((each.name for each in cluster.stations if each.id == cluster.master_id), "") or cluster.master_id
+        name = next((each.name for each in cluster.stations if each.id == cluster.master_id), "")
+        return called(cluster.master_id, name)
     return ""
 
 

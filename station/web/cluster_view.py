@@ -7,7 +7,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from station.domain.cluster.timing import LOST_AFTER_S
-from station.domain.snapshot import ClusterFoundSnapshot, ClusterPointSnapshot, ClusterSnapshot, ClusterStationSnapshot
+from station.domain.snapshot import (
+    ClusterFoundSnapshot,
+    ClusterPointSnapshot,
+    ClusterSnapshot,
+    ClusterStationSnapshot,
+    called,
+)
 from station.ui import cluster_words, words
 from station.ui import format as formats
 from station.web import facts
@@ -83,6 +89,7 @@ class ClusterView:
     phases: tuple[PhaseBar, ...]
     stations: tuple[StationRow, ...]
     found: tuple[FoundRow, ...]
+    has_others: bool
     waiting: tuple[str, ...]
     notices: tuple[str, ...]
     search_problem: str
@@ -95,7 +102,8 @@ def of(now: Present, *, enabled: bool) -> ClusterView:
         return _unknown(enabled=enabled, is_heard=now.hardware is not None)
     webs = {each.id: each.web for each in known.found}
     stations = tuple(_station(each, known, webs) for each in known.stations) if known.is_told else ()
-    members = {each.id for each in known.stations} | {known.own_id}
+    # Whoever stands in no table above stands among those that were found.
+    members = {each.id for each in stations} | {known.own_id}
     return ClusterView(
         connection=_connection(known),
         is_leading=known.state == "leading",
@@ -105,6 +113,7 @@ def of(now: Present, *, enabled: bool) -> ClusterView:
         phases=_phases(known),
         stations=stations,
         found=tuple(_found(each) for each in known.found if each.id not in members),
+        has_others=any(not each.is_own for each in stations),
         waiting=tuple(
             _("%(station)s, charging point %(number)s") % {"station": station.name, "number": point.number}
             for station in stations
@@ -135,6 +144,7 @@ def _unknown(*, enabled: bool, is_heard: bool) -> ClusterView:
         phases=(),
         stations=(),
         found=(),
+        has_others=False,
         waiting=(),
         notices=(),
         search_problem="",
@@ -184,12 +194,7 @@ def _details(known: ClusterSnapshot) -> Iterator[str]:
 def _name_of(known: ClusterSnapshot, station_id: str) -> str:
     found = {each.id: each.name for each in known.found}
     members = {each.id: each.name for each in known.stations}
-    return name_of(station_id, members.get(station_id) or found.get(station_id, ""))
-
-
-def name_of(station_id: str, name: str) -> str:
-    """Return how a station is called: many have the same name, so its serial number stands beside it."""
-    return name if not station_id or station_id in name else f"{name} {station_id}".strip()
+    return called(station_id, members.get(station_id) or found.get(station_id, ""))
 
 
 def _phases(known: ClusterSnapshot) -> tuple[PhaseBar, ...]:
@@ -214,7 +219,7 @@ def _station(station: ClusterStationSnapshot, known: ClusterSnapshot, webs: dict
     is_lost = station.link_age_s is not None and station.link_age_s >= LOST_AFTER_S
     return StationRow(
         id=station.id,
-        name=name_of(station.id, station.name),
+        name=called(station.id, station.name),
         is_master=station.role == "master",
         is_own=is_own,
         is_lost=is_lost,
@@ -257,7 +262,7 @@ def _found(found: ClusterFoundSnapshot) -> FoundRow:
     belongs = _("has the same pairing code") if found.same_cluster else _("has no or another pairing code")
     return FoundRow(
         id=found.id,
-        name=name_of(found.id, found.name),
+        name=called(found.id, found.name),
         is_master=found.role == "master",
         role=words.word(cluster_words.ROLES, found.role),
         web=found.web,
@@ -270,7 +275,7 @@ def _notices(known: ClusterSnapshot, now: Present) -> Iterator[str]:
         yield _(
             "There is a second master: %(name)s (%(address)s). A cluster has exactly one; set it to Slave there."
         ) % {
-            "name": name_of(known.second_master.id, known.second_master.name),
+            "name": called(known.second_master.id, known.second_master.name),
             "address": known.second_master.address or known.second_master.web or formats.MISSING,
         }
     if known.refusal is not None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from station.domain.cluster.link_lost import LATEST_S, Outlook, Step, outlook
+from station.domain.snapshot import called
 from station.ui import cluster_words, words
 from station.ui import format as formats
-from station.web.cluster_view import name_of
 from station.web.present import Present
 
 _PHASES = ("L1", "L2", "L3")
@@ -58,7 +58,7 @@ def of(now: Present) -> LinkLost | None:
         rows=tuple(
             Row(
                 name=_("%(station)s, charging point %(number)s")
-                % {"station": name_of(station.id, station.name), "number": point.number},
+                % {"station": called(station.id, station.name), "number": point.number},
                 is_master=station.role == "master",
                 values=tuple(formats.ampere(each.limits[station.id][index]) for each in found),
             )

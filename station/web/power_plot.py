@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 
 from station.domain.power_history import MOST_SAMPLES, SAMPLE_EVERY_S, PowerSample
+from station.domain.snapshot import called
 from station.services import power_history
 from station.ui import charts
 from station.ui import format as formats
 from station.web import supply
-from station.web.cluster_view import name_of
 from station.web.present import Present
 
 _SPAN = timedelta(seconds=MOST_SAMPLES * SAMPLE_EVERY_S)
@@ -75,7 +75,7 @@ def plots(now: Present) -> tuple[PowerPlot, ...]:
         now,
         limit=lambda sample: sample.cluster_ma,
         total=lambda sample: sum(sample.stations.values()) if sample.stations else None,
-        parts={station.id: name_of(station.id, station.name) for station in known.stations},
+        parts={station.id: called(station.id, station.name) for station in known.stations},
         drawn=lambda sample, part: sample.stations.get(part),
     )
     return (of_cluster, of_station)

@@ -58,8 +58,8 @@ class MemberLoop:
         self._malformed = 0
         self._overview_s = 0.0
         self._others: ClusterSnapshot | None = None
-        # Why it was not reached, told to the log once.
-        self._failed: Reason | None = None
+        # Why it was not reached, told to the log once, and shown until it is reached.
+        self._failed: LinkFailed | None = None
 
     def demand_changed(self) -> None:
         """Report soon."""
@@ -71,7 +71,7 @@ class MemberLoop:
         async with Surroundings(self._settings, points=len(self._demands.numbers)) as surroundings:
             while True:
                 target = surroundings.master()
-                self._show("searching" if target is None else "joining", surroundings, target)
+                self._show_attempt(surroundings, target)
                 if target is not None:
                     await self._stay(target, password, surroundings)
                 await asyncio.sleep(AGAIN_S)
@@ -101,13 +101,13 @@ class MemberLoop:
                     self._has_left.set()
                     await asyncio.Event().wait()
         except LinkFailed as failure:
-            if failure.reason is not self._failed:
+            if self._failed is None or failure.reason is not self._failed.reason:
                 logger.warning("the master at %s: %s", target, failure)
-            self._failed = failure.reason
+            self._failed = failure
             if failure.reason in _NO_PLACE:
                 self._note_place(is_reserved=False)
             surroundings.try_another()
-            self._show(_STATES.get(failure.reason, "silent"), surroundings, target, failure)
+            self._show_attempt(surroundings, target)
         finally:
             self._is_connected = False
             await link.close()
@@ -157,6 +157,16 @@ class MemberLoop:
             return
         self._overview_s = now_s
         self._others = decode(ClusterSnapshot, await link.overview())
+
+    def _show_attempt(self, surroundings: Surroundings, target: Target | None) -> None:
+        """Show that the master is looked for; a further attempt is no news of one that did not answer."""
+        failure = self._failed
+        if target is None:
+            self._show("searching", surroundings, target)
+        elif failure is None:
+            self._show("joining", surroundings, target)
+        else:
+            self._show(_STATES.get(failure.reason, "silent"), surroundings, target, failure)
 
     def _show(
         self, state: str, surroundings: Surroundings, target: Target | None, failure: LinkFailed | None = None

@@ -9,10 +9,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from loadmgmt.cluster import members, pairing
 from station import clock
+from station.domain.cluster.timing import LOST_AFTER_S
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused
 from station.domain.snapshot import ClusterSnapshot, ClusterStationSnapshot
 from station.domain.units import MilliAmpere
+from station.management.arguments import options_first
 from station.services import configuration, live
 
 ACTOR = "manage.py cluster"
@@ -32,6 +34,9 @@ class Command(BaseCommand):
         parser.add_argument("station", nargs="?", metavar="SERIAL")
         parser.add_argument("--new", action="store_true", help="code: replace it; every slave needs the new one")
         parser.add_argument("--data-dir", help="the station's data directory (default: ./data)")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        super().run_from_argv([*argv[:2], *options_first(argv[2:])])
 
     def handle(self, *_args: Any, **options: Any) -> None:
         logging.getLogger(configuration.__name__).setLevel(logging.WARNING)
@@ -89,21 +94,31 @@ def _present(cluster: ClusterSnapshot) -> Iterator[str]:
         yield f"problem: {cluster.problem} {cluster.problem_detail}".rstrip()
     if cluster.master_id:
         yield f"master: {cluster.master_id} {cluster.master_address}".rstrip()
-    if cluster.limit_ma is not None:
-        yield f"limit: {_ampere(cluster.limit_ma)} per phase"
-    for station in cluster.stations:
-        yield _station(station)
+    if cluster.is_told:
+        # What a master said last is not what holds while it is not heard.
+        if cluster.limit_ma is not None:
+            yield f"limit: {_ampere(cluster.limit_ma)} per phase"
+        for station in cluster.stations:
+            yield _station(station)
+    elif cluster.link_age_s is not None:
+        yield f"master last heard {cluster.link_age_s} s ago"
     for found in cluster.found:
         yield f"found: {found.id} {found.name!r} {found.role} {found.address}".rstrip()
 
 
 def _station(station: ClusterStationSnapshot) -> str:
     age = "never heard" if station.link_age_s is None else f"heard {station.link_age_s} s ago"
-    state = "LOST" if station.lost else "connected"
+    state = _link(station)
     shares = ", ".join(
         f"{point.number}: {'-' if point.granted_ma is None else _ampere(point.granted_ma)}" for point in station.points
     )
     return f"station: {station.id} {station.name!r} {station.role}, {state}, {age}, granted {shares or '-'}"
+
+
+def _link(station: ClusterStationSnapshot) -> str:
+    if not station.lost:
+        return "connected"
+    return "LOST" if station.link_age_s is None or station.link_age_s >= LOST_AFTER_S else "connected, no grant yet"
 
 
 def _ampere(current: MilliAmpere) -> str:

@@ -15,12 +15,12 @@ from station import clock
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused, Effect, UnknownKey
 from station.domain.configuration.checks import TRUST_PLAIN_LINK
+from station.management.arguments import options_first
 from station.models import ConfigurationValue
 from station.services import configuration
 from station.services.configuration import Listed
 from station.services.identity import MASK, IdentityFileBroken
 
-_WITH_VALUE = {"--data-dir", "--settings", "--pythonpath", "-v", "--verbosity"}
 # One line of standard input for each of them, in their order.
 _STANDARD_INPUT = "-"
 
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print a JSON object")
 
     def run_from_argv(self, argv: list[str]) -> None:
-        super().run_from_argv([*argv[:2], *_options_first(argv[2:])])
+        super().run_from_argv([*argv[:2], *options_first(argv[2:])])
 
     def handle(self, *_args: Any, **options: Any) -> None:
         # What changed is printed; the service's log lines would repeat it.
@@ -126,23 +126,6 @@ def _read_value(key: str) -> str:
     if not line:
         raise CommandError(f"{key}: there is no line for it on standard input.")
     return line.removesuffix("\n").removesuffix("\r")
-
-
-def _options_first(arguments: list[str]) -> list[str]:
-    """Move options to the front: argparse does not collect positional arguments that follow an option."""
-    options: list[str] = []
-    words: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--":
-            words.extend(rest)
-        elif argument.startswith("-") and argument != _STANDARD_INPUT:
-            options.append(argument)
-            if argument in _WITH_VALUE:
-                options.extend([value for value in [next(rest, None)] if value is not None])
-        else:
-            words.append(argument)
-    return [*options, *words]
 
 
 def _make_database() -> None:

@@ -33,7 +33,8 @@ SETTINGS = (
         label=gettext_lazy("Load management among several stations"),
         help=gettext_lazy(
             "Takes effect at once. From then on the fallback holds at every charging point until the master grants "
-            "more."
+            "more. Switched off, the cluster limit does not hold for this station any more: its cars may draw all that "
+            "the station itself allows, at once."
         ),
     ),
     Setting(

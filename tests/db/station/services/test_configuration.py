@@ -18,7 +18,7 @@ from django.db import OperationalError, connection, transaction
 
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused, Effect, InvalidValue, UnknownKey
-from station.management.commands.config import _options_first
+from station.management.arguments import options_first
 from station.models import AuditEntry, ConfigurationValue, TrustedCertificate
 from station.paths import DataDirectory
 from station.services import backend_ca, configuration, configuration_sources, identity
@@ -523,6 +523,6 @@ def test_a_value_may_hold_equal_signs() -> None:
 
 
 def test_options_may_stand_anywhere() -> None:
-    assert _options_first(["set", "A=1", "--data-dir", "/x y", "B=2", "--json"]) == [
+    assert options_first(["set", "A=1", "--data-dir", "/x y", "B=2", "--json"]) == [
         "--data-dir", "/x y", "--json", "set", "A=1", "B=2",
     ]  # fmt: skip

@@ -185,6 +185,19 @@ def test_a_slave_that_does_not_hear_its_master_shows_nothing_of_the_others(brows
     assert "No cluster is known" in page(browser, f"{PAGE}/link-lost")
 
 
+def test_a_network_of_members_alone_is_not_called_empty(browser: Client, parts: Parts) -> None:
+    members_alone = tuple(each for each in leading().found if each.same_cluster)
+    show(parts, leading(found=members_alone))
+    enable()
+    assert "None beside those of the cluster" in page(browser, PAGE)
+
+    show(parts, leading(role="slave", state="silent", found=members_alone))
+    said = page(browser, PAGE)
+
+    assert "None was found" not in said
+    assert f'data-found="{OTHER}"' in said
+
+
 def test_a_second_master_and_a_refused_station_are_named(browser: Client, parts: Parts) -> None:
     second = ClusterFoundSnapshot(id="9", name="TE9", role="master", points=2, address="192.168.30.60:6390")
     refusal = ClusterRefusalSnapshot(at=clock.now(), station=OTHER, reason="id_taken")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from station.domain import concerns
-from station.domain.concerns import Known, Severity, Subject
+from station.domain.concerns import Known, Severity, Subject, of_cluster
 from station.domain.snapshot import (
     BackendSnapshot,
     ClusterSnapshot,
@@ -113,3 +113,11 @@ def test_the_worst_comes_first_and_names_its_charging_point():
     assert [each.subject for each in listed] == [Subject.FAULT, Subject.CLOCK, Subject.PASSWORD_OF_FACTORY]
     assert (listed[0].code, listed[0].connector) == ("GroundFailure", 1)
     assert concerns.worst(listed) is Severity.PROBLEM
+
+
+def test_a_lost_station_is_named_with_its_serial_number_and_one_that_is_heard_is_not_lost() -> None:
+    heard = replace(LOST_STATION, id="104711817", link_age_s=1)
+
+    (concern,) = of_cluster(ClusterSnapshot(enabled=True, state="leading", stations=(LOST_STATION, heard)))
+
+    assert concern.data == {"names": "Left 104711816"}
