@@ -96,8 +96,7 @@ def _present(known: DimmingSnapshot, now: Present) -> tuple[str, ...]:
     if known.carried_out_at is None:
         lines.append(_("The cars are still following."))
     else:
-        after_s = max((known.carried_out_at - known.since).total_seconds(), 0)
-        lines.append(_("Carried out after %(seconds)d s") % {"seconds": after_s})
+        lines.append(_("Carried out after %(seconds)d s") % {"seconds": _whole_s(known.carried_out_at - known.since)})
     if known.drawn_w is not None:
         lines.append(_("Drawn now: %(power)s") % {"power": formats.kilowatt(known.drawn_w)})
     return tuple(lines)
@@ -112,9 +111,9 @@ def row(intervention: DimmingIntervention, *, zone: ZoneInfo, now: Stamp) -> Int
         id=intervention.pk,
         began=formats.moment_with_seconds(intervention.began_at, zone),
         ended=formats.moment_with_seconds(ended.at, zone) if ended else "",
-        duration=formats.duration((ended or now).since(intervention.began).total_seconds()),
+        duration=formats.duration(_whole_s((ended or now).since(intervention.began))),
         power=formats.kilowatt(intervention.power_w),
-        carried_out="" if took is None else _("after %(seconds)d s") % {"seconds": took.total_seconds()},
+        carried_out="" if took is None else _("after %(seconds)d s") % {"seconds": _whole_s(took)},
         is_late=took is not None and took > CARRIED_OUT_WITHIN,
         mean=formats.kilowatt(drawn.mean_w),
         greatest=formats.kilowatt(drawn.greatest_carried_out_w),
@@ -195,4 +194,9 @@ def _moment(at: datetime | None, zone: ZoneInfo) -> str:
 
 
 def _seconds(length: timedelta | None) -> int | None:
-    return None if length is None else round(max(length, timedelta()).total_seconds())
+    return None if length is None else _whole_s(length)
+
+
+def _whole_s(length: timedelta) -> int:
+    """Round alike for the page and for the file: the proof has one figure."""
+    return round(max(length, timedelta()).total_seconds())

@@ -86,8 +86,12 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
 )
-# Its lines stand in components/user_menu.html.
-_USER_MENU: Mapping[str, Promise] = {"profile": _("User profile"), "restart": _("Restart daemon")}
+# Pages that are reached from elsewhere: the first two from components/user_menu.html.
+_ELSEWHERE: Mapping[str, Promise] = {
+    "profile": _("User profile"),
+    "restart": _("Restart daemon"),
+    "dimming": _("Dimming by the grid operator"),
+}
 BENCH = Section(label=_("Simulation"), pages=(Page(url_name="bench", label=_("Test bench"), icon="beaker"),))
 SUPPORT = Section(label=_("Support"), pages=(Page(url_name="admin:index", label=_("Records"), icon="circle-stack"),))
 
@@ -102,9 +106,9 @@ def sections(role: Role, *, expert: bool) -> tuple[Section, ...]:
 
 
 def label_of(url_name: str) -> str | Promise:
-    """Return how a page is called, in this menu or in the one of the user."""
+    """Return how a page is called, also one that this menu does not have."""
     pages = (page for section in SECTIONS for page in section.pages)
-    return next((page.label for page in pages if page.url_name == url_name), _USER_MENU.get(url_name, ""))
+    return next((page.label for page in pages if page.url_name == url_name), _ELSEWHERE.get(url_name, ""))
 
 
 def _is_shown(page: Page, role: Role, *, expert: bool) -> bool:

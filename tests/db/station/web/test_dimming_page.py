@@ -80,6 +80,10 @@ def test_it_is_switched_on_and_what_is_set_stands_in_the_audit_trail(browser: Cl
     assert "Saved." in said
     assert dimming.settings().power == 5_000
     assert AuditEntry.objects.filter(command="ChangeConfiguration", data__has_key="/dimming/enabled").exists()
+    events = page(browser, "/events")
+    assert "Dimming by the grid operator – Power during an intervention" in events
+    assert "5000 W" in events
+    assert "/dimming/" not in events
 
 
 def test_without_an_input_it_is_refused_with_the_way_to_one(
@@ -151,6 +155,16 @@ def test_every_intervention_is_listed_with_its_proof(browser: Client, parts: Par
     assert "2 interventions" in text
     assert "after 4 s" in text
     assert "running" in text
+
+
+def test_the_page_and_the_file_tell_the_same_seconds(browser: Client, parts: Parts) -> None:
+    intervention(lasts=62.7, carried_out=1.6)
+
+    text, file = page(browser, PAGE), rows(browser)
+
+    assert "after 2 s" in text
+    assert "0:01:03" in text
+    assert [file[1][3], file[1][8]] == ["63", "2"]
 
 
 def test_the_file_opens_in_both_languages_and_keeps_the_proof(browser: Client, parts: Parts) -> None:
