@@ -12,11 +12,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 from loadmgmt.cluster import keys, members, pairing
 from station import clock
 from station.domain.commands import Origin
+from station.domain.configuration import ConfigurationRefused
 from station.domain.configuration.checks import CLUSTER_ENABLED, CLUSTER_KEY, CLUSTER_ROLE, MAINS, MAINS_CEILING
 from station.services import configuration
 from station.services.messages import ConfigurationChanged, send_to_control_loop
 from station.ui import format as formats
-from station.ui import words
+from station.ui import problems, words
 from station.web import cards, cluster_view, dimming_view, power_plot, present
 from station.web import link_lost as link_lost_view
 from station.web.cards import LimitView
@@ -181,9 +182,14 @@ def code(request: HttpRequest) -> HttpResponse:
     if not _is_master():
         raise Http404
     if request.method == "POST":
-        pairing.new_code(signed_in(request).get_username(), Origin.WEB)
-        send_to_control_loop(ConfigurationChanged())
-        messages.success(request, _("There is a new pairing code. Enter it at every slave."))
+        try:
+            pairing.new_code(signed_in(request).get_username(), Origin.WEB)
+        except ConfigurationRefused as refusal:
+            reasons = " ".join(problems.say(problem.code, problem.data) for problem in refusal.problems)
+            messages.error(request, _("The code stays. %(reason)s") % {"reason": reasons})
+        else:
+            send_to_control_loop(ConfigurationChanged())
+            messages.success(request, _("There is a new pairing code. Enter it at every slave."))
         return redirect("load-management")
     return render(request, "pages/communication/cluster_code.html")
 

@@ -406,6 +406,18 @@ def test_a_new_code_is_made_only_after_what_it_does_was_read(browser: Client, pa
     assert pairing.code() in answer
 
 
+def test_a_new_code_that_is_refused_says_why(browser: Client, parts: Parts) -> None:
+    enable()
+    before = pairing.new_code("test", Origin.LOCAL)
+    for number in range(20):
+        add_member(f"WB-{number}")
+
+    answer = enter(browser, f"{PAGE}/code")[1]
+
+    assert "The code stays. While the links are lost" in answer
+    assert pairing.code() == before
+
+
 def test_a_slave_has_no_code_to_renew(browser: Client, parts: Parts) -> None:
     assert browser.post(f"{PAGE}/code").status_code == 404
 
