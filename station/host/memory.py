@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _MAPPINGS = Path("/proc/self/smaps")
+# malloc.h of the GNU C library.
+_M_ARENA_MAX = -8
 logger = logging.getLogger(__name__)
+
+
+def limit_arenas(most: int) -> None:
+    """Let threads share so many parts of the heap; each of its own would be kept for its own holes."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, most)
 
 
 def return_free_memory() -> None:
