@@ -1,6 +1,6 @@
 """What needs somebody's attention: one list for the whole station, the worst first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -15,6 +15,8 @@ from station.domain.snapshot import BackendSnapshot, ClusterSnapshot, ClusterSta
 _MEGABYTE = 1_000_000
 SCARCE_BYTES = 200 * _MEGABYTE
 TOO_FEW_BYTES = 20 * _MEGABYTE
+# So many stations are named in a sentence.
+_NAMED = 5
 _ACCEPTED = "accepted"
 _REFUSED = "rejected"
 # States of a station that cannot take its place in the cluster until somebody does something.
@@ -141,9 +143,16 @@ def of_cluster(cluster: ClusterSnapshot) -> Iterator[Concern]:
     if second is not None or cluster.state == "refused":
         name = called(second.id, second.name) if second else cluster.master_id
         yield Concern(subject=Subject.CLUSTER_SECOND_MASTER, severity=Severity.PROBLEM, data={"name": name})
-    lost = [called(station.id, station.name) for station in cluster.stations if _is_unheard(station)]
+    others = (station for station in cluster.stations if station.id != cluster.own_id)
+    lost = [called(station.id, station.name) for station in others if _is_unheard(station)]
     if lost and cluster.state == "leading":
-        yield Concern(subject=Subject.CLUSTER_LOST, severity=Severity.NOTICE, data={"names": ", ".join(lost)})
+        yield Concern(subject=Subject.CLUSTER_LOST, severity=Severity.NOTICE, data={"names": _listed(lost)})
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Name the first ones: a list of a hundred stations hides every other sentence."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" … (+{rest})" if rest > 0 else "")
 
 
 def _is_unheard(station: ClusterStationSnapshot) -> bool:

@@ -93,6 +93,7 @@ class ClusterView:
     waiting: tuple[str, ...]
     notices: tuple[str, ...]
     search_problem: str
+    is_gathering: bool
 
 
 def of(now: Present, *, enabled: bool) -> ClusterView:
@@ -122,6 +123,7 @@ def of(now: Present, *, enabled: bool) -> ClusterView:
         ),
         notices=tuple(_notices(known, now)),
         search_problem=known.search_problem,
+        is_gathering=any(each.link_age_s is None for each in known.stations),
     )
 
 
@@ -148,6 +150,7 @@ def _unknown(*, enabled: bool, is_heard: bool) -> ClusterView:
         waiting=(),
         notices=(),
         search_problem="",
+        is_gathering=False,
     )
 
 
@@ -165,7 +168,9 @@ def _connection(known: ClusterSnapshot) -> facts.Connection:
 def _details(known: ClusterSnapshot) -> Iterator[str]:
     if known.problem:
         problem = words.word(cluster_words.PROBLEMS, known.problem)
-        yield f"{problem} ({known.problem_detail})" if known.problem_detail else problem
+        # What the server says of a wrong code is English, and adds nothing.
+        is_said = not known.problem_detail or known.problem == "wrong_key"
+        yield problem if is_said else f"{problem} ({known.problem_detail})"
     advice = cluster_words.ADVICE.get(known.state)
     if advice:
         yield str(advice)

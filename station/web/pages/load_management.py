@@ -14,6 +14,7 @@ from station import clock
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused
 from station.domain.configuration.checks import CLUSTER_ENABLED, CLUSTER_KEY, CLUSTER_ROLE, MAINS, MAINS_CEILING
+from station.domain.snapshot import called
 from station.services import configuration
 from station.services.messages import ConfigurationChanged, send_to_control_loop
 from station.ui import format as formats
@@ -203,7 +204,7 @@ def forget(request: HttpRequest, station: str) -> HttpResponse:
     if request.method == "POST":
         members.forget(station, actor=signed_in(request).get_username(), origin=Origin.WEB, at=clock.now())
         send_to_control_loop(ConfigurationChanged())
-        messages.success(request, _("%(station)s is forgotten.") % {"station": known.name or known.station})
+        messages.success(request, _("%(station)s is forgotten.") % {"station": called(known.station, known.name)})
         return redirect("load-management")
     return render(request, "pages/communication/cluster_forget.html", {"station": known})
 

@@ -154,6 +154,27 @@ def test_a_station_of_the_network_that_does_not_belong_to_the_cluster_stands_apa
     assert f'data-found="{OTHER}"' not in said
 
 
+def test_after_its_start_the_master_says_why_the_sum_may_be_above_the_limit(browser: Client, parts: Parts) -> None:
+    unheard = member(OTHER, point_of(1, "idle"), lost=True, link_age_s=None)
+    show(parts, leading(stations=(unheard,)))
+    enable()
+
+    said = page(browser, PAGE)
+
+    assert 'data-fact="gathering"' in said
+
+
+def test_what_the_server_says_of_a_wrong_code_is_not_repeated(browser: Client, parts: Parts) -> None:
+    words = "invalid username-password pair or user is disabled."
+    show(parts, leading(state="silent", problem="wrong_key", problem_detail=words, stations=()))
+    enable()
+
+    said = page(browser, PAGE)
+
+    assert "The pairing code is not the master" in said
+    assert words not in said
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -121,3 +121,12 @@ def test_a_lost_station_is_named_with_its_serial_number_and_one_that_is_heard_is
     (concern,) = of_cluster(ClusterSnapshot(enabled=True, state="leading", stations=(LOST_STATION, heard)))
 
     assert concern.data == {"names": "Left 104711816"}
+
+
+def test_of_many_stations_that_are_not_heard_a_few_are_named_and_never_this_one() -> None:
+    others = tuple(replace(LOST_STATION, id=str(number), name="TE-AC22") for number in range(100, 200))
+    cluster = ClusterSnapshot(enabled=True, state="leading", own_id="100", stations=others)
+
+    (concern,) = concerns.of_cluster(cluster)
+
+    assert concern.data["names"] == "TE-AC22 101, TE-AC22 102, TE-AC22 103, TE-AC22 104, TE-AC22 105 … (+94)"
