@@ -6,6 +6,7 @@ station is a master of this cluster, its certificate says.
 
 import asyncio
 import fcntl
+import itertools
 import logging
 import os
 import re
@@ -34,6 +35,9 @@ _MOST_WAITING = 500
 _ANSWER_MS = 3_000
 # An address that comes later (DHCP, a cable that is plugged in) is used so soon.
 LOOK_S = 15.0
+# The library asks the network a few times when it begins and never again. Who was cut off for longer than they are
+# remembered, or had no cable at the start, would find nobody any more: it is asked anew every so many looks.
+_ASK_ANEW_LOOKS = 2
 # Who vanished without a good-bye is forgotten after that.
 _FORGOTTEN_S = 120
 _MAX_NAME = 64
@@ -192,9 +196,11 @@ class Neighbourhood:
         await self._follow()
 
     async def _keep_following(self) -> None:
-        while True:
+        for look in itertools.count(1):
             await asyncio.sleep(LOOK_S)
             await self._follow()
+            if look % _ASK_ANEW_LOOKS == 0:
+                await self._ask_anew()
             for name in self._unanswered:
                 self._wait_for_question(name)
             self._unanswered.clear()
@@ -203,6 +209,16 @@ class Neighbourhood:
     async def _follow(self) -> None:
         async with self._is_changing:
             await self._use_present_addresses()
+
+    async def _ask_anew(self) -> None:
+        """Ask the network who is there."""
+        async with self._is_changing:
+            before = self._browser
+            if self._zeroconf is None or before is None:
+                return
+            # The new one hears first: nobody's end is missed between the two.
+            self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[self._on_change])
+            await before.async_cancel()
 
     async def _use_present_addresses(self) -> None:
         try:

@@ -89,6 +89,43 @@ async def test_stations_find_one_another_and_notice_who_leaves(settings: Any) ->
         await second.stop()
 
 
+async def test_who_was_forgotten_while_the_cable_was_out_is_found_again(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SIMULATE = True
+    monkeypatch.setattr("loadmgmt.cluster.discovery.LOOK_S", 1.0)
+    leads, asks = (replace(own, station=f"C-{os.getpid()}-{own.station}") for own in (LEADS, ASKS))
+    first, second = Neighbourhood(leads), Neighbourhood(asks)
+    await first.start()
+    await second.start()
+    try:
+        await until(second, lambda: station(second, leads) is not None)
+
+        # The library asks for some seconds after it began, and never again.
+        browser: Any = second._browser
+        browser.query_scheduler.stop()
+        forget(second, leads)
+        assert station(second, leads) is None
+
+        await until(second, lambda: station(second, leads) is not None)
+    finally:
+        await first.stop()
+        await second.stop()
+
+
+def forget(neighbourhood: Neighbourhood, vanished: Announcement) -> None:
+    zeroconf: Any = zeroconf_of(neighbourhood)
+    name = f"{vanished.station}.{discovery.SERVICE}"
+    cache = zeroconf.cache
+    told = [each for each in cache.entries_with_name(discovery.SERVICE) if each.alias == name]
+    cache.async_remove_records([*told, *cache.entries_with_name(name)])
+    neighbourhood._on_change(zeroconf, discovery.SERVICE, name, ServiceStateChange.Removed)
+
+
+def zeroconf_of(neighbourhood: Neighbourhood) -> Any:
+    return neighbourhood._zeroconf.zeroconf if neighbourhood._zeroconf is not None else None
+
+
 def station(neighbourhood: Neighbourhood, wanted: Announcement) -> Neighbour | None:
     return next((found for found in neighbourhood.stations() if found.station == wanted.station), None)
 
