@@ -51,6 +51,8 @@ _MA_PER_A = 1_000
 _FROM_CLUSTER = frozenset({LimitSource.CLUSTER, LimitSource.CLUSTER_SILENT})
 # Meters and cars are not exact: so much of its limit a car may take before it counts with what it takes.
 _TAKES_MORE_PERCENT = 110
+# A board, or a contactor, that has not followed a reduction after so long does not follow it: the others make room.
+STUCK_AFTER_S = 6.0
 # Limits are computed anew at least so often: cars and cables change without a wake-up.
 RECOMPUTE_S = 1.0
 # Where nobody charges, a limit is only shown; whatever begins or changes is computed at once.
@@ -102,6 +104,12 @@ def _source_of(limit: ProfileLimit) -> LimitSource:
     if not limit.is_readable:
         return LimitSource.UNREADABLE_PROFILE
     return LimitSource.CHARGING_PROFILE if limit.is_timed else LimitSource.UNTIMED_PROFILE
+
+
+def _flowing_beyond(point: ChargingPoint, held: MilliAmpere) -> MilliAmpere:
+    """Return what flows if it is more than a meter's error beyond what the board holds; PAUSE: it is not."""
+    exceeds = point.flowing > max(held * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT)
+    return point.flowing if exceeds else PAUSE
 
 
 def _began(point: ChargingPoint, now: datetime, now_s: float) -> datetime | None:
@@ -165,6 +173,8 @@ class LimitBook:
         self._leased = leased
         self._rests = Rests()
         self._dimming = dimming
+        # Since when more is held, or flows, than was told; by charging point.
+        self._beyond_since_s: dict[int, float] = {}
         # Whether the wall clock has been right since the computer started.
         self.time_is_known = True
 
@@ -240,6 +250,7 @@ class LimitBook:
                 limit=effective(own[point.number] | resting[point.number]).limit,
                 phases=self.framework.phases_of(point),
                 waiting_since_s=point.session.began_s if point.session else 0.0,
+                stuck_at=self._stuck_at(point, now_s),
             )
             for point in points
         ]
@@ -249,8 +260,8 @@ class LimitBook:
             if held is not None:
                 self.state = confirmed(self.state, str(point.number), held.limit, held.since_s, policy=WITHIN_STATION)
                 # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
-                exceeds = point.flowing > max(held.limit * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT)
-                self.state = measured(self.state, str(point.number), point.flowing if exceeds else PAUSE)
+                flowing = _flowing_beyond(point, held.limit)
+                self.state = measured(self.state, str(point.number), flowing)
         dimmed = self._dimmed(budget, demands, now_s)
         self.state, _ = step(self.state, demands, now_s, budget=dimmed or budget, policy=WITHIN_STATION)
         shared_source = LimitSource.GRID_OPERATOR if dimmed else budget_source
@@ -272,6 +283,16 @@ class LimitBook:
             self._rests.note(point, found, now_s)
             computed[point.number] = PointLimit(effective=found, sources=limits)
         return computed
+
+    def _stuck_at(self, point: ChargingPoint, now_s: float) -> MilliAmpere:
+        """Return what a point goes on with although it was told less long ago; PAUSE: nothing."""
+        told, held = self.state.points.get(str(point.number)), point.actuator.held
+        limit = max(held.limit, _flowing_beyond(point, held.limit)) if held else PAUSE
+        if told is None or limit <= told.commanded:
+            self._beyond_since_s.pop(point.number, None)
+            return PAUSE
+        since_s = self._beyond_since_s.setdefault(point.number, now_s)
+        return limit if now_s - since_s >= STUCK_AFTER_S else PAUSE
 
     def requests(
         self, points: Collection[ChargingPoint], now: datetime, now_s: float, *, station_blocked: bool

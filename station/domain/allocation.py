@@ -89,6 +89,7 @@ class Demand:
     may wake its second rectifier at any time. `waiting_since_s`: since when it has been active. `charging_since_s`:
     since when it has had current; None: it has none (`step` knows this itself). `measured`: its highest phase current.
     `reachable` False: it gets no commands any more and may draw what it was last told or, later, its `fallback`.
+    `stuck_at`: what it goes on with although it has long been told less; the others have to make room for it.
     """
 
     point_id: str
@@ -100,6 +101,7 @@ class Demand:
     measured: MilliAmpere | None = None
     reachable: bool = True
     fallback: MilliAmpere = PAUSE
+    stuck_at: MilliAmpere = PAUSE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,7 +307,7 @@ def step(
         for point_id, demand in reachable.items()
         if _can_charge(demand) and not _is_cooling(points[point_id], policy, now_s)
     ]
-    shares = _share_out(shareable, candidates)
+    shares = _share_out_beside_stuck(shareable, candidates, reachable.values())
 
     commands: list[Command] = []
     for point_id, demand in reachable.items():
@@ -377,6 +379,21 @@ def _share_out(available: Mapping[int, int], candidates: Iterable[_Candidate]) -
             chosen.append(candidate)
             _occupy(headroom, candidate.phases, MINIMUM_CURRENT)
     return _fill(headroom, chosen)
+
+
+def _share_out_beside_stuck(
+    available: Mapping[int, int], candidates: Sequence[_Candidate], demands: Iterable[Demand]
+) -> dict[str, MilliAmpere]:
+    """Share out; who cannot be brought down to its share is told it all the same, and the others get what is left."""
+    shares = _share_out(available, candidates)
+    stuck = {demand.point_id: demand for demand in demands if demand.stuck_at > shares.get(demand.point_id, PAUSE)}
+    if not stuck:
+        return shares
+    rest = dict(available)
+    for demand in stuck.values():
+        _occupy(rest, demand.phases, demand.stuck_at)
+    others = _share_out(rest, (candidate for candidate in candidates if candidate.point_id not in stuck))
+    return others | {point_id: share for point_id, share in shares.items() if point_id in stuck}
 
 
 def _fill(headroom: dict[int, int], chosen: Iterable[_Candidate]) -> dict[str, MilliAmpere]:

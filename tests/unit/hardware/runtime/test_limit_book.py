@@ -153,3 +153,37 @@ def test_whatever_boards_do_the_cars_may_draw_no_more_than_the_mains_on_any_phas
                     if phase in book.framework.phases_of(each)  # type: ignore[arg-type]
                 ]
                 assert sum(drawn) <= MAINS
+
+
+def test_the_others_make_room_for_a_board_that_does_not_take_a_reduction() -> None:
+    boards = {number: Board(number) for number in (1, 2)}
+    own = Own(boards)
+    book = LimitBook(own, own)
+    book.framework = Framework(mains=MAINS, rating=RATING)
+    points: Any = boards.values()
+    now_s = 100.0
+
+    def go_on(lasts_s: float) -> None:
+        nonlocal now_s
+        ends_s = now_s + lasts_s
+        while now_s < ends_s:
+            now_s += TICK_S
+            for each in boards.values():
+                each.go_on(now_s)
+            present = book.compute(points, AT + timedelta(seconds=now_s), now_s, station_blocked=False)
+            for each in boards.values():
+                each.tell(present[each.number].effective.limit, now_s)
+
+    for number, board in boards.items():
+        board.session = SimpleNamespace(id=number, began_s=now_s, suspended=False)
+    go_on(20)
+    assert [board.limit for board in boards.values()] == [16_000, 16_000]
+
+    boards[1].hears = False
+    book.framework = Framework(mains=MilliAmpere(20_000), rating=RATING)
+    go_on(20)
+    assert [board.drawn(now_s) for board in boards.values()] == [16_000, PAUSE]
+
+    boards[1].hears = True
+    go_on(90)
+    assert [board.limit for board in boards.values()] == [10_000, 10_000]
