@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 SLICE_S = 0.2
 # Another master is listened for so long before this one leads, and looked for so often while it does.
 LISTEN_S = 3.0
+# Every report wakes the master, and a hundred stations send fifty a second: a decision is followed by a rest of three
+# times its own length, in which the event loop is free for the charging points and further reports are gathered.
+_REST = 3.0
 SECOND_CODE = "cluster.second_master"
 
 
@@ -151,8 +154,9 @@ class LeaderLoop:
             while not watching.done():
                 if keeping.done():
                     keeping.result()
+                began_s = clock.monotonic_s()
                 await self._step(leading, link, server, books, surroundings)
-                await self._wait(link, books)
+                await self._wait(link, books, rest_s(clock.monotonic_s() - began_s))
             watching.result()
 
     async def _stand_down(self, link: LeaderLink, books: Books, surroundings: Surroundings) -> None:
@@ -202,10 +206,11 @@ class LeaderLoop:
         except LinkFailed as failure:
             books.note_link_failure(failure)
 
-    async def _wait(self, link: LeaderLink, books: Books) -> None:
+    async def _wait(self, link: LeaderLink, books: Books, rest_s: float) -> None:
         """Wait until a decision is due: its time has come, somebody has reported, or the own points have news."""
         told = self._demands.essence()
         until_s = clock.monotonic_s() + DECIDE_S
+        await asyncio.sleep(rest_s)
         while not self._changed.is_set() and self._demands.essence() == told and clock.monotonic_s() < until_s:
             try:
                 async with books.link_is_free:
@@ -240,6 +245,11 @@ class LeaderLoop:
             refusal=books.refusal,
             malformed=leading.malformed + books.malformed,
         )
+
+
+def rest_s(took_s: float) -> float:
+    """Return how long to rest after a decision that took so long; never longer than decisions are apart anyway."""
+    return min(_REST * took_s, DECIDE_S)
 
 
 async def _ended(*tasks: asyncio.Task[None]) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from hardware.runtime.cluster.leader_loop import LeaderLoop
+from hardware.runtime.cluster.leader_loop import LeaderLoop, rest_s
 from hardware.runtime.cluster.leading import Leading
 from hardware.runtime.cluster.place import Epoch
 from hardware.runtime.cluster_shares import ClusterSettings
 from loadmgmt.cluster import members
 from loadmgmt.cluster.registration import Station
+from station.domain.cluster.timing import DECIDE_S
 from station.domain.units import MilliAmpere
 from station.paths import DataDirectory
 
@@ -108,3 +109,8 @@ def test_a_station_whose_reports_make_no_sense_stands_in_the_log_once(caplog: py
 
     assert leading.malformed == 50
     assert len(caplog.records) == 1
+
+
+def test_decisions_of_a_large_cluster_leave_three_quarters_of_the_time_to_the_charging_points() -> None:
+    assert rest_s(0.1) / (0.1 + rest_s(0.1)) == pytest.approx(0.75)
+    assert rest_s(5.0) == DECIDE_S
