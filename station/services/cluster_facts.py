@@ -1,5 +1,6 @@
 """What is known of the cluster when somebody changes its settings, whoever does and over whichever door."""
 
+import socket
 from collections.abc import Callable, Iterable, Sized
 from typing import Protocol, cast
 
@@ -12,6 +13,7 @@ from station.host import redis_server
 from station.services import live
 
 _MA_PER_A = 1_000
+_ANSWERS_WITHIN_S = 1.0
 # A slave in one of these states hears its master.
 _HEARS = frozenset({"member", "joining"})
 
@@ -67,12 +69,23 @@ def _other_master(cluster: ClusterSnapshot) -> str:
     if cluster.second_master is not None:
         return called(cluster.second_master.id, cluster.second_master.name)
     for found in cluster.found:
-        if found.role == "master" and found.same_cluster and found.id != cluster.own_id:
+        is_another = found.role == "master" and found.same_cluster and found.id != cluster.own_id
+        # The search remembers for minutes one that was switched off, and somebody may have to take its place.
+        if is_another and _answers(found.address):
             return called(found.id, found.name)
     if cluster.state in _HEARS and cluster.master_id not in {"", cluster.own_id}:
         name = next((each.name for each in cluster.stations if each.id == cluster.master_id), "")
         return called(cluster.master_id, name)
     return ""
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_WITHIN_S):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _has_server() -> bool:

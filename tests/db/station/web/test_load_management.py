@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -378,14 +379,31 @@ def test_a_slave_counts_the_fallbacks_that_its_master_tells(browser: Client, par
     assert "alle 3 Ladepunkte zusammen 44 A" in said
 
 
-def test_a_second_master_is_refused_over_every_door(browser: Client, parts: Parts) -> None:
-    first = ClusterFoundSnapshot(id=OTHER, name="TE" + OTHER, role="master", points=2, same_cluster=True)
-    show(parts, leading(role="slave", state="searching", stations=(), found=(first,)))
+def found_master(address: str) -> ClusterFoundSnapshot:
+    return ClusterFoundSnapshot(
+        id=OTHER, name="TE" + OTHER, role="master", points=2, address=address, same_cluster=True
+    )
+
+
+def test_the_place_of_a_master_that_no_longer_answers_may_be_taken(browser: Client, parts: Parts) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = "{}:{}".format(*gone.getsockname())
+    show(parts, leading(role="slave", state="silent", stations=(), found=(found_master(address),)))
     enable(**{"/cluster/role": "slave", "/cluster/key": "a pairing code"})
 
-    status, said = post(browser, role="master")
-    with pytest.raises(ConfigurationRefused) as refusal:
-        configuration.change({"/cluster/role": "master"}, origin=Origin.BACKEND, actor="csms", at=clock.now())
+    assert post(browser, role="master")[0] == 200
+    assert configuration.get("/cluster/role") == "master"
+
+
+def test_a_second_master_is_refused_over_every_door(browser: Client, parts: Parts) -> None:
+    enable(**{"/cluster/role": "slave", "/cluster/key": "a pairing code"})
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        address = "{}:{}".format(*first.getsockname())
+        show(parts, leading(role="slave", state="searching", stations=(), found=(found_master(address),)))
+
+        status, said = post(browser, role="master")
+        with pytest.raises(ConfigurationRefused) as refusal:
+            configuration.change({"/cluster/role": "master"}, origin=Origin.BACKEND, actor="csms", at=clock.now())
 
     assert status == 422
     assert f"TE{OTHER} ist schon der Master dieses Verbunds" in said
