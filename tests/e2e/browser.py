@@ -14,6 +14,7 @@ from selenium.common.exceptions import (
     NoSuchElementException,
     StaleElementReferenceException,
     TimeoutException,
+    WebDriverException,
 )
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -42,6 +43,7 @@ _FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+_NOT_OF_THE_PAGE = "does not belong to the document"
 # The live socket renews parts of the page at any moment, also between finding an element and clicking it.
 _RENEWED = (
     NoAlertPresentException,
@@ -145,6 +147,11 @@ class Browser:
                 element.is_enabled()
             except StaleElementReferenceException:
                 return True
+            except WebDriverException as trouble:
+                # What the driver says while the page is just being replaced.
+                if _NOT_OF_THE_PAGE in (trouble.msg or ""):
+                    return True
+                raise
             return False
 
         self.wait(gone, "another page")
