@@ -118,7 +118,7 @@ class Browser:
         """Name the page shown."""
         return urlsplit(self.driver.current_url).path
 
-    def wait(self, condition: Callable[[], T], what: str) -> T:
+    def wait(self, condition: Callable[[], T], what: str, *, timeout_s: float = TIMEOUT_S) -> T:
         """Wait until a condition gives something true."""
 
         def met(_driver: object) -> T | None:
@@ -126,11 +126,15 @@ class Browser:
                 return condition() or None
             except _RENEWED:
                 return None
+            except WebDriverException as trouble:
+                if _is_being_replaced(trouble):
+                    return None
+                raise
 
         try:
-            found = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=STEP_S).until(met)
+            found = WebDriverWait(self.driver, timeout_s, poll_frequency=STEP_S).until(met)
         except TimeoutException:
-            text = f"{what} did not come within {TIMEOUT_S:.0f} s on {self.driver.current_url}:\n{self.text()[:2000]}"
+            text = f"{what} did not come within {timeout_s:.0f} s on {self.driver.current_url}:\n{self.text()[:2000]}"
             raise AssertionError(text) from None
         assert found is not None
         return found
@@ -148,8 +152,7 @@ class Browser:
             except StaleElementReferenceException:
                 return True
             except WebDriverException as trouble:
-                # What the driver says while the page is just being replaced.
-                if _NOT_OF_THE_PAGE in (trouble.msg or ""):
+                if _is_being_replaced(trouble):
                     return True
                 raise
             return False
@@ -173,9 +176,9 @@ class Browser:
         """Wait for a text to stand there and read it."""
         return self.wait(lambda: self.text(css), f"a text in {css}")
 
-    def wait_text(self, css: str, wanted: str) -> None:
+    def wait_text(self, css: str, wanted: str, *, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until a text contains the wanted one."""
-        self.wait(lambda: wanted in self.text(css), f"“{wanted}” in {css}")
+        self.wait(lambda: wanted in self.text(css), f"“{wanted}” in {css}", timeout_s=timeout_s)
 
     # --- doing -----------------------------------------------------------------------------------------------
 
@@ -245,6 +248,11 @@ class Browser:
     def save(self, path: Path) -> None:
         """Take a picture of the window."""
         path.write_bytes(self.driver.get_screenshot_as_png())
+
+
+def _is_being_replaced(trouble: WebDriverException) -> bool:
+    """Return whether the driver says, in other words than usual, that an element has just gone with its page."""
+    return _NOT_OF_THE_PAGE in (trouble.msg or "")
 
 
 def _requested(event: Mapping[str, Any]) -> Iterator[str]:

@@ -1,16 +1,14 @@
 """New software over the page Update, as an installer brings it: the page finds the station again by itself."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 
 from tests.e2e.browser import Browser
 from tests.e2e.conftest import STICKER
 from tests.images import Maker
-from tests.station import Station, wait_until
+from tests.station import Station
 
 pytestmark = [pytest.mark.e2e, pytest.mark.process]
 
@@ -32,13 +30,7 @@ def window(station: Station, tmp_path: Path) -> Iterator[Browser]:
 
 
 def shows(browser: Browser, text: str) -> None:
-    def there() -> bool:
-        with suppress(NoSuchElementException, StaleElementReferenceException):
-            # The page renews itself.
-            return text in browser.text("#update")
-        return False
-
-    wait_until(there, timeout_s=LONG_S, what=f"“{text}” on the page")
+    browser.wait_text("#update", text, timeout_s=LONG_S)
 
 
 def test_an_installer_brings_new_software_with_a_file(station: Station, window: Browser, tmp_path: Path) -> None:
@@ -52,7 +44,9 @@ def test_an_installer_brings_new_software_with_a_file(station: Station, window: 
     shows(window, "The upload is shown in expert mode.")
     window.open("/profile")
     window.click("input[name=advanced][value=expert]")
-    window.click("#advanced button[type=submit], form:has(input[name=advanced]) button[type=submit]")
+    (form,) = window.all("form:has(input[name=advanced])")
+    window.click("form:has(input[name=advanced]) button[type=submit]")
+    window.wait_gone(form)
 
     upload(window, toaster)
     shows(window, "The file is for another product (toaster).")
@@ -72,5 +66,6 @@ def test_an_installer_brings_new_software_with_a_file(station: Station, window: 
 
 def upload(browser: Browser, file: Path) -> None:
     browser.open("/software/update")
-    browser.all("#image")[0].send_keys(str(file))
+    (field,) = browser.all("#image")
+    field.send_keys(str(file))
     browser.click("#upload button[type=submit]")

@@ -138,7 +138,9 @@ def _state(job: FileJob | None) -> str:
     if job is None:
         return "none"
     sessions = ChargingSession.objects.running().count() if job.step == Step.PREPARING else 0
-    return f"{job.pk}-{job.step}-{job.data.get('percent', 0)}-{sessions}"
+    # A last step may be seen before its job has ended.
+    ending = "ending" if _is_active(job) else "ended"
+    return f"{job.pk}-{job.step}-{ending}-{job.data.get('percent', 0)}-{sessions}"
 
 
 def _reason(job: FileJob) -> str:

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import re
 import tarfile
 from datetime import timedelta
 from pathlib import Path
@@ -352,7 +353,7 @@ def test_a_page_that_asks_again_gets_something_only_when_it_changed(
     browser: Client, station: Station, maker: Maker, tmp_path: Path
 ):
     upload(browser, signed(maker, tmp_path))
-    seen = f"{FileJob.objects.get().pk}-verifying-0-0"
+    seen = seen_state(browser)
 
     assert browser.get(f"/software/update/state?seen={seen}", HTTP_HX_REQUEST="true").status_code == 204
     station.work()
@@ -362,6 +363,27 @@ def test_a_page_that_asks_again_gets_something_only_when_it_changed(
     station.work()
     over = browser.get("/software/update/state?seen=1-rebooting-0-0", HTTP_HX_REQUEST="true")
     assert (over.status_code, over["HX-Refresh"]) == (204, "true")
+
+
+@pytest.mark.parametrize("step", [Step.FAILED, Step.DONE, Step.CANCELLED])
+def test_a_page_that_saw_the_last_step_hears_of_the_end_of_the_job_too(
+    browser: Client, station: Station, maker: Maker, tmp_path: Path, step: Step
+):
+    upload(browser, signed(maker, tmp_path))
+    FileJob.objects.update(step=step)
+    seen = seen_state(browser)
+
+    FileJob.objects.update(finished_at=AT)
+
+    over = browser.get(f"/software/update/state?seen={seen}", HTTP_HX_REQUEST="true")
+    assert (over.status_code, over["HX-Refresh"]) == (204, "true")
+
+
+def seen_state(browser: Client) -> str:
+    """Return how the page names what it shows when it asks again."""
+    found = re.search(r"seen=([^\"]+)", page(browser))
+    assert found
+    return found[1]
 
 
 # Log files
