@@ -6,6 +6,7 @@ anything else, when the device does not do what was asked.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -200,6 +201,84 @@ class Meter(Protocol):
     async def identify(self) -> MeterIdentity: ...
     async def read(self) -> MeterReading:
         """Read everything; ReadingUnusable where only the phases are certain."""
+
+
+class SignatureFormat(StrEnum):
+    """How signed meter data are encoded; the values are the encoding methods of the OCA paper, section 3.2."""
+
+    OCMF = "OCMF"
+    EDL = "EDL"
+
+
+class Synchronisation(StrEnum):
+    """How far the time may be trusted that a meter is given (OCMF, table 7)."""
+
+    UNKNOWN = "U"
+    INFORMATIVE = "I"
+    SYNCHRONISED = "S"
+    RELATIVE = "R"
+
+
+class SignedEnd(StrEnum):
+    """Why a measured transaction ends (OCMF, TX of the last reading)."""
+
+    END = "E"
+    LOCAL = "L"
+    REMOTE = "R"
+    ABORT = "A"
+    POWER_FAILURE = "P"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identification:
+    """Who a measured transaction is for, as OCMF names it: IS, IL, IF, IT, ID and the charging point (CT, CI)."""
+
+    assigned: bool
+    level: str
+    flags: tuple[str, ...]
+    kind: str
+    data: str
+    charge_point_kind: str = ""
+    charge_point: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedRecord:
+    """What a meter has signed, byte by byte as it came: nothing here may be changed or written anew.
+
+    `signed_at_s`: monotonic seconds of the moment the record arrived.
+    """
+
+    raw: bytes
+    format: SignatureFormat
+    signed_at_s: float
+
+
+@runtime_checkable
+class SigningMeter(Protocol):
+    """What a meter that signs can do, beside what a Meter can. It holds the only key; the station carries bytes.
+
+    A meter measures one transaction at a time. Its own state lasts over a power cut, the station's knowledge may not:
+    `open_transaction` and `last_record` tell what became of an order whose answer was lost. `longest_signing_s`: how
+    long the meter may take for a record (OCA paper, section 2.3.1: up to 30 s).
+    """
+
+    longest_signing_s: float
+
+    async def set_time(self, at: datetime, offset_s: int, synchronisation: Synchronisation) -> None:
+        """Tell the meter the time: UTC, and by how many seconds the local one is ahead of it."""
+
+    async def open_transaction(self) -> Identification | None:
+        """Return for whom a transaction is being measured; None when there is none."""
+
+    async def begin_transaction(self, identification: Identification) -> SignedRecord:
+        """Begin to measure and return the signed begin; DeviceRefused while another transaction is open."""
+
+    async def end_transaction(self, end: SignedEnd) -> SignedRecord:
+        """End the measured transaction and return the signed end; DeviceRefused when none is open."""
+
+    async def last_record(self) -> SignedRecord | None:
+        """Return the record signed last, as often as it is asked for; None when the meter has signed none."""
 
 
 @dataclass(frozen=True, kw_only=True)
