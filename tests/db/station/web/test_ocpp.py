@@ -250,6 +250,17 @@ def test_the_number_of_a_card_is_hidden_in_full_view_and_download(browser: Clien
     assert file.count("\n") == 4
 
 
+def test_a_long_log_is_handed_out_in_few_portions_and_in_order(browser: Client, data: Any) -> None:
+    lines = [f'2026-11-20T12:00:01.010Z > [3,"{number}",{{}}]\n' for number in range(9000)]
+    (data.logs / "ocpp.log.1").write_text("".join(lines[:5000]))
+    (data.logs / "ocpp.log").write_text("".join(lines[5000:]))
+
+    portions = list(browser.get("/communication/ocpp/messages/ocpp.log"))
+
+    assert b"".join(portions).decode() == "".join(lines)
+    assert len(portions) < 20
+
+
 def test_a_message_that_is_gone_is_not_found(browser: Client, log: None) -> None:
     assert browser.get("/communication/ocpp/messages/0123456789abcdef").status_code == 404
 
