@@ -14,6 +14,7 @@ from station.domain.facts import FactKind
 from station.domain.faults import FaultCode
 from station.domain.flashing import Stage
 from station.domain.link_security import LinkKind
+from station.domain.ocmf import Finding
 from station.domain.roles import Role
 from station.domain.vendor_access import Door
 
@@ -35,6 +36,34 @@ FACT_KINDS: Words = {
     FactKind.SESSION_BEGAN: _("Start of a session"),
     FactKind.METER_SAMPLED: _("Meter value"),
     FactKind.SESSION_ENDED: _("End of a session"),
+}
+
+# What is wrong with what a meter has signed.
+FINDINGS: Words = {
+    Finding.MALFORMED: _("These are no meter data in the format OCMF."),
+    Finding.VERSION_UNSUPPORTED: _("The version of the format is not one from 1.0 to 1.3."),
+    Finding.KEY_MISSING: _("The public key of the meter is not known."),
+    Finding.KEY_UNREADABLE: _("The public key does not fit the signature's algorithm."),
+    Finding.SIGNATURE_WRONG: _("The signature does not belong to these meter data and this public key."),
+    Finding.SIGNATURE_UNVERIFIABLE: _("The station cannot verify signatures of this algorithm."),
+    Finding.SERIAL_MISSING: _("The serial number of the meter is missing."),
+    Finding.REGISTER_UNREADABLE: _("An energy register cannot be read."),
+    Finding.NOT_IMPORTED_ENERGY: _("A register does not count the energy delivered to the vehicle."),
+    Finding.TIME_UNREADABLE: _("A time is not written as the format OCMF has it."),
+    Finding.TIME_UNKNOWN: _("The meter did not know the time."),
+    Finding.TIME_SOURCES_DIFFER: _("Begin and end were measured against different clocks."),
+    Finding.METER_NOT_GOOD: _("The meter reports that a value is not good."),
+    Finding.METER_ERROR: _("The meter reports an error of its energy register."),
+    Finding.IDENTIFICATION_REFUSED: _("The driver was not identified."),
+    Finding.IDENTIFICATION_DIFFERS: _("Begin and end name different drivers."),
+    Finding.SERIAL_DIFFERS: _("Begin and end come from different meters."),
+    Finding.PAGINATION_GAP: _("Signed meter data are missing: the meter's numbering has a gap."),
+    Finding.NO_BEGIN: _("The begin of the charging session is missing."),
+    Finding.NO_END: _("The end of the charging session is missing."),
+    Finding.SEVERAL_BEGINS: _("There is more than one begin of a charging session."),
+    Finding.SEVERAL_ENDS: _("There is more than one end of a charging session."),
+    Finding.ENERGY_FALLS: _("The energy register has fallen."),
+    Finding.TIME_GOES_BACK: _("The end is before the begin."),
 }
 
 FAULTS: Words = {
