@@ -85,7 +85,7 @@ class LeaderLoop:
         """Listen for another master of this cluster; while there is one, this station does not lead."""
         while True:
             await asyncio.sleep(LISTEN_S + random.uniform(0.0, LISTEN_S))  # noqa: S311 - no secret
-            others = await surroundings.other_masters()
+            others = await surroundings.other_masters(asks_fixed_address=True)
             if not others:
                 self._second = None
                 return
@@ -111,11 +111,12 @@ class LeaderLoop:
             await self._records.attempt(event_log.log, SECOND_CODE, at=clock.now(), name=name)
         self._second = other
 
-    async def _watch_for_others(self, leading: Leading, surroundings: Surroundings) -> None:
+    async def _watch_for_others(self, leading: Leading, server: ClusterServer, surroundings: Surroundings) -> None:
         """Return when another master is to go on instead of this one."""
         while True:
             await asyncio.sleep(LISTEN_S)
-            others = await surroundings.other_masters()
+            # While the own server runs it is the one at the fixed address.
+            others = await surroundings.other_masters(asks_fixed_address=not server.is_running)
             if not others:
                 self._second = None
             for other, info in others:
@@ -149,7 +150,7 @@ class LeaderLoop:
             ends.push_async_callback(self._stand_down, link, books, surroundings)
             await surroundings.announce(leads=True)
             keeping = asyncio.create_task(books.run())
-            watching = asyncio.create_task(self._watch_for_others(leading, surroundings))
+            watching = asyncio.create_task(self._watch_for_others(leading, server, surroundings))
             ends.push_async_callback(_ended, keeping, watching)
             while not watching.done():
                 if keeping.done():

@@ -79,21 +79,41 @@ class Surroundings:
         """
         self._attempt += 1
 
-    async def other_masters(self) -> list[tuple[Neighbour, MasterInfo]]:
-        """Return the other stations that prove to lead this cluster."""
-        turn = asyncio.Semaphore(_ASKED_AT_ONCE)
-        answers = await asyncio.gather(*(self._ask(each, each.target, turn) for each in self._masters() if each.target))
-        return [(each, info) for each, info in answers if info is not None and info.station != self._settings.station]
+    async def other_masters(self, *, asks_fixed_address: bool) -> list[tuple[Neighbour, MasterInfo]]:
+        """Return the other stations that prove to lead this cluster.
 
-    async def _ask(
-        self, station: Neighbour, target: Target, turn: asyncio.Semaphore
-    ) -> tuple[Neighbour, MasterInfo | None]:
+        `asks_fixed_address`: also whoever is at the fixed address, which searching need not find (behind a router).
+        """
+        turn = asyncio.Semaphore(_ASKED_AT_ONCE)
+        found = [(each, each.target) for each in self._masters() if each.target is not None]
+        asked: list[tuple[Neighbour | None, Target]] = [*found]
+        if asks_fixed_address and self._settings.address:
+            asked.append((None, Target.parse(self._settings.address)))
+        answers = await asyncio.gather(*(self._ask(target, turn) for _each, target in asked))
+        others: dict[str, tuple[Neighbour, MasterInfo]] = {}
+        for (each, target), info in zip(asked, answers, strict=True):
+            if info is not None and info.station not in {self._settings.station, *others}:
+                others[info.station] = (each or self._at(target, info), info)
+        return list(others.values())
+
+    async def _ask(self, target: Target, turn: asyncio.Semaphore) -> MasterInfo | None:
         async with turn:
             try:
-                return station, await ask_master(target, self._settings.key)
+                return await ask_master(target, self._settings.key)
             except LinkFailed as failure:
                 logger.debug("no master at %s: %s", target, failure)
-                return station, None
+                return None
+
+    def _at(self, target: Target, info: MasterInfo) -> Neighbour:
+        return Neighbour(
+            station=info.station,
+            name=info.name,
+            role=discovery.MASTER,
+            points=self._points,
+            cluster=self._cluster,
+            target=target,
+            web="",
+        )
 
     def found(self) -> tuple[ClusterFoundSnapshot, ...]:
         """Return the stations in the network."""

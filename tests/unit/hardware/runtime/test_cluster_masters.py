@@ -81,6 +81,28 @@ async def test_announcements_that_are_never_answered_do_not_hide_the_true_master
     monkeypatch.setattr("hardware.runtime.cluster.surroundings.ask_master", ask)
 
     async with asyncio.timeout(30.0):
-        ((found, info),) = await surroundings.other_masters()
+        ((found, info),) = await surroundings.other_masters(asks_fixed_address=False)
 
     assert (found.station, info.leading_s) == ("true", 60)
+
+
+@pytest.mark.parametrize(("own", "others"), [("own", ["true"]), ("true", [])])
+async def test_a_master_at_the_fixed_address_counts_though_searching_does_not_find_it(
+    monkeypatch: pytest.MonkeyPatch, own: str, others: list[str]
+) -> None:
+    # Behind a router nobody is found; somebody has given two stations the role and one address.
+    settings = ClusterSettings(enabled=True, role="master", station=own, key="K", address="192.0.2.7:6390")
+    surroundings = Surroundings(settings, points=1)
+    asked = []
+
+    async def ask(target: Target, _key: str) -> MasterInfo:
+        asked.append(target)
+        return told("true", 60)
+
+    monkeypatch.setattr("hardware.runtime.cluster.surroundings.ask_master", ask)
+
+    found = await surroundings.other_masters(asks_fixed_address=True)
+
+    assert [(each.station, str(each.target)) for each, _info in found] == [(each, "192.0.2.7:6390") for each in others]
+    assert asked == [Target("192.0.2.7", 6390)]
+    assert await surroundings.other_masters(asks_fixed_address=False) == []
