@@ -420,7 +420,7 @@ class FakeController(_Device):
     """An EvseController."""
 
     capabilities = ControllerCapabilities(
-        lock=True, contactor_feedback=True, resolution=MilliAmpere(100), watchdog=False
+        lock=True, contactor_feedback=True, resolution=MilliAmpere(100), watchdog=None
     )
     # Whether a mirror contact tells of the contactor.
     has_feedback = True

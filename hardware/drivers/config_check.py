@@ -14,6 +14,7 @@ from hardware.drivers.config_data import (
 )
 from hardware.drivers.fields import FieldKind
 from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS
+from hardware.links.serial_bus import Framing
 from hardware.protocols.digital_io import MAXIMUM_INPUTS
 from station.domain.faults import FaultCode
 from station.domain.ports import MOST_PHASES, Signal
@@ -23,6 +24,9 @@ FIELDS: Mapping[Role, Mapping[str, Mapping[str, FieldKind]]] = {
     Role.METER: {name: driver.fields for name, driver in METERS.items()},
     Role.READER: {name: driver.fields for name, driver in READERS.items()},
     Role.IO: {name: driver.fields for name, driver in IO_MODULES.items()},
+}
+FRAMINGS: Mapping[str, Framing] = {
+    name: driver.framing for drivers in (CONTROLLERS, METERS, IO_MODULES) for name, driver in drivers.items()
 }
 
 
@@ -220,6 +224,15 @@ class Parser:
             text = f"{first.where} uses {device.port} too, and a reader needs a port of its own"
             self._add(ProblemCode.PORT_SHARED, f"{device.where}.port", text, other=first.where, port=device.port)
             return
+        spoken, of_first = FRAMINGS[device.driver], FRAMINGS[first.driver]
+        if spoken is not of_first:
+            self._add(
+                ProblemCode.DIFFERENT_SETTINGS,
+                f"{device.where}.driver",
+                f"speaks {spoken.value}, but {first.where} on the same port speaks {of_first.value}",
+                other=first.where,
+                port=device.port,
+            )
         for name in ("baudrate", "parity", "stopbits", "echo"):
             if first.options.get(name) != device.options.get(name):
                 self._add(

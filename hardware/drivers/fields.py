@@ -36,14 +36,24 @@ class FieldKind:
         return f"from {self.minimum} to {self.maximum}"
 
 
-def modbus_fields(baudrates: tuple[int, ...]) -> dict[str, FieldKind]:
-    """List the fields of every device on a Modbus RTU bus."""
+# MODBUS over serial line V1.02, section 2.2: addresses of slaves.
+LARGEST_ADDRESS = 247
+
+
+def modbus_fields(
+    baudrates: tuple[int, ...],
+    *,
+    baudrate: int = 9600,
+    parity: str = "N",
+    stopbits: int = 1,
+    largest_address: int = LARGEST_ADDRESS,
+) -> dict[str, FieldKind]:
+    """List the fields of every device on a Modbus bus, with the settings its maker delivers it with."""
     return {
         "port": FieldKind(type=str, required=True),
-        # MODBUS over serial line V1.02, section 2.2: addresses of slaves.
-        "address": FieldKind(type=int, required=True, minimum=1, maximum=247),
-        "baudrate": FieldKind(type=int, default=9600, choices=baudrates),
-        "parity": FieldKind(type=str, default="N", choices=("N", "E", "O")),
-        "stopbits": FieldKind(type=int, default=1, choices=(1, 2)),
+        "address": FieldKind(type=int, required=True, minimum=1, maximum=largest_address),
+        "baudrate": FieldKind(type=int, default=baudrate, choices=baudrates),
+        "parity": FieldKind(type=str, default=parity, choices=("N", "E", "O")),
+        "stopbits": FieldKind(type=int, default=stopbits, choices=(1, 2)),
         "echo": FieldKind(type=bool, default=False),
     }

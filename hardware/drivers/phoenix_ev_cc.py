@@ -86,7 +86,7 @@ class PhoenixEvCc:
         # 22000 takes whole amperes (manual page 57); no watchdog register is documented; feedback of the contactor
         # exists only where a mirror contact is wired and 4006 is set, which `identify` finds out.
         self.capabilities = ControllerCapabilities(
-            lock=True, contactor_feedback=False, resolution=MilliAmpere(1_000), watchdog=False
+            lock=True, contactor_feedback=False, resolution=MilliAmpere(1_000), watchdog=None
         )
         self._bus = bus
         self._address = address

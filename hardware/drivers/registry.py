@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from hardware.drivers.abb_b23 import AbbB23
+from hardware.drivers.abl_evcc import AblEvcc
 from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
 from hardware.drivers.fields import FieldKind, modbus_fields
 from hardware.drivers.flashable_ev_cc import FlashableEvCc
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo, SignalAssignment
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
-from hardware.links.serial_bus import BusSettings, SerialBus
+from hardware.links.serial_bus import BusSettings, Framing, SerialBus
 from hardware.protocols.eastron import Model
 from station.domain.faults import FaultCode
 from station.domain.ports import EvseController, Meter, Signal, StationIo, TagReader
@@ -25,7 +26,7 @@ class Buses:
     def __init__(self) -> None:
         self._by_port: dict[str, SerialBus] = {}
 
-    def bus(self, options: Mapping[str, Any]) -> SerialBus:
+    def bus(self, options: Mapping[str, Any], framing: Framing = Framing.RTU) -> SerialBus:
         """Return the bus of a device; the configuration check ensures that settings on one port agree."""
         settings = BusSettings(
             port=options["port"],
@@ -33,16 +34,21 @@ class Buses:
             parity=options["parity"],
             stopbits=options["stopbits"],
             echo=options["echo"],
+            framing=framing,
         )
         return self._by_port.setdefault(settings.port, SerialBus(settings))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Driver(Generic[Device_co]):
-    """A driver. `make` gets the options, the buses, and the charging point (None: the station's device)."""
+    """A driver. `make` gets the options, the buses, and the charging point (None: the station's device).
+
+    `framing`: how it speaks on its bus, if it is on one; devices on one port speak alike.
+    """
 
     fields: Mapping[str, FieldKind]
     make: Callable[[Mapping[str, Any], Buses, int | None], Device_co]
+    framing: Framing = Framing.RTU
 
 
 def _phoenix(kind: type[PhoenixEvCc]) -> Callable[[Mapping[str, Any], Buses, int | None], PhoenixEvCc]:
@@ -57,6 +63,10 @@ def _phoenix(kind: type[PhoenixEvCc]) -> Callable[[Mapping[str, Any], Buses, int
         )
 
     return make
+
+
+def _abl(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> AblEvcc:
+    return AblEvcc(buses.bus(options, Framing.ABL_ASCII), address=options["address"])
 
 
 def _sdm(model: Model) -> Callable[[Mapping[str, Any], Buses, int | None], EastronSdm]:
@@ -106,6 +116,8 @@ _PHOENIX_FIELDS = {
     # None: at the first charging point only.
     "surge_contact": FieldKind(type=bool, nullable=True),
 }
+# ABL 05 0015 20 Rev. B: ids 1 to 16; register 3 sets the line, 38400 8E1 is how boards come.
+_ABL_FIELDS = modbus_fields((9600, 19200, 38400, 57600), baudrate=38400, parity="E", largest_address=16)
 _SDM_FIELDS = {
     # Eastron protocol documents: baud rates of the SDM630 and SDM72D-M.
     **modbus_fields((1200, 2400, 4800, 9600, 19200, 38400)),
@@ -129,6 +141,7 @@ _IO_FIELDS = {
 CONTROLLERS: Mapping[str, Driver[EvseController]] = {
     "phoenix_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(PhoenixEvCc)),
     "flashable_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(FlashableEvCc)),
+    "abl_evcc": Driver(fields=_ABL_FIELDS, make=_abl, framing=Framing.ABL_ASCII),
 }
 METERS: Mapping[str, Driver[Meter]] = {
     "eastron_sdm630": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM630)),

@@ -4,10 +4,12 @@ import asyncio
 import os
 import termios
 from collections.abc import Callable
+from pathlib import Path
 
 import serial
 
 _READ_SIZE = 4096
+_PSEUDO_TERMINALS = Path("/dev/pts")
 
 
 class PortFailed(Exception):
@@ -37,7 +39,13 @@ class SerialPort:
         self._is_closed = False
         try:
             self._serial = serial.serial_for_url(
-                name, baudrate, parity=parity, stopbits=stopbits, timeout=0, write_timeout=0, exclusive=True
+                name,
+                baudrate,
+                parity=_settable(parity, name),
+                stopbits=stopbits,
+                timeout=0,
+                write_timeout=0,
+                exclusive=True,
             )
             self._descriptor = self._serial.fileno()
         # pyserial lets errors of the terminal settings through as they are.
@@ -82,3 +90,12 @@ class SerialPort:
             self._on_lost("the port was lost")
             return
         self._on_received(data)
+
+
+def _settable(parity: str, name: str) -> str:
+    """Return the parity to ask for: a pseudo-terminal has none.
+
+    Linux ignores it there without a word, and the C library calls it an error (EINVAL) when nothing else changes, so
+    that the port can be opened once and never again.
+    """
+    return "N" if Path(name).resolve().parent == _PSEUDO_TERMINALS else parity

@@ -1,4 +1,4 @@
-"""One Modbus RTU bus on one serial port, shared by every device on it.
+"""One Modbus bus, RTU or ASCII, on one serial port, shared by every device on it.
 
 The frames are written and read by pymodbus. Its client is not used: on the way from a request to its answer it costs
 four times what the frames do, and repetitions, the loss of the port and the silence between frames are this bus's own
@@ -6,8 +6,10 @@ business anyway.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
 
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer.rtu import FramerRTU
@@ -26,6 +28,7 @@ from pymodbus.pdu.register_message import (
 )
 
 from hardware.links.backoff import PortBackoff
+from hardware.links.modbus_ascii import AsciiFramer
 from hardware.links.port import PortFailed, SerialPort
 from station.domain.ports import DeviceFailed, DeviceGarbled, DeviceRefused, DeviceSilent
 
@@ -33,6 +36,25 @@ from station.domain.ports import DeviceFailed, DeviceGarbled, DeviceRefused, Dev
 SETTLE_S = 0.1
 # A device that keeps the bus busy without being asked delays a request no longer than this.
 LONGEST_BUSY_S = 0.5
+
+
+class Framing(StrEnum):
+    """How Modbus messages are written on a line."""
+
+    RTU = "Modbus RTU"
+    ABL_ASCII = "Modbus ASCII of ABL"
+
+
+class Framer(Protocol):
+    """Writes requests and finds answers among what was received (a framer of pymodbus, or one like it)."""
+
+    MAX_SIZE: int
+
+    def buildFrame(self, message: ModbusPDU) -> bytes: ...  # noqa: N802 - pymodbus' name
+    def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int, /) -> tuple[int, ModbusPDU | None]: ...  # noqa: N802
+
+
+_FRAMERS: dict[Framing, Callable[[DecodePDU], Framer]] = {Framing.RTU: FramerRTU, Framing.ABL_ASCII: AsciiFramer}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +66,7 @@ class BusSettings:
     parity: str = "N"
     stopbits: int = 1
     echo: bool = False
+    framing: Framing = Framing.RTU
 
     @property
     def character_s(self) -> float:
@@ -53,11 +76,16 @@ class BusSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How a device is polled: response time-out, attempts, silence on the bus before a request."""
+    """How a device is polled: response time-out, attempts, silence on the bus before a request.
+
+    `attempts_while_silent`: at a device that did not answer last time. One, so that it does not take the bus from the
+    others – unless the device sleeps and is woken by the first request, which it does not answer.
+    """
 
     timeout_s: float
     attempts: int
     silence_s: float = 0.0
+    attempts_while_silent: int = 1
 
 
 class ModbusRefused(DeviceRefused):
@@ -77,7 +105,7 @@ class SerialBus:
 
     def __init__(self, settings: BusSettings) -> None:
         self.settings = settings
-        self._framer = FramerRTU(DecodePDU(is_server=False))
+        self._framer = _FRAMERS[settings.framing](DecodePDU(is_server=False))
         self._port: SerialPort | None = None
         self._lock = asyncio.Lock()
         self._backoff = PortBackoff()
@@ -141,8 +169,7 @@ class SerialBus:
     async def _ask(self, request: ModbusPDU, patience: Patience) -> ModbusPDU:
         device = request.dev_id
         async with self._lock:
-            # A device known to be silent is asked once per request, so that it does not take the bus from the others.
-            attempts = 1 if device in self._silent else patience.attempts
+            attempts = patience.attempts_while_silent if device in self._silent else patience.attempts
             for remaining in reversed(range(attempts)):
                 try:
                     reply = await self._ask_once(request, patience)
@@ -252,7 +279,7 @@ class _Exchange:
         self._echo = echo
         self._begin = 0
 
-    def take(self, data: bytes, framer: FramerRTU) -> None:
+    def take(self, data: bytes, framer: Framer) -> None:
         """Look for the answer in what has been received so far."""
         self.received += data
         if self.answer.done():

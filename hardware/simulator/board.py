@@ -70,7 +70,7 @@ class Board:
         by_coil = self.settings[Setting.LOCK_SOURCE] == COMMISSIONED[Setting.LOCK_SOURCE]
         return self.lock_coil if by_coil else vehicle_connected
 
-    def permitted_a(self, *, cable_a: int) -> int:
+    def permitted_a(self, *, cable_a: int) -> float:
         """Return the current the PWM signals when it is on: the least of limit, cable and switches."""
         return min(self.limit_a, cable_a, DIP_LIMIT_A)
 

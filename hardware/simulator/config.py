@@ -10,7 +10,7 @@ from typing import Any
 from hardware.simulator.faults import contacts
 from station.domain.ports import Signal
 
-CONTROLLER_ADDRESS, METER_ADDRESS, IO_ADDRESS = 1, 1, 10
+METER_ADDRESS, IO_ADDRESS = 1, 10
 _LINE = {"baudrate": 9600, "parity": "N", "stopbits": 1}
 
 
@@ -28,7 +28,7 @@ READER_PORT = "reader"
 IO_PORT = "io"
 
 
-BOARD, FLASHABLE_BOARD = "phoenix_ev_cc", "flashable_ev_cc"
+BOARD, FLASHABLE_BOARD, ABL = "phoenix_ev_cc", "flashable_ev_cc", "abl_evcc"
 SDM630, B23 = "eastron_sdm630", "abb_b23"
 
 
@@ -41,7 +41,18 @@ class PlayedDevices:
 
 
 USUAL = PlayedDevices()
-_CONTROLLERS, _METERS = frozenset({BOARD, FLASHABLE_BOARD}), frozenset({SDM630, B23})
+# Address and line of each controller as its maker delivers it.
+_CONTROLLERS: dict[str, dict[str, Any]] = {
+    BOARD: {"address": 1, **_LINE},
+    FLASHABLE_BOARD: {"address": 1, **_LINE},
+    ABL: {"address": 1, "baudrate": 38400, "parity": "E", "stopbits": 1},
+}
+_METERS = frozenset({SDM630, B23})
+
+
+def controller_address(driver: str) -> int:
+    """Return the address at which a controller is played."""
+    return int(_CONTROLLERS[driver]["address"])
 
 
 def chosen(directory: Path) -> dict[int, PlayedDevices]:
@@ -76,8 +87,7 @@ def hardware_config(
                 "controller": {
                     "driver": each.controller,
                     "port": str(folder / controller_port(number)),
-                    "address": CONTROLLER_ADDRESS,
-                    **_LINE,
+                    **_CONTROLLERS[each.controller],
                 },
                 "meter": {
                     "driver": each.meter,

@@ -165,7 +165,8 @@ class PhoenixRegisters:
 
     def _live(self) -> list[int]:
         point = self._point
-        offered = point.offered_a
+        # This board takes whole amperes only.
+        offered = int(point.offered_a)
         status = StatusBlock(
             pilot=point.pilot,
             pwm_on=offered > 0,

@@ -5,10 +5,11 @@ from typing import Protocol
 
 from hardware.protocols.eastron import SILENCE_S
 from hardware.simulator.abb_meter import AbbRegisters
+from hardware.simulator.abl import AblBoard, AblController
 from hardware.simulator.bootloader import FlashableRegisters, FlashMemory
 from hardware.simulator.config import (
+    ABL,
     B23,
-    CONTROLLER_ADDRESS,
     FLASHABLE_BOARD,
     IO_ADDRESS,
     IO_PORT,
@@ -17,6 +18,7 @@ from hardware.simulator.config import (
     USUAL,
     PlayedDevices,
     chosen,
+    controller_address,
     controller_port,
     meter_port,
 )
@@ -72,9 +74,7 @@ def lines(
     devices = chosen(settings.directory)
     for number, point in world.points.items():
         meter, played = meters[number], devices.get(number, USUAL)
-        controller = RtuSlave(
-            address=CONTROLLER_ADDRESS, registers=_controller(settings, world, point, meter, played, clock=clock)
-        )
+        controller = _controller(settings, world, point, meter, played, clock=clock)
         made.append(line(controller_port(number), controller, lambda point=point: controller_mode(point)))  # type: ignore[misc]
         slave = _meter(settings, played, point, meter, keep)
         made.append(
@@ -116,8 +116,24 @@ def _controller(
     played: PlayedDevices,
     *,
     clock: Callable[[], float],
-) -> RegisterMap:
+) -> Device:
     serial_number = f"1{meter.serial_number:09d}"
+    address = controller_address(played.controller)
+    if played.controller == ABL:
+        point.board = board = AblBoard()
+        return AblController(address=address, point=point, board=board, serial_number=serial_number)
+    return RtuSlave(address=address, registers=_registers(settings, world, point, serial_number, played, clock=clock))
+
+
+def _registers(
+    settings: SimulatorSettings,
+    world: World,
+    point: ChargingPoint,
+    serial_number: str,
+    played: PlayedDevices,
+    *,
+    clock: Callable[[], float],
+) -> RegisterMap:
     if played.controller != FLASHABLE_BOARD:
         return PhoenixRegisters(world=world, point=point, serial_number=serial_number)
     memory = FlashMemory(settings.folder / f"firmware-{point.number}.json")

@@ -41,6 +41,15 @@ class Simulator:
             socket_lock=settings.socket_lock,
         )
 
+    @property
+    def directory(self) -> Path:
+        """The data directory of the station that is played."""
+        return self._settings.directory
+
+    def line(self, name: str) -> "PtyLine":
+        """Return the line with this name, to pull its adapter and plug it in again."""
+        return next(line for line in self._lines if line.name == name)
+
     async def open(self) -> None:
         """Put the lines and the control API in place; when this returns, all of them answer.
 

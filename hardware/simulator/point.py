@@ -121,7 +121,7 @@ class ChargingPoint:
         )
 
     @property
-    def offered_a(self) -> int:
+    def offered_a(self) -> float:
         """The current the pilot signals, 0 without PWM."""
         return self.board.permitted_a(cable_a=self.cable_a) if self.pwm_on else 0
 

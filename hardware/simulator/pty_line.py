@@ -28,6 +28,11 @@ class PtyLine:
         self._master = -1
         self._slave = -1
 
+    @property
+    def name(self) -> str:
+        """The name of the port."""
+        return self._path.name
+
     def open(self) -> None:
         """Make the pseudo-terminal and put its name in place, instead of one a killed process left."""
         self._master, self._slave = os.openpty()

@@ -79,13 +79,30 @@ class ControllerStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Watchdog:
+    """What a controller does by itself when it hears nothing from this software any more.
+
+    `timeout_s`: after how long (None: its maker does not say). `fallback`: the current a car may go on with, 0: energy
+    is withdrawn, None: less than before, its maker does not say how much. `needs_heartbeat`: requests are no sign of
+    life to it, it wants a heartbeat (`HeartbeatWanted`).
+    """
+
+    timeout_s: float | None
+    fallback: MilliAmpere | None
+    needs_heartbeat: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ControllerCapabilities:
-    """What a controller type can do beyond the minimum; `resolution`: smallest step of `set_current`."""
+    """What a controller type can do beyond the minimum; `resolution`: smallest step of `set_current`.
+
+    `watchdog` None: the board goes on for ever with what it was told last.
+    """
 
     lock: bool
     contactor_feedback: bool
     resolution: MilliAmpere
-    watchdog: bool
+    watchdog: Watchdog | None = None
 
 
 class EvseController(Protocol):
@@ -115,6 +132,18 @@ class EvseController(Protocol):
 
     async def unlock(self) -> None: ...
     async def restart(self) -> None: ...
+
+
+@runtime_checkable
+class HeartbeatWanted(Protocol):
+    """A controller that withdraws or reduces energy unless it is told again and again that its master lives.
+
+    `heartbeat_s`: how often the control loop calls `beat` – while it works, and only then.
+    """
+
+    heartbeat_s: float
+
+    async def beat(self) -> None: ...
 
 
 @runtime_checkable

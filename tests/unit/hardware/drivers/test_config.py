@@ -271,3 +271,19 @@ def test_whatever_stands_in_the_file_it_is_a_station_or_explained(draw):
         assert error.problems  # noqa: PT017 - either way is right
     else:
         build(config)
+
+
+def test_controllers_of_two_dialects_do_not_share_a_port() -> None:
+    line = {"port": "/dev/ttyS1", "baudrate": 9600, "parity": "N", "stopbits": 1}
+    meter = {"driver": "eastron_sdm630", "port": "/dev/ttyS2"}
+    mixed = {
+        "connectors": [
+            {"controller": {"driver": driver, "address": number, **line}, "meter": {**meter, "address": number}}
+            for number, driver in enumerate(("abl_evcc", "phoenix_ev_cc"), start=1)
+        ]
+    }
+
+    with pytest.raises(HardwareConfigInvalid) as refused:
+        parse(mixed)
+
+    assert [problem.where for problem in refused.value.problems] == ["connectors[1].controller.driver"]
