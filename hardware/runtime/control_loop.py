@@ -27,7 +27,6 @@ from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
 from hardware.runtime.flashing import Flasher
 from hardware.runtime.lamp import Lamps
-from hardware.runtime.leased_limits import CombinedLimits
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.modbus_server.service import ModbusService
 from hardware.runtime.notices import Notices
@@ -81,8 +80,9 @@ class ControlLoop:
         self.cluster_shares = ClusterShares(devices.controllers, self.state, self.records, held=self._held_by_board)
         self.limits = LimitLoop(
             *shared,
-            leased=CombinedLimits(self.energy_manager, self.cluster_shares),
+            leased=self.energy_manager,
             dimming=self.dimming,
+            cluster=self.cluster_shares,
             wall_clock=host.clock,
         )
         self._reservations = ReservationCache(*shared)

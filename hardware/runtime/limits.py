@@ -47,8 +47,6 @@ FAULT_SOURCE = "limits"
 # The clock of this computer may run fast: half a per cent of five seconds is more than a write to a board takes.
 WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0, settle_s=5.1, pause_settle_s=6.1)
 _MA_PER_A = 1_000
-# What the cluster decides is no part of what a station asks it for.
-_FROM_CLUSTER = frozenset({LimitSource.CLUSTER, LimitSource.CLUSTER_SILENT})
 # Meters and cars are not exact: so much of its limit a car may take before it counts with what it takes.
 _TAKES_MORE_PERCENT = 110
 # A board, or a contactor, that has not followed a reduction after so long does not follow it: the others make room.
@@ -104,6 +102,14 @@ def _source_of(limit: ProfileLimit) -> LimitSource:
     if not limit.is_readable:
         return LimitSource.UNREADABLE_PROFILE
     return LimitSource.CHARGING_PROFILE if limit.is_timed else LimitSource.UNTIMED_PROFILE
+
+
+def _least_of(*limits: Mapping[LimitSource, MilliAmpere]) -> dict[LimitSource, MilliAmpere]:
+    """Return all limits; of those that have the same source the lowest."""
+    least: dict[LimitSource, MilliAmpere] = {}
+    for each in limits:
+        least |= {source: min(value, least.get(source, value)) for source, value in each.items()}
+    return least
 
 
 def _flowing_beyond(point: ChargingPoint, held: MilliAmpere) -> MilliAmpere:
@@ -167,10 +173,11 @@ class GridOperator(Protocol):
 class LimitBook:
     """Computes limits."""
 
-    def __init__(self, leased: LeasedLimits, dimming: GridOperator) -> None:
+    def __init__(self, leased: LeasedLimits, dimming: GridOperator, cluster: LeasedLimits) -> None:
         self.framework = Framework(mains=PAUSE, rating=PAUSE)
         self.state = State()
         self._leased = leased
+        self._cluster = cluster
         self._rests = Rests()
         self._dimming = dimming
         # Since when more is held, or flows, than was told; by charging point.
@@ -190,7 +197,7 @@ class LimitBook:
     def own_limits(
         self, point: ChargingPoint, now: datetime, now_s: float, *, station_blocked: bool
     ) -> dict[LimitSource, MilliAmpere]:
-        """Gather every source but the shared mains."""
+        """Gather every source but what is shared: the mains, and the cluster."""
         limits = {LimitSource.RATING: self.framework.rating, **self._leased.limits_of(point.number, now_s)}
         total = self._dimming.budget_total(now_s)
         if total is not None:
@@ -239,7 +246,10 @@ class LimitBook:
         failures: dict[int, Exception] = {}
         for point in points:
             try:
-                own[point.number] = self.own_limits(point, now, now_s, station_blocked=station_blocked)
+                own[point.number] = _least_of(
+                    self.own_limits(point, now, now_s, station_blocked=station_blocked),
+                    self._cluster.limits_of(point.number, now_s),
+                )
             except Exception as failure:  # noqa: BLE001 - one profile must not end the control of all points
                 own[point.number], failures[point.number] = {LimitSource.FAULT: PAUSE}, failure
         resting = {point.number: self._rests.limits_of(point, now_s) for point in points}
@@ -294,10 +304,18 @@ class LimitBook:
         since_s = self._beyond_since_s.setdefault(point.number, now_s)
         return limit if now_s - since_s >= STUCK_AFTER_S else PAUSE
 
+    def is_dimmed_with_others(self, present: Mapping[int, PointLimit], now_s: float) -> bool:
+        """Return whether the grid operator leaves a point less because it dims the cluster."""
+        return any(
+            each.effective.source is LimitSource.GRID_OPERATOR
+            and LimitSource.GRID_OPERATOR in self._cluster.limits_of(number, now_s)
+            for number, each in present.items()
+        )
+
     def requests(
         self, points: Collection[ChargingPoint], now: datetime, now_s: float, *, station_blocked: bool
     ) -> dict[int, MilliAmpere]:
-        """Return what the station could give each point if there were no cluster.
+        """Return what the station could give each point if there were no cluster: what it asks the cluster for.
 
         Two points at one mains are not asked for more than the mains can carry: what it lends them they could not use.
         """
@@ -306,8 +324,7 @@ class LimitBook:
         for point in points:
             try:
                 own = self.own_limits(point, now, now_s, station_blocked=station_blocked)
-                others = {source: value for source, value in own.items() if source not in _FROM_CLUSTER}
-                limit = effective(others | self._rests.limits_of(point, now_s)).limit
+                limit = effective(own | self._rests.limits_of(point, now_s)).limit
             except Exception:  # noqa: BLE001 - the computation of the limits finds the same and reports it
                 limit = PAUSE
             before = self.state.points.get(str(point.number))
@@ -355,6 +372,7 @@ class LimitBook:
         moments_s = (
             self.state.next_settled_s(now_s),
             self._leased.next_change_s(now_s),
+            self._cluster.next_change_s(now_s),
             self._dimming.next_change_s(now_s),
             self._rests.next_end_s(now_s),
         )
@@ -375,6 +393,9 @@ class StationFaults(Protocol):
     def recovered(self) -> bool:
         """Whether hardware may be commanded."""
 
+    def set_dimmed_with_others(self, *, is_dimmed: bool) -> None:
+        """Take whether the grid operator leaves this station less because it dims the cluster."""
+
 
 class LimitLoop:
     """Keeps the limits of all points computed and applied.
@@ -391,13 +412,14 @@ class LimitLoop:
         *,
         leased: LeasedLimits,
         dimming: GridOperator,
+        cluster: LeasedLimits,
         wall_clock: ClockPort,
     ) -> None:
         self._points = points
         self._state = state
         self._records = records
         self._wall_clock = wall_clock
-        self._book = LimitBook(leased, dimming)
+        self._book = LimitBook(leased, dimming, cluster)
         self._present: dict[int, PointLimit] = {}
         self._writing: dict[int, asyncio.Lock] = {}
         self._catching_up: set[int] = set()
@@ -509,6 +531,9 @@ class LimitLoop:
             )
         except Exception as failure:  # noqa: BLE001 - what binds all points cannot be computed: none is given energy
             self._present = {point.number: PointLimit.not_computed(failure) for point in points}
+        self._state.set_dimmed_with_others(
+            is_dimmed=self._book.is_dimmed_with_others(self._present, clock.monotonic_s())
+        )
         for point in points:
             self._report(point, self._present[point.number].failure)
             if point.session is not None:

@@ -98,6 +98,8 @@ class StationState:
         self._statuses_are_written = False
         # What the grid operator allows; None: it does not dim.
         self.dimmed_to: Watt | None = None
+        # The master of the cluster says that the grid operator dims all of its stations, and this one has less for it.
+        self.is_dimmed_with_others = False
         self.seen_cards = SeenCards()
         self.readers: list[ReaderRecord] = []
 
@@ -115,6 +117,12 @@ class StationState:
         """Take what the grid operator allows the station."""
         if power != self.dimmed_to:
             self.dimmed_to = power
+            self._changes.station_changed()
+
+    def set_dimmed_with_others(self, *, is_dimmed: bool) -> None:
+        """Take whether the grid operator leaves this station less because it dims the cluster."""
+        if is_dimmed is not self.is_dimmed_with_others:
+            self.is_dimmed_with_others = is_dimmed
             self._changes.station_changed()
 
     # --- faults

@@ -42,7 +42,7 @@ def record_of_station(state: StationState, at: datetime) -> StatusRecord:
         status="Faulted" if state.blocked else "Available" if state.operative else "Unavailable",
         codes=state.active_faults,
         # No fault: the status stays what it is. The backend's people read why there is less power.
-        info="" if state.dimmed_to is None else f"Dimmed by the grid operator to {state.dimmed_to} W",
+        info=_dimmed_info(state),
         at=at,
         phase="station",
         phase_since=state.started_at,
@@ -71,6 +71,13 @@ def _record(
         faults=tuple(sorted(code.value for code in codes)),
         at=at,
     )
+
+
+def _dimmed_info(state: StationState) -> str:
+    if state.dimmed_to is not None:
+        return f"Dimmed by the grid operator to {state.dimmed_to} W"
+    # The power is that of all stations together, of which this one does not know its part.
+    return "Dimmed by the grid operator" if state.is_dimmed_with_others else ""
 
 
 def _fault_info(code: FaultCode) -> str:

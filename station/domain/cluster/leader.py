@@ -110,6 +110,7 @@ class _Written:
     number: int
     limits: Mapping[int, MilliAmpere] | None
     waiting: frozenset[int]
+    dimmed: frozenset[int]
     written_s: float
     heard_s: float
     asked_after_s: float
@@ -224,6 +225,8 @@ class Leader:
         self._gathers_until_s = now_s + GATHER_S
         self._is_gathering = True
         self._budget: Budget | None = None
+        # Only the grid operator limits the sum of all phases.
+        self._sum_binds = False
         # Points of forgotten stations count until their leases are over.
         self._leaving: dict[str, float] = {}
         self._state = State()
@@ -347,6 +350,7 @@ class Leader:
         `now_s` is a moment before the grants are sent, never after.
         """
         self._budget = budget
+        self._sum_binds = self._is_reduced_by_sum(budget)
         self._forget_left(now_s)
         if self._is_gathering:
             are_met = self._knows_everyone and all(member.is_met for member in self._members.values())
@@ -364,6 +368,11 @@ class Leader:
         for key in [key for key, until_s in self._leaving.items() if until_s <= now_s]:
             del self._leaving[key]
             self._state = self._state.without(key)
+
+    def _is_reduced_by_sum(self, budget: Budget) -> bool:
+        """Return whether the limit of the sum leaves less than the phases that are connected could carry."""
+        connected = frozenset[int]().union(*(point.phases for point in self._state.points.values()))
+        return budget.total is not None and budget.total < sum(budget.per_line()[phase] for phase in connected)
 
     def _admit(self, now_s: float, budget: Budget) -> None:
         """Begin to lend to members that have been met.
@@ -427,12 +436,23 @@ class Leader:
             return None
         limits: dict[int, MilliAmpere] | None = None
         waiting: frozenset[int] = frozenset()
+        dimmed: frozenset[int] = frozenset()
         if run is member.present and run.met and member.admitted_s is not None:
             points = {number: self._state.points[member.key(number)] for number in member.known.points}
             limits = {number: point.commanded for number, point in points.items()}
             waiting = frozenset(number for number, point in points.items() if point.waiting)
+            dimmed = self._dimmed(member)
         last = run.written[-1] if run.written else None
-        if not run.is_unanswered and last is not None and (last.limits, last.waiting) == (limits, waiting):
+        if (
+            not run.is_unanswered
+            and last is not None
+            and (last.limits, last.waiting, last.dimmed)
+            == (
+                limits,
+                waiting,
+                dimmed,
+            )
+        ):
             return None
         self._number += 1
         run.is_unanswered = False
@@ -444,6 +464,7 @@ class Leader:
                 number=self._number,
                 limits=limits,
                 waiting=waiting,
+                dimmed=dimmed,
                 written_s=now_s,
                 heard_s=run.heard_s,
                 asked_after_s=run.taken_written_s,
@@ -457,6 +478,17 @@ class Leader:
             valid_s=LEASE_S,
             limits=limits,
             waiting=waiting,
+            dimmed=dimmed,
+        )
+
+    def _dimmed(self, member: _Member) -> frozenset[int]:
+        """Return the points that have less than they could use because the sum of all phases is limited."""
+        if not self._sum_binds or member.report is None:
+            return frozenset()
+        return frozenset(
+            point.number
+            for point in member.report.points
+            if point.active and self._state.points[member.key(point.number)].commanded < floor_to_step(point.limit)
         )
 
     # --- what people see

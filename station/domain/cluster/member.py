@@ -30,6 +30,7 @@ class _Lease:
     until_s: float
     fallback: MilliAmpere
     limits: Mapping[int, MilliAmpere]
+    dimmed: frozenset[int]
 
 
 class Member:
@@ -108,6 +109,7 @@ class Member:
                 until_s=until_s,
                 fallback=question.fallback,
                 limits=dict(grant.limits),
+                dimmed=grant.dimmed,
             )
             self._rise_s = max(self._rise_s, question.sent_s + LEASE_S + RISE_AFTER_S + self._jitter_s)
             self.waiting = grant.waiting
@@ -129,7 +131,7 @@ class Member:
     # --- what holds
 
     def limits_of(self, number: int, now_s: float) -> Mapping[LimitSource, MilliAmpere]:
-        """Return what the cluster, or its silence, leaves a charging point."""
+        """Return what the cluster, or its silence, leaves a charging point; a dimmed cluster names who dims it."""
         source, limit = self._limit(number, now_s)
         return {source: limit}
 
@@ -157,7 +159,8 @@ class Member:
     def _limit(self, number: int, now_s: float) -> tuple[LimitSource, MilliAmpere]:
         lease = self._lease
         if lease is not None and now_s < lease.until_s:
-            return LimitSource.CLUSTER, lease.limits.get(number, PAUSE)
+            source = LimitSource.GRID_OPERATOR if number in lease.dimmed else LimitSource.CLUSTER
+            return source, lease.limits.get(number, PAUSE)
         if lease is None:
             fallback, before = self.fallback, self._present.get(number, PAUSE)
         else:

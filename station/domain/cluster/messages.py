@@ -117,7 +117,8 @@ class Grant:
     """What the leader lends a member: the grant `number` of its `epoch`, the answer to the report `seq` of that `run`.
 
     `limits` None: a greeting, which lends nothing and renews nothing; a member that takes it takes nothing any more
-    that another leader has sent before. `waiting`: points that get nothing because others were first.
+    that another leader has sent before. `waiting`: points that get nothing because others were first. `dimmed`: points
+    that get less because the grid operator dims the cluster; a leader that does not know the field dims nobody.
     """
 
     epoch: str
@@ -127,6 +128,7 @@ class Grant:
     valid_s: float
     limits: Mapping[int, MilliAmpere] | None
     waiting: frozenset[int] = field(default_factory=frozenset)
+    dimmed: frozenset[int] = field(default_factory=frozenset)
 
     def encode(self) -> bytes:
         """Return the grant as JSON."""
@@ -141,6 +143,7 @@ class Grant:
                 if self.limits is None
                 else {str(key): self.limits[key] for key in sorted(self.limits)},
                 "waiting": sorted(self.waiting),
+                "dimmed": sorted(self.dimmed),
             }
         )
 
@@ -156,6 +159,7 @@ class Grant:
             valid_s=message.seconds("valid_s"),
             limits=message.limits("limits_ma"),
             waiting=frozenset(message.numbers("waiting")),
+            dimmed=frozenset(message.optional_numbers("dimmed")),
         )
 
 
@@ -236,6 +240,9 @@ class _Object:
 
     def numbers(self, name: str) -> list[int]:
         return [_whole(value, name, least=1) for value in self.items(name, most=MOST_POINTS)]
+
+    def optional_numbers(self, name: str) -> list[int]:
+        return self.numbers(name) if name in self._fields else []
 
     def phases(self, name: str) -> frozenset[int]:
         found = frozenset(_whole(value, name, least=1, most=3) for value in self.items(name, most=3))

@@ -60,7 +60,7 @@ class Master:
         self._bench = bench
         self._number = 0
 
-    def grant(self, current_a: int) -> None:
+    def grant(self, current_a: int, *, dimmed: bool = False) -> None:
         member = self._bench.control_loop.cluster_shares.member(clock.monotonic_s())
         report = member.report(clock.monotonic_s(), [demand(self._bench)])
         self._number += 1
@@ -71,6 +71,7 @@ class Master:
             seq=report.seq,
             valid_s=LEASE_S,
             limits={1: MilliAmpere(current_a * 1_000)},
+            dimmed=frozenset({1} if dimmed else ()),
         )
         assert member.take(grant, clock.monotonic_s())
         self._bench.control_loop.limits.leases_changed()
@@ -151,6 +152,34 @@ async def test_a_station_asks_for_what_it_could_use_without_the_cluster(bench: C
     asked = demand(bench)
 
     assert (asked.active, asked.limit, asked.held) == (True, 32_000, 10_000)
+
+
+@in_virtual_time
+async def test_a_share_of_a_dimmed_cluster_names_the_grid_operator_and_changes_nothing_that_is_asked_for(
+    bench: ControlLoopBench,
+) -> None:
+    def infos() -> list[str]:
+        return [
+            message["info"]
+            for message in bench.channel_layer.sent
+            if message["type"] == "status.changed" and message["connector_id"] == 0
+        ]
+
+    await bench.charge()
+    await switch(bench, enabled="true")
+    Master(bench).grant(10, dimmed=True)
+    await bench.until(lambda: bench.hall.outlets[1].history[-1][1] == 10_000)
+
+    assert limit(bench) == (10_000, LimitSource.GRID_OPERATOR)
+    assert demand(bench).limit == 32_000
+    await bench.until(lambda: infos()[-1] == "Dimmed by the grid operator")
+
+    await asyncio.sleep(LEASE_S)
+    assert limit(bench) == (6_000, SILENT)
+    await bench.until(lambda: infos()[-1] == "")
+    session = bench.control_loop.points[1].session
+    assert session is not None
+    assert session.limited_by["grid_operator"] >= LEASE_S - 1
 
 
 @in_virtual_time

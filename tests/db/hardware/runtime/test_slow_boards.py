@@ -79,6 +79,7 @@ async def test_a_limit_that_cannot_be_applied_for_an_unexpected_reason_ends_the_
         bench.control_loop.records,
         leased=bench.control_loop.energy_manager,
         dimming=Undimmed(),
+        cluster=bench.control_loop.cluster_shares,
         wall_clock=bench.hall.computer,
     )
     await loop.load()

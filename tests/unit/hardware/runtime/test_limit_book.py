@@ -84,6 +84,16 @@ class Board:
             self.write = None
 
 
+class Alone:
+    """No cluster."""
+
+    def limits_of(self, _number: int, _now_s: float) -> Mapping[LimitSource, MilliAmpere]:
+        return {}
+
+    def next_change_s(self, _now_s: float) -> None:
+        return None
+
+
 class Own:
     """What every other source leaves the points."""
 
@@ -118,7 +128,7 @@ def test_whatever_boards_do_the_cars_may_draw_no_more_than_the_mains_on_any_phas
 ) -> None:
     boards = {number: Board(number, connected_phases=phases) for number, phases in enumerate(wired, start=1)}
     own = Own(boards)
-    book = LimitBook(own, own)
+    book = LimitBook(own, own, Alone())
     book.framework = Framework(mains=MAINS, rating=RATING, rotations={1: "RST", 2: "STR"})
     points: Any = boards.values()
     now_s, sessions = 100.0, 0
@@ -158,7 +168,7 @@ def test_whatever_boards_do_the_cars_may_draw_no_more_than_the_mains_on_any_phas
 def test_the_others_make_room_for_a_board_that_does_not_take_a_reduction() -> None:
     boards = {number: Board(number) for number in (1, 2)}
     own = Own(boards)
-    book = LimitBook(own, own)
+    book = LimitBook(own, own, Alone())
     book.framework = Framework(mains=MAINS, rating=RATING)
     points: Any = boards.values()
     now_s = 100.0

@@ -10,6 +10,7 @@ from station.domain.cluster.leader import KnownMember, Leader, ReportRefused
 from station.domain.cluster.member import Member
 from station.domain.cluster.messages import Grant, PointReport, Report
 from station.domain.cluster.timing import GATHER_S, LEASE_BOUND_S, LEASE_S, LOST_AFTER_S
+from station.domain.limits import LimitSource
 from station.domain.units import MilliAmpere
 
 LIMIT = Budget.uniform(MilliAmpere(63_000))
@@ -52,6 +53,10 @@ class Bench:
     def granted(self, station: str) -> int:
         (limit,) = self.members[station].limits_of(1, self.now_s).values()
         return limit
+
+    def all_sources(self) -> dict[str, LimitSource]:
+        limits = {station: member.limits_of(1, self.now_s) for station, member in self.members.items()}
+        return {station: source for station, found in limits.items() for source in found}
 
     def held(self, station: str) -> int:
         held = self.granted(station) if station in self.active else 0
@@ -327,6 +332,34 @@ def test_a_lower_limit_reduces_at_once_and_a_limit_of_the_sum_counts_all_phases(
     bench.exchange(1.0)
 
     assert bench.all_granted() == {"a": 12_000, "b": 12_000}
+
+
+def test_a_dimmed_cluster_tells_who_has_less_because_of_it() -> None:
+    bench = Bench("a", "b", "c", "d")
+    bench.active = {"a", "b", "d"}
+    bench.limits = {"b": 10_000, "d": 0}
+    bench.exchange(40.0)
+    assert bench.all_sources() == dict.fromkeys("abcd", LimitSource.CLUSTER)
+
+    bench.budget = Budget.uniform(MilliAmpere(63_000), total=72_000)
+    bench.exchange(20.0)
+
+    # "b" has all it can use, "c" has no car, and "d" could not charge with any share.
+    assert bench.all_granted() == {"a": 14_000, "b": 10_000, "c": 0, "d": 0}
+    assert bench.all_sources() == dict.fromkeys("bcd", LimitSource.CLUSTER) | {"a": LimitSource.GRID_OPERATOR}
+
+    bench.budget = LIMIT
+    bench.exchange(2.0)
+    assert bench.all_sources() == dict.fromkeys("abcd", LimitSource.CLUSTER)
+
+
+def test_a_limit_of_the_sum_that_the_phases_could_not_reach_anyway_dims_nobody() -> None:
+    bench = Bench("a", "b", "c", budget=Budget.uniform(MilliAmpere(30_000), total=90_000))
+    bench.active = {"a", "b", "c"}
+    bench.exchange(40.0)
+
+    assert bench.all_granted() == dict.fromkeys("abc", 10_000)
+    assert bench.all_sources() == dict.fromkeys("abc", LimitSource.CLUSTER)
 
 
 def test_who_does_not_fit_waits_and_with_rotation_takes_the_place_of_the_one_that_has_charged_longest() -> None:

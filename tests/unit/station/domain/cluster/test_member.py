@@ -1,5 +1,7 @@
 """A member: its lease counts from the moment it asked, and without one it falls at once and rises late."""
 
+from dataclasses import replace
+
 import pytest
 
 from station.domain.cluster.member import Member
@@ -44,6 +46,17 @@ def test_a_lease_counts_from_the_moment_it_was_asked_for() -> None:
     assert made.next_change_s(25.0) == 40.0
     assert made.limits_of(1, 40.0) == {SILENT: 6_000}
     assert not made.is_led(40.0)
+
+
+def test_a_point_that_is_dimmed_with_the_cluster_names_the_grid_operator_for_as_long_as_the_lease_holds() -> None:
+    made = member()
+
+    made.take(replace(grant(ask(made, 0.0), 8_000), dimmed=frozenset({1})), 0.1)
+    assert made.limits_of(1, 0.2) == {LimitSource.GRID_OPERATOR: 8_000}
+    assert made.limits_of(1, LEASE_S) == {SILENT: 6_000}
+
+    made.take(grant(ask(made, LEASE_S), 8_000, number=2), LEASE_S)
+    assert made.limits_of(1, LEASE_S) == {CLUSTER: 8_000}
 
 
 def test_a_grant_that_comes_when_its_lease_is_over_is_not_taken() -> None:

@@ -49,6 +49,7 @@ GRANTS = st.builds(
     valid_s=SECONDS,
     limits=st.none() | st.dictionaries(st.sampled_from([1, 2]), CURRENTS, min_size=1, max_size=2),
     waiting=st.frozensets(st.sampled_from([1, 2])),
+    dimmed=st.frozensets(st.sampled_from([1, 2])),
 )
 REPORT = Report(
     station="S1",
@@ -76,6 +77,13 @@ def test_a_grant_arrives_as_it_was_sent(grant: Grant) -> None:
     assert Grant.decode(grant.encode()) == grant
 
 
+def test_a_grant_of_a_leader_that_does_not_know_the_field_dims_nobody() -> None:
+    fields = json.loads(GRANT.encode())
+    del fields["dimmed"]
+
+    assert Grant.decode(json.dumps(fields).encode()) == GRANT
+
+
 @given(st.binary(max_size=300) | st.sampled_from([json.dumps(each).encode() for each in STRANGE]))
 def test_garbage_is_refused_and_nothing_else_happens(raw: bytes) -> None:
     for kind in (Report, Grant):
@@ -94,7 +102,7 @@ def test_every_field_has_a_type_and_bounds(message: Report | Grant) -> None:
     fields = json.loads(message.encode())
     for name in fields:
         for strange in STRANGE:
-            if (name, strange) in [("waiting", []), ("valid_s", 1.5), ("rise_in_s", 1.5)]:
+            if (name, strange) in [("waiting", []), ("dimmed", []), ("valid_s", 1.5), ("rise_in_s", 1.5)]:
                 continue
             with pytest.raises(MessageIsMalformed):
                 type(message).decode(json.dumps(fields | {name: strange}).encode())
