@@ -167,9 +167,12 @@ class ClusterShares:
         if found == self.settings:
             return
         if _membership(found) != _membership(self.settings):
-            # Another cluster, or another rule for its silence: nothing that was lent before holds any more.
+            # Another cluster: nothing that was lent before holds any more.
             self._member = None
             self._silent, self._was_heard = None, False
+        elif self._member is not None:
+            # A lower fallback holds at once, a higher one when the master has reserved it (`note_place`).
+            self._member.fallback = min(self._member.fallback, found.fallback)
         self.settings = found
         self.is_changed.set()
 
@@ -215,7 +218,7 @@ class ClusterShares:
 
 
 def _membership(settings: ClusterSettings) -> tuple[object, ...]:
-    return settings.enabled, settings.role, settings.key, settings.fallback, settings.station
+    return settings.enabled, settings.role, settings.key, settings.station
 
 
 def _whole(seconds: float | None) -> int | None:

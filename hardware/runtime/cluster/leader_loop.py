@@ -184,6 +184,7 @@ class LeaderLoop:
             return
         self._changed.clear()
         now_s = clock.monotonic_s()
+        self._follow_fallback(leading, now_s)
         member = self._shares.member(now_s)
         leading.hear_own(member.report(now_s, self._demands.take(now_s)), now_s)
         leading.rotate_after(self._shares.settings.rotate_after_s)
@@ -206,6 +207,14 @@ class LeaderLoop:
                 )
         except LinkFailed as failure:
             books.note_link_failure(failure)
+
+    def _follow_fallback(self, leading: Leading, now_s: float) -> None:
+        """Reserve another fallback of this station's own, and then let it hold."""
+        fallback = self._shares.settings.fallback
+        if fallback != self._own.fallback:
+            self._own = replace(self._own, fallback=fallback)
+            leading.adopt(self._own)
+            self._shares.note_place(now_s, is_reserved=True)
 
     async def _wait(self, link: LeaderLink, books: Books, rest_s: float) -> None:
         """Wait until a decision is due: its time has come, somebody has reported, or the own points have news."""

@@ -160,6 +160,9 @@ class ClusterService:
 
 
 def _essentials(settings: ClusterSettings) -> tuple[object, ...]:
-    """Return what only a new beginning can follow: another limit is taken as it comes, if there is one."""
-    as_they_come = {"limit", "rotate_after_s"}
+    """Return what only a new beginning can follow: another limit is taken as it comes, if there is one.
+
+    A slave registers anew with another fallback; a master's own is judged when it is set.
+    """
+    as_they_come = {"limit", "rotate_after_s"} | ({"fallback"} if settings.leads else set())
     return *(value for name, value in vars(settings).items() if name not in as_they_come), settings.limit is None

@@ -179,7 +179,10 @@ class _Member:
 
     @property
     def fallback(self) -> MilliAmpere:
-        return self.report.fallback if self.is_met and self.report is not None else self.known.fallback
+        if not self.is_met or self.report is None:
+            return self.known.fallback
+        # A station that has registered with a higher one may rise to it before it reports again.
+        return max(self.report.fallback, self.known.fallback)
 
     def key(self, number: int) -> str:
         return f"{self.known.station}/{number}"

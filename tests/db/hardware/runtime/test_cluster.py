@@ -1,6 +1,7 @@
 """Limits of a cluster in a living station: at the fallback from its start, and again when its master is silent."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from django.db import DatabaseError
@@ -56,8 +57,9 @@ def demand(bench: ControlLoopBench) -> PointReport:
 class Master:
     """Grants what a test says, as the answer to a report of this moment."""
 
-    def __init__(self, bench: ControlLoopBench) -> None:
+    def __init__(self, bench: ControlLoopBench, epoch: str = "master") -> None:
         self._bench = bench
+        self._epoch = epoch
         self._number = 0
 
     def grant(self, current_a: int, *, dimmed: bool = False) -> None:
@@ -65,7 +67,7 @@ class Master:
         report = member.report(clock.monotonic_s(), [demand(self._bench)])
         self._number += 1
         grant = Grant(
-            epoch="master",
+            epoch=self._epoch,
             number=self._number,
             run=report.run,
             seq=report.seq,
@@ -234,6 +236,46 @@ async def test_a_station_for_which_the_master_reserves_nothing_draws_nothing_wit
     shares.note_place(clock.monotonic_s(), is_reserved=True)
     limits.leases_changed()
     assert limit(bench) == (6_000, SILENT)
+
+
+@in_virtual_time
+async def test_another_fallback_pauses_nobody_and_a_higher_one_holds_when_it_is_reserved(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    await switch(bench, enabled="true", fallbackA="8")
+    Master(bench).grant(16)
+    await bench.until(lambda: bench.hall.outlets[1].history[-1][1] == 16_000)
+    told = len(bench.hall.outlets[1].history)
+
+    await switch(bench, fallbackA="10")
+    await asyncio.sleep(5.0)
+    assert limit(bench) == (16_000, LED)
+    assert {record[1] for record in bench.hall.outlets[1].history[told:]} <= {16_000}
+    await asyncio.sleep(LEASE_S)
+    assert limit(bench) == (8_000, SILENT)
+
+    shares, limits = bench.control_loop.cluster_shares, bench.control_loop.limits
+    shares.note_place(clock.monotonic_s(), is_reserved=True)
+    Master(bench, "next").grant(16)
+    await asyncio.sleep(LEASE_S + RISE_AFTER_S + LARGEST_JITTER_S + 1.0)
+    assert limit(bench) == (10_000, SILENT)
+
+    await switch(bench, fallbackA="6")
+    limits.leases_changed()
+    assert limit(bench) == (6_000, SILENT)
+
+
+@in_virtual_time
+async def test_a_master_goes_on_leading_with_another_fallback_and_a_slave_registers_it(
+    bench: ControlLoopBench,
+) -> None:
+    await switch(bench, enabled="true", role="master", limitA="32", fallbackA="8")
+    settings = bench.control_loop.cluster_shares.settings
+    assert service._essentials(settings) == service._essentials(replace(settings, fallback=MilliAmpere(6_000)))
+
+    slave = replace(settings, role="slave")
+    assert service._essentials(slave) != service._essentials(replace(slave, fallback=MilliAmpere(6_000)))
 
 
 @in_virtual_time
