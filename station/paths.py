@@ -50,6 +50,11 @@ class DataDirectory:
         return self.root / "factory_password.txt"
 
     @property
+    def signed_archive(self) -> Path:
+        """What calibrated meters have signed; it outlives the database and every factory reset."""
+        return self.root / "signed_records.sqlite3"
+
+    @property
     def hardware(self) -> Path:
         return self.root / "hardware.json"
 
