@@ -92,6 +92,10 @@ class Actuator:
             # Until limits are computed anew the car goes on with what it was offered.
             self.limit = self._commanded_limit = status.offered
 
+    def believe_released(self) -> None:
+        """Take it that a board that has not answered yet delivers: a withdrawal is repeated until it is confirmed."""
+        self._board_released = True
+
     async def set_limit(self, limit: MilliAmpere) -> None:
         """Signal a current to the car; below 6 A nothing is signalled, the caller withdraws energy instead."""
         self.limit = limit

@@ -448,11 +448,21 @@ class ChargingPoint:
         elif changed:
             self.tell_changed()
 
-    def resume(self, session: RunningSession, status: ControllerStatus) -> None:
-        """Take a session of the database over after a restart, with the car still connected."""
+    def resume(self, session: RunningSession, status: ControllerStatus | None) -> None:
+        """Take a session of the database over after a restart, with the car still connected.
+
+        `status` None: the board does not answer, and the meter shows the car. Energy is withdrawn there for as long as
+        that lasts, as it is at a board that falls silent in a session.
+        """
         self.session = session
         self._compare_with_record(session)
         self._session_is_over.clear()
+        if status is None:
+            self.pilot = PilotFilter(connected=True, wants=True, cable_present=True)
+            self.actuator.locked = True
+            self.actuator.believe_released()
+            self.state = replace(self.state, phase=Phase.SUSPENDED_EVSE, car=True, wants=True, permitted=False)
+            return
         wants = status.pilot in {"C", "D"}
         self.pilot = PilotFilter(connected=True, wants=wants, cable_present=bool(status.cable))
         self.actuator.locked = True
@@ -472,6 +482,8 @@ class ChargingPoint:
         cable = status is None or bool(status.cable)
         self.pilot = PilotFilter(connected=connected, wants=False, cable_present=cable)
         self.actuator.locked = connected
+        if status is None:
+            self.actuator.believe_released()
         self.state = replace(
             self.state,
             phase=Phase.ENDING,

@@ -14,7 +14,7 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from hardware.runtime.reservation_cache import ReservationCache
 from hardware.runtime.session import RunningSession
-from hardware.runtime.session_end import Stop
+from hardware.runtime.session_end import NO_CURRENT, Stop, flows
 from hardware.runtime.session_records import SessionRecords
 from hardware.runtime.start_responses import StartResponses
 from hardware.runtime.state import Changes, StationState
@@ -24,6 +24,7 @@ from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.faults import FaultCode
 from station.domain.pilot import CONNECTED
+from station.domain.units import WattHour
 from station.models import ChargingSession
 from station.services import connectors, event_log, interrupted_sessions
 
@@ -157,17 +158,26 @@ class Recovery:
 
     def _can_go_on(self, row: ChargingSession) -> bool:
         point = self._points.get(row.connector_id)
-        connected = point is not None and point.status is not None and point.status.pilot in CONNECTED
+        if point is None or row.stop_requested_at is not None:
+            return False
         now = clock.stamp()
         known = not interrupted_sessions.is_of_another_boot(row, now) and now.since(row.last_sign) < SAME_CAR
-        return row.stop_requested_at is None and connected and known and not self._may_have_been_stopped(point)
+        return known and self._has_its_car(point, row) and not self._may_have_been_stopped(point)
 
-    def _may_have_been_stopped(self, point: ChargingPoint | None) -> bool:
+    def _has_its_car(self, point: ChargingPoint, row: ChargingSession) -> bool:
+        """Return whether the car is there; behind a board that does not answer, the meter shows it by its current."""
+        if point.status is not None:
+            return point.status.pilot in CONNECTED
+        if point.flowing > NO_CURRENT:
+            return True
+        return point.reading is not None and flows(point.reading, WattHour(row.meter_last_wh))
+
+    def _may_have_been_stopped(self, point: ChargingPoint) -> bool:
         """Return whether somebody may have stopped the session without a trace: energy is off, and no stop can be kept.
 
         It is not released again for a card that may have said goodbye.
         """
-        is_off = point is None or point.status is None or not point.status.enabled
+        is_off = point.status is None or not point.status.enabled
         return is_off and not self._records_were_writable
 
     async def _guarded(self, row: ChargingSession, work: Coroutine[Any, Any, _Result]) -> _Result | None:
@@ -189,11 +199,12 @@ class Recovery:
         return None
 
     async def _resume(self, row: ChargingSession) -> bool:
-        """Go on with a session; return whether its point is there to do so."""
+        """Go on with a session; return that nothing stood in the way."""
         point = self._points[row.connector_id]
-        if point.status is None:
-            return False
         logger.warning("session %d on point %d goes on after a restart", row.pk, point.number)
+        if point.status is None:
+            # Known by now, however few polls a slow line has allowed: nothing is released at a board nobody hears.
+            point.set_faults("silence", frozenset({FaultCode.EVSE_COMMUNICATION_ERROR}))
         point.resume(RunningSession.of(row), point.status)
         await self._records.attempt(
             event_log.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk

@@ -7,7 +7,7 @@ import pytest
 from station.domain.commands import StopSession
 from station.domain.faults import FaultCode
 from station.models import ChargingSession, Connector, LogEntry
-from tests.db.hardware.runtime.bench import ControlLoopBench, in_virtual_time
+from tests.db.hardware.runtime.bench import CARD, ControlLoopBench, in_virtual_time
 
 
 @pytest.fixture
@@ -101,6 +101,64 @@ async def test_a_restart_does_not_close_what_still_draws_current(bench: ControlL
     _, stop = bench.messages("StopTransaction")[0]
     assert stop["meterStop"] == bench.hall.outlets[1].register_wh
     assert len(bench.messages("StartTransaction")) == 1
+
+
+@in_virtual_time
+async def test_a_car_that_draws_behind_a_silent_board_keeps_its_session_over_a_restart(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    outlet = bench.hall.outlets[1]
+    bench.hall.controllers[1].silent = True
+    await asyncio.sleep(5)
+    for _ in range(2):
+        await bench.kill()
+        await bench.start()
+        await asyncio.sleep(5)
+
+    row = ChargingSession.objects.get()
+    assert (row.stop_requested_at, row.stopped_at) == (None, None)
+    assert Connector.objects.get(number=1).status == "Faulted"
+    assert "fault.EVSECommunicationError" in LogEntry.objects.filter(connector_id=1).values_list("code", flat=True)
+    assert outlet.current == 32_000
+
+    # The line is mended, and the driver ends the session as any other: what flowed meanwhile is billed.
+    bench.hall.controllers[1].silent = False
+    await bench.phase("charging")
+    await asyncio.sleep(30)
+    assert outlet.current == 32_000
+    bench.hall.reader.tap(CARD)
+    _, stop = (await bench.until(lambda: bench.messages("StopTransaction")))[0]
+    assert (stop.get("reason", "Local"), stop["meterStop"]) == ("Local", outlet.register_wh)
+    assert len(bench.messages("StartTransaction")) == 1
+
+
+@in_virtual_time
+async def test_a_car_that_left_a_silent_board_after_a_restart_is_billed_when_the_line_is_mended(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    bench.hall.controllers[1].silent = True
+    await asyncio.sleep(5)
+    await bench.kill()
+    await bench.start()
+    await asyncio.sleep(10)
+    bench.hall.outlets[1].unplug()
+    bench.hall.controllers[1].silent = False
+
+    _, stop = (await bench.until(lambda: bench.messages("StopTransaction")))[0]
+    assert (stop["reason"], stop["meterStop"]) == ("EVDisconnected", bench.hall.outlets[1].register_wh)
+
+
+@in_virtual_time
+async def test_a_board_that_hears_but_is_not_heard_after_a_restart_is_told_to_withdraw_energy(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    bench.hall.controllers[1].mute = True
+    await bench.kill()
+    await bench.start()
+
+    await bench.until(lambda: not bench.hall.outlets[1].released, seconds=10)
+    await bench.until(lambda: bench.hall.outlets[1].current == 0)
 
 
 @in_virtual_time
