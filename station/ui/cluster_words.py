@@ -34,8 +34,8 @@ ADVICE: Words = {
     ),
     "not_admitted": _("Until it is admitted the charging points pause, as nothing is reserved for them."),
     "refused": _(
-        "A cluster has exactly one master. Set this station to Slave, or the other one. Until then the fallback holds "
-        "here."
+        "A cluster has exactly one master. Set this station to Slave, or the other one. Until then the charging points "
+        "pause here, as nothing is reserved for them."
     ),
 }
 TONES: dict[str, str] = {

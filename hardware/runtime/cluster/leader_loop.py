@@ -90,6 +90,8 @@ class LeaderLoop:
                 self._second = None
                 return
             other, _info = others[0]
+            # The other one need not know this station, and reserves nothing for its fallback then.
+            self._note_place(is_reserved=False)
             await self._note_second(surroundings.shown(other))
             self._show(
                 ClusterSnapshot(
@@ -103,6 +105,10 @@ class LeaderLoop:
                     search_problem=surroundings.problem,
                 )
             )
+
+    def _note_place(self, *, is_reserved: bool) -> None:
+        self._shares.note_place(clock.monotonic_s(), is_reserved=is_reserved)
+        self._limits.leases_changed()
 
     async def _note_second(self, other: ClusterFoundSnapshot) -> None:
         """Tell the event log that there is another master, once."""
@@ -138,6 +144,8 @@ class LeaderLoop:
             members=await self._records.execute(members.password_hashes),
         )
         epoch = await self._records.execute(place.next_epoch)
+        # From here on it reserves its fallback itself.
+        self._note_place(is_reserved=True)
         leading = Leading(
             self._own, known, epoch=epoch.name, predecessor=epoch.predecessor, began_s=clock.monotonic_s()
         )

@@ -13,8 +13,11 @@ from hardware.runtime.cluster.leading import Leading
 from hardware.runtime.cluster.place import Epoch
 from hardware.runtime.cluster_shares import ClusterSettings
 from loadmgmt.cluster import members
-from loadmgmt.cluster.registration import Station
+from loadmgmt.cluster.address import Target
+from loadmgmt.cluster.discovery import Neighbour
+from loadmgmt.cluster.registration import MasterInfo, Station
 from station.domain.cluster.timing import DECIDE_S
+from station.domain.snapshot import ClusterFoundSnapshot
 from station.domain.units import MilliAmpere
 from station.paths import DataDirectory
 
@@ -48,9 +51,33 @@ class Records:
     async def execute(self, verb: Callable[..., object]) -> object:
         return () if verb is members.known else {} if verb is members.password_hashes else EPOCH
 
+    async def attempt(self, *_: object, **__: object) -> None:
+        """Take an event for the log."""
+
 
 class Demands:
     numbers = (1,)
+
+
+class Shares:
+    """Notes whether the fallback is reserved."""
+
+    def __init__(self) -> None:
+        self.is_reserved: bool | None = None
+        self.present: object = None
+
+    def note_place(self, _now_s: float, *, is_reserved: bool) -> None:
+        self.is_reserved = is_reserved
+
+
+class Limits:
+    def leases_changed(self) -> None:
+        pass
+
+
+class Snapshots:
+    def station_changed(self) -> None:
+        pass
 
 
 class Surroundings:
@@ -68,6 +95,42 @@ class Surroundings:
             raise OSError("the network is gone")
 
 
+def loop_of(shares: Shares) -> LeaderLoop:
+    others: dict[str, Any] = {"limits": Limits(), "snapshots": Snapshots(), "grid_operator": None}
+    return LeaderLoop(
+        ClusterSettings(enabled=True, role="master", key="K"),
+        Records(),  # type: ignore[arg-type]
+        shares=shares,  # type: ignore[arg-type]
+        demands=Demands(),  # type: ignore[arg-type]
+        **others,
+    )
+
+
+class Second:
+    """Another master, for as long as it leads."""
+
+    problem = ""
+
+    def __init__(self) -> None:
+        self.leads = True
+        self.was_shown = asyncio.Event()
+        self._other = Neighbour(
+            station="S2", name="", role="master", points=1, cluster="", target=Target("192.0.2.2", 6390), web=""
+        )
+
+    async def other_masters(self, *, asks_fixed_address: bool) -> list[tuple[Neighbour, MasterInfo]]:
+        assert asks_fixed_address
+        await asyncio.sleep(0)
+        return [(self._other, MasterInfo(station="S2", name="", leading_s=60))] if self.leads else []
+
+    def shown(self, other: Neighbour) -> ClusterFoundSnapshot:
+        return ClusterFoundSnapshot(id=other.station, name=other.name, role=other.role, points=1)
+
+    def found(self) -> tuple[ClusterFoundSnapshot, ...]:
+        self.was_shown.set()
+        return ()
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_who_is_stopped_while_the_search_begins_leaves_no_server(
     *, fails: bool, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
@@ -75,13 +138,7 @@ def test_who_is_stopped_while_the_search_begins_leaves_no_server(
     servers.clear()
     settings.DATA = DataDirectory(tmp_path)
     monkeypatch.setattr("hardware.runtime.cluster.leader_loop.ClusterServer", Server)
-    others: dict[str, Any] = dict.fromkeys(("shares", "limits", "snapshots", "grid_operator"))
-    loop = LeaderLoop(
-        ClusterSettings(enabled=True, role="master", key="K"),
-        Records(),  # type: ignore[arg-type]
-        demands=Demands(),  # type: ignore[arg-type]
-        **others,
-    )
+    loop = loop_of(Shares())
 
     async def stop_in_between() -> None:
         surroundings = Surroundings(fails=fails)
@@ -94,6 +151,29 @@ def test_who_is_stopped_while_the_search_begins_leaves_no_server(
     asyncio.run(stop_in_between())
 
     assert not servers[0].is_running
+
+
+async def test_while_another_one_leads_nothing_is_drawn_without_a_lease_because_nobody_reserves_it(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    # A master that comes back after another station has taken its place, and knows nothing of it.
+    settings.DATA = DataDirectory(tmp_path)
+    monkeypatch.setattr("hardware.runtime.cluster.leader_loop.LISTEN_S", 0.0)
+    monkeypatch.setattr("hardware.runtime.cluster.leader_loop.ClusterServer", Server)
+    shares = Shares()
+    loop, surroundings = loop_of(shares), Second()
+    waiting = asyncio.create_task(loop._until_alone(surroundings))  # type: ignore[arg-type]
+    await surroundings.was_shown.wait()
+    assert shares.is_reserved is False
+    surroundings.leads = False
+    await waiting
+
+    leading = asyncio.create_task(loop._lead(Surroundings(fails=False)))  # type: ignore[arg-type]
+    while shares.is_reserved is False:
+        await asyncio.sleep(0)
+
+    leading.cancel()
+    await asyncio.wait({leading})
 
 
 def test_a_station_whose_reports_make_no_sense_stands_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
