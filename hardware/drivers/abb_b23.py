@@ -11,9 +11,8 @@ from hardware.protocols.abb import (
     MEASURED_BLOCK,
     SERIAL_NUMBER,
     Quantity,
-    decode,
-    decode_text,
 )
+from hardware.protocols.registers import decode, decode_text
 from station.domain.ports import (
     DeviceFailed,
     DeviceGarbled,

@@ -9,10 +9,9 @@ from hardware.protocols.abb import (
     MEASURED_BLOCK,
     SERIAL_NUMBER,
     Quantity,
-    encode,
     encode_block,
-    encode_text,
 )
+from hardware.protocols.registers import encode, encode_text
 from hardware.simulator.electricity import FREQUENCY_HZ
 from hardware.simulator.point import ChargingPoint
 from hardware.simulator.rtu import Function, IllegalAddress, IllegalFunction

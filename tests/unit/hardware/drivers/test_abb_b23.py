@@ -10,11 +10,9 @@ from hardware.protocols.abb import (
     MEASURED_BLOCK,
     SERIAL_NUMBER,
     Quantity,
-    decode,
-    encode,
     encode_block,
-    encode_text,
 )
+from hardware.protocols.registers import decode, encode, encode_text
 from station.domain.ports import DeviceFailed, DeviceGarbled, DeviceSilent, ReadingUnusable
 from tests.unit.hardware.drivers.fake_bus import FakeBus
 
