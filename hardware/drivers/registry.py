@@ -11,6 +11,7 @@ from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
 from hardware.drivers.fields import FieldKind, modbus_fields
 from hardware.drivers.flashable_ev_cc import FlashableEvCc
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo, SignalAssignment
+from hardware.drivers.ocmf_meter import OcmfMeter
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
 from hardware.links.serial_bus import BusSettings, Framing, SerialBus
 from hardware.protocols.eastron import Model
@@ -85,6 +86,10 @@ def _b23(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) ->
     return AbbB23(buses.bus(options), address=options["address"])
 
 
+def _ocmf(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> OcmfMeter:
+    return OcmfMeter(buses.bus(options), address=options["address"])
+
+
 def _twn4(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) -> ElatecTwn4:
     return ElatecTwn4(
         options["port"],
@@ -125,6 +130,7 @@ _SDM_FIELDS = {
 }
 # ABB 2CMC485003M0201: baud rates and parity are chosen at the meter's menu.
 _B23_FIELDS = modbus_fields((1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200))
+_OCMF_FIELDS = modbus_fields((9600, 19200, 38400, 57600, 115200))
 _TWN4_FIELDS = {
     "port": FieldKind(type=str, required=True),
     "baudrate": FieldKind(type=int, default=9600, choices=(9600, 19200, 38400, 57600, 115200)),
@@ -148,6 +154,7 @@ METERS: Mapping[str, Driver[Meter]] = {
     "eastron_sdm72": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM72)),
     "eastron_sdm72_v1": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM72_V1)),
     "abb_b23": Driver(fields=_B23_FIELDS, make=_b23),
+    "ocmf_meter": Driver(fields=_OCMF_FIELDS, make=_ocmf),
 }
 READERS: Mapping[str, Driver[TagReader]] = {
     "elatec_twn4": Driver(fields=_TWN4_FIELDS, make=_twn4),

@@ -10,11 +10,13 @@ from hardware.protocols.phoenix import CABLE_RATINGS_A
 from hardware.simulator.faults import FaultUnknown
 from hardware.simulator.field import TagUnusable
 from hardware.simulator.point import CableIsFixed, ConnectorIsLocked
+from hardware.simulator.signing import LONGEST_SIGNING_S, SigningFault
 from hardware.simulator.snapshot import snapshot
 from hardware.simulator.world import (
     ConnectorUnknown,
     LineDevice,
     LineMode,
+    MeterDoesNotSign,
     MobileNetwork,
     NoVehicle,
     SimCard,
@@ -33,6 +35,7 @@ REFUSALS = (
     ConnectorIsLocked,
     ConnectorUnknown,
     FaultUnknown,
+    MeterDoesNotSign,
     NoVehicle,
     TagUnusable,
 )
@@ -226,6 +229,21 @@ def _line(world: World, connector: int, body: Body) -> None:
     world.set_line(connector, device, mode)
 
 
+def _signing(world: World, connector: int, body: Body) -> None:
+    seconds = body.number("seconds", above=0, most=LONGEST_SIGNING_S)
+    fault = body.text("fault", choices=("", *SigningFault), default="")
+    active = body.boolean("active", default=True)
+    body.finish()
+    if seconds is None and not fault:
+        raise BodyMalformed("seconds (up to 30) or fault is needed")
+    world.set_signing(
+        connector,
+        seconds=seconds,
+        fault=SigningFault(fault) if fault else None,
+        active=active,
+    )
+
+
 def _station_fault(world: World, body: Body) -> None:
     code, active = body.text("code"), body.boolean("active", default=True)
     body.finish()
@@ -292,6 +310,7 @@ POINT_ACTIONS: dict[str, PointAction] = {
     "fault": _point_fault,
     "lock": _lock,
     "line": _line,
+    "signing": _signing,
 }
 STATION_ACTIONS: dict[str, Action] = {
     "/fault": _station_fault,

@@ -29,7 +29,7 @@ IO_PORT = "io"
 
 
 BOARD, FLASHABLE_BOARD, ABL = "phoenix_ev_cc", "flashable_ev_cc", "abl_evcc"
-SDM630, B23 = "eastron_sdm630", "abb_b23"
+SDM630, B23, OCMF = "eastron_sdm630", "abb_b23", "ocmf_meter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ _CONTROLLERS: dict[str, dict[str, Any]] = {
     FLASHABLE_BOARD: {"address": 1, **_LINE},
     ABL: {"address": 1, "baudrate": 38400, "parity": "E", "stopbits": 1},
 }
-_METERS = frozenset({SDM630, B23})
+_METERS = frozenset({SDM630, B23, OCMF})
 
 
 def controller_address(driver: str) -> int:

@@ -14,6 +14,7 @@ from hardware.simulator.config import (
     IO_ADDRESS,
     IO_PORT,
     METER_ADDRESS,
+    OCMF,
     READER_PORT,
     USUAL,
     PlayedDevices,
@@ -24,7 +25,7 @@ from hardware.simulator.config import (
 )
 from hardware.simulator.controller import PhoenixRegisters
 from hardware.simulator.faults import contacts
-from hardware.simulator.files import MeterRecord
+from hardware.simulator.files import MeterRecord, key_path
 from hardware.simulator.io_module import IoRegisters
 from hardware.simulator.meter import EastronRegisters
 from hardware.simulator.point import ChargingPoint
@@ -32,6 +33,7 @@ from hardware.simulator.pty_line import PtyLine
 from hardware.simulator.reader import Twn4Reader
 from hardware.simulator.rtu import RegisterMap, RtuSlave
 from hardware.simulator.settings import SimulatorSettings
+from hardware.simulator.signing_meter import MeterFiles, OcmfRegisters
 from hardware.simulator.world import LineDevice, LineMode, World
 
 
@@ -48,8 +50,12 @@ def lines(
     *,
     keep: Callable[[], None],
     clock: Callable[[], float],
+    wall: Callable[[], float],
 ) -> list[PtyLine]:
-    """Put every device of the station on a line of its own. `keep` saves the meters' counts before they are told."""
+    """Put every device of the station on a line of its own. `keep` saves the meters' counts before they are told.
+
+    `clock` is steady, `wall` the computer's time of day.
+    """
 
     def line(name: str, device: Device, mode: Callable[[], LineMode]) -> PtyLine:
         def receive(data: bytes) -> bytes:
@@ -76,7 +82,7 @@ def lines(
         meter, played = meters[number], devices.get(number, USUAL)
         controller = _controller(settings, world, point, meter, played, clock=clock)
         made.append(line(controller_port(number), controller, lambda point=point: controller_mode(point)))  # type: ignore[misc]
-        slave = _meter(settings, played, point, meter, keep)
+        slave = _meter(settings, played, point, meter, keep=keep, clock=clock, wall=wall)
         made.append(
             line(meter_port(number), slave, lambda number=number: world.line_mode(number, LineDevice.METER))  # type: ignore[misc]
         )
@@ -97,13 +103,30 @@ def _meter(
     played: PlayedDevices,
     point: ChargingPoint,
     meter: MeterRecord,
+    *,
     keep: Callable[[], None],
+    clock: Callable[[], float],
+    wall: Callable[[], float],
 ) -> RtuSlave:
     if played.meter == B23:
         return RtuSlave(
             address=METER_ADDRESS,
             registers=AbbRegisters(point=point, serial_number=meter.serial_number, keep=keep),
         )
+    if played.meter == OCMF:
+        signing = OcmfRegisters(
+            point=point,
+            serial_number=meter.serial_number,
+            public_key=meter.public_key,
+            files=MeterFiles(
+                memory=settings.folder / f"signing-meter-{point.number}.json",
+                key=key_path(settings.folder, point.number),
+            ),
+            keep=keep,
+            clock=clock,
+            wall=wall,
+        )
+        return RtuSlave(address=METER_ADDRESS, registers=signing)
     registers = EastronRegisters(point=point, serial_number=meter.serial_number, public_key=meter.public_key, keep=keep)
     return RtuSlave(address=METER_ADDRESS, registers=registers, silence_s=SILENCE_S if settings.strict_timing else 0.0)
 

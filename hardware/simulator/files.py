@@ -34,6 +34,11 @@ class MetersFileUnreadable(Exception):
         super().__init__(f"{path} cannot be read: {reason}; mend it, or delete it and the meters start at 0 Wh")
 
 
+def key_path(folder: Path, number: int) -> Path:
+    """Return where the private key of a charging point's meter is."""
+    return folder / f"meter-{number}.key"
+
+
 def replace_text(path: Path, text: str) -> None:
     """Replace the content of a file atomically."""
     fresh = path.with_name(path.name + ".new")
@@ -70,7 +75,7 @@ class MetersFile:
                 self._meters[number] = MeterRecord(
                     energy=EnergyCounter(),
                     serial_number=10_000_000 + secrets.randbelow(80_000_000),
-                    public_key=_make_key(self._folder / f"meter-{number}.key"),
+                    public_key=_make_key(key_path(self._folder, number)),
                 )
         self.keep()
         return dict(self._meters)

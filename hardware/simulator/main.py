@@ -27,9 +27,16 @@ LAST_PORT = 65_535
 class Simulator:
     """A running simulated station; `open` and `close` from within an event loop."""
 
-    def __init__(self, settings: SimulatorSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._wall = wall
         self._meters = MetersFile(settings.folder)
         self._host = HostFile(settings.folder)
         self._lines: list[PtyLine] = []
@@ -62,7 +69,9 @@ class Simulator:
         self._host.open()
         self.world.on_host_change = self._tell_host
         self._tell_host()
-        self._lines = lines(self._settings, self.world, meters, keep=self._meters.keep, clock=self._clock)
+        self._lines = lines(
+            self._settings, self.world, meters, keep=self._meters.keep, clock=self._clock, wall=self._wall
+        )
         try:
             for line in self._lines:
                 line.open()

@@ -7,6 +7,7 @@ from hardware.protocols.phoenix import BoardError
 from hardware.simulator.board import STOPS_PWM, Board
 from hardware.simulator.electricity import EnergyCounter, Load, load
 from hardware.simulator.lock import LockMotor
+from hardware.simulator.signing import Signing
 from hardware.simulator.vehicle import Vehicle
 from station.domain.faults import FaultCode
 from station.domain.ports import Pilot
@@ -65,6 +66,7 @@ class ChargingPoint:
     lock: LockMotor = field(default_factory=LockMotor)
     button: Button = field(default_factory=Button)
     energy: EnergyCounter = field(default_factory=EnergyCounter)
+    signing: Signing = field(default_factory=Signing)
     faults: set[FaultCode] = field(default_factory=set)
     vehicle: Vehicle | None = None
     plugged_cable_a: int | None = None

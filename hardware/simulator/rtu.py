@@ -72,8 +72,15 @@ class IllegalValue(ModbusRequestRefused):
     code = 3
 
 
+class NotAnswered(Exception):
+    """The device does not answer this request, or is not there at the moment."""
+
+
 class RegisterMap(Protocol):
-    """What a device has to offer; every method raises a ModbusRequestRefused for what it does not have."""
+    """What a device has to offer; every method raises a ModbusRequestRefused for what it does not have.
+
+    Or NotAnswered, for what it does not say a word to.
+    """
 
     def read_bits(self, function: Function, start: int, count: int, /) -> Sequence[bool]: ...
     def read_registers(self, function: Function, start: int, count: int, /) -> Sequence[int]: ...
@@ -138,6 +145,8 @@ class RtuSlave:
             body = bytes([function]) + self._execute(function, frame[2:-2])
         except ModbusRequestRefused as refusal:
             body = bytes([function | 0x80, refusal.code])
+        except NotAnswered:
+            return b""
         if address == BROADCAST:
             return b""
         self._answered_at_s = now_s

@@ -73,6 +73,9 @@ def _point(world: World, point: ChargingPoint) -> dict[str, Any]:
         "tripped": point.tripped,
         "button": point.button.is_pressed(now_s=world.now_s),
         "faults": sorted(point.faults),
+        "signing": {"seconds": _short(point.signing.seconds), "faults": sorted(point.signing.faults)}
+        if point.signing.is_played
+        else None,
         "line": {device.value: world.line_mode(point.number, device).value for device in LineDevice},
     }
 

@@ -9,6 +9,7 @@ from hardware.simulator.faults import MISSING_PHASE, WEAK_SIGNAL_PERCENT, fault_
 from hardware.simulator.field import ReaderField
 from hardware.simulator.lamp import Lamp
 from hardware.simulator.point import ChargingPoint
+from hardware.simulator.signing import SigningFault
 from hardware.simulator.vehicle import Vehicle
 from station.domain.faults import FaultCode
 
@@ -36,6 +37,13 @@ class ConnectorUnknown(Exception):
 
     def __init__(self, number: int) -> None:
         super().__init__(f"there is no connector {number}")
+
+
+class MeterDoesNotSign(Exception):
+    """The meter of the charging point is of a kind that signs nothing."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f'the meter of connector {number} does not sign; choose "driver": "ocmf_meter" for it')
 
 
 class NoVehicle(Exception):
@@ -224,6 +232,20 @@ class World:
         self.point(number)
         self.lines[number, device] = mode
 
+    def set_signing(
+        self, number: int, *, seconds: float | None = None, fault: SigningFault | None = None, active: bool = True
+    ) -> None:
+        """Set how long the meter signs, or let a fault of its signing come or go; raises MeterDoesNotSign."""
+        signing = self.point(number).signing
+        if not signing.is_played:
+            raise MeterDoesNotSign(number)
+        if seconds is not None:
+            signing.seconds = seconds
+        if fault is not None and active:
+            signing.faults.add(fault)
+        elif fault is not None:
+            signing.faults.discard(fault)
+
     def swipe(self, uid: str, *, connector: int | None) -> None:
         """Hold a card before the reader, which serves all connectors; TagUnusable, ConnectorUnknown."""
         if connector is not None:
@@ -279,6 +301,7 @@ class World:
         self.sim, self.registration = SimCard.READY, MobileNetwork.HOME
         for point in self.points.values():
             point.faults.clear()
+            point.signing.mend()
             point.lock.jam(jammed=False, now_s=self.now_s)
             point.vehicle, point.plugged_cable_a = None, None
         self._spread_faults()

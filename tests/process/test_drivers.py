@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hardware.drivers import elatec_twn4
 from hardware.drivers.config import build, parse
@@ -21,7 +24,7 @@ from hardware.links.serial_bus import BusSettings, ModbusRefused, Patience, Seri
 from hardware.protocols.eastron import SILENCE_S, Quantity, encode_block, encode_u32
 from hardware.protocols.phoenix import IdentificationBlock, StatusBlock
 from hardware.protocols.twn4 import Command, FoundTag, Function, Reply
-from hardware.simulator.config import B23, SDM630, PlayedDevices, hardware_config
+from hardware.simulator.config import B23, OCMF, SDM630, PlayedDevices, hardware_config
 from hardware.simulator.main import Simulator
 from hardware.simulator.settings import SimulatorSettings
 from station.domain.faults import FaultCode
@@ -30,10 +33,13 @@ from station.domain.ports import (
     DeviceGarbled,
     DeviceRefused,
     DeviceSilent,
+    Identification,
     LampColour,
     LampPattern,
     Pilot,
     ReaderSignal,
+    SignedEnd,
+    SigningMeter,
 )
 from station.domain.units import MilliAmpere
 from tests.process.serial_bench import PtyDevice, Registers, RtuBench
@@ -433,7 +439,7 @@ async def test_a_silent_reader_is_told_after_two_questions(far_end, reader):
     assert ATTEMPTS * TIMEOUT_S < 2
 
 
-@pytest.mark.parametrize(("meter", "key_lengths"), [(SDM630, [182, 182]), (B23, [182, 0])])
+@pytest.mark.parametrize(("meter", "key_lengths"), [(SDM630, [182, 182]), (B23, [182, 0]), (OCMF, [182, 182])])
 async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path, meter, key_lengths):
     """Meters insist on their 60 ms of silence here; a station may have two kinds of them."""
     described = hardware_config(tmp_path, 2, devices={2: PlayedDevices(meter=meter)})
@@ -467,6 +473,34 @@ async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path
     assert await reader.poll() == ()
     for device in everything:
         await device.close()
+    await simulator.close()
+
+
+async def test_a_signing_meter_knows_its_open_transaction_after_a_power_cut(tmp_path):
+    described = hardware_config(tmp_path, 1, devices={1: PlayedDevices(meter=OCMF)})
+    (tmp_path / "hardware.json").write_text(json.dumps(described))
+    meter = build(parse(described)).meters[1]
+    assert isinstance(meter, SigningMeter)
+    customer = Identification(assigned=True, level="HEARSAY", flags=("RFID_PLAIN",), kind="ISO14443", data="04A2B3C4")
+    settings = SimulatorSettings(directory=tmp_path)
+    simulator = Simulator(settings)
+    await simulator.open()
+    await meter.open()
+
+    begin = await meter.begin_transaction(customer)
+    await simulator.close()
+    simulator = Simulator(settings)
+    await simulator.open()
+
+    assert await eventually(meter.open_transaction) == customer
+    end = await meter.end_transaction(SignedEnd.POWER_FAILURE)
+    key = load_der_public_key(bytes.fromhex((await meter.identify()).public_key))
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    for record, page in ((begin, b'"PG":"T1"'), (end, b'"PG":"T2"')):
+        _, payload, signature = record.raw.split(b"|")
+        assert page in payload
+        key.verify(bytes.fromhex(json.loads(signature)["SD"]), payload, ec.ECDSA(SHA256()))
+    await meter.close()
     await simulator.close()
 
 

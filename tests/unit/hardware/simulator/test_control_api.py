@@ -339,3 +339,16 @@ def test_an_answer_names_the_allowed_method() -> None:
     answer = Answer(status=HTTPStatus.METHOD_NOT_ALLOWED, body={}, allow="GET")
 
     assert b"\r\nAllow: GET\r\n" in encode_answer(answer, keep_alive=True)
+
+
+def test_what_goes_wrong_with_a_signature_is_set_where_the_meter_signs(bench: ApiBench) -> None:
+    bench.world.points[1].signing.is_played = True
+
+    status, state = bench.post("/connectors/1/signing", seconds=12, fault="power")
+    elsewhere, _ = bench.post("/connectors/2/signing", seconds=12)
+    nothing, _ = bench.post("/connectors/1/signing")
+
+    assert (status, state["connectors"][0]["signing"]) == (HTTPStatus.OK, {"seconds": 12, "faults": ["power"]})
+    assert state["connectors"][1]["signing"] is None
+    assert (elsewhere, nothing) == (HTTPStatus.CONFLICT, HTTPStatus.BAD_REQUEST)
+    assert bench.post("/reset")[1]["connectors"][0]["signing"] == {"seconds": 0.5, "faults": []}
