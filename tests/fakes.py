@@ -89,6 +89,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._skipping.now_s
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing here is done."""
+        self._skipping.now_s += seconds
+
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """Do at once what would be done in a thread: while one waits for it, this clock would leap ahead."""
         if executor is not None:

@@ -170,6 +170,7 @@ class ControlLoop:
             changes=changes,
             reservations=self._reservations,
             session_records=session_records,
+            dimming=self.dimming,
             limits=self.limits,
             start_responses=start_responses,
             statuses=self._statuses,
@@ -230,6 +231,8 @@ class ControlLoop:
                 group.create_task(reader.run())
             if self._io is not None:
                 group.create_task(poll_io(self._io, self._device_events, self.dimming))
+                if Signal.DIMMING in self._io.signals:
+                    group.create_task(self.dimming.watch())
             group.create_task(self.sampler.run())
             group.create_task(self.limits.run())
             group.create_task(self.dimming.run())

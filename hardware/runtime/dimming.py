@@ -36,6 +36,9 @@ from station.services import dimming
 STEP_S = 1.0
 # What was drawn is written down so often: a power cut loses no more, and a flash chip is spared.
 NOTE_S = 60.0
+# The process looks at itself so often, and has stood still when it has not come to that for so long.
+LOOK_S, LOOK_DISABLED_S = 0.5, 5.0
+STOOD_STILL_S = 1.0
 # A meter that has not answered for so long tells nothing of the present.
 READING_LIVES_S = 5.0
 
@@ -90,6 +93,9 @@ class Dimming:
         self._settings = Settings()
         # Until then a contact that nobody has read may still be read: nothing is written down of its silence.
         self._undecided_until_s = clock.monotonic_s() + SILENT_AFTER_S
+        self._is_decided = asyncio.Event()
+        # When this process was last seen to be running.
+        self._alive_at_s = clock.monotonic_s()
         self._is_loaded = False
         self._present: _Intervention | None = None
         self._unwritten: deque[_Intervention] = deque()
@@ -114,6 +120,7 @@ class Dimming:
 
     def is_active(self, now_s: float) -> bool:
         """Return whether the grid operator dims, or counts as dimming because nobody knows."""
+        self._look(now_s)
         judgement = self._judged(now_s)
         if self._is_undecided(now_s):
             # What held before a restart holds until the contact was read.
@@ -124,9 +131,24 @@ class Dimming:
         """Return when it next changes by itself, because nothing is heard of the contact."""
         if not self._settings.enabled:
             return None
+        self._look(now_s)
         if self._is_undecided(now_s):
             return self._undecided_until_s
         return self._contact.falls_silent_s(now_s)
+
+    async def until_decided(self) -> None:
+        """Wait until the contact was read, for as long as a module may take before it counts as silent.
+
+        Limits that are computed before would let the cars dip although nobody dims.
+        """
+        if self._settings.enabled:
+            await wait_or_timeout(self._is_decided, max(self._undecided_until_s - clock.monotonic_s(), 0.0))
+
+    def _look(self, now_s: float) -> None:
+        """Notice that the process itself stood still: what it did not ask for, the module did not refuse."""
+        if now_s - self._alive_at_s > STOOD_STILL_S:
+            self._contact = self._contact.stood_still(self._alive_at_s, now_s)
+        self._alive_at_s = max(self._alive_at_s, now_s)
 
     def _judged(self, now_s: float) -> Judgement:
         return judge(self._settings, self._contact.position(now_s))
@@ -161,6 +183,8 @@ class Dimming:
         now_s = clock.monotonic_s()
         before = self.is_active(now_s)
         self._contact = self._contact.read(closed=closed, at_s=now_s)
+        if self._contact.position(now_s) is not None:
+            self._is_decided.set()
         if self.is_active(now_s) is not before:
             self._tell(now_s)
             self._due.set()
@@ -182,9 +206,17 @@ class Dimming:
             else:
                 await self._due.wait()
 
+    async def watch(self) -> None:
+        """Look for ever whether this process stands still at times."""
+        while True:
+            self._look(clock.monotonic_s())
+            period_s = LOOK_S if self._settings.enabled else LOOK_DISABLED_S
+            await asyncio.sleep(until_tick_s(period_s, clock.monotonic_s()))
+
     async def step(self) -> None:
         """Begin, go on with or end the record of an intervention."""
         now, now_s = clock.stamp(), clock.monotonic_s()
+        self._look(now_s)
         self._tell(now_s)
         if not self._is_undecided(now_s) or not self._settings.enabled:
             self._follow(self._judged(now_s), now)
@@ -275,6 +307,7 @@ class Dimming:
     def snapshot(self) -> DimmingSnapshot:
         """Return the present."""
         now, now_s = clock.stamp(), clock.monotonic_s()
+        self._look(now_s)
         judged, present = self._judged(now_s), self._present
         drawn = self._drawn(now_s) if self._settings.enabled else None
         active = self.is_active(now_s)

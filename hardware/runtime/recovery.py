@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Coroutine, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from django.db import DatabaseError
 
@@ -43,6 +43,13 @@ FAULT_SOURCE = "recovery"
 _Result = TypeVar("_Result")
 
 
+class Contact(Protocol):
+    """The contact of the grid operator's control box."""
+
+    async def until_decided(self) -> None:
+        """Wait until it was read, or counts as silent."""
+
+
 class Recovery:
     """Runs once per start, before limits are applied and cards are served."""
 
@@ -55,6 +62,7 @@ class Recovery:
         changes: Changes,
         reservations: ReservationCache,
         session_records: SessionRecords,
+        dimming: Contact,
         limits: LimitLoop,
         start_responses: StartResponses,
         statuses: StatusWriter,
@@ -66,6 +74,7 @@ class Recovery:
         self._changes = changes
         self._reservations = reservations
         self._session_records = session_records
+        self._dimming = dimming
         self._limits = limits
         self._start_responses = start_responses
         self._statuses = statuses
@@ -93,7 +102,9 @@ class Recovery:
     async def _settle_sessions(self) -> list[ChargingSession]:
         """Resume the sessions that can go on and return them; bring the others to their end."""
         open_rows = await self._read_open_sessions()
-        await asyncio.gather(*(self._wait_for_devices(point) for point in self._points.values()))
+        await asyncio.gather(
+            self._dimming.until_decided(), *(self._wait_for_devices(point) for point in self._points.values())
+        )
         if open_rows:
             # Before any energy is released: what flows then must be written down, and so must the stop that ends it.
             self._records_were_writable = await self._records.believe_at_once()

@@ -20,6 +20,8 @@ DEFAULT_POWER = Watt(4_200)
 DEBOUNCE_S = 0.4
 # The module is read twice a second. What was read last holds for so long without a further reading.
 SILENT_AFTER_S = 2.0
+# A station that stood still itself did not ask the module. More than this is not forgiven: its readings are too old.
+MOST_FORGIVEN_S = 10.0
 _MA_PER_A = 1_000
 
 
@@ -87,13 +89,27 @@ def phases_of(rotation: str, connected: Mapping[int, int], connectors: int) -> i
 class Contact:
     """What is known of the contact. `closed`: its position, debounced; None: not known yet.
 
-    `seen` is the newest reading, which has been the same since `seen_since_s`.
+    `seen` is the newest reading, which has been the same since `seen_since_s`. `forgiven_s`: for how long nobody could
+    ask since then.
     """
 
     closed: bool | None = None
     seen: bool | None = None
     seen_since_s: float = -math.inf
     read_at_s: float = -math.inf
+    forgiven_s: float = 0.0
+
+    def stood_still(self, from_s: float, until_s: float) -> "Contact":
+        """Leave a time out in which nobody could ask: neither silence nor agreement of readings is concluded of it."""
+        spare_s = min(until_s - max(from_s, self.read_at_s), MOST_FORGIVEN_S - self.forgiven_s)
+        if spare_s <= 0 or from_s - self.read_at_s > SILENT_AFTER_S:
+            return self
+        return replace(
+            self,
+            seen_since_s=self.seen_since_s + spare_s,
+            read_at_s=self.read_at_s + spare_s,
+            forgiven_s=self.forgiven_s + spare_s,
+        )
 
     def read(self, *, closed: bool, at_s: float) -> "Contact":
         """Take a reading."""
@@ -106,6 +122,7 @@ class Contact:
             seen=closed,
             seen_since_s=since_s,
             read_at_s=at_s,
+            forgiven_s=0.0,
         )
 
     def is_in_doubt(self, now_s: float) -> bool:

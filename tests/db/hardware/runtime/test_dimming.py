@@ -2,9 +2,11 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from hardware.runtime.limits import LimitBook
 from station.domain.configuration import ConfigurationRefused
 from station.domain.limits import LimitSource
 from station.models import DimmingIntervention, LogEntry
@@ -250,6 +252,83 @@ async def test_what_is_not_writable_is_written_later_with_its_true_moments(bench
     assert one.ended_at is not None
     assert abs(one.began_at - began) < timedelta(seconds=2)
     assert timedelta(seconds=4) < one.ended_at - one.began_at < timedelta(seconds=8)
+
+
+def stand_still(bench: ControlLoopBench, seconds: float) -> None:
+    """Let time pass in which this process does nothing at all (SIGSTOP, a busy computer)."""
+    bench.loop.stand_still(seconds)
+
+
+def never_dimmed(bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list of the moments at which a computation of limits counts with the grid operator, as they come."""
+    dimmed: list[float] = []
+    compute = LimitBook.compute
+
+    def watched(book: LimitBook, *args: Any, **kwargs: Any) -> Any:
+        computed = compute(book, *args, **kwargs)
+        if any(LimitSource.GRID_OPERATOR in each.sources for each in computed.values()):
+            dimmed.append(bench.clock.monotonic_s())
+        return computed
+
+    monkeypatch.setattr(LimitBook, "compute", watched)
+    return dimmed
+
+
+@pytest.mark.parametrize("stands_s", [1.2, 2.5, 4.5, 8.0])
+def test_a_station_that_stood_still_itself_does_not_take_the_module_for_silent(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch, stands_s: float
+) -> None:
+    async def scenario() -> None:
+        await wire(bench)
+        await bench.charge(1)
+        dimmed = never_dimmed(bench, monkeypatch)
+        for later_s in (0.1, 0.3, 0.7, 1.1):
+            await asyncio.sleep(later_s)
+            stand_still(bench, stands_s)
+            await asyncio.sleep(3)
+
+        assert (dimmed, kept()) == ([], [])
+        assert not LogEntry.objects.filter(code="dimming.silent").exists()
+        assert bench.hall.outlets[1].current == 32_000
+
+        # It is asked at once, and what it says counts within the usual time.
+        stand_still(bench, stands_s)
+        bench.hall.io.dimming_closed = True
+        await bench.until(lambda: offered(bench) * 230 <= 4_200_000, seconds=2.0)
+
+    bench.run(scenario())
+
+
+@in_virtual_time
+async def test_a_module_that_fell_silent_while_the_station_stood_still_counts_as_the_installer_chose(
+    bench: ControlLoopBench,
+) -> None:
+    await wire(bench)
+    stand_still(bench, 4.5)
+    bench.hall.io.silent = True
+
+    await bench.until(lambda: limit(bench, 1)[1] is LimitSource.GRID_OPERATOR, seconds=2.5)
+    stand_still(bench, 4.5)
+    await asyncio.sleep(0.1)
+    assert limit(bench, 1)[1] is LimitSource.GRID_OPERATOR
+
+
+@in_virtual_time
+async def test_a_control_loop_that_is_replaced_asks_the_module_before_it_computes_limits(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wire(bench)
+    await bench.charge(1)
+    dimmed = never_dimmed(bench, monkeypatch)
+    since_s = bench.loop.time()
+    for comes_back in (True, False):
+        await (bench.stop(comes_back=True) if comes_back else bench.kill())
+        await bench.start()
+        await asyncio.sleep(5)
+
+    assert (dimmed, kept()) == ([], [])
+    assert {current for at_s, current, _ in bench.hall.outlets[1].history if at_s > since_s} <= {32_000}
+    assert "SuspendedEVSE" not in bench.statuses()
 
 
 def test_it_cannot_be_switched_on_without_an_input(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,3 +159,19 @@ def test_a_car_at_its_least_current_carries_the_reduction_out_also_at_a_high_vol
     assert is_carried_out(settings(), Watt(4_374), MilliAmpere(18_000))
     assert not is_carried_out(settings(), Watt(4_400), MilliAmpere(18_400))
     assert is_carried_out(settings(), Watt(4_100), MilliAmpere(19_000))
+
+
+def test_two_readings_before_and_after_a_standstill_do_not_agree_for_its_length() -> None:
+    contact = Contact().read(closed=False, at_s=0.0).read(closed=False, at_s=0.5).read(closed=True, at_s=1.0)
+
+    contact = contact.stood_still(1.1, 5.1).read(closed=True, at_s=5.2)
+    assert contact.position(5.2) is False
+    assert contact.read(closed=True, at_s=5.5).position(5.5) is True
+
+
+def test_more_than_ten_seconds_without_a_reading_are_silence_however_often_the_station_stood_still() -> None:
+    contact = Contact().read(closed=False, at_s=0.0).read(closed=False, at_s=0.5)
+    for second in range(1, 30, 3):
+        contact = contact.stood_still(float(second), second + 2.9)
+
+    assert contact.position(14.0) is None
