@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -145,6 +146,14 @@ async def test_a_good_way_is_measured_on_every_step(tmp_path: Path) -> None:
     assert seen.tls_version.startswith("TLSv1.")
     assert seen.subprotocol == "ocpp1.6"
     assert None not in (seen.name_ms, seen.tcp_ms, seen.tls_ms, seen.websocket_ms)
+
+
+async def test_no_message_waits_for_the_acknowledgement_of_the_one_before_it() -> None:
+    async with Backend.start() as backend:
+        opened, _link = await open_proven_first(endpoint(backend.url), None, None, Attempt(endpoint(backend.url)))
+        wire = opened.transport.get_extra_info("socket")
+        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await opened.close()
 
 
 async def test_a_look_at_the_way_opens_no_websocket() -> None:
