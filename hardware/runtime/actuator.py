@@ -54,6 +54,7 @@ class Actuator:
         self._board_released = False
         self._lowered_at_s = 0.0
         self._currents_under_way: list[MilliAmpere] = []
+        self._releases_under_way = 0
         # Nobody will be in control any more; nothing may release energy again.
         self._is_final = False
         # A poll that was under way while a target changed shows the old state; it must not be taken for disobedience.
@@ -119,6 +120,13 @@ class Actuator:
             return
         self.enabled = True
         self._touch()
+        self._releases_under_way += 1
+        try:
+            await self._release()
+        finally:
+            self._releases_under_way -= 1
+
+    async def _release(self) -> None:
         # The current alone releases nothing, so it is written while the bolt moves.
         if not await self._try_current():
             return
@@ -201,7 +209,9 @@ class Actuator:
             elif not (status.enabled or status.contactor_closed or current_flows):
                 await self.unlock()
         if self.enabled and (not status.enabled or (moves_bolt and self.locked)):
-            await self.enable()
+            # A board that still shows none while the bolt moves is not disobedient; what fails, a later poll repeats.
+            if not self._releases_under_way:
+                await self.enable()
         elif self.enabled and (self._commanded_limit != self.limit or status.offered > self.limit):
             await self._try_current()
         if self._confirmed_available != self.available:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hardware.runtime.actuator import CURRENT_REPEATED_S, Actuator
+from hardware.runtime.actuator import CURRENT_REPEATED_S, LOCK_MOVES_S, Actuator
 from station import clock
-from station.domain.ports import DeviceSilent
+from station.domain.ports import ControllerStatus, DeviceSilent, Pilot
 from station.domain.units import MilliAmpere
 
 
@@ -22,6 +22,46 @@ class Board:
         if self.is_silent:
             raise DeviceSilent("no answer")
         self.told.append(limit)
+
+
+class LockingBoard(Board):
+    """Its bolt moves; it never shows energy released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.capabilities = SimpleNamespace(lock=True)
+        self.releases = 0
+
+    async def lock(self) -> None:
+        await asyncio.sleep(0)
+
+    async def set_available(self, _available: bool) -> None:  # noqa: FBT001 - the value of the port
+        await asyncio.sleep(0)
+
+    async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the value of the port
+        await asyncio.sleep(0)
+        self.releases += enabled
+
+    async def set_current(self, limit: MilliAmpere) -> None:
+        await super().set_current(limit)
+        await asyncio.sleep(0)
+
+    async def read_status(self) -> ControllerStatus:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return self.shown(clock.monotonic_s())
+
+    def shown(self, at_s: float) -> ControllerStatus:
+        return ControllerStatus(
+            read_at_s=at_s,
+            pilot=Pilot.B,
+            pwm_on=False,
+            cable=MilliAmpere(32_000),
+            locked=True,
+            contactor_closed=False,
+            enabled=False,
+            offered=MilliAmpere(0),
+        )
 
 
 @pytest.fixture
@@ -68,3 +108,29 @@ def test_what_was_not_confirmed_is_told_again_with_the_next_computation(now):
     signal(actuator, 10_000)
 
     assert board.told == [16_000, 10_000]
+
+
+def test_a_poll_while_the_bolt_moves_does_not_begin_the_release_once_more(now):
+    board: Any = LockingBoard()
+    actuator = Actuator(board, has_lock=True)
+
+    async def release() -> None:
+        await actuator.set_limit(MilliAmpere(16_000))
+        await actuator.lock()
+        # The bolt is in by now; only the order of what follows is looked at.
+        now[0] += LOCK_MOVES_S
+        releasing = asyncio.create_task(actuator.enable())
+        while not board.told:
+            await asyncio.sleep(0)
+        now[0] += 0.03
+        await actuator.reconcile(board.shown(now[0]), current_flows=False)
+        await releasing
+
+    asyncio.run(release())
+
+    assert board.told == [16_000]
+    assert board.releases == 1
+    now[0] += 1.0
+    # A board that has lost the release is told again.
+    asyncio.run(actuator.reconcile(board.shown(now[0]), current_flows=False))
+    assert board.releases == 2
