@@ -250,11 +250,14 @@ def decode_for_control_loop(raw: dict[str, Any]) -> MessageToControlLoop:
     return _decode(raw, _TO_CONTROL_LOOP)
 
 
+_HINTS: dict[str, dict[str, Any]] = {kind.type: get_type_hints(kind) for kind in (*_TO_OCPP, *_TO_CONTROL_LOOP)}
+
+
 def _decode(raw: dict[str, Any], kinds: tuple[type[_AnyMessage], ...]) -> _AnyMessage:
     kind = next((each for each in kinds if each.type == raw.get("type")), None)
     if kind is None:
         raise MessageMalformed(f"no message is called {raw.get('type')}")
-    hints, values = get_type_hints(kind), {}
+    hints, values = _HINTS[kind.type], {}
     for field in fields(kind):
         try:
             values[field.name] = _read(raw[field.name], hints[field.name])

@@ -137,11 +137,12 @@ class CoreHandlers:
         rejected = call_result.RemoteStartTransaction(RemoteStartStopStatus.rejected)
         if connector_id is not None and connector_id <= 0:
             return rejected
-        if "SmartCharging" not in await in_database(configuration.get_list, "SupportedFeatureProfiles"):
-            # Section 5.11: a station without smart charging ignores it.
-            charging_profile = None
-        if charging_profile is not None and await in_database(refuse_remote_profile, charging_profile, connector_id):
-            return rejected
+        if charging_profile is not None:
+            if "SmartCharging" not in await in_database(configuration.get_list, "SupportedFeatureProfiles"):
+                # Section 5.11: a station without smart charging ignores it.
+                charging_profile = None
+            elif await in_database(refuse_remote_profile, charging_profile, connector_id):
+                return rejected
         authorize = await in_database(configuration.get_bool, "AuthorizeRemoteTxRequests")
         outcome = await self._commands.submit(
             commands.StartSession(
