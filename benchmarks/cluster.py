@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster_site import USED_WITHIN_S, ClusterSite, Meters, Network, server_of
-from tests.station import NeverHappened, wait_until
+from tests.station import NeverHappened, Station, wait_until
 
 LIMIT_A = 48
 RECOVERY_S = 180.0
@@ -26,6 +26,8 @@ RECOVERY_S = 180.0
 CUTS_S = (3.0, 12.0, 35.0, 65.0)
 # Longer than it takes until a control loop that hangs has been replaced.
 STAYS_S = 15.0
+# Generous for a busy machine.
+REPLACED_S = 60.0
 
 
 class Disturbances:
@@ -61,16 +63,24 @@ class Disturbances:
         self._network.mend(index)
 
     def kill(self) -> None:
-        """Kill a control loop."""
-        self._random.choice(self._site.stations).kill("hardware")
+        """Kill a control loop; it is over when another one has taken its place."""
+        self._replace(self._random.choice(self._site.stations), signal.SIGKILL)
 
     def stop(self) -> None:
         """Stop a control loop, which its supervisor replaces."""
-        self._random.choice(self._site.stations).kill("hardware", signal.SIGSTOP)
+        self._replace(self._random.choice(self._site.stations), signal.SIGSTOP)
 
     def stop_server(self) -> None:
         """Stop the master's server, which its control loop replaces."""
-        os.kill(server_of(self._site.master), signal.SIGSTOP)
+        stopped = server_of(self._site.master)
+        os.kill(stopped, signal.SIGSTOP)
+        wait_until(lambda: server_of(self._site.master) != stopped, timeout_s=REPLACED_S)
+
+    def _replace(self, station: Station, number: signal.Signals) -> None:
+        ended = station.kill("hardware", number)
+        wait_until(
+            lambda: station.child_pids().get("hardware", ended) != ended and station.healthy(), timeout_s=REPLACED_S
+        )
 
     def cut_and_kill(self) -> None:
         """Kill a control loop while a cable is pulled."""
