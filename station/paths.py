@@ -98,6 +98,11 @@ class DataDirectory:
         return self.root / "cluster.epoch"
 
     @property
+    def cluster_other_master(self) -> Path:
+        """Which station leads the cluster although this one is set to lead it; nothing else leads it meanwhile."""
+        return self.root / "cluster.other_master"
+
+    @property
     def certificates(self) -> Path:
         return self.root / "certificates"
 

@@ -173,6 +173,7 @@ def _delete_files(data: DataDirectory) -> None:
         data.pin_attempt,
         data.cluster_password,
         data.cluster_epoch,
+        data.cluster_other_master,
         *(data.logo(brand) for brand in branding.BRANDS),
     )
     for path in (*data.files.iterdir(), *data.certificates.iterdir(), *data.root.glob("*.broken-*"), *of_people):

@@ -35,7 +35,8 @@ ADVICE: Words = {
     "not_admitted": _("Until it is admitted the charging points pause, as nothing is reserved for them."),
     "refused": _(
         "A cluster has exactly one master. Set this station to Slave, or the other one. Until then the charging points "
-        "pause here, as nothing is reserved for them."
+        "pause here, as nothing is reserved for them. If the other one was taken away for good: set this one to Slave, "
+        "save, and then to Master."
     ),
 }
 TONES: dict[str, str] = {

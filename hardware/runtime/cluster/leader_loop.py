@@ -17,7 +17,7 @@ from hardware.runtime.cluster_shares import ClusterSettings, ClusterShares
 from hardware.runtime.limits import GridOperator, LimitLoop
 from hardware.runtime.records import RecordStore
 from hardware.runtime.snapshot_publisher import SnapshotPublisher
-from loadmgmt.cluster import members
+from loadmgmt.cluster import discovery, members
 from loadmgmt.cluster.address import Target
 from loadmgmt.cluster.failures import LinkFailed
 from loadmgmt.cluster.leader_link import LeaderLink
@@ -82,25 +82,37 @@ class LeaderLoop:
         """Nobody has to be told: the leases end by themselves, and this station's own share with it."""
 
     async def _until_alone(self, surroundings: Surroundings) -> None:
-        """Listen for another master of this cluster; while there is one, this station does not lead."""
+        """Listen for another master of this cluster; while there is one, this station does not lead.
+
+        One that is not heard any more may lead on behind a cut cable. Whoever was refused once waits until the other
+        one is found as a slave, or until somebody has taken the role from this station.
+        """
+        refusing = await self._records.execute(place.other_master, surroundings.cluster)
         while True:
             await asyncio.sleep(LISTEN_S + random.uniform(0.0, LISTEN_S))  # noqa: S311 - no secret
             others = await surroundings.other_masters(asks_fixed_address=True)
-            if not others:
+            found = others[0][0].station if others else refusing
+            if not others and surroundings.is_slave(found):
+                found = ""
+            if found != refusing:
+                refusing = found
+                await self._records.execute(place.note_other_master, surroundings.cluster, refusing)
+            if not refusing:
                 self._second = None
                 return
-            other, _info = others[0]
             # The other one need not know this station, and reserves nothing for its fallback then.
             self._note_place(is_reserved=False)
-            await self._note_second(surroundings.shown(other))
+            if others:
+                await self._note_second(surroundings.shown(others[0][0]))
             self._show(
                 ClusterSnapshot(
                     enabled=True,
                     role="master",
                     state="refused",
                     problem="second_master",
-                    problem_detail=str(other.target),
-                    second_master=self._second,
+                    problem_detail=str(others[0][0].target) if others else "",
+                    second_master=self._second
+                    or ClusterFoundSnapshot(id=refusing, name="", role=discovery.MASTER, points=0),
                     found=surroundings.found(),
                     search_problem=surroundings.problem,
                 )

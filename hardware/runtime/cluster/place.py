@@ -59,6 +59,25 @@ def next_epoch() -> Epoch:
     return epoch
 
 
+def other_master(cluster: str) -> str:
+    """Return which station was found to lead this cluster, though this one is set to lead it; empty: none."""
+    name, _, station = _read(django_settings.DATA.cluster_other_master).partition(" ")
+    return station if name == cluster else ""
+
+
+def note_other_master(cluster: str, station: str) -> None:
+    """Keep it over restarts: that it is not heard any more need not mean that it leads no more. Empty: none."""
+    path = django_settings.DATA.cluster_other_master
+    try:
+        if station:
+            private_files.write(path, f"{cluster} {station}\n".encode())
+        else:
+            path.unlink(missing_ok=True)
+    except OSError:
+        # It holds until this process ends.
+        logger.warning("that station %r leads the cluster could not be kept", station, exc_info=True)
+
+
 def _read(path: Path) -> str:
     try:
         return private_files.read(path).decode("ascii").strip()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Protocol
 
+from django.conf import settings as django_settings
+
 from hardware.runtime.cluster_shares import ClusterSettings, ClusterShares
 from hardware.runtime.limits import GridOperator, LimitLoop
 from hardware.runtime.point import ChargingPoint
@@ -106,6 +108,8 @@ class ClusterService:
             return
         await self._end()
         self._part, self._served = None, _essentials(settings)
+        if not (settings.enabled and settings.leads):
+            await self._records.attempt(_forget_other_master)
         if not settings.enabled:
             self._show(ClusterSnapshot(enabled=False))
         elif not settings.key:
@@ -157,6 +161,12 @@ class ClusterService:
         if not serving.cancelled() and (error := serving.exception()) is not None:
             # The charging points stand at the fallback meanwhile, and it is begun anew.
             logger.error("the station's part in the cluster has ended", exc_info=error)
+
+
+def _forget_other_master() -> None:
+    """Let this station lead when it is set to Master the next time: somebody has taken the role from it."""
+    with suppress(OSError):
+        django_settings.DATA.cluster_other_master.unlink(missing_ok=True)
 
 
 def _essentials(settings: ClusterSettings) -> tuple[object, ...]:

@@ -56,6 +56,11 @@ class Surroundings:
             await self._neighbourhood.stop()
 
     @property
+    def cluster(self) -> str:
+        """The public name of the cluster, made from its pairing code."""
+        return self._cluster
+
+    @property
     def problem(self) -> str:
         """Why others cannot be searched for; empty: they can."""
         return self._neighbourhood.problem if self._neighbourhood is not None else ""
@@ -119,6 +124,14 @@ class Surroundings:
         """Return the stations in the network."""
         stations = self._neighbourhood.stations() if self._neighbourhood is not None else ()
         return tuple(self.shown(each) for each in stations)
+
+    def is_slave(self, station: str) -> bool:
+        """Return whether a station is found as a slave of this cluster."""
+        stations = self._neighbourhood.stations() if self._neighbourhood is not None else ()
+        return any(
+            each.station == station and each.role == discovery.SLAVE and each.cluster == self._cluster
+            for each in stations
+        )
 
     def shown(self, station: Neighbour) -> ClusterFoundSnapshot:
         """Return a station as people see it."""

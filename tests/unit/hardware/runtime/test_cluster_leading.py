@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hardware.runtime.cluster import place
 from hardware.runtime.cluster.leader_loop import LeaderLoop, rest_s
 from hardware.runtime.cluster.leading import Leading
 from hardware.runtime.cluster.place import Epoch
@@ -48,7 +49,9 @@ EPOCH = Epoch(name="e", predecessor=None)
 class Records:
     """A database without members."""
 
-    async def execute(self, verb: Callable[..., object]) -> object:
+    async def execute(self, verb: Callable[..., object], *arguments: Any) -> object:
+        if verb in {place.other_master, place.note_other_master}:
+            return verb(*arguments)
         return () if verb is members.known else {} if verb is members.password_hashes else EPOCH
 
     async def attempt(self, *_: object, **__: object) -> None:
@@ -110,9 +113,11 @@ class Second:
     """Another master, for as long as it leads."""
 
     problem = ""
+    cluster = "c"
 
     def __init__(self) -> None:
         self.leads = True
+        self.serves = False
         self.was_shown = asyncio.Event()
         self._other = Neighbour(
             station="S2", name="", role="master", points=1, cluster="", target=Target("192.0.2.2", 6390), web=""
@@ -122,6 +127,9 @@ class Second:
         assert asks_fixed_address
         await asyncio.sleep(0)
         return [(self._other, MasterInfo(station="S2", name="", leading_s=60))] if self.leads else []
+
+    def is_slave(self, station: str) -> bool:
+        return self.serves and station == "S2"
 
     def shown(self, other: Neighbour) -> ClusterFoundSnapshot:
         return ClusterFoundSnapshot(id=other.station, name=other.name, role=other.role, points=1)
@@ -165,7 +173,7 @@ async def test_while_another_one_leads_nothing_is_drawn_without_a_lease_because_
     waiting = asyncio.create_task(loop._until_alone(surroundings))  # type: ignore[arg-type]
     await surroundings.was_shown.wait()
     assert shares.is_reserved is False
-    surroundings.leads = False
+    surroundings.leads, surroundings.serves = False, True
     await waiting
 
     leading = asyncio.create_task(loop._lead(Surroundings(fails=False)))  # type: ignore[arg-type]
@@ -174,6 +182,39 @@ async def test_while_another_one_leads_nothing_is_drawn_without_a_lease_because_
 
     leading.cancel()
     await asyncio.wait({leading})
+
+
+async def test_who_was_refused_does_not_lead_because_the_other_one_is_not_heard_any_more(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA = DataDirectory(tmp_path)
+    monkeypatch.setattr("hardware.runtime.cluster.leader_loop.LISTEN_S", 0.0)
+    surroundings = Second()
+
+    async def is_refused() -> bool:
+        surroundings.was_shown.clear()
+        waiting = asyncio.create_task(loop_of(Shares())._until_alone(surroundings))  # type: ignore[arg-type]
+        shown = asyncio.create_task(surroundings.was_shown.wait())
+        await asyncio.wait({waiting, shown}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiting, shown):
+            task.cancel()
+        await asyncio.wait({waiting, shown})
+        return surroundings.was_shown.is_set()
+
+    assert await is_refused()
+    # Its cable is cut, and its control loop begins anew.
+    surroundings.leads = False
+    assert await is_refused()
+    # Another cluster is another matter.
+    surroundings.cluster = "d"
+    assert not await is_refused()
+    surroundings.cluster = "c"
+    assert await is_refused()
+
+    surroundings.serves = True
+    assert not await is_refused()
+    surroundings.serves = False
+    assert not await is_refused()
 
 
 def test_a_station_whose_reports_make_no_sense_stands_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
