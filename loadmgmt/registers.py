@@ -189,6 +189,7 @@ ERROR_NUMBERS: Mapping[FaultCode, int] = {
             FaultCode.WEAK_SIGNAL,
             FaultCode.LOCAL_LIST_CONFLICT,
             FaultCode.RESET_FAILURE,
+            FaultCode.INPUT_MODULE_FAILURE,
         ),
         start=1,
     )

@@ -50,6 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/<int:session_id>", sessions.session, name="session"),
     path("sessions.csv", sessions.sessions_file, name="sessions-file"),
     path("events", events.events, name="events"),
+    path("events/faults.csv", events.fault_memory_file, name="fault-memory-file"),
     path("events/<int:entry_id>/take-back", events.take_back, name="event-take-back"),
     path("authentication", authentication.authentication, name="authentication"),
     path("users", users.users, name="users"),

@@ -210,7 +210,7 @@ class ControlLoop:
                 self.admission,
                 self._cluster,
             ),
-            station=(self._statuses, self.snapshots, self.limits),
+            station=(self._statuses, self.snapshots, self.limits, self._lamps),
         )
 
     def _held_by_board(self, number: int) -> MilliAmpere | None:

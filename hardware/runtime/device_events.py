@@ -14,7 +14,11 @@ from hardware.runtime.state import StationState
 from station import clock
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.ports import Signal, StationInputs, TagReader
+from station.domain.steady_faults import SteadyFaults
 from station.services import sessions
+
+# A contact that is read for the second time and still closed has stopped bouncing.
+CONTACT_RAISED_S, CONTACT_CLEARED_S = 0.2, 2.0
 
 
 class DeviceEvents:
@@ -42,6 +46,9 @@ class DeviceEvents:
         self._admission = admission
         self._start_responses = start_responses
         self._snapshots = snapshots
+        self._contacts = SteadyFaults[tuple[int, FaultCode]](
+            raised_after_s=CONTACT_RAISED_S, cleared_after_s=CONTACT_CLEARED_S
+        )
 
     # --- controllers and meters
 
@@ -105,12 +112,16 @@ class DeviceEvents:
         closed = inputs.closed.get(Signal.DIMMING)
         if closed is not None:
             self._dimming.read(closed=closed)
-        by_place: dict[int, set[FaultCode]] = {number: set() for number in (0, *self._points)}
-        for number, codes in inputs.faults.items():
-            for code in codes:
-                place = 0 if CATALOGUE[code].scope is Scope.STATION else number
-                by_place.setdefault(place, set()).add(code)
-        self._state.set_faults("inputs", frozenset(by_place.pop(0)))
+        reported = frozenset(
+            (0 if CATALOGUE[code].scope is Scope.STATION else number, code)
+            for number, codes in inputs.faults.items()
+            for code in codes
+        )
+        self._contacts = self._contacts.judge(reported, at_s=clock.monotonic_s())
+        self._state.set_faults("inputs", self._contacts_of(0))
         for number, point in self._points.items():
-            if point.set_faults("inputs", frozenset(by_place[number])):
+            if point.set_faults("inputs", self._contacts_of(number)):
                 await self.point_faults_changed(point)
+
+    def _contacts_of(self, number: int) -> frozenset[FaultCode]:
+        return frozenset(code for place, code in self._contacts.counting if place == number)

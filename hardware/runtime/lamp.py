@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.state import StationState
 from station.concurrency import BackgroundTasks
+from station.domain.connector import Phase
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.ports import DeviceFailed, LampColour, LampPattern, StationIo
 
@@ -29,12 +30,19 @@ _COLOURS = {
 }
 
 
-def pattern_of(status: str, faults: frozenset[FaultCode]) -> LampPattern:
+# A card is accepted and the car awaited: blue like charging, and not yet steady.
+_AUTHORIZED = LampPattern(colour=LampColour.BLUE, blinks=1)
+
+
+def pattern_of(status: str, faults: frozenset[FaultCode], *, is_authorized: bool = False) -> LampPattern:
     """Choose the pattern: the fault with the fewest blinks wins, as people count from one."""
     blinks = [kind.lamp_blinks for code in faults if (kind := CATALOGUE[code]).lamp_blinks]
     if blinks:
         return LampPattern(colour=LampColour.RED, blinks=min(each for each in blinks if each))
-    return LampPattern(colour=_COLOURS[status])
+    if any(CATALOGUE[code].faulted for code in faults):
+        # One of the whole station leaves the status of its points as it is, and nobody can charge all the same.
+        return LampPattern(colour=LampColour.RED)
+    return _AUTHORIZED if is_authorized else LampPattern(colour=_COLOURS[status])
 
 
 class Lamps:
@@ -53,18 +61,29 @@ class Lamps:
         """Show the state of a point soon."""
         self._tasks.spawn(self._show_state(number))
 
+    def station_changed(self) -> None:
+        """Show a fault of the whole station at all lamps, or its end."""
+        for number in self._points:
+            self.point_changed(number)
+
     async def _show_state(self, number: int) -> None:
         point = self._points[number]
-        pattern = pattern_of(point.ocpp_status, point.active_faults | self._state.active_faults)
+        pattern = pattern_of(
+            point.ocpp_status,
+            point.active_faults | self._state.active_faults,
+            is_authorized=point.state.phase is Phase.AUTHORIZED,
+        )
         self._wanted[number] = pattern
         # A fault goes before an answer to a card.
-        if pattern.blinks:
+        if pattern.colour is LampColour.RED:
             self._answers.pop(number, None)
         await self._update(number)
 
     async def refuse(self, numbers: Iterable[int], repeat: int) -> None:
         """Blink yellow so many times (BlinkRepeat) where a card was refused, unless a fault is shown there."""
-        numbers = [number for number in numbers if number in self._wanted and not self._wanted[number].blinks]
+        numbers = [
+            number for number in numbers if number in self._wanted and self._wanted[number].colour is not LampColour.RED
+        ]
         if not repeat or not numbers:
             return
         answer = LampPattern(colour=LampColour.YELLOW, blinks=repeat)

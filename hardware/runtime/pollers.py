@@ -15,6 +15,7 @@ from station.concurrency import until_tick_s, wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
 from station.domain.ports import DeviceFailed, DeviceRefused, PhaseValues, ReadingUnusable, Signal, StationIo, TagReader
+from station.domain.steady_faults import SteadyFaults
 from station.domain.supervision import Watch
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,11 @@ IO_DOUBT_S = 0.07
 # A device is reported when it was silent for this long and at least this many polls failed in a row.
 CONTROLLER_SILENT_S, METER_SILENT_S, READER_SILENT_S = 2.0, 4.0, 2.0
 SILENT_POLLS = 3
+# What a board reports counts when further polls, in quick succession, confirm it, and until it has been away for a
+# while; the board itself has opened its contactor at once.
+BOARD_FAULT_RAISED_S, FAULT_CLEARED_S = 0.2, 2.0
+# Source of the fault of an input module that is silent.
+INPUT_MODULE = "input module"
 # A card that was away for this long and comes back is a new tap; shorter gaps come from an unsteady hand.
 TAP_GAP_S = 0.5
 
@@ -67,6 +73,7 @@ async def poll_controller(point: ChargingPoint, events: DeviceEvents, flasher: F
     While its firmware is written, a step of that takes the place of the poll.
     """
     silence = Silence(patience_s=CONTROLLER_SILENT_S, line=point.equipment.controller_line)
+    board = BoardFaults(point, events)
     await _open(point.controller.open, f"controller {point.number}")
     while True:
         started_s = clock.monotonic_s()
@@ -93,9 +100,7 @@ async def poll_controller(point: ChargingPoint, events: DeviceEvents, flasher: F
             point.controller_answered()
             news = point.set_faults("silence", frozenset())
             if status is not None:
-                of_station = frozenset(code for code in status.faults if CATALOGUE[code].scope is Scope.STATION)
-                events.station_faults(f"controller {point.number}", of_station)
-                news |= point.set_faults("controller", status.faults - of_station)
+                news |= board.judge(status.faults)
             if news:
                 await events.point_faults_changed(point)
             if status is not None:
@@ -103,6 +108,26 @@ async def poll_controller(point: ChargingPoint, events: DeviceEvents, flasher: F
                 events.observed(point)
         await point.check_timers(clock.monotonic_s())
         await _pause(point, started_s)
+
+
+class BoardFaults:
+    """What a controller reports to be wrong at its point, or with the station, without its bouncing."""
+
+    def __init__(self, point: ChargingPoint, events: DeviceEvents) -> None:
+        self._point = point
+        self._events = events
+        self._steady = SteadyFaults[FaultCode](raised_after_s=BOARD_FAULT_RAISED_S, cleared_after_s=FAULT_CLEARED_S)
+
+    def judge(self, reported: frozenset[FaultCode]) -> bool:
+        """Take a poll; return whether something is new at the point."""
+        point = self._point
+        self._steady = self._steady.judge(reported, at_s=clock.monotonic_s())
+        counting = self._steady.counting
+        if reported - counting:
+            point.poll_faster(BOARD_FAULT_RAISED_S)
+        of_station = frozenset(code for code in counting if CATALOGUE[code].scope is Scope.STATION)
+        self._events.station_faults(f"controller {point.number}", of_station)
+        return point.set_faults("controller", counting - of_station)
 
 
 async def _pause(point: ChargingPoint, started_s: float) -> None:
@@ -127,7 +152,7 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
     if point.meter is None:
         return
     silence = Silence(patience_s=METER_SILENT_S, line=point.equipment.meter_line)
-    watch = Watch()
+    watch = CurrentWatch(point, events)
     await _open(point.meter.open, f"meter {point.number}")
     while True:
         period = METER_SESSION_S if point.state.has_session else METER_IDLE_S
@@ -154,22 +179,39 @@ async def poll_meter(point: ChargingPoint, events: DeviceEvents) -> None:
                 await events.point_faults_changed(point)
             await events.measured(point)
         if phases is not None:
-            watch = await _watch_current(point, events, watch, phases)
-        if watch.since:
+            await watch.judge(phases)
+        if watch.suspects:
             period = min(period, 0.5)
         await asyncio.sleep(until_tick_s(period, clock.monotonic_s()))
 
 
-async def _watch_current(point: ChargingPoint, events: DeviceEvents, watch: Watch, phases: PhaseValues) -> Watch:
-    actuator = point.actuator
-    # Until a restart has been recovered from, a car goes on charging that nobody has allowed anything yet; and a board
-    # that does not hear that energy is withdrawn is silent, which is a fault of its own, and not welded.
-    allowed = actuator.enabled or not point.in_control or not point.equipment.controller_ok
-    watch, proven = watch.judge(phases, energy_allowed=allowed, limit=actuator.limit, at_s=clock.monotonic_s())
-    events.station_faults(f"meter {point.number}", proven & {FaultCode.UNDER_VOLTAGE})
-    if point.set_faults("values", proven - {FaultCode.UNDER_VOLTAGE}):
-        await events.point_faults_changed(point)
-    return watch
+class CurrentWatch:
+    """What the values of a meter say about the wiring of its point."""
+
+    def __init__(self, point: ChargingPoint, events: DeviceEvents) -> None:
+        self._point = point
+        self._events = events
+        self._watch = Watch()
+        # The watch has proven what it tells; a value at its threshold comes and goes all the same.
+        self._steady = SteadyFaults[FaultCode](raised_after_s=0.0, cleared_after_s=FAULT_CLEARED_S)
+
+    @property
+    def suspects(self) -> bool:
+        """Whether something looks wrong that is not proven yet, so that the next values are wanted soon."""
+        return bool(self._watch.since)
+
+    async def judge(self, phases: PhaseValues) -> None:
+        """Take one reading."""
+        point, actuator, now_s = self._point, self._point.actuator, clock.monotonic_s()
+        # Until a restart has been recovered from, a car goes on charging that nobody has allowed anything yet; and a
+        # board that does not hear that energy is withdrawn is silent, which is a fault of its own, and not welded.
+        allowed = actuator.enabled or not point.in_control or not point.equipment.controller_ok
+        self._watch, proven = self._watch.judge(phases, energy_allowed=allowed, limit=actuator.limit, at_s=now_s)
+        self._steady = self._steady.judge(proven, at_s=now_s)
+        counting = self._steady.counting
+        self._events.station_faults(f"meter {point.number}", counting & {FaultCode.UNDER_VOLTAGE})
+        if point.set_faults("values", counting - {FaultCode.UNDER_VOLTAGE}):
+            await self._events.point_faults_changed(point)
 
 
 class ReaderPoll:
@@ -214,7 +256,7 @@ class ReaderPoll:
 
 
 async def poll_io(io: StationIo, events: DeviceEvents, dimming: Dimming) -> None:
-    """Read the auxiliary contacts for ever; an absent module keeps its last reading."""
+    """Read the auxiliary contacts for ever; one that is silent keeps its last reading."""
     has_signal = Signal.DIMMING in io.signals
     silence = Silence(patience_s=CONTROLLER_SILENT_S, line=LineRecord())
     reported = False
@@ -225,10 +267,12 @@ async def poll_io(io: StationIo, events: DeviceEvents, dimming: Dimming) -> None
         except DeviceFailed as error:
             if silence.missed() and not reported:
                 reported = True
+                events.station_faults(INPUT_MODULE, frozenset({FaultCode.INPUT_MODULE_FAILURE}))
                 logger.warning("the input module is silent: %s", error)
         else:
             silence.heard()
             reported = False
+            events.station_faults(INPUT_MODULE, frozenset())
             await events.inputs(inputs)
         if has_signal and dimming.reads_again_soon:
             await asyncio.sleep(IO_DOUBT_S)

@@ -94,7 +94,7 @@ def lines(
         )
     )
     io_registers = IoRegisters(world=world, contacts=contacts(settings.connectors))
-    made.append(line(IO_PORT, RtuSlave(address=IO_ADDRESS, registers=io_registers), lambda: world.io_line))
+    made.append(line(IO_PORT, RtuSlave(address=IO_ADDRESS, registers=io_registers), lambda: world.io_mode))
     return made
 
 

@@ -17,6 +17,7 @@ SHOWN_BY_DEVICES = frozenset(
         FaultCode.UNDER_VOLTAGE,  # L3 is missing at every meter
         FaultCode.WEAK_SIGNAL,  # the modem has hardly any signal
         FaultCode.OVER_VOLTAGE_PROTECTION_FAILURE,  # the arrester's contact at input IN of controller 1
+        FaultCode.INPUT_MODULE_FAILURE,  # the input/output module's line is silent
     }
 )
 # Phase (L3) that is missing while UnderVoltage is active.

@@ -166,6 +166,11 @@ class World:
         """Whether the reader answers nothing."""
         return FaultCode.READER_FAILURE in self.faults
 
+    @property
+    def io_mode(self) -> LineMode:
+        """Return how the input/output module behaves on its line now, an injected fault included."""
+        return LineMode.SILENT if FaultCode.INPUT_MODULE_FAILURE in self.faults else self.io_line
+
     def line_mode(self, number: int, device: LineDevice) -> LineMode:
         """Return how a device behaves on its line now, injected faults included."""
         silencing = {

@@ -29,6 +29,7 @@ class FaultCode(StrEnum):
     OTHER_ERROR = "OtherError"
     OVER_VOLTAGE = "OverVoltage"
     RESET_FAILURE = "ResetFailure"
+    INPUT_MODULE_FAILURE = "InputModuleFailure"
 
 
 class Scope(StrEnum):
@@ -97,6 +98,8 @@ CATALOGUE: dict[FaultCode, FaultKind] = {
         _kind(FaultCode.OTHER_ERROR, _CONNECTOR, faulted=True),
         _kind(FaultCode.OVER_VOLTAGE, _CONNECTOR, faulted=True),
         _kind(FaultCode.RESET_FAILURE, _STATION, faulted=False),
+        # Nobody hears its contacts any more; the devices they belong to protect all the same, so charging goes on.
+        _kind(FaultCode.INPUT_MODULE_FAILURE, _STATION, faulted=False, vendor=True),
     )
 }
 

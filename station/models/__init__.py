@@ -7,6 +7,7 @@ from station.models.configuration import ConfigurationValue
 from station.models.connector import Connector
 from station.models.dimming import DimmingIntervention
 from station.models.event_log import AuditEntry, LogEntry
+from station.models.fault_memory import FaultMemory
 from station.models.files import FileJob, TrustedCertificate
 from station.models.planning import ChargingProfileRow, ReservationRow
 from station.models.session import ChargingSession, MeterSample
@@ -20,6 +21,7 @@ __all__ = [
     "ConfigurationValue",
     "Connector",
     "DimmingIntervention",
+    "FaultMemory",
     "FileJob",
     "LogEntry",
     "MeterSample",

@@ -10,7 +10,7 @@ from django.db import transaction
 from station.domain.ports import ControllerIdentity, MeterIdentity
 from station.domain.snapshot import FinishedSessionSnapshot
 from station.models import ChargingSession, Connector
-from station.services import event_log
+from station.services import event_log, fault_memory
 from station.services.flushing import without_flush
 
 # So many changes can be told while none can be written; the next one written has a revision beyond them.
@@ -89,6 +89,9 @@ def _store_status(record: StatusRecord, step: int) -> int:
         event_log.begin(f"fault.{code}", at=record.at, connector_id=record.number)
     for code in before - after:
         event_log.end(f"fault.{code}", at=record.at, connector_id=record.number)
+    if before != after:
+        fault_memory.begin(record.number, after - before, at=record.at)
+        fault_memory.end(record.number, before - after, at=record.at)
     row.phase, row.phase_since = record.phase, record.phase_since
     row.fault_codes = list(record.faults)
     if (row.status, row.error_code, row.info, row.vendor_error_code) != record.notification:

@@ -83,6 +83,10 @@ FAULT_STEPS: Words = {
     FaultCode.HIGH_TEMPERATURE: _("Too hot. It goes on when it has cooled down."),
 }
 
+# Faults of the whole station; another charging point of it is no way out.
+STATION_FAULT_STEP = _("Charging is not possible here at the moment.")
+READER_OUT_OF_ORDER = _("Card reader out of order")
+
 AWAY = _("The display has no connection to the station.")
 
 _BLOCKED, _EXPIRED = _("The card is blocked."), _("The card has expired.")

@@ -85,6 +85,7 @@ FAULTS: Words = {
     FaultCode.OTHER_ERROR: _("Other error"),
     FaultCode.OVER_VOLTAGE: _("Mains voltage too high"),
     FaultCode.RESET_FAILURE: _("A restart could not be carried out"),
+    FaultCode.INPUT_MODULE_FAILURE: _("The input module does not answer"),
 }
 
 FAULT_ADVICE: Words = {
@@ -102,6 +103,11 @@ FAULT_ADVICE: Words = {
     FaultCode.POWER_METER_FAILURE: _("Check the meter's data cable."),
     FaultCode.HIGH_TEMPERATURE: _("Wait until it has cooled down; check the ventilation."),
     FaultCode.INTERNAL_ERROR: _("The cause is in the log of the process hardware; restart the daemon."),
+    FaultCode.LOCAL_LIST_CONFLICT: _("Have the operator of the backend send the list of cards again."),
+    FaultCode.OTHER_ERROR: _("Mend what the contact reports."),
+    FaultCode.OVER_VOLTAGE: _("Have an electrician check the supply and the neutral conductor."),
+    FaultCode.RESET_FAILURE: _("Switch the station off and on again at the circuit breaker."),
+    FaultCode.INPUT_MODULE_FAILURE: _("Check the module's supply and its data cable."),
 }
 
 STATUSES: Words = {

@@ -72,6 +72,7 @@ TABLE: tuple[Row, ...] = (
     Row(name="session", get=_VIEWER),
     Row(name="sessions-file", get=_VIEWER),
     Row(name="events", get=_OPERATOR),
+    Row(name="fault-memory-file", get=_OPERATOR),
     Row(name="event-take-back", post=_INSTALLER),
     Row(name="users", get=_OPERATOR),
     Row(name="users-seen", get=_OPERATOR, passive=True),

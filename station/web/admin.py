@@ -226,6 +226,15 @@ class LogEntryAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
 
 
+@register(models.FaultMemory, site=site)
+class FaultMemoryAdmin(ReadOnlyAdmin):
+    """How often each fault was there."""
+
+    list_display = ("number", "code", "count", "first_at", "since", "until")
+    list_filter = ("number", "code")
+    ordering = ("number", "code")
+
+
 @register(models.AuditEntry, site=site)
 class AuditEntryAdmin(ReadOnlyAdmin):
     """Who wanted what."""

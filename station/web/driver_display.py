@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from station.domain.adhoc_price import AdhocPrice
 from station.domain.connector import Phase
+from station.domain.faults import FaultCode
 from station.domain.limits import LimitSource
 from station.domain.snapshot import PointSnapshot
 from station.services import branding, configuration
@@ -163,7 +164,13 @@ def _logo(brand: str, present: Present) -> Logo | None:
     return Logo(brand=brand, version=branding.logo_version(brand), name=name)
 
 
+def _station_is_faulted(present: Present) -> bool:
+    return present.hardware is not None and present.hardware.status == "Faulted"
+
+
 def _note(present: Present) -> str:
+    if present.hardware is not None and not present.hardware.reader_ok:
+        return str(say.READER_OUT_OF_ORDER)
     backend = present.backend
     if backend is not None and (backend.connected or not backend.url):
         return ""
@@ -182,7 +189,7 @@ def _points(present: Present, values: Mapping[str, str]) -> list[PointView]:
 
 def _point(point: PointSnapshot, present: Present, values: Mapping[str, str], *, without_card: bool) -> PointView:
     number = point.number
-    code = _code(point, present.at)
+    code = _code(point, present)
     tone = _TONES[code]
     price = AdhocPrice.decode(values[price_key(number)]) if code in _OPEN else AdhocPrice()
     return PointView(
@@ -200,11 +207,14 @@ def _point(point: PointSnapshot, present: Present, values: Mapping[str, str], *,
     )
 
 
-def _code(point: PointSnapshot, at: datetime) -> str:
+def _code(point: PointSnapshot, present: Present) -> str:
+    if _station_is_faulted(present):
+        return say.FAULT
     refusal = point.last_refusal
-    if refusal is not None and timedelta(0) <= at - refusal.at < REFUSAL_SHOWN and point.session is None:
+    if refusal is not None and timedelta(0) <= present.at - refusal.at < REFUSAL_SHOWN and point.session is None:
         return say.REFUSED
-    if point.status == "Faulted":
+    # The standard calls what is wrong at the vehicle a warning; the driver is the one who can do something about it.
+    if point.status == "Faulted" or FaultCode.EV_COMMUNICATION_ERROR in point.faults:
         return say.FAULT
     if point.status == "Unavailable":
         return say.OUT_OF_SERVICE
@@ -219,7 +229,7 @@ def _next_step(point: PointSnapshot, code: str, present: Present, *, without_car
     if code == say.OUT_OF_SERVICE and point.flashing is not None:
         return str(say.MAINTENANCE_STEP)
     if code == say.FAULT:
-        return say.fault_step(point.faults)
+        return str(say.STATION_FAULT_STEP) if _station_is_faulted(present) else say.fault_step(point.faults)
     if code == Phase.RESERVED and point.reservation is not None:
         until = formats.time_of_day(point.reservation.expires_at, present.zone)
         return _("Until %(time)s only for the card of the reservation.") % {"time": until}

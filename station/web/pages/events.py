@@ -20,12 +20,12 @@ from station import clock
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused
 from station.models import AuditEntry, LogEntry
-from station.services import accounts, configuration, history, taking_back
+from station.services import accounts, configuration, fault_memory, history, identity, taking_back
 from station.services.history import Kind, Wanted
 from station.services.messages import ConfigurationChanged, send_to_control_loop
 from station.ui import event_words, problems, words
 from station.ui import format as formats
-from station.web import access, menu, setting_labels
+from station.web import access, fault_memory_view, menu, setting_labels
 from station.web.period import PeriodForm
 from station.web.requests import signed_in
 
@@ -126,8 +126,30 @@ def events(request: HttpRequest) -> HttpResponse:
     asked = urlencode({name: value for name, value in request.GET.items() if name in form.fields and value})
     may_take_back = access.may(accounts.role_of(signed_in(request)), "event-take-back", "POST")
     rows = [_row(each, zone, may_take_back=may_take_back) for each in history.rows(list(page))]
+    is_beginning = page.number == 1 and not asked
     return render(
-        request, "pages/events.html", {"form": form, "rows": rows, "page": page, "asked": asked, "zone": zone.key}
+        request,
+        "pages/events.html",
+        {
+            "form": form,
+            "rows": rows,
+            "page": page,
+            "asked": asked,
+            "zone": zone.key,
+            # Whoever leafs or looks for something has seen it.
+            "memory": fault_memory_view.rows(fault_memory.kept(), zone=zone) if is_beginning else None,
+        },
+    )
+
+
+@require_GET
+def fault_memory_file(_request: HttpRequest) -> HttpResponse:
+    """Hand out the fault memory."""
+    zone = configuration.zone()
+    text = fault_memory_view.table_file(fault_memory.kept(), zone=zone)
+    name = f"faults-{identity.load().serial}-{clock.now().astimezone(zone):%Y-%m-%d}.csv"
+    return HttpResponse(
+        text, "text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from station.domain.faults import CATALOGUE as FAULTS
+from station.domain.faults import FaultCode
 from tests.process.conformance.bench import CARD, ConformanceBench, never, section
+from tests.station import wait_until
 
 # The faults of the manual and what the backend is told: fault, connector, errorCode, vendorErrorCode, status.
 CATALOGUE = [
@@ -25,6 +28,7 @@ CATALOGUE = [
     ("InternalError", 1, "InternalError", None, "Faulted"),
     ("OtherError", 1, "OtherError", None, "Faulted"),
     ("OverVoltage", 1, "OverVoltage", None, "Faulted"),
+    ("InputModuleFailure", 0, "OtherError", "InputModuleFailure", "Available"),
 ]
 SPECIFICATION = Path("/work/shared/spec/errors.csv")
 
@@ -257,7 +261,10 @@ def test_a_fault_is_told_with_its_codes_and_its_end_as_well(
     assert sent.get("vendorErrorCode") == vendor_code
     if vendor_code:
         assert sent["vendorId"] == "Technagon GmbH"
-    assert len(sent.get("info", "")) <= 50
+    assert 0 < len(sent["info"]) <= 50
+    if FAULTS[FaultCode(fault)].faulted:
+        lamp = max(connector, 1) - 1
+        wait_until(lambda: bench.station.sim("/state")["lamp"][lamp]["colour"] == "red", what="a red lamp")
     mark = bench.mark()
     bench.sim(path, code=fault, active=False)
     bench.wait_for(

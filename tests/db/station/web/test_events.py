@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from station.models import AuditEntry, LogEntry
-from station.services import event_log
+from station.services import event_log, fault_memory
 from tests.db.station.web.conftest import AT
 
 
@@ -116,3 +116,59 @@ def test_every_page_that_events_are_asked_of_has_a_name(browser: Client) -> None
     choices = browser.get("/events").content.decode().partition('name="page_of"')[2].partition("</select>")[0]
 
     assert re.findall(r"<option[^>]*>\s*</option>", choices) == []
+
+
+def memory(browser: Client, language: str = "en") -> str:
+    browser.cookies["django_language"] = language
+    text = browser.get("/events").content.decode().replace("\N{NO-BREAK SPACE}", " ")
+    return re.sub(r"\s+", " ", text[text.index('id="fault-memory"') : text.index('id="events"')])
+
+
+def test_the_fault_memory_says_how_often_since_when_until_when_why_and_what_to_do(browser: Client) -> None:
+    fault_memory.begin(1, ["GroundFailure"], at=AT)
+    fault_memory.end(1, ["GroundFailure"], at=AT + timedelta(minutes=5))
+    fault_memory.begin(1, ["GroundFailure"], at=AT + timedelta(hours=1))
+    fault_memory.begin(0, ["WeakSignal"], at=AT)
+    fault_memory.end(0, ["WeakSignal"], at=AT + timedelta(minutes=1))
+
+    text = memory(browser)
+
+    assert text.index("The residual-current device has tripped") < text.index("Poor mobile network reception")
+    assert "A residual current flows" in text
+    assert "See whether the residual-current device stays on" in text
+    assert "Unplug the vehicle, then switch the residual-current device on again." in text
+    assert "blinks red 4 times" in text
+    assert 'data-label="Count">2<' in text
+    assert "lasts" in text
+    german = memory(browser, "de")
+    assert "Fehlerspeicher" in german
+    assert "Es fließt ein Fehlerstrom" in german
+    assert "blinkt 4-mal rot" in german
+    # Whoever leafs has seen it.
+    assert 'id="fault-memory"' not in browser.get("/events?kind=command").content.decode()
+
+
+def test_the_fault_memory_leaves_as_a_table(browser: Client) -> None:
+    fault_memory.begin(2, ["EVSECommunicationError"], at=AT)
+
+    answer = browser.get("/events/faults.csv")
+
+    assert answer["Content-Type"].startswith("text/csv")
+    header, line = answer.content.decode("utf-8-sig").splitlines()
+    assert header.startswith("Charging point,Fault,Error code,Count")
+    assert line.startswith("2,Error communicating with the EVSE controller,OtherError / EVSECommunicationError,1,")
+
+
+def test_a_fault_that_lasts_counts_once_and_a_clock_set_back_makes_no_end_before_its_begin(db: None) -> None:
+    fault_memory.begin(1, ["GroundFailure"], at=AT)
+    fault_memory.begin(1, ["GroundFailure"], at=AT + timedelta(minutes=1))
+    fault_memory.end(1, ["GroundFailure"], at=AT - timedelta(days=1))
+
+    (entry,) = fault_memory.kept()
+    assert (entry.count, entry.since, entry.until) == (1, AT, AT)
+
+
+def test_a_fault_that_a_newer_version_met_is_shown_by_its_code(browser: Client) -> None:
+    fault_memory.begin(1, ["MoonPhaseFailure"], at=AT)
+
+    assert "MoonPhaseFailure" in memory(browser)

@@ -11,10 +11,10 @@ from ocpp_client.connection.failures import Failure
 from ocpp_client.connection.registration import Phase
 from station.domain.commands import Origin, Refusal, Status
 from station.domain.configuration.problems import TEMPLATES
-from station.domain.faults import CATALOGUE, FaultCode
+from station.domain.faults import FaultCode
 from station.domain.limits import LimitSource
 from station.domain.ports import Pilot
-from station.ui import problems, words
+from station.ui import fault_words, problems, words
 
 ERRORS_CSV = Path("/work/shared/spec/errors.csv")
 
@@ -56,10 +56,15 @@ def test_the_manuals_faults_are_said_in_the_manuals_words():
         assert said == [row[column] for row in rows]
 
 
-def test_a_fault_that_puts_a_point_out_of_order_comes_with_advice_or_is_beyond_help():
-    beyond_help = {FaultCode.INTERNAL_ERROR, FaultCode.OTHER_ERROR, FaultCode.OVER_VOLTAGE}
+@pytest.mark.parametrize("code", FaultCode)
+def test_every_fault_comes_with_cause_check_and_measure_in_both_languages(code: FaultCode):
+    said = [set[str](), set[str]()]
+    for texts, language in zip(said, ("de", "en"), strict=True):
+        with translation.override(language):
+            texts.update(str(each[code]) for each in (fault_words.CAUSES, fault_words.CHECKS, words.FAULT_ADVICE))
 
-    assert {code for code, kind in CATALOGUE.items() if kind.faulted} - set(words.FAULT_ADVICE) <= beyond_help
+    assert [len(each) for each in said] == [3, 3]
+    assert not said[0] & said[1]
 
 
 def test_refused_values_are_said_in_the_registrys_own_words():
