@@ -207,6 +207,7 @@ LIMIT_SOURCES: Mapping[LimitSource, int] = {
     LimitSource.CLUSTER_SILENT: 6,
     LimitSource.FAULT: 8,
     LimitSource.LOCAL: 9,
+    LimitSource.CONTACTOR_REST: 9,
     LimitSource.GRID_OPERATOR: 10,
 }
 _FAULT_CODES = frozenset(code.value for code in FaultCode)
@@ -479,8 +480,8 @@ _POINT = (
         3061,
         _(
             "What sets the limit: 0 cable, 1 rated current, 2 mains of the station, 3 cluster, 4 energy manager, "
-            "5 charging profile, 6 fallback (energy manager or cluster not heard), 8 fault, 9 local setting, 10 grid "
-            "operator (§ 14a EnWG)"
+            "5 charging profile, 6 fallback (energy manager or cluster not heard), 8 fault, 9 local setting or rest "
+            "of the contactor, 10 grid operator (§ 14a EnWG)"
         ),
         _limiting,
     ),

@@ -36,7 +36,7 @@ from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.domain.limits import EffectiveLimit, LimitSource, Rest, effective, floor_to_step
 from station.domain.supervision import IDLE_CURRENT
-from station.domain.units import PAUSE, MilliAmpere
+from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 from station.host import ClockPort
 from station.services import charging_profiles, configuration, identity
 
@@ -133,31 +133,30 @@ class Rests:
     """
 
     def __init__(self) -> None:
-        # By charging point: the session, its rest, and what has paused it.
-        self._rests: dict[int, tuple[int, Rest, LimitSource]] = {}
+        # By charging point: the session and its rest.
+        self._rests: dict[int, tuple[int, Rest]] = {}
 
     def limits_of(self, point: ChargingPoint, now_s: float) -> dict[LimitSource, MilliAmpere]:
-        """Return the pause that has to go on, as a limit of the source it came from."""
-        session_id, rest, source = self._of(point)
-        return {source: PAUSE} if session_id and rest.is_due(now_s) else {}
+        """Return the pause that has to go on."""
+        session_id, rest = self._of(point)
+        return {LimitSource.CONTACTOR_REST: PAUSE} if session_id and rest.is_due(now_s) else {}
 
     def note(self, point: ChargingPoint, effective: EffectiveLimit, now_s: float) -> None:
         """Take the limit that is to hold now."""
-        session_id, rest, source = self._of(point)
+        session_id, rest = self._of(point)
         if not session_id:
             self._rests.pop(point.number, None)
         elif effective.source is not LimitSource.FAULT:
-            after = rest.following(effective.limit, now_s)
-            self._rests[point.number] = session_id, after, effective.source if effective.limit == PAUSE else source
+            self._rests[point.number] = session_id, rest.following(effective.limit, now_s)
 
     def next_end_s(self, now_s: float) -> float | None:
         """Return when the next pause that has to go on may end; None: there is none."""
-        return min((rest.until_s for _, rest, _ in self._rests.values() if rest.is_due(now_s)), default=None)
+        return min((rest.until_s for _, rest in self._rests.values() if rest.is_due(now_s)), default=None)
 
-    def _of(self, point: ChargingPoint) -> tuple[int, Rest, LimitSource]:
+    def _of(self, point: ChargingPoint) -> tuple[int, Rest]:
         session_id = point.session.id if point.session else 0
         known = self._rests.get(point.number)
-        return known if known and known[0] == session_id else (session_id, Rest(), LimitSource.LOCAL)
+        return known if known and known[0] == session_id else (session_id, Rest())
 
 
 class GridOperator(Protocol):
@@ -288,8 +287,11 @@ class LimitBook:
             limits[budget_source] = min(most, limits.get(budget_source, most))
             if not enough:
                 limits[shared_source] = min(share, limits.get(shared_source, share))
-            limits |= resting[point.number]
             found = effective(limits)
+            if found.limit >= MINIMUM_CURRENT and resting[point.number]:
+                # Only now it is the rest that pauses; until here it was what has paused before, and people read that.
+                limits |= resting[point.number]
+                found = effective(limits)
             self._rests.note(point, found, now_s)
             computed[point.number] = PointLimit(effective=found, sources=limits)
         return computed

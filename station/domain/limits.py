@@ -30,6 +30,7 @@ class LimitSource(StrEnum):
     UNTIMED_PROFILE = "untimed_profile"
     CHARGING_PROFILE = "charging_profile"
     LOCAL = "local"
+    CONTACTOR_REST = "contactor_rest"
 
 
 _ORDER = {source: rank for rank, source in enumerate(LimitSource)}

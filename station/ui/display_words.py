@@ -70,6 +70,7 @@ LIMITS: Words = {
     LimitSource.UNREADABLE_PROFILE: _OPERATOR,
     LimitSource.UNTIMED_PROFILE: _OPERATOR,
     LimitSource.GRID_OPERATOR: _("reduced by the grid operator"),
+    LimitSource.CONTACTOR_REST: _("short pause, goes on within a minute"),
 }
 
 MAINTENANCE_STEP = _("Software is being renewed. Back in a few minutes.")

@@ -249,6 +249,7 @@ LIMIT_SOURCES: Words = {
     "untimed_profile": _("Charging profile whose least value holds until the time is known"),
     "fault": _("Fault"),
     "local": _("Local setting"),
+    "contactor_rest": _("Rest of the contactor: goes on within a minute"),
 }
 
 DIMMING_CAUSES: Words = {

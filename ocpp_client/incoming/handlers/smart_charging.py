@@ -43,6 +43,8 @@ _LOCAL_SOURCES = frozenset(LimitSource) - {
     LimitSource.CHARGING_PROFILE,
     LimitSource.UNREADABLE_PROFILE,
     LimitSource.UNTIMED_PROFILE,
+    # Over in a minute.
+    LimitSource.CONTACTOR_REST,
 }
 
 

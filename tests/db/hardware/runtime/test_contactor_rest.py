@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from station.domain.limits import RESUME_SPAN_S, LimitSource
+from station.models import ChargingSession
 from station.services.messages import ConfigurationChanged, ProfilesChanged
 from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, configure, in_virtual_time, profile
 from tests.fakes import Outlet
@@ -55,10 +56,13 @@ async def test_the_first_pause_ends_at_once_and_the_next_one_by_itself(bench: Co
 
     await limit(bench, 0, "TxDefaultProfile")
     await bench.phase("suspended_evse")
+    assert bench.control_loop.limits.present[1].effective.source is LimitSource.CHARGING_PROFILE
     await limit(bench, 16, "TxDefaultProfile")
+    # The profile gives 16 A again: nobody is told that it pauses the car.
     await asyncio.sleep(30)
     present = bench.control_loop.limits.present[1].effective
-    assert (present.limit, present.source) == (0, LimitSource.CHARGING_PROFILE)
+    assert (present.limit, present.source) == (0, LimitSource.CONTACTOR_REST)
+    assert ChargingSession.objects.get().limited_by["contactor_rest"] >= 15
     await bench.until(lambda: outlet.current == 16_000, seconds=RESUME_SPAN_S)
 
 
