@@ -28,6 +28,8 @@ STEADY_S = 60.0
 _MA_PER_A = 1_000
 _S_PER_MIN = 60.0
 _RUN_BYTES = 12
+# Nothing is known of the others yet.
+STARTING = ClusterSnapshot(enabled=True, state="starting")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,13 +202,14 @@ class ClusterShares:
     def snapshot(self) -> ClusterSnapshot:
         """Return the present."""
         settings = self.settings
-        if not settings.enabled or not self._is_begun:
-            return ClusterSnapshot(enabled=settings.enabled, role=settings.role, own_id=settings.station)
+        if not settings.enabled:
+            return ClusterSnapshot(enabled=False, role=settings.role, own_id=settings.station)
+        if not self._is_begun:
+            return replace(STARTING, role=settings.role, own_id=settings.station)
         now_s = clock.monotonic_s()
         member = self.member(now_s)
         return replace(
-            self.present,
-            enabled=True,
+            self.present if self.present.enabled else STARTING,
             role=settings.role,
             own_id=settings.station,
             # Nothing where the master reserves nothing.

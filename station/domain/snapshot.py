@@ -309,9 +309,9 @@ def called(station_id: str, name: str) -> str:
 class ClusterSnapshot:
     """The station's place in a cluster.
 
-    `state`: off, no_key, no_limit, no_server, searching, joining, member, silent, id_taken, not_admitted, leading,
-    refused (another master leads). `problem` is the reason code behind it, `problem_detail` what the system or the
-    server says.
+    `state`: off, starting, no_key, no_limit, no_server, searching, joining, member, silent, id_taken, not_admitted,
+    leading, refused (another master leads). `problem` is the reason code behind it, `problem_detail` what the system
+    or the server says.
     `limit_ma` is the cluster's limit per phase, `total_ma` one over all phases together (None: none), `reserved_ma`
     what all stations may draw now per phase. `stations` come from the master, also at a slave.
     """
@@ -337,6 +337,11 @@ class ClusterSnapshot:
     second_master: ClusterFoundSnapshot | None = None
     refusal: ClusterRefusalSnapshot | None = None
     malformed: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this station divides the current, be it among its own charging points only."""
+        return self.state in {"leading", "no_server"}
 
     @property
     def is_told(self) -> bool:

@@ -7,6 +7,7 @@ from station.ui.words import Words
 
 STATES: Words = {
     "off": _("Switched off"),
+    "starting": _("Being switched on"),
     "no_key": _("The pairing code is missing"),
     "no_limit": _("The cluster limit is missing"),
     "no_server": _("The master's server does not run"),
@@ -41,6 +42,7 @@ ADVICE: Words = {
 }
 TONES: dict[str, str] = {
     "off": "off",
+    "starting": "warning",
     "leading": "good",
     "member": "good",
     "searching": "warning",

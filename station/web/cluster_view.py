@@ -174,12 +174,12 @@ def _details(known: ClusterSnapshot) -> Iterator[str]:
     advice = cluster_words.ADVICE.get(known.state)
     if advice:
         yield str(advice)
-    if known.master_address and known.state != "leading":
+    if known.master_address and not known.leads:
         yield _("Master: %(name)s at %(address)s") % {
             "name": _name_of(known, known.master_id) or formats.MISSING,
             "address": known.master_address,
         }
-    if known.state == "leading":
+    if known.leads:
         # It hears itself, and its own grants never end.
         return
     if known.link_age_s is not None:
@@ -230,7 +230,7 @@ def _station(station: ClusterStationSnapshot, known: ClusterSnapshot, webs: dict
         is_lost=is_lost,
         role=words.word(cluster_words.ROLES, station.role),
         web="" if is_own else webs.get(station.id, ""),
-        link=_link(station, is_own=is_own, leads=known.state == "leading"),
+        link=_link(station, is_own=is_own, leads=known.leads),
         fallback=formats.ampere(station.fallback_ma),
         reserved=formats.ampere(station.reserved_ma),
         may_be_forgotten=known.state == "leading" and not is_own,
@@ -244,7 +244,7 @@ def _link(station: ClusterStationSnapshot, *, is_own: bool, leads: bool) -> str:
     if station.link_age_s is None:
         return _("not heard yet")
     if station.link_age_s < LOST_AFTER_S and station.lost:
-        return _("heard, has no grant yet")
+        return _("heard, has no grant")
     if station.lost:
         return _("lost: not heard for %(seconds)s s") % {"seconds": station.link_age_s}
     return _("heard %(seconds)s s ago") % {"seconds": station.link_age_s}

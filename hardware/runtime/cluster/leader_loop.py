@@ -13,7 +13,7 @@ from hardware.runtime.cluster.books import Books
 from hardware.runtime.cluster.demand import Demands
 from hardware.runtime.cluster.leading import Leading
 from hardware.runtime.cluster.surroundings import Surroundings, must_stand_down
-from hardware.runtime.cluster_shares import ClusterSettings, ClusterShares
+from hardware.runtime.cluster_shares import STARTING, ClusterSettings, ClusterShares
 from hardware.runtime.limits import GridOperator, LimitLoop
 from hardware.runtime.records import RecordStore
 from hardware.runtime.snapshot_publisher import SnapshotPublisher
@@ -87,6 +87,7 @@ class LeaderLoop:
         One that is not heard any more may lead on behind a cut cable. Whoever was refused once waits until the other
         one is found as a slave, or until somebody has taken the role from this station.
         """
+        self._show(STARTING)
         refusing = await self._records.execute(place.other_master, surroundings.cluster)
         while True:
             await asyncio.sleep(LISTEN_S + random.uniform(0.0, LISTEN_S))  # noqa: S311 - no secret

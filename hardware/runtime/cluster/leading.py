@@ -7,7 +7,7 @@ from loadmgmt.cluster.registration import Station
 from station.domain.allocation import Budget
 from station.domain.cluster.leader import KnownMember, Leader, PointOverview, ReportRefused, StationOverview
 from station.domain.cluster.messages import Grant, MessageIsMalformed, Report
-from station.domain.cluster.timing import LOST_AFTER_S
+from station.domain.cluster.timing import LEASE_S, LOST_AFTER_S
 from station.domain.snapshot import ClusterPointSnapshot, ClusterSnapshot, ClusterStationSnapshot
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
@@ -28,6 +28,8 @@ class Leading:
         self._read: dict[str, bytes] = {}
         # Whose last report made no sense: the log is told when that begins, not every two seconds.
         self._unusable: set[str] = set()
+        # Whose reports arrive but who takes no grant: since when they have been seen like that.
+        self._deaf_since_s: dict[str, float] = {}
         self._leader = Leader(
             [_known(each) for each in self._stations.values()],
             epoch=epoch,
@@ -80,13 +82,17 @@ class Leading:
         return self._leader.decide(now_s, budget)
 
     def lost(self, now_s: float) -> frozenset[str]:
-        """Return the stations that have not been heard for too long."""
+        """Return the stations that have not been heard for too long, or that have not heard for longer than a lease."""
         overview = self._leader.overview(now_s)
         since_begin_s = now_s - self.began_s
+        is_gathering = overview.gathering_s > 0
+        deaf = {each.station for each in overview.stations if each.lost and not is_gathering}
+        self._deaf_since_s = {station: self._deaf_since_s.get(station, now_s) for station in deaf}
         return frozenset(
             each.station
             for each in overview.stations
             if (since_begin_s if each.link_age_s is None else each.link_age_s) > LOST_AFTER_S
+            or now_s - self._deaf_since_s.get(each.station, now_s) > LEASE_S
         )
 
     def snapshot(self, now_s: float) -> ClusterSnapshot:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from django.conf import settings as django_settings
 
-from hardware.runtime.cluster_shares import ClusterSettings, ClusterShares
+from hardware.runtime.cluster_shares import STARTING, ClusterSettings, ClusterShares
 from hardware.runtime.limits import GridOperator, LimitLoop
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
@@ -118,6 +118,8 @@ class ClusterService:
         elif settings.limit is None and settings.leads:
             self._show(ClusterSnapshot(enabled=True, state="no_limit"))
         else:
+            # What was shown of the others is of the past.
+            self._show(STARTING)
             self._part = self._begin(settings)
             self._serving = asyncio.create_task(self._part.run())
 

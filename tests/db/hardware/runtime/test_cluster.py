@@ -97,6 +97,17 @@ async def test_switched_on_the_fallback_holds_at_once_and_off_again_nothing_does
 
 
 @in_virtual_time
+async def test_before_anything_is_known_of_the_others_the_page_does_not_say_switched_off(
+    bench: ControlLoopBench,
+) -> None:
+    assert bench.control_loop.cluster_shares.snapshot().state == "off"
+
+    await switch(bench, enabled="true")
+
+    assert bench.control_loop.cluster_shares.snapshot().state == "starting"
+
+
+@in_virtual_time
 async def test_a_share_holds_for_a_lease_and_then_at_most_the_fallback(bench: ControlLoopBench) -> None:
     await bench.charge()
     await switch(bench, enabled="true")

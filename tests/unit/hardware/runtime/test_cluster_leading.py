@@ -17,9 +17,12 @@ from loadmgmt.cluster import members
 from loadmgmt.cluster.address import Target
 from loadmgmt.cluster.discovery import Neighbour
 from loadmgmt.cluster.registration import MasterInfo, Station
+from station.domain.allocation import Budget
+from station.domain.cluster.member import Member
+from station.domain.cluster.messages import PointReport
 from station.domain.cluster.timing import DECIDE_S
 from station.domain.snapshot import ClusterFoundSnapshot
-from station.domain.units import MilliAmpere
+from station.domain.units import PAUSE, MilliAmpere
 from station.paths import DataDirectory
 
 
@@ -230,6 +233,40 @@ def test_a_station_whose_reports_make_no_sense_stands_in_the_log_once(caplog: py
 
     assert leading.malformed == 50
     assert len(caplog.records) == 1
+
+
+def test_a_station_that_reports_and_hears_nothing_is_lost_when_its_lease_is_over() -> None:
+    own, other = (
+        Station(station=name, name="", points=(1,), rating=MilliAmpere(32_000), fallback=MilliAmpere(6_000))
+        for name in ("S1", "S2")
+    )
+    leading = Leading(own, [other], epoch="e", predecessor="before", began_s=0.0)
+    members = {
+        each.station: Member(
+            station=each.station, run="r", fallback=each.fallback, held={1: PAUSE}, now_s=0.0, jitter_s=0.0
+        )
+        for each in (own, other)
+    }
+
+    def exchange(now_s: float, *, is_deaf: bool) -> frozenset[str]:
+        point = PointReport(number=1, active=True, limit=MilliAmpere(16_000), held=PAUSE)
+        leading.hear_own(members["S1"].report(now_s, [point]), now_s)
+        leading.hear({"S2": members["S2"].report(now_s, [point]).encode()}, now_s)
+        for station, grant in leading.decide(Budget.uniform(MilliAmpere(32_000)), now_s).items():
+            if station == "S1" or not is_deaf:
+                members[station].take(grant, now_s)
+        return leading.lost(now_s)
+
+    assert not frozenset().union(*(exchange(float(now_s), is_deaf=False) for now_s in range(20)))
+    assert not frozenset().union(*(exchange(float(now_s), is_deaf=True) for now_s in range(20, 50)))
+
+    for now_s in range(50, 65):
+        lost = exchange(float(now_s), is_deaf=True)
+    assert lost == {"S2"}
+
+    for now_s in range(65, 70):
+        lost = exchange(float(now_s), is_deaf=False)
+    assert not lost
 
 
 def test_decisions_of_a_large_cluster_leave_three_quarters_of_the_time_to_the_charging_points() -> None:
