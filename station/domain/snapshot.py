@@ -4,12 +4,13 @@ A snapshot travels as JSON. What cannot be read, because another version of the 
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from station.domain.backend_ladder import Observation, Registered
 from station.domain.units import PAUSE, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
@@ -446,45 +447,60 @@ def decode(kind: type[_Snapshot], text: str | bytes | None) -> _Snapshot | None:
     if not text:
         return None
     try:
-        found = _read(kind, json.loads(text))
-    except (ValueError, KeyError, TypeError):
+        found: object = _reader(cast("Any", kind))(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if isinstance(found, kind) else None
 
 
 @cache
-def _fields(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {each.name: hints[each.name] for each in fields(kind)}
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """Return what reads a JSON value as a type and raises ValueError, KeyError or TypeError when it is none.
 
-
-def _read(kind: Any, value: Any) -> Any:
-    """Read a JSON value as a type; raises ValueError, KeyError or TypeError when it is none."""
-    if get_origin(kind) in {Union, UnionType}:
-        if value is None and NoneType in get_args(kind):
-            return None
-        (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    Made once for each type: an hour of a hundred stations is 36,000 values.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in {Union, UnionType}:
+        (inner,) = (each for each in arguments if each is not NoneType)
+        read = _reader(inner)
+        return (lambda value: None if value is None else read(value)) if NoneType in arguments else read
     if isinstance(kind, NewType):
-        kind = kind.__supertype__
+        return _reader(kind.__supertype__)
     if is_dataclass(kind) and isinstance(kind, type):
-        return kind(**{name: _read(hint, value[name]) for name, hint in _fields(kind).items()})
-    if get_origin(kind) is tuple:
-        return _read_tuple(get_args(kind), value)
-    if get_origin(kind) is dict:
-        return {str(name): _read(get_args(kind)[1], each) for name, each in value.items()}
+        hints = get_type_hints(kind)
+        readers = [(each.name, _reader(hints[each.name])) for each in fields(kind)]
+        return lambda value: kind(**{name: read(value[name]) for name, read in readers})
+    if origin is tuple:
+        return _tuple_reader(arguments)
+    if origin is dict:
+        read = _reader(arguments[1])
+        return lambda value: {name: read(each) for name, each in value.items()}
     if kind is datetime:
-        return datetime.fromisoformat(value)
+        return datetime.fromisoformat
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return kind(value)
-    # No isinstance: True would pass for a number.
-    if type(value) is not kind:
-        raise TypeError(value)
-    return value
+        return kind
+    return _plain_reader(kind)
 
 
-def _read_tuple(kinds: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
-    if not isinstance(values, list):
-        raise TypeError(values)
-    if kinds[1:] == (Ellipsis,):
-        return tuple(_read(kinds[0], each) for each in values)
-    return tuple(_read(kind, each) for kind, each in zip(kinds, values, strict=True))
+def _tuple_reader(kinds: tuple[Any, ...]) -> Callable[[Any], Any]:
+    readers = [_reader(each) for each in kinds if each is not Ellipsis]
+    is_any_length = kinds[1:] == (Ellipsis,)
+
+    def read(values: Any) -> tuple[Any, ...]:
+        if not isinstance(values, list):
+            raise TypeError(values)
+        if is_any_length:
+            return tuple(map(readers[0], values))
+        return tuple(reader(each) for reader, each in zip(readers, values, strict=True))
+
+    return read
+
+
+def _plain_reader(kind: Any) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        # No isinstance: True would pass for a number.
+        if type(value) is not kind:
+            raise TypeError(value)
+        return value
+
+    return read

@@ -103,7 +103,9 @@ def lines(curves: Sequence[Sequence[tuple[float, float | None]]], *, span_s: flo
         parts, is_drawing = [], False
         for at, value in curve:
             if value is not None:
-                parts.append(f"{'L' if is_drawing else 'M'}{x(at)},{y(value)}")
+                # Thousands of points: formatting is cheaper than rounding.
+                up = height - max(0.0, value) / highest * height
+                parts.append(f"{'L' if is_drawing else 'M'}{at / span_s * width:.1f},{up:.1f}")
             is_drawing = value is not None
         return " ".join(parts)
 

@@ -1,10 +1,11 @@
 """Quantities as people read them. The only place where mA become A and Wh become kWh."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.utils.formats import date_format, number_format
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import get_language, ngettext, pgettext
 
 # Between number and unit; a line never breaks there.
 _MINUTE_S = 60
@@ -20,6 +21,12 @@ def ampere(current_ma: int | None, *, decimals: int = 1) -> str:
         return MISSING
     if current_ma % 1000 == 0 and decimals <= 1:
         decimals = 0
+    return _ampere(get_language(), current_ma, decimals)
+
+
+@lru_cache(maxsize=1_024)
+def _ampere(_language: str | None, current_ma: int, decimals: int) -> str:
+    # A table of a hundred stations has the same few currents again and again.
     return f"{number_format(round(current_ma / 1000, decimals), decimals)}{_GAP}A"
 
 

@@ -1,6 +1,6 @@
 """The last hour of load management as a plot: the limit, the sum, and each charging point or station."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from station.web.present import Present
 
 _SPAN = timedelta(seconds=MOST_SAMPLES * SAMPLE_EVERY_S)
 # A sample is missing when the next one is so much later.
-_GAP = timedelta(seconds=3 * SAMPLE_EVERY_S)
+_GAP_S = 3 * SAMPLE_EVERY_S
 _WIDTH, _HEIGHT = 640, 180
 # More curves nobody tells apart; the table has them all.
 _MOST_CURVES = 8
@@ -59,12 +59,12 @@ def plots(now: Present) -> tuple[PowerPlot, ...]:
         _("This station"),
         samples,
         now,
-        limit=lambda sample: sample.mains_ma,
-        total=lambda sample: max(each or 0 for each in supply.sums_ma(_numbered(sample), wiring)),
+        limits=[each.mains_ma for each in samples],
+        totals=[max(each or 0 for each in supply.sums_ma(_numbered(sample), wiring)) for sample in samples],
         parts={str(number): _("Charging point %(number)s") % {"number": number} for number in now.connector_numbers},
-        drawn=lambda sample, part: (
-            max((each or 0 for each in sample.points[part]), default=0) if part in sample.points else None
-        ),
+        drawn=[
+            {part: max(each or 0 for each in currents) for part, currents in each.points.items()} for each in samples
+        ],
     )
     if known is None or not known.stations:
         return (of_station,)
@@ -73,10 +73,10 @@ def plots(now: Present) -> tuple[PowerPlot, ...]:
         _("All stations of the cluster"),
         samples,
         now,
-        limit=lambda sample: sample.cluster_ma,
-        total=lambda sample: sum(sample.stations.values()) if sample.stations else None,
+        limits=[each.cluster_ma for each in samples],
+        totals=[sum(each.stations.values()) if each.stations else None for each in samples],
         parts={station.id: called(station.id, station.name) for station in known.stations},
-        drawn=lambda sample, part: sample.stations.get(part),
+        drawn=[each.stations for each in samples],
     )
     return (of_cluster, of_station)
 
@@ -91,22 +91,21 @@ def _plot(
     samples: Sequence[PowerSample],
     now: Present,
     *,
-    limit: Callable[[PowerSample], int | None],
-    total: Callable[[PowerSample], int | None],
+    limits: Sequence[int | None],
+    totals: Sequence[int | None],
     parts: Mapping[str, str],
-    drawn: Callable[[PowerSample, str], int | None],
+    drawn: Sequence[Mapping[str, int]],
 ) -> PowerPlot:
-    rows: list[tuple[str, str, list[int | None]]] = [
-        ("limit", _("Limit per phase"), [limit(each) for each in samples]),
-        ("sum", _("Sum"), [total(each) for each in samples]),
+    rows: list[tuple[str, str, Sequence[int | None]]] = [
+        ("limit", _("Limit per phase"), limits),
+        ("sum", _("Sum"), totals),
     ]
-    rows += [
-        (str(index), name, [drawn(each, part) for each in samples]) for index, (part, name) in enumerate(parts.items())
-    ]
+    rows += [(str(index), name, [each.get(part) for each in drawn]) for index, (part, name) in enumerate(parts.items())]
     shown = rows[: 2 + _MOST_CURVES]
     begin = now.at - _SPAN
+    moments = _moments(samples, begin)
     made = charts.lines(
-        [_curve(values, samples, begin) for _kind, _name, values in shown],
+        [_curve(values, moments) for _kind, _name, values in shown],
         span_s=_SPAN.total_seconds(),
         width=_WIDTH,
         height=_HEIGHT,
@@ -125,16 +124,25 @@ def _plot(
     )
 
 
+def _moments(samples: Sequence[PowerSample], begin: datetime) -> list[tuple[float, float | None]]:
+    """Return when the samples were taken, in seconds since the begin, and beside it where a gap before it began."""
+    moments: list[tuple[float, float | None]] = []
+    before_s: float | None = None
+    for sample in samples:
+        at_s = (sample.at - begin).total_seconds()
+        moments.append((at_s, before_s if before_s is not None and at_s - before_s > _GAP_S else None))
+        before_s = at_s
+    return moments
+
+
 def _curve(
-    values: Sequence[int | None], samples: Sequence[PowerSample], begin: datetime
+    values: Sequence[int | None], moments: Sequence[tuple[float, float | None]]
 ) -> list[tuple[float, float | None]]:
     curve: list[tuple[float, float | None]] = []
-    before: datetime | None = None
-    for sample, value in zip(samples, values, strict=True):
-        if before is not None and sample.at - before > _GAP:
-            curve.append(((before - begin).total_seconds(), None))
-        curve.append(((sample.at - begin).total_seconds(), None if value is None else value / _MA_PER_A))
-        before = sample.at
+    for (at_s, gap_s), value in zip(moments, values, strict=True):
+        if gap_s is not None:
+            curve.append((gap_s, None))
+        curve.append((at_s, None if value is None else value / _MA_PER_A))
     return curve
 
 

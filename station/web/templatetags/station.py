@@ -1,10 +1,14 @@
 """Template tags of the station's pages."""
 
+from collections.abc import Iterable
+
 from django import template
 from django.utils.safestring import SafeString
 from heroicons.templatetags.heroicons import heroicon_mini, heroicon_outline
 
+from station.web import cluster_rows as rows_of_cluster
 from station.web import driver_display
+from station.web.cluster_view import StationRow
 
 register = template.Library()
 
@@ -25,3 +29,9 @@ def small_icon(name: str) -> SafeString:
 def qr_code(address: str) -> SafeString:
     """Draw an address as a QR code."""
     return SafeString(driver_display.qr_code(address))
+
+
+@register.simple_tag
+def cluster_rows(stations: Iterable[StationRow]) -> SafeString:
+    """Draw the charging points of a cluster as rows of its table."""
+    return rows_of_cluster.of(stations)
