@@ -220,8 +220,10 @@ class Parser:
                     )
 
     def _check_pair(self, first: DeviceConfig, device: DeviceConfig) -> None:
-        if Role.READER in (first.role, device.role):
-            text = f"{first.where} uses {device.port} too, and a reader needs a port of its own"
+        # What has no address cannot share its line with anybody: readers, and meters that push.
+        if alone := next((each for each in (first, device) if "address" not in each.options), None):
+            kind = "a reader" if alone.role is Role.READER else f"a device of the driver {alone.driver}"
+            text = f"{first.where} uses {device.port} too, and {kind} needs a port of its own"
             self._add(ProblemCode.PORT_SHARED, f"{device.where}.port", text, other=first.where, port=device.port)
             return
         spoken, of_first = FRAMINGS[device.driver], FRAMINGS[first.driver]

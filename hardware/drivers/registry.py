@@ -13,8 +13,10 @@ from hardware.drivers.flashable_ev_cc import FlashableEvCc
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo, SignalAssignment
 from hardware.drivers.ocmf_meter import OcmfMeter
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
+from hardware.drivers.sml_meter import SmlMeter
 from hardware.links.serial_bus import BusSettings, Framing, SerialBus
 from hardware.protocols.eastron import Model
+from hardware.protocols.sml import Checksum
 from station.domain.faults import FaultCode
 from station.domain.ports import EvseController, Meter, Signal, StationIo, TagReader
 
@@ -90,6 +92,10 @@ def _ocmf(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -
     return OcmfMeter(buses.bus(options), address=options["address"])
 
 
+def _sml(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) -> SmlMeter:
+    return SmlMeter(options["port"], baudrate=options["baudrate"], checksum=Checksum(options["crc"]))
+
+
 def _twn4(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) -> ElatecTwn4:
     return ElatecTwn4(
         options["port"],
@@ -131,6 +137,11 @@ _SDM_FIELDS = {
 # ABB 2CMC485003M0201: baud rates and parity are chosen at the meter's menu.
 _B23_FIELDS = modbus_fields((1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200))
 _OCMF_FIELDS = modbus_fields((9600, 19200, 38400, 57600, 115200))
+_SML_FIELDS = {
+    "port": FieldKind(type=str, required=True),
+    "baudrate": FieldKind(type=int, default=9600, choices=(9600, 19200, 38400, 57600, 115200)),
+    "crc": FieldKind(type=str, default="x25", choices=tuple(checksum.value for checksum in Checksum)),
+}
 _TWN4_FIELDS = {
     "port": FieldKind(type=str, required=True),
     "baudrate": FieldKind(type=int, default=9600, choices=(9600, 19200, 38400, 57600, 115200)),
@@ -155,6 +166,7 @@ METERS: Mapping[str, Driver[Meter]] = {
     "eastron_sdm72_v1": Driver(fields=_SDM_FIELDS, make=_sdm(Model.SDM72_V1)),
     "abb_b23": Driver(fields=_B23_FIELDS, make=_b23),
     "ocmf_meter": Driver(fields=_OCMF_FIELDS, make=_ocmf),
+    "sml": Driver(fields=_SML_FIELDS, make=_sml),
 }
 READERS: Mapping[str, Driver[TagReader]] = {
     "elatec_twn4": Driver(fields=_TWN4_FIELDS, make=_twn4),

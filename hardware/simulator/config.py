@@ -10,7 +10,7 @@ from typing import Any
 from hardware.simulator.faults import contacts
 from station.domain.ports import Signal
 
-METER_ADDRESS, IO_ADDRESS = 1, 10
+IO_ADDRESS = 10
 _LINE = {"baudrate": 9600, "parity": "N", "stopbits": 1}
 
 
@@ -29,7 +29,7 @@ IO_PORT = "io"
 
 
 BOARD, FLASHABLE_BOARD, ABL = "phoenix_ev_cc", "flashable_ev_cc", "abl_evcc"
-SDM630, B23, OCMF = "eastron_sdm630", "abb_b23", "ocmf_meter"
+SDM630, B23, OCMF, SML = "eastron_sdm630", "abb_b23", "ocmf_meter", "sml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,14 @@ _CONTROLLERS: dict[str, dict[str, Any]] = {
     FLASHABLE_BOARD: {"address": 1, **_LINE},
     ABL: {"address": 1, "baudrate": 38400, "parity": "E", "stopbits": 1},
 }
-_METERS = frozenset({SDM630, B23, OCMF})
+METER_ADDRESS = 1
+# Address and line of each meter; the one that pushes has no address.
+_METERS: dict[str, dict[str, Any]] = {
+    SDM630: {"address": METER_ADDRESS, "public_key_registers": True, **_LINE},
+    B23: {"address": METER_ADDRESS, **_LINE},
+    OCMF: {"address": METER_ADDRESS, **_LINE},
+    SML: {"baudrate": 9600, "crc": "x25"},
+}
 
 
 def controller_address(driver: str) -> int:
@@ -92,9 +99,7 @@ def hardware_config(
                 "meter": {
                     "driver": each.meter,
                     "port": str(folder / meter_port(number)),
-                    "address": METER_ADDRESS,
-                    **({"public_key_registers": True} if each.meter == SDM630 else {}),
-                    **_LINE,
+                    **_METERS[each.meter],
                 },
             }
             for number, each in played.items()

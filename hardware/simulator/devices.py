@@ -16,6 +16,7 @@ from hardware.simulator.config import (
     METER_ADDRESS,
     OCMF,
     READER_PORT,
+    SML,
     USUAL,
     PlayedDevices,
     chosen,
@@ -34,6 +35,7 @@ from hardware.simulator.reader import Twn4Reader
 from hardware.simulator.rtu import RegisterMap, RtuSlave
 from hardware.simulator.settings import SimulatorSettings
 from hardware.simulator.signing_meter import MeterFiles, OcmfRegisters
+from hardware.simulator.sml_meter import TELEGRAM_INTERVAL_S, SmlMeter
 from hardware.simulator.world import LineDevice, LineMode, World
 
 
@@ -82,6 +84,9 @@ def lines(
         meter, played = meters[number], devices.get(number, USUAL)
         controller = _controller(settings, world, point, meter, played, clock=clock)
         made.append(line(controller_port(number), controller, lambda point=point: controller_mode(point)))  # type: ignore[misc]
+        if played.meter == SML:
+            made.append(_pushing_line(settings, world, point, meter, keep=keep, clock=clock))
+            continue
         slave = _meter(settings, played, point, meter, keep=keep, clock=clock, wall=wall)
         made.append(
             line(meter_port(number), slave, lambda number=number: world.line_mode(number, LineDevice.METER))  # type: ignore[misc]
@@ -96,6 +101,32 @@ def lines(
     io_registers = IoRegisters(world=world, contacts=contacts(settings.connectors))
     made.append(line(IO_PORT, RtuSlave(address=IO_ADDRESS, registers=io_registers), lambda: world.io_mode))
     return made
+
+
+def _pushing_line(
+    settings: SimulatorSettings,
+    world: World,
+    point: ChargingPoint,
+    meter: MeterRecord,
+    *,
+    keep: Callable[[], None],
+    clock: Callable[[], float],
+) -> PtyLine:
+    device = SmlMeter(point=point, serial_number=meter.serial_number, keep=keep)
+
+    def tell() -> bytes:
+        world.advance(now_s=clock())
+        telegram = device.tell()
+        match world.line_mode(point.number, LineDevice.METER):
+            case LineMode.SILENT:
+                return b""
+            case LineMode.GARBAGE:
+                return garbled(telegram)
+            case LineMode.OK:
+                return telegram
+
+    path = settings.folder / meter_port(point.number)
+    return PtyLine(path, lambda _data: b"", tell=tell, every_s=TELEGRAM_INTERVAL_S)
 
 
 def _meter(

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +22,23 @@ def forget_lines(folder: Path) -> None:
 class PtyLine:
     """One end of a serial line; the station opens the other one by the name `path`."""
 
-    def __init__(self, path: Path, receive: Callable[[bytes], bytes]) -> None:
-        """`receive` takes the bytes that came and answers the bytes to send."""
+    def __init__(
+        self,
+        path: Path,
+        receive: Callable[[bytes], bytes],
+        *,
+        tell: Callable[[], bytes] | None = None,
+        every_s: float = 1,
+    ) -> None:
+        """`receive` takes the bytes that came and answers the bytes to send.
+
+        `tell`: what the device sends without being asked, `every_s`.
+        """
         self._path = path
         self._receive = receive
+        self._tell = tell
+        self._every_s = every_s
+        self._due: asyncio.TimerHandle | None = None
         self._master = -1
         self._slave = -1
 
@@ -43,12 +57,17 @@ class PtyLine:
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(os.ttyname(self._slave))
         fresh.replace(self._path)
-        asyncio.get_running_loop().add_reader(self._master, self._on_readable)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._master, self._on_readable)
+        if self._tell is not None:
+            self._due = loop.call_later(self._every_s, self._on_due, self._tell)
 
     def close(self) -> None:
         """Remove the line; a client that holds it sees the adapter unplugged."""
         if self._master < 0:
             return
+        if self._due is not None:
+            self._due.cancel()
         asyncio.get_running_loop().remove_reader(self._master)
         if self._path.is_symlink() and str(self._path.readlink()) == os.ttyname(self._slave):
             self._path.unlink()
@@ -65,10 +84,19 @@ class PtyLine:
             if error.errno != errno.EIO:
                 raise
             return
-        answer = self._receive(data)
-        if answer:
-            try:
-                os.write(self._master, answer)
-            except BlockingIOError:
-                # Nobody reads the line and its buffer is full: on a real line these bytes would be lost as well.
-                return
+        self._send(self._receive(data))
+
+    def _on_due(self, tell: Callable[[], bytes]) -> None:
+        self._due = asyncio.get_running_loop().call_later(self._every_s, self._on_due, tell)
+        # What nobody has read since the last time would be lost on a real line; here it would be taken for new later.
+        termios.tcflush(self._slave, termios.TCIFLUSH)
+        self._send(tell())
+
+    def _send(self, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            os.write(self._master, data)
+        except BlockingIOError:
+            # Nobody reads the line and its buffer is full: on a real line these bytes would be lost as well.
+            return

@@ -24,7 +24,7 @@ from hardware.links.serial_bus import BusSettings, ModbusRefused, Patience, Seri
 from hardware.protocols.eastron import SILENCE_S, Quantity, encode_block, encode_u32
 from hardware.protocols.phoenix import IdentificationBlock, StatusBlock
 from hardware.protocols.twn4 import Command, FoundTag, Function, Reply
-from hardware.simulator.config import B23, OCMF, SDM630, PlayedDevices, hardware_config
+from hardware.simulator.config import B23, OCMF, SDM630, SML, PlayedDevices, hardware_config
 from hardware.simulator.main import Simulator
 from hardware.simulator.settings import SimulatorSettings
 from station.domain.faults import FaultCode
@@ -439,7 +439,9 @@ async def test_a_silent_reader_is_told_after_two_questions(far_end, reader):
     assert ATTEMPTS * TIMEOUT_S < 2
 
 
-@pytest.mark.parametrize(("meter", "key_lengths"), [(SDM630, [182, 182]), (B23, [182, 0]), (OCMF, [182, 182])])
+@pytest.mark.parametrize(
+    ("meter", "key_lengths"), [(SDM630, [182, 182]), (B23, [182, 0]), (OCMF, [182, 182]), (SML, [182, 0])]
+)
 async def test_every_device_of_the_simulated_station_answers_its_driver(tmp_path, meter, key_lengths):
     """Meters insist on their 60 ms of silence here; a station may have two kinds of them."""
     described = hardware_config(tmp_path, 2, devices={2: PlayedDevices(meter=meter)})

@@ -126,6 +126,12 @@ def test_a_reader_does_not_share_its_port(data):
     assert problems_of(data) == {(ProblemCode.PORT_SHARED, "readers[0].port")}
 
 
+def test_a_meter_that_pushes_does_not_share_its_port(data):
+    data["connectors"][0]["meter"] = {"driver": "sml", "port": data["io"]["port"]}
+
+    assert (ProblemCode.PORT_SHARED, "io.port") in problems_of(data)
+
+
 def test_all_mistakes_are_told_at_once(data):
     del data["connectors"][0]["controller"]["port"]
     data["connectors"][1]["controller"]["address"] = 300
