@@ -206,6 +206,24 @@ def import_cards(number: int) -> None:
         print(time.monotonic() - began_s)
 
 
+def hour(samples: int) -> None:
+    """Fill the curves of the load management with the present: so many samples of what is drawn now."""
+    from dataclasses import replace
+
+    from station.domain import snapshot
+    from station.domain.power_history import SAMPLE_EVERY_S, sample_of
+    from station.services import live, power_history, redis
+
+    present = live.hardware()
+    if present is None:
+        raise SystemExit("the control loop is not heard")
+    newest = sample_of(present)
+    spans = [timedelta(seconds=SAMPLE_EVERY_S * age) for age in range(samples, 0, -1)]
+    client = redis.client()
+    client.delete(power_history.KEY)
+    client.rpush(power_history.KEY, *(snapshot.encode(replace(newest, at=newest.at - span)) for span in spans))
+
+
 def main() -> None:
     """Do what the command line says."""
     directory, verb, *number = sys.argv[1:]
@@ -222,6 +240,8 @@ def main() -> None:
         long_session(int(number[0]))
     elif verb == "rows":
         rows(int(number[0]))
+    elif verb == "hour":
+        hour(int(number[0]))
     elif verb == "import":
         import_cards(int(number[0]))
     else:

@@ -40,11 +40,11 @@ async def measure() -> list[Result]:
         cookie, *lists = (await inside(made, "sign-in")).split()
         results = []
         for name, path in {"dashboard": "/", "connectors": "/station/connectors"}.items():
-            results.append(latency(f"page {name}", await asyncio.to_thread(_ask, made, path, cookie), bar_ms=100))
+            results.append(latency(f"page {name}", await asyncio.to_thread(asked, made, path, cookie), bar_ms=100))
         slowest: list[float] = []
         slowest_path = ""
         for path in lists:
-            took_s = await asyncio.to_thread(_ask, made, path, cookie)
+            took_s = await asyncio.to_thread(asked, made, path, cookie)
             if sorted(took_s)[-2:] > sorted(slowest)[-2:]:
                 slowest, slowest_path = took_s, path
         subject = f"page with {ROWS} entries, slowest of {len(lists)} pages and lists: {slowest_path}"
@@ -54,7 +54,8 @@ async def measure() -> list[Result]:
         return [*results, latency(subject, slowest, bar_ms=100), imported]
 
 
-def _ask(made: MeasuredStation, path: str, cookie: str) -> list[float]:
+def asked(made: MeasuredStation, path: str, cookie: str) -> list[float]:
+    """Ask for a page over and over; return how long each answer took."""
     took_s = []
     connection = HTTPConnection("127.0.0.1", made.station.http_port, timeout=30)
     # The first request loads code and templates; nobody waits for them a second time.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.result import Result, percentile
 
-SUBJECTS = ("start", "calls", "charging", "outage", "kill", "cost", "pages", "allocator")
+SUBJECTS = ("start", "calls", "charging", "outage", "kill", "cost", "pages", "cluster_page", "allocator")
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 _FLUSHES = 200
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
