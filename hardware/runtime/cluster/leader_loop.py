@@ -39,6 +39,7 @@ LISTEN_S = 3.0
 # Every report wakes the master, and a hundred stations send fifty a second: a decision is followed by a rest of three
 # times its own length, in which the event loop is free for the charging points and further reports are gathered.
 _REST = 3.0
+_MOST_CLAIMANTS = 20
 SECOND_CODE = "cluster.second_master"
 
 
@@ -66,6 +67,7 @@ class LeaderLoop:
         self._own = place.of(settings, demands.numbers)
         self._changed = asyncio.Event()
         self._second: ClusterFoundSnapshot | None = None
+        self._claimants: set[str] = set()
 
     def demand_changed(self) -> None:
         """Decide soon."""
@@ -130,6 +132,17 @@ class LeaderLoop:
             await self._records.attempt(event_log.log, SECOND_CODE, at=clock.now(), name=name)
         self._second = other
 
+    async def _note_claimant(self, surroundings: Surroundings) -> None:
+        """Show who was refused as a second master; the log is told once for each, as anybody can announce anything."""
+        found = surroundings.claimant()
+        if found is None:
+            self._second = None
+        elif found.station in self._claimants or len(self._claimants) >= _MOST_CLAIMANTS:
+            self._second = surroundings.shown(found)
+        else:
+            self._claimants.add(found.station)
+            await self._note_second(surroundings.shown(found))
+
     async def _watch_for_others(self, leading: Leading, server: ClusterServer, surroundings: Surroundings) -> None:
         """Return when another master is to go on instead of this one."""
         while True:
@@ -137,7 +150,7 @@ class LeaderLoop:
             # While the own server runs it is the one at the fixed address.
             others = await surroundings.other_masters(asks_fixed_address=not server.is_running)
             if not others:
-                self._second = None
+                await self._note_claimant(surroundings)
             for other, info in others:
                 await self._note_second(surroundings.shown(other))
                 if must_stand_down(self._info(leading, clock.monotonic_s()), info):

@@ -125,6 +125,19 @@ class Surroundings:
         stations = self._neighbourhood.stations() if self._neighbourhood is not None else ()
         return tuple(self.shown(each) for each in stations)
 
+    def claimant(self) -> Neighbour | None:
+        """Return a station that is set to lead this cluster, too, and does not: it was refused.
+
+        It only says so; nothing is decided by that.
+        """
+        stations = self._neighbourhood.stations() if self._neighbourhood is not None else ()
+        claiming = (
+            each
+            for each in stations
+            if each.role == discovery.MASTER and each.target is None and each.cluster == self._cluster
+        )
+        return next((each for each in claiming if each.station != self._settings.station), None)
+
     def is_slave(self, station: str) -> bool:
         """Return whether a station is found as a slave of this cluster."""
         stations = self._neighbourhood.stations() if self._neighbourhood is not None else ()

@@ -121,6 +121,7 @@ class Second:
     def __init__(self) -> None:
         self.leads = True
         self.serves = False
+        self.claims = False
         self.was_shown = asyncio.Event()
         self._other = Neighbour(
             station="S2", name="", role="master", points=1, cluster="", target=Target("192.0.2.2", 6390), web=""
@@ -130,6 +131,9 @@ class Second:
         assert asks_fixed_address
         await asyncio.sleep(0)
         return [(self._other, MasterInfo(station="S2", name="", leading_s=60))] if self.leads else []
+
+    def claimant(self) -> Neighbour | None:
+        return self._other if self.claims else None
 
     def is_slave(self, station: str) -> bool:
         return self.serves and station == "S2"
@@ -185,6 +189,23 @@ async def test_while_another_one_leads_nothing_is_drawn_without_a_lease_because_
 
     leading.cancel()
     await asyncio.wait({leading})
+
+
+async def test_a_leading_master_names_the_one_that_was_refused_and_tells_the_log_once() -> None:
+    loop, surroundings = loop_of(Shares()), Second()
+    told: list[str] = []
+
+    async def attempt(_verb: object, _code: str, *, name: str, **_: object) -> None:
+        told.append(name)
+
+    loop._records.attempt = attempt  # type: ignore[assignment]
+
+    for is_there in (True, False, True):
+        surroundings.claims = is_there
+        await loop._note_claimant(surroundings)  # type: ignore[arg-type]
+        assert (loop._second is not None) is is_there
+
+    assert told == ["S2"]
 
 
 async def test_who_was_refused_does_not_lead_because_the_other_one_is_not_heard_any_more(

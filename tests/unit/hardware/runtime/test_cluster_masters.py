@@ -106,3 +106,29 @@ async def test_a_master_at_the_fixed_address_counts_though_searching_does_not_fi
     assert [(each.station, str(each.target)) for each, _info in found] == [(each, "192.0.2.7:6390") for each in others]
     assert asked == [Target("192.0.2.7", 6390)]
     assert await surroundings.other_masters(asks_fixed_address=False) == []
+
+
+def test_who_is_set_to_lead_this_cluster_and_does_not_was_refused() -> None:
+    surroundings = Surroundings(ClusterSettings(enabled=True, station="own"), points=1)
+    surroundings._cluster = "c"
+    leading = Target("192.0.2.7", 6390)
+
+    def found(station: str, role: str, cluster: str, target: Target | None) -> Neighbour:
+        return Neighbour(station=station, name="", role=role, points=1, cluster=cluster, target=target, web="")
+
+    announced = [
+        found("own", "master", "c", None),
+        found("slave", "slave", "c", None),
+        found("leading", "master", "c", leading),
+        found("elsewhere", "master", "d", None),
+    ]
+    surroundings._neighbourhood = cast("Neighbourhood", SimpleNamespace(stations=lambda: announced))
+    assert surroundings.claimant() is None
+
+    announced.append(found("refused", "master", "c", None))
+
+    claimant = surroundings.claimant()
+    assert claimant is not None
+    assert claimant.station == "refused"
+    assert surroundings.is_slave("slave")
+    assert not surroundings.is_slave("refused")
