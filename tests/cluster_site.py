@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import pairwise
@@ -325,9 +325,11 @@ def server_of(master: Station) -> int:
     def find() -> int | None:
         parent = master.pid_of("hardware")
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            for child in children.read_text().split():
-                if "redis" in Path(f"/proc/{child}/comm").read_text():
-                    return int(child)
+            # Whatever is listed may have ended before it is read: servers are replaced here.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                for child in children.read_text().split():
+                    if "redis" in Path(f"/proc/{child}/comm").read_text():
+                        return int(child)
         return None
 
     return wait_until(find, what="the master's server") or 0
