@@ -185,7 +185,7 @@ class ControlLoop:
         )
         self.state.readers = [ReaderRecord(connector_id=connector_id) for connector_id, _ in devices.readers]
         self._readers = [
-            ReaderPoll(reader, record, self._device_events)
+            ReaderPoll(reader, record, self._device_events, points=self.points.values())
             for (_, reader), record in zip(devices.readers, self.state.readers, strict=True)
         ]
         self._io = devices.io

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from hardware.runtime.device_events import DeviceEvents
@@ -28,6 +28,8 @@ METER_SESSION_S = 1.0
 # A card is held to a reader for a second or more; asking eight times a second is noticed by nobody. The other periods
 # are multiples of this one, see `until_tick_s`.
 READER_S = 0.125
+# While no car waits for a card: whoever holds one to the reader plugs in afterwards, or ends a session.
+READER_IDLE_S = 0.25
 IO_S = 1.0
 # While the grid operator may dim: two readings and the debouncing in between have to fit into two seconds.
 IO_FASTER_S = 0.5
@@ -41,8 +43,10 @@ SILENT_POLLS = 3
 BOARD_FAULT_RAISED_S, FAULT_CLEARED_S = 0.2, 2.0
 # Source of the fault of an input module that is silent.
 INPUT_MODULE = "input module"
-# A card that was away for this long and comes back is a new tap; shorter gaps come from an unsteady hand.
+# A card that was away for this long and comes back is a new tap; shorter gaps come from an unsteady hand. They are only
+# seen by asking often: a reader that has just seen a card is asked as often as for a car that waits.
 TAP_GAP_S = 0.5
+CARD_LEAVES_S = 2 * TAP_GAP_S
 
 
 @dataclass(kw_only=True)
@@ -217,10 +221,13 @@ class CurrentWatch:
 class ReaderPoll:
     """Polls one card reader: one action per tap, and whether it works."""
 
-    def __init__(self, reader: TagReader, record: ReaderRecord, events: DeviceEvents) -> None:
+    def __init__(
+        self, reader: TagReader, record: ReaderRecord, events: DeviceEvents, *, points: Collection[ChargingPoint]
+    ) -> None:
         self._reader = reader
         self._record = record
         self._connector_id = record.connector_id
+        self._points = points
         self._events = events
         self._last_seen: dict[str, float] = {}
 
@@ -244,7 +251,15 @@ class ReaderPoll:
                     self._events.reader_changed(self._connector_id, is_healthy=True)
                 for tag in tags:
                     self._see(tag.uid)
-            await asyncio.sleep(until_tick_s(READER_S, clock.monotonic_s()))
+            now_s = clock.monotonic_s()
+            await asyncio.sleep(until_tick_s(self.period_s(now_s), now_s))
+
+    def period_s(self, now_s: float) -> float:
+        """Return how often the reader is asked now."""
+        has_card = any(now_s - seen_s < CARD_LEAVES_S for seen_s in self._last_seen.values())
+        if has_card or any(point.waits_for_card for point in self._points):
+            return READER_S
+        return READER_IDLE_S
 
     def _see(self, uid: str) -> None:
         now_s = clock.monotonic_s()
