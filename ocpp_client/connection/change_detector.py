@@ -12,7 +12,7 @@ from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.rpc.calls import NotDelivered
 from station import clock
-from station.concurrency import BackgroundTasks
+from station.concurrency import BackgroundTasks, until_tick_s
 from station.services import configuration
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,9 @@ class MeterKeys(Protocol):
 
 # So many looks at the number of commits go between two looks at the tables.
 _LOOKS_BETWEEN = 3
+# The control loop reads its meters at whole seconds; a look shortly afterwards finds what came of it. In step with the
+# other periods of this process, see `until_tick_s`.
+_AFTER_TICK = 0.25
 
 
 class ChangeDetector:
@@ -77,7 +80,7 @@ class ChangeDetector:
         watch, seen = await in_database(configuration.ConfigurationWatch), await in_database(database.version)
         next_look_s, is_due = clock.monotonic_s(), False
         while True:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(until_tick_s(self._look_s, clock.monotonic_s() - _AFTER_TICK * self._look_s))
             before, seen = seen, await in_database(database.version)
             is_new = seen is None or seen != before
             if is_new and self._state.flow.is_set():
@@ -88,7 +91,7 @@ class ChangeDetector:
             # While a car charges nearly every commit is a sample; the other tables are not read for each of them.
             if not is_due or clock.monotonic_s() < next_look_s:
                 continue
-            next_look_s, is_due = clock.monotonic_s() + _LOOKS_BETWEEN * self._look_s, False
+            next_look_s, is_due = clock.monotonic_s() + (_LOOKS_BETWEEN - 0.5) * self._look_s, False
             if await in_database(watch.changes):
                 self._connection.restart_timers()
                 if await in_database(endpoint.configured) != self._state.endpoint:

@@ -4,6 +4,8 @@ import asyncio
 
 from ocpp_client.connection.connection import Connection
 from ocpp_client.ports import Uplink
+from station import clock
+from station.concurrency import until_tick_s
 
 
 class UplinkWatch:
@@ -18,7 +20,7 @@ class UplinkWatch:
         """Watch for as long as the process lives."""
         was_up = True
         while True:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(until_tick_s(self._look_s, clock.monotonic_s()))
             is_up = self._uplink.is_up()
             # The connection may have met a cut too short for this loop to see (a simulator that has just started).
             if is_up and (self._connection.awaits_uplink or not was_up):
