@@ -27,6 +27,7 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "not_printable": _("Only printable characters of ASCII are allowed."),
     "control_character": _("Control characters are not allowed."),
     "empty": _("A value is needed."),
+    "page_address": _("An address like https://192.168.1.20 is expected, without anything behind it."),
     "url": _("An address like wss://host:port/path is expected."),
     "url_scheme": _("The address must begin with %(allowed)s."),
     "url_host": _("The address has no host name."),

@@ -54,6 +54,8 @@ TABLE: tuple[Row, ...] = (
     Row(name="language", post=_EVERYBODY),
     Row(name="recovery", get=_EVERYBODY, post=_EVERYBODY),
     Row(name="recovery-begin", post=_EVERYBODY),
+    # Only where the operator has switched it on; the view looks.
+    Row(name="phone", get=_EVERYBODY, passive=True),
     Row(name="healthz", get=_EVERYBODY, passive=True),
     Row(name="security-txt", get=_EVERYBODY, passive=True),
     Row(name="logout", post=_SIGNED_IN, before_password_change=True),

@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from zlib import crc32
 
+from django.urls import reverse
 from django.utils import translation
 from django.utils.formats import number_format
 from django.utils.functional import Promise
@@ -27,6 +28,7 @@ from station.ui import words
 from station.web.present import Present
 
 BRANDING, LANGUAGE, HOTLINE = "/display/branding", "/display/language", "/Gui/Operator/Contact/phone"
+PHONE_ADDRESS = "/display/phoneAddress"
 BOTH = "both"
 # Long enough to read a screen, short enough to wait for one's own language.
 EACH_LANGUAGE_S = 6
@@ -83,6 +85,11 @@ def price_key(number: int) -> str:
     return f"/Price/{number}/adhoc"
 
 
+def phone_url(address: str, number: int) -> str:
+    """Return where a phone finds the page of a charging point; empty where the operator wants none."""
+    return f"{address}{reverse('phone', args=[number])}" if address else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Logo:
     """Which logo; `version` changes with it, so that a browser fetches a new one. `name` where there is no picture."""
@@ -115,6 +122,7 @@ class PointView:
     evse_id: str = ""
     price: str = ""
     payment_url: str = ""
+    phone_url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +212,7 @@ def _point(point: PointSnapshot, present: Present, values: Mapping[str, str], *,
         evse_id=values[evse_id_key(number)],
         price=price_text(price),
         payment_url=price.url,
+        phone_url=phone_url(values[PHONE_ADDRESS], number),
     )
 
 

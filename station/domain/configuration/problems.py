@@ -26,6 +26,7 @@ TEMPLATES: Mapping[str, str] = {
     "control_character": "Control characters are not allowed.",
     "empty": "A value is needed.",
     "url": "An address like wss://host:port/path is expected.",
+    "page_address": "An address like https://192.168.1.20 is expected, without anything behind it.",
     "url_scheme": "The address must begin with %(allowed)s.",
     "url_host": "The address has no host name.",
     "url_port": "The port must be from 1 to 65535.",

@@ -413,4 +413,13 @@ PAGE_KEYS: tuple[ConfigurationKey, ...] = (
         access=_LOCAL,
         on_page=True,
     ),
+    value(
+        "/display/phoneAddress",
+        values.page_address,
+        "Address under which drivers' phones reach the station; the display shows a QR code that leads to the page of "
+        "the charging point there. Empty: there is no such page.",
+        allowed="https:// or http:// and a host, or empty",
+        access=_LOCAL,
+        on_page=True,
+    ),
 )

@@ -204,6 +204,25 @@ def url(value: str) -> str:
     return value
 
 
+def page_address(value: str) -> str:
+    """Accept the address under which browsers reach the station, without a path, or nothing."""
+    value = text(0, MAX_VALUE_LENGTH, ascii_only=True)(value).rstrip("/")
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise InvalidValue("page_address") from None
+    if not value.lower().startswith(("https://", "http://")):
+        raise InvalidValue("url_scheme", allowed="https://, http://")
+    host = parts.hostname or ""
+    is_host = _HOST.fullmatch(host) or _HOST.fullmatch(f"[{host}]")
+    if not is_host or port == 0 or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
+        raise InvalidValue("page_address")
+    return value
+
+
 def check_placeholders(value: str, allowed: str) -> None:
     """Raise `InvalidValue` for a placeholder other than `allowed`, which is written with its ${}."""
     for match in _PLACEHOLDER.finditer(value):

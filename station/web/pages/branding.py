@@ -21,7 +21,16 @@ from station.domain.png import PngRefused
 from station.services import branding, configuration, identity
 from station.web import display_samples, driver_display, present
 from station.web.display_listener import logo as send_logo
-from station.web.driver_display import BRANDING, HOTLINE, LANGUAGE, DisplayView, evse_id_key, label_key, price_key
+from station.web.driver_display import (
+    BRANDING,
+    HOTLINE,
+    LANGUAGE,
+    PHONE_ADDRESS,
+    DisplayView,
+    evse_id_key,
+    label_key,
+    price_key,
+)
 from station.web.price_form import PriceForm
 from station.web.requests import signed_in
 from station.web.settings_form import Field, Setting, SettingsForm, field_name
@@ -50,6 +59,16 @@ _STATION_SETTINGS = (
         label=gettext_lazy("Support hotline"),
         help=gettext_lazy("Shown at the bottom of the display, in every state."),
         example="+49 89 123456-0",
+    ),
+    Setting(
+        key=PHONE_ADDRESS,
+        label=gettext_lazy("Address for drivers' phones"),
+        help=gettext_lazy(
+            "The display then shows a QR code that leads to a page with the state of the charging point, without "
+            "log-in and without anything personal. Whoever reaches the station in its network can open it. Empty: "
+            "no such page."
+        ),
+        example="https://192.168.1.20",
     ),
 )
 _REFUSED_LOGOS: Mapping[str, "str | Promise"] = {
@@ -222,7 +241,7 @@ def _render_preview(request: HttpRequest) -> HttpResponse:
 def _view(request: HttpRequest) -> DisplayView:
     """Make the display of the form as it is; what cannot be saved is left as it is in force."""
     numbers = range(1, identity.load().connectors + 1)
-    keys = [BRANDING, LANGUAGE, HOTLINE, *map(evse_id_key, numbers), *map(label_key, numbers)]
+    keys = [BRANDING, LANGUAGE, HOTLINE, PHONE_ADDRESS, *map(evse_id_key, numbers), *map(label_key, numbers)]
     tried = {
         key: request.POST[field_name(key)].strip()[:_LONGEST_TRIED] for key in keys if field_name(key) in request.POST
     }

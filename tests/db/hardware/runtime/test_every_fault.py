@@ -81,7 +81,7 @@ def display(bench: ControlLoopBench) -> driver_display.DisplayView:
         hardware=bench.control_loop.snapshots.take(),
         backend=None,
     )
-    keys = [driver_display.BRANDING, driver_display.HOTLINE]
+    keys = [driver_display.BRANDING, driver_display.HOTLINE, driver_display.PHONE_ADDRESS]
     for number in (1, 2):
         keys += [
             make(number) for make in (driver_display.label_key, driver_display.evse_id_key, driver_display.price_key)

@@ -253,3 +253,14 @@ def test_it_stays_plain_beside_https(kiosk: Client, parts: Parts, settings: Any)
     parts.show(point(1, phase="available"))
 
     assert kiosk.get("/").status_code == 200
+
+
+def test_the_display_leads_phones_to_the_page_of_the_point_where_the_operator_wants_it(
+    kiosk: Client, parts: Parts
+) -> None:
+    parts.show(point(1, phase="available"), point(2, phase="available"))
+    assert "This page on your phone" not in screen(kiosk)
+
+    configure("/display/phoneAddress", "https://192.168.1.20")
+
+    assert screen(kiosk).count("This page on your phone") == 2

@@ -266,7 +266,7 @@ def test_every_fault_of_the_catalogue_has_a_cause_that_comes_and_goes(
         contact_states = [world.contact_is_closed(contact.code, contact.connector) for contact in contacts(2)]
         lines = [world.line_mode(number, device) for number in (1, 2) for device in LineDevice]
         points = [(point.errors, point.load.voltages_mv) for point in world.points.values()]
-        station = [world.arrester_failed, world.reader_is_silent, world.modem_signal_percent]
+        station = [world.arrester_failed, world.reader_is_silent, world.modem_signal_percent, world.io_mode]
         return [contact_states, lines, points, station]
 
     before = causes()
