@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from station.services import accounts
 
-OPEN = {"login", "language", "healthz", "recovery", "recovery-begin", "security-txt", "interfaces-confirm"}
+OPEN = {"login", "language", "healthz", "phone", "recovery", "recovery-begin", "security-txt", "interfaces-confirm"}
 ARGUMENTS = {
     "connector_id": "1",
     "session_id": "1",
