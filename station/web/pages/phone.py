@@ -1,7 +1,5 @@
 """The page behind the QR code: what the driver's display says of one charging point, for the driver's own phone."""
 
-from collections import ChainMap
-
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
@@ -26,7 +24,7 @@ def phone(request: HttpRequest, connector_id: int) -> HttpResponse:
     if not RATE.allows(request.META.get("REMOTE_ADDR", ""), now_s=clock.monotonic_s()):
         return render(request, "phone.html", {"is_too_often": True, "refresh_s": 60}, status=429)
     language = "de" if (get_language() or "").startswith("de") else "en"
-    values = ChainMap({LANGUAGE: language}, configuration.snapshot())
+    values = {**configuration.snapshot(), LANGUAGE: language}
     view = driver_display.look(present.look(clock.now()), values)
     shown = {"view": view, "point": view.points[connector_id - 1] if connector_id <= len(view.points) else None}
     response = render(request, "phone.html", {**shown, "refresh_s": REFRESH_S})
