@@ -207,7 +207,14 @@ class LimitBook:
         if point.blocked or station_blocked:
             limits[LimitSource.FAULT] = PAUSE
         began = _began(point, now, now_s)
-        profile = limit_at(now, point.number, self.framework.profiles, began, time_is_known=self.time_is_known)
+        profile = limit_at(
+            now,
+            point.number,
+            self.framework.profiles,
+            began,
+            time_is_known=self.time_is_known,
+            connected=point.connected_phases,
+        )
         if profile is not None:
             limits[_source_of(profile)] = profile.current
         if point.session and point.session.suspended:
@@ -446,6 +453,11 @@ class LimitLoop:
         self._compute()
         self._due.set()
         return self._present[number].effective
+
+    @property
+    def time_is_known(self) -> bool:
+        """Whether profiles that depend on the time could be followed at the newest computation."""
+        return self._book.time_is_known
 
     def requests(self) -> Mapping[int, MilliAmpere]:
         """Return what the station could give each point if there were no cluster."""

@@ -142,6 +142,7 @@ class SnapshotPublisher:
             modbus=self._energy_manager.snapshot(),
             dimming=self._dimming.snapshot(),
             cluster=self._cluster_shares.snapshot(),
+            time_is_known=self._limits.time_is_known,
         )
 
     def _point(self, point: ChargingPoint) -> PointSnapshot:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hardware.simulator.faults import contacts
-from station.domain.ports import Signal
+from station.domain.ports import MOST_PHASES, Signal
 
 IO_ADDRESS = 10
 _LINE = {"baudrate": 9600, "parity": "N", "stopbits": 1}
@@ -34,10 +34,11 @@ SDM630, B23, OCMF, SML = "eastron_sdm630", "abb_b23", "ocmf_meter", "sml"
 
 @dataclass(frozen=True, kw_only=True)
 class PlayedDevices:
-    """What is played at a charging point, by the names of the drivers."""
+    """What is played at a charging point, by the names of the drivers; `phases`: by how many it is connected."""
 
     controller: str = BOARD
     meter: str = SDM630
+    phases: int = MOST_PHASES
 
 
 USUAL = PlayedDevices()
@@ -76,6 +77,7 @@ def _devices(described: Mapping[str, Any]) -> PlayedDevices:
     return PlayedDevices(
         controller=controller if controller in _CONTROLLERS else USUAL.controller,
         meter=meter if meter in _METERS else USUAL.meter,
+        phases=1 if described.get("phases") == 1 else USUAL.phases,
     )
 
 
@@ -101,6 +103,7 @@ def hardware_config(
                     "port": str(folder / meter_port(number)),
                     **_METERS[each.meter],
                 },
+                **({} if each.phases == USUAL.phases else {"phases": each.phases}),
             }
             for number, each in played.items()
         ],

@@ -82,6 +82,7 @@ def lines(
     devices = chosen(settings.directory)
     for number, point in world.points.items():
         meter, played = meters[number], devices.get(number, USUAL)
+        point.wired_phases = played.phases
         controller = _controller(settings, world, point, meter, played, clock=clock)
         made.append(line(controller_port(number), controller, lambda point=point: controller_mode(point)))  # type: ignore[misc]
         if played.meter == SML:

@@ -62,6 +62,8 @@ class ChargingPoint:
     now_s: float
     cable_is_fixed: bool = False
     fixed_cable_a: int = 32
+    # By how many phases the installer has connected it.
+    wired_phases: int = 3
     board: Board = field(default_factory=Board)
     lock: LockMotor = field(default_factory=LockMotor)
     button: Button = field(default_factory=Button)
@@ -147,7 +149,11 @@ class ChargingPoint:
         """What flows through the meter now."""
         if self.vehicle is None:
             return load(current_a=0.0, phases=0, missing_phase=self.missing_phase)
-        return load(current_a=self.vehicle.current_a, phases=self.vehicle.phases, missing_phase=self.missing_phase)
+        return load(
+            current_a=self.vehicle.current_a,
+            phases=min(self.vehicle.phases, self.wired_phases),
+            missing_phase=self.missing_phase,
+        )
 
     def advance(self, *, now_s: float, factor: float) -> None:
         """Let time pass up to `now_s`; energy counts `factor` times as fast as the clock."""

@@ -388,6 +388,8 @@ class HardwareSnapshot:
     modbus: ModbusSnapshot | None = None
     dimming: DimmingSnapshot | None = None
     cluster: ClusterSnapshot | None = None
+    # Whether charging profiles that depend on the time are followed, and not by the least they give.
+    time_is_known: bool = True
 
     @property
     def ready(self) -> bool:

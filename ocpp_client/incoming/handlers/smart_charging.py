@@ -29,7 +29,7 @@ from station.domain.limits import LimitSource, effective
 from station.domain.snapshot import HardwareSnapshot, PointSnapshot
 from station.domain.units import MilliAmpere
 from station.models import ChargingProfileRow, ChargingSession
-from station.services import charging_profiles, configuration
+from station.services import charging_profiles, configuration, hardware_description
 from station.services.messages import ProfilesChanged
 
 _LONGEST_SCHEDULE_S = 366 * 86_400
@@ -180,6 +180,8 @@ def _composite(
         transaction_starts=dict(starts),
         local_limits={n: _local_limit(live.point(n) if live else None) for n in range(1, context.connectors + 1)},
         station_limit=MilliAmpere(configuration.get_int("/power/station/mainsMaxCurrent")),
+        phases=hardware_description.connected_phases(context.connectors),
+        time_is_known=live.time_is_known if live else True,
         max_periods=context.max_periods,
     )
     rendered = profiles.render_composite(schedule)

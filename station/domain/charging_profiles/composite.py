@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from station.domain.charging_profiles.profile import Period, RateUnit, render_period
@@ -60,31 +61,49 @@ def composite_schedule(
     transaction_starts: Mapping[int, datetime],
     local_limits: Mapping[int, MilliAmpere],
     station_limit: MilliAmpere,
+    phases: Mapping[int, int] = MappingProxyType({}),
+    time_is_known: bool = True,
     max_periods: int = DEFAULT_MAX_PERIODS,
 ) -> CompositeSchedule:
     """Join profiles and local limits for a connector, or for the station (connector 0).
 
     `local_limits` has every connector of the station with the limit that holds without profiles, `station_limit` is the
-    mains limit of their sum. A connector without a transaction is calculated as if one began at `start`. A period
-    names the fewest phases of all profiles that apply in it, whichever of them sets the limit.
+    mains limit of their sum, under which each of them stands, too. `phases`: by how many a connector is connected to
+    the mains; one that is not named by three. While the time is not known, every profile that depends on it counts with
+    the least it gives, as it is enforced then. A connector without a transaction is calculated as if one began at
+    `start`. A period names the fewest phases of all profiles that apply in it, whichever of them sets the limit.
     """
     profiles = tuple(profiles)
     connectors = sorted(local_limits) if connector_id == 0 else [connector_id]
+    wired = {each: phases.get(each, MOST_PHASES) for each in connectors}
     begins = {each: transaction_starts.get(each, start) for each in connectors}
 
     def limit(t: datetime) -> tuple[_Limit, int | None]:
-        own = [limit_at(t, each, profiles, begins[each]) for each in connectors]
-        station = station_limit_at(t, profiles)
+        own = [
+            limit_at(t, each, profiles, begins[each], time_is_known=time_is_known, connected=wired[each])
+            for each in connectors
+        ]
+        # One connector may have all that the station has, on the phases it is connected by.
+        of_all = MOST_PHASES if connector_id == 0 else wired[connector_id]
+        station = station_limit_at(t, profiles, time_is_known=time_is_known, connected=of_all)
         shares = [
-            _least(_of_profile(profile, unit), _of_current(local_limits[each], unit))
+            _least(_of_profile(profile, unit), _of_current(local_limits[each], unit, wired[each]))
             for each, profile in zip(connectors, own, strict=True)
         ]
-        total = _least(_of_profile(station, unit), _least(_of_current(station_limit, unit), _sum(shares)))
+        cap = _least(_of_profile(station, unit), _of_current(station_limit, unit, of_all))
+        if connector_id == 0:
+            # Connectors on different numbers of phases: what is told is compared, their currents cannot be.
+            total = min(cap, _sum(shares), key=lambda each: each.hundredths)
+        else:
+            total = _least(cap, shares[0])
         return total, min((each.phases for each in (*own, station) if each and each.phases), default=None)
 
     def next_change(t: datetime) -> datetime | None:
         changes = (
-            next_change_after(t, profiles, connector_id=each, transaction_start=begins[each]) for each in connectors
+            next_change_after(
+                t, profiles, connector_id=each, transaction_start=begins[each], time_is_known=time_is_known
+            )
+            for each in connectors
         )
         return min((change for change in changes if change is not None), default=None)
 
@@ -93,8 +112,8 @@ def composite_schedule(
     covered_s = duration_s
     while True:
         looked_at = start + timedelta(seconds=offset_s)
-        now, phases = limit(looked_at)
-        period = CompositePeriod(start_s=offset_s, limit_tenths=now.hundredths // 10, phases=phases)
+        now, fewest = limit(looked_at)
+        period = CompositePeriod(start_s=offset_s, limit_tenths=now.hundredths // 10, phases=fewest)
         if not periods or (periods[-1].limit_tenths, periods[-1].phases) != (period.limit_tenths, period.phases):
             if len(periods) == max_periods:
                 covered_s = offset_s
@@ -133,8 +152,8 @@ def _of_profile(limit: ProfileLimit | None, unit: RateUnit) -> _Limit | None:
     return None if limit is None else _Limit(current=limit.current, hundredths=limit.in_unit_hundredths(unit))
 
 
-def _of_current(limit: MilliAmpere, unit: RateUnit) -> _Limit:
-    told = limit // 10 if unit is RateUnit.A else limit * NOMINAL_VOLTAGE_V * MOST_PHASES // 10
+def _of_current(limit: MilliAmpere, unit: RateUnit, phases: int) -> _Limit:
+    told = limit // 10 if unit is RateUnit.A else limit * NOMINAL_VOLTAGE_V * phases // 10
     return _Limit(current=limit, hundredths=told)
 
 

@@ -19,7 +19,8 @@ class ProfileLimit:
     """The limit one period of one profile sets, still in the profile's own unit.
 
     `is_readable`: what is stored could be read; otherwise it is the 0 A that stand in for it. `is_timed`: the period
-    holds now; otherwise the time is not known, and this is the least that the profile gives at any time.
+    holds now; otherwise the time is not known, and this is the least that the profile gives at any time. `connected`:
+    by how many phases the charging point is connected to the mains.
     """
 
     limit_tenths: int
@@ -28,16 +29,18 @@ class ProfileLimit:
     profile_id: int
     is_readable: bool = True
     is_timed: bool = True
+    connected: int = MOST_PHASES
 
     @property
     def current(self) -> MilliAmpere:
         """Milliamperes per phase, rounded down.
 
         Watts are the total at the nominal voltage (errata 3.69). They are spread over every phase the car may use and
-        not over the period's numberPhases: a station that cannot switch phases off cannot hold a car to fewer.
+        not over the period's numberPhases: a station that cannot switch phases off cannot hold a car to fewer. At a
+        charging point that is wired to one phase a car has all of them there, whatever number the period names.
         """
         return MilliAmpere(
-            self.limit_tenths * 100 // (1 if self.unit is RateUnit.A else NOMINAL_VOLTAGE_V * MOST_PHASES)
+            self.limit_tenths * 100 // (1 if self.unit is RateUnit.A else NOMINAL_VOLTAGE_V * self.connected)
         )
 
     @property
@@ -54,8 +57,8 @@ class ProfileLimit:
         if unit is self.unit:
             return self.limit_tenths * 10
         if unit is RateUnit.A:
-            return self.limit_tenths * 10 // (NOMINAL_VOLTAGE_V * MOST_PHASES)
-        return self.limit_tenths * 10 * NOMINAL_VOLTAGE_V * (self.phases or MOST_PHASES)
+            return self.limit_tenths * 10 // (NOMINAL_VOLTAGE_V * self.connected)
+        return self.limit_tenths * 10 * NOMINAL_VOLTAGE_V * min(self.phases or MOST_PHASES, self.connected)
 
 
 def limit_at(
@@ -65,6 +68,7 @@ def limit_at(
     transaction_start: datetime | None,
     *,
     time_is_known: bool = True,
+    connected: int = MOST_PHASES,
 ) -> ProfileLimit | None:
     """Find the limit of a charging point: TxProfile if one applies, else TxDefaultProfile (sections 3.13.2 and 3.13.3).
 
@@ -73,18 +77,25 @@ def limit_at(
 
     While the time is not known, `t` only tells how long the transaction has lasted. A profile that depends on the time
     counts with the least it gives at any time, whether it would apply now or not; it does not replace what stands
-    below it.
+    below it. `connected`: by how many phases the charging point is connected to the mains; watts hold on all of them
+    together.
     """
     profiles = tuple(profiles)
     stack = list(_by_level(_default_profiles(profiles, connector_id)))
     if transaction_start is not None:
         stack = [*_by_level(_tx_profiles(profiles, connector_id)), *stack]
-    return _first_in_force(t, stack, transaction_start, time_is_known=time_is_known)
+    return _first_in_force(t, stack, transaction_start, time_is_known=time_is_known, connected=connected)
 
 
-def station_limit_at(t: datetime, profiles: Iterable[Installed], *, time_is_known: bool = True) -> ProfileLimit | None:
-    """Find the limit of the ChargePointMaxProfiles: amperes per phase (or watts) for the sum of all connectors."""
-    return _first_in_force(t, _by_level(_station_profiles(profiles)), None, time_is_known=time_is_known)
+def station_limit_at(
+    t: datetime, profiles: Iterable[Installed], *, time_is_known: bool = True, connected: int = MOST_PHASES
+) -> ProfileLimit | None:
+    """Find the limit of the ChargePointMaxProfiles: amperes per phase (or watts) for the sum of all connectors.
+
+    `connected`: the phases of the charging point whose part of it is asked for.
+    """
+    stack = _by_level(_station_profiles(profiles))
+    return _first_in_force(t, stack, None, time_is_known=time_is_known, connected=connected)
 
 
 def next_change_after(
@@ -137,7 +148,12 @@ def _by_level(profiles: Iterable[Installed]) -> list[Installed]:
 
 
 def _first_in_force(
-    t: datetime, stack: Iterable[Installed], transaction_start: datetime | None, *, time_is_known: bool
+    t: datetime,
+    stack: Iterable[Installed],
+    transaction_start: datetime | None,
+    *,
+    time_is_known: bool,
+    connected: int,
 ) -> ProfileLimit | None:
     """Return the limit of the first profile of a stack that applies; one that may apply counts with its least limit."""
     possible: list[ProfileLimit] = []
@@ -145,16 +161,16 @@ def _first_in_force(
         if not time_is_known and _depends_on_time(each):
             if _begins_by_itself(each) or transaction_start is not None:
                 least = min(each.profile.schedule.periods, key=lambda period: period.limit_tenths)
-                possible.append(_limit_of(each, least, is_timed=False))
+                possible.append(_limit_of(each, least, connected, is_timed=False))
             continue
         period = _period_at(each, t, transaction_start)
         if period is not None:
-            possible.append(_limit_of(each, period))
+            possible.append(_limit_of(each, period, connected))
             break
     return min(possible, key=lambda limit: limit.current, default=None)
 
 
-def _limit_of(each: Installed, period: Period, *, is_timed: bool = True) -> ProfileLimit:
+def _limit_of(each: Installed, period: Period, connected: int, *, is_timed: bool = True) -> ProfileLimit:
     return ProfileLimit(
         limit_tenths=period.limit_tenths,
         unit=each.profile.schedule.unit,
@@ -162,6 +178,7 @@ def _limit_of(each: Installed, period: Period, *, is_timed: bool = True) -> Prof
         profile_id=each.profile.profile_id,
         is_readable=not each.problem,
         is_timed=is_timed,
+        connected=connected,
     )
 
 

@@ -579,3 +579,21 @@ async def test_5_13_the_backend_is_asked_for_the_group_that_opens_a_reserved_poi
 
     assert ChargingSession.objects.get().reservation_id == 9
     assert bench.messages("StartTransaction")[0][1]["reservationId"] == 9
+
+
+@pytest.mark.parametrize("named", [None, 1, 3])
+@in_virtual_time
+async def test_watts_of_a_profile_hold_on_the_phases_its_point_is_wired_to(
+    bench: ControlLoopBench, named: int | None
+) -> None:
+    bench.hall.phases = {1: 1}
+    await bench.kill()
+    profile(3_680, connector_id=1, unit="W", phases=named)
+    profile(5_520, connector_id=2, unit="W", phases=named)
+    await bench.start()
+    await bench.charge(1, phases=1)
+    await bench.charge(2, card=FRIEND)
+
+    await bench.until(lambda: bench.hall.outlets[1].current == 16_000)
+    await bench.until(lambda: bench.hall.outlets[2].current == 8_000)
+    assert max(current for _, current, _ in bench.hall.outlets[1].history) == 16_000

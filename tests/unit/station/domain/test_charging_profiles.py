@@ -554,6 +554,49 @@ def test_section_5_7_mixed_units_are_compared_as_they_are_enforced() -> None:
     assert composite(1, profiles, 60, unit=RateUnit.W) == [(0, 7_360.0)]
 
 
+def watts(limit: int, purpose: Purpose = Purpose.TX_DEFAULT, phases: int | None = None) -> tuple[Installed, ...]:
+    periods = (Period(start_s=0, limit_tenths=limit * 10, phases=phases),)
+    return installed(0, profile(purpose, profile_id=3, schedule=Schedule(unit=RateUnit.W, start=NOW, periods=periods)))
+
+
+@pytest.mark.parametrize("named", [None, 1, 3])
+@pytest.mark.parametrize(("connected", "current"), [(1, 16_000), (3, 5_333)])
+def test_errata_3_69_watts_are_spread_over_the_phases_a_point_is_wired_to(
+    connected: int, current: int, named: int | None
+) -> None:
+    limit = limit_at(NOW, 1, watts(3_680, phases=named), NOW, connected=connected)
+
+    assert limit is not None
+    assert limit.current == current
+    assert limit.in_unit_hundredths(RateUnit.A) == current // 10
+    assert limit.in_unit_hundredths(RateUnit.W) == 368_000
+
+
+def test_section_5_7_a_connector_on_one_phase_may_have_all_watts_of_the_station_there() -> None:
+    of_station = watts(4_600, Purpose.CHARGE_POINT_MAX)
+
+    assert composite(1, of_station, 60, phases={1: 1}) == [(0, 20.0)]
+    assert composite(1, of_station, 60, phases={1: 1}, unit=RateUnit.W) == [(0, 4_600.0)]
+    assert composite(2, of_station, 60, phases={1: 1}) == [(0, 6.6)]
+    assert composite(1, (), 60, phases={1: 1}, unit=RateUnit.W) == [(0, 7_360.0)]
+    # The mains carries 43 kW; two connectors of one phase never draw that.
+    assert composite(0, (), 60, phases={1: 1, 2: 1}, unit=RateUnit.W) == [(0, 14_720.0)]
+
+
+def test_section_5_7_no_connector_is_told_more_than_the_station_has() -> None:
+    assert composite(1, (), 60, station_limit=MilliAmpere(20_000)) == [(0, 20.0)]
+    assert composite(0, (), 60, station_limit=MilliAmpere(20_000)) == [(0, 20.0)]
+
+
+def test_section_5_7_while_the_time_is_not_known_the_least_of_each_profile_is_told() -> None:
+    later = NOW + timedelta(hours=1)
+    of_station = installed(0, profile(Purpose.CHARGE_POINT_MAX, schedule=schedule((0, 250), (60, 150), start=later)))
+
+    assert composite(1, of_station, 7_200) == [(0, 32.0), (3_600, 25.0), (3_660, 15.0)]
+    assert composite(1, of_station, 7_200, time_is_known=False) == [(0, 15.0)]
+    assert composite(0, of_station, 7_200, time_is_known=False) == [(0, 15.0)]
+
+
 def test_section_5_7_a_very_long_answer_is_cut_and_says_so() -> None:
     recurring = profile(
         kind=Kind.RECURRING, recurrency=Recurrency.DAILY, schedule=schedule((0, 160), (3600, 60), start=NOW)

@@ -1,0 +1,14 @@
+"""What the simulator takes from the hardware.json of its station, and what it leaves there."""
+
+import json
+from pathlib import Path
+
+from hardware.simulator.config import ABL, B23, PlayedDevices, chosen, hardware_config
+
+
+def test_what_the_installer_has_set_is_there_after_the_next_start(tmp_path: Path) -> None:
+    set_by_hand = hardware_config(tmp_path, 3, devices={1: PlayedDevices(meter=B23), 3: PlayedDevices(controller=ABL)})
+    set_by_hand["connectors"][1]["phases"] = 1
+    (tmp_path / "hardware.json").write_text(json.dumps(set_by_hand), encoding="utf-8")
+
+    assert hardware_config(tmp_path, 3, devices=chosen(tmp_path)) == set_by_hand
