@@ -129,7 +129,7 @@ def test_a_reader_does_not_share_its_port(data):
 def test_a_meter_that_pushes_does_not_share_its_port(data):
     data["connectors"][0]["meter"] = {"driver": "sml", "port": data["io"]["port"]}
 
-    assert (ProblemCode.PORT_SHARED, "io.port") in problems_of(data)
+    assert (ProblemCode.PORT_SHARED, "connectors[0].meter.port") in problems_of(data)
 
 
 def test_all_mistakes_are_told_at_once(data):
