@@ -51,6 +51,13 @@ class Kind(StrEnum):
     MASK = "u32, low byte first"
 
 
+# The others are the same in every language.
+KIND_WORDS: "Mapping[Kind, str | Promise]" = {
+    Kind.TEXT_RIGHT: _("ASCII, padded with blanks at the left"),
+    Kind.MASK: _("u32, low byte first"),
+}
+
+
 class Write(StrEnum):
     """What writing a register changes."""
 

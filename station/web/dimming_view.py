@@ -131,7 +131,7 @@ def _carried_out_after(intervention: DimmingIntervention) -> timedelta | None:
 def table_file(interventions: Iterable[DimmingIntervention], *, zone: ZoneInfo) -> str:
     """Write interventions as CSV for the spreadsheet program of the reader's language.
 
-    Powers are in whole watts, moments those of the station's zone, named in the heading.
+    Powers are in whole watts, moments those of the station's zone, named in the heading, with their offset from UTC.
     """
     out = io.StringIO()
     # Excel takes UTF-8 for granted only after a byte-order mark.
@@ -190,7 +190,8 @@ def _in_time(intervention: DimmingIntervention, took: timedelta | None) -> str:
 
 
 def _moment(at: datetime | None, zone: ZoneInfo) -> str:
-    return "" if at is None else at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+    # With its offset: in autumn an hour comes twice.
+    return "" if at is None else at.astimezone(zone).isoformat(sep=" ", timespec="seconds")
 
 
 def _seconds(length: timedelta | None) -> int | None:

@@ -21,6 +21,7 @@ _WIDTH, _HEIGHT = 640, 180
 # More curves nobody tells apart; the table has them all.
 _MOST_CURVES = 8
 _MA_PER_A = 1_000
+_LIMIT = "limit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ def _plot(
     drawn: Sequence[Mapping[str, int]],
 ) -> PowerPlot:
     rows: list[tuple[str, str, Sequence[int | None]]] = [
-        ("limit", _("Limit per phase"), limits),
+        (_LIMIT, _("Limit per phase"), limits),
         ("sum", _("Sum"), totals),
     ]
     rows += [(str(index), name, [each.get(part) for each in drawn]) for index, (part, name) in enumerate(parts.items())]
@@ -147,7 +148,8 @@ def _curve(
 
 
 def _row(kind: str, name: str, values: Sequence[int | None], path: str) -> Curve:
-    known = [value for value in values if value is not None]
+    # Of a limit it matters what it is now; its mean and its highest value say nothing of what was drawn.
+    known = [value for value in values if value is not None] if kind != _LIMIT else []
     return Curve(
         kind=kind,
         name=name,

@@ -90,14 +90,15 @@ class MemberLoop:
             await link.connect()
             self._note_place(is_reserved=True)
             self._is_connected = True
+            has_news = True
             while True:
-                await self._exchange(link)
+                await self._exchange(link, is_news=has_news)
                 self._failed = None
                 await self._look_at_others(link)
                 self._show("member", surroundings, target)
-                await self._wait(link)
+                has_news = await self._wait(link)
                 if self._is_leaving:
-                    await self._exchange(link)
+                    await self._exchange(link, is_news=True)
                     self._has_left.set()
                     await asyncio.Event().wait()
         except LinkFailed as failure:
@@ -116,23 +117,26 @@ class MemberLoop:
         self._shares.note_place(clock.monotonic_s(), is_reserved=is_reserved)
         self._limits.leases_changed()
 
-    async def _exchange(self, link: MemberLink) -> None:
+    async def _exchange(self, link: MemberLink, *, is_news: bool) -> None:
         now_s = clock.monotonic_s()
+        is_news |= self._changed.is_set()
         self._changed.clear()
         points = self._demands.without_energy() if self._is_leaving else self._demands.take(now_s)
         report = self._shares.member(now_s).report(now_s, points)
-        self._take(await link.exchange(report.encode()))
+        self._take(await link.exchange(report.encode(), is_news=is_news))
 
-    async def _wait(self, link: MemberLink) -> None:
-        """Wait until a report is due: its time has come, or there is news that the others wait for."""
+    async def _wait(self, link: MemberLink) -> bool:
+        """Wait until a report is due: its time has come, or there is news that the others wait for (True)."""
         told = self._demands.essence()
         until_s = clock.monotonic_s() + EXCHANGE_S
-        while not self._is_due(told, until_s):
+        while clock.monotonic_s() < until_s:
+            if self._has_news(told):
+                return True
             self._take(await link.wait_for_grant(SLICE_S))
+        return self._has_news(told)
 
-    def _is_due(self, told: object, until_s: float) -> bool:
-        has_news = self._changed.is_set() or self._is_leaving or self._demands.essence() != told
-        return has_news or clock.monotonic_s() >= until_s
+    def _has_news(self, told: object) -> bool:
+        return self._changed.is_set() or self._is_leaving or self._demands.essence() != told
 
     def _take(self, raw: bytes | None) -> None:
         if raw is None:

@@ -387,7 +387,7 @@ def _rows(now: Present, asked: str) -> Sequence[RegisterRow]:
             RegisterRow(
                 address=each.address,
                 words=each.words,
-                kind=each.kind.value,
+                kind=str(registers.KIND_WORDS.get(each.kind, each.kind.value)),
                 access=each.access,
                 unit=each.unit,
                 meaning=str(each.meaning),

@@ -67,3 +67,57 @@ def test_what_a_refused_station_shows_is_what_it_does(
     assert places[-1] is is_reserved
     assert state in cluster_words.STATES
     assert ("fallback holds" in str(cluster_words.ADVICE[state])) is is_reserved
+
+
+class Listening:
+    """The link to a master that answers nothing, and hears whether a report is news; it ends after some reports."""
+
+    news: list[bool]
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    async def connect(self) -> None:
+        pass
+
+    async def exchange(self, _report: bytes, *, is_news: bool) -> None:
+        self.news.append(is_news)
+        if len(self.news) == 4:
+            raise LinkFailed(Reason.UNREACHABLE)
+
+    async def wait_for_grant(self, _timeout_s: float) -> None:
+        await asyncio.sleep(0)
+
+    async def overview(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_report_that_says_nothing_new_does_not_wake_the_master(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardware.runtime.cluster.member_loop.MemberLink", Listening)
+    monkeypatch.setattr("hardware.runtime.cluster.member_loop.EXCHANGE_S", 0.001)
+    monkeypatch.setattr(Listening, "news", news := [], raising=False)
+    shares: Any = SimpleNamespace(
+        present=ClusterSnapshot(enabled=True),
+        note_place=lambda _now_s, *, is_reserved: None,
+        member=lambda _now_s: SimpleNamespace(report=lambda _now_s, _points: SimpleNamespace(encode=lambda: b"")),
+    )
+    anything: Any = SimpleNamespace(
+        numbers=(1,),
+        problem="",
+        found=tuple,
+        try_another=lambda: None,
+        leases_changed=lambda: None,
+        station_changed=lambda: None,
+        take=lambda _now_s: (),
+        # A session begins while the third report is prepared.
+        essence=lambda: len(news) == 2 and object(),
+    )
+    settings = ClusterSettings(enabled=True, key="K", station="S1")
+    member = MemberLoop(settings, anything, shares=shares, demands=anything, limits=anything, snapshots=anything)
+
+    asyncio.run(member._stay(TARGET, "password", anything))
+
+    assert news == [True, False, True, False]
