@@ -51,6 +51,21 @@ async def test_j_5_4_a_reconnect_brings_no_second_boot(bench):
         assert station.backend.received("StatusNotification", after=mark) == []
 
 
+async def test_an_interval_that_was_set_since_the_boot_outlives_a_reconnect(bench):
+    async with bench(interval_s=60) as station:
+        await station.ready()
+        await station.backend.call("ChangeConfiguration", {"key": "HeartbeatInterval", "value": "3600"})
+        mark = station.backend.mark()
+
+        await station.backend.drop()
+        await station.backend.wait_connected(at_least=2)
+        await station.until(station.link.state.flow.is_set)
+
+        assert station.backend.received("BootNotification", after=mark) == []
+        keys = await station.backend.call("GetConfiguration", {"key": ["HeartbeatInterval"]})
+        assert keys["configurationKey"][0]["value"] == "3600"
+
+
 async def test_j_5_4_a_reconnect_with_other_boot_content_brings_a_boot(bench):
     async with bench() as station:
         await station.ready()

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from station import clock
+from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import PresentTag, StopSession
 from station.domain.connector import Phase
 from station.domain.moments import from_wire
 from station.domain.stamps import Stamp
-from station.models import ChargingSession, Connector, LogEntry
-from station.services.messages import ConfigurationChanged
-from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, in_virtual_time
+from station.models import ChargingSession, Connector, LogEntry, OutboxMessage
+from station.services.messages import ConfigurationChanged, StartAnswered
+from tests.db.hardware.runtime.bench import CARD, FRIEND, ControlLoopBench, configure, in_virtual_time
 
 
 @pytest.fixture
@@ -469,3 +470,63 @@ async def test_a_stop_that_was_confirmed_is_not_forgotten_by_a_kill(bench: Contr
     [(_, stop)] = bench.messages("StopTransaction")
     assert stop["reason"] == "Remote"
     assert stop["meterStop"] == bench.hall.outlets[1].register_wh
+
+
+@in_virtual_time
+async def test_a_refusal_that_comes_during_the_recovery_keeps_its_consequence_over_restarts(
+    bench: ControlLoopBench,
+) -> None:
+    configure({"MaxEnergyOnInvalidId": "500"})
+    await bench.charge()
+    await bench.kill()
+    session = ChargingSession.objects.get()
+    ChargingSession.objects.update(transaction_id=77)
+    OutboxMessage.objects.filter(kind="session_began").update(status="delivered", last_error="idTagInfo:Invalid")
+    await bench.start(wait=False)
+    assert not bench.control_loop.state.recovered
+    # Nobody listens yet to what the backend says.
+    await bench.control_loop.informed(
+        StartAnswered(session_id=session.pk, transaction_id=77, status=AuthorizationStatus.INVALID)
+    )
+    await bench.until(lambda: ChargingSession.objects.get().energy_allowed_wh is not None)
+    ceiling_wh = ChargingSession.objects.get().energy_allowed_wh
+
+    for _ in range(2):
+        await asyncio.sleep(5)
+        await bench.kill()
+        await bench.start()
+        # No start gives the refused card its energy anew.
+        assert ChargingSession.objects.get().energy_allowed_wh == ceiling_wh
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=200)
+
+    ended = ChargingSession.objects.get()
+    assert ended.stop_reason == "DeAuthorized"
+    assert ended.meter_stop_wh - ended.meter_start_wh < 600
+
+
+@in_virtual_time
+async def test_an_end_that_recovery_cannot_write_is_written_later_and_blocks_its_own_point_only(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge(1)
+    await bench.kill()
+    bench.hall.outlets[1].unplug()
+    refused = []
+
+    def refuses(verb: str) -> bool:
+        if verb != "end_session" or len(refused) == 3:
+            return False
+        refused.append(verb)
+        return True
+
+    bench.database.refuses = refuses
+    await bench.start()
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    assert (await bench.command(PresentTag(id_tag=FRIEND, connector_id=2))).succeeded
+    await bench.until(lambda: ChargingSession.objects.get(connector_id=1).stopped_at is not None)
+
+    assert len(refused) == 3
+    assert len(bench.messages("StopTransaction")) == 1
+    await bench.phase("charging", 2)
+    await bench.phase("available", 1)
