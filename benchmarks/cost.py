@@ -21,7 +21,9 @@ async def measure() -> list[Result]:
     async with bench("cost", config=config) as made:
         await asyncio.sleep(_SETTLES_S)
         whole, parts = processes.whole_memory(made.station)
+        alone = sum(processes.memory(pid).pss for pid in processes.of_station(made.station).values())
         note = " + ".join(f"{name} {size:.1f}" for name, size in parts.items())
+        note += f"; the processes alone, beside the simulator: {alone:.1f}"
         idle = await _cpu(made, "CPU idle", bar=1)
         await made.start_charging(number=1)
         await made.start_charging(number=2, tag="04A2B3C5")
