@@ -7,14 +7,16 @@ from hardware.drivers.config_check import Parser
 from hardware.drivers.config_data import (
     ConnectorConfig,
     DeviceConfig,
+    GpioLampsConfig,
     HardwareConfig,
     HardwareConfigInvalid,
     Problem,
     ProblemCode,
     Role,
 )
+from hardware.drivers.gpio_lamps import GpioLamps, IoWithGpioLamps, LampLines
 from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS, Buses
-from station.domain.ports import Devices
+from station.domain.ports import Devices, LampColour
 
 __all__ = [
     "ConnectorConfig",
@@ -53,6 +55,7 @@ def build(config: HardwareConfig) -> Devices:
     """Make the devices; those on one port share one bus."""
     buses = Buses()
     numbered = list(enumerate(config.connectors, start=1))
+    io = None if config.io is None else IO_MODULES[config.io.driver].make(config.io.options, buses, None)
     return Devices(
         controllers={
             number: CONTROLLERS[item.controller.driver].make(item.controller.options, buses, number)
@@ -68,5 +71,16 @@ def build(config: HardwareConfig) -> Devices:
             for reader in config.readers
         ],
         phases={number: item.phases for number, item in numbered},
-        io=None if config.io is None else IO_MODULES[config.io.driver].make(config.io.options, buses, None),
+        io=io if config.lamps is None else IoWithGpioLamps(io, _gpio_lamps(config.lamps)),
     )
+
+
+def _gpio_lamps(config: GpioLampsConfig) -> GpioLamps:
+    lamps = [
+        LampLines(
+            connector=each["connector"],
+            lines={LampColour(name): line for name, line in each.items() if name != "connector"},
+        )
+        for each in config.lines
+    ]
+    return GpioLamps(config.chip, lamps, active_low=config.active_low)

@@ -6,6 +6,7 @@ from typing import Any
 from hardware.drivers.config_data import (
     ConnectorConfig,
     DeviceConfig,
+    GpioLampsConfig,
     HardwareConfig,
     HardwareConfigInvalid,
     Problem,
@@ -17,7 +18,7 @@ from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS
 from hardware.links.serial_bus import Framing
 from hardware.protocols.digital_io import MAXIMUM_INPUTS
 from station.domain.faults import FaultCode
-from station.domain.ports import MOST_PHASES, Signal
+from station.domain.ports import MOST_PHASES, LampColour, Signal
 
 FIELDS: Mapping[Role, Mapping[str, Mapping[str, FieldKind]]] = {
     Role.CONTROLLER: {name: driver.fields for name, driver in CONTROLLERS.items()},
@@ -41,9 +42,10 @@ class Parser:
         connectors: list[ConnectorConfig] = []
         readers: list[DeviceConfig] = []
         io: DeviceConfig | None = None
+        lamps: GpioLampsConfig | None = None
         top = self._mapping(data, "configuration")
         if top is not None:
-            self._only(top, {"connectors", "readers", "io"}, "configuration")
+            self._only(top, {"connectors", "readers", "io", "lamps"}, "configuration")
             listed = self._list(top.get("connectors", []), "connectors")
             self._connectors = len(listed)
             if not listed:
@@ -53,7 +55,8 @@ class Parser:
                 reader = self._device(item, Role.READER, f"readers[{number}]")
                 readers += [reader] if reader is not None else []
             io = self._device(top["io"], Role.IO, "io") if top.get("io") is not None else None
-        config = HardwareConfig(connectors=tuple(connectors), readers=tuple(readers), io=io)
+            lamps = self._lamps(top["lamps"]) if top.get("lamps") is not None else None
+        config = HardwareConfig(connectors=tuple(connectors), readers=tuple(readers), io=io, lamps=lamps)
         self._check_ports(config)
         self._check_readers(config)
         if self._problems:
@@ -112,6 +115,36 @@ class Parser:
         if "inputs" in options:
             options["inputs"] = self._inputs(options["inputs"], f"{where}.inputs")
         return DeviceConfig(role=role, driver=driver, where=where, options=options)
+
+    def _lamps(self, data: object) -> GpioLampsConfig | None:
+        fields = self._mapping(data, "lamps")
+        if fields is None:
+            return None
+        self._only(fields, {"chip", "active_low", "lines"}, "lamps")
+        lines: list[Mapping[str, int]] = []
+        taken: set[int] = set()
+        for number, item in enumerate(self._list(fields.get("lines", []), "lamps.lines")):
+            place = f"lamps.lines[{number}]"
+            lamp = self._mapping(item, place)
+            if lamp is None:
+                continue
+            self._only(lamp, set(_LAMP_FIELDS), place)
+            if "connector" not in lamp:
+                self._add(ProblemCode.MISSING, f"{place}.connector", "is missing")
+            known = {name: value for name, value in lamp.items() if name in _LAMP_FIELDS}
+            lines.append(
+                {name: self._value(value, _LAMP_FIELDS[name], f"{place}.{name}") for name, value in known.items()}
+            )
+            for line in (value for name, value in known.items() if name != "connector" and isinstance(value, int)):
+                if line in taken:
+                    text = f"line {line} has another meaning already"
+                    self._add(ProblemCode.DUPLICATE_INPUT, place, text, input=str(line))
+                taken.add(line)
+        return GpioLampsConfig(
+            chip=self._value(fields.get("chip", "/dev/gpiochip0"), _LAMP_CHIP, "lamps.chip"),
+            active_low=self._value(fields.get("active_low", False), FieldKind(type=bool), "lamps.active_low"),
+            lines=tuple(lines),
+        )
 
     def _inputs(self, listed: object, where: str) -> list[dict[str, Any]]:
         inputs: list[dict[str, Any]] = []
@@ -277,6 +310,16 @@ class Parser:
 
 _TYPE_NAMES: dict[type[Any], str] = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
 _PHASES = FieldKind(type=int, choices=(1, MOST_PHASES))
+_LAMP_CHIP = FieldKind(type=str)
+_LAMP_FIELDS: dict[str, FieldKind] = {
+    "connector": FieldKind(type=int, connector=True, minimum=1),
+    # Offsets of lines at a chip, as `gpioinfo` numbers them.
+    **{
+        colour.value: FieldKind(type=int, minimum=0, maximum=1023)
+        for colour in LampColour
+        if colour is not LampColour.OFF
+    },
+}
 _INPUT_FIELDS: dict[str, FieldKind] = {
     "input": FieldKind(type=int, minimum=0, maximum=MAXIMUM_INPUTS - 1),
     "code": FieldKind(type=str),

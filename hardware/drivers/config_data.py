@@ -82,12 +82,22 @@ class ConnectorConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GpioLampsConfig:
+    """Lamps at GPIO lines: of each charging point the line of each colour."""
+
+    chip: str
+    active_low: bool
+    lines: tuple[Mapping[str, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class HardwareConfig:
     """The devices of the station; the charging point with number n is `connectors[n - 1]`."""
 
     connectors: tuple[ConnectorConfig, ...]
     readers: tuple[DeviceConfig, ...] = ()
     io: DeviceConfig | None = None
+    lamps: GpioLampsConfig | None = None
 
     def devices(self) -> tuple[DeviceConfig, ...]:
         """List every device."""

@@ -19,7 +19,7 @@ CARD = "04A2B3C4"
 
 
 @pytest.fixture(autouse=True)
-def fresh_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_rate(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phone, "RATE", RequestRate(per_address=60, in_all=600))
 
 
@@ -27,58 +27,58 @@ def switch_on(address: str = "https://192.168.1.20/") -> None:
     configuration.change({PHONE_ADDRESS: address}, origin=Origin.LOCAL, actor="test", at=clock.now())
 
 
-def page(client: Client, number: int = 1, language: str = "en") -> str:
-    answer = client.get(f"/p/{number}", headers={"accept-language": language})
+def page(stranger: Client, number: int = 1, language: str = "en") -> str:
+    answer = stranger.get(f"/p/{number}", headers={"accept-language": language})
     assert answer.status_code == 200
     assert not answer.cookies
     assert answer["Cache-Control"] == "no-store"
     return re.sub(r"\s+", " ", answer.content.decode().replace("\N{NO-BREAK SPACE}", " "))
 
 
-def test_without_an_address_there_is_no_such_page(client: Client, parts: Parts) -> None:
-    assert client.get("/p/1").status_code == 404
+def test_without_an_address_there_is_no_such_page(stranger: Client, parts: Parts) -> None:
+    assert stranger.get("/p/1").status_code == 404
 
 
-def test_a_stranger_sees_the_charging_point_in_the_language_of_the_browser(client: Client, parts: Parts) -> None:
+def test_a_stranger_sees_the_charging_point_in_the_language_of_the_browser(stranger: Client, parts: Parts) -> None:
     switch_on()
     parts.show(charging(1, phase="charging"), point(2, phase="available"))
 
-    english, german = page(client), page(client, language="de-AT,de;q=0.9")
+    english, german = page(stranger), page(stranger, language="de-AT,de;q=0.9")
 
     assert "Charging" in english
     assert "18.24 kWh" in english
     assert "18,24 kWh" in german
-    assert "Karte an das Lesegerät" in german
+    assert "Karte vorhalten" in german
     assert 'lang="de"' in german
-    assert "Plug in the cable" in page(client, 2)
-    assert "18.24" not in page(client, 2)
-    assert client.get("/p/3").status_code == 404
+    assert "Plug in the cable" in page(stranger, 2)
+    assert "18.24" not in page(stranger, 2)
+    assert stranger.get("/p/3").status_code == 404
 
 
-def test_it_says_nothing_about_who_charges_and_leads_to_no_other_page(client: Client, parts: Parts) -> None:
+def test_it_says_nothing_about_who_charges_and_leads_to_no_other_page(stranger: Client, parts: Parts) -> None:
     switch_on()
     refusal = RefusalSnapshot(at=clock.now(), id_tag=CARD, reason="tag_refused", because="backend_blocked")
     for shown in (charging(1, phase="charging"), point(1, phase="available", last_refusal=refusal)):
         parts.show(shown, point(2))
-        text = page(client)
+        text = page(stranger)
         assert CARD[:4] not in text
         assert re.findall(r'href="(?!/static/)', text) == []
         assert "<script" not in text
 
 
-def test_a_station_that_cannot_charge_says_so(client: Client, parts: Parts) -> None:
+def test_a_station_that_cannot_charge_says_so(stranger: Client, parts: Parts) -> None:
     switch_on()
     parts.hardware = None
 
-    assert "Out of order" in page(client)
+    assert "Out of order" in page(stranger)
 
 
-def test_it_answers_one_address_no_more_than_so_often(client: Client, parts: Parts) -> None:
+def test_it_answers_one_address_no_more_than_so_often(stranger: Client, parts: Parts) -> None:
     switch_on()
-    codes = [client.get("/p/1").status_code for _ in range(62)]
+    codes = [stranger.get("/p/1").status_code for _ in range(62)]
 
     assert codes == [200] * 60 + [429] * 2
-    assert client.get("/p/1", REMOTE_ADDR="192.168.1.77").status_code == 200
+    assert stranger.get("/p/1", REMOTE_ADDR="192.168.1.77").status_code == 200
 
 
 def test_the_rate_begins_anew_every_minute_and_holds_for_all_together() -> None:

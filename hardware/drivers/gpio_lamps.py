@@ -1,0 +1,152 @@
+"""Driver of topper lamps at GPIO lines of the computer, one line per coloured element, over the kernel's GPIO chips."""
+
+import asyncio
+import contextlib
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hardware.drivers.lamp import phase
+from station.domain.ports import DeviceRefused, LampColour, LampPattern, Signal, StationInputs, StationIo
+
+CONSUMER = "station lamps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LampLines:
+    """The lines of one charging point's lamp; a colour without a line stays dark."""
+
+    connector: int
+    lines: Mapping[LampColour, int]
+
+
+class Outputs(Protocol):
+    """GPIO lines that were taken as outputs."""
+
+    def switch(self, lit: Mapping[int, bool]) -> None:
+        """Switch lines; OSError when the chip is gone."""
+
+    def release(self) -> None:
+        """Give the lines back."""
+
+
+class _GpiodOutputs:
+    """Lines taken with libgpiod's Python package, which a station without such lamps need not have."""
+
+    def __init__(self, chip: str, lines: Sequence[int], *, active_low: bool) -> None:
+        gpiod: Any = importlib.import_module("gpiod")
+        self._values: Any = gpiod.line.Value
+        settings = gpiod.LineSettings(direction=gpiod.line.Direction.OUTPUT, active_low=active_low)
+        self._request: Any = gpiod.request_lines(chip, config={tuple(lines): settings}, consumer=CONSUMER)
+
+    def switch(self, lit: Mapping[int, bool]) -> None:
+        values = self._values
+        self._request.set_values({line: values.ACTIVE if on else values.INACTIVE for line, on in lit.items()})
+
+    def release(self) -> None:
+        self._request.release()
+
+
+class GpioLamps:
+    """The lamps of a station. One task times the blinking while they are open."""
+
+    def __init__(
+        self,
+        chip: str,
+        lamps: Sequence[LampLines],
+        *,
+        active_low: bool = False,
+        take: Callable[..., Outputs] = _GpiodOutputs,
+    ) -> None:
+        self._chip = chip
+        self._lamps = {lamp.connector: lamp.lines for lamp in lamps}
+        self._active_low = active_low
+        self._take = take
+        self._outputs: Outputs | None = None
+        self._patterns: dict[int, tuple[LampPattern, float]] = {}
+        self._changed = asyncio.Event()
+        self._blinking: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Take the lines; DeviceRefused says what is missing."""
+        lines = sorted({line for lines in self._lamps.values() for line in lines.values()})
+        try:
+            self._outputs = self._take(self._chip, lines, active_low=self._active_low)
+        except ImportError as error:
+            raise DeviceRefused("lamps at GPIO lines need the Python package gpiod, which is not installed") from error
+        except FileNotFoundError as error:
+            raise DeviceRefused(f"there is no GPIO chip {self._chip}; `gpiodetect` lists those there are") from error
+        except (OSError, ValueError) as error:
+            raise DeviceRefused(f"the lines {lines} of {self._chip} cannot be taken: {error}") from error
+        self._blinking = asyncio.create_task(self._blink(), name="lamps")
+
+    async def close(self) -> None:
+        if self._blinking is not None:
+            self._blinking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._blinking
+            self._blinking = None
+        if self._outputs is not None:
+            self._outputs.release()
+            self._outputs = None
+
+    async def show(self, connector_id: int, pattern: LampPattern) -> None:
+        """Show a pattern; a charging point without a lamp has none to show."""
+        if connector_id not in self._lamps:
+            return
+        if self._outputs is None:
+            raise DeviceRefused(f"the lines of {self._chip} are not taken")
+        self._patterns[connector_id] = (pattern, asyncio.get_running_loop().time())
+        self._changed.set()
+
+    async def _blink(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._changed.clear()
+            wait_s: float | None = None
+            for connector_id, (pattern, since_s) in self._patterns.items():
+                lit, remaining_s = phase(pattern, loop.time() - since_s)
+                self._switch(connector_id, pattern.colour if lit else LampColour.OFF)
+                if remaining_s is not None:
+                    wait_s = remaining_s if wait_s is None else min(wait_s, remaining_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+
+    def _switch(self, connector_id: int, colour: LampColour) -> None:
+        if self._outputs is not None:
+            lines = self._lamps[connector_id]
+            with contextlib.suppress(OSError):
+                self._outputs.switch({line: each is colour for each, line in lines.items()})
+
+
+class IoWithGpioLamps:
+    """A StationIo whose contacts are those of an input module, if there is one, and whose lamps are at GPIO lines."""
+
+    def __init__(self, module: StationIo | None, lamps: GpioLamps) -> None:
+        self._module = module
+        self._lamps = lamps
+
+    @property
+    def signals(self) -> frozenset[Signal]:
+        """Return the signals of the module."""
+        return frozenset() if self._module is None else self._module.signals
+
+    async def open(self) -> None:
+        if self._module is not None:
+            await self._module.open()
+        await self._lamps.open()
+
+    async def close(self) -> None:
+        await self._lamps.close()
+        if self._module is not None:
+            await self._module.close()
+
+    async def read(self) -> StationInputs:
+        if self._module is None:
+            return StationInputs(read_at_s=asyncio.get_running_loop().time())
+        return await self._module.read()
+
+    async def show(self, connector_id: int, pattern: LampPattern) -> None:
+        await self._lamps.show(connector_id, pattern)
