@@ -18,7 +18,9 @@ from typing import Any, Self
 
 from typing_extensions import override
 
+from station import private_files
 from station.host.firewall import LAN_INTERFACES
+from station.paths import DataDirectory
 from tests.station import NeverHappened, Station, wait_until
 
 # Boards take whole amperes, and what is lent has to be a current that can be signalled: this much of a limit can be
@@ -266,6 +268,9 @@ class ClusterSite:
                 leads = station is self.master
                 mine = {"/cluster/role": "master", "/cluster/limitA": str(self.limit_a)} if leads else {}
                 station.config_set(common | mine)
+                if leads:
+                    # It has led before, and nobody since: it need not wait until what another one lent is over.
+                    private_files.write(DataDirectory(station.data).cluster_epoch, b"before\n")
                 station.launch(ready=False)
             for station in self.stations:
                 station.wait_healthy(timeout_s=90)
