@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from typing import Protocol
 
 from django.conf import settings as django_settings
@@ -120,6 +121,8 @@ class ClusterService:
         else:
             # What was shown of the others is of the past.
             self._show(STARTING)
+            # Hundreds of modules on a slow computer: the charging points are controlled meanwhile.
+            await asyncio.to_thread(_load)
             self._part = self._begin(settings)
             self._serving = asyncio.create_task(self._part.run())
 
@@ -169,6 +172,11 @@ def _forget_other_master() -> None:
     """Let this station lead when it is set to Master the next time: somebody has taken the role from it."""
     with suppress(OSError):
         django_settings.DATA.cluster_other_master.unlink(missing_ok=True)
+
+
+def _load() -> None:
+    for name in ("demand", "leader_loop", "member_loop"):
+        import_module(f"hardware.runtime.cluster.{name}")
 
 
 def _essentials(settings: ClusterSettings) -> tuple[object, ...]:
