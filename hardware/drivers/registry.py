@@ -10,6 +10,7 @@ from hardware.drivers.eastron_sdm import EastronSdm
 from hardware.drivers.elatec_twn4 import ElatecTwn4, LetterCase
 from hardware.drivers.fields import FieldKind, modbus_fields
 from hardware.drivers.flashable_ev_cc import FlashableEvCc
+from hardware.drivers.mennekes_amtron import MennekesAmtron
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo, SignalAssignment
 from hardware.drivers.ocmf_meter import OcmfMeter
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
@@ -72,6 +73,10 @@ def _abl(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) ->
     return AblEvcc(buses.bus(options, Framing.ABL_ASCII), address=options["address"])
 
 
+def _amtron(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> MennekesAmtron:
+    return MennekesAmtron(buses.bus(options), address=options["address"])
+
+
 def _sdm(model: Model) -> Callable[[Mapping[str, Any], Buses, int | None], EastronSdm]:
     def make(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> EastronSdm:
         return EastronSdm(
@@ -129,6 +134,8 @@ _PHOENIX_FIELDS = {
 }
 # ABL 05 0015 20 Rev. B: ids 1 to 16; register 3 sets the line, 38400 8E1 is how boards come.
 _ABL_FIELDS = modbus_fields((9600, 19200, 38400, 57600), baudrate=38400, parity="E", largest_address=16)
+# MENNEKES Modbus RTU Specification 1.2: 57600 8N2, address 50, or 11 to 14.
+_AMTRON_FIELDS = modbus_fields((57600,), baudrate=57600, stopbits=2)
 _SDM_FIELDS = {
     # Eastron protocol documents: baud rates of the SDM630 and SDM72D-M.
     **modbus_fields((1200, 2400, 4800, 9600, 19200, 38400)),
@@ -158,6 +165,7 @@ _IO_FIELDS = {
 CONTROLLERS: Mapping[str, Driver[EvseController]] = {
     "phoenix_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(PhoenixEvCc)),
     "flashable_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(FlashableEvCc)),
+    "mennekes_amtron": Driver(fields=_AMTRON_FIELDS, make=_amtron),
     "abl_evcc": Driver(fields=_ABL_FIELDS, make=_abl, framing=Framing.ABL_ASCII),
 }
 METERS: Mapping[str, Driver[Meter]] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from station import clock
 from station.domain.faults import FaultCode
-from station.domain.ports import ControllerStatus, DeviceFailed, EvseController
+from station.domain.ports import ControllerStatus, DeviceFailed, EvseController, Watchdog
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,11 @@ class Actuator:
     def has_lock(self) -> bool:
         """Whether this point can lock a plug at all."""
         return self._has_lock
+
+    @property
+    def watchdog(self) -> Watchdog | None:
+        """What the board does by itself when nobody talks to it any more."""
+        return self._controller.capabilities.watchdog
 
     @property
     def held(self) -> HeldLimit | None:

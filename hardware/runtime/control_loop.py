@@ -26,6 +26,7 @@ from hardware.runtime.driver_guard import guarded
 from hardware.runtime.energy_manager import EnergyManager
 from hardware.runtime.energy_off import WITHDRAW_S, withdraw_energy
 from hardware.runtime.flashing import Flasher
+from hardware.runtime.heartbeat import BoardHeartbeats
 from hardware.runtime.lamp import Lamps
 from hardware.runtime.limits import LimitLoop
 from hardware.runtime.modbus_server.service import ModbusService
@@ -189,6 +190,7 @@ class ControlLoop:
             for (_, reader), record in zip(devices.readers, self.state.readers, strict=True)
         ]
         self._io = devices.io
+        self._board_heartbeats = BoardHeartbeats(devices.heartbeats, points=self.points, database=self.database)
         self._modbus = ModbusService(
             *shared, energy_manager=self.energy_manager, limits=self.limits, snapshots=self.snapshots
         )
@@ -227,6 +229,8 @@ class ControlLoop:
             for point in self.points.values():
                 group.create_task(poll_controller(point, self._device_events, self._flasher))
                 group.create_task(poll_meter(point, self._device_events))
+            for number in self._board_heartbeats.boards:
+                group.create_task(self._board_heartbeats.run(number))
             for reader in self._readers:
                 group.create_task(reader.run())
             if self._io is not None:

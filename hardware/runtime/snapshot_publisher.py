@@ -231,6 +231,7 @@ def _controller(point: ChargingPoint) -> ControllerSnapshot:
     return ControllerSnapshot(
         ok=is_ok,
         shipped=shipped,
+        watchdog=point.controller.capabilities.watchdog,
         line=line,
         model=identity.model,
         serial=identity.serial,

@@ -81,6 +81,9 @@ class Board:
         self.limit_a = amperes
         return True
 
+    def advance(self, *, now_s: float) -> None:
+        """Do what a board does by itself as time passes; without a watchdog, nothing."""
+
     def restart(self, *, now_s: float) -> None:
         """Lose everything volatile and stay silent while starting."""
         self.release_coil = self.lock_coil = False

@@ -28,7 +28,7 @@ READER_PORT = "reader"
 IO_PORT = "io"
 
 
-BOARD, FLASHABLE_BOARD, ABL = "phoenix_ev_cc", "flashable_ev_cc", "abl_evcc"
+BOARD, FLASHABLE_BOARD, ABL, AMTRON = "phoenix_ev_cc", "flashable_ev_cc", "abl_evcc", "mennekes_amtron"
 SDM630, B23, OCMF, SML = "eastron_sdm630", "abb_b23", "ocmf_meter", "sml"
 
 
@@ -47,6 +47,7 @@ _CONTROLLERS: dict[str, dict[str, Any]] = {
     BOARD: {"address": 1, **_LINE},
     FLASHABLE_BOARD: {"address": 1, **_LINE},
     ABL: {"address": 1, "baudrate": 38400, "parity": "E", "stopbits": 1},
+    AMTRON: {"address": 50, "baudrate": 57600, "parity": "N", "stopbits": 2},
 }
 METER_ADDRESS = 1
 # Address and line of each meter; the one that pushes has no address.

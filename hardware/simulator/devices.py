@@ -6,9 +6,11 @@ from typing import Protocol
 from hardware.protocols.eastron import SILENCE_S
 from hardware.simulator.abb_meter import AbbRegisters
 from hardware.simulator.abl import AblBoard, AblController
+from hardware.simulator.amtron import AmtronBoard, AmtronRegisters
 from hardware.simulator.bootloader import FlashableRegisters, FlashMemory
 from hardware.simulator.config import (
     ABL,
+    AMTRON,
     B23,
     FLASHABLE_BOARD,
     IO_ADDRESS,
@@ -177,6 +179,10 @@ def _controller(
     if played.controller == ABL:
         point.board = board = AblBoard()
         return AblController(address=address, point=point, board=board, serial_number=serial_number)
+    if played.controller == AMTRON:
+        point.board = amtron = AmtronBoard()
+        registers = AmtronRegisters(point=point, board=amtron, serial_number=serial_number)
+        return RtuSlave(address=address, registers=registers)
     return RtuSlave(address=address, registers=_registers(settings, world, point, serial_number, played, clock=clock))
 
 

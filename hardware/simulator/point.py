@@ -161,6 +161,7 @@ class ChargingPoint:
             step_s = min(STEP_S, now_s - self.now_s) if self._is_moving() else now_s - self.now_s
             self._pass(step_s, factor=factor)
             self.now_s += step_s
+            self.board.advance(now_s=self.now_s)
             self.lock.advance(now_s=self.now_s)
             self.settle()
 

@@ -406,3 +406,8 @@ class Devices:
     def firmware_writers(self) -> dict[int, FirmwareWriter]:
         """Return the controllers whose firmware can be written."""
         return {number: each for number, each in self.controllers.items() if isinstance(each, FirmwareWriter)}
+
+    @property
+    def heartbeats(self) -> dict[int, HeartbeatWanted]:
+        """Return the controllers that want a heartbeat."""
+        return {number: each for number, each in self.controllers.items() if isinstance(each, HeartbeatWanted)}

@@ -13,6 +13,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from station.domain.backend_ladder import Observation, Registered
+from station.domain.ports import Watchdog
 from station.domain.units import PAUSE, MilliAmpere, MilliHertz, MilliVolt, Watt, WattHour
 
 if TYPE_CHECKING:
@@ -93,10 +94,14 @@ class ReaderSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class ControllerSnapshot:
-    """The controller board; `ok` None: nobody can say. `shipped`: the firmware the station can write; empty: none."""
+    """The controller board; `ok` None: nobody can say. `shipped`: the firmware the station can write; empty: none.
+
+    `watchdog` None: with a model, the board goes on for ever with what it was told; without one, nobody can say.
+    """
 
     ok: bool | None = None
     shipped: str = ""
+    watchdog: Watchdog | None = None
     model: str = ""
     serial: str = ""
     hardware_id: str = ""

@@ -7,7 +7,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from station.domain.ports import Watchdog
 from station.domain.snapshot import LineSnapshot
+from station.domain.units import PAUSE
 from station.services import wiring
 from station.services.wiring import CONTROLLER, WiredDevice
 from station.ui import format as formats
@@ -108,6 +110,20 @@ def _view(device: WiredDevice, seen: _Seen, present: Present) -> ComponentView:
         age=_age(age_s),
         errors=str(seen.line.errors) if seen.ok is not None else formats.MISSING,
     )
+
+
+def left_alone(watchdog: Watchdog | None) -> str:
+    """Say what a controller does when the software does not talk to it any more."""
+    if watchdog is None:
+        return _("has no watchdog: it goes on with the current it was told last")
+    texts = {
+        (True, True): _("ends charging by itself after %(seconds)s s"),
+        (True, False): _("ends charging by itself; its maker does not say after how long"),
+        (False, True): _("goes on with %(current)s by itself after %(seconds)s s"),
+        (False, False): _("goes on with less current by itself; its maker does not say after how long"),
+    }
+    text = texts[watchdog.fallback == PAUSE, watchdog.timeout_s is not None]
+    return text % {"seconds": f"{watchdog.timeout_s or 0:g}", "current": formats.ampere(watchdog.fallback)}
 
 
 def _age(seconds: float | None) -> str:

@@ -21,7 +21,7 @@ from hardware.simulator.point import ChargingPoint
 from hardware.simulator.settings import SimulatorSettings
 from hardware.simulator.world import LineDevice, LineMode, VehicleChange
 from station.domain.faults import FaultCode
-from station.domain.ports import ControllerStatus, DeviceFailed, DeviceRefused, EvseController, Pilot
+from station.domain.ports import ControllerStatus, DeviceFailed, DeviceRefused, EvseController, HeartbeatWanted, Pilot
 from station.domain.units import PAUSE, MilliAmpere
 
 pytestmark = pytest.mark.process
@@ -40,6 +40,8 @@ class Bench:
     driver: str
     simulator: Simulator
     controller: EvseController
+    skipped_s: list[float]
+    is_alive: bool = True
 
     @property
     def point(self) -> ChargingPoint:
@@ -49,6 +51,11 @@ class Bench:
         """Make a driver that knows nothing, as after a restart of the software."""
         played = {1: PlayedDevices(controller=self.driver)}
         return build(parse(hardware_config(self.simulator.directory, 1, devices=played))).controllers[1]
+
+    def die_for(self, seconds: float) -> None:
+        """Let the simulated time pass without a word from the software."""
+        self.skipped_s.append(seconds)
+        self.simulator.world.advance(now_s=time.monotonic() + sum(self.skipped_s))
 
     def plug(self, *, ready: bool = True) -> None:
         self.simulator.world.plug(1, VehicleChange(ready=ready), cable_a=32)
@@ -74,17 +81,32 @@ class Bench:
         await self.controller.set_enabled(True)
 
 
+async def beat(bench: Bench) -> None:
+    """Tell a board that wants it that this bench lives, as the control loop does."""
+    while True:
+        if bench.is_alive and isinstance(bench.controller, HeartbeatWanted):
+            with contextlib.suppress(DeviceFailed):
+                await bench.controller.beat()
+        await asyncio.sleep(0.1)
+
+
 @pytest.fixture(params=sorted(CONTROLLERS))
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     played = {1: PlayedDevices(controller=request.param)}
     config = hardware_config(tmp_path, 1, devices=played)
     (tmp_path / "hardware.json").write_text(json.dumps(config))
-    simulator = Simulator(SimulatorSettings(directory=tmp_path, connectors=1))
+    skipped_s: list[float] = []
+    simulator = Simulator(
+        SimulatorSettings(directory=tmp_path, connectors=1), clock=lambda: time.monotonic() + sum(skipped_s)
+    )
     await simulator.open()
     controller = build(parse(config)).controllers[1]
     await controller.open()
-    bench = Bench(driver=request.param, simulator=simulator, controller=controller)
+    bench = Bench(driver=request.param, simulator=simulator, controller=controller, skipped_s=skipped_s)
+    beating = asyncio.create_task(beat(bench)) if isinstance(controller, HeartbeatWanted) else None
     yield bench
+    if beating is not None:
+        beating.cancel()
     await bench.controller.close()
     await simulator.close()
 
@@ -179,6 +201,29 @@ async def test_a_driver_that_comes_later_finds_energy_released_and_may_lower_it(
     await bench.controller.set_current(LOWER)
 
     await bench.until(lambda status: status.enabled and PAUSE < status.offered <= LOWER)
+
+
+async def test_what_the_board_does_when_the_software_dies_is_what_its_capabilities_say(bench: Bench) -> None:
+    await bench.controller.identify()
+    watchdog = bench.controller.capabilities.watchdog
+    bench.plug()
+    await bench.release()
+    await bench.until(lambda status: status.pwm_on)
+
+    bench.is_alive = False
+    bench.die_for(60.0)
+
+    point = bench.point
+    if watchdog is None:
+        assert point.contactor_closed
+        assert LOWER < point.offered_a * 1000 <= LIMIT
+    elif watchdog.fallback == PAUSE:
+        assert not point.contactor_closed
+    else:
+        assert point.offered_a * 1000 <= (watchdog.fallback or LIMIT)
+    bench.is_alive = True
+    await bench.until(lambda status: status.pwm_on)
+    await bench.until(lambda _: point.contactor_closed)
 
 
 async def test_a_board_that_has_restarted_is_told_again_and_a_withdrawal_holds(bench: Bench) -> None:

@@ -31,6 +31,15 @@ class FlashResult:
     percent: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftAlone:
+    """What one controller does when the software falls silent."""
+
+    point: str
+    model: str
+    text: str
+
+
 @require_http_methods(["GET", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
     """Show the devices and how they answer; flash the controllers."""
@@ -56,9 +65,20 @@ def _context(request: HttpRequest, now: Present) -> dict[str, Any]:
     return {
         "components": found,
         "flashing": _flashing(found, now),
+        "left_alone": _left_alone(found, now),
         "is_live": bool(now.hardware),
         "may_flash": access.may(accounts.role_of(signed_in(request)), "components", "POST"),
     }
+
+
+def _left_alone(found: tuple[components.ComponentView, ...], now: Present) -> list[LeftAlone]:
+    """Say of each controller what it does when the software of the station does not talk to it any more."""
+    points = {str(each.number): each.controller for each in (now.hardware.points if now.hardware else ())}
+    return [
+        LeftAlone(point=each.point, model=each.model, text=components.left_alone(points[each.point].watchdog))
+        for each in found
+        if each.kind == CONTROLLER and each.point in points and points[each.point].model
+    ]
 
 
 def _flashing(found: tuple[components.ComponentView, ...], now: Present) -> list[FlashResult]:

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
-from hardware.runtime.heartbeat import BEAT_S, DATABASE_S, SERVED_S, LoopHeartbeat
+from hardware.runtime.heartbeat import BEAT_S, DATABASE_S, SERVED_S, BoardHeartbeats, LoopHeartbeat
 from tests.db.hardware.runtime.bench import ControlLoopBench, in_virtual_time
 
 
@@ -92,3 +93,55 @@ async def test_a_locked_database_is_waited_for_and_a_hanging_one_is_not(bench: C
         bench.database.latency_s = 3600.0
         await asyncio.sleep(10 + DATABASE_S + 1)
         assert await beats.in_the_next(60) == 0
+
+
+@dataclass
+class Board:
+    """A board that wants a heartbeat at least every ten seconds."""
+
+    heartbeat_s: float = 2.5
+    at_s: list[float] = field(default_factory=list)
+
+    async def beat(self) -> None:
+        self.at_s.append(asyncio.get_running_loop().time())
+
+    @property
+    def longest_silence_s(self) -> float:
+        times = [*self.at_s, asyncio.get_running_loop().time()]
+        return max(later - earlier for earlier, later in pairwise(times))
+
+
+@asynccontextmanager
+async def board_on(bench: ControlLoopBench) -> AsyncIterator[Board]:
+    board, loop = Board(), bench.control_loop
+    beating = asyncio.create_task(BoardHeartbeats({1: board}, points=loop.points, database=loop.database).run(1))
+    await asyncio.sleep(1)
+    yield board
+    beating.cancel()
+    with suppress(asyncio.CancelledError):
+        await beating
+
+
+@in_virtual_time
+async def test_a_board_hears_its_heartbeat_in_time_also_while_the_database_is_locked(bench: ControlLoopBench) -> None:
+    async with board_on(bench) as board:
+        await bench.charge(1)
+        bench.database.latency_s = 10.0
+
+        await asyncio.sleep(120)
+
+        assert board.longest_silence_s < 10
+
+
+@in_virtual_time
+async def test_a_board_hears_nothing_more_from_a_loop_that_hangs(bench: ControlLoopBench) -> None:
+    async with board_on(bench) as board:
+        bench.hall.controllers[2].hangs = True
+        await asyncio.sleep(SERVED_S + 5)
+        heard = len(board.at_s)
+
+        await asyncio.sleep(60)
+        assert len(board.at_s) == heard
+        bench.hall.controllers[2].hangs = False
+        await asyncio.sleep(5)
+        assert len(board.at_s) > heard

@@ -11,9 +11,12 @@ from django.test import Client
 from station import clock
 from station.domain.commands import FlashControllers, Outcome, Refusal, Status, rejected
 from station.domain.flashing import Stage
+from station.domain.ports import Watchdog
 from station.domain.snapshot import FlashingSnapshot, LineSnapshot, PointSnapshot, ReaderSnapshot
+from station.domain.units import PAUSE, MilliAmpere
 from station.paths import DataDirectory
 from station.services import flashing
+from station.ui import format as formats
 from tests.db.station.web.conftest import Door, Parts, charging, point
 
 ADDRESS = "/station/components"
@@ -157,3 +160,26 @@ def test_the_tile_says_why_nobody_can_charge(english: Client, parts: Parts):
     parts.show(with_firmware(1, flashing=under_way, status="Unavailable"))
 
     assert "The firmware of the controller is being written: 42 %." in english.get("/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("watchdog", "text"),
+    [
+        (None, "has no watchdog: it goes on with the current it was told last"),
+        (Watchdog(timeout_s=10.0, fallback=PAUSE), "ends charging by itself after 10 s"),
+        (
+            Watchdog(timeout_s=10.0, fallback=MilliAmpere(8_000)),
+            f"goes on with {formats.ampere(8_000)} by itself after 10 s",
+        ),
+        (Watchdog(timeout_s=None, fallback=None), "goes on with less current by itself"),
+    ],
+)
+def test_each_controller_is_said_to_do_what_it_does_when_the_software_fails(
+    english: Client, parts: Parts, watchdog: Watchdog | None, text: str
+):
+    known = point(1)
+    parts.show(replace(known, controller=replace(known.controller, watchdog=watchdog)), point(2))
+
+    html = english.get(ADDRESS).content.decode()
+
+    assert f"(EV-CC-AC1-M3): {text}" in html
