@@ -49,6 +49,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("station/connectors", connectors.connectors, name="connectors"),
     path("sessions", sessions.sessions, name="sessions"),
     path("sessions/<int:session_id>", sessions.session, name="session"),
+    path("sessions/<int:session_id>/signed.xml", sessions.signed_values, name="session-signed"),
     path("sessions.csv", sessions.sessions_file, name="sessions-file"),
     path("events", events.events, name="events"),
     path("events/faults.csv", events.fault_memory_file, name="fault-memory-file"),

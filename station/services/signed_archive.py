@@ -244,6 +244,18 @@ def holds(raw: bytes, meter_serial: str) -> bool:
     return last is not None and last.entry.raw == raw
 
 
+def open_begin(meter_serial: str) -> int | None:
+    """Return the newest begin of a meter, unless its end is kept, too; raises ArchiveUnusable."""
+    with _archive() as database:
+        row = database.execute(
+            "SELECT number FROM record WHERE meter_serial = ? AND kind = ? ORDER BY number DESC LIMIT 1",
+            (meter_serial, Kind.BEGIN.value),
+        ).fetchone()
+        if row is None or database.execute("SELECT 1 FROM record WHERE begin_number = ?", row).fetchone():
+            return None
+    return int(row[0])
+
+
 def of_session(begin_number: int) -> list[Archived]:
     """Return the records of the session that began with this row, in their order; raises ArchiveUnusable."""
     with _archive() as database:
@@ -269,6 +281,7 @@ def check(*, at_least: int = 0) -> Verdict:
     problems: dict[Problem, list[str]] = {}
     number, chain = 0, _NO_CHAIN
     newest: dict[tuple[str, str], Archived] = {}
+    gaps: dict[str, list[str]] = {}
     try:
         with _archive() as database:
             for row in database.execute(f"SELECT {_COLUMNS} FROM record ORDER BY number"):  # noqa: S608 - our columns
@@ -277,20 +290,21 @@ def check(*, at_least: int = 0) -> Verdict:
                 if _link(chain, row[:-1]) != row[-1]:
                     problems.setdefault(Problem.CHANGED, []).append(str(row[0]))
                 number, chain = row[0], row[-1]
-                _check_pagination(_read(row), newest, problems)
+                _check_pagination(_read(row), newest, gaps)
     except (ArchiveUnusable, ValueError, TypeError) as error:
         problems.setdefault(Problem.UNREADABLE, []).append(str(error)[:100])
+    if gaps:
+        problems[Problem.PAGINATION_GAP] = [row for rows in gaps.values() for row in rows]
     if number < at_least:
         problems.setdefault(Problem.ROWS_MISSING, []).append(f"{number + 1}…{at_least}")
     details = tuple(f"{problem}: {', '.join(found[:5])}" for problem, found in problems.items())
     return Verdict(rows=number, problems=tuple(problems), details=details)
 
 
-def _check_pagination(
-    row: Archived, newest: dict[tuple[str, str], Archived], problems: dict[Problem, list[str]]
-) -> None:
+def _check_pagination(row: Archived, newest: dict[tuple[str, str], Archived], gaps: dict[str, list[str]]) -> None:
     serial = row.entry.meter_serial
     if row.entry.kind is Kind.NOTE:
+        gaps.pop(serial, None)
         for known in [each for each in newest if each[0] == serial]:
             del newest[known]
         return
@@ -298,5 +312,5 @@ def _check_pagination(
         return
     place = (serial, row.pagination.context)
     if not _follows(newest.get(place), row.pagination):
-        problems.setdefault(Problem.PAGINATION_GAP, []).append(str(row.number))
+        gaps.setdefault(serial, []).append(str(row.number))
     newest[place] = row

@@ -72,6 +72,8 @@ TABLE: tuple[Row, ...] = (
     Row(name="connectors", get=_VIEWER),
     Row(name="sessions", get=_VIEWER),
     Row(name="session", get=_VIEWER),
+    # The record names the whole card.
+    Row(name="session-signed", get=_OPERATOR),
     Row(name="sessions-file", get=_VIEWER),
     Row(name="events", get=_OPERATOR),
     Row(name="fault-memory-file", get=_OPERATOR),

@@ -13,7 +13,8 @@ from django.utils.translation import pgettext
 
 from station.domain import energy_curve
 from station.models import ChargingSession
-from station.services import session_history
+from station.services import session_history, signed_export
+from station.services.signed_archive import ArchiveUnusable
 from station.ui import charts, spreadsheet, words
 from station.ui import format as formats
 
@@ -174,6 +175,27 @@ def table_file(sessions: Iterable[ChargingSession], *, now: datetime, zone: Zone
             ]
         )
     return out.getvalue()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedView:
+    """What a calibrated meter has signed of a session, as people read it; `problems`: a sentence for each finding."""
+
+    count: int
+    is_running: bool
+    problems: tuple[str, ...]
+
+
+def signed(session: ChargingSession) -> SignedView | None:
+    """Return what was signed of a session; None: its meter does not sign."""
+    try:
+        found = signed_export.of(session)
+    except ArchiveUnusable:
+        return SignedView(count=0, is_running=False, problems=(_("The archive cannot be read."),))
+    if found is None:
+        return None
+    problems = tuple(words.word(words.FINDINGS, each.value) for each in found.findings)
+    return SignedView(count=len(found.records), is_running=session.stopped_at is None, problems=problems)
 
 
 def _facts(session: ChargingSession, one: SessionRow, zone: ZoneInfo) -> tuple[tuple[str, str, str], ...]:

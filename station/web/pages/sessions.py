@@ -15,8 +15,9 @@ from station import clock
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.domain.roles import Role
 from station.models.session import SessionQuerySet
-from station.services import accounts, configuration, identity, session_history
+from station.services import accounts, configuration, identity, session_history, signed_export
 from station.services.session_history import Delivery, State, Wanted
+from station.services.signed_archive import ArchiveUnusable
 from station.ui import format as formats
 from station.ui import words
 from station.web import session_views
@@ -97,7 +98,34 @@ def session(request: HttpRequest, session_id: int) -> HttpResponse:
     if found is None:
         raise Http404
     details = session_views.details(found, now=clock.now(), zone=configuration.zone(), shows_card=_shows_cards(request))
-    return render(request, "pages/session.html", {"session": details, "station": identity.load()})
+    return render(
+        request,
+        "pages/session.html",
+        {
+            "session": details,
+            "station": identity.load(),
+            "signed": session_views.signed(found),
+            "exports_signed": _shows_cards(request),
+        },
+    )
+
+
+@require_GET
+def signed_values(_request: HttpRequest, session_id: int) -> HttpResponse:
+    """Hand out what the meter has signed of a session, for the transparency software."""
+    found = session_history.find(Wanted()).filter(pk=session_id).first()
+    try:
+        signed = signed_export.of(found) if found is not None else None
+    except ArchiveUnusable as error:
+        raise Http404 from error
+    if found is None or signed is None or not signed.records:
+        raise Http404
+    name = f"session-{identity.load().serial}-{found.pk}.xml"
+    return HttpResponse(
+        signed_export.transparency_file(found, signed.records),
+        "application/xml; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 @require_GET

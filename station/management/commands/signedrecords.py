@@ -1,0 +1,65 @@
+"""The archive of signed meter data on the command line: checked, handed over as a whole, and noted upon."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from station import clock
+from station.services import signed_archive, signed_export
+from station.services.sessions import newest_signed_begin
+from station.services.signed_archive import ArchiveUnusable, Entry, Kind
+
+
+class Command(BaseCommand):
+    """manage.py signedrecords check | export FILE | note --meter SERIAL --by NAME --reason TEXT."""
+
+    help = "Check the archive of signed meter data, export it as a whole, or note why records of a meter are missing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Describe the verbs."""
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        verbs.add_parser("check", help="read the whole archive and say what is missing or changed in it")
+        export = verbs.add_parser("export", help="write every record and a list of them into a ZIP file")
+        export.add_argument("file", type=Path)
+        note = verbs.add_parser(
+            "note", help="note that a gap was looked into; sessions may start again after a restart"
+        )
+        note.add_argument("--meter", required=True, help="serial number of the meter")
+        note.add_argument("--by", required=True, help="who has looked into it")
+        note.add_argument("--reason", required=True, help="why records are missing")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Carry the verb out."""
+        try:
+            if options["verb"] == "check":
+                self._check()
+            elif options["verb"] == "export":
+                self._export(options["file"])
+            else:
+                self._note(options["meter"], by=options["by"], reason=options["reason"])
+        except ArchiveUnusable as error:
+            raise CommandError(f"The archive of signed meter data cannot be used: {error}") from error
+
+    def _check(self) -> None:
+        verdict = signed_archive.check(at_least=newest_signed_begin())
+        if verdict.problems:
+            raise CommandError("; ".join(verdict.details))
+        self.stdout.write(f"{verdict.rows} records, nothing is missing or changed.")
+
+    def _export(self, target: Path) -> None:
+        try:
+            count = signed_export.write_everything(target)
+        except FileExistsError as error:
+            raise CommandError(f"{target} exists already; name another file.") from error
+        except OSError as error:
+            raise CommandError(f"{target} cannot be written: {error.strerror}") from error
+        self.stdout.write(f"{count} records written to {target}.")
+
+    def _note(self, meter: str, *, by: str, reason: str) -> None:
+        facts = {"by": by, "reason": reason}
+        entry = Entry(
+            at=clock.now(), kind=Kind.NOTE, connector_id=0, meter_serial=meter, public_key="", raw=b"", facts=facts
+        )
+        signed_archive.append(entry)
+        self.stdout.write("Noted. Restart the station.")
