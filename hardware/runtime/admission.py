@@ -22,7 +22,6 @@ from station.domain import connector as machine
 from station.domain.authorization import Reason, Verdict, may_stop, same_tag
 from station.domain.commands import Outcome, Refusal, Status, rejected
 from station.domain.connector import Permission, Phase
-from station.domain.faults import FaultCode
 from station.domain.ports import DeviceFailed, ReaderSignal, TagReader
 from station.services import configuration
 
@@ -261,8 +260,7 @@ class Admission:
             return rejected(Refusal.CONNECTOR_OCCUPIED)
         if not point.busy:
             # The session was turned back before energy flowed.
-            no_meter = FaultCode.POWER_METER_FAILURE in point.active_faults
-            return rejected(Refusal.METER_UNREADABLE if no_meter else Refusal.RECORDS_UNWRITABLE)
+            return rejected(point.turned_back or Refusal.RECORDS_UNWRITABLE)
         return Outcome(status=Status.ACCEPTED, data={"connector_id": point.number})
 
     # --- cars

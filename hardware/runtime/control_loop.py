@@ -5,7 +5,7 @@ themselves); each part is given what it needs, and nothing has the loop.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
@@ -42,13 +42,14 @@ from hardware.runtime.refusals import Refusals
 from hardware.runtime.reservation_cache import ReservationCache
 from hardware.runtime.sampler import Sampler
 from hardware.runtime.session_records import SessionRecords
+from hardware.runtime.signed_metering import Archive, SignedMetering, Signing
 from hardware.runtime.snapshot_publisher import SnapshotPublisher
 from hardware.runtime.start_responses import StartResponses
 from hardware.runtime.state import Changes, ReaderRecord, StationState
 from hardware.runtime.status_writer import StatusWriter
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
-from station.domain.ports import MOST_PHASES, Devices, Signal
+from station.domain.ports import MOST_PHASES, Devices, Signal, SigningMeter
 from station.domain.units import MilliAmpere
 from station.host import Host
 from station.services import connectors
@@ -63,6 +64,8 @@ class ControlLoop:
     """The live station. `run` never returns by itself; `stop` says what becomes of the energy."""
 
     def __init__(self, devices: Devices, *, host: Host, redis: Any, has_lock: bool, rating: MilliAmpere) -> None:
+        # Which meters sign is asked of the drivers themselves, not of the guards around them.
+        signing = [number for number, meter in devices.meters.items() if isinstance(meter, SigningMeter)]
         devices = guarded(devices)
         # What the parts share. The points are made last, as they need what looks at all of them together.
         self.points: dict[int, ChargingPoint] = {}
@@ -109,6 +112,8 @@ class ControlLoop:
                 limits=self.limits,
                 changes=changes,
             )
+
+        self._signed_metering = self._make_signed_metering(devices, signing, host)
 
         # What is published.
         self._statuses = StatusWriter(*shared, wake_ups)
@@ -215,6 +220,19 @@ class ControlLoop:
             station=(self._statuses, self.snapshots, self.limits, self._lamps),
         )
 
+    def _make_signed_metering(self, devices: Devices, signing: list[int], host: Host) -> SignedMetering | None:
+        """Give the points with a calibrated meter what signs there; None: there is none."""
+        points = {number: self.points[number] for number in signing if number in self.points}
+        if not points:
+            return None
+        archive = Archive(self.records, self.state)
+        for number, point in points.items():
+            meter = cast("SigningMeter", devices.meters[number])
+            point.set_signing(
+                Signing(point, meter, archive, records=self.records, state=self.state, wall_clock=host.clock)
+            )
+        return SignedMetering(archive, self.state, points)
+
     def _held_by_board(self, number: int) -> MilliAmpere | None:
         held = self.points[number].actuator.held
         return held.limit if held is not None else None
@@ -237,6 +255,8 @@ class ControlLoop:
                 group.create_task(poll_io(self._io, self._device_events, self.dimming))
                 if Signal.DIMMING in self._io.signals:
                     group.create_task(self.dimming.watch())
+            if self._signed_metering is not None:
+                group.create_task(self._signed_metering.run())
             group.create_task(self.sampler.run())
             group.create_task(self.limits.run())
             group.create_task(self.dimming.run())

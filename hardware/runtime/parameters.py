@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hardware.runtime.records import RecordStore
-from station.domain.meter_values import MeasurandSelection, parse_measurands
+from station.domain.meter_values import KeyPolicy, MeasurandSelection, parse_measurands
 from station.services import configuration
 
 
@@ -15,6 +15,7 @@ class MeterSchedule:
     aligned: tuple[MeasurandSelection, ...] = ()
     stop_sampled: tuple[MeasurandSelection, ...] = ()
     stop_aligned: tuple[MeasurandSelection, ...] = ()
+    start: tuple[MeasurandSelection, ...] = ()
     sample_interval_s: int = 0
     aligned_interval_s: int = 0
 
@@ -25,8 +26,18 @@ class MeterSchedule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignedReadings:
+    """Which signed meter values the backend is told, and whether with the public key (OCA, Signed Meter Values)."""
+
+    in_stop: bool = True
+    at_start: bool = False
+    key: KeyPolicy = KeyPolicy.ONCE
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Values:
     meter_schedule: MeterSchedule = MeterSchedule()
+    signed_readings: SignedReadings = SignedReadings()
     connection_timeout_s: float = 120.0
 
 
@@ -40,8 +51,14 @@ def _read() -> _Values:
             aligned=selections("MeterValuesAlignedData"),
             stop_sampled=selections("StopTxnSampledData"),
             stop_aligned=selections("StopTxnAlignedData"),
+            start=selections("StartTxnSampledData"),
             sample_interval_s=configuration.get_int("MeterValueSampleInterval"),
             aligned_interval_s=configuration.get_int("ClockAlignedDataInterval"),
+        ),
+        signed_readings=SignedReadings(
+            in_stop=configuration.get_bool("SampledDataSignReadings"),
+            at_start=configuration.get_bool("SampledDataSignStartedReadings"),
+            key=KeyPolicy(configuration.get("PublicKeyWithSignedMeterValue")),
         ),
         connection_timeout_s=float(configuration.get_int("ConnectionTimeOut")),
     )
@@ -58,6 +75,11 @@ class Parameters:
     def meter_schedule(self) -> MeterSchedule:
         """The measurands and intervals in force."""
         return self._values.meter_schedule
+
+    @property
+    def signed_readings(self) -> SignedReadings:
+        """Which signed meter values the backend is told."""
+        return self._values.signed_readings
 
     @property
     def connection_timeout_s(self) -> float:

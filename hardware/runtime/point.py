@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -12,11 +13,13 @@ from hardware.runtime.records import MeterUnreadable, RecordStore, RecordUnwrita
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_end import METER_ANSWERS_S, NO_CURRENT, SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
+from hardware.runtime.signed_metering import MeterDoesNotSign, SignedValue, Signing
 from hardware.runtime.state import LineRecord
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain import connector as machine
 from station.domain import plausible_energy
+from station.domain.commands import Refusal
 from station.domain.connector import (
     BeginSession,
     CancelTimer,
@@ -53,10 +56,11 @@ from station.domain.ports import (
     Pilot,
     ReadingUnusable,
 )
+from station.domain.signed_identification import signed_end
 from station.domain.snapshot import FinishedSessionSnapshot
 from station.domain.supervision import highest_current
 from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere, WattHour
-from station.services import connectors
+from station.services import connectors, event_log
 from station.services.connectors import Availability
 
 logger = logging.getLogger(__name__)
@@ -70,6 +74,8 @@ POLL_FASTER_S = 3.0
 # Whoever stopped a session is told so when that is written down. A database that hangs must not hold up the watch over
 # the car, so this is how long the point waits for it.
 STOP_IS_RECORDED_S = 2.0
+# While a calibrated meter signs the begin, the board is looked at so often.
+LOOK_WHILE_SIGNING_S = 0.25
 # Nobody looks at a station that was away for longer than a month as if it had only been restarted.
 LONGEST_ABSENCE_S = 31 * 24 * 3600.0
 
@@ -170,6 +176,10 @@ class ChargingPoint:
         self._register: Register | None = None
         self._rating = rating
         self._ending = SessionEnding(self, session_records)
+        self._signing: Signing | None = None
+        self._is_beginning = False
+        # Why the last start was turned back, after the card was accepted.
+        self.turned_back: Refusal | None = None
         self._session_is_over = asyncio.Event()
         self._lock = asyncio.Lock()
         self._tasks = BackgroundTasks(logger)
@@ -228,6 +238,11 @@ class ChargingPoint:
         return self.equipment.meter.serial if self.equipment.meter else ""
 
     @property
+    def meter_identity(self) -> MeterIdentity | None:
+        """What the meter has said about itself."""
+        return self.equipment.meter
+
+    @property
     def register_wh(self) -> int | None:
         """The newest energy register."""
         return self.reading.import_energy if self.reading else None
@@ -250,6 +265,14 @@ class ChargingPoint:
         """Poll quickly for a while, because something is about to change."""
         self.polls_faster_until_s = max(self.polls_faster_until_s, clock.monotonic_s() + seconds)
         self.poll_now.set()
+
+    def set_signing(self, signing: Signing) -> None:
+        """From now on sessions here begin and end with what the calibrated meter signs."""
+        self._signing = signing
+
+    async def signing_settled(self) -> bool:
+        """Settle what the calibrated meter has left open; return whether that is done."""
+        return self._signing is None or await self._signing.settle()
 
     def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
         """Take what one source reports to be wrong; return whether that is news."""
@@ -390,11 +413,17 @@ class ChargingPoint:
                 await self._perform(effect)
         except RecordUnwritable as error:
             self._records.report_failure(error)
+            self.turned_back = Refusal.RECORDS_UNWRITABLE
+            await self._handle(RecordFailed())
+        except MeterDoesNotSign as error:
+            logger.warning("point %d: no session without a signed begin: %s", self.number, error)
+            self.turned_back = Refusal.METER_DOES_NOT_SIGN
             await self._handle(RecordFailed())
         except MeterUnreadable as error:
             # The trouble of one meter concerns its point alone.
             logger.warning("point %d: no session without a meter: %s", self.number, error)
             self.set_faults("meter", frozenset({FaultCode.POWER_METER_FAILURE}))
+            self.turned_back = Refusal.METER_UNREADABLE
             await self._handle(RecordFailed())
         if self.settle_availability():
             await self._records.attempt(connectors.store_availability, [self.availability])
@@ -438,7 +467,10 @@ class ChargingPoint:
             await self.actuator.set_limit(effective.limit)
         if permitted != self.state.permitted:
             event = machine.EnergyPermitted() if permitted else machine.EnergyForbidden()
-            if self.state.has_session:
+            if self._is_beginning:
+                # A meter that signs takes its time; the limits of the other points do not wait for it.
+                self.post(event)
+            elif self.state.has_session:
                 await self.handle(event)
             else:
                 # Without a session it is only remembered; waiting for a session that ends slowly would hold up the
@@ -586,10 +618,20 @@ class ChargingPoint:
         self.poll_faster()
 
     async def _begin_session(self, permission: Permission) -> None:
-        reading = await self._register_for_start()
-        self.session = await self._session_records.begin(
-            self.number, permission, reading, meter_serial=self.meter_serial
-        )
+        self.turned_back = None
+        signed = await self._signed_begin(permission)
+        try:
+            reading = await self._register_for_start()
+            if signed is not None and signed.register is not None:
+                reading = replace(reading, import_energy=signed.register)
+            self.session = await self._session_records.begin(
+                self.number, permission, reading, meter_serial=self.meter_serial, signed=signed
+            )
+        except (RecordUnwritable, MeterUnreadable):
+            if signed is not None and self._signing is not None:
+                # Beside the point: the next start waits for it.
+                self._tasks.spawn(self._signing.abandon())
+            raise
         self._session_is_over.clear()
         # The first register of the session is what the next one is compared with.
         self._register = Register(
@@ -597,6 +639,41 @@ class ChargingPoint:
         )
         if permission.profile is not None or self.session.reservation_id is not None:
             await self._session_records.reload_dependents()
+
+    async def _signed_begin(self, permission: Permission) -> SignedValue | None:
+        """Let the meter sign the begin; raises MeterDoesNotSign. The board is looked at all the while."""
+        if self._signing is None:
+            return None
+        self._is_beginning = True
+        signing = asyncio.create_task(self._signing.begin(permission))
+        try:
+            while not signing.done():
+                await asyncio.wait({signing}, timeout=LOOK_WHILE_SIGNING_S)
+                with suppress(DeviceFailed):
+                    await self.read_controller()
+            return signing.result()
+        finally:
+            self._is_beginning = False
+            signing.cancel()
+
+    async def signed_end(self, session: RunningSession, reason: str) -> SignedValue | None:
+        """Let the meter sign the end; None where it does not sign, or does not answer in its time."""
+        if session.signed_begin is None:
+            return None
+        signed = None
+        if self._signing is not None:
+            signed = await self._signing.end(session.signed_begin, signed_end(reason))
+        if signed is None:
+            # Nothing is put in its place. What the meter signs later on is archived with the session.
+            logger.error("session %d ends without a signed value", session.id)
+            await self._records.attempt(
+                event_log.log,
+                "signing.end_missing",
+                at=clock.now(),
+                connector_id=self.number,
+                session_id=session.id,
+            )
+        return signed
 
     async def _end_session(self, stop: Stop) -> None:
         session = self.session

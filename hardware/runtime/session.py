@@ -25,7 +25,8 @@ class RunningSession:
     `ending`: it was stopped and is being brought to its end; `stop_is_recorded`: that is written down.
     `limited`: by limit source, for how many seconds it has kept the car below the rated current.
     `highest_wh`: the highest register noted or told; it does not end with less. `meter_serial`: of the meter it began
-    with. Nobody else assigns to these attributes.
+    with. `signed_begin`: the row of the archive of signed meter data it began with; None: its meter does not sign.
+    Nobody else assigns to these attributes.
     """
 
     id: int
@@ -47,6 +48,7 @@ class RunningSession:
     stop_is_recorded: bool = False
     meter_serial: str = ""
     highest_wh: int = 0
+    signed_begin: int | None = None
     limited: dict[str, float] = field(default_factory=dict)
     _limited_by: LimitSource | None = None
     _limited_since_s: float = 0.0
@@ -75,6 +77,7 @@ class RunningSession:
             stop_is_recorded=row.stop_requested_at is not None,
             meter_serial=row.meter_serial,
             highest_wh=row.meter_last_wh,
+            signed_begin=row.signed_begin,
             limited={source: float(seconds) for source, seconds in row.limited_by.items()},
             _last_sample_wh=row.sampled_wh,
         )

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_records import WRITE_AGAIN_S, SessionEnd, SessionRecords
+from hardware.runtime.signed_metering import SignedValue
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.faults import FaultCode
@@ -62,6 +63,9 @@ class EndingPoint(Protocol):
     async def read_meter(self) -> MeterReading:
         """Read the meter now; raises DeviceFailed."""
 
+    async def signed_end(self, session: RunningSession, reason: str) -> SignedValue | None:
+        """Let the meter sign the end; None where it does not sign, or does not answer in its time."""
+
     def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
         """Take what one source reports to be wrong; return whether that is news."""
 
@@ -98,7 +102,10 @@ class SessionEnding:
         if not session.is_measured_by(self._point.meter_serial):
             logger.error("session %d ends with another meter than it began with", session.id)
             reading = None
-        end = self._session_records.end_of(session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at, reading=reading)
+        signed = await self._point.signed_end(session, stop.reason)
+        end = self._session_records.end_of(
+            session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at, reading=reading, signed=signed
+        )
         if not await self._session_records.end(end):
             # The session has ended in fact, and the driver shall not be held up. It is written down later; until then
             # no other can begin here.

@@ -13,10 +13,11 @@ from django.db import DatabaseError, IntegrityError
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
+from hardware.runtime.signed_metering import SignedValue
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.domain.connector import Permission
-from station.domain.meter_values import MeterValue, ReadingContext, Sample, meter_value
+from station.domain.meter_values import KeyPolicy, MeterValue, ReadingContext, Sample, SignedRecord, meter_value
 from station.domain.ports import MeterReading
 from station.domain.stamps import Stamp
 from station.domain.units import PAUSE, WattHour
@@ -50,6 +51,7 @@ class SessionEnd:
     at: Stamp
     register: WattHour
     values: MeterValue | None
+    is_signed: bool = False
 
 
 class SessionRecords:
@@ -71,9 +73,15 @@ class SessionRecords:
         self._dependents = dependents
 
     async def begin(
-        self, number: int, permission: Permission, reading: MeterReading, *, meter_serial: str
+        self,
+        number: int,
+        permission: Permission,
+        reading: MeterReading,
+        *,
+        meter_serial: str,
+        signed: SignedValue | None = None,
     ) -> RunningSession:
-        """Write a session and its StartTransaction; raises RecordUnwritable."""
+        """Write a session and its StartTransaction; raises RecordUnwritable. A signed begin is archived already."""
         # A card may have waited for its car while reservations came and went, or at another point.
         used = self._reservations.reservation_used(number, permission.id_tag, permission.parent_id_tag)
         permission = replace(permission, reservation_id=used)
@@ -86,8 +94,10 @@ class SessionRecords:
                 permission=permission,
                 meter=reading.import_energy,
                 at=at,
-                begin=self._values(sample),
+                begin=self._values(sample, signed),
                 meter_serial=meter_serial,
+                signed_begin=None if signed is None else signed.number,
+                told=self._told_at_start(sample, signed),
             )
         except (DatabaseError, IntegrityError, OSError) as error:
             raise RecordUnwritable(str(error)) from error
@@ -104,18 +114,34 @@ class SessionRecords:
             session.note_stop_recorded()
 
     def end_of(
-        self, session: RunningSession, *, reason: str, id_tag: str, at: Stamp, reading: MeterReading | None
+        self,
+        session: RunningSession,
+        *,
+        reason: str,
+        id_tag: str,
+        at: Stamp,
+        reading: MeterReading | None,
+        signed: SignedValue | None = None,
     ) -> SessionEnd:
-        """Return what a session is closed with, given its final reading.
+        """Return what a session is closed with, given its final reading, or what its meter has signed.
 
-        Without one, or with less than was noted or told, the highest register stands.
+        Without either, or with less than was noted or told, the highest register stands.
         """
         register = WattHour(max(reading.import_energy if reading else 0, session.highest_wh))
+        is_signed = signed is not None and signed.register is not None
+        if signed is not None and signed.register is not None:
+            register = signed.register
         if reading is None:
             reading = MeterReading(read_at_s=clock.monotonic_s(), import_energy=register)
         sample = Sample(at=clock.now(), reading=reading, context=ReadingContext.TRANSACTION_END, offered=PAUSE)
         return SessionEnd(
-            session=session, reason=reason, id_tag=id_tag, at=at, register=register, values=self._values(sample)
+            session=session,
+            reason=reason,
+            id_tag=id_tag,
+            at=at,
+            register=register,
+            values=self._values(sample, signed),
+            is_signed=is_signed,
         )
 
     async def end(self, end: SessionEnd) -> bool:
@@ -130,6 +156,7 @@ class SessionRecords:
                 meter=end.register,
                 end=end.values,
                 limited_by=end.session.limited_by,
+                is_signed=end.is_signed,
             )
         except (DatabaseError, OSError) as error:
             self._records.report_failure(error)
@@ -148,5 +175,29 @@ class SessionRecords:
         for dependent in self._dependents:
             await dependent.reload()
 
-    def _values(self, sample: Sample) -> MeterValue | None:
-        return meter_value(sample, self._parameters.meter_schedule.stop_both)
+    def _values(self, sample: Sample, signed: SignedValue | None = None) -> MeterValue | None:
+        """Select what the end of a session will tell; what is signed goes out even where nothing else is asked for."""
+        value = meter_value(sample, self._parameters.meter_schedule.stop_both)
+        if signed is None or not self._parameters.signed_readings.in_stop:
+            return value
+        return self._with_signed(value, sample, signed)
+
+    def _told_at_start(self, sample: Sample, signed: SignedValue | None) -> MeterValue | None:
+        """Select what the backend is told right behind the begin (OCA, Signed Meter Values, section 3.1.2)."""
+        value = meter_value(sample, self._parameters.meter_schedule.start)
+        wanted = self._parameters.signed_readings
+        if signed is None or not (wanted.in_stop and wanted.at_start):
+            return value
+        return self._with_signed(value, sample, signed)
+
+    def _with_signed(self, value: MeterValue | None, sample: Sample, signed: SignedValue) -> MeterValue:
+        policy = self._parameters.signed_readings.key
+        is_begin = sample.context is ReadingContext.TRANSACTION_BEGIN
+        with_key = policy is KeyPolicy.ALWAYS or (policy is KeyPolicy.ONCE and is_begin)
+        record = SignedRecord(
+            encoding=signed.record.format.value,
+            data=signed.record.raw,
+            public_key=signed.public_key if with_key else "",
+        )
+        value = value or MeterValue(at=sample.at, context=sample.context, quantities=())
+        return replace(value, signed=record)

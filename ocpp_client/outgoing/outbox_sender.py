@@ -157,7 +157,7 @@ class OutboxSender:
     async def _deliver(self, claimed: Claimed) -> Claimed | Wait | None:
         self._unanswered = claimed.id, self._calls.connection
         try:
-            message = render(claimed.fact, transaction_id=claimed.transaction_id)
+            message = render(claimed.fact, transaction_id=claimed.transaction_id, dialect=claimed.dialect)
         except ValueError as error:
             await self._cannot_be_sent(claimed, str(error))
             return None

@@ -20,6 +20,7 @@ from station.domain import facts
 from station.domain.authorization import AuthorizationStatus
 from station.domain.facts import Fact, FactKind, FactUnreadable, MeterSampled
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
+from station.domain.meter_values import SignedDialect
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
 from station.services import configuration, event_log, outbox, sessions
@@ -62,7 +63,7 @@ _CLAIMED_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Claimed:
-    """A message that is now under way; `repeated`: its id may be known to the backend already."""
+    """A message that is now under way; `repeated`: its id may be known to the backend; `dialect`: of signed values."""
 
     id: int
     message_id: str
@@ -70,6 +71,7 @@ class Claimed:
     session_id: int | None
     transaction_id: int | None
     repeated: bool
+    dialect: SignedDialect = SignedDialect.OCA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +148,7 @@ def claim(at: datetime, unanswered: int | None) -> Claimed | Wait | None:
             session_id=row.session_id,
             transaction_id=number,
             repeated=repeated,
+            dialect=SignedDialect(configuration.get("/ocpp/signedValueDialect")),
         )
     return None
 

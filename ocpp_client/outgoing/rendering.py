@@ -11,8 +11,9 @@ from ocpp.v16.enums import Location, Phase, ReadingContext, Reason, UnitOfMeasur
 from ocpp.v16.enums import Measurand as WireMeasurand
 
 from station.domain.facts import Fact, MeterSampled, SessionBegan, SessionEnded
-from station.domain.meter_values import Measurand, MeterValue, Quantity, SignedRecord
+from station.domain.meter_values import Measurand, MeterValue, Quantity, SignedDialect, SignedRecord
 from station.domain.moments import to_wire
+from station.domain.ports import SignatureFormat
 
 # Errata 3.18: the number of a transaction the backend will not hear the begin of.
 NO_TRANSACTION = -1
@@ -29,7 +30,7 @@ _UNITS = {
 _THOUSANDTHS = frozenset({Measurand.CURRENT, Measurand.CURRENT_OFFERED, Measurand.VOLTAGE, Measurand.FREQUENCY})
 
 
-def render(fact: Fact, *, transaction_id: int | None) -> Any:
+def render(fact: Fact, *, transaction_id: int | None, dialect: SignedDialect = SignedDialect.OCA) -> Any:
     """Write a fact as the call that tells it; `transaction_id` is the backend's number, if it has given one."""
     match fact:
         case SessionBegan():
@@ -43,7 +44,7 @@ def render(fact: Fact, *, transaction_id: int | None) -> Any:
         case MeterSampled():
             return call.MeterValues(
                 connector_id=fact.connector_id,
-                meter_value=[meter_value(fact.value)],
+                meter_value=[meter_value(fact.value, dialect)],
                 transaction_id=transaction_id,
             )
         case SessionEnded():
@@ -53,16 +54,16 @@ def render(fact: Fact, *, transaction_id: int | None) -> Any:
                 transaction_id=NO_TRANSACTION if transaction_id is None else transaction_id,
                 reason=Reason(fact.reason),
                 id_tag=fact.id_tag or None,
-                transaction_data=[meter_value(value) for value in fact.values] or None,
+                transaction_data=[meter_value(value, dialect) for value in fact.values] or None,
             )
 
 
-def meter_value(value: MeterValue) -> WireMeterValue:
+def meter_value(value: MeterValue, dialect: SignedDialect = SignedDialect.OCA) -> WireMeterValue:
     """Write one meter value: what was measured, and after it what the meter has signed."""
     context = ReadingContext(value.context.value)
     sampled = [_sampled_value(context, quantity) for quantity in value.quantities]
     if value.signed is not None:
-        sampled.append(_signed_value(context, value.signed))
+        sampled.append(_signed_value(context, value.signed, dialect))
     return WireMeterValue(timestamp=to_wire(value.at), sampled_value=sampled)
 
 
@@ -82,24 +83,41 @@ def _sampled_value(context: ReadingContext, quantity: Quantity) -> SampledValue:
     )
 
 
-def _signed_value(context: ReadingContext, signed: SignedRecord) -> SampledValue:
-    """Wrap a signed record as the application note "Signed Meter Values in OCPP" has it (section 3.2)."""
-    key = base64.b64encode(f"oca:base16:asn1:{signed.public_key}".encode()).decode() if signed.public_key else ""
-    content = {
-        "signedMeterData": base64.b64encode(signed.data).decode("ascii"),
-        # The method stands inside the record.
-        "signingMethod": "",
-        "encodingMethod": signed.encoding,
-        "publicKey": key,
-    }
+def _signed_value(context: ReadingContext, signed: SignedRecord, dialect: SignedDialect) -> SampledValue:
+    """Write a signed record as its backend reads it; the bytes of the record are the same in every dialect."""
     return SampledValue(
-        value=json.dumps(content, separators=(",", ":")),
+        value=_text_of(signed, dialect),
         context=context,
         format=ValueFormat.signed_data,
         measurand=WireMeasurand.energy_active_import_register,
         location=Location.outlet,
         unit=UnitOfMeasure.wh,
     )
+
+
+def _text_of(signed: SignedRecord, dialect: SignedDialect) -> str:
+    if dialect is SignedDialect.RAW:
+        # A record of OCMF is a text by itself; OCPP 1.6 section 7.49 wants everything else in hexadecimal.
+        return signed.data.decode("utf-8") if signed.encoding == SignatureFormat.OCMF else signed.data.hex().upper()
+    data = base64.b64encode(signed.data).decode("ascii")
+    if dialect is SignedDialect.HTB:
+        content = {
+            "signedMeterValue": data,
+            "signingMethod": "",
+            "encodingMethod": signed.encoding,
+            "publicKey": signed.public_key,
+        }
+    else:
+        # Application note "Signed Meter Values in OCPP", section 3.2: all four names, always.
+        key = base64.b64encode(f"oca:base16:asn1:{signed.public_key}".encode()).decode() if signed.public_key else ""
+        content = {
+            "signedMeterData": data,
+            # The method stands inside the record.
+            "signingMethod": "",
+            "encodingMethod": signed.encoding,
+            "publicKey": key,
+        }
+    return json.dumps(content, separators=(",", ":"))
 
 
 def _thousandths(value: int) -> str:

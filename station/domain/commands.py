@@ -53,6 +53,7 @@ class Refusal(StrEnum):
     SESSIONS_RUNNING = "sessions_running"
     RECORDS_UNWRITABLE = "records_unwritable"
     METER_UNREADABLE = "meter_unreadable"
+    METER_DOES_NOT_SIGN = "meter_does_not_sign"
     HARDWARE_ABSENT = "hardware_absent"
     SAFE_MODE = "safe_mode"
     TOO_LATE = "too_late"

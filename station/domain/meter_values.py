@@ -136,6 +136,22 @@ class Quantity:
     phase: int | None = None
 
 
+class KeyPolicy(StrEnum):
+    """With which signed values the public key goes (OCA, Signed Meter Values, section 4)."""
+
+    NEVER = "Never"
+    ONCE = "OncePerTransaction"
+    ALWAYS = "EveryMeterValue"
+
+
+class SignedDialect(StrEnum):
+    """How backends want signed values: the record itself, as the OCA's paper wraps it, or as be.ENERGISED does."""
+
+    RAW = "raw"
+    OCA = "oca"
+    HTB = "htb"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignedRecord:
     """What a meter has signed, byte for byte; `encoding` names its format (OCMF, EDL), `public_key` as printed."""

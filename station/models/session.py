@@ -35,7 +35,8 @@ class ChargingSession(models.Model):
     its end; it gets no energy any more, whatever restarts in between.
     `sampled_wh` is the register of the last periodic sample. `energy_curve` is drawn on
     the Sessions page (`station.domain.energy_curve`). `limited_by` holds, by limit source, for how many seconds it kept
-    a car that wanted energy below the rated current. A moment has three columns (`station.domain.stamps`).
+    a car that wanted energy below the rated current. `signed_begin` is the row of the archive of signed meter data it
+    began with; None: its meter does not sign. A moment has three columns (`station.domain.stamps`).
     """
 
     connector_id = models.PositiveSmallIntegerField()
@@ -58,6 +59,7 @@ class ChargingSession(models.Model):
     energy_allowed_wh = models.PositiveBigIntegerField(null=True, blank=True)
     sampled_wh = models.PositiveBigIntegerField(null=True, blank=True)
     meter_serial = models.CharField(max_length=64, default="", blank=True)
+    signed_begin = models.BigIntegerField(null=True, blank=True)
     energy_curve = models.JSONField(default=list, blank=True)
     limited_by = models.JSONField(default=dict, blank=True)
     started_boot_id = models.CharField(max_length=36, default="", blank=True)

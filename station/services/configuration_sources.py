@@ -24,7 +24,7 @@ _ACTIVATION_ROW = "/Product/ActivationCode"
 
 
 def _number_in(key: ConfigurationKey) -> str:
-    return key.name.split("/")[3]
+    return str(key.connector_id)
 
 
 def _current_date_time(_key: ConfigurationKey) -> str:
@@ -47,7 +47,8 @@ def _meter_data(key: ConfigurationKey) -> str | None:
 
 def _meter_key(key: ConfigurationKey) -> str:
     row = Connector.objects.filter(number=int(_number_in(key))).first()
-    return row.meter_public_key if row else ""
+    # As it is printed on the meter, and as the backend is handed it: one key, one spelling.
+    return "".join(row.meter_public_key.split()).upper() if row else ""
 
 
 def _mobile_signal(_key: ConfigurationKey) -> str | None:
@@ -109,6 +110,7 @@ LIVE: Mapping[str, Callable[[ConfigurationKey], str | None]] = {
     "CurrentDateTime": _current_date_time,
     "/hw/connectors/<connector-id>/data": _meter_data,
     "/hw/connectors/<connector-id>/meter/key": _meter_key,
+    "MeterPublicKey<connector-id>": _meter_key,
     "/Network/Gateway/Device/Connection/signal": _mobile_signal,
     "/Safety/Ovp/failed": _overvoltage_protection_failed,
     "/Product/Features/<feature>": _feature,

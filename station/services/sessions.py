@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, QuerySet, Value, Window
+from django.db.models import F, Max, QuerySet, Value, Window
 from django.db.models.functions import Mod, RowNumber
 
 from station.domain import facts
@@ -39,11 +39,14 @@ def begin_session(
     at: Stamp,
     begin: MeterValue | None,
     meter_serial: str = "",
+    signed_begin: int | None = None,
+    told: MeterValue | None = None,
 ) -> ChargingSession:
     """Write a session, the fact of its begin, its TxProfile and the end of its reservation, durably.
 
-    `begin` is kept to be told with the end. Raises IntegrityError when a session runs on this connector already, and
-    DatabaseError when nothing can be written.
+    `begin` is kept to be told with the end, `told` is told at once. `signed_begin`: its row in the archive of signed
+    meter data. Raises IntegrityError when a session runs on this connector already, and DatabaseError when nothing can
+    be written.
     """
     at = outbox.moment_in_order(at)
     session = ChargingSession.objects.create(
@@ -62,6 +65,7 @@ def begin_session(
         meter_last_boot_id=at.boot_id,
         meter_last_steady_ms=at.steady_ms,
         meter_serial=meter_serial,
+        signed_begin=signed_begin,
     )
     if permission.reservation_id is not None:
         ReservationRow.objects.filter(reservation_id=permission.reservation_id).delete()
@@ -73,6 +77,8 @@ def begin_session(
         reservation_id=permission.reservation_id,
     )
     outbox.enqueue(fact, session=session, at=at)
+    if told is not None:
+        outbox.enqueue(MeterSampled(connector_id=connector_id, value=told), session=session, at=at)
     if begin is not None:
         _keep(session, begin, at)
     if permission.profile:
@@ -105,12 +111,14 @@ def end_session(
     id_tag: str = "",
     end: MeterValue | None = None,
     limited_by: Mapping[str, int] = MappingProxyType({}),
+    is_signed: bool = False,
 ) -> ChargingSession | None:
     """Close a session and queue the fact of its end; a session that is closed already is left as it is (None).
 
     `end` is told together with what was kept from the begin on (OCPP 1.6 errata 3.14); without it nothing is. The
     final register is never below the first one or one that was noted or told: a meter that is silent, or tells less
-    after a restart, must not make energy unpaid. The end is never before the begin, whatever the clock says.
+    after a restart, must not make energy unpaid. One that is signed (`is_signed`) is the truth, whatever was noted. The
+    end is never before the begin, whatever the clock says.
     """
     session = ChargingSession.objects.running().filter(pk=session_id).first()
     if session is None:
@@ -121,7 +129,8 @@ def end_session(
     by_steady_clock = session.started_at + max(at.since(session.started), timedelta())
     if at.at < session.started_at or abs(by_steady_clock - at.at) > TOLERANCE:
         at = replace(at, at=by_steady_clock)
-    register = WattHour(max(meter, session.meter_start_wh, session.meter_last_wh))
+    noted = session.meter_start_wh if is_signed else max(session.meter_start_wh, session.meter_last_wh)
+    register = WattHour(max(meter, noted))
     session.end(wh=register, at=at, reason=reason, id_tag=id_tag, limited_by=limited_by)
     fact = SessionEnded(at=at.at, register=register, reason=reason, id_tag=id_tag)
     outbox.enqueue(fact, session=session, at=at)
@@ -287,6 +296,11 @@ def status_in_error(error: str) -> AuthorizationStatus:
 def by_transaction(transaction_id: int) -> ChargingSession | None:
     """Find the running session of a backend's transaction number."""
     return ChargingSession.objects.running().filter(transaction_id=transaction_id).order_by("-id").first()
+
+
+def newest_signed_begin() -> int:
+    """Return the newest row of the archive that a session has begun with; 0: none."""
+    return ChargingSession.objects.aggregate(newest=Max("signed_begin"))["newest"] or 0
 
 
 def stop_is_queued(session_id: int) -> bool:

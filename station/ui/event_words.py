@@ -64,6 +64,11 @@ EVENTS: Words = {
         "Station %(station)s of the cluster is not heard: what it may draw stays reserved."
     ),
     "cluster.server_failed": gettext_lazy("The master's server for the cluster does not run: %(reason)s"),
+    "signed_archive.unusable": gettext_lazy(
+        "The archive of signed meter data is not in order, no session may start: %(reason)s"
+    ),
+    "signing.begin_failed": gettext_lazy("The calibrated meter has not signed the begin of a session: %(reason)s"),
+    "signing.end_missing": gettext_lazy("A session ended without a signed meter value. None was put in its place."),
     "records.writable": gettext_lazy("Sessions can be recorded again."),
     "session.not_recovered": gettext_lazy("A session from before the restart is not settled yet; it is tried again."),
     "session.resumed": gettext_lazy("A session goes on after a restart."),

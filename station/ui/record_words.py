@@ -124,6 +124,7 @@ FIELDS: Mapping[str, Any] = {
     "request": pgettext_lazy("column of a record", "Request"),
     "request_id": pgettext_lazy("column of a record", "Request ID"),
     "reservation_id": pgettext_lazy("column of a record", "Reservation ID"),
+    "signed_begin": pgettext_lazy("column of a record", "Begin in the archive of signed meter data"),
     "sampled_wh": pgettext_lazy("column of a record", "Register at the last sample (Wh)"),
     "scheduled_operative": pgettext_lazy("column of a record", "In service after the session"),
     "serial_number": pgettext_lazy("column of a record", "Serial number"),

@@ -159,6 +159,9 @@ REFUSALS: Words = {
     Refusal.SESSIONS_RUNNING: _("End the running charging sessions first."),
     Refusal.RECORDS_UNWRITABLE: _("Sessions cannot be recorded; none may start."),
     Refusal.METER_UNREADABLE: _("The meter of this charging point cannot be read; without it no session may start."),
+    Refusal.METER_DOES_NOT_SIGN: _(
+        "The calibrated meter has not signed the begin; without that no session may start. Please try again."
+    ),
     Refusal.HARDWARE_ABSENT: _("The control of the charging points does not answer."),
     Refusal.SAFE_MODE: _("The station is in safe mode. Restart it to try again."),
     Refusal.TOO_LATE: _("The command came too late and was not carried out."),

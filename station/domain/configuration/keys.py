@@ -26,12 +26,13 @@ class Access(StrEnum):
 
 
 class Source(StrEnum):
-    """Where a key comes from: the manuals, this project, OCPP 1.6 or its security whitepaper."""
+    """Where a key comes from: the manuals, this project, OCPP 1.6, its security whitepaper or that on signed values."""
 
     MANUAL = "manual"
     PROJECT = "project"
     OCPP = "ocpp"
     SECURITY = "security"
+    SIGNED_VALUES = "signed_values"
 
 
 class Effect(StrEnum):

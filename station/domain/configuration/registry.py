@@ -25,8 +25,10 @@ ROWS: tuple[ConfigurationKey, ...] = tuple(
 def _spread(row: ConfigurationKey, facts: RegistryFacts, features: Iterable[str]) -> Iterable[ConfigurationKey]:
     if CONNECTOR_PLACEHOLDER in row.name:
         for connector_id in range(1, facts.connectors + 1):
-            name = row.name.replace(CONNECTOR_PLACEHOLDER, str(connector_id))
-            yield replace(row, name=name, connector_id=connector_id)
+            name, *aliases = (
+                each.replace(CONNECTOR_PLACEHOLDER, str(connector_id)) for each in (row.name, *row.aliases)
+            )
+            yield replace(row, name=name, aliases=tuple(aliases), connector_id=connector_id)
     elif FEATURE_PLACEHOLDER in row.name:
         for feature in features:
             yield replace(row, name=row.name.replace(FEATURE_PLACEHOLDER, feature))

@@ -145,6 +145,7 @@ def value(
     read: Callable[[Mapping[str, str]], str] | None = None,
     write: Callable[[str], Mapping[str, str]] | None = None,
     store: Store | None = None,
+    aliases: tuple[str, ...] = (),
     on_page: bool = False,
 ) -> ConfigurationKey:
     """Return a key with any other value."""
@@ -165,6 +166,7 @@ def value(
         store=store,
         storage=storage,
         description=description,
+        aliases=aliases,
         on_page=on_page,
     )
 

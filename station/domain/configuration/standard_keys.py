@@ -3,6 +3,7 @@
 from station.domain.configuration import backend, checks, values
 from station.domain.configuration.keys import Access, ConfigurationKey, Effect, Source, Storage
 from station.domain.configuration.row_kinds import flag, measurand_list, number, value, word_list
+from station.domain.meter_values import KeyPolicy
 
 CERTIFICATE_STORE_MAX_LENGTH = 20
 _DAY_S = 86_400
@@ -12,6 +13,8 @@ _PROTOCOLS = ("FTP", "FTPS", "HTTP", "HTTPS", "SFTP")
 _MEASURED = "Energy.Active.Import.Register,Power.Active.Import,Current.Import,Voltage,Current.Offered,Power.Offered"
 _READ_ONLY, _READ_WRITE = Access.READ_ONLY, Access.READ_WRITE
 _MANUAL, _OCPP, _SECURITY = Source.MANUAL, Source.OCPP, Source.SECURITY
+# The OCA's application note "Signed Meter Values in OCPP".
+_OCA = Source.SIGNED_VALUES
 
 
 STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
@@ -202,6 +205,67 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         _MANUAL,
     ),
     number("StopTxnSampledDataMaxLength", 16, 1, 100, "Most items of StopTxnSampledData.", access=_READ_ONLY),
+    flag(
+        "AlignedDataSignReadings",
+        "false",
+        "Signed values on the clock's grid; the meter signs begins and ends only.",
+        access=_READ_ONLY,
+        source=_OCA,
+    ),
+    flag(
+        "AlignedDataSignUpdatedReadings",
+        "false",
+        "Signed values on the clock's grid within a session; the meter signs begins and ends only.",
+        access=_READ_ONLY,
+        source=_OCA,
+    ),
+    value(
+        "MeterPublicKey<connector-id>",
+        values.text(),
+        "The same value as /hw/connectors/<connector-id>/meter/key.",
+        access=_READ_ONLY,
+        source=_OCA,
+        storage=Storage.LIVE,
+        aliases=("MeterPublicKey[<connector-id>]",),
+    ),
+    value(
+        "PublicKeyWithSignedMeterValue",
+        values.one_of(*(each.value for each in KeyPolicy)),
+        "With which signed meter values the public key goes; without any, sessions before a change of the meter cannot "
+        "be checked.",
+        default=KeyPolicy.ONCE.value,
+        allowed=", ".join(each.value for each in KeyPolicy),
+        source=_OCA,
+    ),
+    flag(
+        "SampledDataSignReadings",
+        "true",
+        "Whether what a calibrated meter has signed goes to the backend, with the end of the session.",
+        source=_OCA,
+    ),
+    flag(
+        "SampledDataSignStartedReadings",
+        "false",
+        "Whether the signed begin goes to the backend at once, too.",
+        source=_OCA,
+    ),
+    flag(
+        "SampledDataSignUpdatedReadings",
+        "false",
+        "Signed values within a session; the meter signs begins and ends only.",
+        access=_READ_ONLY,
+        source=_OCA,
+    ),
+    measurand_list("StartTxnSampledData", "", "What the meter values at the begin of a session hold.", _OCA),
+    number(
+        "StartTxnSampledDataMaxLength",
+        16,
+        1,
+        100,
+        "Most items of StartTxnSampledData.",
+        access=_READ_ONLY,
+        source=_OCA,
+    ),
     flag("StopTxOnReset", "true", "Whether a reset ends running sessions."),
     word_list(
         "SupportedFeatureProfiles",

@@ -1,8 +1,9 @@
 """The manuals' own keys, those that begin with a slash and belong to the station rather than to OCPP."""
 
 from station.domain.configuration import checks, values
-from station.domain.configuration.keys import Access, ConfigurationKey, Effect, Storage
+from station.domain.configuration.keys import Access, ConfigurationKey, Effect, Source, Storage
 from station.domain.configuration.row_kinds import flag, measured, value
+from station.domain.meter_values import SignedDialect
 
 VENDOR_KEYS: tuple[ConfigurationKey, ...] = (
     flag("/hw/auth/device/Dummy/allowStop", "false", "Plug&Charge: the station's button ends a session."),
@@ -67,6 +68,15 @@ VENDOR_KEYS: tuple[ConfigurationKey, ...] = (
         check=checks.charge_box_identity,
         read=checks.read_charge_box_identity,
         effect=Effect.OCPP_CONNECTION,
+    ),
+    value(
+        "/ocpp/signedValueDialect",
+        values.one_of(*(each.value for each in SignedDialect)),
+        "How signed meter values are wrapped for the backend: raw (the record itself), oca (application note of the "
+        "OCA) or htb (be.ENERGISED).",
+        default=SignedDialect.OCA.value,
+        allowed=", ".join(each.value for each in SignedDialect),
+        source=Source.PROJECT,
     ),
     flag(
         "/ocpp/stopTransactionsOnReset",

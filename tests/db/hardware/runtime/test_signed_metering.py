@@ -1,0 +1,279 @@
+"""With a calibrated meter a session has a signed begin and a signed end, each archived before it is told."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from hardware.runtime import signed_metering
+from station.domain import ocmf
+from station.domain.commands import Refusal
+from station.domain.faults import FaultCode
+from station.models import ChargingSession, LogEntry
+from station.services import signed_archive
+from station.services.signed_archive import Kind
+from tests.db.hardware.runtime.bench import CARD, ControlLoopBench, configure, in_virtual_time
+from tests.fakes import Car, Hall
+from tests.signing_meter import FakeSigningMeter
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _signing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every meter on the bench be one that signs."""
+    build = Hall.build
+
+    def with_signing_meters(*args: Any) -> Hall:
+        hall = build(*args)
+        hall.meters = {number: FakeSigningMeter(outlet) for number, outlet in hall.outlets.items()}
+        return hall
+
+    monkeypatch.setattr(Hall, "build", with_signing_meters)
+
+
+def _meter(bench: ControlLoopBench) -> FakeSigningMeter:
+    meter = bench.hall.meters[1]
+    assert isinstance(meter, FakeSigningMeter)
+    return meter
+
+
+def _kept() -> list[tuple[Kind, bytes]]:
+    return [(each.entry.kind, each.entry.raw) for each in signed_archive.everything()]
+
+
+def _signed_in(message: dict[str, Any]) -> list[tuple[str, bytes]]:
+    """Return context and record of every signed value of a message."""
+    found = []
+    for value in message.get("transactionData") or message.get("meterValue") or []:
+        for sampled in value["sampledValue"]:
+            if sampled["format"] == "SignedData":
+                content = json.loads(sampled["value"])
+                found.append((sampled["context"], base64.b64decode(content["signedMeterData"])))
+    return found
+
+
+async def _stop(bench: ControlLoopBench) -> None:
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: not ChargingSession.objects.running().exists(), seconds=60)
+
+
+async def _stopped_message(bench: ControlLoopBench) -> dict[str, Any]:
+    await _stop(bench)
+    return bench.messages("StopTransaction")[-1][1]
+
+
+@in_virtual_time
+async def test_a_session_has_a_signed_begin_and_a_signed_end(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    message = await _stopped_message(bench)
+    meter = _meter(bench)
+    begin, end = meter.records
+    assert _kept() == [(Kind.BEGIN, begin), (Kind.END, end)]
+    assert _signed_in(message) == [("Transaction.Begin", begin), ("Transaction.End", end)]
+    assert ocmf.check_session([begin, end], meter.signer.public_key) == ()
+    first, last = ocmf.parse(begin).begin, ocmf.parse(end).end
+    assert first is not None
+    assert last is not None
+    (_, start), *_ = bench.messages("StartTransaction")
+    assert (start["meterStart"], message["meterStop"]) == (first.register_wh, last.register_wh)
+    assert last.transaction == "L"
+
+
+@in_virtual_time
+async def test_signed_values_go_out_when_nothing_else_is_asked_for(bench: ControlLoopBench) -> None:
+    configure({"StopTxnSampledData": "", "StopTxnAlignedData": ""})
+    await bench.control_loop.informed(_configuration_changed())
+    await bench.charge()
+    message = await _stopped_message(bench)
+    assert [context for context, _ in _signed_in(message)] == ["Transaction.Begin", "Transaction.End"]
+
+
+@in_virtual_time
+async def test_the_begin_is_told_at_once_where_the_backend_wants_it(bench: ControlLoopBench) -> None:
+    configure({"SampledDataSignStartedReadings": "true", "MeterValueSampleInterval": "0"})
+    await bench.control_loop.informed(_configuration_changed())
+    await bench.charge()
+    names = [name for name, _ in bench.messages()]
+    assert names[:2] == ["StartTransaction", "MeterValues"]
+    assert _signed_in(bench.messages("MeterValues")[0][1]) == [("Transaction.Begin", _meter(bench).records[0])]
+
+
+@in_virtual_time
+async def test_nothing_signed_is_told_where_the_backend_does_not_want_it_and_all_is_kept(
+    bench: ControlLoopBench,
+) -> None:
+    configure({"SampledDataSignReadings": "false"})
+    await bench.control_loop.informed(_configuration_changed())
+    await bench.charge()
+    assert _signed_in(await _stopped_message(bench)) == []
+    assert [kind for kind, _ in _kept()] == [Kind.BEGIN, Kind.END]
+
+
+def _configuration_changed() -> Any:
+    from station.services.messages import ConfigurationChanged
+
+    return ConfigurationChanged()
+
+
+@in_virtual_time
+async def test_no_energy_flows_and_nothing_is_told_before_the_begin_is_signed(bench: ControlLoopBench) -> None:
+    _meter(bench).signs_s = 20.0
+    bench.hall.outlets[1].plug(Car())
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: _meter(bench).opened is not None)
+    served = bench.control_loop.points[1].served_at_s
+    await bench.until(lambda: bench.control_loop.points[1].served_at_s > served + 10, seconds=12)
+    assert not bench.hall.outlets[1].released
+    assert bench.messages() == []
+    assert not ChargingSession.objects.exists()
+    await bench.phase("charging", seconds=15)
+
+
+@in_virtual_time
+async def test_a_meter_that_does_not_begin_refuses_the_session_with_its_reason(bench: ControlLoopBench) -> None:
+    _meter(bench).refuses_to_begin = True
+    bench.hall.outlets[1].plug(Car())
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    outcome = await bench.control_loop.admission.present_tag(CARD, None, origin="reader")
+    assert outcome.reason is Refusal.METER_DOES_NOT_SIGN
+    assert not ChargingSession.objects.exists()
+    assert bench.messages() == []
+    assert LogEntry.objects.filter(code="signing.begin_failed").exists()
+    _meter(bench).refuses_to_begin = False
+    assert (await bench.control_loop.admission.present_tag(CARD, None, origin="reader")).succeeded
+
+
+@in_virtual_time
+async def test_a_begin_whose_answer_was_lost_is_kept_ended_and_never_a_session(bench: ControlLoopBench) -> None:
+    meter = _meter(bench)
+    meter.loses_answers = 1
+    bench.hall.outlets[1].plug(Car())
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    assert not (await bench.control_loop.admission.present_tag(CARD, None, origin="reader")).succeeded
+    assert meter.opened is None
+    assert [raw for _, raw in _kept()] == meter.records
+    assert ocmf.parse(meter.records[1]).readings[0].transaction == "A"
+    assert signed_archive.check().problems == ()
+
+
+@in_virtual_time
+async def test_an_end_whose_answer_was_lost_is_found_again(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    _meter(bench).loses_answers = 1
+    message = await _stopped_message(bench)
+    assert [raw for _, raw in _signed_in(message)] == _meter(bench).records
+    assert len(_meter(bench).records) == 2
+
+
+@in_virtual_time
+async def test_the_end_waits_for_the_signature_while_the_point_watches_its_plug(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    _meter(bench).signs_s = 25.0
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: _meter(bench).opened is None)
+    bench.hall.outlets[1].unplug()
+    await bench.until(lambda: not bench.control_loop.points[1].pilot.connected, seconds=2)
+    assert bench.messages("StopTransaction") == []
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=30)
+    assert len(_signed_in(bench.messages("StopTransaction")[0][1])) == 2
+
+
+@in_virtual_time
+async def test_a_process_that_dies_while_the_end_is_signed_finds_it_afterwards(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    _meter(bench).signs_s = 5.0
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: _meter(bench).opened is None)
+    await bench.kill()
+    await bench.start()
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=30)
+    (_, message), *_ = bench.messages("StopTransaction")
+    assert [raw for _, raw in _signed_in(message)] == _meter(bench).records
+    assert [kind for kind, _ in _kept()] == [Kind.BEGIN, Kind.END]
+
+
+@in_virtual_time
+async def test_a_power_cut_inside_a_session_leaves_a_valid_end(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    await bench.kill()
+    bench.hall.outlets[1].unplug()
+    bench.hall.outlets[1].released = False
+    await bench.start()
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=30)
+    begin, end = _meter(bench).records
+    assert ocmf.check_session([begin, end], _meter(bench).signer.public_key) == ()
+    assert ocmf.parse(end).readings[0].transaction == "P"
+    assert [raw for _, raw in _signed_in(bench.messages("StopTransaction")[0][1])] == [begin, end]
+
+
+@in_virtual_time
+async def test_a_power_cut_before_the_session_was_written_leaves_no_open_transaction(bench: ControlLoopBench) -> None:
+    meter = _meter(bench)
+    meter.signs_s = 10.0
+    bench.hall.outlets[1].plug(Car())
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: meter.opened is not None)
+    await bench.kill()
+    await bench.start()
+    await bench.until(lambda: len(_kept()) == 2, seconds=30)
+    assert meter.opened is None
+    assert [raw for _, raw in _kept()] == meter.records
+    assert not ChargingSession.objects.exists()
+
+
+@in_virtual_time
+async def test_a_session_without_a_signed_end_gets_no_other_value_in_its_place(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    meter = _meter(bench)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.control_loop.points[1].state.phase == "ending")
+    meter.silent = True
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=90)
+    (_, message), *_ = bench.messages("StopTransaction")
+    assert [context for context, _ in _signed_in(message)] == ["Transaction.Begin"]
+    assert LogEntry.objects.filter(code="signing.end_missing").exists()
+    # What the meter signs later belongs to that session all the same.
+    meter.silent = False
+    await bench.until(lambda: bench.control_loop.points[1].equipment.meter_ok)
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
+    await bench.charge()
+    begin = signed_archive.of_session(1)
+    assert [each.entry.kind for each in begin] == [Kind.BEGIN, Kind.END]
+
+
+@in_virtual_time
+async def test_an_archive_that_cannot_be_written_refuses_sessions_and_is_told(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise signed_archive.ArchiveUnusable("database or disk is full")
+
+    monkeypatch.setattr(signed_metering, "PROBE_S", 2.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(signed_archive, "probe", full)
+        await bench.until(
+            lambda: FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.state.active_faults, seconds=90
+        )
+        bench.hall.outlets[1].plug(Car())
+        await bench.until(lambda: bench.control_loop.points[1].pilot.connected)
+        outcome = await bench.control_loop.admission.present_tag(CARD, None, origin="reader")
+        assert outcome.reason is Refusal.CONNECTOR_FAULTED
+        assert "Faulted" in bench.statuses(0)
+    await bench.until(lambda: not bench.control_loop.state.active_faults, seconds=10)
+    assert (await bench.control_loop.admission.present_tag(CARD, None, origin="reader")).succeeded
+
+
+@in_virtual_time
+async def test_a_record_the_meter_has_not_signed_ends_the_trust_in_it(bench: ControlLoopBench) -> None:
+    _meter(bench).falsifies = True
+    bench.hall.outlets[1].plug(Car())
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    outcome = await bench.control_loop.admission.present_tag(CARD, None, origin="reader")
+    assert outcome.reason is Refusal.METER_DOES_NOT_SIGN
+    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.state.active_faults
+    assert not ChargingSession.objects.exists()
