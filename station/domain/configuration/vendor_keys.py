@@ -76,6 +76,7 @@ VENDOR_KEYS: tuple[ConfigurationKey, ...] = (
         "OCA) or htb (be.ENERGISED).",
         default=SignedDialect.OCA.value,
         allowed=", ".join(each.value for each in SignedDialect),
+        access=Access.LOCAL,
         source=Source.PROJECT,
     ),
     flag(
