@@ -56,7 +56,8 @@ def transparency_file(session: ChargingSession, records: Sequence[Archived]) -> 
         data = ET.SubElement(value, "signedData", format=_FORMATS[each.entry.format], encoding=_encoding(each))
         data.text = _text(each)
         ET.SubElement(value, "publicKey", encoding="hex").text = each.entry.public_key
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(values, encoding="utf-8")
+    body: bytes = ET.tostring(values, encoding="utf-8", xml_declaration=True)
+    return body
 
 
 def _context(row: Archived) -> str:

@@ -6,18 +6,20 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from station import clock
+from station.models import ChargingSession
 from station.services import signed_archive, signed_export
 from station.services.sessions import newest_signed_begin
 from station.services.signed_archive import ArchiveUnusable, Entry, Kind
 
 
 class Command(BaseCommand):
-    """manage.py signedrecords check | export FILE | note --meter SERIAL --by NAME --reason TEXT."""
+    """manage.py signedrecords --data-dir DIR check | export FILE | session NUMBER FILE | note …."""
 
     help = "Check the archive of signed meter data, export it as a whole, or note why records of a meter are missing."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Describe the verbs."""
+        parser.add_argument("--data-dir", help="the station's data directory (default: ./data)")
         verbs = parser.add_subparsers(dest="verb", required=True)
         verbs.add_parser("check", help="read the whole archive and say what is missing or changed in it")
         export = verbs.add_parser("export", help="write every record and a list of them into a ZIP file")
@@ -36,6 +38,8 @@ class Command(BaseCommand):
                 self._check()
             elif options["verb"] == "export":
                 self._export(options["file"])
+            elif options["verb"] == "session":
+                self._session(options["number"], options["file"])
             else:
                 self._note(options["meter"], by=options["by"], reason=options["reason"])
         except ArchiveUnusable as error:
@@ -55,6 +59,18 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{target} cannot be written: {error.strerror}") from error
         self.stdout.write(f"{count} records written to {target}.")
+
+    def _session(self, number: int, target: Path) -> None:
+        session = ChargingSession.objects.filter(pk=number).first()
+        signed = signed_export.of(session) if session is not None else None
+        if session is None or signed is None:
+            raise CommandError(f"There is no session {number} with signed meter data.")
+        try:
+            target.write_bytes(signed_export.transparency_file(session, signed.records))
+        except OSError as error:
+            raise CommandError(f"{target} cannot be written: {error.strerror}") from error
+        findings = ", ".join(signed.findings)
+        self.stdout.write(f"{len(signed.records)} records written to {target}; {findings or 'nothing is wrong'}.")
 
     def _note(self, meter: str, *, by: str, reason: str) -> None:
         facts = {"by": by, "reason": reason}
