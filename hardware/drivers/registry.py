@@ -14,8 +14,11 @@ from hardware.drivers.mennekes_amtron import MennekesAmtron
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo, SignalAssignment
 from hardware.drivers.ocmf_meter import OcmfMeter
 from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
+from hardware.drivers.pn532 import Pn532
 from hardware.drivers.sml_meter import SmlMeter
+from hardware.drivers.stx_etx import StxEtxReader
 from hardware.links.serial_bus import BusSettings, Framing, SerialBus
+from hardware.protocols import stx_etx
 from hardware.protocols.eastron import Model
 from hardware.protocols.sml import Checksum
 from station.domain.faults import FaultCode
@@ -111,6 +114,25 @@ def _twn4(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) 
     )
 
 
+def _pn532(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) -> Pn532:
+    return Pn532(options["port"], reverse=options["reverse"], case=LetterCase(options["case"]))
+
+
+def _stx_etx(options: Mapping[str, Any], _buses: Buses, _connector_id: int | None) -> StxEtxReader:
+    return StxEtxReader(
+        options["port"],
+        baudrate=options["baudrate"],
+        dialect=stx_etx.Dialect(
+            prefix=_FRAMING_BYTES[options["prefix"]],
+            suffix=_FRAMING_BYTES[options["suffix"]],
+            encoding=stx_etx.Encoding(options["encoding"]),
+            checksum=stx_etx.Checksum(options["checksum"]),
+        ),
+        reverse=options["reverse"],
+        case=LetterCase(options["case"]),
+    )
+
+
 def _modbus_io(options: Mapping[str, Any], buses: Buses, _connector_id: int | None) -> ModbusIo:
     faults = [item for item in options["inputs"] if "signal" not in item]
     return ModbusIo(
@@ -157,6 +179,17 @@ _TWN4_FIELDS = {
     "case": FieldKind(type=str, default="lower", choices=tuple(case.value for case in LetterCase)),
     "max_bytes": FieldKind(type=int, default=10, minimum=4, maximum=10),
 }
+_READER_FIELDS = {name: _TWN4_FIELDS[name] for name in ("port", "connector", "reverse", "case")}
+# How the characters around an id are named in the configuration.
+_FRAMING_BYTES = {"STX": b"\x02", "ETX": b"\x03", "CR": b"\r", "LF": b"\n", "CR LF": b"\r\n"}
+_STX_ETX_FIELDS = {
+    **_READER_FIELDS,
+    "baudrate": _TWN4_FIELDS["baudrate"],
+    "prefix": FieldKind(type=str, default="STX", choices=tuple(_FRAMING_BYTES)),
+    "suffix": FieldKind(type=str, default="ETX", choices=tuple(_FRAMING_BYTES)),
+    "encoding": FieldKind(type=str, default="hex", choices=tuple(each.value for each in stx_etx.Encoding)),
+    "checksum": FieldKind(type=str, default="xor", choices=tuple(each.value for each in stx_etx.Checksum)),
+}
 _IO_FIELDS = {
     **modbus_fields((1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)),
     "inputs": FieldKind(type=list, default=[]),
@@ -178,6 +211,8 @@ METERS: Mapping[str, Driver[Meter]] = {
 }
 READERS: Mapping[str, Driver[TagReader]] = {
     "elatec_twn4": Driver(fields=_TWN4_FIELDS, make=_twn4),
+    "pn532": Driver(fields=_READER_FIELDS, make=_pn532),
+    "stx_etx": Driver(fields=_STX_ETX_FIELDS, make=_stx_etx),
 }
 IO_MODULES: Mapping[str, Driver[StationIo]] = {
     "modbus_io": Driver(fields=_IO_FIELDS, make=_modbus_io),

@@ -1,6 +1,7 @@
-"""A serial line for devices that answer a line of text with a line of text."""
+"""A serial line for devices that answer each request, with a line of text or a frame that says where it ends."""
 
 import asyncio
+from collections.abc import Callable
 
 from hardware.links.backoff import PortBackoff
 from hardware.links.port import PortFailed, SerialPort
@@ -14,10 +15,20 @@ class LineLost(DeviceSilent):
 class SerialLine:
     """One port, one question at a time; the port is opened by the first question and again after a loss."""
 
-    def __init__(self, port: str, *, baudrate: int, terminator: bytes, maximum_length: int) -> None:
+    def __init__(
+        self,
+        port: str,
+        *,
+        baudrate: int,
+        maximum_length: int,
+        terminator: bytes = b"",
+        end_of: Callable[[bytes], int | None] | None = None,
+    ) -> None:
+        """`end_of` says where an answer without a terminator ends; None while something of it is missing."""
         self._name = port
         self._baudrate = baudrate
         self._terminator = terminator
+        self._end_of = end_of or self._end_of_line
         self._maximum_length = maximum_length
         self._port: SerialPort | None = None
         self._lock = asyncio.Lock()
@@ -82,11 +93,15 @@ class SerialLine:
         if self._answer is None or self._answer.done():
             return
         self._buffer += data
-        end = self._buffer.find(self._terminator)
-        if end >= 0:
-            self._answer.set_result(self._buffer[: end + len(self._terminator)])
+        end = self._end_of(self._buffer)
+        if end is not None:
+            self._answer.set_result(self._buffer[:end])
         elif len(self._buffer) > self._maximum_length:
             self._answer.set_exception(DeviceGarbled(f"{self._name}: line without end: {self._buffer[:40]!r}"))
+
+    def _end_of_line(self, received: bytes) -> int | None:
+        end = received.find(self._terminator)
+        return end + len(self._terminator) if end >= 0 else None
 
     def _drop(self, trouble: str) -> None:
         port, self._port, self._trouble = self._port, None, trouble

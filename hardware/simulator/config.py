@@ -29,6 +29,7 @@ IO_PORT = "io"
 
 
 BOARD, FLASHABLE_BOARD, ABL, AMTRON = "phoenix_ev_cc", "flashable_ev_cc", "abl_evcc", "mennekes_amtron"
+TWN4, PN532, STX_ETX = "elatec_twn4", "pn532", "stx_etx"
 SDM630, B23, OCMF, SML = "eastron_sdm630", "abb_b23", "ocmf_meter", "sml"
 
 
@@ -82,8 +83,21 @@ def _devices(described: Mapping[str, Any]) -> PlayedDevices:
     )
 
 
+def chosen_reader(directory: Path) -> str:
+    """Return the driver of the reader that the hardware.json asks for; the usual one for what cannot be played."""
+    try:
+        driver = json.loads((directory / "hardware.json").read_text(encoding="utf-8"))["readers"][0]["driver"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return TWN4
+    return driver if driver in (TWN4, PN532, STX_ETX) else TWN4
+
+
 def hardware_config(
-    directory: Path, connectors: int, *, devices: Mapping[int, PlayedDevices] = MappingProxyType({})
+    directory: Path,
+    connectors: int,
+    *,
+    devices: Mapping[int, PlayedDevices] = MappingProxyType({}),
+    reader: str = TWN4,
 ) -> dict[str, Any]:
     """Describe the simulated hardware of a data directory as the content of its hardware.json.
 
@@ -108,7 +122,7 @@ def hardware_config(
             }
             for number, each in played.items()
         ],
-        "readers": [{"driver": "elatec_twn4", "port": str(folder / READER_PORT), "connector": None, "reverse": False}],
+        "readers": [{"driver": reader, "port": str(folder / READER_PORT), "connector": None, "reverse": False}],
         "io": {
             "driver": "modbus_io",
             "port": str(folder / IO_PORT),

@@ -17,11 +17,14 @@ from hardware.simulator.config import (
     IO_PORT,
     METER_ADDRESS,
     OCMF,
+    PN532,
     READER_PORT,
     SML,
+    STX_ETX,
     USUAL,
     PlayedDevices,
     chosen,
+    chosen_reader,
     controller_address,
     controller_port,
     meter_port,
@@ -35,6 +38,7 @@ from hardware.simulator.point import ChargingPoint
 from hardware.simulator.pty_line import PtyLine
 from hardware.simulator.reader import Twn4Reader
 from hardware.simulator.rtu import RegisterMap, RtuSlave
+from hardware.simulator.serial_readers import REPEATS_S, Pn532Reader, PushingReader
 from hardware.simulator.settings import SimulatorSettings
 from hardware.simulator.signing_meter import MeterFiles, OcmfRegisters
 from hardware.simulator.sml_meter import TELEGRAM_INTERVAL_S, SmlMeter
@@ -94,13 +98,13 @@ def lines(
         made.append(
             line(meter_port(number), slave, lambda number=number: world.line_mode(number, LineDevice.METER))  # type: ignore[misc]
         )
-    made.append(
-        line(
-            READER_PORT,
-            Twn4Reader(world=world),
-            lambda: LineMode.SILENT if world.reader_is_silent else LineMode.OK,
-        )
-    )
+    driver = chosen_reader(settings.directory)
+    if driver == STX_ETX:
+        pushing = PushingReader(world=world, clock=clock)
+        made.append(PtyLine(settings.folder / READER_PORT, lambda _: b"", tell=pushing.tell, every_s=REPEATS_S))
+    else:
+        reader: Device = Pn532Reader(world=world) if driver == PN532 else Twn4Reader(world=world)
+        made.append(line(READER_PORT, reader, lambda: LineMode.SILENT if world.reader_is_silent else LineMode.OK))
     io_registers = IoRegisters(world=world, contacts=contacts(settings.connectors))
     made.append(line(IO_PORT, RtuSlave(address=IO_ADDRESS, registers=io_registers), lambda: world.io_mode))
     return made

@@ -210,10 +210,10 @@ def migrate() -> None:
 
 
 def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:
-    from hardware.simulator.config import chosen, hardware_config
+    from hardware.simulator.config import chosen, chosen_reader, hardware_config
     from hardware.simulator.pty_line import forget_lines
 
-    wanted = hardware_config(data.root, connectors, devices=chosen(data.root))
+    wanted = hardware_config(data.root, connectors, devices=chosen(data.root), reader=chosen_reader(data.root))
     try:
         present = json.loads(data.hardware.read_text())
     except FileNotFoundError:
