@@ -3,7 +3,7 @@
 import csv
 import io
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -165,6 +165,8 @@ def test_the_page_and_the_file_tell_the_same_seconds(browser: Client, parts: Par
     assert "after 2 s" in text
     assert "0:01:03" in text
     assert [file[1][3], file[1][8]] == ["63", "2"]
+    # In autumn an hour comes twice: only the offset tells them apart.
+    assert datetime.fromisoformat(file[1][1]).utcoffset() is not None
 
 
 def test_the_file_opens_in_both_languages_and_keeps_the_proof(browser: Client, parts: Parts) -> None:
