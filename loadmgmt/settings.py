@@ -10,6 +10,9 @@ from station.domain.configuration.checks import MAINS_CEILING
 from station.domain.units import PAUSE, MilliAmpere
 from station.services import configuration, identity
 
+# An IPv4 address written as one of IPv6 begins with so many fixed bits.
+_MAPPED_BITS = 96
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
@@ -34,7 +37,15 @@ class ServerSettings:
 
 def networks(items: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
     """Return addresses and networks as written in the configuration."""
-    return tuple(ip_network(item) for item in items)
+    return tuple(_plain(ip_network(item)) for item in items)
+
+
+def _plain(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return an IPv4 network that is written as one of IPv6 (::ffff:192.0.2.7) as clients are compared with it."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
 def read() -> ServerSettings:

@@ -81,6 +81,10 @@ def test_an_address_is_written_as_people_write_it() -> None:
         ("192.0.2.7", "192.0.2.8", False),
         ("192.0.2.0/24,fd00::/8", "fd00::2", True),
         ("192.0.2.0/24", "fd00::2", False),
+        ("::ffff:192.0.2.7", "192.0.2.7", True),
+        ("::ffff:192.0.2.0/120", "192.0.2.9", True),
+        ("::ffff:192.0.2.7", "192.0.2.8", False),
+        ("::/0", "fd00::2", True),
     ],
 )
 def test_who_may_connect_stands_in_the_list(listed: str, address: str, admitted: bool) -> None:  # noqa: FBT001
