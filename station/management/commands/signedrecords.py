@@ -24,6 +24,9 @@ class Command(BaseCommand):
         verbs.add_parser("check", help="read the whole archive and say what is missing or changed in it")
         export = verbs.add_parser("export", help="write every record and a list of them into a ZIP file")
         export.add_argument("file", type=Path)
+        session = verbs.add_parser("session", help="write what was signed of one session for the transparency software")
+        session.add_argument("number", type=int)
+        session.add_argument("file", type=Path)
         note = verbs.add_parser(
             "note", help="note that a gap was looked into; sessions may start again after a restart"
         )
