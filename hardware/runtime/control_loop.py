@@ -5,7 +5,8 @@ themselves); each part is given what it needs, and nothing has the loop.
 """
 
 import asyncio
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 from hardware.runtime.admission import Admission
 from hardware.runtime.authorizer import Authorizer
@@ -64,8 +65,6 @@ class ControlLoop:
     """The live station. `run` never returns by itself; `stop` says what becomes of the energy."""
 
     def __init__(self, devices: Devices, *, host: Host, redis: Any, has_lock: bool, rating: MilliAmpere) -> None:
-        # Which meters sign is asked of the drivers themselves, not of the guards around them.
-        signing = [number for number, meter in devices.meters.items() if isinstance(meter, SigningMeter)]
         devices = guarded(devices)
         # What the parts share. The points are made last, as they need what looks at all of them together.
         self.points: dict[int, ChargingPoint] = {}
@@ -113,7 +112,7 @@ class ControlLoop:
                 changes=changes,
             )
 
-        self._signed_metering = self._make_signed_metering(devices, signing, host)
+        self._signed_metering = self._make_signed_metering(devices.signing_meters, host)
 
         # What is published.
         self._statuses = StatusWriter(*shared, wake_ups)
@@ -220,18 +219,17 @@ class ControlLoop:
             station=(self._statuses, self.snapshots, self.limits, self._lamps),
         )
 
-    def _make_signed_metering(self, devices: Devices, signing: list[int], host: Host) -> SignedMetering | None:
+    def _make_signed_metering(self, meters: Mapping[int, SigningMeter], host: Host) -> SignedMetering | None:
         """Give the points with a calibrated meter what signs there; None: there is none."""
-        points = {number: self.points[number] for number in signing if number in self.points}
-        if not points:
+        signing = [(self.points[number], meter) for number, meter in meters.items() if number in self.points]
+        if not signing:
             return None
         archive = Archive(self.records, self.state)
-        for number, point in points.items():
-            meter = cast("SigningMeter", devices.meters[number])
+        for point, meter in signing:
             point.set_signing(
                 Signing(point, meter, archive, records=self.records, state=self.state, wall_clock=host.clock)
             )
-        return SignedMetering(archive, self.state, points)
+        return SignedMetering(archive, self.state, {point.number: point for point, _ in signing})
 
     def _held_by_board(self, number: int) -> MilliAmpere | None:
         held = self.points[number].actuator.held

@@ -23,6 +23,9 @@ class GuardedDriver:
         self._reported: set[tuple[type[Exception], str, int | None]] = set()
 
     def __getattr__(self, name: str) -> Any:
+        return self._forward(name)
+
+    def _forward(self, name: str) -> Any:
         attribute = getattr(self._driver, name)
         return self._guard(attribute) if inspect.iscoroutinefunction(attribute) else attribute
 
@@ -62,4 +65,12 @@ def guarded(devices: Devices) -> Devices:
 
 
 def _guarded(driver: _Driver, name: str) -> _Driver:
-    return cast("_Driver", GuardedDriver(driver, name))
+    # From Python 3.12 on isinstance() with a Protocol does not ask __getattr__: what a driver can do beyond its port
+    # has to stand in the class of its guard.
+    names = {each: _forwarded(each) for each in dir(driver) if not each.startswith("_")}
+    guard = type(f"Guarded{type(driver).__name__}", (GuardedDriver,), names)
+    return cast("_Driver", guard(driver, name))
+
+
+def _forwarded(name: str) -> property:
+    return property(lambda guard: guard._forward(name))  # noqa: SLF001 - of the guard itself

@@ -411,3 +411,8 @@ class Devices:
     def heartbeats(self) -> dict[int, HeartbeatWanted]:
         """Return the controllers that want a heartbeat."""
         return {number: each for number, each in self.controllers.items() if isinstance(each, HeartbeatWanted)}
+
+    @property
+    def signing_meters(self) -> dict[int, SigningMeter]:
+        """Return the meters that sign."""
+        return {number: each for number, each in self.meters.items() if isinstance(each, SigningMeter)}
