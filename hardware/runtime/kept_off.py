@@ -1,7 +1,7 @@
 """A charging point in safe mode: its energy is kept off, and its plug is let go when no current flows any more."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hardware.runtime.actuator import Actuator
 from hardware.runtime.session_end import CURRENT_ENDS_S, METER_ANSWERS_S, NO_CURRENT, flows
@@ -25,12 +25,12 @@ class KeptOff:
     controller: EvseController
     meter: Meter | None
     has_lock: bool
-    served_at_s: float = field(default_factory=clock.monotonic_s)
     # Whether the board has confirmed that energy is off; None: it was not asked yet.
     confirmed: bool | None = None
 
     def __post_init__(self) -> None:
         self.actuator = Actuator(self.controller, has_lock=self.has_lock)
+        self.served_at_s = clock.monotonic_s()
         self._off_since_s: float | None = None
         self._register_before: WattHour | None = None
         self._meter_is_open = False
