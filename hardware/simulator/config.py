@@ -69,18 +69,23 @@ def chosen(directory: Path) -> dict[int, PlayedDevices]:
     """Return what the hardware.json asks for, by charging point; what the simulator cannot play is the usual."""
     try:
         described = json.loads((directory / "hardware.json").read_text(encoding="utf-8"))["connectors"]
-        return {number: _devices(each) for number, each in enumerate(described, start=1)}
+        return {number: _devices(each) for number, each in enumerate(described, start=1) if isinstance(each, Mapping)}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 def _devices(described: Mapping[str, Any]) -> PlayedDevices:
-    controller, meter = described["controller"]["driver"], described["meter"]["driver"]
+    controller, meter = _driver(described.get("controller")), _driver(described.get("meter"))
     return PlayedDevices(
         controller=controller if controller in _CONTROLLERS else USUAL.controller,
         meter=meter if meter in _METERS else USUAL.meter,
         phases=1 if described.get("phases") == 1 else USUAL.phases,
     )
+
+
+def _driver(described: object) -> str:
+    name = described.get("driver") if isinstance(described, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def chosen_reader(directory: Path) -> str:
