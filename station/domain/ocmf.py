@@ -39,7 +39,8 @@ _CURVES: dict[str, type[ec.EllipticCurve]] = {
 _SIGNATURE_FIELDS = frozenset({"SA", "SE", "SM", "SD"})
 # Top-level names of the signature section that vendors and processors behind them may add.
 _VENDOR_FIELD = re.compile(r"[A-FU-Z][A-Z0-9]*\Z")
-_PAGINATION = re.compile(r"([TF])(0|[1-9][0-9]*)\Z")
+# No meter counts further than a signed number of 64 bits; the archive cannot either.
+_PAGINATION = re.compile(r"([TF])(0|[1-9][0-9]{0,17})\Z")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d),(\d{3})([+-]\d{4}) ([UISR])\Z")
 # OBIS codes of imported energy: 1.8.0 in its spellings, and the accumulated registers of OCMF's table 25.
 _IMPORT = re.compile(r"(?:\d\d?-\d\d?:)?(?:0?1\.0?8|(?:B[0-3]|98)\.08)\.00?(?:[*.](?:255|FF|198))?\Z")
@@ -47,6 +48,8 @@ _INHERITED = ("TM", "RI", "RU", "RT", "EF", "ST")
 _BEGIN, _WRONG_LEVELS = "B", frozenset({"MISMATCH", "INVALID", "OUTDATED", "UNKNOWN"})
 _ENDS = frozenset({"E", "L", "R", "A", "P"})
 _UNITS = {"kWh": 1000, "Wh": 1}
+# "1E+999999" is a number of JSON, and no register.
+_MOST_DIGITS = 12
 
 
 class Finding(StrEnum):
@@ -121,7 +124,7 @@ class Reading:
     @property
     def register_wh(self) -> WattHour | None:
         """The whole watt hours of the register; what is behind the point is cut off, never rounded up."""
-        if self.register is None or self.unit not in _UNITS:
+        if self.register is None or self.unit not in _UNITS or self.register.adjusted() > _MOST_DIGITS:
             return None
         return WattHour(int((self.register * _UNITS[self.unit]).to_integral_value(ROUND_FLOOR)))
 

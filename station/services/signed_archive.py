@@ -212,6 +212,14 @@ def _link(before: bytes, row: tuple[Any, ...]) -> bytes:
 
 
 def _read(row: tuple[Any, ...]) -> Archived:
+    """Return a row as it was written; raises ArchiveUnusable for one that somebody or the disk has changed."""
+    try:
+        return _as_written(row)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ArchiveUnusable(f"row {row[0]}: {error}"[:100]) from error
+
+
+def _as_written(row: tuple[Any, ...]) -> Archived:
     number, at, kind, connector, begin, format_, serial, key, context, pagination, facts, raw, _chain = row
     return Archived(
         number=number,

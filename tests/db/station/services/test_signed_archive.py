@@ -120,6 +120,15 @@ def test_whoever_gets_around_that_is_found_out(database: sqlite3.Connection, sta
     assert problem in signed_archive.check(at_least=4).problems
 
 
+def test_a_row_that_makes_no_sense_is_refused_to_whoever_asks_for_its_session(database: sqlite3.Connection) -> None:
+    database.execute("DROP TRIGGER record_is_not_changed")
+    database.execute("UPDATE record SET kind = 'nothing' WHERE number = 1")
+    database.commit()
+
+    with pytest.raises(ArchiveUnusable, match="row 1"):
+        signed_archive.of_session(1)
+
+
 def test_a_damaged_file_is_a_problem_and_no_crash(data: DataDirectory, meter: RecordSigner) -> None:
     _keep_session(meter, 1)
     data.signed_archive.write_bytes(b"rubbish" * 1000)

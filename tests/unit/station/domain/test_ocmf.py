@@ -59,6 +59,16 @@ def test_a_register_is_cut_to_whole_watt_hours_and_never_rounded_up(
     assert begin.register_wh == watt_hours
 
 
+def test_a_register_beyond_every_meter_is_a_finding_and_no_crash(meter: RecordSigner) -> None:
+    record = meter.record("T1", reading("B", "1E+999999"))
+    assert Finding.REGISTER_UNREADABLE in ocmf.check(record, meter.public_key)
+
+
+def test_a_pagination_that_no_archive_can_hold_is_refused(meter: RecordSigner) -> None:
+    with pytest.raises(RecordMalformed):
+        ocmf.parse(meter.record(f"T{2**63}", reading("B", "5.00")))
+
+
 def test_no_byte_can_be_changed_without_a_finding(meter: RecordSigner) -> None:
     raw = meter.pair()[0]
     genuine = ocmf.parse(raw)
