@@ -29,6 +29,7 @@ class FakeSigningMeter(FakeMeter):
         self.loses_answers = 0
         self.refuses_to_begin = False
         self.falsifies = False
+        self.cannot_read_register = False
         self.clock: tuple[datetime, Synchronisation] | None = None
         self.opened: Identification | None = None
         self.records: list[bytes] = []
@@ -77,6 +78,9 @@ class FakeSigningMeter(FakeMeter):
             "EF": "",
             "ST": "G",
         }
+        if self.cannot_read_register:
+            del row["RV"]
+            row |= {"EF": "E", "ST": "F"}
         identified = {"IS": who.assigned, "IL": who.level, "IF": list(who.flags), "IT": who.kind, "ID": who.data}
         place = {"CT": who.charge_point_kind, "CI": who.charge_point}
         self.records.append(self.signer.record(f"T{len(self.records) + 1}", row, **identified, **place))

@@ -48,6 +48,10 @@ PROBE_S, PROBE_AGAIN_S = 60.0, 2.0
 _HARMLESS = frozenset(
     {Finding.TIME_UNKNOWN, Finding.TIME_SOURCES_DIFFER, Finding.TIME_GOES_BACK, Finding.SIGNATURE_UNVERIFIABLE}
 )
+# What a meter says of itself, truthfully signed. It concerns its own point, and the next begin asks it again.
+_SAID_BY_THE_METER = frozenset(
+    {Finding.REGISTER_UNREADABLE, Finding.NOT_IMPORTED_ENERGY, Finding.METER_NOT_GOOD, Finding.METER_ERROR}
+)
 
 
 class MeterDoesNotSign(MeterUnreadable):
@@ -192,13 +196,7 @@ class Signing:
             except (DeviceFailed, ArchiveUnusable, DatabaseError, OSError, _NotReliable) as error:
                 with suppress(DeviceFailed, ArchiveUnusable, DatabaseError, OSError):
                     await self._settle(self._known_identity(), SignedEnd.ABORT)
-                await self._records.attempt(
-                    event_log.log,
-                    "signing.begin_failed",
-                    at=clock.now(),
-                    connector_id=self._point.number,
-                    reason=str(error)[:200],
-                )
+                await self._log("signing.begin_failed", error)
                 raise MeterDoesNotSign(str(error)) from error
         return value
 
@@ -237,10 +235,17 @@ class Signing:
             logger.error("point %d: the meter knows no end of the session", self._point.number)
             return None
         value = await self._archived(record, Kind.END, identity, begin_number=begin_number)
-        with suppress(_NotReliable):
-            # What is wrong with it is a fault from now on; it is what was signed all the same.
+        try:
             self._judge([begin.entry.raw, record.raw], begin.entry.public_key, allowed=set())
+        except _NotReliable as error:
+            # It is what was signed all the same.
+            await self._log("signing.end_unreliable", error)
         return value
+
+    async def _log(self, code: str, error: Exception) -> None:
+        await self._records.attempt(
+            event_log.log, code, at=clock.now(), connector_id=self._point.number, reason=str(error)[:200]
+        )
 
     async def abandon(self) -> None:
         """End a transaction whose session could not be written down."""
@@ -307,7 +312,7 @@ class Signing:
         return identity
 
     def _judge(self, raws: Sequence[bytes], public_key: str, *, allowed: set[Finding]) -> None:
-        """Check what was signed; raises _NotReliable, which is a fault of the station (calibration law)."""
+        """Check what was signed; raises _NotReliable. One that is not what the meter signed is the station's fault."""
         if not _is_read(raws[0]):
             return
         findings = [each for each in ocmf.check_session(raws, public_key) if each not in allowed | _HARMLESS]
@@ -316,7 +321,8 @@ class Signing:
             self._state.set_faults(source, frozenset())
             return
         logger.error("point %d: signed meter data that cannot be relied on: %s", self._point.number, findings)
-        self._state.set_faults(source, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
+        if not _SAID_BY_THE_METER.issuperset(findings):
+            self._state.set_faults(source, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
         raise _NotReliable(", ".join(findings))
 
     async def _set_time(self) -> None:

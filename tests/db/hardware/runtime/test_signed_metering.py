@@ -277,3 +277,33 @@ async def test_a_record_the_meter_has_not_signed_ends_the_trust_in_it(bench: Con
     assert outcome.reason is Refusal.METER_DOES_NOT_SIGN
     assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.state.active_faults
     assert not ChargingSession.objects.exists()
+
+
+@in_virtual_time
+async def test_a_meter_that_cannot_read_its_register_stops_nobody_but_who_comes_meanwhile(
+    bench: ControlLoopBench,
+) -> None:
+    meter = _meter(bench)
+    meter.cannot_read_register = True
+    bench.hall.outlets[1].plug(Car())
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    outcome = await bench.control_loop.admission.present_tag(CARD, None, origin="reader")
+    assert outcome.reason is Refusal.METER_DOES_NOT_SIGN
+    assert not bench.control_loop.state.active_faults
+    meter.cannot_read_register = False
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    assert (await bench.control_loop.admission.present_tag(CARD, None, origin="reader")).succeeded
+
+
+@in_virtual_time
+async def test_an_end_without_a_value_is_logged_and_the_next_session_begins(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    meter = _meter(bench)
+    meter.cannot_read_register = True
+    await _stop(bench)
+    assert LogEntry.objects.filter(code="signing.end_unreliable", connector_id=1).exists()
+    meter.cannot_read_register = False
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
+    await bench.charge()
+    assert ChargingSession.objects.count() == 2
