@@ -132,3 +132,33 @@ def test_nothing_is_asked_of_another_machine(charging: Browser) -> None:
         charging.open(address)
         assert charging.hosts() <= {"127.0.0.1"}, address
     assert all("404" in complaint and "no-such-page" in complaint for complaint in charging.complaints())
+
+
+QR_CODES_CUT_OFF = """
+return [...document.querySelectorAll("#preview .display-point")].filter((point) => {
+  const [frame, code, text] = [point, point.querySelector(".display-qr"), point.querySelector(".display-text")]
+    .map((element) => element.getBoundingClientRect());
+  const range = document.createRange();
+  range.selectNodeContents(point.querySelector(".display-text"));
+  return code.right > frame.right || code.bottom > frame.bottom || range.getBoundingClientRect().right > code.left
+    || text.bottom > frame.bottom;
+}).map((point) => point.innerText);
+"""
+
+
+def test_a_phone_can_read_the_code_on_the_display_in_every_state(charging: Browser) -> None:
+    charging.open("/display/branding")
+    charging.fill("[name=display-phoneAddress]", "https://192.168.1.20")
+    charging.wait(lambda: charging.all("#preview .display-qr"), "the code in the preview")
+
+    for language in ("de", "en"):
+        charging.click(f"[name=display-language][value={language}]")
+        for state in ("charging", "finished"):
+            charging.click(f"#sample [value={state}]")
+            charging.wait(
+                lambda shown=f"#preview .driver-display[lang={language}] .display-energy": (
+                    len(charging.all(shown)) == 2
+                ),
+                "the state in the preview",
+            )
+            assert charging.driver.execute_script(QR_CODES_CUT_OFF) == [], (language, state)
