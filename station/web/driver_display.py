@@ -261,11 +261,11 @@ def _values(point: PointSnapshot, present: Present, code: str) -> tuple[Value, .
         return (
             Value(label=_("Power"), value=formats.kilowatt(point.power_w)),
             # Whole minutes: a clock that ticks would draw the screen anew every second.
-            Value(label=_("Time"), value=_minutes(lasted_s)),
+            Value(label=_("Duration"), value=_minutes(lasted_s)),
         )
     if code == Phase.FINISHING and point.last_session is not None:
         lasted_s = (point.last_session.ended_at - point.last_session.started_at).total_seconds()
-        return (Value(label=_("Time"), value=_minutes(lasted_s)),)
+        return (Value(label=_("Duration"), value=_minutes(lasted_s)),)
     return ()
 
 

@@ -49,6 +49,8 @@ def test_a_stranger_sees_the_charging_point_in_the_language_of_the_browser(stran
     assert "18.24 kWh" in english
     assert "18,24 kWh" in german
     assert "Karte vorhalten" in german
+    assert "<dt>Dauer</dt>" in german
+    assert "<dt>Duration</dt>" in english
     assert 'lang="de"' in german
     assert "Plug in the cable" in page(stranger, 2)
     assert "18.24" not in page(stranger, 2)
