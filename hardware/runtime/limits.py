@@ -112,6 +112,21 @@ def _least_of(*limits: Mapping[LimitSource, MilliAmpere]) -> dict[LimitSource, M
     return least
 
 
+def _named_by_the_station(
+    found: EffectiveLimit, asked: EffectiveLimit, limits: dict[LimitSource, MilliAmpere]
+) -> EffectiveLimit:
+    """Return the same limit; where the cluster lends all that it was asked for, by the name of what keeps it from more.
+
+    A station asks for no more than it can use, so it is lent no more. That is not the cluster's doing: people would
+    look for it at the other stations, and an energy manager would take its own limit for one of somebody else's. So
+    `limits`, what is shown, gets that source in the place of the cluster.
+    """
+    if found.source is not LimitSource.CLUSTER or floor_to_step(asked.limit) > found.limit:
+        return found
+    limits[asked.source] = min(limits.pop(LimitSource.CLUSTER), limits.get(asked.source, asked.limit))
+    return EffectiveLimit(limit=found.limit, source=asked.source)
+
+
 def _flowing_beyond(point: ChargingPoint, held: MilliAmpere) -> MilliAmpere:
     """Return what flows if it is more than a meter's error beyond what the board holds; PAUSE: it is not."""
     exceeds = point.flowing > max(held * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT)
@@ -248,16 +263,19 @@ class LimitBook:
         limits cannot be computed is given nothing; the others go on.
         """
         budget, budget_source = self._budget(now)
+        alone: dict[int, dict[LimitSource, MilliAmpere]] = {}
         own: dict[int, dict[LimitSource, MilliAmpere]] = {}
         failures: dict[int, Exception] = {}
         for point in points:
             try:
+                alone[point.number] = self.own_limits(point, now, now_s, station_blocked=station_blocked)
                 own[point.number] = _least_of(
-                    self.own_limits(point, now, now_s, station_blocked=station_blocked),
+                    alone[point.number],
                     self._cluster.limits_of(point.number, now_s),
                 )
             except Exception as failure:  # noqa: BLE001 - one profile must not end the control of all points
-                own[point.number], failures[point.number] = {LimitSource.FAULT: PAUSE}, failure
+                alone[point.number] = own[point.number] = {LimitSource.FAULT: PAUSE}
+                failures[point.number] = failure
         resting = {point.number: self._rests.limits_of(point, now_s) for point in points}
         demands = [
             Demand(
@@ -281,6 +299,9 @@ class LimitBook:
         dimmed = self._dimmed(budget, demands, now_s)
         self.state, _ = step(self.state, demands, now_s, budget=dimmed or budget, policy=WITHIN_STATION)
         shared_source = LimitSource.GRID_OPERATOR if dimmed else budget_source
+        # Without the rests: while one lasts people read what has paused.
+        is_lent = any(LimitSource.CLUSTER in each for each in own.values())
+        asked = self._asked(points, alone, now, now_s) if is_lent else {}
         computed = {}
         for point, demand in zip(points, demands, strict=True):
             if point.number in failures:
@@ -299,6 +320,8 @@ class LimitBook:
                 # Only now it is the rest that pauses; until here it was what has paused before, and people read that.
                 limits |= resting[point.number]
                 found = effective(limits)
+            if is_lent:
+                found = _named_by_the_station(found, asked[point.number], limits)
             self._rests.note(point, found, now_s)
             computed[point.number] = PointLimit(effective=found, sources=limits)
         return computed
@@ -328,29 +351,45 @@ class LimitBook:
 
         Two points at one mains are not asked for more than the mains can carry: what it lends them they could not use.
         """
-        budget, _ = self._budget(now)
-        demands = []
+        alone: dict[int, dict[LimitSource, MilliAmpere]] = {}
         for point in points:
             try:
-                own = self.own_limits(point, now, now_s, station_blocked=station_blocked)
-                limit = effective(own | self._rests.limits_of(point, now_s)).limit
+                alone[point.number] = self.own_limits(point, now, now_s, station_blocked=station_blocked)
             except Exception:  # noqa: BLE001 - the computation of the limits finds the same and reports it
-                limit = PAUSE
+                alone[point.number] = {LimitSource.FAULT: PAUSE}
+            alone[point.number] |= self._rests.limits_of(point, now_s)
+        return {number: asked.limit for number, asked in self._asked(points, alone, now, now_s).items()}
+
+    def _asked(
+        self,
+        points: Collection[ChargingPoint],
+        alone: Mapping[int, Mapping[LimitSource, MilliAmpere]],
+        now: datetime,
+        now_s: float,
+    ) -> dict[int, EffectiveLimit]:
+        """Return what the cluster is asked for at each point by these limits, and what keeps it from being more."""
+        budget, budget_source = self._budget(now)
+        found, demands = {}, []
+        for point in points:
+            found[point.number] = effective(alone[point.number])
             before = self.state.points.get(str(point.number))
             demands.append(
                 Demand(
                     point_id=str(point.number),
                     active=point.session is not None,
-                    limit=limit,
+                    limit=found[point.number].limit,
                     phases=self.framework.phases_of(point),
                     waiting_since_s=point.session.began_s if point.session else 0.0,
                     charging_since_s=before.charging_since_s if before else None,
                 )
             )
         dimmed = self._dimmed(budget, demands, now_s)
+        shared_source = LimitSource.GRID_OPERATOR if dimmed else budget_source
         shares = allocate(dimmed or budget, demands, WITHIN_STATION, now_s=now_s)
         return {
-            point.number: share.limit if demand.active else demand.limit
+            point.number: EffectiveLimit(limit=share.limit, source=shared_source)
+            if demand.active and share.limit < demand.limit
+            else found[point.number]
             for point, demand, share in zip(points, demands, shares, strict=True)
         }
 

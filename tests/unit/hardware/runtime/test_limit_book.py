@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardware.runtime.actuator import HeldLimit
 from hardware.runtime.limits import Framework, LimitBook
-from station.domain.limits import LimitSource
+from station.domain.limits import EffectiveLimit, LimitSource
 from station.domain.units import PAUSE, MilliAmpere
 
 MAINS, RATING = MilliAmpere(32_000), MilliAmpere(32_000)
@@ -197,3 +198,94 @@ def test_the_others_make_room_for_a_board_that_does_not_take_a_reduction() -> No
     boards[1].hears = True
     go_on(90)
     assert [board.limit for board in boards.values()] == [10_000, 10_000]
+
+
+class Lends(Alone):
+    """A cluster that lends every point what it is told to."""
+
+    def __init__(self, limits: Mapping[int, MilliAmpere]) -> None:
+        self._limits = limits
+
+    def limits_of(self, number: int, _now_s: float) -> Mapping[LimitSource, MilliAmpere]:
+        return {LimitSource.CLUSTER: self._limits[number]}
+
+
+class Dims:
+    """A grid operator who leaves 4,200 W."""
+
+    def next_change_s(self, now_s: float) -> None:
+        return None
+
+    def budget_total(self, now_s: float) -> MilliAmpere:
+        return MilliAmpere(18_260)
+
+
+def _points(boards: Mapping[int, Board]) -> Any:
+    return boards.values()
+
+
+def _book_of_two(boards: Mapping[int, Board], *, mains: int, dims: bool, lent: Mapping[int, MilliAmpere]) -> LimitBook:
+    for number, board in boards.items():
+        board.session = SimpleNamespace(id=number, began_s=float(number), suspended=False)
+    book = LimitBook(Own(boards), Dims() if dims else Own(boards), Lends(lent))
+    book.framework = Framework(mains=MilliAmpere(mains), rating=RATING)
+    return book
+
+
+@pytest.mark.parametrize(
+    ("mains", "own", "dims", "source"),
+    [
+        (10_000, 32_000, False, LimitSource.STATION_MAINS),
+        (63_000, 32_000, True, LimitSource.GRID_OPERATOR),
+        (63_000, 6_000, False, LimitSource.ENERGY_MANAGER),
+        (63_000, 0, False, LimitSource.ENERGY_MANAGER),
+    ],
+)
+def test_where_the_cluster_lends_all_it_was_asked_for_the_reason_is_named_for_which_it_was_asked_for_no_more(
+    *, mains: int, own: int, dims: bool, source: LimitSource
+) -> None:
+    boards = {number: Board(number, own=MilliAmpere(own)) for number in (1, 2)}
+    asked = _book_of_two(boards, mains=mains, dims=dims, lent={1: PAUSE, 2: PAUSE}).requests(
+        _points(boards), AT, 10.0, station_blocked=False
+    )
+    book = _book_of_two(boards, mains=mains, dims=dims, lent=asked)
+
+    found = book.compute(_points(boards), AT, 10.0, station_blocked=False)
+
+    # The second point is the one that gets nothing where there is not enough for two.
+    assert [found[number].effective.source for number in (1, 2)] == [source, source]
+    assert all(found[number].effective.limit == asked[number] // 100 * 100 for number in (1, 2))
+    # An energy manager reads in register 134 what others leave it: its own limit must not come back from the cluster.
+    if source is LimitSource.ENERGY_MANAGER:
+        assert all(LimitSource.CLUSTER not in found[number].sources for number in (1, 2))
+
+
+def test_where_the_cluster_lends_less_than_it_was_asked_for_it_is_the_cluster_that_limits() -> None:
+    boards = {number: Board(number) for number in (1, 2)}
+    book = _book_of_two(boards, mains=63_000, dims=False, lent={1: MilliAmpere(8_000), 2: PAUSE})
+
+    found = book.compute(_points(boards), AT, 10.0, station_blocked=False)
+
+    assert [found[number].effective for number in (1, 2)] == [
+        EffectiveLimit(limit=MilliAmpere(8_000), source=LimitSource.CLUSTER),
+        EffectiveLimit(limit=PAUSE, source=LimitSource.CLUSTER),
+    ]
+
+
+def test_a_point_that_rests_while_the_grid_operator_dims_names_the_grid_operator() -> None:
+    boards = {number: Board(number) for number in (1, 2)}
+    lent = {1: RATING, 2: RATING}
+    book = _book_of_two(boards, mains=64_000, dims=False, lent=lent)
+    for now_s, current in ((10.0, RATING), (20.0, PAUSE), (30.0, RATING)):
+        # The second one has just gone on after a pause, so its next pause lasts.
+        lent[2] = current
+        book.compute(_points(boards), AT, now_s, station_blocked=False)
+    book._dimming = Dims()
+    lent |= book.requests(_points(boards), AT, 40.0, station_blocked=False)
+    book.compute(_points(boards), AT, 40.0, station_blocked=False)
+
+    lent |= book.requests(_points(boards), AT, 41.0, station_blocked=False)
+    found = book.compute(_points(boards), AT, 41.0, station_blocked=False)
+
+    assert [found[number].effective.source for number in (1, 2)] == [LimitSource.GRID_OPERATOR] * 2
+    assert found[2].effective.limit == PAUSE
