@@ -118,6 +118,8 @@ def summary(outcomes: list[Outcome]) -> Iterable[str]:
     yield f"| messages | {sum(outcome.messages for outcome in outcomes):,} |"
     yield f"| cars · faults and changes of the limit | {_sum(outcomes, 'cars'):,} · {_sum(outcomes, 'faults'):,} |"
     yield f"| seeds in which the sum exceeded the limit | {violated} |"
+    unknowable = sum(bool(outcome.unknowable) for outcome in outcomes)
+    yield f"| besides: by what a silent board held at a station that was cut off | {unknowable} |"
     if not violated:
         # The rule of three: with none in n, the part of bad seeds is below 3/n with 95 % confidence.
         yield f"| with 95 % confidence fewer than | 1 in {len(outcomes) // 3:,} seeds |"

@@ -69,6 +69,19 @@ def test_the_simulated_station_shares_its_mains_out_by_the_policy_of_the_real_on
     assert stations.WITHIN_STATION == limits.WITHIN_STATION
 
 
+def test_what_a_silent_board_goes_on_with_at_a_station_that_is_cut_off_is_counted_by_itself() -> None:
+    fails = (
+        Happening(at_s=100, kind="silent_board", station=SECOND, lasts_s=150),
+        Happening(at_s=101, kind="cut", station=SECOND, lasts_s=150),
+    )
+    story = (*CARS_FILL_THE_LIMIT, *fails, _car(110, MASTER), _car(111, THIRD))
+
+    outcome = World(1, scene=WITHOUT_FALLBACKS, story=story).run(260)
+
+    assert outcome.violations == []
+    assert outcome.unknowable
+
+
 # --- the checker bites: each of these protocols is worse in one point
 
 FALLBACK_A = 8
@@ -89,6 +102,7 @@ TIGHT = Scene(
     limit=3 * FALLBACK_A * 1_000,
     policy_rotation_s=0.0,
 )
+WITHOUT_FALLBACKS = replace(TIGHT, stations=tuple(replace(plan, fallback=0) for plan in TIGHT.stations))
 MASTER, SECOND, THIRD, FOURTH = range(4)
 
 

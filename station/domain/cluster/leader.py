@@ -336,6 +336,9 @@ class Leader:
             lent = max(lent, member.fallback)
         # A controller that holds more than it was told does not give it up with the lease either.
         policy = self._policy if point.held <= lent else replace(self._policy, lease_s=math.inf)
+        if point.held == PAUSE:
+            # A car that has just been paused has longer to follow than one that may rise to what it was lent.
+            policy = replace(policy, settle_s=policy.pause_settle_s)
         self._state = confirmed(self._state, key, max(lent, point.held), now_s, policy=policy)
         # A welded contactor, or a car that does not follow: what flows counts, whatever was told.
         exceeds = point.flowing > max(point.held * _TAKES_MORE_PERCENT // 100, IDLE_CURRENT)

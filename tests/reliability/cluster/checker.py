@@ -4,6 +4,9 @@ What a point may draw at an instant is the highest of: what its board holds, wha
 taken yet, and what it held before, for the time a car has to follow (IEC 61851-1: 5 s, 6 s for a pause). The sum of
 that over the points, on each phase, must not exceed the limit. It is checked whenever one of these changes, which is at
 every instant: in between nothing changes.
+
+One thing is set aside and counted by itself: what a board goes on with that takes no command while its station is out
+of reach, too. The station knows it and can do nothing, the others could do something and do not know it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +29,9 @@ class Supply:
     may: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})
     draw: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})
     is_held_open: bool = False
+    # What boards hold at this instant that take no command at stations nobody reaches.
+    unknowable: Callable[[], int] = lambda: 0
+    times_unknowable: int = 0
     highest_may: int = 0
     highest_draw: int = 0
 
@@ -54,7 +60,10 @@ class Supply:
         totals = [total for _, total in allowed if total is not None]
         if len(totals) == len(allowed):
             over = max(over, sum(sums.values()) - max(totals))
-        return over
+        if over <= 0 or not (unknowable := self.unknowable()):
+            return over
+        self.times_unknowable += over <= unknowable
+        return over - unknowable
 
     def _prune(self, now_s: float) -> None:
         if not self.is_held_open and self.before:

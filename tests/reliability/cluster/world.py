@@ -1,6 +1,8 @@
 """A cluster's world made from a seed, what happens in it, and what came of it."""
 
+import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -19,6 +21,8 @@ from tests.reliability.cluster.timeline import Timeline
 # have gone on (10 s), their boards have taken the reduction and their cars have followed.
 LOWER_WITHIN_S = 60.0
 _BOARD_RECOVERS_S = 20.0
+# A link in trouble may have carried its last lease a while before; until its end the master has to count with it.
+_LEASE_MAY_BE_OVER_S = 20.0
 # How much of the limit is used is looked at when so long nothing has changed.
 USED_AFTER_S = 15.0
 # After a fault everybody is heard again and knows his limit when so much time has passed.
@@ -27,7 +31,10 @@ _FAULT_IS_OVER_S = 60.0
 
 @dataclass
 class Outcome:
-    """What came of a run. `used`: parts of the limit that were used, each 15 s after the last change."""
+    """What came of a run. `used`: parts of the limit that were used, each 15 s after the last change.
+
+    `unknowable`: how often the sum was too high by no more than silent boards held at stations that were cut off.
+    """
 
     seed: int
     points: int = 0
@@ -38,6 +45,7 @@ class Outcome:
     messages: int = 0
     message_bytes: int = 0
     violations: list[str] = field(default_factory=list)
+    unknowable: int = 0
     used: list[float] = field(default_factory=list)
     faults: int = 0
     cars: int = 0
@@ -64,13 +72,18 @@ class World:
         self.diary: list[str] = []
         self.timeline = Timeline()
         self.checker = Checker(self.timeline, self._violated)
-        self.cluster = Supply(name="cluster", limit=self.scene.limit)
+        self.cluster = Supply(name="cluster", limit=self.scene.limit, unknowable=self._unknowable)
         self.network = Network(self.timeline, random.Random(seed + 1))
         self._dice = dice
         self._in_bytes = in_bytes
         self._limits = [self.scene.limit]
         self._totals: list[int] = []
         self._deaf_boards = 0
+        self._deaf: Counter[tuple[str, str]] = Counter()
+        self._links_in_trouble: Counter[str] = Counter()
+        self._in_trouble_since_s: dict[str, float] = {}
+        # Boards that take no command at stations nobody reaches: from when until when nobody can know what they hold.
+        self._unheard: dict[str, tuple[float, float]] = {}
         self._is_moving = False
         self._faults = 0
         self._changed_s = 0.0
@@ -116,6 +129,7 @@ class World:
         outcome.acts = self.timeline.acts_done
         outcome.decisions = self.master.decisions
         outcome.messages, outcome.message_bytes = self.network.sent, self.network.bytes_sent
+        outcome.unknowable = self.cluster.times_unknowable
         return outcome
 
     # --- the way of messages
@@ -255,10 +269,24 @@ class World:
                 for up in ways:
                     act(name, trouble, up=up)
 
-        return lambda: each(self.network.begin), lambda: each(self.network.end)
+        def begin() -> None:
+            each(self.network.begin)
+            for name in names:
+                if not self._links_in_trouble[name]:
+                    self._in_trouble_since_s[name] = self.timeline.now_s
+            self._links_in_trouble.update(names)
+            self._look_for_unheard()
+
+        def end() -> None:
+            each(self.network.end)
+            self._links_in_trouble.subtract(names)
+            self._look_for_unheard()
+
+        return begin, end
 
     def _board_fault(self, happening: Happening, station: Station) -> tuple[Callable[[], None], Callable[[], None]]:
-        board = station.points[happening.point - 1].board
+        point = station.points[happening.point - 1]
+        board, place = point.board, (station.plan.name, point.key)
         if happening.kind == "slow_board":
             usual = board.delay_s
 
@@ -273,14 +301,36 @@ class World:
         def deaf() -> None:
             board.is_deaf = True
             self._deaf_boards += 1
+            self._deaf[place] += 1
+            self._look_for_unheard()
             self._excuse()
 
         def hears() -> None:
             board.is_deaf = False
             self._deaf_boards -= 1
+            self._deaf[place] -= 1
+            self._look_for_unheard()
             self._excuse()
 
         return deaf, hears
+
+    def _look_for_unheard(self) -> None:
+        """Note which boards nobody hears of; one that hears again, or is heard of, has its time to come down."""
+        now_s = self.timeline.now_s
+        for (name, key), times in self._deaf.items():
+            from_s, until_s = self._unheard.get(key, (0.0, 0.0))
+            if times and self._links_in_trouble[name]:
+                if until_s != math.inf:
+                    begins_s = max(now_s, self._in_trouble_since_s[name] + _LEASE_MAY_BE_OVER_S)
+                    self._unheard[key] = (begins_s, math.inf)
+            elif until_s == math.inf:
+                self._unheard[key] = (from_s, now_s + _BOARD_RECOVERS_S)
+
+    def _unknowable(self) -> int:
+        now_s = self.timeline.now_s
+        return sum(
+            self.checker.may(key) for key, (from_s, until_s) in self._unheard.items() if from_s <= now_s < until_s
+        )
 
     def _excuse(self) -> None:
         now_s = self.timeline.now_s

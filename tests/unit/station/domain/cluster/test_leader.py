@@ -8,10 +8,10 @@ import pytest
 from station.domain.allocation import Budget
 from station.domain.cluster.leader import KnownMember, Leader, ReportRefused
 from station.domain.cluster.member import Member
-from station.domain.cluster.messages import Grant, PointReport, Report
+from station.domain.cluster.messages import Grant, GrantId, PointReport, Report
 from station.domain.cluster.timing import GATHER_S, LEASE_BOUND_S, LEASE_S, LOST_AFTER_S
 from station.domain.limits import LimitSource
-from station.domain.units import MilliAmpere
+from station.domain.units import PAUSE, MilliAmpere
 
 LIMIT = Budget.uniform(MilliAmpere(63_000))
 FALLBACK, RATING = MilliAmpere(6_000), MilliAmpere(32_000)
@@ -241,6 +241,22 @@ def test_a_leader_that_has_not_led_before_waits_for_leases_of_another_one() -> N
         assert bench.grants["a"].limits is None
         bench.exchange(15.0)
         assert bench.grants["a"].limits is not None
+
+
+def test_a_car_that_was_paused_a_moment_before_its_station_greets_a_new_leader_has_its_six_seconds() -> None:
+    """Seed 3378 of the simulation: a car that drove away is paused, and its station may rise to its fallback."""
+    leader = Leader([known("a")], epoch="new", now_s=0.0, predecessor="old")
+    charging = PointReport(number=1, active=True, limit=RATING, held=RATING)
+    paused = replace(charging, active=False, held=PAUSE)
+    report = Report(station="a", run="1", seq=1, fallback=FALLBACK, points=(charging,))
+    leader.hear(report, 0.0)
+    greeting = leader.decide(0.0, LIMIT)["a"]
+
+    answer = GrantId(epoch=greeting.epoch, number=greeting.number)
+    leader.hear(replace(report, seq=2, lease_of=answer, points=(paused,)), 1.0)
+
+    assert leader.overview(6.5).reserved.l1 == RATING
+    assert leader.overview(7.5).reserved.l1 == FALLBACK
 
 
 def test_a_report_from_before_the_restart_raises_nobody() -> None:
