@@ -98,6 +98,9 @@ class Archive:
         newest = await self._records.attempt(sessions.newest_signed_begin)
         # Beside the database's thread: an archive of years takes seconds.
         verdict = await asyncio.to_thread(signed_archive.check, at_least=newest or 0)
+        if self._is_usable:
+            # What was found at an earlier start is mended, or is told again as it is now.
+            await self._records.attempt(event_log.end, ARCHIVE_CODE, at=clock.now())
         if verdict.problems:
             await self._report("; ".join(verdict.details))
             self._state.set_faults(CONTENT_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from hardware.runtime import signed_metering
+from station import clock
 from station.domain import ocmf
 from station.domain.commands import Refusal
 from station.domain.faults import FaultCode
 from station.models import ChargingSession, LogEntry
-from station.services import signed_archive
+from station.services import event_log, signed_archive
 from station.services.signed_archive import Kind
 from tests.db.hardware.runtime.bench import CARD, ControlLoopBench, configure, in_virtual_time
 from tests.fakes import Car, Hall
@@ -307,3 +308,10 @@ async def test_an_end_without_a_value_is_logged_and_the_next_session_begins(benc
     await bench.phase("available")
     await bench.charge()
     assert ChargingSession.objects.count() == 2
+
+
+@in_virtual_time
+async def test_an_archive_that_is_in_order_again_ends_what_an_earlier_start_told(bench: ControlLoopBench) -> None:
+    event_log.begin("signed_archive.unusable", at=clock.now(), reason="rows_missing: 13")
+    await signed_metering.Archive(bench.control_loop.records, bench.control_loop.state).check()
+    assert not LogEntry.objects.filter(code="signed_archive.unusable", cleared_at=None).exists()
