@@ -140,14 +140,11 @@ class AblEvcc:
         # What takes energy away holds also when its confirmation is lost.
         if self._limit is not None and limit < self._limit:
             self._limit = current_of(duty)
-        if self._released is None:
+        if self._released is None and decode_maximum(await self._read(Block.SETTINGS)) != NO_CURRENT:
             # As another control loop has left it.
-            permits = decode_maximum(await self._read(Block.SETTINGS)) != NO_CURRENT
-        else:
-            permits = self._released
-        if permits:
-            await self._write(Command.MAXIMUM_CURRENT, duty)
             self._released = True
+        if self._released:
+            await self._write(Command.MAXIMUM_CURRENT, duty)
         self._limit = current_of(duty)
 
     async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the port's signature

@@ -200,7 +200,9 @@ class MennekesAmtron:
             logger.warning("controller %d lost its release; it is repeated", self._address)
             if wanted and self._limit:
                 await self._write_limit(self._limit)
-            await self._switch(Register.RELEASE, on=wanted)
+            # A withdrawal may have come meanwhile; nothing is released behind it.
+            if not wanted or self._released:
+                await self._switch(Register.RELEASE, on=wanted)
         elif exceeded and self._limit:
             await self._write_limit(self._limit)
         if self._available is not None and self._available == switches.locked_station:

@@ -306,4 +306,6 @@ class PhoenixEvCc:
         if self._limit:
             await self._write_current(self._limit)
         for coil, wanted in lost:
-            await self._write_coil(coil, on=wanted)
+            # A withdrawal may have come meanwhile; nothing is released behind it.
+            if (coil, wanted) != (Command.RELEASE, True) or self._released:
+                await self._write_coil(coil, on=wanted)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from station import clock
@@ -55,6 +55,9 @@ class Actuator:
         self._lowered_at_s = 0.0
         self._currents_under_way: list[MilliAmpere] = []
         self._releases_under_way = 0
+        # One order at a time: many are several requests on the bus, and a withdrawal that comes between those of a
+        # release would be undone by the rest of it.
+        self._orders = asyncio.Lock()
         # Nobody will be in control any more; nothing may release energy again.
         self._is_final = False
         # A poll that was under way while a target changed shows the old state; it must not be taken for disobedience.
@@ -143,7 +146,7 @@ class Actuator:
         # Energy may have been withdrawn while the board was asked or told.
         if self.enabled:
             self._board_released = True
-            await self._try(self._controller.set_enabled(True))
+            await self._try(self._controller.set_enabled, True)
 
     async def disable(self) -> bool:
         """Withdraw energy; return whether the board has confirmed it."""
@@ -152,7 +155,7 @@ class Actuator:
 
     async def _withdraw(self) -> bool:
         self._touch()
-        taken = await self._try(self._controller.set_enabled(False))
+        taken = await self._try(self._controller.set_enabled, False)
         if taken:
             self._board_obeys(released=False)
         return taken
@@ -161,7 +164,8 @@ class Actuator:
         """Repeat a withdrawal at a board that cannot be read: it may hear what it cannot answer."""
         if self._board_released and not self.enabled:
             with contextlib.suppress(DeviceFailed):
-                await self._controller.set_enabled(False)
+                async with self._orders:
+                    await self._controller.set_enabled(False)
                 self._board_obeys(released=False)
 
     async def disable_for_good(self, *, until_s: float) -> bool:
@@ -171,7 +175,7 @@ class Actuator:
         """
         self._is_final = True
         # The end may come before anybody has opened the port.
-        await self._try(self._controller.open())
+        await self._try(self._controller.open)
         while True:
             taken = await self.disable()
             if taken or clock.monotonic_s() >= until_s:
@@ -183,7 +187,7 @@ class Actuator:
         if self._has_lock:
             self.locked = True
             self._touch()
-            await self._try(self._controller.lock())
+            await self._try(self._controller.lock)
             self._lock_moves_until_s = clock.monotonic_s() + LOCK_MOVES_S
 
     async def unlock(self) -> None:
@@ -191,12 +195,12 @@ class Actuator:
         if self._has_lock:
             self.locked = False
             self._touch()
-            await self._try(self._controller.unlock())
+            await self._try(self._controller.unlock)
 
     async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the target is the value
         """Show the car a point in or out of service (pilot state F)."""
         self.available = available
-        if self._confirmed_available != available and await self._try(self._controller.set_available(available)):
+        if self._confirmed_available != available and await self._try(self._controller.set_available, available):
             self._confirmed_available = available
 
     async def reconcile(self, status: ControllerStatus, *, current_flows: bool) -> None:
@@ -245,7 +249,7 @@ class Actuator:
         self._board_limit = max(self._board_limit, wanted)
         self._currents_under_way.append(wanted)
         try:
-            taken = await self._try(self._controller.set_current(wanted))
+            taken = await self._try(self._controller.set_current, wanted)
         finally:
             self._currents_under_way.remove(wanted)
         if not taken:
@@ -267,9 +271,10 @@ class Actuator:
         if draw is None or self._board_draw < draw:
             self._lowered_at_s = clock.monotonic_s()
 
-    async def _try(self, call: Awaitable[None]) -> bool:
+    async def _try(self, order: Callable[..., Awaitable[None]], *args: object) -> bool:
         try:
-            await call
+            async with self._orders:
+                await order(*args)
         except DeviceFailed as error:
             logger.info("the controller did not take a command: %s", error)
             return False

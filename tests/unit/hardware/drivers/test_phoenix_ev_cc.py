@@ -394,3 +394,21 @@ def test_after_any_disturbance_a_pause_stays_a_pause(steps):
         return board.coils[RELEASE]
 
     assert not asyncio.run(scenario())
+
+
+async def test_a_withdrawal_during_a_repetition_is_not_undone_by_it(driver, board, monkeypatch):
+    await driver.set_current(16_000)
+    await driver.set_enabled(True)
+    await driver.read_status()
+    board.live(pilot=Pilot.C)
+    board.restart()
+    write_register = board.write_register
+
+    async def withdrawn_meanwhile(*args: Any) -> None:
+        await write_register(*args)
+        await driver.set_enabled(False)
+
+    monkeypatch.setattr(board, "write_register", withdrawn_meanwhile)
+    await driver.read_status()
+
+    assert board.written == [(LIMIT, 16), (RELEASE, False)]

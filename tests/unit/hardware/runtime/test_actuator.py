@@ -134,3 +134,33 @@ def test_a_poll_while_the_bolt_moves_does_not_begin_the_release_once_more(now):
     # A board that has lost the release is told again.
     asyncio.run(actuator.reconcile(board.shown(now[0]), current_flows=False))
     assert board.releases == 2
+
+
+class TwoRequestBoard(Board):
+    """Its release is two requests, a current and a switch; anything may come in between on the bus."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_released = False
+        self.release_has_begun = asyncio.Event()
+
+    async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the value of the port
+        if enabled:
+            self.release_has_begun.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        self.is_released = enabled
+
+
+async def test_a_withdrawal_that_comes_in_the_middle_of_a_release_has_the_last_word() -> None:
+    board = TwoRequestBoard()
+    actuator = Actuator(board, has_lock=False)  # type: ignore[arg-type]
+    actuator.limit = MilliAmpere(16_000)
+    releasing = asyncio.create_task(actuator.enable())
+    await board.release_has_begun.wait()
+
+    taken = await actuator.disable()
+    await releasing
+
+    assert taken
+    assert not board.is_released
