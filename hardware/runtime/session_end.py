@@ -94,6 +94,23 @@ class SessionEnding:
 
     async def _run(self, session: RunningSession, stop: Stop) -> None:
         recording = self._tasks.spawn(self._until_stop_is_recorded(session, stop))
+        while True:
+            try:
+                end = await self._make_end(session, stop)
+                break
+            except Exception:
+                # Whatever is wrong: a session that nobody ends is not billed, and its cable is never let go.
+                logger.exception("session %d: its end failed and is tried again", session.id)
+                await asyncio.sleep(WRITE_AGAIN_S)
+        recording.cancel()
+        self._point.session_ended(end)
+        try:
+            await self._session_records.reload_dependents()
+        finally:
+            await self._point.current_ended()
+
+    async def _make_end(self, session: RunningSession, stop: Stop) -> SessionEnd:
+        """Bring the session to its end and write that down."""
         reading = await self._until_current_has_ended()
         if reading is None:
             logger.warning("session %d ends with the register written down last: the meter is silent", session.id)
@@ -112,10 +129,7 @@ class SessionEnding:
             await self._point.current_ended()
             while not await self._session_records.end(end):
                 await asyncio.sleep(WRITE_AGAIN_S)
-        recording.cancel()
-        self._point.session_ended(end)
-        await self._session_records.reload_dependents()
-        await self._point.current_ended()
+        return end
 
     async def _until_stop_is_recorded(self, session: RunningSession, stop: Stop) -> None:
         """Write down that the session was stopped, however often it takes: a restart must not release energy again."""

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from hardware.runtime.actuator import Actuator
+from hardware.runtime.session import RunningSession
+from hardware.runtime.session_records import SessionEnd, SessionRecords
 from station import clock
 from station.domain.commands import PresentTag, Refusal, Status, StopSession, UnlockConnector
 from station.domain.connector import StopRequested
@@ -38,6 +40,27 @@ def end_current(bench: ControlLoopBench) -> None:
     outlet = bench.hall.outlets[1]
     outlet.welded, outlet.target = False, lambda: 0
     outlet.settle()
+
+
+@in_virtual_time
+async def test_an_end_that_fails_in_a_way_nobody_thought_of_is_made_later_and_lets_the_cable_go(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [ValueError("nobody thought of this")]
+    end_of = SessionRecords.end_of
+
+    def fails_once(records: SessionRecords, session: RunningSession, **end: Any) -> SessionEnd:
+        if failures:
+            raise failures.pop()
+        return end_of(records, session, **end)
+
+    monkeypatch.setattr(SessionRecords, "end_of", fails_once)
+    await bench.charge()
+    await bench.command(StopSession(connector_id=1, reason="Remote"))
+
+    assert (await stopped(bench))["reason"] == "Remote"
+    assert not failures
+    await bench.until(lambda: not bench.hall.outlets[1].lock_commanded)
 
 
 # --- the plug
