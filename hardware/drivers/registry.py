@@ -127,6 +127,7 @@ def _stx_etx(options: Mapping[str, Any], _buses: Buses, _connector_id: int | Non
             suffix=_FRAMING_BYTES[options["suffix"]],
             encoding=stx_etx.Encoding(options["encoding"]),
             checksum=stx_etx.Checksum(options["checksum"]),
+            length=options["length"],
         ),
         reverse=options["reverse"],
         case=LetterCase(options["case"]),
@@ -189,6 +190,7 @@ _STX_ETX_FIELDS = {
     "suffix": FieldKind(type=str, default="ETX", choices=tuple(_FRAMING_BYTES)),
     "encoding": FieldKind(type=str, default="hex", choices=tuple(each.value for each in stx_etx.Encoding)),
     "checksum": FieldKind(type=str, default="xor", choices=tuple(each.value for each in stx_etx.Checksum)),
+    "length": FieldKind(type=int, default=5, minimum=1, maximum=10),
 }
 _IO_FIELDS = {
     **modbus_fields((1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)),

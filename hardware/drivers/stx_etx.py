@@ -7,6 +7,9 @@ from hardware.links.listening import ListeningLine
 from hardware.protocols.stx_etx import Dialect
 from station.domain.ports import DeviceGarbled, ReaderSignal, Tag
 
+# Some readers end a line after an id.
+_BLANK = b"\r\n\0 "
+
 
 class StxEtxReader:
     """A TagReader that only listens: a reader that says nothing may be ill or have no card, nobody can tell.
@@ -54,13 +57,13 @@ class StxEtxReader:
 
     def _on_received(self, data: bytes) -> None:
         self._buffer += data
-        prefix, suffix = self._dialect.prefix, self._dialect.suffix
-        while (end := self._buffer.find(suffix)) >= 0:
-            # What a lost suffix has left stands before the last prefix.
-            begin = self._buffer.rfind(prefix, 0, end)
-            body, self._buffer = self._buffer[begin + len(prefix) : end], self._buffer[end + len(suffix) :]
-            if begin < 0:
-                self._noise = DeviceGarbled(f"an end without a beginning: {body[-40:]!r}")
+        while True:
+            noise, body, self._buffer = self._dialect.cut(self._buffer)
+            if noise.strip(_BLANK):
+                self._noise = DeviceGarbled(f"no beginning of an id: {noise[-40:]!r}")
+            if body is None:
+                break
+            if not body:
                 continue
             try:
                 uid = self._dialect.decode(body)

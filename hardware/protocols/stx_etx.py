@@ -33,17 +33,45 @@ class Checksum(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How one make of reader writes."""
+    """How one make of reader writes; `length`: of a binary id in bytes, which may hold the bytes of the suffix."""
 
     prefix: bytes = b"\x02"
     suffix: bytes = b"\x03"
     encoding: Encoding = Encoding.HEX
     checksum: Checksum = Checksum.XOR
+    length: int = 5
 
     @property
     def longest(self) -> int:
         """Length after which what began is no id."""
         return len(self.prefix) + 2 * (MAX_ID_TAG_LENGTH + 2) + len(self.suffix)
+
+    def cut(self, buffer: bytes) -> tuple[bytes, bytes | None, bytes]:
+        """Return what stands before the first frame, its body (None: it is not whole yet), and what follows it."""
+        begin = buffer.find(self.prefix)
+        while begin >= 0:
+            start = begin + len(self.prefix)
+            end = self._end(buffer, start)
+            told = buffer[end : end + len(self.suffix)]
+            if told == self.suffix:
+                if self.encoding is not Encoding.BINARY:
+                    # What a lost suffix has left stands before the last prefix.
+                    begin = buffer.rfind(self.prefix, begin, end)
+                    start = begin + len(self.prefix)
+                # Where both are alike, nothing between them means that the second one begins an id.
+                follows = end if start == end and self.prefix == self.suffix else end + len(self.suffix)
+                return buffer[:begin], buffer[start:end], buffer[follows:]
+            if self.suffix.startswith(told):
+                return buffer[:begin], None, buffer[begin:]
+            begin = buffer.find(self.prefix, begin + 1)
+        begun = next(size for size in range(len(self.prefix) - 1, -1, -1) if buffer.endswith(self.prefix[:size]))
+        return buffer[: len(buffer) - begun], None, buffer[len(buffer) - begun :]
+
+    def _end(self, buffer: bytes, start: int) -> int:
+        if self.encoding is Encoding.BINARY:
+            return start + self.length + (self.checksum is not Checksum.NONE)
+        found = buffer.find(self.suffix, start)
+        return found if found >= 0 else len(buffer)
 
     def decode(self, body: bytes) -> bytes:
         """Read what stands between prefix and suffix; DeviceGarbled when it is no id."""

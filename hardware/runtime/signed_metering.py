@@ -262,7 +262,7 @@ class Signing:
             try:
                 await self._settle(self._known_identity(), SignedEnd.POWER_FAILURE)
             except (DeviceFailed, ArchiveUnusable, DatabaseError, OSError) as error:
-                logger.info("point %d: its calibrated meter is not settled yet: %s", self._point.number, error)
+                logger.debug("point %d: its calibrated meter is not settled yet: %s", self._point.number, error)
                 return False
         return True
 

@@ -83,6 +83,54 @@ def test_every_id_is_read_as_it_was_written(uid: bytes, checksum: Checksum, enco
     assert dialect.decode(dialect.encode(uid)[1:-1]) == uid
 
 
+@given(st.lists(st.binary(min_size=5, max_size=5), min_size=1, max_size=3), st.sampled_from(Checksum), st.data())
+def test_binary_ids_are_whole_whatever_bytes_they_hold_and_in_whatever_portions_they_come(
+    uids: list[bytes], checksum: Checksum, data: st.DataObject
+) -> None:
+    dialect = Dialect(checksum=checksum, encoding=Encoding.BINARY)
+    sent = b"".join(map(dialect.encode, uids))
+    buffer, heard = b"", []
+    while sent:
+        size = data.draw(st.integers(min_value=1, max_value=len(sent)))
+        buffer, sent = buffer + sent[:size], sent[size:]
+        while (found := dialect.cut(buffer))[1] is not None:
+            assert found[0] == b""
+            heard.append(dialect.decode(found[1]))
+            buffer = found[2]
+
+    assert heard == uids
+    assert buffer == b""
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [(b"\r\n", b"\n"), (b"\r\n", b"\r\n"), (b"\n", b"\n"), (b"\x02", b"\r")])
+def test_ids_are_found_between_any_characters_also_when_one_listens_from_the_middle_on(
+    prefix: bytes, suffix: bytes
+) -> None:
+    dialect = Dialect(prefix=prefix, suffix=suffix)
+    uid = bytes.fromhex("1e00a5b9c3")
+    buffer = dialect.encode(uid)[6:] + 2 * dialect.encode(uid)
+    heard = []
+    while (found := dialect.cut(buffer))[1] is not None:
+        if found[1]:
+            heard.append(dialect.decode(found[1]))
+        buffer = found[2]
+
+    assert heard == [uid, uid]
+
+
+@given(st.binary(max_size=60), st.sampled_from(Encoding))
+def test_cutting_loses_no_byte_and_ends(noise: bytes, encoding: Encoding) -> None:
+    dialect = Dialect(encoding=encoding)
+    buffer, steps = noise, 0
+    while (found := dialect.cut(buffer))[1] is not None:
+        before, body, buffer = found
+        assert body is not None
+        assert noise.endswith(before + dialect.prefix + body + dialect.suffix + buffer)
+        steps += 1
+        assert steps <= len(noise)
+    assert noise.endswith(found[0] + found[2])
+
+
 @given(st.binary(max_size=40), st.sampled_from(Checksum), st.sampled_from(Encoding))
 def test_noise_is_an_id_or_a_device_error(noise: bytes, checksum: Checksum, encoding: Encoding) -> None:
     try:
