@@ -258,8 +258,10 @@ def _energy(point: PointSnapshot, code: str) -> str:
 def _values(point: PointSnapshot, present: Present, code: str) -> tuple[Value, ...]:
     if point.session is not None:
         lasted_s = (present.at - point.session.started_at).total_seconds()
+        # What a meter measured before it fell silent says nothing of now.
+        power_w = None if FaultCode.POWER_METER_FAILURE in point.faults else point.power_w
         return (
-            Value(label=_("Power"), value=formats.kilowatt(point.power_w)),
+            Value(label=_("Power"), value=formats.kilowatt(power_w)),
             # Whole minutes: a clock that ticks would draw the screen anew every second.
             Value(label=_("Duration"), value=_minutes(lasted_s)),
         )

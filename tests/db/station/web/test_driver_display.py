@@ -75,6 +75,12 @@ def every_state() -> Iterator[tuple[str, PointSnapshot, str, str]]:
     yield "fault", point(1, status="Faulted", faults=("GroundFailure",)), "Fault", "Unplug the cable."
 
 
+def test_a_silent_meter_shows_no_power(kiosk: Client, parts: Parts) -> None:
+    parts.show(charging(1), charging(2, status="Faulted", faults=("PowerMeterFailure",)))
+
+    assert screen(kiosk).count("10.88 kW") == 1
+
+
 @pytest.mark.parametrize("case", list(every_state()), ids=lambda case: case[0])
 def test_the_display_says_the_state_and_what_to_do_and_nothing_of_the_card(kiosk: Client, parts: Parts, case: Any):
     _, shown, title, text = case
