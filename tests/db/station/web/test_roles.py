@@ -31,6 +31,7 @@ OPEN_TO_ALL = {
     "recovery-begin",
     "healthz",
     "security-txt",
+    "phone",
     "interfaces-confirm",
     "admin:login",
 }
