@@ -480,7 +480,8 @@ class Accounts:
         slack_wh = watched.unread_wh
         stopped = [one for one in site.central.transactions if one.start["connectorId"] == number and one.stop]
         before_wh = float(site.first_wh[number])
-        for one in sorted(stopped, key=lambda one: (one.start["meterStart"], one.number)):
+        # By the register: numbers say nothing of the order, a backend may give 0 after 2. One without energy is first.
+        for one in sorted(stopped, key=lambda one: (one.start["meterStart"], one.stop["meterStop"], one.number)):
             step_wh = one.start["meterStart"] - before_wh
             if step_wh < -1 or step_wh > 1 + slack_wh:
                 site.complain(f"{step_wh:+.1f} Wh before transaction {one.number} at {number} of {_short(one)}")
