@@ -26,7 +26,7 @@ from tests.station import Station, wait_until
 pytestmark = pytest.mark.process
 
 SEED = int(os.environ.get("POWER_CUTS_SEED", "1"))
-ROUNDS = int(os.environ.get("POWER_CUTS_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("POWER_CUTS_ROUNDS", "1"))
 CARD = "04A2B3C4"
 CONFIG = {
     "/ocpp/reconnectMinS": "1",
