@@ -530,6 +530,7 @@ class FakeReader:
     field_until_s: dict[str, float] = field(default_factory=dict)
     signals: list[ReaderSignal] = field(default_factory=list)
     silent: bool = False
+    technology: str = ""
 
     def tap(self, uid: str, *, seconds: float = 0.3) -> None:
         self.field_until_s[uid] = asyncio.get_running_loop().time() + seconds
@@ -545,7 +546,9 @@ class FakeReader:
         if self.silent:
             raise DeviceSilent("no answer")
         now_s = asyncio.get_running_loop().time()
-        return [Tag(uid=uid) for uid, until_s in self.field_until_s.items() if until_s > now_s]
+        return [
+            Tag(uid=uid, technology=self.technology) for uid, until_s in self.field_until_s.items() if until_s > now_s
+        ]
 
     async def signal(self, signal: ReaderSignal) -> None:
         self.signals.append(signal)
@@ -647,6 +650,8 @@ class Hall:
     io: FakeIo
     computer: FakeComputer
     phases: dict[int, int] = field(default_factory=dict)
+    # Readers of single charging points, instead of the one that serves them all.
+    readers: dict[int, FakeReader] = field(default_factory=dict)
 
     @classmethod
     def build(cls, points: int, contactor_moves: Callable[[Outlet], None]) -> "Hall":
@@ -664,7 +669,7 @@ class Hall:
         return Devices(
             controllers=dict(self.controllers),
             meters=dict(self.meters),
-            readers=[(None, self.reader)],
+            readers=list(self.readers.items()) or [(None, self.reader)],
             io=self.io,
             phases=dict(self.phases),
         )

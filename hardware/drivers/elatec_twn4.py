@@ -24,6 +24,7 @@ from hardware.protocols.twn4 import (
     set_tag_types,
 )
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
+from station.domain.legic import technology_of
 from station.domain.ports import DeviceFailed, DeviceGarbled, DeviceRefused, ReaderSignal, Tag
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class ElatecTwn4:
                 logger.info("card with an id that cannot be an idTag: type %02X, %s", found.type, found.id.hex())
             self._unusable = found
             return ()
-        return (Tag(uid=uid, technology="text" if found.type == TagType.TEXT else f"{found.type:02X}"),)
+        return (Tag(uid=uid, technology=_technology(found)),)
 
     async def signal(self, signal: ReaderSignal) -> None:
         light = _LIGHT[signal]
@@ -143,3 +144,13 @@ class ElatecTwn4:
             return None
         uid = (found.id[::-1] if self._reverse else found.id).hex()
         return uid.upper() if self._case is LetterCase.UPPER else uid
+
+
+def _technology(found: FoundTag) -> str:
+    match found.type:
+        case TagType.TEXT:
+            return "text"
+        case TagType.LEGIC:
+            return technology_of(found.id)
+        case _:
+            return f"{found.type:02X}"

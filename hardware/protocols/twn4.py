@@ -57,11 +57,12 @@ class TagType(IntEnum):
     """How to read the id bytes of a tag.
 
     `TEXT`: the bytes are the ASCII characters of the id; only the simulated reader answers so. Every other type is
-    a number of the reader's own list (80h: ISO 14443A/MIFARE) with a binary id.
+    a number of the reader's own list (80h: ISO 14443A/MIFARE, 83h: LEGIC prime and advant) with a binary id.
     """
 
     TEXT = 0x7F
     MIFARE = 0x80
+    LEGIC = 0x83
 
 
 # Low-frequency and high-frequency masks with every bit: the reader looks for all tag types its licence allows.

@@ -22,7 +22,8 @@ from station.domain import connector as machine
 from station.domain.authorization import Reason, Verdict, may_stop, same_tag
 from station.domain.commands import Outcome, Refusal, Status, rejected
 from station.domain.connector import Permission, Phase
-from station.domain.ports import DeviceFailed, ReaderSignal, TagReader
+from station.domain.legic import PATTERN_KEYS, LegicTechnology, NumberUnfit, id_tag_of
+from station.domain.ports import DeviceFailed, ReaderSignal, Tag, TagReader
 from station.services import configuration
 
 logger = logging.getLogger(__name__)
@@ -72,10 +73,35 @@ class Admission:
 
     # --- cards
 
-    def tapped(self, uid: str, connector_id: int | None, reader: TagReader | None) -> None:
+    def tapped(self, tag: Tag, connector_id: int | None, reader: TagReader) -> None:
         """Take a card held to a reader."""
-        self._state.seen_cards.note(uid, clock.now())
-        self._tasks.spawn(self.present_tag(uid, connector_id, origin="reader", reader=reader))
+        if tag.technology in PATTERN_KEYS:
+            self._tasks.spawn(self._take_legic(tag.uid, LegicTechnology(tag.technology), connector_id, reader))
+        else:
+            self._take(tag.uid, connector_id, reader)
+
+    def _take(self, id_tag: str, connector_id: int | None, reader: TagReader) -> None:
+        self._state.seen_cards.note(id_tag, clock.now())
+        self._tasks.spawn(self.present_tag(id_tag, connector_id, origin="reader", reader=reader))
+
+    async def _take_legic(
+        self, uid: str, technology: LegicTechnology, connector_id: int | None, reader: TagReader
+    ) -> None:
+        """Take the part of the card's number that counts; a number that is cut otherwise would be another card."""
+        try:
+            pattern = await self._records.execute(configuration.get, PATTERN_KEYS[technology])
+            id_tag = id_tag_of(pattern, uid)
+        except DatabaseError as error:
+            self._records.report_failure(error)
+            refusal = Refusal.RECORDS_UNWRITABLE
+        except NumberUnfit:
+            refusal = Refusal.TAG_INVALID
+        else:
+            self._take(id_tag, connector_id, reader)
+            return
+        self._tasks.spawn(_signal(reader, ReaderSignal.REFUSED))
+        meant = [each.number for each in self._points.values() if connector_id in {None, each.number}]
+        await self._refusals.note(uid, rejected(refusal), meant)
 
     async def present_tag(
         self, id_tag: str, connector_id: int | None, *, origin: str, reader: TagReader | None = None
@@ -255,6 +281,7 @@ class Admission:
             reason=reason,
             parent_id_tag=parent,
             profile=request.profile,
+            may_follow_car=request.origin == "reader" and len(request.among) > 1,
         )
         if not await point.handle(machine.TagAuthorized(permission=permission)):
             return rejected(Refusal.CONNECTOR_OCCUPIED)
@@ -279,7 +306,7 @@ class Admission:
             if other is point or other.state.phase is not Phase.AUTHORIZED or permission is None:
                 continue
             is_free_for_it = self._choice.reserved_for_other(point, permission.id_tag, "") is None
-            if permission.origin == "reader" and is_free_for_it:
+            if permission.may_follow_car and is_free_for_it:
                 await other.handle(machine.StopRequested(reason="Local"))
                 await point.handle(machine.TagAuthorized(permission=permission))
                 return

@@ -13,7 +13,7 @@ from hardware.runtime.start_responses import StartResponses
 from hardware.runtime.state import StationState
 from station import clock
 from station.domain.faults import CATALOGUE, FaultCode, Scope
-from station.domain.ports import Signal, StationInputs, TagReader
+from station.domain.ports import Signal, StationInputs, Tag, TagReader
 from station.domain.steady_faults import SteadyFaults
 from station.services import sessions
 
@@ -98,9 +98,9 @@ class DeviceEvents:
 
     # --- readers and inputs
 
-    def tapped(self, uid: str, connector_id: int | None, reader: TagReader) -> None:
+    def tapped(self, tag: Tag, connector_id: int | None, reader: TagReader) -> None:
         """Take a card held to a reader."""
-        self._admission.tapped(uid, connector_id, reader)
+        self._admission.tapped(tag, connector_id, reader)
 
     def reader_changed(self, connector_id: int | None, *, is_healthy: bool) -> None:
         """Take whether a card reader works."""

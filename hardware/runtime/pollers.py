@@ -14,7 +14,16 @@ from station import clock
 from station.concurrency import until_tick_s, wait_or_timeout
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.pilot import DEBOUNCE_S
-from station.domain.ports import DeviceFailed, DeviceRefused, PhaseValues, ReadingUnusable, Signal, StationIo, TagReader
+from station.domain.ports import (
+    DeviceFailed,
+    DeviceRefused,
+    PhaseValues,
+    ReadingUnusable,
+    Signal,
+    StationIo,
+    Tag,
+    TagReader,
+)
 from station.domain.steady_faults import SteadyFaults
 from station.domain.supervision import Watch
 
@@ -250,7 +259,7 @@ class ReaderPoll:
                     self._record.ok = True
                     self._events.reader_changed(self._connector_id, is_healthy=True)
                 for tag in tags:
-                    self._see(tag.uid)
+                    self._see(tag)
             now_s = clock.monotonic_s()
             await asyncio.sleep(until_tick_s(self.period_s(now_s), now_s))
 
@@ -261,13 +270,14 @@ class ReaderPoll:
             return READER_S
         return READER_IDLE_S
 
-    def _see(self, uid: str) -> None:
+    def _see(self, tag: Tag) -> None:
+        uid = tag.uid
         now_s = clock.monotonic_s()
         last_s = self._last_seen.get(uid)
-        self._last_seen = {tag: seen for tag, seen in self._last_seen.items() if now_s - seen < TAP_GAP_S}
+        self._last_seen = {each: seen for each, seen in self._last_seen.items() if now_s - seen < TAP_GAP_S}
         self._last_seen[uid] = now_s
         if last_s is None or now_s - last_s >= TAP_GAP_S:
-            self._events.tapped(uid, self._connector_id, self._reader)
+            self._events.tapped(tag, self._connector_id, self._reader)
 
 
 async def poll_io(io: StationIo, events: DeviceEvents, dimming: Dimming) -> None:

@@ -253,8 +253,9 @@ def _station_fault(world: World, body: Body) -> None:
 def _swipe(world: World, body: Body) -> None:
     uid = body.text("uid")
     connector = body.whole("connector", least=0, most=MAXIMUM_CONNECTOR)
+    is_legic = body.boolean("legic", default=False)
     body.finish()
-    world.swipe(uid, connector=connector)
+    world.swipe(uid, connector=connector, is_legic=is_legic)
 
 
 def _network(world: World, body: Body) -> None:

@@ -1,5 +1,6 @@
 """The field of the card reader: which tag lies in it, for how long, and what the reader was told to show."""
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ SAME_CARD_AWAY_S = 0.700
 
 
 NO_LED = Led(0)
+# LEGIC prime: 4 bytes; LEGIC advant: 7 or 8 (fact sheet rfid.md).
+_LEGIC_NUMBER = re.compile(r"(?:[0-9A-Fa-f]{2}){4}|(?:[0-9A-Fa-f]{2}){7,8}")
 
 
 class TagUnusable(Exception):
@@ -26,6 +29,13 @@ class TagUnusable(Exception):
         )
 
 
+class LegicNumberMalformed(TagUnusable):
+    """The text is no number of a LEGIC card."""
+
+    def __init__(self, uid: str) -> None:
+        Exception.__init__(self, f"a LEGIC card has a number of 4, 7 or 8 bytes in hexadecimal digits: {uid[:40]!r}")
+
+
 @dataclass(kw_only=True)
 class ReaderField:
     """Tags in the order they were swiped, and light and sound of the reader."""
@@ -34,14 +44,18 @@ class ReaderField:
     waiting: deque[str] = field(default_factory=deque)
     since_s: float = 0.0
     left_at_s: dict[str, float] = field(default_factory=dict)
+    legic: set[str] = field(default_factory=set)
     was_seen: bool = True
     leds: Led = NO_LED
     beeps: int = 0
 
-    def swipe(self, uid: str, *, now_s: float) -> None:
+    def swipe(self, uid: str, *, now_s: float, is_legic: bool = False) -> None:
         """Hold a tag before the reader, after those that are already there; raises TagUnusable."""
         if not 1 <= len(uid) <= MAX_ID_TAG_LENGTH or not uid.isascii() or not uid.isprintable():
             raise TagUnusable(uid)
+        if is_legic and not _LEGIC_NUMBER.fullmatch(uid):
+            raise LegicNumberMalformed(uid)
+        (self.legic.add if is_legic else self.legic.discard)(uid)
         self.waiting.append(uid)
         self.advance(now_s=now_s)
 

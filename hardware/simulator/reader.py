@@ -1,7 +1,8 @@
 """The simulated Elatec TWN4 reader: answers lines of the Simple Protocol from the field of the simulated world.
 
 Rule for ids: TWN4 delivers bytes, but a swipe must hand any text on unchanged, case included. Every swiped tag is
-therefore of type 0x7F, *text id*: its bytes are the ASCII characters of the id, and the driver hands them on as text.
+therefore of type 0x7F, *text id*: its bytes are the ASCII characters of the id, and the driver hands them on as text;
+only a card that was swiped as a LEGIC card is of type 0x83, with the bytes of its number.
 Type 0x80 stays what it is on real readers, a binary id that the driver turns into lower-case hexadecimal digits.
 """
 
@@ -96,5 +97,8 @@ class Twn4Reader:
         uid = self._world.reader.search(now_s=now_s)
         if uid is None:
             return NO_TAG
+        if uid in self._world.reader.legic:
+            number = bytes.fromhex(uid)[:max_bytes]
+            return FoundTag(type=TagType.LEGIC, bits=8 * len(number), id=number).encode()
         characters = uid.encode("ascii")[:max_bytes]
         return FoundTag(type=TagType.TEXT, bits=8 * len(characters), id=characters).encode()

@@ -251,11 +251,11 @@ class World:
         elif fault is not None:
             signing.faults.discard(fault)
 
-    def swipe(self, uid: str, *, connector: int | None) -> None:
+    def swipe(self, uid: str, *, connector: int | None, is_legic: bool = False) -> None:
         """Hold a card before the reader, which serves all connectors; TagUnusable, ConnectorUnknown."""
         if connector is not None:
             self.point(connector)
-        self.reader.swipe(uid, now_s=self.now_s)
+        self.reader.swipe(uid, now_s=self.now_s, is_legic=is_legic)
 
     def set_backend_link(self, *, up: bool) -> None:
         """Cut the link to the backend or give it back."""

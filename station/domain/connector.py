@@ -40,7 +40,8 @@ class Permission:
     """Who may charge here and why: the result of an authorization, bound to the session it begins.
 
     `origin`: reader, backend, web or modbus. `reason`: an authorization.Reason. `profile`: the TxProfile of a remote
-    start, in OCPP form.
+    start, in OCPP form. `may_follow_car`: it was shown at a reader that serves more than this charging point, so that
+    a car that arrives at another one of them may be meant.
     """
 
     id_tag: str
@@ -49,6 +50,7 @@ class Permission:
     parent_id_tag: str = ""
     reservation_id: int | None = None
     profile: dict[str, Any] | None = None
+    may_follow_car: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

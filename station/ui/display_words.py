@@ -87,6 +87,7 @@ FAULT_STEPS: Words = {
 # Faults of the whole station; another charging point of it is no way out.
 STATION_FAULT_STEP = _("Charging is not possible here at the moment.")
 READER_OUT_OF_ORDER = _("Card reader out of order")
+READER_OF_POINT_OUT_OF_ORDER = _("Card reader of charging point %(number)s out of order")
 
 AWAY = _("The display has no connection to the station.")
 

@@ -47,6 +47,7 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "date": _("A date like 2025-08 is expected."),
     "evse_id": _("An EVSE ID like DE*ABC*E12345 is expected."),
     "phone": _("A phone number may contain digits, blanks and + ( ) / - . only."),
+    "card_pattern": _("A pattern like {uid}, {uid:r} or {uid:1-4} is expected, with up to 18 fixed characters."),
     "phase_rotation": _("“%(item)s” is not like 1.RST; allowed rotations: %(allowed)s."),
     "no_such_connector": _("“%(item)s” names a charging point that this station does not have."),
     "measurand": _("The station does not measure “%(item)s”."),

@@ -20,7 +20,7 @@ from station.domain.adhoc_price import AdhocPrice
 from station.domain.connector import Phase
 from station.domain.faults import FaultCode
 from station.domain.limits import LimitSource
-from station.domain.snapshot import PointSnapshot
+from station.domain.snapshot import HardwareSnapshot, PointSnapshot
 from station.services import branding, configuration
 from station.ui import display_words as say
 from station.ui import format as formats
@@ -178,13 +178,21 @@ def _station_is_faulted(present: Present) -> bool:
 
 def _note(present: Present) -> str:
     if present.hardware is not None and not present.hardware.reader_ok:
-        return str(say.READER_OUT_OF_ORDER)
+        return _readers_out_of_order(present.hardware)
     backend = present.backend
     if backend is not None and (backend.connected or not backend.url):
         return ""
     if configuration.get_bool("AllowOfflineTxForUnknownId"):
         return _("Offline")
     return _("Offline: only cards known here")
+
+
+def _readers_out_of_order(hardware: HardwareSnapshot) -> str:
+    """Name the charging points whose own reader does not work, while others do."""
+    silent = [each.connector_id for each in hardware.readers if not each.ok]
+    if not silent or None in silent or len(silent) == len(hardware.points):
+        return str(say.READER_OUT_OF_ORDER)
+    return say.READER_OF_POINT_OUT_OF_ORDER % {"number": silent[0]}
 
 
 def _points(present: Present, values: Mapping[str, str]) -> list[PointView]:

@@ -45,6 +45,7 @@ TEMPLATES: Mapping[str, str] = {
     "date": "A date like 2025-08 is expected.",
     "evse_id": "An EVSE ID like DE*ABC*E12345 is expected.",
     "phone": "A phone number may contain digits, blanks and + ( ) / - . only.",
+    "card_pattern": "A pattern like {uid}, {uid:r} or {uid:1-4} is expected, with up to 18 fixed characters.",
     "phase_rotation": "“%(item)s” is not like 1.RST; allowed rotations: %(allowed)s.",
     "no_such_connector": "“%(item)s” names a charging point that this station does not have.",
     "measurand": "The station does not measure “%(item)s”.",

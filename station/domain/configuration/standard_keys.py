@@ -25,15 +25,15 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
     ),
     value(
         "AuthIdLegicPrime",
-        values.text(0, 255),
-        "Pattern that reads the card number from LEGIC prime cards.",
-        allowed="pattern",
+        values.card_pattern,
+        "Which bytes of a LEGIC prime card's number are the card number; empty: all of them.",
+        allowed="pattern of {uid}, {uid:r}, {uid:1-4} and fixed text",
     ),
     value(
         "AuthIdLegicAdvant",
-        values.text(0, 255),
-        "Pattern that reads the card number from LEGIC advant cards.",
-        allowed="pattern",
+        values.card_pattern,
+        "Which bytes of a LEGIC advant card's number are the card number; empty: all of them.",
+        allowed="pattern of {uid}, {uid:r}, {uid:1-4} and fixed text",
     ),
     flag(
         "AuthorizationCacheEnabled",

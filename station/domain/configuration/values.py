@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from station.domain.configuration.keys import Parse
 from station.domain.configuration.problems import InvalidValue
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
+from station.domain.legic import PatternMalformed, check_pattern
 from station.domain.meter_values import MeasurandUnsupported, normal_form, parse_measurands
 
 # OCPP 1.6 section 7.29 (KeyValue): a value is a CiString500Type.
@@ -88,6 +89,16 @@ def text(low: int = 0, high: int = MAX_VALUE_LENGTH, *, ascii_only: bool = False
 
 
 id_tag = text(1, MAX_ID_TAG_LENGTH, ascii_only=True)
+
+
+def card_pattern(value: str) -> str:
+    """Accept a pattern for the numbers of LEGIC cards; empty means the whole number."""
+    value = value.strip()
+    try:
+        check_pattern(value)
+    except PatternMalformed as malformed:
+        raise InvalidValue("card_pattern") from malformed
+    return value
 
 
 def secret(low: int, high: int) -> Parse:

@@ -61,6 +61,7 @@ class SwipeForm(forms.Form):
     """The card in the hand."""
 
     uid = forms.RegexField(r"^[ -~]+$", max_length=MAX_ID_TAG_LENGTH)
+    legic = forms.BooleanField(required=False)
 
 
 class SwitchForm(forms.Form):

@@ -47,8 +47,8 @@ class Taps:
     def __init__(self) -> None:
         self.cards: list[str] = []
 
-    def tapped(self, uid: str, _connector_id: int | None, _reader: object) -> None:
-        self.cards.append(uid)
+    def tapped(self, tag: Tag, _connector_id: int | None, _reader: object) -> None:
+        self.cards.append(tag.uid)
 
 
 def watch(loop: VirtualLoop, reader: Any, *, waits: bool, seconds: float) -> list[str]:

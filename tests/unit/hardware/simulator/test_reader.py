@@ -42,6 +42,21 @@ def test_a_swiped_card_lies_in_the_field_for_a_moment(reader: Twn4Reader, world:
     assert search(reader, now_s=10.35) is None
 
 
+def test_a_card_swiped_as_legic_tells_the_bytes_of_its_number(reader: Twn4Reader, world: World) -> None:
+    world.swipe("e0a1b2c3d4e5f607", connector=None, is_legic=True)
+
+    reply = Reply.decode(reader.receive(search_tag(20).encode(), now_s=10.05))
+
+    found = FoundTag.decode(reply.result)
+    assert found == FoundTag(type=TagType.LEGIC, bits=64, id=bytes.fromhex("e0a1b2c3d4e5f607"))
+
+
+@pytest.mark.parametrize("uid", ["card", "a1b2c3", "a1b2c3d4e5"])
+def test_what_is_no_number_of_a_legic_card_is_refused(world: World, uid: str) -> None:
+    with pytest.raises(TagUnusable, match="LEGIC"):
+        world.swipe(uid, connector=None, is_legic=True)
+
+
 def test_a_slow_reader_still_sees_the_card_once(reader: Twn4Reader, world: World) -> None:
     world.swipe("A", connector=None)
 
