@@ -1,7 +1,7 @@
 """Reads the pinned packages: `requirements*.txt` as scripts/lock writes them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,12 @@ _ENTRY = re.compile(
 )
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 # A station is CPython on Linux; what only some of these need is still part of the product.
+_STATION = {"sys_platform": "linux", "platform_python_implementation": "CPython", "implementation_name": "cpython"}
 _ENVIRONMENTS = tuple(
-    {"sys_platform": "linux", "platform_python_implementation": "CPython", "implementation_name": "cpython"}
-    | {"python_version": version, "python_full_version": f"{version}.{patch}"}
+    _STATION | {"python_version": version, "python_full_version": f"{version}.{patch}"}
     for version, patch in (("3.11", 2), ("3.11", 9), ("3.12", 3), ("3.13", 5))
 )
+DEBIAN_12 = _STATION | {"python_version": "3.11", "python_full_version": "3.11.2"}
 
 
 class NothingIsPinned(ValueError):
@@ -37,18 +38,18 @@ class Pinned:
     hashes: tuple[str, ...]
 
 
-def read(file: Path) -> list[Pinned]:
-    """Return the packages of a station. Raises NothingIsPinned."""
-    found = list(_entries(file.read_text(encoding="utf-8")))
+def read(file: Path, environments: Iterable[Mapping[str, str]] = _ENVIRONMENTS) -> list[Pinned]:
+    """Return the packages of a station in any of the environments. Raises NothingIsPinned."""
+    found = list(_entries(file.read_text(encoding="utf-8"), tuple(environments)))
     if not found:
         raise NothingIsPinned(f"{file} pins no package")
     return found
 
 
-def _entries(text: str) -> Iterator[Pinned]:
+def _entries(text: str, environments: tuple[Mapping[str, str], ...]) -> Iterator[Pinned]:
     for entry in _ENTRY.finditer(text):
         marker = (entry["marker"] or "").strip()
-        if not marker or any(Marker(marker).evaluate(dict(station)) for station in _ENVIRONMENTS):
+        if not marker or any(Marker(marker).evaluate(dict(station)) for station in environments):
             yield Pinned(
                 name=canonicalize_name(entry["name"]),
                 version=Version(entry["version"]),

