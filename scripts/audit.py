@@ -25,7 +25,7 @@ from packaging.version import InvalidVersion, Version
 
 from scripts.pinned import ROOT, NothingIsPinned, Pinned, read
 
-FILES = (ROOT / "requirements.txt", ROOT / "requirements-dev.txt")
+FILES = (ROOT / "requirements-station.txt", ROOT / "requirements.txt", ROOT / "requirements-dev.txt")
 _FOUND, _NO_JUDGEMENT = 1, 2
 _OLDEST_DAYS = 30
 
@@ -170,7 +170,7 @@ def main(arguments: list[str], *, now: datetime) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.audit", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("advisories", type=Path)
-    parser.add_argument("--requirements", type=Path, action="append", help="default: both requirements*.txt")
+    parser.add_argument("--requirements", type=Path, action="append", help="default: all requirements*.txt")
     parser.add_argument("--oldest", type=int, default=_OLDEST_DAYS, metavar="DAYS")
     parser.add_argument("--accept", action="append", default=[], metavar="ID", help="a weakness that is no danger here")
     options = parser.parse_args(arguments)

@@ -16,7 +16,7 @@ def lines(architecture: str) -> list[str]:
     environment = DEBIAN_12 | {"platform_machine": MACHINES[architecture]}
     return [
         f"{package.name}=={package.version} {' '.join(f'--hash=sha256:{value}' for value in package.hashes)}"
-        for package in read(ROOT / "requirements.txt", [environment])
+        for package in read(ROOT / "requirements-station.txt", [environment])
     ]
 
 

@@ -58,7 +58,7 @@ def bill_of_materials(*, at: datetime) -> Bom:
     bom = Bom()
     bom.metadata.component = root
     bom.metadata.timestamp = at
-    packages = {package.name: _component(package) for package in read(ROOT / "requirements.txt")}
+    packages = {package.name: _component(package) for package in read(ROOT / "requirements-station.txt")}
     debian = [_debian(name) for name in debian_packages()]
     for component in (*packages.values(), *debian):
         bom.components.add(component)
@@ -145,7 +145,7 @@ def _debian_version(name: str) -> str | None:
 
 def _asked_for() -> Iterable[str]:
     return re.findall(
-        r"^([A-Za-z][A-Za-z0-9._-]*)", (ROOT / "requirements.in").read_text(encoding="utf-8"), re.MULTILINE
+        r"^([A-Za-z][A-Za-z0-9._-]*)", (ROOT / "requirements-station.in").read_text(encoding="utf-8"), re.MULTILINE
     )
 
 

