@@ -40,6 +40,7 @@ def collect_query(id_tag: str, now: datetime) -> AuthorizationQuery:
         list_entry=lookup.find(id_tag),
         cache_entry=_entry(cached),
         dummy_id=configuration.get("/hw/auth/device/Dummy/id/value"),
+        pays_first=configuration.get("PreAuthorize") != "",
     )
 
 

@@ -252,7 +252,7 @@ class Admission:
             return rejected(Refusal.NO_CONNECTOR_FREE)
         parent, reason = "", "remote_start"
         if request.authorize:
-            judgement = await self._authorizer.judge(request.id_tag)
+            judgement = await self._authorizer.judge(request.id_tag, is_at_reader=request.origin == "reader")
             if judgement.list_conflict:
                 self._authorizer.report_list_conflict()
             decision = judgement.decision

@@ -15,6 +15,7 @@ from station.domain.authorization import (
     AuthorizationStatus,
     BackendAnswer,
     Decision,
+    Reason,
     Verdict,
     after_backend,
     decide,
@@ -53,15 +54,24 @@ class Authorizer:
         self._redis = redis
         self._waiting: dict[str, asyncio.Future[BackendAnswer | None]] = {}
 
-    async def judge(self, id_tag: str) -> Judgement:
-        """Decide about a card, asking the backend when the rules want it."""
+    async def judge(self, id_tag: str, *, is_at_reader: bool = False) -> Judgement:
+        """Decide about a card, asking the backend when the rules want it.
+
+        Payment comes first only for a card somebody holds to a reader: a remote start has been paid elsewhere.
+        """
         query = await self._records.execute(collect_query, id_tag, clock.now())
+        query = replace(query, pays_first=query.pays_first and is_at_reader)
+        if query.pays_first:
+            # That a payment was approved once says nothing about the next one.
+            query = replace(query, cache_entry=None)
         if query.online and not await self._link_is_alive():
             query = replace(query, online=False)
         decision = decide(query)
         if decision.verdict is not Verdict.ASK_BACKEND:
             return Judgement(decision=decision)
-        answer = await self._ask(id_tag)
+        # Whoever is in the list has an account with the operator.
+        pays_first = query.pays_first and decision.reason is Reason.UNKNOWN_ASK
+        answer = await self._ask(id_tag, pay_first=pays_first)
         return Judgement(
             decision=after_backend(query, answer),
             list_conflict=answer is not None and is_list_conflict(query, answer),
@@ -107,12 +117,14 @@ class Authorizer:
         loop = asyncio.get_running_loop()
         loop.call_later(CONFLICT_SHOWN_S, self._state.set_faults, CONFLICT_SOURCE, frozenset())
 
-    async def _ask(self, id_tag: str) -> BackendAnswer | None:
+    async def _ask(self, id_tag: str, *, pay_first: bool = False) -> BackendAnswer | None:
         request_id = str(uuid.uuid4())
         future: asyncio.Future[BackendAnswer | None] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = future
         try:
-            request = AuthorizeRequest(request_id=request_id, id_tag=id_tag, timeout_s=BACKEND_ANSWERS_S - 5)
+            request = AuthorizeRequest(
+                request_id=request_id, id_tag=id_tag, timeout_s=BACKEND_ANSWERS_S - 5, pay_first=pay_first
+            )
             if not await send_to_ocpp(request):
                 return None
             async with asyncio.timeout(BACKEND_ANSWERS_S):
@@ -136,5 +148,6 @@ class Authorizer:
                 status=message.status,
                 expires_at=message.expires_at,
                 parent_id_tag=message.parent_id_tag or None,
+                payment_declined=message.payment_declined,
             )
         )

@@ -10,6 +10,7 @@ from ocpp.v16 import call
 from ocpp_client.connection.state import ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import authorization_cache
+from ocpp_client.outgoing.pre_authorization import PaymentDeclined, pre_authorize
 from ocpp_client.ports import ControlLoop, LocalList
 from ocpp_client.rpc.calls import AnswerMalformed, CallErrorReceived, Calls, NotDelivered
 from station import clock
@@ -33,7 +34,13 @@ class BackendAuthorizer:
 
     async def request(self, request: AuthorizeRequest) -> None:
         """Ask the backend, and tell the control loop what it has said."""
-        info = await self._ask(request) if self._state.online else None
+        try:
+            info = await self._ask(request) if self._state.online else None
+        except PaymentDeclined:
+            await self._control_loop.inform(
+                CardAuthorized(request_id=request.request_id, answered=True, payment_declined=True)
+            )
+            return
         if info is None:
             await self._control_loop.inform(CardAuthorized(request_id=request.request_id, answered=False))
             return
@@ -50,9 +57,15 @@ class BackendAuthorizer:
         await in_database(authorization_cache.note, request.id_tag, info, clock.now(), self._local_list)
 
     async def _ask(self, request: AuthorizeRequest) -> dict[str, Any] | None:
-        """Return the idTagInfo of the answer, empty where it has none; None without an answer."""
+        """Return the idTagInfo of the answer, empty where it has none; None without an answer.
+
+        Raises:
+            PaymentDeclined: the payment had to be approved first, and was not.
+        """
         try:
             async with asyncio.timeout(request.timeout_s):
+                if request.pay_first:
+                    await pre_authorize(self._calls, request.id_tag)
                 answer = await self._calls.call(call.Authorize(request.id_tag))
         except CallErrorReceived as refusal:
             logger.warning("The backend does not judge a card: CALLERROR %s", refusal)

@@ -54,6 +54,11 @@ the cache.
    card is refused (`backend_answer_unusable`), whatever the rules of 4 would say. Whatever else is odd in an answer
    that names a status, such as an expiry that is no date, changes nothing about its status. The date 0001-01-01 is
    what several backends write for “no date”; it counts as none.
+   With `PreAuthorize` set to `giro-e`, the payment for a card at the reader that is not in the whitelist has to be
+   approved first: before Authorize the backend gets a DataTransfer of the vendor `giro-e`, message `PreAuthorize`, with
+   the token of the station and the card (`{"token": "…", "idTag": "…"}`). Anything but *Accepted* refuses the card
+   (`payment_declined`). Without a connection it is refused, too (`offline_payment`); the cache does not count for it.
+   How giro-e travels over OCPP is not published: this message is our own.
 4. *Offline:* a bad entry is refused, whatever else is set. A good one charges if `LocalAuthorizeOffline` is on. Any
    other card charges only with `AllowOfflineTxForUnknownId` or in mode `any`, and only once this backend has
    accepted the station: before, nobody could tell whether the session will ever be taken over.

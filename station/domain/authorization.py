@@ -58,11 +58,13 @@ class BackendAnswer:
     """The idTagInfo of an Authorize.conf or StartTransaction.conf.
 
     `status` None: the backend has answered, but with a CALLERROR or without a status that the standard knows.
+    `payment_declined`: it did not approve the payment, and was not asked about the card.
     """
 
     status: AuthorizationStatus | None
     expires_at: datetime | None = None
     parent_id_tag: str | None = None
+    payment_declined: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,8 @@ class AuthorizationQuery:
 
     `online`: the backend has accepted the boot on a connection that is open now. `ever_accepted`: it has accepted this
     station with its present URL and identity before. `list_entry` and `cache_entry` are what was found for the tag,
-    whether or not list and cache are enabled.
+    whether or not list and cache are enabled. `pays_first`: the backend has to approve the payment of a card nobody
+    knows before it is asked about the card (PreAuthorize).
     """
 
     id_tag: str
@@ -89,6 +92,7 @@ class AuthorizationQuery:
     list_entry: Entry | None = None
     cache_entry: Entry | None = None
     dummy_id: str = "DUMMY"
+    pays_first: bool = False
 
 
 class Verdict(StrEnum):
@@ -123,6 +127,7 @@ class Reason(StrEnum):
     BACKEND_INVALID = "backend_invalid"
     BACKEND_CONCURRENT = "backend_concurrent"
     BACKEND_ANSWER_UNUSABLE = "backend_answer_unusable"
+    PAYMENT_DECLINED = "payment_declined"
     # Offline.
     OFFLINE_LISTED = "offline_listed"
     OFFLINE_CACHED = "offline_cached"
@@ -133,6 +138,7 @@ class Reason(StrEnum):
     OFFLINE_LOCAL_OFF = "offline_local_off"
     OFFLINE_UNKNOWN_ALLOWED = "offline_unknown_allowed"
     OFFLINE_UNKNOWN = "offline_unknown"
+    OFFLINE_PAYMENT = "offline_payment"
     # A backend is configured that has never accepted this station.
     BEFORE_FIRST_ACCEPTANCE = "before_first_acceptance"
 
@@ -190,6 +196,8 @@ def after_backend(query: AuthorizationQuery, answer: BackendAnswer | None) -> De
     """
     if answer is None:
         return decide(replace(query, online=False))
+    if answer.payment_declined:
+        return Decision(verdict=Verdict.REFUSED, reason=Reason.PAYMENT_DECLINED)
     accepted = answer.status is AuthorizationStatus.ACCEPTED
     return Decision(
         verdict=Verdict.ACCEPTED if accepted else Verdict.REFUSED,
@@ -279,6 +287,8 @@ def _decide_offline(query: AuthorizationQuery) -> Decision:
     if not query.ever_accepted:
         # Section 4.2.1 advises against sessions that this backend may never take over.
         return _decision(Verdict.REFUSED, Reason.BEFORE_FIRST_ACCEPTANCE, entry)
+    if query.pays_first and entry is None and not _is_dummy(query):
+        return _decision(Verdict.REFUSED, Reason.OFFLINE_PAYMENT)
     if query.allow_offline_unknown or query.mode is IdentificationMode.ANY:
         return _decision(Verdict.ACCEPTED, Reason.OFFLINE_UNKNOWN_ALLOWED, entry)
     if entry is not None:

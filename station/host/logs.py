@@ -20,6 +20,8 @@ _PATTERNS = (
     # "key": "AuthorizationKey", "value": "…" as ChangeConfiguration carries it
     re.compile(rf'("key"\s*:\s*"{_SENSITIVE}"\s*,\s*"value"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
     re.compile(rf'("{_SENSITIVE}"\s*:\s*")((?:[^"\\]|\\.)*)(")', re.IGNORECASE),
+    # The same within the text of a DataTransfer, where quotes are escaped once more.
+    re.compile(rf'(\\"{_SENSITIVE}\\"\s*:\s*\\")((?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))*)(\\")', re.IGNORECASE),
     re.compile(rf"({_SENSITIVE}\s*[=:]\s*)([^\s,;}}\]]+)()", re.IGNORECASE),
     re.compile(r"(Authorization:\s*Basic\s+)(\S+)()", re.IGNORECASE),
     # User and password of a URL; JSON may write / as \/.

@@ -69,12 +69,16 @@ class StatusChanged(MessageToOcpp):
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorizeRequest(MessageToOcpp):
-    """The backend shall be asked about a card; the answer is a `CardAuthorized` with the same `request_id`."""
+    """The backend shall be asked about a card; the answer is a `CardAuthorized` with the same `request_id`.
+
+    `pay_first`: it has to approve the payment (PreAuthorize) before it is asked.
+    """
 
     type: ClassVar[str] = "authorize.request"
     request_id: str
     id_tag: str
     timeout_s: float
+    pay_first: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,8 @@ class CardAuthorized(MessageToControlLoop):
     """What the backend has said about a card.
 
     Without an answer it is away or silent. An answer without `status` is one that cannot be used: a CALLERROR, or a
-    status that the standard does not know.
+    status that the standard does not know. `payment_declined`: it was not asked about the card, because it did not
+    approve the payment.
     """
 
     type: ClassVar[str] = "card.authorized"
@@ -142,6 +147,7 @@ class CardAuthorized(MessageToControlLoop):
     status: AuthorizationStatus | None = None
     expires_at: datetime | None = None
     parent_id_tag: str | None = None
+    payment_declined: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,6 +108,8 @@ CARD_REFUSALS: Words = {
     Reason.TAG_MALFORMED: _UNKNOWN,
     Reason.BACKEND_CONCURRENT: _("The card is charging elsewhere already."),
     Reason.BACKEND_ANSWER_UNUSABLE: _OFFLINE,
+    Reason.PAYMENT_DECLINED: _("The payment was not approved."),
+    Reason.OFFLINE_PAYMENT: _OFFLINE,
     Reason.OFFLINE_UNKNOWN: _OFFLINE,
     Reason.OFFLINE_LOCAL_OFF: _OFFLINE,
     Reason.BEFORE_FIRST_ACCEPTANCE: _OFFLINE,

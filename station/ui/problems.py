@@ -54,6 +54,7 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "time_zone": _("This time zone is not known."),
     "security_profile_upwards": _("The backend can only raise the security profile above %(present)s."),
     "needs_authorization_key": _("Security profile %(profile)s needs an authorization key first."),
+    "needs_giro_e_token": _("giro-e needs its token first (GiroEStaticToken)."),
     "needs_backend_ca": _("Security profile %(profile)s needs a CA certificate of the backend first."),
     "needs_own_certificate": _("Security profile %(profile)s needs a certificate of the station first."),
     "above_ceiling": _("The backend can only go below what was set at the station (%(limit)s mA)."),

@@ -187,6 +187,8 @@ CARD_REFUSALS: Words = {
     Reason.OFFLINE_LISTED_EXPIRED: _EXPIRED,
     Reason.OFFLINE_CACHED_EXPIRED: _EXPIRED,
     Reason.WHITELIST_UNKNOWN: _("The card is not in the station's list."),
+    Reason.PAYMENT_DECLINED: _("The payment was not approved (giro-e)."),
+    Reason.OFFLINE_PAYMENT: _("The payment cannot be approved while the backend cannot be reached (giro-e)."),
     Reason.BACKEND_INVALID: _("The backend does not know the card."),
     Reason.BACKEND_CONCURRENT: _("The card is charging elsewhere already."),
     Reason.BACKEND_ANSWER_UNUSABLE: _("The backend gave no usable answer about the card."),

@@ -127,6 +127,12 @@ def security_profile(value: str, context: Context) -> None:
         raise InvalidValue("needs_own_certificate", profile=wanted)
 
 
+def pre_authorize(value: str, context: Context) -> None:
+    """Refuse to ask for approvals without the token that is shown with them."""
+    if value and not context.proposed["GiroEStaticToken"]:
+        raise InvalidValue("needs_giro_e_token")
+
+
 def proven_link(value: str, context: Context) -> None:
     """Let the backend take over the station only over a link on which it has proved itself.
 

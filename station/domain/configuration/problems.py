@@ -52,6 +52,7 @@ TEMPLATES: Mapping[str, str] = {
     "time_zone": "This time zone is not known.",
     "security_profile_upwards": "The backend can only raise the security profile above %(present)s.",
     "needs_authorization_key": "Security profile %(profile)s needs an authorization key first.",
+    "needs_giro_e_token": "giro-e needs its token first (GiroEStaticToken).",
     "needs_backend_ca": "Security profile %(profile)s needs a CA certificate of the backend first.",
     "needs_own_certificate": "Security profile %(profile)s needs a certificate of the station first.",
     "above_ceiling": "The backend can only go below what was set at the station (%(limit)s mA).",

@@ -115,7 +115,7 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
     value(
         "GiroEStaticToken",
         values.secret(1, 255),
-        "Fixed token for giro-e.",
+        "Token the station shows when it asks for the approval of a payment (giro-e).",
         kind="secret",
         allowed="up to 255 characters",
         secret=True,
@@ -182,8 +182,9 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
     value(
         "PreAuthorize",
         values.one_of("", "giro-e"),
-        "Way of authorising before the card.",
+        "Who approves the payment of a card that is not known here, before the backend is asked about it.",
         allowed="giro-e or empty",
+        check=checks.pre_authorize,
     ),
     flag("ReserveConnectorZeroSupported", "true", "Whether any one charging point can be reserved.", access=_READ_ONLY),
     number("ResetRetries", 1, 0, 100, "How often a failed reset is tried again.", source=_OCPP),

@@ -68,6 +68,36 @@ SETTINGS = (
         label=gettext_lazy("Known cards may charge while the backend cannot be reached"),
         expert=True,
     ),
+    Setting(
+        key="PreAuthorize",
+        label=gettext_lazy("Payment is approved first"),
+        help=gettext_lazy(
+            "For cards that are not known here: the backend is asked to approve the payment before it is asked about "
+            "the card. Without a connection such cards are refused."
+        ),
+        choices=(("", gettext_lazy("no"), ""), ("giro-e", "giro-e", "")),
+        expert=True,
+    ),
+    Setting(
+        key="GiroEStaticToken",
+        label=gettext_lazy("Token for giro-e"),
+        help=gettext_lazy("From the payment service; sent with each request for an approval."),
+        expert=True,
+    ),
+    Setting(
+        key="AuthIdLegicPrime",
+        label=gettext_lazy("LEGIC prime: which bytes of the card's number count"),
+        help=gettext_lazy("Empty: all. {uid:r}: the last byte first; {uid:1-4}: the first four bytes."),
+        example="{uid:1-4}",
+        expert=True,
+    ),
+    Setting(
+        key="AuthIdLegicAdvant",
+        label=gettext_lazy("LEGIC advant: which bytes of the card's number count"),
+        help=gettext_lazy("As for LEGIC prime."),
+        example="{uid:8-1}",
+        expert=True,
+    ),
 )
 
 

@@ -48,6 +48,7 @@ class ControlLoopBench:
         # What the backend says about a card; absent: it does not answer.
         self.backend: dict[str, dict[str, Any]] = {}
         self.backend_thinks_s = 0.05
+        self.asked_about: list[dict[str, Any]] = []
         self.broken_promises: list[str] = []
         self._main: asyncio.Task[None] | None = None
         monkeypatch.setattr(clock, "now", self.clock.now)
@@ -137,9 +138,14 @@ class ControlLoopBench:
         BackendState.load()
         BackendState.objects.update(connected=True)
 
+    def go_offline(self) -> None:
+        """Lose the connection to a backend that has accepted this station."""
+        BackendState.objects.update(connected=False, accepted_by="ws://127.0.0.1:9/ocpp CP1")
+
     def _ocpp_hears(self, message: dict[str, Any]) -> None:
         if message["type"] != "authorize.request":
             return
+        self.asked_about.append(message)
         answer = self.backend.get(message["id_tag"])
         if answer is None:
             return
@@ -148,6 +154,7 @@ class ControlLoopBench:
             answered=True,
             status=AuthorizationStatus(answer["status"]) if "status" in answer else None,
             parent_id_tag=answer.get("parent"),
+            payment_declined=answer.get("payment_declined", False),
         )
 
         def reply() -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from station.domain.commands import StartSession
 from station.domain.faults import FaultCode
 from station.domain.legic import LegicTechnology
 from station.domain.ports import ReaderSignal
@@ -180,3 +181,72 @@ async def test_patterns_leave_the_cards_of_others_alone(bench: ControlLoopBench)
     await bench.phase("charging", 1)
 
     assert ChargingSession.objects.get().id_tag == CARD
+
+
+# --- payment first
+
+
+async def pay_first(bench: ControlLoopBench) -> None:
+    configure({"GiroEStaticToken": "tkn-4711"})
+    configure({"PreAuthorize": "giro-e"})
+    bench.hall.outlets[1].plug()
+    await bench.phase("plugged", 1)
+
+
+@in_virtual_time
+async def test_a_card_nobody_knows_is_paid_for_first_and_one_of_the_list_is_not(bench: ControlLoopBench) -> None:
+    bench.go_online()
+    for card in (STRANGER, CARD):
+        bench.backend[card] = {"status": "Accepted"}
+    await pay_first(bench)
+
+    bench.hall.reader.tap(STRANGER)
+    await bench.phase("charging", 1)
+    bench.hall.outlets[2].plug()
+    await bench.phase("plugged", 2)
+    bench.hall.reader.tap(CARD)
+    await bench.phase("charging", 2)
+
+    assert [(each["id_tag"], each["pay_first"]) for each in bench.asked_about] == [(STRANGER, True), (CARD, False)]
+
+
+@in_virtual_time
+async def test_a_payment_that_is_declined_refuses_the_card_with_words(bench: ControlLoopBench) -> None:
+    bench.go_online()
+    bench.backend[STRANGER] = {"payment_declined": True}
+    await pay_first(bench)
+
+    bench.hall.reader.tap(STRANGER)
+    await bench.until(lambda: bench.hall.reader.signals[-1:] == [ReaderSignal.REFUSED])
+
+    refusal = bench.control_loop.snapshots.take().points[0].last_refusal
+    assert refusal is not None
+    assert refusal.because == "payment_declined"
+    assert not ChargingSession.objects.exists()
+
+
+@in_virtual_time
+async def test_without_a_connection_nobody_charges_who_would_have_to_pay_first(bench: ControlLoopBench) -> None:
+    configure({"AllowOfflineTxForUnknownId": "true"})
+    bench.go_online()
+    await pay_first(bench)
+    bench.go_offline()
+
+    bench.hall.reader.tap(STRANGER)
+    await bench.until(lambda: bench.hall.reader.signals[-1:] == [ReaderSignal.REFUSED])
+    bench.hall.reader.tap(CARD)
+    await bench.phase("charging", 1)
+
+    assert ChargingSession.objects.get().id_tag == CARD
+
+
+@in_virtual_time
+async def test_a_remote_start_has_been_paid_elsewhere(bench: ControlLoopBench) -> None:
+    bench.go_online()
+    bench.backend[STRANGER] = {"status": "Accepted"}
+    await pay_first(bench)
+
+    await bench.command(StartSession(id_tag=STRANGER, connector_id=1, authorize=True))
+    await bench.phase("charging", 1)
+
+    assert [each["pay_first"] for each in bench.asked_about] == [False]

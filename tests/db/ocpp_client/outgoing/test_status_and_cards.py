@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -170,6 +171,55 @@ async def test_4_1_offline_and_silence_are_no_answer(bench):
             CardAuthorized(request_id=f"r{number}", answered=False) for number in (1, 2, 3)
         ]
         await station.backend.listen()
+
+
+def to_be_paid(number):
+    return AuthorizeRequest(request_id=f"r{number}", id_tag="CARD", timeout_s=2.0, pay_first=True)
+
+
+async def test_a_payment_is_approved_before_the_backend_is_asked_about_the_card(bench, caplog):
+    async with bench(keys={"GiroEStaticToken": "tkn-4711"}) as station:
+        await station.ready()
+        mark = station.backend.mark()
+        await station.link.authorizer.request(to_be_paid(1))
+
+        asked_for = [(call.action, call.payload) for call in station.backend.received(after=mark)]
+        assert [action for action, _ in asked_for] == ["DataTransfer", "Authorize"]
+        assert asked_for[0][1] == {
+            "vendorId": "giro-e",
+            "messageId": "PreAuthorize",
+            "data": '{"token":"tkn-4711","idTag":"CARD"}',
+        }
+        assert [one.status for one in station.processes.told(CardAuthorized)] == [AuthorizationStatus.ACCEPTED]
+        assert "PreAuthorize" in caplog.text
+        assert "tkn-4711" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer", [{"status": "Rejected"}, {"status": "UnknownVendorId"}, {"status": "UnknownMessageId"}, CallError()]
+)
+async def test_without_an_approval_the_backend_is_not_asked_about_the_card(bench, answer):
+    async with bench(keys={"GiroEStaticToken": "tkn-4711"}) as station:
+        await station.ready()
+        mark = station.backend.mark()
+        station.backend.script_next("DataTransfer", answer)
+        await station.link.authorizer.request(to_be_paid(1))
+
+        assert [call.action for call in station.backend.received(after=mark)] == ["DataTransfer"]
+        assert station.processes.told(CardAuthorized) == [
+            CardAuthorized(request_id="r1", answered=True, payment_declined=True)
+        ]
+        assert await in_database(CachedAuthorization.objects.count) == 0
+
+
+async def test_silence_about_a_payment_is_no_answer(bench):
+    async with bench(keys={"GiroEStaticToken": "tkn-4711"}) as station:
+        await station.ready()
+        station.backend.script_next("DataTransfer", Silence())
+        request = replace(to_be_paid(1), timeout_s=0.2)
+        await station.link.authorizer.request(request)
+
+        assert station.processes.told(CardAuthorized) == [CardAuthorized(request_id="r1", answered=False)]
 
 
 async def test_a04_critical_security_events_are_delivered_in_order_once(bench):

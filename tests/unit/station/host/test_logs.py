@@ -1,5 +1,6 @@
 """One function takes out of any text what opens a door."""
 
+import json
 import logging
 
 import pytest
@@ -68,3 +69,12 @@ def test_a_hostile_text_costs_no_more_than_its_length() -> None:
     for text in ("a://" * 20_000, "https://" + "a" * 80_000, "?" * 80_000, "&sig=" * 16_000, "a:b@" * 20_000):
         # Catastrophic backtracking would not come to an end here.
         mask_secrets(text)
+
+
+@pytest.mark.parametrize("token", ["a", 'a"b', "a\\b", "x\\", "a\nb"])
+def test_a_secret_in_the_text_of_a_data_transfer_is_masked(token):
+    data = json.dumps({"token": token, "idTag": "CARD"})
+
+    shown = mask_secrets(json.dumps([2, "1", "DataTransfer", {"data": data}]))
+
+    assert json.loads(json.loads(shown)[3]["data"]) == {"token": "***", "idTag": "CARD"}
