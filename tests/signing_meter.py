@@ -28,7 +28,9 @@ class FakeSigningMeter(FakeMeter):
         self.signs_s = 0.5
         self.loses_answers = 0
         self.refuses_to_begin = False
+        # What it keeps is not what it has signed, or only the line to the station damages it.
         self.falsifies = False
+        self.line_damages = 0
         self.cannot_read_register = False
         self.clock: tuple[datetime, Synchronisation] | None = None
         self.opened: Identification | None = None
@@ -83,14 +85,21 @@ class FakeSigningMeter(FakeMeter):
             row |= {"EF": "E", "ST": "F"}
         identified = {"IS": who.assigned, "IL": who.level, "IF": list(who.flags), "IT": who.kind, "ID": who.data}
         place = {"CT": who.charge_point_kind, "CI": who.charge_point}
-        self.records.append(self.signer.record(f"T{len(self.records) + 1}", row, **identified, **place))
+        record = self.signer.record(f"T{len(self.records) + 1}", row, **identified, **place)
+        self.records.append(_changed(record) if self.falsifies else record)
         await asyncio.sleep(self.signs_s)
         if self.loses_answers:
             self.loses_answers -= 1
             raise DeviceSilent("no answer")
-        raw = self.records[-1]
-        return self._told(raw.replace(b'"RV":', b'"RV":9') if self.falsifies else raw)
+        if self.line_damages:
+            self.line_damages -= 1
+            return self._told(_changed(self.records[-1]))
+        return self._told(self.records[-1])
 
     def _told(self, raw: bytes) -> SignedRecord:
         now_s = asyncio.get_running_loop().time()
         return SignedRecord(raw=raw, format=SignatureFormat.OCMF, signed_at_s=now_s)
+
+
+def _changed(raw: bytes) -> bytes:
+    return raw.replace(b'"RV":', b'"RV":9')

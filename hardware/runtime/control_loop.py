@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardware.runtime.admission import Admission
+from hardware.runtime.archive import Archive
 from hardware.runtime.authorizer import Authorizer
 from hardware.runtime.clock_watch import ClockWatch
 from hardware.runtime.cluster.service import ClusterService
@@ -43,7 +44,7 @@ from hardware.runtime.refusals import Refusals
 from hardware.runtime.reservation_cache import ReservationCache
 from hardware.runtime.sampler import Sampler
 from hardware.runtime.session_records import SessionRecords
-from hardware.runtime.signed_metering import Archive, SignedMetering, Signing
+from hardware.runtime.signed_metering import SignedMetering, Signing
 from hardware.runtime.snapshot_publisher import SnapshotPublisher
 from hardware.runtime.start_responses import StartResponses
 from hardware.runtime.state import Changes, ReaderRecord, StationState
@@ -112,7 +113,7 @@ class ControlLoop:
                 changes=changes,
             )
 
-        self._signed_metering = self._make_signed_metering(devices.signing_meters, host)
+        self._signed_metering = self._make_signed_metering(devices.signing_meters, host, wake_ups)
 
         # What is published.
         self._statuses = StatusWriter(*shared, wake_ups)
@@ -219,7 +220,9 @@ class ControlLoop:
             station=(self._statuses, self.snapshots, self.limits, self._lamps),
         )
 
-    def _make_signed_metering(self, meters: Mapping[int, SigningMeter], host: Host) -> SignedMetering | None:
+    def _make_signed_metering(
+        self, meters: Mapping[int, SigningMeter], host: Host, wake_ups: WakeUps
+    ) -> SignedMetering | None:
         """Give the points with a calibrated meter what signs there; None: there is none."""
         signing = [(self.points[number], meter) for number, meter in meters.items() if number in self.points]
         if not signing:
@@ -227,7 +230,15 @@ class ControlLoop:
         archive = Archive(self.records, self.state)
         for point, meter in signing:
             point.set_signing(
-                Signing(point, meter, archive, records=self.records, state=self.state, wall_clock=host.clock)
+                Signing(
+                    point,
+                    meter,
+                    archive,
+                    records=self.records,
+                    parameters=self._parameters,
+                    wake_ups=wake_ups,
+                    wall_clock=host.clock,
+                )
             )
         return SignedMetering(archive, self.state, {point.number: point for point, _ in signing})
 

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from hardware.runtime.records import RecordStore
-from station.domain.meter_values import KeyPolicy, MeasurandSelection, parse_measurands
+from station.domain.meter_values import (
+    SIGNED_CONTEXTS,
+    KeyPolicy,
+    MeasurandSelection,
+    ReadingContext,
+    contexts,
+    parse_measurands,
+)
 from station.services import configuration
 
 
@@ -27,10 +34,13 @@ class MeterSchedule:
 
 @dataclass(frozen=True, kw_only=True)
 class SignedReadings:
-    """Which signed meter values the backend is told, and whether with the public key (OCA, Signed Meter Values)."""
+    """Which signed meter values the backend is told, in which message, and whether with the public key.
 
-    in_stop: bool = True
-    at_start: bool = False
+    Both the keys of the OCA's paper and those of SAFE say so: what either of them does not want is not told.
+    """
+
+    in_stop: frozenset[ReadingContext] = SIGNED_CONTEXTS
+    in_meter_values: frozenset[ReadingContext] = frozenset()
     key: KeyPolicy = KeyPolicy.ONCE
 
 
@@ -55,13 +65,20 @@ def _read() -> _Values:
             sample_interval_s=configuration.get_int("MeterValueSampleInterval"),
             aligned_interval_s=configuration.get_int("ClockAlignedDataInterval"),
         ),
-        signed_readings=SignedReadings(
-            in_stop=configuration.get_bool("SampledDataSignReadings"),
-            at_start=configuration.get_bool("SampledDataSignStartedReadings"),
-            key=KeyPolicy(configuration.get("PublicKeyWithSignedMeterValue")),
-        ),
+        signed_readings=_signed_readings(),
         connection_timeout_s=float(configuration.get_int("ConnectionTimeOut")),
     )
+
+
+def _signed_readings() -> SignedReadings:
+    key = KeyPolicy(configuration.get("PublicKeyWithSignedMeterValue"))
+    if not configuration.get_bool("SampledDataSignReadings"):
+        return SignedReadings(in_stop=frozenset(), key=key)
+    in_meter_values = contexts(configuration.get("MeterValuesSignatureContexts"))
+    if configuration.get_bool("SampledDataSignStartedReadings"):
+        in_meter_values |= {ReadingContext.TRANSACTION_BEGIN}
+    in_stop = contexts(configuration.get("StopTransactionSignatureContexts"))
+    return SignedReadings(in_stop=in_stop, in_meter_values=in_meter_values, key=key)
 
 
 class Parameters:

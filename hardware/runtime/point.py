@@ -270,9 +270,14 @@ class ChargingPoint:
         """From now on sessions here begin and end with what the calibrated meter signs."""
         self._signing = signing
 
-    async def signing_settled(self) -> bool:
-        """Settle what the calibrated meter has left open; return whether that is done."""
-        return self._signing is None or await self._signing.settle()
+    async def settle_signing(self) -> None:
+        """Settle what the calibrated meter has left open, and look again at one that has signed wrongly."""
+        if self._signing is None:
+            return
+        if not self._signing.is_settled:
+            await self._signing.settle()
+        elif self._signing.is_distrusted:
+            await self._signing.reconsider()
 
     def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
         """Take what one source reports to be wrong; return whether that is news."""
@@ -656,13 +661,15 @@ class ChargingPoint:
             self._is_beginning = False
             signing.cancel()
 
-    async def signed_end(self, session: RunningSession, reason: str) -> SignedValue | None:
+    async def signed_end(self, session: RunningSession, stop: Stop) -> SignedValue | None:
         """Let the meter sign the end; None where it does not sign, or does not answer in its time."""
         if session.signed_begin is None:
             return None
+        # It may take half a minute; nothing flows any more, and whoever looks shall see that the session is over.
+        await self.handle(machine.SigningBegan())
         signed = None
         if self._signing is not None:
-            signed = await self._signing.end(session.signed_begin, signed_end(reason))
+            signed = await self._signing.end(session.signed_begin, signed_end(stop.reason), stop.facts)
         if signed is None:
             # Nothing is put in its place. What the meter signs later on is archived with the session.
             logger.error("session %d ends without a signed value", session.id)

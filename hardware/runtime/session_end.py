@@ -7,7 +7,7 @@ meter half a minute to sign, and a board that does not obey for ever.
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_records import WRITE_AGAIN_S, SessionEnd, SessionRecords
@@ -43,6 +43,12 @@ class Stop:
     id_tag: str
     at: Stamp
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a rebuilt database has to know of the end of a session besides what its meter has signed."""
+        stopped = {"at": self.at.at.isoformat(), "boot_id": self.at.boot_id, "steady_ms": self.at.steady_ms}
+        return {"reason": self.reason, "id_tag": self.id_tag, "stopped": stopped}
+
 
 class EndingPoint(Protocol):
     """A charging point as the end of its session sees it."""
@@ -63,7 +69,7 @@ class EndingPoint(Protocol):
     async def read_meter(self) -> MeterReading:
         """Read the meter now; raises DeviceFailed."""
 
-    async def signed_end(self, session: RunningSession, reason: str) -> SignedValue | None:
+    async def signed_end(self, session: RunningSession, stop: Stop) -> SignedValue | None:
         """Let the meter sign the end; None where it does not sign, or does not answer in its time."""
 
     def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
@@ -119,7 +125,7 @@ class SessionEnding:
         if not session.is_measured_by(self._point.meter_serial):
             logger.error("session %d ends with another meter than it began with", session.id)
             reading = None
-        signed = await self._point.signed_end(session, stop.reason)
+        signed = await self._point.signed_end(session, stop)
         end = self._session_records.end_of(
             session, reason=stop.reason, id_tag=stop.id_tag, at=stop.at, reading=reading, signed=signed
         )

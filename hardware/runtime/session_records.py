@@ -17,7 +17,7 @@ from hardware.runtime.signed_metering import SignedValue
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.domain.connector import Permission
-from station.domain.meter_values import KeyPolicy, MeterValue, ReadingContext, Sample, SignedRecord, meter_value
+from station.domain.meter_values import MeterValue, ReadingContext, Sample, meter_value
 from station.domain.ports import MeterReading
 from station.domain.stamps import Stamp
 from station.domain.units import PAUSE, WattHour
@@ -97,6 +97,7 @@ class SessionRecords:
                 begin=self._values(sample, signed),
                 meter_serial=meter_serial,
                 signed_begin=None if signed is None else signed.number,
+                message_id=None if signed is None else signed.message_id,
                 told=self._told_at_start(sample, signed),
             )
         except (DatabaseError, IntegrityError, OSError) as error:
@@ -123,9 +124,9 @@ class SessionRecords:
         reading: MeterReading | None,
         signed: SignedValue | None = None,
     ) -> SessionEnd:
-        """Return what a session is closed with, given its final reading, or what its meter has signed.
+        """Return what a session is closed with: the register its meter has signed, whatever was noted or told.
 
-        Without either, or with less than was noted or told, the highest register stands.
+        Without a signed one it is that of the final reading, but never less than what was noted or told.
         """
         register = WattHour(max(reading.import_energy if reading else 0, session.highest_wh))
         is_signed = signed is not None and signed.register is not None
@@ -178,26 +179,17 @@ class SessionRecords:
     def _values(self, sample: Sample, signed: SignedValue | None = None) -> MeterValue | None:
         """Select what the end of a session will tell; what is signed goes out even where nothing else is asked for."""
         value = meter_value(sample, self._parameters.meter_schedule.stop_both)
-        if signed is None or not self._parameters.signed_readings.in_stop:
+        if signed is None or sample.context not in self._parameters.signed_readings.in_stop:
             return value
         return self._with_signed(value, sample, signed)
 
     def _told_at_start(self, sample: Sample, signed: SignedValue | None) -> MeterValue | None:
         """Select what the backend is told right behind the begin (OCA, Signed Meter Values, section 3.1.2)."""
         value = meter_value(sample, self._parameters.meter_schedule.start)
-        wanted = self._parameters.signed_readings
-        if signed is None or not (wanted.in_stop and wanted.at_start):
+        if signed is None or sample.context not in self._parameters.signed_readings.in_meter_values:
             return value
         return self._with_signed(value, sample, signed)
 
     def _with_signed(self, value: MeterValue | None, sample: Sample, signed: SignedValue) -> MeterValue:
-        policy = self._parameters.signed_readings.key
-        is_begin = sample.context is ReadingContext.TRANSACTION_BEGIN
-        with_key = policy is KeyPolicy.ALWAYS or (policy is KeyPolicy.ONCE and is_begin)
-        record = SignedRecord(
-            encoding=signed.record.format.value,
-            data=signed.record.raw,
-            public_key=signed.public_key if with_key else "",
-        )
         value = value or MeterValue(at=sample.at, context=sample.context, quantities=())
-        return replace(value, signed=record)
+        return replace(value, signed=signed.told(sample.context, self._parameters.signed_readings.key))

@@ -6,19 +6,25 @@ answer – is settled by what the meter itself says of its last record and of th
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from django.db import DatabaseError
 
+from hardware.runtime.archive import Archive
+from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import MeterUnreadable, RecordStore
 from hardware.runtime.state import StationState
+from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.domain import ocmf
 from station.domain.connector import Permission
 from station.domain.faults import FaultCode
+from station.domain.meter_values import KeyPolicy, MeterValue, ReadingContext
+from station.domain.meter_values import SignedRecord as ToldRecord
 from station.domain.moments import EARLIEST_STAMP
 from station.domain.ocmf import Finding, RecordMalformed
 from station.domain.ports import (
@@ -34,16 +40,17 @@ from station.domain.ports import (
 from station.domain.signed_identification import identification
 from station.domain.units import WattHour
 from station.host import ClockPort
-from station.services import configuration, event_log, sessions, signed_archive
+from station.services import configuration, event_log, sessions
 from station.services.signed_archive import Archived, ArchiveUnusable, Entry, Kind
 
 logger = logging.getLogger(__name__)
 
-ARCHIVE_FAULT, CONTENT_FAULT, SIGNING_FAULT = "signed archive", "content of the signed archive", "signing of point {}"
-ARCHIVE_CODE = "signed_archive.unusable"
+SIGNING_FAULT = "signing"
 TRY_AGAIN_S = 1.0
-# An archive that works is asked so often whether it still can be written, one that does not every second time.
-PROBE_S, PROBE_AGAIN_S = 60.0, 2.0
+# A meter whose last record is not what it has signed is asked so often whether it is by now.
+ASK_AGAIN_S = 60.0
+# An archived end is found at once; for so long it is looked for when the time of the meter is over.
+LAST_LOOK_S = 2.0
 # The clock of the meter, and the order of what it has signed, are not what makes energy wrong.
 _HARMLESS = frozenset(
     {Finding.TIME_UNKNOWN, Finding.TIME_SOURCES_DIFFER, Finding.TIME_GOES_BACK, Finding.SIGNATURE_UNVERIFIABLE}
@@ -52,6 +59,11 @@ _HARMLESS = frozenset(
 _SAID_BY_THE_METER = frozenset(
     {Finding.REGISTER_UNREADABLE, Finding.NOT_IMPORTED_ENERGY, Finding.METER_NOT_GOOD, Finding.METER_ERROR}
 )
+# What one record alone can show: these bytes are not what this meter has signed.
+_NOT_SIGNED = frozenset(
+    {Finding.MALFORMED, Finding.KEY_MISSING, Finding.KEY_UNREADABLE, Finding.SIGNATURE_WRONG, Finding.SERIAL_MISSING}
+)
+_EXPECTED = (DeviceFailed, ArchiveUnusable, DatabaseError, OSError)
 
 
 class MeterDoesNotSign(MeterUnreadable):
@@ -60,12 +72,24 @@ class MeterDoesNotSign(MeterUnreadable):
 
 @dataclass(frozen=True, kw_only=True)
 class SignedValue:
-    """A signed record that is in the archive, under `number`; `register` None: of a format that is not read."""
+    """A signed record that is in the archive, under `number`; `register` None: of a format that is not read.
+
+    `message_id`: what is told of a begin goes to the backend under this id, which the archive knows, too.
+    """
 
     record: SignedRecord
     number: int
     public_key: str
     register: WattHour | None
+    message_id: str = ""
+
+    def told(self, context: ReadingContext, policy: KeyPolicy) -> ToldRecord:
+        """Return it as the backend is told, with its key or without."""
+        with_key = policy is KeyPolicy.ALWAYS or (
+            policy is KeyPolicy.ONCE and context is ReadingContext.TRANSACTION_BEGIN
+        )
+        key = self.public_key if with_key else ""
+        return ToldRecord(encoding=self.record.format.value, data=self.record.raw, public_key=key)
 
 
 class MeteredPoint(Protocol):
@@ -77,94 +101,19 @@ class MeteredPoint(Protocol):
     def meter_identity(self) -> MeterIdentity | None:
         """What the meter has said about itself; None: nothing yet."""
 
+    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
+        """Take what one source reports to be wrong; return whether that is news."""
 
-class Archive:
-    """The archive as the control loop sees it: while it is unusable, no session begins."""
-
-    def __init__(self, records: RecordStore, state: StationState) -> None:
-        self._records = records
-        self._state = state
-        self._checked = asyncio.Event()
-        self._is_usable = True
-
-    async def until_in_order(self) -> None:
-        """Wait until the archive was read through; raises ArchiveUnusable where it is not in order."""
-        await self._checked.wait()
-        if not self._is_usable or self._state.faults_from(CONTENT_FAULT):
-            raise ArchiveUnusable("the archive of signed meter data is not in order")
-
-    async def check(self) -> None:
-        """Read the whole archive; what is missing or changed in it is a fault until the next start."""
-        newest = await self._records.attempt(sessions.newest_signed_begin)
-        # Beside the database's thread: an archive of years takes seconds.
-        verdict = await asyncio.to_thread(signed_archive.check, at_least=newest or 0)
-        if self._is_usable:
-            # What was found at an earlier start is mended, or is told again as it is now.
-            await self._records.attempt(event_log.end, ARCHIVE_CODE, at=clock.now())
-        if verdict.problems:
-            await self._report("; ".join(verdict.details))
-            self._state.set_faults(CONTENT_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
-        self._checked.set()
-
-    async def keep(self, entry: Entry) -> int:
-        """Archive a record; raises ArchiveUnusable. A record that is missing before it is a fault."""
-        try:
-            kept = await self._records.execute(signed_archive.append, entry)
-        except (ArchiveUnusable, DatabaseError, OSError) as error:
-            await self._failed(str(error))
-            raise ArchiveUnusable(str(error)) from error
-        if not kept.follows:
-            await self._report(f"pagination_gap: {kept.number}")
-            self._state.set_faults(CONTENT_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
-        return kept.number
-
-    async def of_session(self, begin_number: int) -> list[Archived]:
-        """Read what is kept of a session; raises ArchiveUnusable."""
-        try:
-            return await self._records.execute(signed_archive.of_session, begin_number)
-        except (DatabaseError, OSError) as error:
-            raise ArchiveUnusable(str(error)) from error
-
-    async def holds(self, record: SignedRecord, serial: str) -> bool:
-        """Return whether the newest record of a meter is kept; raises ArchiveUnusable."""
-        return await self._records.execute(signed_archive.holds, record.raw, serial)
-
-    async def open_begin(self, serial: str) -> int | None:
-        """Return the newest begin of a meter whose end is not kept; raises ArchiveUnusable."""
-        return await self._records.execute(signed_archive.open_begin, serial)
-
-    async def run(self) -> None:
-        """Check once, then find out for ever whether the archive can be written."""
-        await self.check()
-        while True:
-            try:
-                await self._records.execute(signed_archive.probe, clock.now())
-            except (ArchiveUnusable, DatabaseError, OSError) as error:
-                await self._failed(str(error))
-            else:
-                await self._works()
-            await asyncio.sleep(PROBE_S if self._is_usable else PROBE_AGAIN_S)
-
-    async def _failed(self, reason: str) -> None:
-        if self._is_usable:
-            logger.error("signed meter data cannot be archived, no session begins: %s", reason)
-            self._is_usable = False
-            self._state.set_faults(ARCHIVE_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
-            await self._report(reason)
-
-    async def _works(self) -> None:
-        if not self._is_usable:
-            logger.warning("signed meter data can be archived again")
-            self._is_usable = True
-            self._state.set_faults(ARCHIVE_FAULT, frozenset())
-            await self._records.attempt(event_log.end, ARCHIVE_CODE, at=clock.now())
-
-    async def _report(self, reason: str) -> None:
-        await self._records.attempt(event_log.begin, ARCHIVE_CODE, at=clock.now(), reason=reason[:200])
+    def tell_changed(self) -> None:
+        """Tell that faults have changed."""
 
 
 class Signing:
-    """The calibrated meter of one charging point; one order at a time."""
+    """The calibrated meter of one charging point; one order at a time.
+
+    `is_settled`: the meter holds nothing that is not archived, as far as is known. What it has signed wrongly blocks
+    its own point until its last record is in order again, it is replaced, or somebody has noted why.
+    """
 
     def __init__(
         self,
@@ -173,16 +122,27 @@ class Signing:
         archive: Archive,
         *,
         records: RecordStore,
-        state: StationState,
+        parameters: Parameters,
+        wake_ups: WakeUps,
         wall_clock: ClockPort,
     ) -> None:
         self._point = point
         self._meter = meter
         self._archive = archive
         self._records = records
-        self._state = state
+        self._parameters = parameters
+        self._wake_ups = wake_ups
         self._wall_clock = wall_clock
         self._lock = asyncio.Lock()
+        self.is_settled = False
+        # Whose records are not believed, and the newest row when that was found.
+        self._distrusted: tuple[MeterIdentity, int] | None = None
+        self._asked_at_s = 0.0
+
+    @property
+    def is_distrusted(self) -> bool:
+        """Whether the last record that was judged is not what the meter has signed."""
+        return self._distrusted is not None
 
     async def begin(self, permission: Permission) -> SignedValue:
         """Let the meter begin, and archive what it signs; raises MeterDoesNotSign. Whatever goes wrong is undone."""
@@ -193,39 +153,54 @@ class Signing:
                 await self._settle(identity, SignedEnd.ABORT)
                 await self._set_time()
                 who = await self._records.execute(_identification, permission, self._point.number)
-                record = await self._meter.begin_transaction(who)
-                value = await self._archived(record, Kind.BEGIN, identity, facts=_facts_of(permission))
-                self._judge([record.raw], identity.public_key, allowed={Finding.NO_END})
-            except (DeviceFailed, ArchiveUnusable, DatabaseError, OSError, _NotReliable) as error:
-                with suppress(DeviceFailed, ArchiveUnusable, DatabaseError, OSError):
+                record = await self._as_signed(await self._meter.begin_transaction(who), identity)
+                facts = _facts_of(permission)
+                value = await self._archived(record, Kind.BEGIN, identity, facts=facts)
+                await self._judge([record.raw], identity.public_key, allowed={Finding.NO_END})
+            except (*_EXPECTED, _NotReliable) as error:
+                self.is_settled = False
+                with suppress(*_EXPECTED):
                     await self._settle(self._known_identity(), SignedEnd.ABORT)
+                    self.is_settled = True
                 await self._log("signing.begin_failed", error)
                 raise MeterDoesNotSign(str(error)) from error
-        return value
+        return replace(value, message_id=facts["message"])
 
-    async def end(self, begin_number: int, end: SignedEnd) -> SignedValue | None:
-        """Return the signed end of a session; None when the meter has none, or does not answer in its time.
+    async def end(self, begin_number: int, end: SignedEnd, facts: Mapping[str, Any]) -> SignedValue | None:
+        """Return the signed end of a session within `longest_signing_s`; None when the meter has none until then.
 
-        As often as it is called, whatever was interrupted: a record that was signed before is found again.
+        As often as it is called, whatever was interrupted: a record that was signed before is found again. `facts`:
+        what the archive has to know of the end beside it.
         """
-        deadline_s = clock.monotonic_s() + self._meter.longest_signing_s
+        found = None
+        try:
+            async with asyncio.timeout(self._meter.longest_signing_s):
+                found = await self._until_signed(begin_number, end, facts)
+        except TimeoutError:
+            # It may have been archived at the very last moment.
+            with suppress(TimeoutError, *_EXPECTED):
+                async with asyncio.timeout(LAST_LOOK_S):
+                    found = _end_in(await self._archive.of_session(begin_number))
+        # What is missing is asked for again and again, whoever charges next.
+        self.is_settled = found is not None
+        return found
+
+    async def _until_signed(self, begin_number: int, end: SignedEnd, facts: Mapping[str, Any]) -> SignedValue | None:
         while True:
             try:
                 async with self._lock:
-                    return await self._end(begin_number, end)
-            except (DeviceFailed, ArchiveUnusable, DatabaseError, OSError) as error:
+                    return await self._end(begin_number, end, facts)
+            except _EXPECTED as error:
                 logger.warning("point %d: no signed end yet: %s", self._point.number, error)
-                if clock.monotonic_s() >= deadline_s:
-                    return None
             await asyncio.sleep(TRY_AGAIN_S)
 
-    async def _end(self, begin_number: int, end: SignedEnd) -> SignedValue | None:
+    async def _end(self, begin_number: int, end: SignedEnd, facts: Mapping[str, Any]) -> SignedValue | None:
         kept = await self._archive.of_session(begin_number)
         begin = next((each for each in kept if each.number == begin_number), None)
-        known = next((each for each in kept if each.entry.kind is Kind.END), None)
+        known = _end_in(kept)
         if known is not None:
             # It was archived, and the power went before it was queued.
-            return _value_of(known)
+            return known
         identity = self._known_identity()
         if begin is None or identity.serial != begin.entry.meter_serial:
             logger.error("point %d: the begin of the session is not of this meter", self._point.number)
@@ -237,13 +212,21 @@ class Signing:
         if record is None or not _follows(begin.entry.raw, record):
             logger.error("point %d: the meter knows no end of the session", self._point.number)
             return None
-        value = await self._archived(record, Kind.END, identity, begin_number=begin_number)
+        record = await self._as_signed(record, identity)
+        value = await self._archived(record, Kind.END, identity, begin_number=begin_number, facts=facts)
         try:
-            self._judge([begin.entry.raw, record.raw], begin.entry.public_key, allowed=set())
+            await self._judge([begin.entry.raw, record.raw], begin.entry.public_key, allowed=set())
         except _NotReliable as error:
             # It is what was signed all the same.
             await self._log("signing.end_unreliable", error)
         return value
+
+    async def _as_signed(self, record: SignedRecord, identity: MeterIdentity) -> SignedRecord:
+        """Return a record, asked for once more when it is damaged: the line may have done that, and not the meter."""
+        if _is_signed(record, identity):
+            return record
+        again = await self._meter.last_record()
+        return again if again is not None and _is_signed(again, identity) else record
 
     async def _log(self, code: str, error: Exception) -> None:
         await self._records.attempt(
@@ -253,18 +236,54 @@ class Signing:
     async def abandon(self) -> None:
         """End a transaction whose session could not be written down."""
         async with self._lock:
-            with suppress(DeviceFailed, ArchiveUnusable, DatabaseError, OSError):
+            self.is_settled = False
+            with suppress(*_EXPECTED):
                 await self._settle(self._known_identity(), SignedEnd.ABORT)
+                self.is_settled = True
 
-    async def settle(self) -> bool:
-        """Archive and end what a loss of power has left open; return whether that is done."""
+    async def settle(self) -> None:
+        """Archive and end what a loss of power, or a meter that was away, has left open, as far as it answers now."""
         async with self._lock:
             try:
-                await self._settle(self._known_identity(), SignedEnd.POWER_FAILURE)
-            except (DeviceFailed, ArchiveUnusable, DatabaseError, OSError) as error:
+                identity = self._known_identity()
+                await self._settle(identity, SignedEnd.POWER_FAILURE)
+                await self._look_again(identity)
+            except _EXPECTED as error:
                 logger.debug("point %d: its calibrated meter is not settled yet: %s", self._point.number, error)
-                return False
-        return True
+            else:
+                self.is_settled = True
+
+    async def reconsider(self) -> None:
+        """Find out, now and then, whether a meter that is distrusted is in order again."""
+        if self._distrusted is None or clock.monotonic_s() - self._asked_at_s < ASK_AGAIN_S:
+            return
+        self._asked_at_s = clock.monotonic_s()
+        async with self._lock:
+            with suppress(*_EXPECTED):
+                await self._look_again(self._known_identity())
+
+    async def _look_again(self, identity: MeterIdentity) -> None:
+        """Judge the meter by the record it has signed last."""
+        record = await self._meter.last_record()
+        if record is None or _is_signed(record, identity):
+            self._trust()
+        elif self._distrusted is None:
+            self._distrust(identity, await self._archive.newest())
+        else:
+            whose, row = self._distrusted
+            if whose != identity or await self._archive.was_noted(identity.serial, since=row):
+                self._trust()
+
+    def _trust(self) -> None:
+        self._distrusted = None
+        if self._point.set_faults(SIGNING_FAULT, frozenset()):
+            logger.warning("point %d: its calibrated meter signs as it should again", self._point.number)
+            self._point.tell_changed()
+
+    def _distrust(self, identity: MeterIdentity, row: int) -> None:
+        self._distrusted, self._asked_at_s = (identity, row), clock.monotonic_s()
+        if self._point.set_faults(SIGNING_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})):
+            self._point.tell_changed()
 
     async def _settle(self, identity: MeterIdentity, end: SignedEnd) -> None:
         await self._keep_last(identity)
@@ -279,9 +298,35 @@ class Signing:
             await self._keep_stray(record, identity)
 
     async def _keep_stray(self, record: SignedRecord, identity: MeterIdentity) -> None:
-        """Archive a record nobody waits for; the end of a session finds its begin."""
+        """Archive a record nobody waits for; the end of a session finds its begin, and the backend hears of it."""
         begin = await self._archive.open_begin(identity.serial) if _is_end(record) else None
-        await self._archived(record, Kind.OTHER if begin is None else Kind.END, identity, begin_number=begin)
+        if begin is None:
+            await self._archived(record, Kind.OTHER, identity)
+            return
+        has_session = await self._records.execute(sessions.has_begun_with, begin)
+        facts = {} if has_session else {"session": False}
+        value = await self._archived(record, Kind.END, identity, begin_number=begin, facts=facts)
+        if has_session:
+            await self._tell_late(begin, value)
+
+    async def _tell_late(self, begin: int, value: SignedValue) -> None:
+        logger.warning("point %d: the signed end of a session that is over was found", self._point.number)
+        told = None
+        wanted, context = self._parameters.signed_readings, ReadingContext.TRANSACTION_END
+        if context in wanted.in_stop:
+            told = MeterValue(at=clock.now(), context=context, quantities=(), signed=value.told(context, wanted.key))
+        session_id = await self._records.execute(sessions.take_late_end, begin, told=told, at=clock.stamp())
+        if session_id is None:
+            # The session is being brought to its end just now, and takes the value from the archive.
+            return
+        await self._records.attempt(
+            event_log.log,
+            "signing.end_found",
+            at=clock.now(),
+            connector_id=self._point.number,
+            session_id=session_id,
+        )
+        self._wake_ups.outbox_changed()
 
     async def _archived(
         self,
@@ -292,8 +337,9 @@ class Signing:
         begin_number: int | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> SignedValue:
+        at = clock.stamp()
         entry = Entry(
-            at=clock.now(),
+            at=at.at,
             kind=kind,
             connector_id=self._point.number,
             meter_serial=identity.serial,
@@ -301,7 +347,7 @@ class Signing:
             raw=record.raw,
             format=record.format,
             begin_number=begin_number,
-            facts=facts or {},
+            facts={"boot_id": at.boot_id, "steady_ms": at.steady_ms, **(facts or {})},
         )
         number = await self._archive.keep(entry)
         return SignedValue(
@@ -314,18 +360,17 @@ class Signing:
             raise DeviceFailed("the calibrated meter has not told who it is")
         return identity
 
-    def _judge(self, raws: Sequence[bytes], public_key: str, *, allowed: set[Finding]) -> None:
-        """Check what was signed; raises _NotReliable. One that is not what the meter signed is the station's fault."""
+    async def _judge(self, raws: Sequence[bytes], public_key: str, *, allowed: set[Finding]) -> None:
+        """Check what was signed; raises _NotReliable. One that is not what the meter signed blocks its point."""
         if not _is_read(raws[0]):
             return
         findings = [each for each in ocmf.check_session(raws, public_key) if each not in allowed | _HARMLESS]
-        source = SIGNING_FAULT.format(self._point.number)
         if not findings:
-            self._state.set_faults(source, frozenset())
+            self._trust()
             return
         logger.error("point %d: signed meter data that cannot be relied on: %s", self._point.number, findings)
         if not _SAID_BY_THE_METER.issuperset(findings):
-            self._state.set_faults(source, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
+            self._distrust(self._known_identity(), await self._archive.newest())
         raise _NotReliable(", ".join(findings))
 
     async def _set_time(self) -> None:
@@ -358,7 +403,13 @@ def _identification(permission: Permission, number: int) -> Identification:
 
 def _facts_of(permission: Permission) -> dict[str, str]:
     """Return what a rebuilt database has to know of a session besides what the meter has signed."""
-    return {"id_tag": permission.id_tag, "origin": permission.origin, "reason": permission.reason}
+    return {
+        "id_tag": permission.id_tag,
+        "parent_id_tag": permission.parent_id_tag,
+        "origin": permission.origin,
+        "reason": permission.reason,
+        "message": str(uuid.uuid4()),
+    }
 
 
 def _is_read(raw: bytes) -> bool:
@@ -378,6 +429,18 @@ def _value_of(row: Archived) -> SignedValue:
     return SignedValue(
         record=record, number=row.number, public_key=row.entry.public_key, register=_register_of(row.entry.raw)
     )
+
+
+def _end_in(kept: Sequence[Archived]) -> SignedValue | None:
+    end = next((each for each in kept if each.entry.kind is Kind.END), None)
+    return None if end is None else _value_of(end)
+
+
+def _is_signed(record: SignedRecord, identity: MeterIdentity) -> bool:
+    """Return whether these bytes are what this meter has signed; a format that is not read is believed."""
+    if record.format is not SignatureFormat.OCMF:
+        return True
+    return _NOT_SIGNED.isdisjoint(ocmf.check(record.raw, identity.public_key))
 
 
 def _is_end(record: SignedRecord) -> bool:
@@ -407,21 +470,19 @@ class SignedMetering:
         self._points = idle
 
     async def run(self) -> None:
-        """Check the archive, settle what a restart left behind, and go on looking at the archive."""
+        """Check the archive, settle what is left behind as soon as its meter answers, and look at the archive."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._archive.run())
             group.create_task(self._settle_idle_points())
 
     async def _settle_idle_points(self) -> None:
         await self._state.until_recovered()
-        unsettled = dict(self._points)
-        while unsettled:
-            for number, point in list(unsettled.items()):
-                if point.busy or await point.signing_settled():
-                    # A session that runs settles its own.
-                    del unsettled[number]
-            if unsettled:
-                await asyncio.sleep(TRY_AGAIN_S)
+        while True:
+            for point in self._points.values():
+                # A session that runs settles its own.
+                if not point.busy:
+                    await point.settle_signing()
+            await asyncio.sleep(TRY_AGAIN_S)
 
 
 class IdlePoint(Protocol):
@@ -431,5 +492,5 @@ class IdlePoint(Protocol):
     def busy(self) -> bool:
         """Whether somebody uses it."""
 
-    async def signing_settled(self) -> bool:
-        """Settle what its meter has left open; return whether that is done."""
+    async def settle_signing(self) -> None:
+        """Settle what its meter has left open, if anything."""

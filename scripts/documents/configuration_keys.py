@@ -7,7 +7,7 @@ _HEADINGS = {
     Source.MANUAL: "Keys of the manuals",
     Source.OCPP: "Keys of OCPP 1.6 that the manuals leave out",
     Source.SECURITY: "Keys of the OCPP 1.6 security whitepaper",
-    Source.SIGNED_VALUES: "Keys of the OCA's application note on signed meter values",
+    Source.SIGNED_VALUES: "Keys of the OCA's application note on signed meter values, and of SAFE",
     Source.PROJECT: "Keys of this station",
 }
 _INTRODUCTION = """# Configuration keys

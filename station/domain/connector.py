@@ -60,8 +60,8 @@ class State:
     `car`: a car is connected (pilot not A). `wants`: it asks for energy (pilot C or D).
     `permitted`: the effective current limit is at least 6 A and nothing forbids energy.
     `reserved`: the point is kept for somebody.
-    While a session ends, `ending_from` is the phase it was stopped in, `keep_locked` says that its plug stays locked
-    afterwards, `freed` and `replugged` what has happened at the socket meanwhile.
+    While a session ends, `ending_from` is the phase it was stopped in until its meter signs, `keep_locked` says that
+    its plug stays locked afterwards, `freed` and `replugged` what has happened at the socket meanwhile.
     """
 
     phase: Phase = Phase.AVAILABLE
@@ -82,7 +82,7 @@ class State:
 
     @property
     def told_phase(self) -> Phase:
-        """The phase as the backend sees it: a session is told as ended when its end is written."""
+        """The phase as the backend sees it: a session is told as ended when its end is written, or being signed."""
         return self.ending_from or self.phase
 
 
@@ -168,6 +168,11 @@ class ReservationEnded(Event):
 @dataclass(frozen=True, kw_only=True)
 class RecordFailed(Event):
     """The session could not be written down, so it must not begin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigningBegan(Event):
+    """No current flows any more after a stop, and the calibrated meter signs the end, which may take half a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,6 +350,10 @@ def _stop(state: State, event: StopRequested) -> Answer:
     return ending, (DisableCharging(), _NO_REACTION_TIMER, EndSession(reason=event.reason, id_tag=event.id_tag))
 
 
+def _tell_ending(state: State, _event: Event) -> Answer:
+    return replace(state, ending_from=None), ()
+
+
 def _note_freed(state: State, _event: Event) -> Answer:
     return replace(state, freed=True), ()
 
@@ -403,6 +412,7 @@ TRANSITIONS: dict[tuple[Phase, type[Event]], Transition] = {
     (Phase.ENDING, PlugInserted): _note_replugged,
     (Phase.ENDING, PlugRemoved): _stay,
     (Phase.ENDING, SocketFreed): _note_freed,
+    (Phase.ENDING, SigningBegan): _tell_ending,
     (Phase.ENDING, CurrentEnded): _close,
     (Phase.FINISHING, PlugRemoved): _unlock,
     (Phase.FINISHING, SocketFreed): _free,

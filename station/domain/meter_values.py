@@ -136,6 +136,15 @@ class Quantity:
     phase: int | None = None
 
 
+# What a meter signs here: begins and ends.
+SIGNED_CONTEXTS = frozenset({ReadingContext.TRANSACTION_BEGIN, ReadingContext.TRANSACTION_END})
+
+
+def contexts(csl: str) -> frozenset[ReadingContext]:
+    """Read a list of reading contexts as the configuration holds it."""
+    return frozenset(ReadingContext(item) for item in csl.split(",") if item)
+
+
 class KeyPolicy(StrEnum):
     """With which signed values the public key goes (OCA, Signed Meter Values, section 4)."""
 

@@ -29,15 +29,16 @@ class OutsideTransaction(RuntimeError):
     """A message and its record must share one fate; there is no transaction around this call."""
 
 
-def enqueue(fact: Fact, *, session: ChargingSession | None, at: Stamp) -> OutboxMessage:
+def enqueue(fact: Fact, *, session: ChargingSession | None, at: Stamp, message_id: str | None = None) -> OutboxMessage:
     """Append a fact to the queue, in the same database transaction as the record it tells of; `at` is its moment.
 
-    The values of a session that has ended are not stored again: they are the session's rows of `MeterSample`.
+    `message_id`: the unique id it is first sent under, where somebody else has to know it, too. The values of a session
+    that has ended are not stored again: they are the session's rows of `MeterSample`.
     """
     if not connection.in_atomic_block:
         raise OutsideTransaction(type(fact).__name__)
     return OutboxMessage.objects.create(
-        message_id=str(uuid.uuid4()),
+        message_id=message_id or str(uuid.uuid4()),
         kind=facts.KINDS[type(fact)],
         fact=facts.encode(fact),
         session=session,

@@ -40,13 +40,14 @@ def begin_session(
     begin: MeterValue | None,
     meter_serial: str = "",
     signed_begin: int | None = None,
+    message_id: str | None = None,
     told: MeterValue | None = None,
 ) -> ChargingSession:
     """Write a session, the fact of its begin, its TxProfile and the end of its reservation, durably.
 
     `begin` is kept to be told with the end, `told` is told at once. `signed_begin`: its row in the archive of signed
-    meter data. Raises IntegrityError when a session runs on this connector already, and DatabaseError when nothing can
-    be written.
+    meter data, which knows the `message_id` of the begin, too. Raises IntegrityError when a session runs on this
+    connector already, and DatabaseError when nothing can be written.
     """
     at = outbox.moment_in_order(at)
     session = ChargingSession.objects.create(
@@ -76,7 +77,7 @@ def begin_session(
         register=meter,
         reservation_id=permission.reservation_id,
     )
-    outbox.enqueue(fact, session=session, at=at)
+    outbox.enqueue(fact, session=session, at=at, message_id=message_id)
     if told is not None:
         outbox.enqueue(MeterSampled(connector_id=connector_id, value=told), session=session, at=at)
     if begin is not None:
@@ -141,6 +142,31 @@ def end_session(
         _thin_samples(session)
         _keep(session, _with_register(end, register), at)
     return session
+
+
+def has_begun_with(signed_begin: int) -> bool:
+    """Return whether there is a session that began with this row of the archive of signed meter data."""
+    return ChargingSession.objects.filter(signed_begin=signed_begin).exists()
+
+
+@transaction.atomic
+def take_late_end(signed_begin: int, *, told: MeterValue | None, at: Stamp) -> int | None:
+    """Tell the signed end of a session that was closed without it; return which one, None: it is not closed yet.
+
+    It goes with the end that waits to be sent, or behind one that was. What was billed is not touched.
+    """
+    session = ChargingSession.objects.filter(signed_begin=signed_begin).exclude(stopped_at=None).first()
+    if session is None:
+        return None
+    if told is not None:
+        at = outbox.moment_in_order(at)
+        told = replace(told, at=at.at)
+        unsent = OutboxMessage.objects.filter(session=session, kind=FactKind.SESSION_ENDED, attempts=0)
+        if unsent.exists():
+            _keep(session, told, at)
+        else:
+            outbox.enqueue(MeterSampled(connector_id=session.connector_id, value=told), session=session, at=at)
+    return session.pk
 
 
 def _with_register(value: MeterValue, register: WattHour) -> MeterValue:

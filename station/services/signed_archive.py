@@ -22,6 +22,7 @@ from django.conf import settings
 from station.domain import ocmf
 from station.domain.ocmf import Pagination, RecordMalformed
 from station.domain.ports import SignatureFormat
+from station.domain.stamps import Stamp
 
 _BUSY_S = 5.0
 _PRIVATE = 0o600
@@ -44,7 +45,9 @@ CREATE TABLE IF NOT EXISTS record (
 );
 CREATE INDEX IF NOT EXISTS record_of_meter ON record (meter_serial, context, number);
 CREATE INDEX IF NOT EXISTS record_of_session ON record (begin_number);
-CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY CHECK (id = 1), at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sign_of_life (
+    id INTEGER PRIMARY KEY CHECK (id = 1), at TEXT NOT NULL, boot_id TEXT NOT NULL, steady_ms INTEGER
+);
 CREATE TRIGGER IF NOT EXISTS record_is_not_changed BEFORE UPDATE ON record
     BEGIN SELECT RAISE(ABORT, 'signed records are not changed'); END;
 CREATE TRIGGER IF NOT EXISTS record_is_not_deleted BEFORE DELETE ON record
@@ -61,12 +64,17 @@ class ArchiveUnusable(Exception):
 
 
 class Kind(StrEnum):
-    """What a row is to its session; OTHER: a record that belongs to none, NOTE: what somebody has decided about it."""
+    """What a row is to its session.
+
+    OTHER: a record that belongs to none. NOTE: what somebody has decided about a meter. TOLD: what the backend has
+    taken of a session, without which a database that is lost could not be rebuilt; it holds nothing that is signed.
+    """
 
     BEGIN = "begin"
     END = "end"
     OTHER = "other"
     NOTE = "note"
+    TOLD = "told"
 
 
 class Problem(StrEnum):
@@ -149,12 +157,13 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 def append(entry: Entry) -> Appended:
     """Keep a record, durably; one that is kept already stays as it is. Raises ArchiveUnusable."""
-    pagination = _pagination_of(entry.raw) if entry.kind is not Kind.NOTE else None
+    pagination = _pagination_of(entry.raw) if entry.raw else None
     context = pagination.context if pagination else ""
     with _archive() as database, _transaction(database):
-        before = _last_of_meter(database, entry.meter_serial, context)
-        if before is not None and entry.kind is not Kind.NOTE and before.entry.raw == entry.raw:
-            return Appended(number=before.number, follows=True)
+        kept = _number_of(database, entry.raw, entry.meter_serial)
+        if kept is not None:
+            return Appended(number=kept, follows=True)
+        before = _last_of_meter(database, entry.meter_serial, context) if entry.raw else None
         number, chain = _last(database)
         row = (
             number + 1,
@@ -192,6 +201,17 @@ def _pagination_of(raw: bytes) -> Pagination | None:
 def _last(database: sqlite3.Connection) -> tuple[int, bytes]:
     row = database.execute("SELECT number, chain FROM record ORDER BY number DESC LIMIT 1").fetchone()
     return (0, _NO_CHAIN) if row is None else (row[0], row[1])
+
+
+def _number_of(database: sqlite3.Connection, raw: bytes, serial: str) -> int | None:
+    """Return under which number a record is kept, whatever was kept or noted since; None: it is not."""
+    pagination = _pagination_of(raw)
+    found = database.execute(
+        "SELECT number FROM record WHERE meter_serial = ? AND context = ? AND pagination IS ? AND raw = ? "
+        "AND length(raw) > 0",
+        (serial, pagination.context if pagination else "", pagination.number if pagination else None, raw),
+    ).fetchone()
+    return None if found is None else int(found[0])
 
 
 def _last_of_meter(database: sqlite3.Connection, serial: str, context: str) -> Archived | None:
@@ -238,18 +258,43 @@ def _as_written(row: tuple[Any, ...]) -> Archived:
     )
 
 
-def probe(at: datetime) -> None:
-    """Write something that changes nothing; raises ArchiveUnusable."""
+def probe(at: Stamp) -> None:
+    """Write that the station is alive, which changes nothing else; raises ArchiveUnusable."""
     with _archive() as database, _transaction(database):
-        database.execute("INSERT OR REPLACE INTO probe VALUES (1, ?)", (at.isoformat(),))
+        row = (at.at.isoformat(), at.boot_id, at.steady_ms)
+        database.execute("INSERT OR REPLACE INTO sign_of_life VALUES (1, ?, ?, ?)", row)
+
+
+def last_sign_of_life() -> Stamp | None:
+    """Return when the archive was last found to be writable; raises ArchiveUnusable."""
+    with _archive() as database:
+        row = database.execute("SELECT at, boot_id, steady_ms FROM sign_of_life").fetchone()
+    try:
+        return None if row is None else Stamp(at=datetime.fromisoformat(row[0]), boot_id=row[1], steady_ms=row[2])
+    except (ValueError, TypeError):
+        return None
+
+
+def note_told(at: datetime, *, connector_id: int, begin_number: int | None, facts: Mapping[str, Any]) -> None:
+    """Keep what the backend has taken of a session (None: all before this row are settled); raises ArchiveUnusable."""
+    append(
+        Entry(
+            at=at,
+            kind=Kind.TOLD,
+            connector_id=connector_id,
+            meter_serial="",
+            public_key="",
+            raw=b"",
+            begin_number=begin_number,
+            facts=facts,
+        )
+    )
 
 
 def holds(raw: bytes, meter_serial: str) -> bool:
-    """Return whether this is the newest record kept of a meter; raises ArchiveUnusable."""
-    pagination = _pagination_of(raw)
+    """Return whether this record of a meter is kept; raises ArchiveUnusable."""
     with _archive() as database:
-        last = _last_of_meter(database, meter_serial, pagination.context if pagination else "")
-    return last is not None and last.entry.raw == raw
+        return _number_of(database, raw, meter_serial) is not None
 
 
 def open_begin(meter_serial: str) -> int | None:
@@ -259,9 +304,28 @@ def open_begin(meter_serial: str) -> int | None:
             "SELECT number FROM record WHERE meter_serial = ? AND kind = ? ORDER BY number DESC LIMIT 1",
             (meter_serial, Kind.BEGIN.value),
         ).fetchone()
-        if row is None or database.execute("SELECT 1 FROM record WHERE begin_number = ?", row).fetchone():
+        if row is None:
             return None
-    return int(row[0])
+        end = database.execute(
+            "SELECT 1 FROM record WHERE begin_number = ? AND kind = ?", (row[0], Kind.END.value)
+        ).fetchone()
+    return None if end else int(row[0])
+
+
+def newest() -> int:
+    """Return the number of the newest row; raises ArchiveUnusable."""
+    with _archive() as database:
+        return _last(database)[0]
+
+
+def was_noted(meter_serial: str, since: int) -> bool:
+    """Return whether somebody has noted something about a meter behind this row; raises ArchiveUnusable."""
+    with _archive() as database:
+        row = database.execute(
+            "SELECT 1 FROM record WHERE meter_serial = ? AND kind = ? AND number > ?",
+            (meter_serial, Kind.NOTE.value, since),
+        ).fetchone()
+    return row is not None
 
 
 def of_session(begin_number: int) -> list[Archived]:

@@ -93,7 +93,7 @@ def write_everything(target: Path) -> int:
         for row in signed_archive.everything():
             entry, pagination = row.entry, row.pagination
             name = f"records/{row.number:08}.{entry.format.value.lower()}"
-            if entry.kind is not Kind.NOTE:
+            if entry.raw:
                 file.writestr(name, entry.raw)
             writer.writerow(
                 (
@@ -106,7 +106,7 @@ def write_everything(target: Path) -> int:
                     pagination.context if pagination else "",
                     pagination.number if pagination else "",
                     entry.public_key,
-                    name if entry.kind is not Kind.NOTE else "",
+                    name if entry.raw else "",
                 )
             )
             count += 1

@@ -70,6 +70,7 @@ EVENTS: Words = {
     "signing.begin_failed": gettext_lazy("The calibrated meter has not signed the begin of a session: %(reason)s"),
     "signing.end_unreliable": gettext_lazy("The signed end of a session cannot be relied on: %(reason)s"),
     "signing.end_missing": gettext_lazy("A session ended without a signed meter value. None was put in its place."),
+    "signing.end_found": gettext_lazy("The signed end that a session was closed without has been found and archived."),
     "records.writable": gettext_lazy("Sessions can be recorded again."),
     "session.not_recovered": gettext_lazy("A session from before the restart is not settled yet; it is tried again."),
     "session.resumed": gettext_lazy("A session goes on after a restart."),

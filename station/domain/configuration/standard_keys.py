@@ -3,7 +3,7 @@
 from station.domain.configuration import backend, checks, values
 from station.domain.configuration.keys import Access, ConfigurationKey, Effect, Source, Storage
 from station.domain.configuration.row_kinds import flag, measurand_list, number, value, word_list
-from station.domain.meter_values import KeyPolicy
+from station.domain.meter_values import KeyPolicy, ReadingContext
 
 CERTIFICATE_STORE_MAX_LENGTH = 20
 _DAY_S = 86_400
@@ -15,6 +15,9 @@ _READ_ONLY, _READ_WRITE = Access.READ_ONLY, Access.READ_WRITE
 _MANUAL, _OCPP, _SECURITY = Source.MANUAL, Source.OCPP, Source.SECURITY
 # The OCA's application note "Signed Meter Values in OCPP".
 _OCA = Source.SIGNED_VALUES
+# The best practice of OCMF, by SAFE, for OCPP 1.6.
+_SAFE = Source.SIGNED_VALUES
+_BEGIN, _END = ReadingContext.TRANSACTION_BEGIN.value, ReadingContext.TRANSACTION_END.value
 
 
 STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
@@ -258,6 +261,31 @@ STANDARD_KEYS: tuple[ConfigurationKey, ...] = (
         source=_OCA,
     ),
     measurand_list("StartTxnSampledData", "", "What the meter values at the begin of a session hold.", _OCA),
+    word_list(
+        "MeterValuesSignatureContexts",
+        "",
+        values.list_of(_BEGIN),
+        "In which contexts MeterValues carries what the meter has signed; it signs begins and ends only, and the end "
+        "goes with StopTransaction.",
+        allowed=_BEGIN,
+        source=_SAFE,
+    ),
+    word_list(
+        "StopTransactionSignatureContexts",
+        f"{_BEGIN},{_END}",
+        values.list_of(_BEGIN, _END),
+        "In which contexts StopTransaction carries what the meter has signed; an empty list: in none.",
+        allowed=f"{_BEGIN}, {_END}",
+        source=_SAFE,
+    ),
+    value(
+        "StopTransactionSignatureFormat",
+        values.one_of("SR"),
+        "How begin and end are signed: SR, each in a data set of its own. Meters with both in one (MR) are not known.",
+        default="SR",
+        allowed="SR",
+        source=_SAFE,
+    ),
     number(
         "StartTxnSampledDataMaxLength",
         16,

@@ -27,9 +27,7 @@ class Command(BaseCommand):
         session = verbs.add_parser("session", help="write what was signed of one session for the transparency software")
         session.add_argument("number", type=int)
         session.add_argument("file", type=Path)
-        note = verbs.add_parser(
-            "note", help="note that a gap was looked into; sessions may start again after a restart"
-        )
+        note = verbs.add_parser("note", help="note that a gap was looked into; sessions may start again")
         note.add_argument("--meter", required=True, help="serial number of the meter")
         note.add_argument("--by", required=True, help="who has looked into it")
         note.add_argument("--reason", required=True, help="why records are missing")
@@ -81,4 +79,4 @@ class Command(BaseCommand):
             at=clock.now(), kind=Kind.NOTE, connector_id=0, meter_serial=meter, public_key="", raw=b"", facts=facts
         )
         signed_archive.append(entry)
-        self.stdout.write("Noted. Restart the station.")
+        self.stdout.write("Noted. Sessions may begin again within seconds, if nothing else is wrong.")

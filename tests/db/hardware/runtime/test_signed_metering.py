@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from hardware.runtime import signed_metering
+from hardware.runtime import archive
 from station import clock
 from station.domain import ocmf
 from station.domain.commands import Refusal
 from station.domain.faults import FaultCode
-from station.models import ChargingSession, LogEntry
+from station.models import ChargingSession, LogEntry, OutboxMessage
 from station.services import event_log, signed_archive
-from station.services.signed_archive import Kind
+from station.services.signed_archive import Entry, Kind
 from tests.db.hardware.runtime.bench import CARD, ControlLoopBench, configure, in_virtual_time
 from tests.fakes import Car, Hall
+from tests.ocmf import reading
 from tests.signing_meter import FakeSigningMeter
 
 pytestmark = pytest.mark.django_db
@@ -254,7 +255,7 @@ async def test_an_archive_that_cannot_be_written_refuses_sessions_and_is_told(
     def full(*_: Any) -> None:
         raise signed_archive.ArchiveUnusable("database or disk is full")
 
-    monkeypatch.setattr(signed_metering, "PROBE_S", 2.0)
+    monkeypatch.setattr(archive, "PROBE_S", 2.0)
     with monkeypatch.context() as patch:
         patch.setattr(signed_archive, "probe", full)
         await bench.until(
@@ -276,8 +277,147 @@ async def test_a_record_the_meter_has_not_signed_ends_the_trust_in_it(bench: Con
     await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
     outcome = await bench.control_loop.admission.present_tag(CARD, None, origin="reader")
     assert outcome.reason is Refusal.METER_DOES_NOT_SIGN
-    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.state.active_faults
+    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.points[1].active_faults
+    assert not bench.control_loop.state.active_faults
     assert not ChargingSession.objects.exists()
+
+
+@in_virtual_time
+async def test_a_record_the_line_has_damaged_is_read_once_more(bench: ControlLoopBench) -> None:
+    _meter(bench).line_damages = 1
+    await bench.charge()
+    assert [raw for _, raw in _kept()] == _meter(bench).records
+    assert not bench.control_loop.points[1].active_faults
+
+
+@pytest.mark.parametrize("points", [2])
+@in_virtual_time
+async def test_a_meter_that_signs_wrongly_stops_its_own_point_only(bench: ControlLoopBench) -> None:
+    _meter(bench).falsifies = True
+    await _is_turned_back(bench)
+    assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.points[1].active_faults
+    bench.hall.outlets[1].unplug()
+    await bench.charge(2)
+    assert bench.statuses(2)[-1] == "Charging"
+
+
+@in_virtual_time
+async def test_a_point_whose_meter_signs_as_it_should_again_works_without_a_restart(bench: ControlLoopBench) -> None:
+    meter = _meter(bench)
+    meter.falsifies = True
+    await _is_turned_back(bench)
+    meter.falsifies = False
+    # Somebody at the meter lets it sign its state.
+    meter.records[-1] = meter.signer.record(f"T{len(meter.records)}", reading("E", "5.00"))
+    await bench.until(lambda: not bench.control_loop.points[1].active_faults, seconds=70)
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+
+
+@in_virtual_time
+async def test_a_point_whose_meter_was_looked_into_works_without_a_restart(bench: ControlLoopBench) -> None:
+    meter = _meter(bench)
+    meter.falsifies = True
+    await _is_turned_back(bench)
+    meter.falsifies = False
+    signed_archive.append(
+        Entry(at=clock.now(), kind=Kind.NOTE, connector_id=0, meter_serial="M1", public_key="", raw=b"")
+    )
+    await bench.until(lambda: not bench.control_loop.points[1].active_faults, seconds=70)
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
+    await bench.charge()
+
+
+@in_virtual_time
+async def test_a_gap_that_was_noted_stops_nobody_any_more(bench: ControlLoopBench) -> None:
+    meter = _meter(bench)
+    await bench.charge()
+    await _stop(bench)
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
+    # Another station has measured with this meter.
+    meter.records += meter.records
+    bench.hall.outlets[1].plug(Car())
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.control_loop.state.active_faults)
+    signed_archive.append(
+        Entry(at=clock.now(), kind=Kind.NOTE, connector_id=0, meter_serial="M1", public_key="", raw=b"")
+    )
+    await bench.until(lambda: not bench.control_loop.state.active_faults, seconds=70)
+
+
+async def _is_turned_back(bench: ControlLoopBench) -> None:
+    bench.hall.outlets[1].plug(Car())
+    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
+    outcome = await bench.control_loop.admission.present_tag(CARD, 1, origin="reader")
+    assert outcome.reason is Refusal.METER_DOES_NOT_SIGN
+
+
+@in_virtual_time
+async def test_the_point_is_finishing_while_its_end_is_signed(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    _meter(bench).signs_s = 25.0
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: _meter(bench).opened is None)
+    await bench.until(lambda: bench.statuses()[-1] == "Finishing", seconds=3)
+    assert bench.messages("StopTransaction") == []
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=30)
+    assert bench.statuses().count("Finishing") == 1
+
+
+@in_virtual_time
+async def test_the_end_waits_no_longer_than_the_meter_may_take(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    meter = _meter(bench)
+    meter.signs_s = 300.0
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: meter.opened is None)
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=meter.longest_signing_s + 3.0)
+
+
+@in_virtual_time
+async def test_a_lost_end_is_fetched_as_soon_as_the_meter_is_back_and_told(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    meter = _meter(bench)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.control_loop.points[1].state.phase == "ending")
+    meter.silent = True
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=90)
+    OutboxMessage.objects.update(attempts=1)
+    meter.silent = False
+    await bench.until(lambda: len(_kept()) == 2, seconds=30)
+    assert _kept() == [(Kind.BEGIN, meter.records[0]), (Kind.END, meter.records[1])]
+    await bench.until(lambda: bench.messages("MeterValues"))
+    assert _signed_in(bench.messages()[-1][1]) == [("Transaction.End", meter.records[1])]
+    await bench.until(lambda: LogEntry.objects.filter(code="signing.end_found", connector_id=1).exists())
+
+
+@in_virtual_time
+async def test_a_lost_end_goes_with_a_stop_that_still_waits(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    meter = _meter(bench)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.control_loop.points[1].state.phase == "ending")
+    meter.silent = True
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=90)
+    await bench.kill()
+    meter.silent = False
+    await bench.start()
+    await bench.until(lambda: len(_kept()) == 2, seconds=30)
+    assert [raw for _, raw in _signed_in(bench.messages("StopTransaction")[0][1])] == meter.records
+
+
+@in_virtual_time
+async def test_the_contexts_of_safe_say_what_goes_out_signed(bench: ControlLoopBench) -> None:
+    configure(
+        {"StopTransactionSignatureContexts": "transaction.end", "MeterValuesSignatureContexts": "Transaction.Begin"}
+    )
+    await bench.control_loop.informed(_configuration_changed())
+    await bench.charge()
+    message = await _stopped_message(bench)
+    assert [context for context, _ in _signed_in(message)] == ["Transaction.End"]
+    assert [context for context, _ in _signed_in(bench.messages("MeterValues")[0][1])] == ["Transaction.Begin"]
 
 
 @in_virtual_time
@@ -313,5 +453,5 @@ async def test_an_end_without_a_value_is_logged_and_the_next_session_begins(benc
 @in_virtual_time
 async def test_an_archive_that_is_in_order_again_ends_what_an_earlier_start_told(bench: ControlLoopBench) -> None:
     event_log.begin("signed_archive.unusable", at=clock.now(), reason="rows_missing: 13")
-    await signed_metering.Archive(bench.control_loop.records, bench.control_loop.state).check()
+    await archive.Archive(bench.control_loop.records, bench.control_loop.state).check()
     assert not LogEntry.objects.filter(code="signed_archive.unusable", cleared_at=None).exists()

@@ -71,6 +71,26 @@ def test_a_record_that_is_kept_already_is_not_kept_twice(meter: RecordSigner) ->
     assert not signed_archive.holds(meter.pair(first=9)[0], meter.serial)
 
 
+def test_a_record_is_not_kept_twice_whatever_was_noted_since(meter: RecordSigner) -> None:
+    raw = meter.pair()[0]
+    first = signed_archive.append(_entry(meter, raw))
+    signed_archive.append(
+        Entry(at=AT, kind=Kind.NOTE, connector_id=0, meter_serial=meter.serial, public_key="", raw=b"")
+    )
+    assert signed_archive.holds(raw, meter.serial)
+    assert signed_archive.append(_entry(meter, raw)) == first
+
+
+def test_what_the_backend_has_taken_is_no_end_of_a_session(meter: RecordSigner) -> None:
+    begin, end = meter.pair()
+    number = signed_archive.append(_entry(meter, begin)).number
+    signed_archive.note_told(AT, connector_id=1, begin_number=number, facts={"transaction": 7})
+    assert signed_archive.open_begin(meter.serial) == number
+    assert signed_archive.append(_entry(meter, end, Kind.END, begin_number=number)).follows
+    assert signed_archive.open_begin(meter.serial) is None
+    assert signed_archive.check().problems == ()
+
+
 def test_a_missing_record_is_told_at_once_and_at_every_check_until_somebody_has_noted_why(meter: RecordSigner) -> None:
     _keep_session(meter, 1)
     assert not signed_archive.append(_entry(meter, meter.pair(first=4)[0])).follows

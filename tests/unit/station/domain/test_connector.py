@@ -34,6 +34,7 @@ from station.domain.connector import (
     ReactionTimedOut,
     RecordFailed,
     ReservationEnded,
+    SigningBegan,
     SocketFreed,
     StartTimer,
     State,
@@ -62,6 +63,7 @@ EVENTS: tuple[Event, ...] = (
     PointReserved(),
     ReservationEnded(),
     RecordFailed(),
+    SigningBegan(),
     CurrentEnded(),
 )
 STAYS_EVERYWHERE = {PointReserved, ReservationEnded}
@@ -120,6 +122,7 @@ TABLE: dict[Phase, dict[type[Event], Phase]] = {
         PlugInserted: Phase.ENDING,
         PlugRemoved: Phase.ENDING,
         SocketFreed: Phase.ENDING,
+        SigningBegan: Phase.ENDING,
         CurrentEnded: Phase.FINISHING,
     },
     Phase.FINISHING: {
@@ -208,6 +211,15 @@ def test_the_backend_is_told_of_the_end_when_the_current_has_ended() -> None:
     finishing, _ = step(ending, CurrentEnded())
 
     assert (ending.told_phase, finishing.told_phase) == (Phase.CHARGING, Phase.FINISHING)
+
+
+def test_the_backend_is_told_that_a_session_finishes_while_its_meter_signs_the_end() -> None:
+    ending, _ = step(state_in(Phase.CHARGING), StopRequested(reason="Local"))
+    signing, effects = step(ending, SigningBegan())
+    left, _ = step(signing, SocketFreed())
+
+    assert (signing.phase, signing.told_phase, effects) == (Phase.ENDING, Phase.ENDING, ())
+    assert left.freed
 
 
 def test_a_stop_may_keep_the_plug_locked() -> None:
@@ -383,7 +395,8 @@ class AnyLife(RuleBasedStateMachine):
     def the_phase_agrees_with_the_facts(self) -> None:
         permitted = self.state.phase in SESSION_PHASES or self.state.phase is Phase.AUTHORIZED
         assert (self.state.permission is not None) == permitted
-        assert self.ending == (self.state.phase is Phase.ENDING) == (self.state.ending_from is not None)
+        assert self.ending == (self.state.phase is Phase.ENDING)
+        assert self.ending or self.state.ending_from is None
         if self.state.phase is Phase.CHARGING:
             assert self.state.wants
             assert self.energy
