@@ -59,6 +59,11 @@ class DataDirectory:
         return self.root / "hardware.json"
 
     @property
+    def hardware_before(self) -> Path:
+        """The description with which a control loop has run last."""
+        return self.run / "hardware_before.json"
+
+    @property
     def factory_reset(self) -> Path:
         """The order of a factory reset, until a start has carried it out."""
         return self.root / "factory_reset.json"

@@ -15,11 +15,12 @@ from celery import bootsteps
 
 from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.heartbeat import LoopHeartbeat
-from hardware.runtime.safe_mode import SafeMode
-from hardware.runtime.wiring import cause_of, make_control_loop, make_safe_mode
+from hardware.runtime.stand_in import StandIn
+from hardware.runtime.undescribed import Undescribed
+from hardware.runtime.wiring import make
 from station import clock
 from station.concurrency import BackgroundTasks
-from station.domain.crash_guard import CrashHistory
+from station.domain.crash_guard import CrashCause, CrashHistory
 from station.host.crash_record import CrashRecord
 from station.host.heartbeat import Heartbeat, UnwatchedHeartbeat
 
@@ -39,8 +40,9 @@ class LoopThread:
         self.has_withdrawn = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.crash_record: CrashRecord | None = None
-        self._control_loop: ControlLoop | SafeMode | None = None
+        self._control_loop: ControlLoop | StandIn | None = None
         self._main: asyncio.Task[None] | None = None
+        self._is_ending = False
         self._tasks = BackgroundTasks(logger)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._work, name="control-loop", daemon=True)
@@ -52,27 +54,32 @@ class LoopThread:
 
     def stop(self) -> None:
         """End the loop in order."""
-        if self._loop is not None and self._main is not None:
-            self._loop.call_soon_threadsafe(self._main.cancel)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end)
         self._thread.join(_STOP_S)
 
-    def submit(self, work: Callable[[ControlLoop | SafeMode], Coroutine[Any, Any, None]]) -> None:
+    def _end(self) -> None:
+        self._is_ending = True
+        if self._main is not None:
+            self._main.cancel()
+
+    def submit(self, work: Callable[[ControlLoop | StandIn], Coroutine[Any, Any, None]]) -> None:
         """Run work in the loop, from any thread, without waiting."""
         if self._loop is None or self._control_loop is None:
             return
         self._loop.call_soon_threadsafe(self._begin, work)
 
-    def _begin(self, work: Callable[[ControlLoop | SafeMode], Coroutine[Any, Any, None]]) -> None:
+    def _begin(self, work: Callable[[ControlLoop | StandIn], Coroutine[Any, Any, None]]) -> None:
         if self._control_loop is not None:
             self._tasks.spawn(work(self._control_loop))
 
     def _work(self) -> None:
         try:
             is_wanted = asyncio.run(self._live())
-        except Exception as error:
+        except Exception:
             logger.exception("the control loop has ended")
             if self.crash_record is not None:
-                self.crash_record.note_cause(cause_of(error))
+                self.crash_record.note_cause(CrashCause.EXCEPTION)
         else:
             if is_wanted:
                 return
@@ -84,11 +91,31 @@ class LoopThread:
         """Run to the end; return whether somebody has asked for it."""
         self._loop = asyncio.get_running_loop()
         history = self.crash_record.history if self.crash_record else CrashHistory()
-        self._control_loop = make_safe_mode(history) if history.is_safe_mode else await make_control_loop()
-        self._main = asyncio.create_task(self._control_loop.run())
+        is_wanted = False
+        while not is_wanted:
+            self._control_loop = await make(history)
+            is_wanted = await self._run(self._control_loop)
+            if not isinstance(self._control_loop, Undescribed):
+                break
+        if self.crash_record is not None:
+            if is_wanted:
+                self.crash_record.forget()
+            else:
+                # Only safe mode ends by itself.
+                self.crash_record.try_again(clock.monotonic_s())
+        return is_wanted
+
+    async def _run(self, control_loop: ControlLoop | StandIn) -> bool:
+        """Run until it ends by itself, or until somebody asks for the end; return whether somebody has."""
+        self._main = asyncio.create_task(control_loop.run())
+        if self._is_ending:
+            self._main.cancel()
         beating = asyncio.create_task(
             LoopHeartbeat(
-                self.heartbeat, points=self._control_loop.points.values(), database=self._control_loop.database
+                self.heartbeat,
+                points=control_loop.points.values(),
+                database=control_loop.database,
+                status=control_loop.told,
             ).run()
         )
         self._ready.set()
@@ -101,14 +128,8 @@ class LoopThread:
         finally:
             beating.cancel()
             comes_back = self.comes_back
-            await self._control_loop.stop(comes_back=comes_back)
+            await control_loop.stop(comes_back=comes_back)
             self.has_withdrawn = not comes_back
-        if self.crash_record is not None:
-            if is_wanted:
-                self.crash_record.forget()
-            else:
-                # Only safe mode ends by itself.
-                self.crash_record.try_again(clock.monotonic_s())
         return is_wanted
 
 

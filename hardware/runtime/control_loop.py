@@ -302,6 +302,10 @@ class ControlLoop:
             await self._device_events.note_register(point)
         self.records.close()
 
+    def told(self) -> str:
+        """Return what it does, for systemd; empty until the first snapshot."""
+        return f"controls {len(self.points)} charging points" if self.snapshots.has_begun else ""
+
     async def command(self, envelope: Envelope) -> None:
         """Carry out a command that came through the one door."""
         await self._commands.take(envelope)

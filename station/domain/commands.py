@@ -56,6 +56,7 @@ class Refusal(StrEnum):
     METER_DOES_NOT_SIGN = "meter_does_not_sign"
     HARDWARE_ABSENT = "hardware_absent"
     SAFE_MODE = "safe_mode"
+    HARDWARE_UNKNOWN = "hardware_unknown"
     TOO_LATE = "too_late"
     FLASHING_NOT_SUPPORTED = "flashing_not_supported"
     MALFORMED = "malformed"

@@ -119,7 +119,7 @@ def _charging(known: Known) -> Iterator[Concern]:
     if hardware is None:
         return
     for code in hardware.not_ready:
-        yield _not_ready(code)
+        yield _not_ready(code, *hardware.mistakes)
     for code in hardware.faults:
         yield _fault(code, None)
     for point in hardware.points:
@@ -187,9 +187,10 @@ def _energy_manager(hardware: HardwareSnapshot) -> Iterator[Concern]:
             yield Concern(subject=Subject.ENERGY_MANAGER_SILENT, severity=Severity.NOTICE, connector=point.number)
 
 
-def _not_ready(code: str) -> Concern:
+def _not_ready(code: str, *mistakes: str) -> Concern:
     severity = Severity.NOTICE if code == "starting" else Severity.PROBLEM
-    return Concern(subject=Subject.NOT_READY, severity=severity, code=code)
+    data = {"mistakes": "; ".join(mistakes)} if mistakes else {}
+    return Concern(subject=Subject.NOT_READY, severity=severity, code=code, data=data)
 
 
 def _fault(code: str, connector: int | None) -> Concern:

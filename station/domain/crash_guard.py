@@ -18,7 +18,6 @@ class CrashCause(StrEnum):
     """How the control loop ended the last time; `station.ui.words` has a sentence for each."""
 
     EXCEPTION = "control_failed"
-    CONFIGURATION = "hardware_configuration_wrong"
     # Without a word: replaced because it hung, out of memory, or killed by hand.
     KILLED = "control_killed"
 

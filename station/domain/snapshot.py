@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _Snapshot = TypeVar("_Snapshot")
 NO_PHASES = (None, None, None)
+# Reasons for which there is no control loop.
+_STAND_INS = frozenset({"safe_mode", "hardware_missing", "hardware_wrong"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -395,11 +397,18 @@ class HardwareSnapshot:
     cluster: ClusterSnapshot | None = None
     # Whether charging profiles that depend on the time are followed, and not by the least they give.
     time_is_known: bool = True
+    # What is wrong with the description of the hardware, where that is why the station cannot charge.
+    mistakes: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
         """Whether the station can charge."""
         return not self.not_ready
+
+    @property
+    def is_controlled(self) -> bool:
+        """Whether a control loop runs, and not what stands in for it."""
+        return _STAND_INS.isdisjoint(self.not_ready)
 
     def point(self, number: int) -> PointSnapshot | None:
         """Return one charging point."""

@@ -105,6 +105,12 @@ _NOT_READY_ADVICE: Mapping[str, "str | Promise"] = {
     "records_unwritable": gettext_lazy("Make room on the disk."),
     "records_waiting": gettext_lazy("It usually passes within seconds; if it lasts, restart the daemon."),
     "controllers_silent": gettext_lazy("Check the controllers' supply and the data cable."),
+    "hardware_missing": gettext_lazy(
+        "Put it into the data directory; the station then begins by itself. The installation manual shows how."
+    ),
+    "hardware_wrong": gettext_lazy(
+        "Mend it; the station then begins by itself. manage.py doctor names the mistakes, too."
+    ),
     "safe_mode": gettext_lazy("Restart the daemon. If it comes back, create a log and call the service."),
 }
 
@@ -114,7 +120,7 @@ def title(concern: Concern) -> str:
     data = concern.data
     match concern.subject:
         case Subject.NOT_READY:
-            return words.word(words.NOT_READY, concern.code)
+            return " ".join([words.word(words.NOT_READY, concern.code), *map(str, data.values())])
         case Subject.FAULT:
             return words.word(words.FAULTS, concern.code)
         case Subject.CLUSTER_UNABLE:

@@ -78,6 +78,7 @@ EVENTS: Words = {
     "station.started": gettext_lazy("The station has started."),
     "station.restart": gettext_lazy("The station restarts, as ordered by: %(origin)s."),
     "station.restart.failed": gettext_lazy("The restart could not be carried out: %(error)s"),
+    "station.undescribed": gettext_lazy("%(cause)s %(mistakes)s"),
     "station.safe_mode": gettext_lazy("Safe mode: energy is off at all charging points. %(cause)s"),
     "storage.database.replaced": gettext_lazy(
         "The database was damaged and is kept aside as %(file)s; the station began with a new one. %(problem)s"

@@ -164,6 +164,7 @@ REFUSALS: Words = {
     ),
     Refusal.HARDWARE_ABSENT: _("The control of the charging points does not answer."),
     Refusal.SAFE_MODE: _("The station is in safe mode. Restart it to try again."),
+    Refusal.HARDWARE_UNKNOWN: _("The station does not know its hardware: hardware.json is missing or wrong."),
     Refusal.TOO_LATE: _("The command came too late and was not carried out."),
     Refusal.FLASHING_NOT_SUPPORTED: _(
         "Not supported by this controller: its maker offers no way to write its firmware over the data cable."
@@ -373,8 +374,11 @@ NOT_READY: Words = {
         "charging points, and a plug is let go as soon as no current flows. To leave it: System – Restart daemon, or a "
         "Reset by the backend. Otherwise the station tries again by itself, at growing intervals."
     ),
+    "hardware_missing": _("There is no description of the hardware yet (hardware.json), so the station cannot charge."),
+    "hardware_wrong": _(
+        "The description of the hardware (hardware.json) cannot be used, so the station cannot charge."
+    ),
     CrashCause.EXCEPTION: _("The control ended with an error, which is in the log of the process hardware."),
-    CrashCause.CONFIGURATION: _("The description of the hardware cannot be used; manage.py doctor names the mistakes."),
     CrashCause.KILLED: _("The control ended without a word: it hung and was replaced, or it was killed."),
 }
 

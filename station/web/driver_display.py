@@ -197,7 +197,7 @@ def _readers_out_of_order(hardware: HardwareSnapshot) -> str:
 
 def _points(present: Present, values: Mapping[str, str]) -> list[PointView]:
     hardware = present.hardware
-    if hardware is None or "safe_mode" in hardware.not_ready:
+    if hardware is None or not hardware.is_controlled:
         return []
     without_card = configuration.get_bool("/hw/auth/device/Dummy/enabled")
     return [_point(point, present, values, without_card=without_card) for point in hardware.points]

@@ -160,6 +160,7 @@ def _daemon(present: Present) -> Connection:
     else:
         tone, state = "warning", _("Not ready")
         details.extend(words.word(words.NOT_READY, code) for code in hardware.not_ready)
+        details.extend(hardware.mistakes)
     if hardware is not None and hardware.faults:
         tone = "warning" if tone == "good" else tone
         details.extend(words.word(words.FAULTS, code) for code in hardware.faults)

@@ -13,7 +13,7 @@ from channels.layers import channel_layers
 from django.db import connections
 
 from hardware.runtime.control_loop import ControlLoop
-from hardware.runtime.safe_mode import SafeMode
+from hardware.runtime.stand_in import StandIn
 from ocpp_client.outgoing import outbox_store
 from ocpp_client.outgoing.rendering import render
 from ocpp_client.rpc.messages import payload_of
@@ -53,7 +53,7 @@ class ControlLoopBench:
         self._main: asyncio.Task[None] | None = None
         monkeypatch.setattr(clock, "now", self.clock.now)
         monkeypatch.setattr(clock, "monotonic_s", self.clock.monotonic_s)
-        for module in ("control_loop", "safe_mode"):
+        for module in ("control_loop", "stand_in"):
             monkeypatch.setattr(f"hardware.runtime.{module}.DatabaseThread", lambda: self.database)
         monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
@@ -183,7 +183,7 @@ class ControlLoopBench:
         *,
         origin: Origin = Origin.BACKEND,
         life_s: float = 5.0,
-        to: ControlLoop | SafeMode | None = None,
+        to: ControlLoop | StandIn | None = None,
     ) -> Outcome:
         """Send a command through the inner door and read the answer where the asker would."""
         envelope = Envelope(

@@ -1,7 +1,7 @@
 """Safe mode keeps energy off at every board, faults every connector and refuses everything but a restart."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Guarded:
 
 
 @asynccontextmanager
-async def safe(bench: ControlLoopBench, *, is_mended: Callable[[], bool] = lambda: False) -> AsyncIterator[Guarded]:
+async def safe(bench: ControlLoopBench) -> AsyncIterator[Guarded]:
     await bench.kill()
     safe_mode = SafeMode(
         [
@@ -44,7 +44,6 @@ async def safe(bench: ControlLoopBench, *, is_mended: Callable[[], bool] = lambd
         connectors=2,
         power=bench.hall.computer,
         redis=bench.redis,
-        is_mended=is_mended,
     )
     running = asyncio.create_task(safe_mode.run())
     await asyncio.sleep(3)
@@ -134,16 +133,6 @@ async def test_it_ends_by_itself_when_the_control_loop_may_try_again(bench: Cont
         await asyncio.sleep(20)
         assert guarded.running.done()
         guarded.running.result()
-
-
-@in_virtual_time
-async def test_it_ends_at_once_when_the_cause_is_mended(bench: ControlLoopBench) -> None:
-    mended: list[bool] = []
-    async with safe(bench, is_mended=lambda: bool(mended)) as guarded:
-        assert not guarded.running.done()
-        mended.append(True)
-        await asyncio.sleep(3)
-        assert guarded.running.done()
 
 
 @in_virtual_time

@@ -27,12 +27,12 @@ def crash(data: DataDirectory, times: int = CRASHES, cause: CrashCause | None = 
 
 
 def test_crashes_lead_to_safe_mode_with_the_cause_of_the_last_one(data: DataDirectory) -> None:
-    crash(data, cause=CrashCause.CONFIGURATION)
+    crash(data, cause=CrashCause.EXCEPTION)
 
     history = record(data).begin(1010.0)
 
     assert history.is_safe_mode
-    assert history.cause is CrashCause.CONFIGURATION
+    assert history.cause is CrashCause.EXCEPTION
 
 
 def test_an_end_in_order_forgets_everything(data: DataDirectory) -> None:
