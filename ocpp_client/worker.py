@@ -84,7 +84,9 @@ class OcppWorker(Worker):  # type: ignore[misc]
 
 
 async def _beat(heartbeat: Heartbeat) -> None:
-    """Tell for ever that the event loop turns."""
+    """Tell for ever that the event loop turns; it turns only after the consumer was started."""
+    await asyncio.sleep(0)
+    heartbeat.serves("holds the connection to the backend")
     while True:
         heartbeat.beat(clock.monotonic_s())
         await asyncio.sleep(_BEAT_S)

@@ -47,6 +47,10 @@ def _first_only(report: Callable[..., Any]) -> Callable[..., Any]:
     return once
 
 
+# Called about once a second while a process waits for Redis to come back.
+waiting_for_redis: list[Callable[[], None]] = []
+
+
 class _Connection(Connection):
     """Finds Redis again within moments: it is on this computer, and commands wait for it."""
 
@@ -56,13 +60,19 @@ class _Connection(Connection):
         errback: Callable[..., Any] | None = None,
         max_retries: int | None = None,
         *_pauses: float,
+        callback: Callable[[], Any] | None = None,
         **options: Any,
     ) -> Any:
         # Kombu names its pauses here and leaves their names out there. By default it waits two seconds longer after
         # each failure, up to thirty.
         pauses = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
         report = _first_only(errback) if errback is not None else None
-        return super()._ensure_connection(report, max_retries, **(options | pauses))  # type: ignore[no-untyped-call]
+
+        def waits() -> None:
+            for call in (*waiting_for_redis, *((callback,) if callback else ())):
+                call()
+
+        return super()._ensure_connection(report, max_retries, callback=waits, **(options | pauses))  # type: ignore[no-untyped-call]
 
 
 class _Messaging(AMQP):  # type: ignore[misc]

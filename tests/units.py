@@ -18,6 +18,8 @@ from typing import Self
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 SERVICES = ("firewall", "hardware", "ocpp", "prepare", "redis", "web", "worker")
+# What lives as long as the station does.
+PROCESSES = ("hardware", "ocpp", "redis", "web", "worker")
 _CALL_GROUPS: dict[str, frozenset[str]] = {}
 
 

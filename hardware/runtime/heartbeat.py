@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from station import clock
@@ -39,8 +39,16 @@ class DatabaseWork(Protocol):
 class LoopHeartbeat:
     """Beats once a second while nothing in the loop hangs; without beats the supervisor replaces the process."""
 
-    def __init__(self, heartbeat: Heartbeat, *, points: Collection[Served], database: DatabaseWork | None) -> None:
+    def __init__(
+        self,
+        heartbeat: Heartbeat,
+        *,
+        points: Collection[Served],
+        database: DatabaseWork | None,
+        status: Callable[[], str],
+    ) -> None:
         self._heartbeat = heartbeat
+        self._status = status
         self._points = points
         self._database = database
         self._is_hanging = False
@@ -52,13 +60,15 @@ class LoopHeartbeat:
             await asyncio.sleep(until_tick_s(BEAT_S, clock.monotonic_s()))
 
     def step(self, now_s: float) -> None:
-        """Beat once, unless something hangs."""
+        """Beat once, unless something hangs; `status` is empty until the pages are told the present."""
         hanging = what_hangs(self._points, self._database, now_s)
         if hanging and not self._is_hanging:
             logger.error("the control loop hangs: %s", hanging)
         self._is_hanging = bool(hanging)
         if not hanging:
             self._heartbeat.beat(now_s)
+            if status := self._status():
+                self._heartbeat.serves(status)
 
 
 class BoardHeartbeats:

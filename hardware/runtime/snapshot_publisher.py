@@ -109,6 +109,11 @@ class SnapshotPublisher:
             if await wait_or_timeout(self._dirty, IDLE_REFRESH_S):
                 await asyncio.sleep(GATHER_S)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the present was published at least once."""
+        return self._revision > 0
+
     # --- taking it
 
     def not_ready(self) -> tuple[str, ...]:

@@ -17,11 +17,17 @@ class Heartbeat(Protocol):
     def beat(self, at_s: float) -> None:
         """Report that this process works at this moment (monotonic seconds). It must cost next to nothing."""
 
+    def serves(self, status: str) -> None:
+        """Report that this process does what others need it for; `status` says so in words, for `systemctl status`."""
+
 
 class UnwatchedHeartbeat:
     """A process that nobody supervises."""
 
     def beat(self, at_s: float) -> None:
+        """Do nothing."""
+
+    def serves(self, status: str) -> None:
         """Do nothing."""
 
 
@@ -35,6 +41,9 @@ class SharedHeartbeat:
     def beat(self, at_s: float) -> None:
         """Write the moment down; no system call is made."""
         self.moments[self.place] = at_s
+
+    def serves(self, status: str) -> None:
+        """Do nothing: our own supervisor asks /healthz."""
 
 
 class SharedHeartbeats:
@@ -62,19 +71,30 @@ class SharedHeartbeats:
 
 
 class SystemdHeartbeat:
-    """systemd's notification protocol, sd_notify(3): ready with the first beat, alive with each."""
+    """systemd's notification protocol, sd_notify(3): alive with each beat, ready when somebody says so."""
 
     def __init__(self, address: str) -> None:
         # A leading @ stands for the zero byte of an abstract address.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        self._told_ready = False
+        self._status = ""
+        self._untold = ""
 
     def beat(self, at_s: float) -> None:
-        """Send one datagram. One that is lost while systemd is replaced is made up for by the next beat."""
+        """Send one datagram. What is lost while systemd is replaced is made up for by the next beat."""
         with contextlib.suppress(OSError):
-            self._socket.sendto(b"WATCHDOG=1" if self._told_ready else b"READY=1\nWATCHDOG=1", self._address)
-            self._told_ready = True
+            self._socket.sendto(f"{self._untold}WATCHDOG=1".encode(), self._address)
+            self._untold = ""
+
+    def serves(self, status: str) -> None:
+        """Tell it once; it goes with the next beat when it cannot be sent now."""
+        line = " ".join(status.split())
+        if line == self._status:
+            return
+        self._status, self._untold = line, f"READY=1\nSTATUS={line}\n"
+        with contextlib.suppress(OSError):
+            self._socket.sendto(self._untold.encode(), self._address)
+            self._untold = ""
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Heartbeat:

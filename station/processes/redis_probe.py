@@ -1,19 +1,11 @@
 """Finding out whether Redis answers, without ever waiting for it: one that hangs looks alive to everybody else."""
 
-import os
-import signal
 import socket
-import struct
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 # Between two questions; each costs both sides a few system calls.
 INTERVAL_S = 2.0
-# So many questions in a row without an answer, and whoever asks ends it. Counted in own looks, so that an asker who was
-# stopped himself accuses nobody.
-MOST_UNANSWERED = 5
 _PING = b"PING\r\n"
-_CREDENTIALS = struct.Struct("3i")
 
 
 @dataclass
@@ -21,7 +13,7 @@ class RedisProbe:
     """One connection over which Redis is asked now and then. Any answer counts, a refusal too."""
 
     address: str
-    unanswered: int = field(default=0, init=False)
+    interval_s: float = INTERVAL_S
     _socket: socket.socket | None = field(default=None, init=False)
     _next_s: float = field(default=0.0, init=False)
 
@@ -29,24 +21,10 @@ class RedisProbe:
         """Look for the answer to the last question and ask the next one; return whether there was an answer."""
         if at_s < self._next_s:
             return False
-        self._next_s = at_s + INTERVAL_S
+        self._next_s = at_s + self.interval_s
         is_answered = self._has_answered()
-        self.unanswered = 0 if is_answered else self.unanswered + 1
         self._ask()
         return is_answered
-
-    def forget(self) -> None:
-        """Begin anew with another Redis."""
-        self.unanswered = 0
-        self._close()
-
-    def listener(self) -> int | None:
-        """Return the process that listens at the other end; None without a connection."""
-        if self._socket is None:
-            return None
-        packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid: int = _CREDENTIALS.unpack(packed)[0]
-        return pid or None
 
     def _has_answered(self) -> bool:
         if self._socket is None:
@@ -78,21 +56,3 @@ class RedisProbe:
         if self._socket is not None:
             self._socket.close()
         self._socket = None
-
-
-@dataclass
-class RedisGuard:
-    """Ends a Redis that hangs, where no supervisor of ours does: systemd starts it again."""
-
-    probe: RedisProbe
-
-    def step(self, at_s: float) -> int | None:
-        """Ask, and kill who does not answer; return the process that was killed."""
-        self.probe.step(at_s)
-        if self.probe.unanswered < MOST_UNANSWERED or (pid := self.probe.listener()) is None:
-            return None
-        self.probe.forget()
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-            return pid
-        return None

@@ -38,10 +38,10 @@ from station.processes import child
 from station.processes.console import Excerpt
 from station.processes.lock import StationLock
 from station.processes.plan import Plan
-from station.processes.programs.redis import SOCKET_NAME
 from station.processes.redis_probe import RedisProbe
 from station.processes.supervisor_library import PatientLogger, measure_durations_steadily
 from station.processes.watch import HeartbeatWatch
+from station.processes.watched_redis import SOCKET_NAME
 
 CONFIG_FILE = "supervisord.conf"
 COMMAND = "station-process"

@@ -142,7 +142,7 @@ class Hardware:
             if self.clock.monotonic_s() < expires_s:
                 asyncio.get_running_loop().create_task(work(loop))
         beating = asyncio.get_running_loop().create_task(
-            LoopHeartbeat(self, points=loop.points.values(), database=loop.database).run()
+            LoopHeartbeat(self, points=loop.points.values(), database=loop.database, status=loop.told).run()
         )
         try:
             await loop.run()
@@ -173,6 +173,9 @@ class Hardware:
     def beat(self, at_s: float) -> None:
         """Take a heartbeat of the loop."""
         self.beat_at_s = at_s
+
+    def serves(self, status: str) -> None:
+        """Nobody waits for it."""
 
     def post(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]], *, life_s: float) -> None:
         """Put a task on the queue of this process."""

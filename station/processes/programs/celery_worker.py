@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, signals
 from celery.apps.worker import Worker
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError, Service
 from celery.platforms import SecurityWarning
@@ -19,13 +19,16 @@ from kombu.transport import redis as redis_transport
 from redis.exceptions import RedisError
 from typing_extensions import override
 
-from station.celery import app
+from station import clock
+from station.celery import app, waiting_for_redis
+from station.host.heartbeat import Heartbeat
 from station.processes import redis_socket
 from station.processes.child import RESTART_SIGNAL
 
 # How long one read of the queue waits in Redis: only a bound for a silent Redis, tasks arrive at once.
 _BLOCKING_READ_S = 10
 _LONGEST_BEAT_SLEEP_S = 60
+_BEAT_S = 5.0
 logger = logging.getLogger(__name__)
 
 
@@ -117,6 +120,30 @@ class WakeOnSignal(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.hub.add_reader(reader, os.read, reader, 64)
 
 
+def _watched(heartbeat: Heartbeat) -> None:
+    """Beat whenever the main thread comes round, and tell when tasks are taken."""
+
+    def beat() -> None:
+        heartbeat.beat(clock.monotonic_s())
+
+    def ready(**_options: Any) -> None:
+        heartbeat.serves("does the long jobs")
+
+    class BeatsOnLoop(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Beats while the event loop turns: not while a task runs."""
+
+        requires = ("celery.worker.components:Hub",)
+
+        @override
+        def start(self, worker: Worker) -> None:
+            worker.hub.call_repeatedly(_BEAT_S, beat)
+
+    app.steps["worker"].add(BeatsOnLoop)
+    waiting_for_redis.append(beat)
+    # Celery keeps weak references only.
+    signals.worker_ready.connect(ready, weak=False)
+
+
 def _client_name(queue: str) -> str:
     return f"worker-{queue}"
 
@@ -135,11 +162,22 @@ def _end_blocking_read(queue: str) -> None:
         return
 
 
-def run(*, queue: str, tasks: list[str], ends: Callable[[int], None] = lambda _number: None) -> int:
-    """Run one worker in this process until SIGTERM or RESTART_SIGNAL; `ends` hears which. Return the exit code."""
+def run(
+    *,
+    queue: str,
+    tasks: list[str],
+    ends: Callable[[int], None] = lambda _number: None,
+    heartbeat: Heartbeat | None = None,
+) -> int:
+    """Run one worker in this process until SIGTERM or RESTART_SIGNAL; `ends` hears which. Return the exit code.
+
+    `heartbeat`: what hears that the main thread comes round, between two tasks and while it waits for Redis.
+    """
     from celery.worker import state
 
     redis_socket.wait()
+    if heartbeat is not None:
+        _watched(heartbeat)
     app.conf.broker_transport_options |= {"client_name": _client_name(queue), "polling_interval": _BLOCKING_READ_S}
     # The only database is a file: its connection is not worth renewing for each task.
     app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize

@@ -3,14 +3,17 @@
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 
-from station.host.heartbeat import Heartbeat
+from django.conf import settings
+
+from station.host.heartbeat import Heartbeat, SystemdHeartbeat
 from station.host.redis_server import RedisIsMissing, choose
 from station.paths import DataDirectory
 from station.processes.plan import Plan
+from station.processes.watched_redis import SOCKET_NAME
 
-SOCKET_NAME = "redis.sock"
 # Relative paths, because a socket address holds 107 bytes at most. What the station does not need nobody may do: change
 # the configuration, load code, copy the data elsewhere, empty it.
 _CONFIGURATION = f"""\
@@ -58,8 +61,8 @@ def names_simulated_ports_only(description: dict[str, object]) -> bool:
     return all(Path(str(port)).parent.name == "sim" for port in ports)
 
 
-def main(plan: Plan, _heartbeat: Heartbeat) -> int:
-    """Become redis-server; the process id and the parent-death signal stay."""
+def main(plan: Plan, heartbeat: Heartbeat) -> int:
+    """Become redis-server; the process id and the parent-death signal stay. For systemd, become its parent."""
     data = DataDirectory(plan.data)
     try:
         server = choose(is_trial=plan.simulate or is_trial(data))
@@ -72,4 +75,8 @@ def main(plan: Plan, _heartbeat: Heartbeat) -> int:
     os.write(configuration, _CONFIGURATION.encode())
     os.lseek(configuration, 0, os.SEEK_SET)
     os.dup2(configuration, 0)
+    if isinstance(heartbeat, SystemdHeartbeat):
+        watched = [sys.executable, "-m", "station.processes.watched_redis", str(server.program)]
+        place = os.environ | {"PYTHONPATH": str(settings.BASE_DIR)}
+        return os.execve(sys.executable, watched, place)  # noqa: S606 - no shell is wanted
     return os.execv(server.program, ["redis-server", "-"])  # noqa: S606 - no shell is wanted

@@ -6,7 +6,9 @@ from station.processes.plan import Plan
 from station.processes.programs import celery_worker
 
 
-def main(_plan: Plan, _heartbeat: Heartbeat) -> int:
+def main(_plan: Plan, heartbeat: Heartbeat) -> int:
     """Do the long jobs until SIGTERM."""
     app.steps["worker"].add("station.processes.programs.celery_worker:Beat")
-    return celery_worker.run(queue=SYSTEM_QUEUE, tasks=["station.processes.housekeeping", "station.tasks"])
+    return celery_worker.run(
+        queue=SYSTEM_QUEUE, tasks=["station.processes.housekeeping", "station.tasks"], heartbeat=heartbeat
+    )

@@ -4,16 +4,11 @@ import logging
 import os
 from http import HTTPStatus
 
-from django.conf import settings
-
 from station import clock
-from station.host.heartbeat import Heartbeat, SystemdHeartbeat
+from station.host.heartbeat import Heartbeat
 from station.host.memory import limit_arenas
 from station.paths import DataDirectory
 from station.processes.plan import Address, Plan
-from station.processes.redis_probe import INTERVAL_S, RedisGuard, RedisProbe
-
-logger = logging.getLogger(__name__)
 
 # Pages are short; a station has a handful of readers.
 _THREADS = 4
@@ -40,12 +35,6 @@ def _is_news(record: logging.LogRecord) -> bool:
     return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
 
 
-def _guard_redis(guard: RedisGuard) -> None:
-    pid = guard.step(clock.monotonic_s())
-    if pid is not None:
-        logger.error("redis (%d) does not answer, and is replaced", pid)
-
-
 def leave_out_native_masking() -> None:
     """Keep Autobahn, before it is loaded, from parsing the C headers of its faster masking; pages get short texts."""
     os.environ.setdefault("AUTOBAHN_USE_NVX", "0")
@@ -68,9 +57,6 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
 
     spool.remove_leftovers()
     LoopingCall(lambda: heartbeat.beat(clock.monotonic_s())).start(_BEAT_S)
-    if isinstance(heartbeat, SystemdHeartbeat):
-        guard = RedisGuard(RedisProbe(settings.REDIS_SOCKET))
-        LoopingCall(lambda: _guard_redis(guard)).start(INTERVAL_S)
     server = LimitedServer(
         application=application,
         endpoints=[endpoint(address) for address in (plan.http, plan.display) if address],
@@ -79,6 +65,8 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
         application_close_timeout=_CLOSE_TIMEOUT_S,
         server_name="station",
         verbosity=1,
+        listeners_wanted=sum(address is not None for address in (plan.http, plan.display, plan.https)),
+        on_listening=lambda: heartbeat.serves("serves the pages"),
     )
     if plan.https:
         tls.listen(plan.https, DataDirectory(plan.data), server)

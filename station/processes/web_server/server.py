@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from channels.db import database_sync_to_async
@@ -64,8 +65,19 @@ class AskedBodies:
 class LimitedServer(Server):
     """Daphne, which takes no factories from outside: hence the start is written out here."""
 
-    def __init__(self, application: Any, **options: Any) -> None:
+    def __init__(
+        self, application: Any, *, listeners_wanted: int, on_listening: Callable[[], None], **options: Any
+    ) -> None:
         super().__init__(FromSpool(application), **options)
+        self._listeners_missing = listeners_wanted
+        self._on_listening = on_listening
+
+    def listen_success(self, port: Any) -> None:
+        """Tell when the last of the listeners is open."""
+        super().listen_success(port)
+        self._listeners_missing -= 1
+        if not self._listeners_missing:
+            self._on_listening()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         """Begin the application's part of a request."""

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.units import DEPLOY, SERVICES, Unit
+from station.domain.crash_guard import CRASHES
+from tests.units import DEPLOY, PROCESSES, SERVICES, Unit
 
 # systemd counts what a service could do, from 0 to 10.
 MOST_EXPOSURE = 2.0
@@ -36,6 +37,13 @@ EVERY_SERVICE = {
     "StateDirectoryMode": "0700",
     "MemorySwapMax": "0",
 }
+# Tries a service again that has ended too often.
+AGAIN = "station-again@.service"
+# How long each may be silent before systemd replaces it.
+SILENCE = {"hardware": "5s", "ocpp": "30s", "redis": "6s", "web": "30s", "worker": "2min"}
+# Known only to a systemd newer than that of Debian 12, which ignores them without a word to anybody.
+TOO_NEW = {"RestartSteps", "RestartMaxDelaySec", "RestartMode", "MemoryZSwapMax", "ImportCredential", "OpenFile"}
+
 # The one right beyond those of everybody that a process has, and what for.
 RIGHTS = {
     "firewall": "CAP_NET_ADMIN",  # no process of the product has it
@@ -48,7 +56,10 @@ FAMILIES = {"firewall": {"AF_NETLINK"}, "prepare": {"AF_NETLINK"}}
 
 
 def test_every_unit_is_looked_at():
-    assert {path.name for path in DEPLOY.glob("*.service")} == {f"station-{service}.service" for service in SERVICES}
+    assert {path.name for path in DEPLOY.glob("*.service")} == {
+        *(f"station-{service}.service" for service in SERVICES),
+        AGAIN,
+    }
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -103,7 +114,7 @@ def test_redis_has_no_network():
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this computer")
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, "again@"])
 def test_systemd_finds_a_service_little_exposed(service):
     verdict = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", DEPLOY / f"station-{service}.service"],
@@ -116,6 +127,40 @@ def test_systemd_finds_a_service_little_exposed(service):
         pytest.skip(f"this systemd cannot judge unit files: {verdict.stderr.strip()[-200:]}")
 
     assert float(exposure[1]) <= MOST_EXPOSURE
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_systemd_hears_when_a_process_serves_and_that_it_still_does(process):
+    unit = Unit.read(process)
+
+    assert unit.one("Type") == "notify"
+    assert unit.one("WatchdogSec") == SILENCE[process]
+    assert not unit.one("NotifyAccess")
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_process_that_cannot_live_is_started_ever_less_often_and_for_ever(process):
+    unit = Unit.read(process)
+
+    assert unit.one("Restart") == "always"
+    assert (unit.one("StartLimitIntervalSec"), unit.one("StartLimitBurst")) == ("60s", "8")
+    # More tries than crashes lead to safe mode, which is the better answer.
+    assert int(unit.one("StartLimitBurst")) > CRASHES + 1
+    assert unit.one("OnFailure") == AGAIN.replace("@", "@%N")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_relies_on_what_debians_systemd_does_not_know(service):
+    assert not TOO_NEW & {key for key, _ in Unit.read(service).directives}
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_no_process_waits_for_another_that_may_never_come(process):
+    assert "station-redis.service" not in Unit.read(process).one("After").split()
+
+
+def test_the_computers_own_watchdog_is_on():
+    assert "RuntimeWatchdogSec=15s" in (DEPLOY / "50-station-watchdog.conf").read_text().splitlines()
 
 
 def test_the_firewall_stands_before_any_network_and_is_loaded_again_when_the_product_opens_something():

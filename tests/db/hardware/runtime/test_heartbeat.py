@@ -22,9 +22,13 @@ class Beats:
     """A supervisor that counts."""
 
     at_s: list[float] = field(default_factory=list)
+    status: str = ""
 
     def beat(self, at_s: float) -> None:
         self.at_s.append(at_s)
+
+    def serves(self, status: str) -> None:
+        self.status = status
 
     async def in_the_next(self, seconds: float) -> int:
         before = len(self.at_s)
@@ -36,7 +40,10 @@ class Beats:
 async def heard(bench: ControlLoopBench) -> AsyncIterator[Beats]:
     beats = Beats()
     loop_heartbeat = LoopHeartbeat(
-        beats, points=bench.control_loop.points.values(), database=bench.control_loop.database
+        beats,
+        points=bench.control_loop.points.values(),
+        database=bench.control_loop.database,
+        status=bench.control_loop.told,
     )
     beating = asyncio.create_task(loop_heartbeat.run())
     yield beats
@@ -50,6 +57,7 @@ async def test_the_loop_beats_every_second_while_cars_charge(bench: ControlLoopB
     await bench.charge(1)
     async with heard(bench) as beats:
         assert await beats.in_the_next(30 * BEAT_S) >= 29
+        assert beats.status == "controls 2 charging points"
 
 
 @in_virtual_time
