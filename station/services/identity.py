@@ -81,6 +81,11 @@ class Identity:
         return constant_time_compare(password, self.serial)
 
 
+def is_master_key(text: str) -> bool:
+    """Return whether this is the UID of a card in hex, or empty: a station without such a card."""
+    return _MASTER_KEY.fullmatch(text) is not None
+
+
 def load() -> Identity:
     """Read the identity; a station without a file has the defaults. Raises `IdentityFileBroken`."""
     return _read(settings.DATA.identity, stamp())
@@ -101,7 +106,7 @@ def _read(path: Path, _stamp: tuple[int, int, int] | None) -> Identity:
     if not isinstance(password_hash, str):
         raise IdentityFileBroken(path, "factory_password_hash is no text")
     master_key = content.pop("master_key", "")
-    if not isinstance(master_key, str) or not _MASTER_KEY.fullmatch(master_key):
+    if not isinstance(master_key, str) or not is_master_key(master_key):
         raise IdentityFileBroken(path, "master_key is no card number of 4 to 10 bytes in hex")
     known = {name: key for key, name in _FIELDS.items()}
     values: dict[str, str] = {}

@@ -1,0 +1,42 @@
+"""Running the programs that make an image, with an environment of their own."""
+
+import subprocess
+from pathlib import Path
+
+# What the desk sets (PIP_*, LANG, PYTHON*) must not reach into the image.
+ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+
+
+class StepFailed(Exception):
+    """A program ended with an error; the message holds what it said."""
+
+
+def run(*command: str | Path, stdin: str | None = None) -> str:
+    """Run a program and return its output. Raises StepFailed."""
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(
+            words,
+            env=ENVIRONMENT,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as missing:
+        raise StepFailed(f"{words[0]} is not installed.") from missing
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+        raise StepFailed(f"{' '.join(words)} ended with {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def in_tree(tree: Path, *command: str | Path) -> str:
+    """Run a program of the tree inside it."""
+    return run("chroot", tree, *command)

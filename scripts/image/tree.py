@@ -1,0 +1,227 @@
+"""The root file system of an image: Debian, the station, and how they are set up together."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from scripts.image.packages import fingerprint
+from scripts.image.run import StepFailed, in_tree, run
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+IMAGE = DEPLOY / "image"
+# What a station needs of the repository.
+_PRODUCT = (
+    "deploy",
+    "hardware",
+    "loadmgmt",
+    "locale",
+    "manage.py",
+    "ocpp_client",
+    "requirements.txt",
+    "static",
+    "station",
+    "templates",
+    "whitelist",
+)
+# The same in every version: the files on the data partition belong to numbers.
+_STATION_ID, _VENDOR_ID = 900, 1000
+_UNITS = "usr/lib/systemd/system"
+# Where Debian looks for what a package brings; /etc is for what a station changes.
+_PLACES = {
+    "50-station.rules": "usr/share/polkit-1/rules.d",
+    "station-rauc.conf": "usr/share/dbus-1/system.d",
+    "50-station-network.conf": "usr/lib/NetworkManager/conf.d",
+    "50-station-watchdog.conf": "usr/lib/systemd/system.conf.d",
+    "station.env": "etc/station",
+}
+# No prompt at the terminal (the vendor's access has one); the service port is no network anybody waits for.
+_MASKED = ("getty@.service", "serial-getty@.service", "console-getty.service", "systemd-networkd-wait-online.service")
+
+
+def fetch_wheels(cache: Path, architecture: str) -> Path:
+    """Fetch the station's Python packages with the desk's own settings of pip."""
+    wheels = cache / f"wheels-{architecture}"
+    done = subprocess.run([ROOT / "scripts/wheels", architecture, wheels], check=False)
+    if done.returncode:
+        raise StepFailed("The Python packages are missing, so no image was made.")
+    return wheels
+
+
+def root_tree(base: Path, wheels: Path, target: Path, *, version: str, extra: Path | None) -> None:
+    """Make the tree of a station's root file system in `target`, which is replaced."""
+    environment = _environment(base, wheels)
+    shutil.rmtree(target, ignore_errors=True)
+    run("cp", "-a", "--reflink=auto", base, target)
+    _install_product(target, environment)
+    _install_units(target)
+    _copy_over(IMAGE / "root", target)
+    if extra is not None:
+        _copy_over(extra, target)
+    _name_release(target, version)
+    _add_users(target)
+    in_tree(target, "systemctl", "preset-all")
+    in_tree(target, "systemctl", "mask", *_MASKED)
+    _make_initrd(target)
+    _clean(target)
+
+
+def _environment(base: Path, wheels: Path) -> Path:
+    """Return the virtual environment for /opt/station/.venv, made once for each list of packages."""
+    wanted = (wheels / "requirements.txt").read_text()
+    made = wheels.parent / f"venv-{fingerprint([base.name], wanted)}"
+    if made.is_dir():
+        return made
+    print("Making the virtual environment …", flush=True)
+    work = wheels.parent / "venv.unfinished"
+    shutil.rmtree(work, ignore_errors=True)
+    run("cp", "-a", "--reflink=auto", base, work)
+    in_tree(work, "python3", "-m", "venv", "--without-pip", "/opt/station/.venv")
+    # pip comes from the desk and leaves with this tree.
+    pip = subprocess.run(
+        [ROOT / ".venv/bin/python", "-c", "import pip; print(pip.__path__[0])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    shutil.copytree(pip, work / "tmp/tools/pip")
+    shutil.copytree(wheels, work / "tmp/wheels")
+    in_tree(
+        work,
+        *("env", "PYTHONPATH=/tmp/tools", "/opt/station/.venv/bin/python", "-m", "pip", "--isolated", "install"),
+        *("--quiet", "--no-index", "--find-links", "/tmp/wheels", "--require-hashes", "--only-binary", ":all:"),
+        *("--no-compile", "--root-user-action", "ignore", "--requirement", "/tmp/wheels/requirements.txt"),
+    )
+    (work / "opt/station/.venv").rename(made)
+    shutil.rmtree(work)
+    return made
+
+
+def _install_product(target: Path, environment: Path) -> None:
+    home = target / "opt/station"
+    home.mkdir(parents=True, exist_ok=True)
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_PRODUCT],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source = ROOT / name
+        if source.is_file() and not name.startswith("deploy/image/"):
+            destination = home / name
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, destination)
+            destination.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+    for catalogue in home.glob("locale/*/LC_MESSAGES/*.po"):
+        run("msgfmt", "--output-file", catalogue.with_suffix(".mo"), catalogue)
+    run("cp", "-a", "--reflink=auto", environment, home / ".venv")
+    run("chown", "-R", "0:0", home)
+    run("chmod", "-R", "u=rwX,go=rX", home)
+    # Nothing is written there later; the first start is not the one that compiles.
+    in_tree(
+        target,
+        *("/opt/station/.venv/bin/python", "-m", "compileall", "-q", "-j", "0"),
+        *("--invalidation-mode", "unchecked-hash", "/opt/station"),
+    )
+
+
+def _install_units(target: Path) -> None:
+    units = [
+        *DEPLOY.glob("*.service"),
+        *DEPLOY.glob("*.path"),
+        *DEPLOY.glob("*.target"),
+        *DEPLOY.glob("*.timer"),
+        *DEPLOY.glob("*.socket"),
+        *(DEPLOY / "vendor").glob("*.service"),
+    ]
+    for unit in units:
+        _install(unit, target / _UNITS)
+    for name, place in _PLACES.items():
+        _install(DEPLOY / name, target / place)
+
+
+def _install(source: Path, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, directory / source.name)
+    (directory / source.name).chmod(0o644)
+
+
+def _copy_over(source: Path, target: Path) -> None:
+    """Copy a directory of the repository over the tree, everything owned by root."""
+    run("cp", "-R", "--no-dereference", "--preserve=mode,links", f"{source}/.", target)
+    for path in source.rglob("*"):
+        if not path.is_symlink():
+            (target / path.relative_to(source)).chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+
+
+def _name_release(target: Path, version: str) -> None:
+    """Say what runs here; RAUC and the page compare VERSION_ID."""
+    debian = (target / "etc/debian_version").read_text().strip()
+    (target / "usr/lib/os-release").write_text(
+        f'PRETTY_NAME="Charging station {version} (Debian {debian})"\n'
+        'NAME="Charging station"\n'
+        "ID=station\nID_LIKE=debian\n"
+        f'VERSION_ID="{version}"\nVERSION="{version}"\nVERSION_CODENAME=bookworm\n'
+    )
+    (target / "etc/hostname").write_text("station\n")
+    (target / "etc/hosts").write_text("127.0.0.1 localhost station\n::1 localhost ip6-localhost ip6-loopback\n")
+    (target / "etc/issue").write_text("Charging station\n\n")
+
+
+def _add_users(target: Path) -> None:
+    """Add the users of the units; neither has a password."""
+    in_tree(
+        target,
+        *("useradd", "--system", "--uid", str(_STATION_ID), "--user-group", "--home-dir", "/var/lib/station"),
+        *("--no-create-home", "--shell", "/usr/sbin/nologin", "station"),
+    )
+    in_tree(
+        target, "useradd", "--uid", str(_VENDOR_ID), "--user-group", "--create-home", "--shell", "/bin/bash", "vendor"
+    )
+
+
+def _make_initrd(target: Path) -> None:
+    source, settings = IMAGE / "initramfs", target / "etc/initramfs-tools"
+    _copy_over(source, settings)
+    (settings / "conf.d/station").write_text("MODULES=list\nCOMPRESS=gzip\nRESUME=none\nFSTYPE=ext4\n")
+    in_tree(target, "update-initramfs", "-u", "-k", "all")
+    kernel = next(target.glob("boot/vmlinuz-*")).name
+    for old in target.glob("*.old"):
+        old.unlink()
+    (target / "boot/vmlinuz").symlink_to(kernel)
+    (target / "boot/initrd.img").symlink_to(kernel.replace("vmlinuz", "initrd.img"))
+
+
+def _clean(target: Path) -> None:
+    """Take away what belongs to one computer or to the making of the image, and every right to become root."""
+    for directory in (
+        "var/lib/apt/lists",
+        "var/cache/apt",
+        "var/cache/debconf",
+        "var/log",
+        "tmp",
+        "run",
+        "usr/lib/grub/x86_64-efi",
+        "usr/lib/grub/arm64-efi",
+    ):
+        for path in (target / directory).glob("*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    for directory in ("data", "efi", "var/lib/station", "var/log/journal", "etc/NetworkManager/system-connections"):
+        (target / directory).mkdir(parents=True, exist_ok=True)
+    (target / "var/lib/station").chmod(0o700)
+    (target / "etc/NetworkManager/system-connections").chmod(0o700)
+    # Each station makes its own at its first start, and keeps it in /data/etc.
+    (target / "etc/machine-id").write_text("")
+    for name in ("var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "etc/resolv.conf"):
+        (target / name).unlink(missing_ok=True)
+    (target / "var/lib/dbus").mkdir(exist_ok=True)
+    (target / "var/lib/dbus/machine-id").symlink_to("/etc/machine-id")
+    (target / "etc/resolv.conf").symlink_to("/run/NetworkManager/resolv.conf")
+    for name in ("passwd-", "group-", "shadow-", "gshadow-"):
+        (target / "etc" / name).unlink(missing_ok=True)
+    run("find", target, "-xdev", "-type", "f", "-perm", "/6000", "-exec", "chmod", "u-s,g-s", "{}", "+")

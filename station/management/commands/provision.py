@@ -1,0 +1,65 @@
+"""`manage.py provision`: gives a new station its identity, from a file on standard input or from a person."""
+
+import getpass
+import json
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from typing_extensions import override
+
+from hardware.drivers.config import HardwareConfigInvalid, parse
+from station.services import identity, provisioning
+from station.services.provisioning import Provision, ProvisioningRefused
+
+
+class Command(BaseCommand):
+    """Nothing it prints holds a password: what runs as a service ends up in the journal."""
+
+    help = (
+        "Give a station that has none its identity: a JSON object on standard input, or --console to be asked. "
+        "deploy/README.md has the entries."
+    )
+    requires_system_checks = ()
+
+    @override
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--data-dir", metavar="DIR", help="data directory (default: ./data)")
+        parser.add_argument("--console", action="store_true", help="ask the person at this terminal")
+
+    @override
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            if options["console"]:
+                self._ask()
+            else:
+                self._take(provisioning.parse(sys.stdin.read()))
+        except (ProvisioningRefused, HardwareConfigInvalid, identity.IdentityFileBroken) as refusal:
+            raise CommandError(f"The station was not provisioned. {refusal}") from refusal
+        except UnicodeDecodeError as error:
+            raise CommandError("The station was not provisioned. The file is not written in UTF-8.") from error
+
+    def _take(self, given: Provision) -> None:
+        if provisioning.take(given, check_hardware=parse):
+            self.stdout.write(f"This is station {given.serial} now.")
+        else:
+            self.stdout.write(f"This is station {given.serial} already; nothing was changed.")
+
+    def _ask(self) -> None:
+        """Ask until the answers can be taken; a mistake costs one more round and nothing else."""
+        self.stdout.write("\nThis station has no identity yet. Both stand on its sticker.")
+        while True:
+            serial = input("Serial number: ").strip()
+            password = getpass.getpass("Factory password (not shown): ").strip()
+            if password != getpass.getpass("Factory password once more: ").strip():
+                self.stdout.write("The passwords are not the same. Once more, please.\n")
+                continue
+            try:
+                self._take(provisioning.parse(json.dumps({"serial": serial, "factoryPassword": password})))
+            except ProvisioningRefused as refusal:
+                self.stdout.write(f"{refusal}\n")
+                continue
+            if not settings.DATA.hardware.exists():
+                self.stdout.write("It starts now. hardware.json is still missing (docs/installation.md).")
+            return
