@@ -41,6 +41,16 @@ class DataDirectory:
         return self.root / "station.sqlite3"
 
     @property
+    def database_before(self) -> Path:
+        """The database as it was before this version changed its tables; for the way back to the version before."""
+        return self.database.with_name(f"{self.database.name}.before")
+
+    @property
+    def database_later(self) -> Path:
+        """The database as a later version has left it when the computer went back to this one."""
+        return self.database.with_name(f"{self.database.name}.later")
+
+    @property
     def identity(self) -> Path:
         return self.root / "identity.json"
 
@@ -137,6 +147,11 @@ class DataDirectory:
     @property
     def simulation(self) -> Path:
         return self.root / "sim"
+
+    @property
+    def own_page(self) -> Path:
+        """Where the web interface of this run listens."""
+        return self.run / "page.url"
 
     @property
     def demo_backend_url(self) -> Path:

@@ -1,5 +1,6 @@
 """The long jobs of the queue `system`: each group of file jobs works in a thread of its own, beside the other tasks."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,17 +16,20 @@ from django.db import connections
 from station import clock
 from station.celery import app, every
 from station.domain.commands import Command, Origin, Outcome
-from station.host import archives, for_settings, mobile, modem, time_service, updates, versions
+from station.domain.software_trial import Health
+from station.host import archives, for_settings, mobile, modem, own_page, time_service, updates, versions
 from station.host.power import MainProcessIsAway, RebootIsRefused
 from station.models import TrustedCertificate
-from station.services import commands, computer_watch, diagnostics, network
+from station.services import commands, computer_watch, diagnostics, event_log, live, network
 from station.services.file_jobs import jobs, runner
 from station.services.file_jobs.environment import JobEnvironment, RebootRefused
 from station.services.transfers import Exchange
 
 ACTOR = "update"
+logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 10
 _MOST_IMAGE_BYTES = 1_000_000_000
+_ACCEPTED = "accepted"
 _TRUSTED_KINDS = ("backend_root", "manufacturer_root")
 
 app.conf.beat_schedule |= {
@@ -60,6 +64,7 @@ def job_environment() -> JobEnvironment:
         pack=pack,
         updates=updates.for_settings(),
         reboot=_reboot,
+        health=_health,
         submit=_submit,
         now=clock.now,
         wait=time.sleep,
@@ -97,6 +102,16 @@ def _counted(parts: Sequence[archives.Part], progress: Callable[[int], None]) ->
 
 def _submit(command: Command, at: datetime) -> Outcome:
     return commands.submit_command(command, origin=Origin.LOCAL, actor=ACTOR, at=at)
+
+
+def _health() -> Health:
+    """Look at what the software does now. Snapshots of processes that are gone have expired."""
+    hardware, backend = live.hardware(), live.backend()
+    return Health(
+        is_ready=hardware is not None and hardware.ready,
+        page_answers=own_page.answers(settings.DATA),
+        backend_accepts=backend is not None and backend.connected and backend.registration == _ACCEPTED,
+    )
 
 
 def _reboot() -> None:
@@ -153,12 +168,24 @@ def look() -> None:
         each.callback(run_file_jobs)
 
 
+def note_lost_software() -> None:
+    """Report, once, that the computer no longer starts the version that was kept."""
+    if version := updates.for_settings().lost():
+        running = versions.os_version()
+        logger.error("the computer has gone back from version %s to %s", version, running)
+        event_log.log("computer.software.went_back", at=clock.now(), version=version, running=running)
+        connections.close_all()
+
+
 class ResumeFileJobs(bootsteps.StartStopStep):  # type: ignore[misc]
     """Resumes, when the worker starts, what an earlier one was doing."""
 
     def start(self, _worker: Any) -> None:
         """Begin at once instead of with the first periodic run."""
         run_file_jobs()
+        if not settings.SIMULATE:
+            # The update service may have to be started first; nobody waits for it.
+            threading.Thread(target=note_lost_software, name="lost software", daemon=True).start()
 
 
 app.steps["worker"].add(ResumeFileJobs)

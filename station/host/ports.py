@@ -199,12 +199,16 @@ class InstallationResult(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """A place for system software; `version` empty: nothing that could start. `starts_next`: used by the next start."""
+    """A place for system software; `version` empty: nothing that could start. `starts_next`: used by the next start.
+
+    `bootname`: what the boot loader calls it.
+    """
 
     name: str
     version: str
     is_running: bool
     starts_next: bool
+    bootname: str = ""
 
 
 class UpdatePort(Protocol):
@@ -236,8 +240,14 @@ class UpdatePort(Protocol):
     def result(self, ticket: str, /) -> InstallationResult:
         """Return what became of an installation."""
 
+    def gave_up(self) -> str:
+        """Return why the computer has given new software up by itself, as a code; empty: it told nothing."""
+
+    def lost(self) -> str:
+        """Return, once, the version that was kept and that the computer no longer starts; empty: all is as it was."""
+
     def confirm(self) -> None:
-        """Keep the software that runs now: it was seen to work."""
+        """Keep the software that runs now: it was seen to work. Raises `ImageRefused` when it cannot be kept."""
 
     def undo(self) -> None:
         """Let the next start of the computer use the software that runs now, or ran before if this one is damaged."""

@@ -146,6 +146,14 @@ class SlotUpdates:
                 self._save(replace(state, floor=str(manifest.security_floor)))
         return InstallationResult.RUNNING
 
+    def gave_up(self) -> str:
+        """Return nothing: this computer judges no software."""
+        return ""
+
+    def lost(self) -> str:
+        """Return nothing: this computer keeps what it starts."""
+        return ""
+
     def confirm(self) -> None:
         """Do nothing: this computer has no boot loader that would go back by itself."""
 

@@ -45,6 +45,14 @@ EVENTS: Words = {
     "network.failed": gettext_lazy(
         "The network settings could not be put in force; the old ones are back. Tried was: %(settings)s. %(problem)s"
     ),
+    "computer.software.went_back": gettext_lazy(
+        "Version %(version)s no longer starts; the computer has gone back to version %(running)s. Install the update "
+        "again, and send the log files to the hotline."
+    ),
+    "storage.database.fitted": gettext_lazy(
+        "The database was left by a later version and was fitted to the one that runs: %(rows)s rows were taken "
+        "over, %(lost)s could not be. The file as it was is kept as %(file)s."
+    ),
     "controller.flashed": gettext_lazy("The firmware of the controller was written: before %(before)s, now %(after)s."),
     "controller.flash.failed": gettext_lazy("The firmware of the controller could not be written."),
     "dimming.active": gettext_lazy("The grid operator limits the station to %(power_w)s W (§ 14a EnWG)."),

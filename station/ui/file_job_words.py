@@ -42,8 +42,8 @@ REASONS: Words = {
         "Choose a newer one."
     ),
     "older_than_running": gettext_lazy(
-        "The file is older than the software that is running (%(detail)s). Choose a newer one; only the backend can "
-        "order the way back to an older version."
+        "The file is older than the software that is running (%(detail)s). The way back to an older version is "
+        "ordered at the station only, on the page Update."
     ),
     "no_room": gettext_lazy(
         "The disk has too little room for this update (%(detail)s). Delete log archives on the page Log files and "
@@ -57,6 +57,26 @@ REASONS: Words = {
     "not_running": _NOT_STARTED,
     "not_healthy": gettext_lazy(
         "The new version did not control the charging points, so the station went back to the one before. Send the "
+        "log files to the hotline."
+    ),
+    "not_ready": gettext_lazy(
+        "The station was not ready to charge with the new version, so it went back to the one before. Send the log "
+        "files to the hotline."
+    ),
+    "page_silent": gettext_lazy(
+        "The web interface of the new version did not answer, so the station went back to the one before. Send the "
+        "log files to the hotline."
+    ),
+    "backend_not_accepted": gettext_lazy(
+        "The backend did not accept the station with the new version as it had done before, so the station went back. "
+        "If the backend was not reachable at that time, install the update again."
+    ),
+    "not_marked": gettext_lazy(
+        "The new version worked, but the boot loader could not be told so, and the station went back to the one "
+        "before. Reboot the system and try again."
+    ),
+    "deadline": gettext_lazy(
+        "The new version started and was not complete in time, so the station went back to the one before. Send the "
         "log files to the hotline."
     ),
     "install_failed": gettext_lazy("The update service could not install the file: %(detail)s"),

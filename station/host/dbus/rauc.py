@@ -1,21 +1,32 @@
 """Updates of a real station over RAUC: it checks the bundle's signature, writes the other slot and switches to it.
 
 The result of an installation comes as a signal, maybe before the call that ordered it returns, so the station listens
-first. What it must know after the reboot stands in a file: which slot was switched to, for which ticket, in which run
-of the computer. A new slot stays on trial with the boot loader until `confirm`.
+first. What it must know after the reboot stands in a file: which slot is written and switched to, for which ticket, in
+which run of the computer, and whether it was seen to work. The file is there before the slot is touched, because the
+power may go at any moment. A new slot stays on trial with the boot loader until `confirm`; `station-slot` (deploy)
+reads the same file, so that new software that cannot judge itself is given up, too.
 """
 
 import asyncio
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from station import private_files
-from station.domain.firmware import ImageRefused, Version
-from station.host.dbus.bus import Bus, NoAnswer, ServiceAbsent, ServiceRefused, Signals, plain, run
+from station.domain.firmware import ImageRefused
+from station.host.dbus.bus import (
+    Bus,
+    CallIsRefused,
+    NoAnswer,
+    ServiceAbsent,
+    ServiceRefused,
+    Signals,
+    plain,
+    run,
+)
 from station.host.ports import InstallationResult, Slot
 from station.host.release import distribution_version
 
@@ -43,11 +54,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class _Installed:
-    """The file `rauc.json`: what was switched to, and in which run of the computer."""
+    """The file `rauc.json`: the last installation.
+
+    `boot_id`: the run of the computer in which it began; `written`: the slot is whole; `confirmed`: it
+    was seen to work.
+    """
 
     ticket: str = ""
     slot: str = ""
+    bootname: str = ""
     boot_id: str = ""
+    version: str = ""
+    written: bool = False
+    confirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,9 +103,6 @@ class RaucUpdates:
             raise _refused(refusal) from refusal
         if compatible != wanted:
             raise ImageRefused("other_hardware", compatible)
-        running = self.version()
-        if _is_older(version, running):
-            raise ImageRefused("older_than_floor", f"{version} < {running}")
         return version
 
     def install(
@@ -97,28 +113,59 @@ class RaucUpdates:
         needs_signature: bool,
         progress: Callable[[int], None],
     ) -> None:
-        if self._read().ticket == ticket:
+        known = self._read()
+        free = next((slot for slot in self.slots() if not slot.is_running), None)
+        if known.ticket == ticket and (known.written or (free is not None and free.name != known.slot)):
+            # Written; or the power went after the switch and before it was noted, and the new slot runs.
             return
         try:
-            slot = run(lambda bus: _install(bus, image, progress), timeout_s=_INSTALLATION_S)
+            if free is None:
+                raise ServiceAbsent(_SERVICE, "there is no second slot")
+            version = run(lambda bus: _inspect(bus, image), timeout_s=_INSPECTION_S)[1]
+            begun = _Installed(
+                ticket=ticket, slot=free.name, bootname=free.bootname, boot_id=self.boot_id(), version=version
+            )
+            self._gave_up.unlink(missing_ok=True)
+            self._write(begun)
+            run(lambda bus: _install(bus, image, progress), timeout_s=_INSTALLATION_S)
         except ServiceRefused as refusal:
             raise _refused(refusal) from refusal
-        self._write(_Installed(ticket=ticket, slot=slot, boot_id=self.boot_id()))
+        self._write(replace(begun, written=True))
 
     def result(self, ticket: str) -> InstallationResult:
         installed = self._read()
         if installed.ticket != ticket:
             return InstallationResult.NOT_RUNNING
         if installed.boot_id == self.boot_id():
-            return InstallationResult.PENDING
-        booted = next((slot.name for slot in self.slots() if slot.is_running), "")
+            return InstallationResult.PENDING if installed.written else InstallationResult.NOT_RUNNING
+        booted = self._booted()
         if not booted:
             # Nobody can say. The caller restarts the computer then, a few times at most, which is the best cure.
             return InstallationResult.PENDING
         return InstallationResult.RUNNING if booted == installed.slot else InstallationResult.NOT_RUNNING
 
+    def gave_up(self) -> str:
+        try:
+            return private_files.read(self._gave_up).decode("ascii").strip()[:40]
+        except (OSError, ValueError):
+            return ""
+
+    def lost(self) -> str:
+        installed = self._read()
+        if not installed.confirmed:
+            return ""
+        booted = self._booted()
+        if not booted or booted == installed.slot:
+            return ""
+        self._write(_Installed())
+        return installed.version or installed.bootname
+
     def confirm(self) -> None:
-        _mark("good", "booted")
+        try:
+            _mark("good", "booted")
+        except ServiceRefused as refusal:
+            raise _refused(refusal) from refusal
+        self._write(replace(self._read(), written=True, confirmed=True))
 
     def undo(self) -> None:
         installed = self._read()
@@ -126,11 +173,24 @@ class RaucUpdates:
             return
         slots = self.slots()
         if any(slot.is_running and slot.name == installed.slot for slot in slots):
-            _mark("bad", "booted")
-            _mark("active", "other")
+            changes = [("bad", "booted"), ("active", "other")]
         else:
-            _mark("active", "booted")
+            changes = [("active", "booted")]
+        try:
+            for state, slot in changes:
+                _mark(state, slot)
+        except ServiceRefused:
+            # The boot loader's counter goes back by itself when nobody calls the new slot good.
+            logger.exception("RAUC has not switched back")
         self._write(_Installed())
+
+    @property
+    def _gave_up(self) -> Path:
+        """Where `station-slot` notes why it has given the new software up."""
+        return self.state.with_name("gave_up")
+
+    def _booted(self) -> str:
+        return next((slot.name for slot in self.slots() if slot.is_running), "")
 
     def _read(self) -> _Installed:
         try:
@@ -145,7 +205,11 @@ class RaucUpdates:
 
 async def _slots(bus: Bus) -> tuple[Slot, ...]:
     """List the slots the computer can start from."""
-    primary = await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.GetPrimary")
+    try:
+        primary = await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.GetPrimary")
+    except CallIsRefused:
+        # A slot on trial counts as none that could start.
+        primary = ""
     found = plain(await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.GetSlotStatus"))
     return tuple(
         Slot(
@@ -153,6 +217,7 @@ async def _slots(bus: Bus) -> tuple[Slot, ...]:
             version=str(status.get("bundle.version", "")),
             is_running=status.get("state") == "booted",
             starts_next=name == primary,
+            bootname=str(status["bootname"]),
         )
         for name, status in found
         if status.get("bootname")
@@ -160,16 +225,26 @@ async def _slots(bus: Bus) -> tuple[Slot, ...]:
 
 
 async def _inspect(bus: Bus, image: Path) -> tuple[str, str]:
+    """Let RAUC check a bundle; return what it is compatible with, and its version."""
     arguments: list[object] = [str(image), {}]
-    found = plain(
-        await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.InspectBundle", "sa{sv}", arguments, timeout_s=_INSPECTION_S)
-    )
+    try:
+        found = plain(
+            await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.InspectBundle", "sa{sv}", arguments, timeout_s=_INSPECTION_S)
+        )
+    except ServiceRefused as refusal:
+        if not refusal.name.endswith(".UnknownMethod"):
+            raise
+        # RAUC 1.8 of Debian 12 has its predecessor only.
+        compatible, version = await bus.call(
+            _SERVICE, _PATH, f"{_INSTALLER}.Info", "s", [str(image)], timeout_s=_INSPECTION_S
+        )
+        return str(compatible), str(version)
     update: dict[str, Any] = found.get("update", {})
     return str(update.get("compatible", "")), str(update.get("version", ""))
 
 
-async def _install(bus: Bus, image: Path, progress: Callable[[int], None]) -> str:
-    """Install and return the slot the next start uses. Raises ServiceRefused."""
+async def _install(bus: Bus, image: Path, progress: Callable[[int], None]) -> None:
+    """Install; the next start uses the new slot. Raises ServiceRefused."""
     async with bus.signals(_SERVICE, _PATH) as signals:
         # A process of ours that died has left RAUC at work: its end is waited for, because there is one slot only.
         if await bus.get(_SERVICE, _PATH, f"{_INSTALLER}.Operation") != "idle":
@@ -177,7 +252,6 @@ async def _install(bus: Bus, image: Path, progress: Callable[[int], None]) -> st
         await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.InstallBundle", "sa{sv}", [str(image), {}])
         if await _completed(bus, signals, progress) != 0:
             raise ServiceRefused(_SERVICE, str(await bus.get(_SERVICE, _PATH, f"{_INSTALLER}.LastError")))
-    return str(await bus.call(_SERVICE, _PATH, f"{_INSTALLER}.GetPrimary"))
 
 
 async def _completed(bus: Bus, signals: Signals, progress: Callable[[int], None]) -> int:
@@ -206,11 +280,8 @@ async def _is_at_work(bus: Bus) -> bool:
 
 
 def _mark(state: str, slot: str) -> None:
-    try:
-        run(lambda bus: bus.call(_SERVICE, _PATH, f"{_INSTALLER}.Mark", "ss", [state, slot]))
-    except ServiceRefused:
-        # The boot loader's counter goes back by itself when nobody calls the new slot good.
-        logger.exception("RAUC has not marked the slot %s %s", slot, state)
+    """Mark a slot. Raises ServiceRefused."""
+    run(lambda bus: bus.call(_SERVICE, _PATH, f"{_INSTALLER}.Mark", "ss", [state, slot]))
 
 
 def _refused(refusal: ServiceRefused) -> ImageRefused:
@@ -219,10 +290,3 @@ def _refused(refusal: ServiceRefused) -> ImageRefused:
     said = refusal.text.lower()
     code = next((code for word, code in _REFUSALS if word in said), "install_failed")
     return ImageRefused(code, refusal.text[:200])
-
-
-def _is_older(version: str, running: str) -> bool:
-    try:
-        return Version(version) < Version(running)
-    except ImageRefused:
-        return False

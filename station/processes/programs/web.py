@@ -51,11 +51,13 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
     from twisted.internet.task import LoopingCall
 
     from station.asgi import application
+    from station.host import own_page
     from station.processes import tls
     from station.processes.web_server import spool
     from station.processes.web_server.server import LimitedServer
 
     spool.remove_leftovers()
+    own_page.announce(settings.DATA, plan.login_url)
     LoopingCall(lambda: heartbeat.beat(clock.monotonic_s())).start(_BEAT_S)
     server = LimitedServer(
         application=application,

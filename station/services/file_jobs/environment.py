@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from station.domain.commands import Command, Outcome
+from station.domain.software_trial import Health
 from station.host.ports import UpdatePort
 from station.services.transfers import Exchange
 
@@ -39,7 +40,7 @@ class JobEnvironment:
     """What the work needs from the rest of the station.
 
     `directory` holds the files of running jobs, `archives` what somebody may fetch; `exchange` is the template for
-    transfers.
+    transfers; `health` looks at what the running software does.
     """
 
     directory: Path
@@ -49,6 +50,7 @@ class JobEnvironment:
     pack: Packer
     updates: UpdatePort
     reboot: Callable[[], None]
+    health: Callable[[], Health]
     submit: Callable[[Command, datetime], Outcome]
     now: Callable[[], datetime]
     wait: Callable[[float], None]

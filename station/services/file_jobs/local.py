@@ -40,6 +40,10 @@ class NothingToInstall(Exception):
     """There is no checked file that waits for the order to install it."""
 
 
+class OlderVersion(Exception):
+    """The checked file is older than the software that runs, and nobody has said that this is wanted."""
+
+
 class CannotBeStopped(Exception):
     """The new software is being written, or there is nothing to be stopped."""
 
@@ -71,14 +75,22 @@ def take_update(place: Callable[[Path], None], *, name: str, actor: str, at: dat
     return job
 
 
-def install(*, actor: str, at: datetime) -> FileJob:
-    """Order the installation of the checked file; it begins when nobody charges. Raises `NothingToInstall`."""
+def install(*, actor: str, at: datetime, takes_older: bool = False) -> FileJob:
+    """Order the installation of the checked file; it begins when nobody charges.
+
+    Raises `NothingToInstall`, or `OlderVersion` unless `takes_older`.
+    """
     with transaction.atomic():
         job = _unfinished_updates().filter(kind=Kind.LOCAL_UPDATE, step=Step.SCHEDULED).last()
         if job is None:
             raise NothingToInstall
+        is_older = bool(job.data.get("older"))
+        if is_older and not takes_older:
+            raise OlderVersion
         job = jobs.advance(job, Event.BEGUN, at=at, preparing_since=at.isoformat(), ordered_by=actor)
-        _audit("InstallUpdate", actor, at, file=job.request.get("file", ""), version=job.data.get("version", ""))
+        forced = {"older": "yes"} if is_older else {}
+        version = job.data.get("version", "")
+        _audit("InstallUpdate", actor, at, file=job.request.get("file", ""), version=version, **forced)
         transaction.on_commit(jobs.wake_worker)
     return job
 

@@ -13,8 +13,9 @@ from django.db import transaction
 from station.domain import file_jobs as machine
 from station.domain.commands import PrepareUpdate
 from station.domain.file_jobs import Event, Kind, Retrying, Step
-from station.domain.firmware import ImageRefused, Version
+from station.domain.firmware import ImageRefused
 from station.domain.moments import lenient
+from station.domain.software_trial import Expected, Lack, is_older, lack
 from station.host.ports import InstallationResult
 from station.models import ChargingSession, FileJob
 from station.services import configuration, event_log, security_log, signing, transfers
@@ -37,9 +38,10 @@ _UPLOAD_LIFE = timedelta(days=1)
 # While somebody charges the points are taken out of service again at times: the hardware process may be a new one.
 _ASK_AGAIN = timedelta(minutes=5)
 _HARDWARE_PATIENCE = timedelta(minutes=10)
-# New software is asked so often after its first start, for about five minutes, whether it controls the points; a start
-# takes seconds. Counted, because a clock without a battery is set meanwhile.
-_MOST_HEALTH_CHECKS, _HEALTH_PAUSE = 60, timedelta(seconds=5)
+# New software is asked so often after its first start, for about ten minutes, whether it does what the one before did:
+# a start takes seconds, the way to the backend over a modem minutes. Counted, because a clock without a battery is set
+# meanwhile. `station-trial.timer` (deploy) waits longer, for software that cannot even ask itself.
+_MOST_HEALTH_CHECKS, _HEALTH_PAUSE = 120, timedelta(seconds=5)
 # How long a reboot may take until it is asked for again.
 _REBOOT_PATIENCE = timedelta(seconds=90)
 _MOST_REBOOTS = 3
@@ -239,8 +241,7 @@ class Work:
                 firmware = self._job.request["firmware"]
                 signing.check_signature(self._image, firmware["signingCertificate"], firmware["signature"])
             version = self._environment.updates.check(self._image, needs_signature=needs_signature)
-            if self._kind is Kind.LOCAL_UPDATE:
-                _refuse_older(version, self._environment.updates.version())
+            older = self._is_older(version)
         except signing.SignatureWrong as refusal:
             self._refuse(Event.SIGNATURE_REFUSED, "signature_wrong", str(refusal))
         except ImageRefused as refusal:
@@ -253,7 +254,16 @@ class Work:
                 logger.exception("file job %s: the image broke its reader", self._job.pk)
             self._refuse(Event.IMAGE_REFUSED, "unreadable", str(error))
         else:
-            self._advance(Event.VERIFIED, version=version)
+            # Somebody at the station may insist on an older version (`local.install`).
+            self._advance(Event.VERIFIED, version=version, older=older)
+
+    def _is_older(self, version: str) -> bool:
+        """Return whether an image is older than what runs. Raises ImageRefused unless it was brought to the station."""
+        running = self._environment.updates.version()
+        older = is_older(version, running)
+        if older and self._kind is not Kind.LOCAL_UPDATE:
+            raise ImageRefused("older_than_running", f"{version} < {running}")
+        return older
 
     def _refuse(self, event: Event, code: str, detail: str) -> None:
         logger.warning("file job %s: the image is refused: %s", self._job.pk, detail)
@@ -284,8 +294,10 @@ class Work:
         if is_charging and asked_at and now - asked_at < _ASK_AGAIN:
             self._postpone(_POLL)
             return
+        # What the new software has to do as well; asked before the points are out of service.
+        expected = self._job.data.get("expected") or vars(Expected.of(self._environment.health()))
         # In the row first: whatever happens now, the points are given back in the end.
-        self._postpone(_POLL, prepared=True)
+        self._postpone(_POLL, prepared=True, expected=expected)
         outcome = self._environment.submit(PrepareUpdate(begin=True), now)
         if outcome.succeeded:
             self._postpone(_POLL, asked_at=now.isoformat(), preparing_since=now.isoformat())
@@ -319,31 +331,48 @@ class Work:
                 self._confirm()
             case InstallationResult.NOT_RUNNING:
                 self._environment.updates.undo()
-                self._advance(Event.BOOTED_OLD, reason=self._job.data.get("gave_up", "not_running"))
+                told = self._job.data.get("gave_up") or self._environment.updates.gave_up()
+                self._advance(Event.BOOTED_OLD, reason=told or "not_running")
             case InstallationResult.PENDING:
                 self._reboot()
 
     def _confirm(self) -> None:
-        """Keep the new software once its control loop takes commands; without that, go back to the old one."""
+        """Keep the new software once it does what the one before did; without that, go back to the old one."""
         now = self._environment.now()
-        if self._environment.submit(PrepareUpdate(begin=False), now).succeeded:
-            self._environment.updates.confirm()
-            security_log.record("FirmwareUpdated", at=now, tech_info=self._job.data.get("version", ""))
-            self._advance(Event.BOOTED_NEW, prepared=False)
-            return
+        lacking = self._lack(now)
+        if lacking is None:
+            try:
+                self._environment.updates.confirm()
+            except ImageRefused as refusal:
+                logger.warning("file job %s: the new software is not marked good: %s", self._job.pk, refusal)
+                lacking = "not_marked"
+            else:
+                security_log.record("FirmwareUpdated", at=now, tech_info=self._job.data.get("version", ""))
+                self._advance(Event.BOOTED_NEW, prepared=False)
+                return
         checks = self._job.data.get("health_checks", 0) + 1
         if checks < _MOST_HEALTH_CHECKS:
             self._postpone(_HEALTH_PAUSE, health_checks=checks)
             return
-        logger.error("file job %s: the new software does not control the charging points; it goes back", self._job.pk)
+        logger.error("file job %s: the new software is given up: %s", self._job.pk, lacking)
         # In the row first: the reboot may end this process before it is over.
-        self._postpone(_POLL, gave_up="not_healthy")
+        self._postpone(_POLL, gave_up=lacking)
         self._environment.updates.undo()
         try:
             self._environment.reboot()
         except RebootRefused as refusal:
             logger.warning("file job %s: no restart into the old software: %s", self._job.pk, refusal)
-        self._advance(Event.BOOTED_OLD, reason="not_healthy")
+        self._advance(Event.BOOTED_OLD, reason=lacking)
+
+    def _lack(self, now: datetime) -> str | None:
+        """Return the code of what the new software does not do; puts the points back into service first."""
+        if not self._job.data.get("released"):
+            if not self._environment.submit(PrepareUpdate(begin=False), now).succeeded:
+                return Lack.CONTROL.value
+            self._postpone(timedelta(0), released=True)
+        # An update that an earlier version has begun asks for what that version asked for.
+        expected = Expected(**self._job.data.get("expected", {"readiness": False, "backend": False}))
+        return lack(takes_commands=True, health=self._environment.health(), expected=expected)
 
     def _reboot(self) -> None:
         reboots, now = self._job.data.get("reboots", 0), self._environment.now()
@@ -381,17 +410,6 @@ class Work:
                 self._postpone(_POLL, failed=True)
                 return
         jobs.finish(self._job, at=self._environment.now())
-
-
-def _refuse_older(version: str, running: str) -> None:
-    """Refuse at the station what only the backend may order: the way back to an older version."""
-    try:
-        is_older = Version(version) < Version(running)
-    except ImageRefused:
-        # A simulated computer also takes files that name no version.
-        return
-    if is_older:
-        raise ImageRefused("older_than_running", f"{version} < {running}")
 
 
 def _needs_signature() -> bool:

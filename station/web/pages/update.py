@@ -20,7 +20,7 @@ from station.host import versions
 from station.models import ChargingSession, FileJob
 from station.services import accounts, configuration
 from station.services.file_jobs import local
-from station.services.file_jobs.local import CannotBeStopped, NothingToInstall, UpdateIsRunning
+from station.services.file_jobs.local import CannotBeStopped, NothingToInstall, OlderVersion, UpdateIsRunning
 from station.ui import file_job_words
 from station.ui import format as formats
 from station.web import access, session_views
@@ -77,7 +77,10 @@ def upload(request: HttpRequest) -> HttpResponse:
 def install(request: HttpRequest) -> HttpResponse:
     """Order the installation of the checked file."""
     try:
-        local.install(actor=_actor(request), at=clock.now())
+        local.install(actor=_actor(request), at=clock.now(), takes_older=bool(request.POST.get("older")))
+    except OlderVersion:
+        problem = _("The file is older than the software that is running. Tick the box if you want that.")
+        return _page(request, local.update_job(), problem=problem)
     except NothingToInstall:
         # A second click, or somebody else's: the page says how far that order is.
         if not _is_active(local.update_job()):
@@ -111,6 +114,7 @@ def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> Ht
             "may_stop": is_active and job is not None and may_cancel(Step(job.step)),
             "running": running,
             "wanted": wanted,
+            "older": job is not None and bool(job.data.get("older")),
             "file": job.request.get("file", "") if job else "",
             "percent": job.data.get("percent", 0) if job else 0,
             "reason": _reason(job) if job else "",

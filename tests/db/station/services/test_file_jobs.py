@@ -23,8 +23,11 @@ from django.test.utils import CaptureQueriesContext
 from station import tasks
 from station.domain.commands import Origin, Outcome, PrepareUpdate, Refusal, Status, rejected
 from station.domain.file_jobs import Kind
+from station.domain.firmware import ImageRefused
 from station.domain.moments import to_wire
+from station.domain.software_trial import Health
 from station.host import release
+from station.host.ports import InstallationResult
 from station.host.updates import SlotUpdates
 from station.models import ChargingSession, FileJob, LogEntry, SecurityEvent, TrustedCertificate
 from station.paths import DataDirectory
@@ -38,6 +41,7 @@ from tests.images import Maker, with_checksum
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+WELL = Health(is_ready=True, page_answers=True, backend_accepts=True)
 # The backend waits for the answer to GetDiagnostics.
 MOST_QUERIES = 20
 DIAGNOSTICS = {"location": "ftp://me:secret-of-the-server@files.example/logs/", "retries": 1, "retryInterval": 5}
@@ -71,6 +75,7 @@ class World:
     reboot_refused: bool = False
     reboot_unheard: bool = False
     on_wait: list = field(default_factory=list)
+    health: Health = WELL
 
     def hear(self, message) -> None:
         """Take a message to the OCPP process, and look at what it is about."""
@@ -92,6 +97,7 @@ class World:
                 root=self.data.files / "slots", key=self.maker.key, boot_id=lambda: f"boot {self.boots}"
             ),
             reboot=self._reboot,
+            health=lambda: self.health,
             submit=self._submit,
             now=lambda: self.at,
             wait=self._wait,
@@ -919,3 +925,79 @@ def test_new_software_that_does_not_control_the_points_makes_way_for_the_old(wor
     assert only_job().data["reason"] == "not_healthy"
     assert world.environment().updates.version() == release.RELEASE
     assert world.reboots == 2
+
+
+@pytest.mark.parametrize(
+    ("sick", "reason"),
+    [
+        ({"is_ready": False}, "not_ready"),
+        ({"page_answers": False}, "page_silent"),
+        ({"backend_accepts": False}, "backend_not_accepted"),
+    ],
+)
+def test_new_software_that_lacks_what_the_old_one_did_makes_way_for_it(world, sick, reason):
+    jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+    world.restart()
+    world.health = replace(WELL, **sick)
+    began_at = world.at
+
+    with suppress(PowerOff):
+        world.work()
+    took = world.at - began_at
+    world.restart()
+    world.health = WELL
+
+    assert world.work() == ["InstallationFailed"]
+    assert only_job().data["reason"] == reason
+    assert world.environment().updates.version() == release.RELEASE
+    assert timedelta(minutes=8) < took < timedelta(minutes=12)
+    # The points were given back when the new software was asked first, and by the old one again.
+    assert world.commands == [True, False, False]
+
+
+def test_a_backend_that_was_away_before_the_update_is_not_waited_for(world):
+    world.health = replace(WELL, backend_accepts=False, is_ready=False)
+    jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+    world.restart()
+
+    assert world.work() == ["Installed"]
+
+
+def test_software_that_cannot_be_marked_good_goes_back_and_says_so(world, monkeypatch):
+    jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+    world.restart()
+
+    def refuse(_self) -> None:
+        raise ImageRefused("service_absent")
+
+    monkeypatch.setattr(SlotUpdates, "confirm", refuse)
+    with suppress(PowerOff):
+        world.work()
+    world.restart()
+
+    assert world.work() == ["InstallationFailed"]
+    assert only_job().data["reason"] == "not_marked"
+
+
+def test_why_the_computer_went_back_by_itself_is_kept(world, monkeypatch):
+    jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+    world.restart()
+    monkeypatch.setattr(SlotUpdates, "result", lambda _self, _ticket: InstallationResult.NOT_RUNNING)
+    monkeypatch.setattr(SlotUpdates, "gave_up", lambda _self: "deadline")
+
+    assert world.work() == ["InstallationFailed"]
+    assert only_job().data["reason"] == "deadline"
+    assert LogEntry.objects.get(code="files.failed").data["reason"] == "deadline"
+
+
+def test_the_backend_cannot_order_the_way_back_to_an_older_version(world):
+    world.maker.image(world.image, version="0.0.1")
+    jobs.submit_firmware(FIRMWARE, AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
+    assert only_job().data["reason"] == "older_than_running"
+    assert world.reboots == 0

@@ -16,6 +16,7 @@ from django.test import Client
 from station import clock, tasks
 from station.domain.commands import Origin, Outcome, Refusal, Reset, Status
 from station.domain.file_jobs import Kind, Step
+from station.domain.software_trial import Health
 from station.host import updates, versions
 from station.host.updates import SlotUpdates
 from station.models import AuditEntry, ChargingSession, FileJob, OutboxMessage
@@ -40,6 +41,7 @@ class Station:
     def __init__(self, data: DataDirectory, maker: Maker) -> None:
         self.data, self.maker, self.boots, self.reboots = data, maker, 1, 0
         self.prepared: list[bool] = []
+        self.health = Health(is_ready=True, page_answers=True, backend_accepts=True)
         self.updates = SlotUpdates(root=data.files / "slots", key=maker.key, boot_id=lambda: f"boot {self.boots}")
 
     def environment(self) -> JobEnvironment:
@@ -51,6 +53,7 @@ class Station:
             pack=tasks.pack,
             updates=self.updates,
             reboot=self._reboot,
+            health=lambda: self.health,
             submit=self._submit,
             now=clock.now,
             wait=lambda _seconds: self._give_up(),
@@ -230,15 +233,22 @@ def test_an_older_update_than_the_floor_is_refused(browser: Client, station: Sta
     assert "older than this station takes (9.3.9 &lt; 9.4.0)" in page(browser)
 
 
-def test_an_older_update_than_the_one_that_runs_is_refused(
+def test_an_older_update_than_the_one_that_runs_is_installed_only_by_who_insists(
     browser: Client, station: Station, maker: Maker, tmp_path: Path
 ):
     upload(browser, signed(maker, tmp_path, version="0.0.1"))
     station.work()
+    assert "older than the software that is running" in page(browser)
 
-    assert "older than the software that is running (0.0.1 &lt; " in page(browser)
-    browser.post("/software/update/install")
-    assert FileJob.objects.get().finished_at is not None
+    refused = browser.post("/software/update/install")
+
+    assert refused.status_code == 422
+    assert "Tick the box if you want that." in refused.content.decode()
+    assert FileJob.objects.get().step == Step.SCHEDULED
+    browser.post("/software/update/install", {"older": "yes"})
+    station.work()
+    assert versions.os_version() == "0.0.1"
+    assert AuditEntry.objects.get(command="InstallUpdate").data["older"] == "yes"
 
 
 def test_the_installation_waits_for_the_sessions_and_names_them(
