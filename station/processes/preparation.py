@@ -3,11 +3,14 @@
 import json
 import logging
 import random
-from collections.abc import Iterator
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
 from django.core.management import call_command
@@ -20,9 +23,10 @@ from station.paths import DataDirectory
 from station.processes import certificate
 from station.processes.plan import Address, Plan
 from station.processes.programs.redis import names_simulated_ports_only
-from station.services import write_probe
+from station.services import database_fitting, write_probe
 
 logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 # Below the ports that Linux gives to outgoing connections (net.ipv4.ip_local_port_range).
 _FREE_PORTS = range(15_000, 32_000, 10)
@@ -82,7 +86,11 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     # WhiteNoise looks for collected files there and complains of a missing directory.
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
     damaged = database_file.set_damaged_aside(data)
+    fitted = fit_to_this_version(data)
     migrate()
+    if fitted is not None:
+        logger.warning("%s rows of a later version were taken over, %s could not be", fitted.rows, fitted.lost)
+        event_log.log("storage.database.fitted", at=at, rows=fitted.rows, lost=fitted.lost, file=fitted.file.name)
     if damaged is not None:
         aside, problem = damaged
         logger.error("the database was damaged (%s); it is kept as %s, and a new one begins", problem, aside)
@@ -203,10 +211,49 @@ def _record_lost_secrets(at: datetime) -> None:
 
 
 def migrate() -> None:
-    """Bring the tables up to date; quick when they are."""
+    """Bring the tables up to date; quick when they are. What was before is copied, for the way back."""
     executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        database = Path(connections[DEFAULT_DB_ALIAS].settings_dict["NAME"])
+        _as_database_error(lambda: database_fitting.keep_copy(database))
         call_command("migrate", verbosity=0, interactive=False)
+
+
+def fit_to_this_version(data: DataDirectory) -> database_fitting.Fitted | None:
+    """Bring a database that a later version has left back to the tables of this one."""
+    connections.close_all()
+    try:
+        return _as_database_error(lambda: database_fitting.fit(data, make=_make_tables))
+    except (DatabaseError, OSError):
+        if write_probe.is_short_of_room():
+            raise
+        # Nothing of it can be used by this version, and a station that does not start helps nobody; nothing is deleted.
+        logger.exception("the database of a later version cannot be fitted to this one; it is set aside")
+        aside = private_files.set_aside(data.database)
+        if data.database_before.exists():
+            shutil.copyfile(data.database_before, data.database)
+            data.database.chmod(0o600)
+        return database_fitting.Fitted(rows=0, lost=0, file=aside)
+
+
+def _make_tables(path: Path) -> None:
+    """Lay the tables of this version into a new file."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    name = connection.settings_dict["NAME"]
+    try:
+        connection.settings_dict["NAME"] = path
+        call_command("migrate", verbosity=0, interactive=False)
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = name
+
+
+def _as_database_error(work: Callable[[], _Result]) -> _Result:
+    """Let who waits for room on the disk see the refusals of SQLite as those of the database."""
+    try:
+        return work()
+    except sqlite3.Error as error:
+        raise DatabaseError(str(error)) from error
 
 
 def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:

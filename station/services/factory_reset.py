@@ -169,6 +169,8 @@ def _delete_files(data: DataDirectory) -> None:
     # The computer's own service keeps the settings of the network, and may not be there yet.
     private_files.write(data.network_reset, b"")
     of_people = (
+        data.database_before,
+        data.database_later,
         data.network_trial,
         data.pin_attempt,
         data.cluster_password,
