@@ -57,7 +57,7 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
     from station.processes.web_server.server import LimitedServer
 
     spool.remove_leftovers()
-    own_page.announce(settings.DATA, plan.login_url)
+    own_page.announce(DataDirectory(plan.data), plan.login_url)
     LoopingCall(lambda: heartbeat.beat(clock.monotonic_s())).start(_BEAT_S)
     server = LimitedServer(
         application=application,
