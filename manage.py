@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 from station.paths import DataDirectoryRefused
+from station.processes import without_docstrings
 from station.processes.plan import set_environment
 
+# What runs for months; other commands end soon.
+_STAYS = {"runstation", "runprocess"}
 _DISK_TROUBLES = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _DATABASE_TROUBLES = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 _DATABASE_DAMAGES = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
@@ -25,6 +28,8 @@ def _take_data_dir(arguments: list[str]) -> str | None:
 
 
 def main() -> None:
+    if _STAYS.intersection(sys.argv[1:2]):
+        without_docstrings.install()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "station.settings")
     data_dir = _take_data_dir(sys.argv)
     if data_dir:
