@@ -83,6 +83,7 @@ class Station:
     sim_port: int = field(default_factory=free_port)
     https_port: int | None = None
     demo_port: int | None = None
+    display_port: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     # What the command line begins with, for a station in surroundings of its own.
     within: tuple[str, ...] = ()
@@ -138,6 +139,7 @@ class Station:
         flags = ["--data-dir", str(self.data), "--http", f"127.0.0.1:{self.http_port}"]
         flags += ["--https", f"127.0.0.1:{self.https_port}"] if self.https_port else ["--no-https"]
         flags += ["--sim-control", f"127.0.0.1:{self.sim_port}"]
+        flags += ["--display", f"127.0.0.1:{self.display_port}"] if self.display_port else []
         return flags + (["--demo-backend", f"127.0.0.1:{self.demo_port}"] if self.demo_port else [])
 
     @property

@@ -69,6 +69,7 @@ class Simulator:
         self._host.open()
         self.world.on_host_change = self._tell_host
         self._tell_host()
+        self.world.on_line_change = self._follow_the_plugs
         self._lines = lines(
             self._settings, self.world, meters, keep=self._meters.keep, clock=self._clock, wall=self._wall
         )
@@ -111,6 +112,10 @@ class Simulator:
 
     def _bring_up_to_date(self) -> None:
         self.world.advance(now_s=self._clock())
+
+    def _follow_the_plugs(self) -> None:
+        for line in self._lines:
+            line.follow_the_plug()
 
     def _tell_host(self) -> None:
         self._host.tell(modem=self.world.modem, backend_link=self.world.backend_link)

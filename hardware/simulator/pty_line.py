@@ -29,15 +29,17 @@ class PtyLine:
         *,
         tell: Callable[[], bytes] | None = None,
         every_s: float = 1,
+        is_plugged: Callable[[], bool] = lambda: True,
     ) -> None:
         """`receive` takes the bytes that came and answers the bytes to send.
 
-        `tell`: what the device sends without being asked, `every_s`.
+        `tell`: what the device sends without being asked, `every_s`. `is_plugged`: whether its adapter is plugged in.
         """
         self._path = path
         self._receive = receive
         self._tell = tell
         self._every_s = every_s
+        self._is_plugged = is_plugged
         self._due: asyncio.TimerHandle | None = None
         self._master = -1
         self._slave = -1
@@ -61,6 +63,13 @@ class PtyLine:
         loop.add_reader(self._master, self._on_readable)
         if self._tell is not None:
             self._due = loop.call_later(self._every_s, self._on_due, self._tell)
+
+    def follow_the_plug(self) -> None:
+        """Pull the adapter, or plug it in again: the name stays, the terminal behind it is another one."""
+        if not self._is_plugged():
+            self.close()
+        elif self._master < 0:
+            self.open()
 
     def close(self) -> None:
         """Remove the line; a client that holds it sees the adapter unplugged."""

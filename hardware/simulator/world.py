@@ -22,6 +22,7 @@ class LineMode(StrEnum):
 
     OK = "ok"
     SILENT = "silent"
+    UNPLUGGED = "unplugged"
     GARBAGE = "garbage"
 
 
@@ -117,6 +118,7 @@ class World:
     started_at_s: float = 0.0
     # Called when modem or network have changed.
     on_host_change: Callable[[], None] = _nobody_listens
+    on_line_change: Callable[[], None] = _nobody_listens
 
     @classmethod
     def build(cls, *, connectors: int, now_s: float, socket_lock: bool = True) -> "World":
@@ -233,9 +235,10 @@ class World:
         point.settle()
 
     def set_line(self, number: int, device: LineDevice, mode: LineMode) -> None:
-        """Make a device silent or garbled on its line, or working again."""
+        """Make a device silent or garbled on its line, pull its adapter, or let it work again."""
         self.point(number)
         self.lines[number, device] = mode
+        self.on_line_change()
 
     def set_signing(
         self, number: int, *, seconds: float | None = None, fault: SigningFault | None = None, active: bool = True
@@ -300,6 +303,7 @@ class World:
         """Take all cars and cables away and mend everything; what the meters counted and the speed stay."""
         self.faults.clear()
         self.lines = dict.fromkeys(self.lines, LineMode.OK)
+        self.on_line_change()
         self.reader.clear(now_s=self.now_s)
         self.dimming_closed, self.io_line = False, LineMode.OK
         self.backend_link, self.signal_percent = True, BASIC_SIGNAL_PERCENT

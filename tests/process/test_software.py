@@ -1,67 +1,34 @@
 """Updates from a file and the factory reset on the started product: processes die, the page finds the station again."""
 
 import http.client
-import re
 import signal
 import socket
 from collections.abc import Iterator
-from http.cookies import SimpleCookie
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
 from tests.backend import Backend, ThreadedBackend
 from tests.images import Maker
 from tests.station import Station, wait_until
+from tests.visitor import IDENTITY, PASSWORD, Visitor
 
 pytestmark = pytest.mark.process
 
-PASSWORD = "Wolken-Kabel-42-Ast"
-IDENTITY = {"/identity/factoryPassword": PASSWORD, "/identity/productionDate": "2025-09"}
 OFFLINE = {
     "/ocpp/reconnectMinS": "1",
     "/ocpp/reconnectMaxS": "1",
     "LocalAuthorizeOffline": "true",
     "AllowOfflineTxForUnknownId": "true",
 }
-FORM = "application/x-www-form-urlencoded"
 CARD = "04A2B3C4D5E6"
 LONG_S = 60.0
 TAKEN_WH = 100
 _BOUNDARY = "x-x-x"
 
 
-class Person:
-    """Somebody with a browser."""
-
-    def __init__(self, station: Station) -> None:
-        self.station = station
-        self.cookies: dict[str, str] = {}
-
-    def headers(self, kind: str = FORM) -> dict[str, str]:
-        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        return {"Cookie": cookies, "Origin": f"http://127.0.0.1:{self.station.http_port}", "Content-Type": kind}
-
-    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = FORM) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.station.http_port, timeout=30)
-        connection.request(method, path, body, self.headers(kind))
-        answer = connection.getresponse()
-        for name, value in answer.getheaders():
-            if name.lower() == "set-cookie":
-                self.cookies.update({each: morsel.value for each, morsel in SimpleCookie(value).items()})
-        return answer.status, answer.read().decode()
-
-    def token(self, path: str) -> str:
-        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.ask("GET", path)[1])
-        assert found
-        return found[1]
-
-    def post(self, path: str, *, of: str, **fields: str) -> tuple[int, str]:
-        return self.ask("POST", path, urlencode({"csrfmiddlewaretoken": self.token(of)} | fields).encode())
-
-    def sign_in(self, password: str = PASSWORD) -> None:
-        assert self.post("/login", of="/login", username="admin", password=password)[0] == 302
+class Person(Visitor):
+    """Somebody with a browser who brings a file."""
 
     def upload(self, content: bytes) -> bytes:
         """Return the body of a form with a file."""

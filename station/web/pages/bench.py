@@ -54,7 +54,9 @@ class LineForm(forms.Form):
     """How a device's serial line behaves."""
 
     device = forms.ChoiceField(choices=[("controller", "controller"), ("meter", "meter")])
-    mode = forms.ChoiceField(choices=[("ok", "ok"), ("silent", "silent"), ("garbage", "garbage")])
+    mode = forms.ChoiceField(
+        choices=[("ok", "ok"), ("silent", "silent"), ("unplugged", "unplugged"), ("garbage", "garbage")]
+    )
 
 
 class SwipeForm(forms.Form):

@@ -12,7 +12,8 @@ from typing import Any, Self
 import pytest
 
 from tests.backend import Backend, BackendCallError, Frame, ThreadedBackend
-from tests.station import NeverHappened, Station, wait_until
+from tests.station import NeverHappened, Station, free_port, http, wait_until
+from tests.visitor import IDENTITY, Visitor
 
 # Names the sections of the standard a case proves: S OCPP 1.6, J OCPP-J 1.6, E errata, JE errata of OCPP-J, W security
 # whitepaper.
@@ -33,6 +34,8 @@ BASE = {
     "TransactionMessageRetryInterval": "1",
     "MeterValueSampleInterval": "0",
     "HeartbeatInterval": "180",
+    "/display/language": "en",
+    **IDENTITY,
 }
 _numbers = itertools.count(1000)
 
@@ -66,6 +69,7 @@ class ConformanceBench:
         self.reservations: set[int] = set()
         self._seen = (0, 0, 0)
         self._list_used = False
+        self._visitor: Visitor | None = None
 
     @classmethod
     @contextmanager
@@ -73,11 +77,27 @@ class ConformanceBench:
         """Start both sides and wait for the statuses after the boot."""
         with Backend.threaded(**options) as backend:
             keys = BASE | {"/ocpp/url": backend.url} | (config or {})
-            with Station.start(tmp_path, config=keys) as station:
+            with Station.start(tmp_path, config=keys, display_port=free_port()) as station:
                 bench = cls(station, backend)
                 bench.wait_registered()
                 bench.baseline = bench.writable()
                 yield bench
+
+    # --- as somebody at the station
+
+    def display(self) -> str:
+        """Read what the driver's display shows."""
+        assert self.station.display_port is not None
+        return str(http("GET", self.station.display_port, "/state")[1])
+
+    def page(self, path: str) -> str:
+        """Read a page of the web interface, signed in."""
+        if self._visitor is None:
+            self._visitor = Visitor(self.station)
+            self._visitor.sign_in()
+        status, text = self._visitor.ask("GET", path)
+        assert status == 200, (path, status)
+        return text
 
     # --- as central system
 

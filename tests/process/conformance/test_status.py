@@ -262,14 +262,29 @@ def test_a_fault_is_told_with_its_codes_and_its_end_as_well(
     if vendor_code:
         assert sent["vendorId"] == "Technagon GmbH"
     assert 0 < len(sent["info"]) <= 50
-    if FAULTS[FaultCode(fault)].faulted:
+    kind = FAULTS[FaultCode(fault)]
+    if kind.faulted:
         lamp = max(connector, 1) - 1
         wait_until(lambda: bench.station.sim("/state")["lamp"][lamp]["colour"] == "red", what="a red lamp")
+        wait_until(lambda: "Fault</span>" in bench.display(), what="the fault on the display")
+    if kind.code is FaultCode.READER_FAILURE:
+        wait_until(lambda: "Card reader out of order" in bench.display(), what="the reader on the display")
+    kept = remembered(bench.page("/events"), sent["info"])
+    assert ("lasts" in kept, "Measure" in kept) == (True, True)
     mark = bench.mark()
     bench.sim(path, code=fault, active=False)
     bench.wait_for(
         "StatusNotification", after=mark, connectorId=connector, status="Available", errorCode="NoError", timeout=12
     )
+    wait_until(lambda: "Fault</span>" not in bench.display(), what="a display without a fault")
+    assert "lasts" not in remembered(bench.page("/events"), sent["info"])
+
+
+def remembered(page: str, fault: str) -> str:
+    """Return the row of a fault in the fault memory."""
+    memory = page[page.index('id="fault-memory"') :]
+    (row,) = (each for each in memory.split("<tr>") if f"<summary>{fault}" in each)
+    return row
 
 
 @section("S 7.6")
