@@ -563,6 +563,7 @@ class FakeIo:
     # The contact of the grid operator's control box; None: no input is assigned to it.
     dimming_closed: bool | None = None
     silent: bool = False
+    lamp_problem: str = ""
 
     @property
     def signals(self) -> frozenset[Signal]:
@@ -579,7 +580,12 @@ class FakeIo:
         if self.silent:
             raise DeviceSilent("no answer")
         closed = {} if self.dimming_closed is None else {Signal.DIMMING: self.dimming_closed}
-        return StationInputs(read_at_s=asyncio.get_running_loop().time(), faults=dict(self.faults), closed=closed)
+        return StationInputs(
+            read_at_s=asyncio.get_running_loop().time(),
+            faults=dict(self.faults),
+            closed=closed,
+            lamp_problem=self.lamp_problem,
+        )
 
     async def show(self, connector_id: int, pattern: LampPattern) -> None:
         self.lamps[connector_id] = pattern

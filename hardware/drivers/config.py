@@ -1,11 +1,14 @@
 """The hardware configuration: read it, check it, make the devices it names."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hardware.drivers.config_check import Parser
 from hardware.drivers.config_data import (
     ConnectorConfig,
+    ControllerLampsConfig,
     DeviceConfig,
     GpioLampsConfig,
     HardwareConfig,
@@ -14,7 +17,9 @@ from hardware.drivers.config_data import (
     ProblemCode,
     Role,
 )
-from hardware.drivers.gpio_lamps import GpioLamps, IoWithGpioLamps, LampLines
+from hardware.drivers.controller_lamps import ControllerLamps, OutputLamp
+from hardware.drivers.gpio_lamps import GpioLamps, LampLines
+from hardware.drivers.lamp import IoWithLamps
 from hardware.drivers.registry import CONTROLLERS, IO_MODULES, METERS, READERS, Buses
 from station.domain.ports import Devices, LampColour
 
@@ -56,11 +61,17 @@ def build(config: HardwareConfig) -> Devices:
     buses = Buses()
     numbered = list(enumerate(config.connectors, start=1))
     io = None if config.io is None else IO_MODULES[config.io.driver].make(config.io.options, buses, None)
+    controllers = {
+        number: CONTROLLERS[item.controller.driver].make(item.controller.options, buses, number)
+        for number, item in numbered
+    }
+    match config.lamps:
+        case GpioLampsConfig() as wired:
+            io = IoWithLamps(io, _gpio_lamps(wired))
+        case ControllerLampsConfig() as wired:
+            io = IoWithLamps(io, _controller_lamps(wired, controllers))
     return Devices(
-        controllers={
-            number: CONTROLLERS[item.controller.driver].make(item.controller.options, buses, number)
-            for number, item in numbered
-        },
+        controllers=controllers,
         meters={
             number: METERS[item.meter.driver].make(item.meter.options, buses, number)
             for number, item in numbered
@@ -71,7 +82,20 @@ def build(config: HardwareConfig) -> Devices:
             for reader in config.readers
         ],
         phases={number: item.phases for number, item in numbered},
-        io=io if config.lamps is None else IoWithGpioLamps(io, _gpio_lamps(config.lamps)),
+        io=io,
+    )
+
+
+def _controller_lamps(config: ControllerLampsConfig, controllers: Mapping[int, Any]) -> ControllerLamps:
+    """Wire the lamps; the configuration check ensures that the controllers have these outputs."""
+    return ControllerLamps(
+        {
+            each["connector"]: OutputLamp(
+                controller=controllers[each["connector"]],
+                outputs={LampColour(name): output for name, output in each.items() if name != "connector"},
+            )
+            for each in config.outputs
+        }
     )
 
 

@@ -1,10 +1,11 @@
 """Checking of a hardware configuration: collects every mistake, so that an installer can correct them all at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hardware.drivers.config_data import (
     ConnectorConfig,
+    ControllerLampsConfig,
     DeviceConfig,
     GpioLampsConfig,
     HardwareConfig,
@@ -42,7 +43,7 @@ class Parser:
         connectors: list[ConnectorConfig] = []
         readers: list[DeviceConfig] = []
         io: DeviceConfig | None = None
-        lamps: GpioLampsConfig | None = None
+        lamps: GpioLampsConfig | ControllerLampsConfig | None = None
         top = self._mapping(data, "configuration")
         if top is not None:
             self._only(top, {"connectors", "readers", "io", "lamps"}, "configuration")
@@ -55,7 +56,7 @@ class Parser:
                 reader = self._device(item, Role.READER, f"readers[{number}]")
                 readers += [reader] if reader is not None else []
             io = self._device(top["io"], Role.IO, "io") if top.get("io") is not None else None
-            lamps = self._lamps(top["lamps"]) if top.get("lamps") is not None else None
+            lamps = self._lamps(top["lamps"], connectors) if top.get("lamps") is not None else None
         config = HardwareConfig(connectors=tuple(connectors), readers=tuple(readers), io=io, lamps=lamps)
         self._check_ports(config)
         self._check_readers(config)
@@ -116,10 +117,13 @@ class Parser:
             options["inputs"] = self._inputs(options["inputs"], f"{where}.inputs")
         return DeviceConfig(role=role, driver=driver, where=where, options=options)
 
-    def _lamps(self, data: object) -> GpioLampsConfig | None:
+    def _lamps(self, data: object, connectors: list[ConnectorConfig]) -> GpioLampsConfig | ControllerLampsConfig | None:
         fields = self._mapping(data, "lamps")
         if fields is None:
             return None
+        if "outputs" in fields:
+            self._only(fields, {"outputs"}, "lamps")
+            return self._controller_lamps(fields["outputs"], connectors)
         self._only(fields, {"chip", "active_low", "lines"}, "lamps")
         lines: list[Mapping[str, int]] = []
         taken: set[int] = set()
@@ -135,6 +139,7 @@ class Parser:
             lines.append(
                 {name: self._value(value, _LAMP_FIELDS[name], f"{place}.{name}") for name, value in known.items()}
             )
+            self._one_lamp_each(lamp, lines[:-1], place)
             for line in (value for name, value in known.items() if name != "connector" and isinstance(value, int)):
                 if line in taken:
                     text = f"line {line} has another meaning already"
@@ -145,6 +150,41 @@ class Parser:
             active_low=self._value(fields.get("active_low", False), FieldKind(type=bool), "lamps.active_low"),
             lines=tuple(lines),
         )
+
+    def _controller_lamps(self, listed: object, connectors: list[ConnectorConfig]) -> ControllerLampsConfig:
+        lamps: list[Mapping[str, Any]] = []
+        for number, item in enumerate(self._list(listed, "lamps.outputs")):
+            place = f"lamps.outputs[{number}]"
+            lamp = self._mapping(item, place)
+            if lamp is None:
+                continue
+            self._only(lamp, set(_LAMP_FIELDS), place)
+            if "connector" not in lamp:
+                self._add(ProblemCode.MISSING, f"{place}.connector", "is missing")
+            connector = self._value(lamp.get("connector", 1), _LAMP_FIELDS["connector"], f"{place}.connector")
+            outputs = {name: value for name, value in lamp.items() if name in _LAMP_FIELDS and name != "connector"}
+            driver = connectors[connector - 1].controller.driver if 0 < connector <= len(connectors) else None
+            offered = CONTROLLERS[driver].outputs if driver is not None else ()
+            if driver is not None and not offered:
+                names = ", ".join(sorted(name for name, each in CONTROLLERS.items() if each.outputs))
+                text = f"the controller {driver} has no outputs for a lamp; {names} have"
+                self._add(ProblemCode.NO_OUTPUTS, place, text, driver=driver, known=names)
+            elif driver is not None:
+                kind = FieldKind(type=str, choices=offered)
+                outputs = {name: self._value(value, kind, f"{place}.{name}") for name, value in outputs.items()}
+                taken = list(outputs.values())
+                if twice := next((each for each in taken if taken.count(each) > 1), None):
+                    text = f"output {twice} has another colour already"
+                    self._add(ProblemCode.DUPLICATE_INPUT, place, text, input=str(twice))
+            self._one_lamp_each(lamp, lamps, place)
+            lamps.append({"connector": connector, **outputs})
+        return ControllerLampsConfig(outputs=tuple(lamps))
+
+    def _one_lamp_each(self, lamp: Mapping[str, Any], others: Sequence[Mapping[str, Any]], place: str) -> None:
+        connector = lamp.get("connector")
+        if connector is not None and any(each.get("connector") == connector for each in others):
+            text = f"charging point {connector} has a lamp already"
+            self._add(ProblemCode.DUPLICATE_LAMP, f"{place}.connector", text, connector=str(connector))
 
     def _inputs(self, listed: object, where: str) -> list[dict[str, Any]]:
         inputs: list[dict[str, Any]] = []

@@ -37,6 +37,8 @@ class ProblemCode(StrEnum):
     UNKNOWN_SIGNAL = "unknown-signal"
     SIGNAL_FIELD = "signal-field"
     DUPLICATE_READER = "duplicate-reader"
+    DUPLICATE_LAMP = "duplicate-lamp"
+    NO_OUTPUTS = "no-outputs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +93,20 @@ class GpioLampsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ControllerLampsConfig:
+    """Lamps at outputs of the controllers: of each charging point the output of each colour."""
+
+    outputs: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class HardwareConfig:
     """The devices of the station; the charging point with number n is `connectors[n - 1]`."""
 
     connectors: tuple[ConnectorConfig, ...]
     readers: tuple[DeviceConfig, ...] = ()
     io: DeviceConfig | None = None
-    lamps: GpioLampsConfig | None = None
+    lamps: GpioLampsConfig | ControllerLampsConfig | None = None
 
     def devices(self) -> tuple[DeviceConfig, ...]:
         """List every device."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hardware.drivers.lamp import phase
-from station.domain.ports import DeviceRefused, LampColour, LampPattern, Signal, StationInputs, StationIo
+from station.domain.ports import DeviceRefused, LampColour, LampPattern
 
 CONSUMER = "station lamps"
 
@@ -67,6 +67,12 @@ class GpioLamps:
         self._patterns: dict[int, tuple[LampPattern, float]] = {}
         self._changed = asyncio.Event()
         self._blinking: asyncio.Task[None] | None = None
+        self._problem = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the lines cannot be switched now."""
+        return self._problem
 
     async def open(self) -> None:
         """Take the lines; DeviceRefused says what is missing."""
@@ -117,36 +123,9 @@ class GpioLamps:
     def _switch(self, connector_id: int, colour: LampColour) -> None:
         if self._outputs is not None:
             lines = self._lamps[connector_id]
-            with contextlib.suppress(OSError):
+            try:
                 self._outputs.switch({line: each is colour for each, line in lines.items()})
-
-
-class IoWithGpioLamps:
-    """A StationIo whose contacts are those of an input module, if there is one, and whose lamps are at GPIO lines."""
-
-    def __init__(self, module: StationIo | None, lamps: GpioLamps) -> None:
-        self._module = module
-        self._lamps = lamps
-
-    @property
-    def signals(self) -> frozenset[Signal]:
-        """Return the signals of the module."""
-        return frozenset() if self._module is None else self._module.signals
-
-    async def open(self) -> None:
-        if self._module is not None:
-            await self._module.open()
-        await self._lamps.open()
-
-    async def close(self) -> None:
-        await self._lamps.close()
-        if self._module is not None:
-            await self._module.close()
-
-    async def read(self) -> StationInputs:
-        if self._module is None:
-            return StationInputs(read_at_s=asyncio.get_running_loop().time())
-        return await self._module.read()
-
-    async def show(self, connector_id: int, pattern: LampPattern) -> None:
-        await self._lamps.show(connector_id, pattern)
+            except OSError as error:
+                self._problem = f"the lines of {self._chip} cannot be switched: {error.strerror or error}"
+            else:
+                self._problem = ""

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hardware.links.serial_bus import ModbusRefused, Patience, SerialBus
 from hardware.protocols.phoenix import (
+    BY_REGISTER,
     CABLE_SHORTED,
     COMMISSIONED,
     IDENTIFICATION_COUNT,
@@ -60,6 +62,14 @@ _FAULTS: dict[BoardError, FaultCode] = {
     BoardError.RESIDUAL_CURRENT: FaultCode.GROUND_FAILURE,
     BoardError.RESIDUAL_CURRENT_TEST_FAILED: FaultCode.GROUND_FAILURE,
 }
+# The switching outputs by the names printed on the board: what each signals, and the register that switches it.
+_OUTPUTS: dict[str, tuple[Setting, CommandRegister]] = {
+    "OUT": (Setting.OUTPUT_OUT_EVENTS, CommandRegister.OUTPUT_OUT),
+    "ERR": (Setting.OUTPUT_ERR_EVENTS, CommandRegister.OUTPUT_ERR),
+    "CHG": (Setting.OUTPUT_CHG_EVENTS, CommandRegister.OUTPUT_CHG),
+    "CON": (Setting.OUTPUT_CON_EVENTS, CommandRegister.OUTPUT_CON),
+}
+OUTPUTS = tuple(_OUTPUTS)
 _NOT_LOCKED = frozenset({BoardError.LOCKING_FAILED, BoardError.LOCK_FEEDBACK_LOST})
 
 
@@ -102,6 +112,7 @@ class PhoenixEvCc:
         self._locked: bool | None = None
         self._bolt_moves_until_s = 0.0
         self._coils: _Coils | None = None
+        self._outputs_by_register: set[str] = set()
 
     async def open(self) -> None:
         self._bus.acquire()
@@ -185,18 +196,35 @@ class PhoenixEvCc:
         self._commands_given += 1
         await self._write_coil(Command.RESTART, on=True)
 
+    async def switch_outputs(self, wanted: Mapping[str, bool]) -> None:
+        """Switch outputs, the dark ones first, so that a change of colour never lights two.
+
+        Raises DeviceRefused while an output signals what the board sees.
+        """
+        for name, on in sorted(wanted.items(), key=lambda item: item[1]):
+            setting, register = _OUTPUTS[name]
+            if name not in self._outputs_by_register:
+                await self._commission_setting(setting, BY_REGISTER)
+                self._outputs_by_register.add(name)
+            await self._bus.write_register(self._address, register, int(on), PATIENCE)
+
     async def _check_commissioning(self) -> None:
+        # It may be another board, or one whose settings were changed meanwhile.
+        self._outputs_by_register.clear()
         for setting, expected in COMMISSIONED.items():
-            found = await self._read_setting(setting)
-            if found == expected:
-                continue
-            if not self._commission:
-                raise DeviceRefused(
-                    f"controller {self._address} is not configured for bus control: "
-                    f"register {setting.value} ({setting.name.lower()}) holds {found} instead of {expected}"
-                )
-            await self._bus.write_register(self._address, setting, expected, PATIENCE)
-            logger.warning("controller %d: register %d changed from %d to %d", self._address, setting, found, expected)
+            await self._commission_setting(setting, expected)
+
+    async def _commission_setting(self, setting: Setting, expected: int) -> None:
+        found = await self._read_setting(setting)
+        if found == expected:
+            return
+        if not self._commission:
+            raise DeviceRefused(
+                f"controller {self._address} is not configured for bus control: "
+                f"register {setting.value} ({setting.name.lower()}) holds {found} instead of {expected}"
+            )
+        await self._bus.write_register(self._address, setting, expected, PATIENCE)
+        logger.warning("controller %d: register %d changed from %d to %d", self._address, setting, found, expected)
 
     async def _read_setting(self, setting: Setting) -> int:
         return (await self._bus.read_holding(self._address, setting, 1, PATIENCE))[0]

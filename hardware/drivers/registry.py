@@ -13,7 +13,7 @@ from hardware.drivers.flashable_ev_cc import FlashableEvCc
 from hardware.drivers.mennekes_amtron import MennekesAmtron
 from hardware.drivers.modbus_io import InputAssignment, ModbusIo, SignalAssignment
 from hardware.drivers.ocmf_meter import OcmfMeter
-from hardware.drivers.phoenix_ev_cc import PhoenixEvCc
+from hardware.drivers.phoenix_ev_cc import OUTPUTS, PhoenixEvCc
 from hardware.drivers.pn532 import Pn532
 from hardware.drivers.sml_meter import SmlMeter
 from hardware.drivers.stx_etx import StxEtxReader
@@ -50,12 +50,14 @@ class Buses:
 class Driver(Generic[Device_co]):
     """A driver. `make` gets the options, the buses, and the charging point (None: the station's device).
 
-    `framing`: how it speaks on its bus, if it is on one; devices on one port speak alike.
+    `framing`: how it speaks on its bus, if it is on one; devices on one port speak alike. `outputs`: of a controller,
+    the switching outputs it has for a lamp.
     """
 
     fields: Mapping[str, FieldKind]
     make: Callable[[Mapping[str, Any], Buses, int | None], Device_co]
     framing: Framing = Framing.RTU
+    outputs: tuple[str, ...] = ()
 
 
 def _phoenix(kind: type[PhoenixEvCc]) -> Callable[[Mapping[str, Any], Buses, int | None], PhoenixEvCc]:
@@ -198,8 +200,8 @@ _IO_FIELDS = {
 }
 
 CONTROLLERS: Mapping[str, Driver[EvseController]] = {
-    "phoenix_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(PhoenixEvCc)),
-    "flashable_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(FlashableEvCc)),
+    "phoenix_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(PhoenixEvCc), outputs=OUTPUTS),
+    "flashable_ev_cc": Driver(fields=_PHOENIX_FIELDS, make=_phoenix(FlashableEvCc), outputs=OUTPUTS),
     "mennekes_amtron": Driver(fields=_AMTRON_FIELDS, make=_amtron),
     "abl_evcc": Driver(fields=_ABL_FIELDS, make=_abl, framing=Framing.ABL_ASCII),
 }

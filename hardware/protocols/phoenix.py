@@ -42,6 +42,10 @@ class Setting(IntEnum):
     RESIDUAL_CURRENT_MONITOR = 4011
     CCR_ANALOGUE = 4012
     CCR_THRESHOLD_MV = 4013
+    OUTPUT_OUT_EVENTS = 5500
+    OUTPUT_ERR_EVENTS = 5501
+    OUTPUT_CHG_EVENTS = 5502
+    OUTPUT_CON_EVENTS = 5503
 
 
 class Command(IntEnum):
@@ -140,6 +144,8 @@ COMMISSIONED: dict[Setting, int] = {
     Setting.AVAILABILITY_SOURCE: 2,
     Setting.LOCK_SOURCE: 3,
 }
+# What an output signals while its setting is this: what its register among 23000 to 23003 holds.
+BY_REGISTER = 0
 FACTORY_RESET_KEY = 17281
 MINIMUM_CURRENT_A = 6
 MAXIMUM_CURRENT_A = 63

@@ -1,5 +1,6 @@
 """What devices tell, and what becomes of it. The pollers call it; a poll waits until its news is dealt with."""
 
+import logging
 from collections.abc import Mapping
 
 from hardware.runtime.admission import Admission
@@ -15,7 +16,9 @@ from station import clock
 from station.domain.faults import CATALOGUE, FaultCode, Scope
 from station.domain.ports import Signal, StationInputs, Tag, TagReader
 from station.domain.steady_faults import SteadyFaults
-from station.services import sessions
+from station.services import event_log, sessions
+
+logger = logging.getLogger(__name__)
 
 # A contact that is read for the second time and still closed has stopped bouncing.
 CONTACT_RAISED_S, CONTACT_CLEARED_S = 0.2, 2.0
@@ -46,6 +49,8 @@ class DeviceEvents:
         self._admission = admission
         self._start_responses = start_responses
         self._snapshots = snapshots
+        # None: nothing was read yet; an entry of before a restart may still be open.
+        self._lamp_problem: str | None = None
         self._contacts = SteadyFaults[tuple[int, FaultCode]](
             raised_after_s=CONTACT_RAISED_S, cleared_after_s=CONTACT_CLEARED_S
         )
@@ -109,6 +114,9 @@ class DeviceEvents:
 
     async def inputs(self, inputs: StationInputs) -> None:
         """Take a poll of the auxiliary contacts."""
+        if inputs.lamp_problem != self._lamp_problem:
+            self._lamp_problem = inputs.lamp_problem
+            await self._log_lamps()
         closed = inputs.closed.get(Signal.DIMMING)
         if closed is not None:
             self._dimming.read(closed=closed)
@@ -122,6 +130,12 @@ class DeviceEvents:
         for number, point in self._points.items():
             if point.set_faults("inputs", self._contacts_of(number)):
                 await self.point_faults_changed(point)
+
+    async def _log_lamps(self) -> None:
+        await self._records.attempt(event_log.end, "lamps.failed", at=clock.now())
+        if self._lamp_problem:
+            logger.warning("the lamps cannot be switched: %s", self._lamp_problem)
+            await self._records.attempt(event_log.begin, "lamps.failed", at=clock.now(), reason=self._lamp_problem)
 
     def _contacts_of(self, number: int) -> frozenset[FaultCode]:
         return frozenset(code for place, code in self._contacts.counting if place == number)

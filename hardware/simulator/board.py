@@ -6,7 +6,15 @@ smallest limit. Like the real board it has no watchdog: what was released stays 
 
 from dataclasses import dataclass, field
 
-from hardware.protocols.phoenix import COMMISSIONED, MAXIMUM_CURRENT_A, MINIMUM_CURRENT_A, BoardError, Setting
+from hardware.protocols.phoenix import (
+    BY_REGISTER,
+    COMMISSIONED,
+    MAXIMUM_CURRENT_A,
+    MINIMUM_CURRENT_A,
+    BoardError,
+    Output,
+    Setting,
+)
 
 # Limit set by the switches of the board: the charging points are built for 32 A.
 DIP_LIMIT_A = 32
@@ -22,9 +30,20 @@ FACTORY_SETTINGS: dict[Setting, int] = {
     Setting.RESIDUAL_CURRENT_MONITOR: 0,
     Setting.CCR_ANALOGUE: 0,
     Setting.CCR_THRESHOLD_MV: 0,
+    # What each output signals as delivered is our assumption: nothing, state E, state C, state B.
+    Setting.OUTPUT_OUT_EVENTS: 0,
+    Setting.OUTPUT_ERR_EVENTS: 7,
+    Setting.OUTPUT_CHG_EVENTS: 5,
+    Setting.OUTPUT_CON_EVENTS: 2,
 }
 # As the installer of this station leaves it: driven over the bus, with the mirror contact watched.
 STATION_SETTINGS: dict[Setting, int] = {**FACTORY_SETTINGS, **COMMISSIONED, Setting.CONTACTOR_MONITORING: 1}
+_OUTPUT_SETTINGS: dict[Output, Setting] = {
+    Output.OUT: Setting.OUTPUT_OUT_EVENTS,
+    Output.ERR: Setting.OUTPUT_ERR_EVENTS,
+    Output.CHG: Setting.OUTPUT_CHG_EVENTS,
+    Output.CON: Setting.OUTPUT_CON_EVENTS,
+}
 # The board signals no current while one of these is present. Not on the list: state F, which has no PWM anyway, and
 # a bolt that does not open, which is no danger.
 STOPS_PWM = frozenset(
@@ -48,6 +67,18 @@ class Board:
     lock_coil: bool = False
     limit_a: int = MINIMUM_CURRENT_A
     silent_until_s: float = 0.0
+    # What switches each output while it signals what its register holds; lost when the board restarts.
+    outputs: dict[Output, int] = field(default_factory=lambda: dict.fromkeys(Output, 0))
+
+    def lit_outputs(self, signalled: Output) -> Output:
+        """Return the outputs that are on, where the board itself would signal these."""
+        lit = Output(0)
+        for output, setting in _OUTPUT_SETTINGS.items():
+            if self.settings[setting] != BY_REGISTER:
+                lit |= output & signalled
+            elif self.outputs[output]:
+                lit |= output
+        return lit
 
     def is_restarting(self, *, now_s: float) -> bool:
         """Whether the board is starting and neither answers nor releases anything."""
@@ -89,6 +120,7 @@ class Board:
         self.release_coil = self.lock_coil = False
         self.available_coil = True
         self.limit_a = MINIMUM_CURRENT_A
+        self.outputs = dict.fromkeys(Output, 0)
         self.silent_until_s = now_s + RESTART_S
 
     def reset_to_factory(self) -> None:

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hardware.simulator.faults import contacts
-from station.domain.ports import MOST_PHASES, Signal
+from station.domain.ports import MOST_PHASES, LampColour, Signal
 
 IO_ADDRESS = 10
 _LINE = {"baudrate": 9600, "parity": "N", "stopbits": 1}
@@ -35,11 +35,15 @@ SDM630, B23, OCMF, SML = "eastron_sdm630", "abb_b23", "ocmf_meter", "sml"
 
 @dataclass(frozen=True, kw_only=True)
 class PlayedDevices:
-    """What is played at a charging point, by the names of the drivers; `phases`: by how many it is connected."""
+    """What is played at a charging point, by the names of the drivers; `phases`: by how many it is connected.
+
+    `lamp`: the output of the controller for each colour, where the lamp is wired to it instead of the input module.
+    """
 
     controller: str = BOARD
     meter: str = SDM630
     phases: int = MOST_PHASES
+    lamp: Mapping[LampColour, str] = field(default_factory=dict)
 
 
 USUAL = PlayedDevices()
@@ -68,18 +72,33 @@ def controller_address(driver: str) -> int:
 def chosen(directory: Path) -> dict[int, PlayedDevices]:
     """Return what the hardware.json asks for, by charging point; what the simulator cannot play is the usual."""
     try:
-        described = json.loads((directory / "hardware.json").read_text(encoding="utf-8"))["connectors"]
-        return {number: _devices(each) for number, each in enumerate(described, start=1) if isinstance(each, Mapping)}
+        content = json.loads((directory / "hardware.json").read_text(encoding="utf-8"))
+        described, lamps = content["connectors"], _lamps(content.get("lamps"))
+        return {
+            number: _devices(each, lamps.get(number, {}))
+            for number, each in enumerate(described, start=1)
+            if isinstance(each, Mapping)
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _devices(described: Mapping[str, Any]) -> PlayedDevices:
+def _lamps(described: object) -> dict[int, Mapping[LampColour, str]]:
+    """Return the outputs of the lamps that are wired to controllers, by charging point."""
+    outputs = described.get("outputs", ()) if isinstance(described, Mapping) else ()
+    return {
+        each["connector"]: {LampColour(name): output for name, output in each.items() if name != "connector"}
+        for each in outputs
+    }
+
+
+def _devices(described: Mapping[str, Any], lamp: Mapping[LampColour, str]) -> PlayedDevices:
     controller, meter = _driver(described.get("controller")), _driver(described.get("meter"))
     return PlayedDevices(
         controller=controller if controller in _CONTROLLERS else USUAL.controller,
         meter=meter if meter in _METERS else USUAL.meter,
         phases=1 if described.get("phases") == 1 else USUAL.phases,
+        lamp=lamp,
     )
 
 
@@ -117,6 +136,8 @@ def hardware_config(
                     "driver": each.controller,
                     "port": str(folder / controller_port(number)),
                     **_CONTROLLERS[each.controller],
+                    # As delivered its outputs signal what the board sees.
+                    **({"commission": True} if each.lamp else {}),
                 },
                 "meter": {
                     "driver": each.meter,
@@ -128,6 +149,7 @@ def hardware_config(
             for number, each in played.items()
         ],
         "readers": [{"driver": reader, "port": str(folder / READER_PORT), "connector": None, "reverse": False}],
+        **_described_lamps(played),
         "io": {
             "driver": "modbus_io",
             "port": str(folder / IO_PORT),
@@ -140,3 +162,12 @@ def hardware_config(
             + [{"input": len(contacts(connectors)), "signal": Signal.DIMMING.value}],
         },
     }
+
+
+def _described_lamps(played: Mapping[int, PlayedDevices]) -> dict[str, Any]:
+    outputs = [
+        {"connector": number, **{colour.value: output for colour, output in each.lamp.items()}}
+        for number, each in played.items()
+        if each.lamp
+    ]
+    return {"lamps": {"outputs": outputs}} if outputs else {}

@@ -4,9 +4,11 @@ Inputs: EN is the stop button, XR 'available', CCR the mirror contact of the con
 the surge arrester (controller 1 only). Outputs: ERR, CHG (contactor), CON (car connected).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from hardware.protocols.bootloader import ImageHead
+from hardware.protocols.digital_io import LampElement
 from hardware.protocols.phoenix import (
     FACTORY_RESET_KEY,
     IDENTIFICATION_START,
@@ -25,9 +27,11 @@ from hardware.simulator.board import DIP_LIMIT_A
 from hardware.simulator.point import ChargingPoint
 from hardware.simulator.rtu import Function, IllegalAddress, IllegalFunction, IllegalValue
 from hardware.simulator.world import World
+from station.domain.ports import LampColour
 
 # Switches of bank S1 by number: 2 'available' over the bus, 3 lock over the bus, 5 tethered cable.
 _SWITCH_AVAILABLE, _SWITCH_LOCK, _SWITCH_TETHERED = 1 << 1, 1 << 2, 1 << 4
+NO_LAMP: Mapping[LampColour, str] = MappingProxyType({})
 FIRST_FIRMWARE = ImageHead(letter="V", major=1, minor=25)
 # Largest value of an output register: 0 off, 1 on, 2 flashing.
 OUTPUT_FLASHING = 2
@@ -42,7 +46,12 @@ _LARGEST: dict[Setting, int] = {
     Setting.RESIDUAL_CURRENT_MONITOR: 4,
     Setting.CCR_ANALOGUE: 1,
     Setting.CCR_THRESHOLD_MV: 0xFFFF,
+    Setting.OUTPUT_OUT_EVENTS: 0xFF,
+    Setting.OUTPUT_ERR_EVENTS: 0xFF,
+    Setting.OUTPUT_CHG_EVENTS: 0xFF,
+    Setting.OUTPUT_CON_EVENTS: 0xFF,
 }
+_OUTPUTS = (Output.OUT, Output.ERR, Output.CHG, Output.CON)
 
 
 class PhoenixRegisters:
@@ -55,12 +64,14 @@ class PhoenixRegisters:
         point: ChargingPoint,
         serial_number: str,
         firmware: Callable[[], ImageHead] = lambda: FIRST_FIRMWARE,
+        lamp: Mapping[LampColour, str] = NO_LAMP,
     ) -> None:
+        """`lamp`: the output of each colour, where the lamp is wired to this controller."""
         self._world = world
         self._point = point
-        self._outputs = [0, 0, 0, 0]
         self._serial_number = serial_number
         self._firmware = firmware
+        self._lamp = {LampElement[colour.name]: Output[name] for colour, name in lamp.items()}
 
     def read_bits(self, function: Function, start: int, count: int) -> Sequence[bool]:
         """Read back command coils."""
@@ -113,13 +124,14 @@ class PhoenixRegisters:
         for address, value in enumerate(values, start):
             self._write(address, value)
         self._point.settle()
+        self._show_lamp()
 
     def _write(self, address: int, value: int) -> None:
         board = self._point.board
         if CommandRegister.OUTPUT_OUT <= address <= CommandRegister.OUTPUT_CON:
             if value > OUTPUT_FLASHING:
                 raise IllegalValue
-            self._outputs[address - CommandRegister.OUTPUT_OUT] = value
+            board.outputs[_OUTPUTS[address - CommandRegister.OUTPUT_OUT]] = value
         elif address == CommandRegister.MAXIMUM_CURRENT_A:
             if not board.set_limit(value):
                 raise IllegalValue
@@ -160,7 +172,10 @@ class PhoenixRegisters:
         }
 
     def _commands(self) -> dict[int, int]:
-        outputs = {CommandRegister.OUTPUT_OUT + index: value for index, value in enumerate(self._outputs)}
+        outputs = {
+            CommandRegister.OUTPUT_OUT + index: self._point.board.outputs[output]
+            for index, output in enumerate(_OUTPUTS)
+        }
         return {CommandRegister.MAXIMUM_CURRENT_A: self._point.board.limit_a, **outputs}
 
     def _live(self) -> list[int]:
@@ -197,7 +212,12 @@ class PhoenixRegisters:
         outputs = Output.CHG if point.contactor_closed else NO_OUTPUT
         outputs |= Output.ERR if point.errors else NO_OUTPUT
         outputs |= Output.CON if point.vehicle is not None else NO_OUTPUT
-        return outputs
+        return point.board.lit_outputs(outputs)
+
+    def _show_lamp(self) -> None:
+        lit, lamp = self._lit_outputs(), self._world.lamps[self._point.number]
+        for element, output in sorted(self._lamp.items(), key=lambda item: item[1] in lit):
+            lamp.switch(element, on=output in lit, now_s=self._world.now_s)
 
 
 def _slice(block: Sequence[int], block_start: int, start: int, count: int) -> Sequence[int] | None:

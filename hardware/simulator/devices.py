@@ -70,14 +70,14 @@ def lines(
             now_s = clock()
             world.advance(now_s=now_s)
             match mode():
-                case LineMode.SILENT:
+                case LineMode.SILENT | LineMode.UNPLUGGED:
                     return b""
                 case LineMode.GARBAGE:
                     return garbled(data)
                 case LineMode.OK:
                     return device.receive(data, now_s=now_s)
 
-        return PtyLine(settings.folder / name, receive)
+        return PtyLine(settings.folder / name, receive, is_plugged=lambda: mode() is not LineMode.UNPLUGGED)
 
     def controller_mode(point: ChargingPoint) -> LineMode:
         if point.board.is_restarting(now_s=point.now_s):
@@ -125,7 +125,7 @@ def _pushing_line(
         world.advance(now_s=clock())
         telegram = device.tell()
         match world.line_mode(point.number, LineDevice.METER):
-            case LineMode.SILENT:
+            case LineMode.SILENT | LineMode.UNPLUGGED:
                 return b""
             case LineMode.GARBAGE:
                 return garbled(telegram)
@@ -133,7 +133,13 @@ def _pushing_line(
                 return telegram
 
     path = settings.folder / meter_port(point.number)
-    return PtyLine(path, lambda _data: b"", tell=tell, every_s=TELEGRAM_INTERVAL_S)
+    return PtyLine(
+        path,
+        lambda _data: b"",
+        tell=tell,
+        every_s=TELEGRAM_INTERVAL_S,
+        is_plugged=lambda: world.line_mode(point.number, LineDevice.METER) is not LineMode.UNPLUGGED,
+    )
 
 
 def _meter(
@@ -200,10 +206,12 @@ def _registers(
     clock: Callable[[], float],
 ) -> RegisterMap:
     if played.controller != FLASHABLE_BOARD:
-        return PhoenixRegisters(world=world, point=point, serial_number=serial_number)
+        return PhoenixRegisters(world=world, point=point, serial_number=serial_number, lamp=played.lamp)
     memory = FlashMemory(settings.folder / f"firmware-{point.number}.json")
     return FlashableRegisters(
-        PhoenixRegisters(world=world, point=point, serial_number=serial_number, firmware=lambda: memory.head),
+        PhoenixRegisters(
+            world=world, point=point, serial_number=serial_number, firmware=lambda: memory.head, lamp=played.lamp
+        ),
         memory,
         clock=clock,
         is_released=lambda: point.board.released or point.contactor_closed,

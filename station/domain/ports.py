@@ -364,12 +364,14 @@ class StationInputs:
     """One poll of the station's digital inputs, already translated by the hardware configuration.
 
     `faults` maps a connector number (0: station) to the faults whose auxiliary contacts are active, `closed` a signal
-    to whether its contact is closed; one that has no input is not in it.
+    to whether its contact is closed; one that has no input is not in it. `lamp_problem`: why the lamps cannot be
+    switched, although the inputs can be read.
     """
 
     read_at_s: float
     faults: dict[int, frozenset[FaultCode]] = field(default_factory=dict)
     closed: dict[Signal, bool] = field(default_factory=dict)
+    lamp_problem: str = ""
 
 
 class StationIo(Protocol):

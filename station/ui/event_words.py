@@ -79,6 +79,7 @@ EVENTS: Words = {
     "signing.end_unreliable": gettext_lazy("The signed end of a session cannot be relied on: %(reason)s"),
     "signing.end_missing": gettext_lazy("A session ended without a signed meter value. None was put in its place."),
     "signing.end_found": gettext_lazy("The signed end that a session was closed without has been found and archived."),
+    "lamps.failed": gettext_lazy("The lamps cannot be switched: %(reason)s"),
     "records.writable": gettext_lazy("Sessions can be recorded again."),
     "session.not_recovered": gettext_lazy("A session from before the restart is not settled yet; it is tried again."),
     "session.resumed": gettext_lazy("A session goes on after a restart."),

@@ -189,3 +189,15 @@ async def test_the_memory_counts_every_time_and_outlives_a_restart(bench: Contro
     await bench.start()
 
     assert FaultMemory.objects.get().count == 3
+
+
+@in_virtual_time
+async def test_lamps_that_cannot_be_switched_are_an_event_once_and_until_they_can(bench: ControlLoopBench) -> None:
+    bench.hall.io.lamp_problem = "there is no GPIO chip"
+    await bench.until(lambda: LogEntry.objects.filter(code="lamps.failed").exists())
+    await asyncio.sleep(10)
+    entry = LogEntry.objects.get(code="lamps.failed")
+    assert (entry.data["reason"], entry.cleared_at) == ("there is no GPIO chip", None)
+
+    bench.hall.io.lamp_problem = ""
+    await bench.until(lambda: LogEntry.objects.get(code="lamps.failed").cleared_at is not None)
