@@ -32,7 +32,7 @@ class Outputs(Protocol):
 
 
 class _GpiodOutputs:
-    """Lines taken with libgpiod's Python package, which a station without such lamps need not have."""
+    """Lines taken with libgpiod's Python package, which only a station with such lamps loads."""
 
     def __init__(self, chip: str, lines: Sequence[int], *, active_low: bool) -> None:
         gpiod: Any = importlib.import_module("gpiod")

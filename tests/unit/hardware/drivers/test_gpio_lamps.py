@@ -73,6 +73,11 @@ async def test_without_a_chip_it_is_said_which_one_is_missing(monkeypatch: pytes
         await lamps.show(1, LampPattern(colour=LampColour.RED))
 
 
+async def test_the_package_itself_misses_the_chip():
+    with pytest.raises(DeviceRefused, match="no GPIO chip /dev/no-gpiochip"):
+        await GpioLamps("/dev/no-gpiochip", [LampLines(connector=1, lines=LINES)]).open()
+
+
 async def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch):
     def absent(name: str) -> Any:
         raise ModuleNotFoundError(name)
