@@ -65,6 +65,11 @@ class DataDirectory:
         return self.root / "signed_records.sqlite3"
 
     @property
+    def sessions_to_rebuild(self) -> Path:
+        """There while a new database has not got yet what the archive of signed meter data knows of sessions."""
+        return self.root / "rebuild_sessions"
+
+    @property
     def hardware(self) -> Path:
         return self.root / "hardware.json"
 

@@ -535,6 +535,9 @@ class ChargingPoint:
         """Go on from the register that was written down: one that cannot follow it is no base for a bill."""
         now, sign = clock.stamp(), session.last_sign
         age_s = max(now.since(sign).total_seconds(), 0.0) if sign is not None else 0.0
+        if session.meter_last_wh == session.meter_start_wh:
+            # As old as the begin, perhaps: a session that was rebuilt from the archive has noted no other since.
+            age_s = max(age_s, clock.monotonic_s() - session.began_s)
         if sign is None or sign.boot_id != now.boot_id:
             # The board may have gone on while the computer was away, and its clock may have lost the time: how long
             # that was cannot be known, so only the direction and the meter are compared.

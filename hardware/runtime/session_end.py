@@ -46,8 +46,7 @@ class Stop:
     @property
     def facts(self) -> dict[str, Any]:
         """What a rebuilt database has to know of the end of a session besides what its meter has signed."""
-        stopped = {"at": self.at.at.isoformat(), "boot_id": self.at.boot_id, "steady_ms": self.at.steady_ms}
-        return {"reason": self.reason, "id_tag": self.id_tag, "stopped": stopped}
+        return {"reason": self.reason, "id_tag": self.id_tag, "stopped": self.at.encode()}
 
 
 class EndingPoint(Protocol):

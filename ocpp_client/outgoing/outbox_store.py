@@ -23,9 +23,10 @@ from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.domain.meter_values import SignedDialect
 from station.models import ChargingSession, OutboxMessage
 from station.models.backend import OutboxStatus
-from station.services import configuration, event_log, outbox, sessions
+from station.services import configuration, event_log, outbox, sessions, signed_archive
 from station.services.flushing import without_flush
 from station.services.messages import StartAnswered
+from station.services.signed_archive import ArchiveUnusable
 
 logger = logging.getLogger(__name__)
 
@@ -250,12 +251,29 @@ def settle(row_id: int, message_id: str, answer: dict[str, Any], at: datetime, l
     )
     if started is not None:
         _take_followers_back(started.session_id)
+        _archive_told(row, {"transaction": started.transaction_id}, at)
     if row.kind == FactKind.SESSION_ENDED and row.session is not None and told_in_full:
+        _archive_told(row, {"end": {**row.fact, **row.stamp.encode()}}, at)
         sessions.forget_values(row.session.pk)
     if row.attempts > REPORTED_AFTER or row.last_error:
         event_log.end(REFUSED_CODE, at=at)
     if row.status == OutboxStatus.SET_ASIDE or row.refusals:
         outbox.note_nothing_aside(at)
+
+
+def _archive_told(row: OutboxMessage, facts: dict[str, Any], at: datetime) -> None:
+    """Keep, with what the meter has signed of a session, what the backend knows of it, should the database be lost.
+
+    Before the commit: what is told once more under its id does less harm than what is forgotten to have been told.
+    """
+    session = row.session
+    if session is None or session.signed_begin is None:
+        return
+    try:
+        signed_archive.note_told(at, connector_id=session.connector_id, begin_number=session.signed_begin, facts=facts)
+    except ArchiveUnusable as error:
+        # The control loop finds that, too, and lets no session begin; the backend's answer counts all the same.
+        logger.warning("what the backend has taken of session %d is not archived: %s", session.pk, error)
 
 
 def _status_once_taken(row: OutboxMessage) -> OutboxStatus:

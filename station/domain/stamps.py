@@ -5,9 +5,10 @@ setting of the clock touches. When the clock can be trusted, every stamp of this
 does one of an earlier boot whose clock was evidently wrong, as well as it can be known.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from station.domain.moments import EARLIEST_STAMP
 
@@ -34,6 +35,15 @@ class Stamp:
         if self.steady_ms is None or earlier.steady_ms is None or self.boot_id != earlier.boot_id:
             return self.at - earlier.at
         return timedelta(milliseconds=self.steady_ms - earlier.steady_ms)
+
+    def encode(self) -> dict[str, Any]:
+        """Make the JSON form."""
+        return {"at": self.at.isoformat(), "boot_id": self.boot_id, "steady_ms": self.steady_ms}
+
+    @classmethod
+    def decode(cls, data: Mapping[str, Any]) -> "Stamp":
+        """Read the JSON form; raises KeyError, TypeError or ValueError."""
+        return cls(at=datetime.fromisoformat(data["at"]), boot_id=data["boot_id"], steady_ms=data["steady_ms"])
 
     @property
     def is_to_be_corrected(self) -> bool:

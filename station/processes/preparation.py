@@ -79,6 +79,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         password_recovery,
         secret_storage,
         security_log,
+        session_rebuilding,
     )
     from whitelist import editing, master_key
 
@@ -95,6 +96,12 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         aside, problem = damaged
         logger.error("the database was damaged (%s); it is kept as %s, and a new one begins", problem, aside)
         event_log.log("storage.database.replaced", at=at, file=aside.name, problem=problem)
+    if data.sessions_to_rebuild.exists():
+        with _unless_the_disk_is_full("rebuilding sessions"):
+            rebuilt = session_rebuilding.rebuild()
+            logger.warning("from the archive of signed meter data: %s", rebuilt)
+            event_log.log("storage.sessions.rebuilt", at=at, sessions=rebuilt.sessions, owed=rebuilt.owed)
+            data.sessions_to_rebuild.unlink()
     with _unless_the_disk_is_full("the factory reset"):
         factory_reset.carry_out(data)
     with _unless_the_disk_is_full("encrypting earlier secrets"):

@@ -21,7 +21,7 @@ _BUSY_S = 10.0
 
 def damage(database: Path) -> str | None:
     """Return what is wrong with the file; None when it can be used, or when that cannot be told now."""
-    if not database.exists() or not database.stat().st_size:
+    if not _exists(database):
         return None
     with database.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
@@ -40,11 +40,20 @@ def damage(database: Path) -> str | None:
     return next((str(row[0]) for row in found if row[0] != "ok"), None)
 
 
+def _exists(database: Path) -> bool:
+    return database.exists() and bool(database.stat().st_size)
+
+
 def set_damaged_aside(data: DataDirectory) -> tuple[Path, str] | None:
     """Move a damaged database and what belongs to it aside; return its new name and what is wrong with it."""
     problem = damage(data.database)
     if problem is None:
+        if not _exists(data.database) and data.signed_archive.exists():
+            # Lost as a whole, as a repair of the file system may leave it.
+            private_files.write(data.sessions_to_rebuild, b"")
         return None
+    # Before anything else: a start that is interrupted from here on must not forget it.
+    private_files.write(data.sessions_to_rebuild, b"")
     aside = private_files.set_aside(data.database)
     for suffix in _COMPANIONS:
         companion = data.database.with_name(data.database.name + suffix)

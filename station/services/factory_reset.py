@@ -34,7 +34,8 @@ from station.models import (
 )
 from station.models.backend import OutboxStatus
 from station.paths import DataDirectory
-from station.services import branding, configuration, secret_storage, security_log
+from station.services import branding, configuration, secret_storage, security_log, signed_archive
+from station.services.signed_archive import ArchiveUnusable
 
 COMMAND = "FactoryReset"
 _EVENT = "LocalFactoryReset"
@@ -108,6 +109,7 @@ def carry_out(data: DataDirectory) -> None:
         )
         if not SecurityEvent.objects.filter(type=_EVENT, at=at).exists():
             security_log.record(_EVENT, at=at, tech_info=f"user {ordered.actor}")
+    _note_in_archive(at)
     # What was deleted must be readable neither in free pages nor in a copy of the old ones.
     secret_storage.rotate()
     with connection.cursor() as cursor:
@@ -115,6 +117,17 @@ def carry_out(data: DataDirectory) -> None:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     data.factory_reset.unlink()
     private_files.flush_directory(data.root)
+
+
+def _note_in_archive(at: datetime) -> None:
+    """Keep that the sessions so far are nobody's any more, but for those that are left: no damage brings them back."""
+    if not settings.DATA.signed_archive.exists():
+        return
+    left = ChargingSession.objects.exclude(signed_begin=None).values_list("signed_begin", flat=True)
+    try:
+        signed_archive.note_told(at, connector_id=0, begin_number=None, facts={"reset": True, "left": list(left)})
+    except ArchiveUnusable:
+        logger.exception("the factory reset is not noted in the archive of signed meter data")
 
 
 def _read(data: DataDirectory) -> Order | None:

@@ -81,7 +81,7 @@ def begin_session(
     if told is not None:
         outbox.enqueue(MeterSampled(connector_id=connector_id, value=told), session=session, at=at)
     if begin is not None:
-        _keep(session, begin, at)
+        keep_value(session, begin, at)
     if permission.profile:
         _bind_profile(session, permission.profile, at.at)
     return session
@@ -140,7 +140,7 @@ def end_session(
         MeterSample.objects.filter(session=session).delete()
     else:
         _thin_samples(session)
-        _keep(session, _with_register(end, register), at)
+        keep_value(session, _with_register(end, register), at)
     return session
 
 
@@ -163,7 +163,7 @@ def take_late_end(signed_begin: int, *, told: MeterValue | None, at: Stamp) -> i
         told = replace(told, at=at.at)
         unsent = OutboxMessage.objects.filter(session=session, kind=FactKind.SESSION_ENDED, attempts=0)
         if unsent.exists():
-            _keep(session, told, at)
+            keep_value(session, told, at)
         else:
             outbox.enqueue(MeterSampled(connector_id=session.connector_id, value=told), session=session, at=at)
     return session.pk
@@ -177,7 +177,8 @@ def _with_register(value: MeterValue, register: WattHour) -> MeterValue:
     return replace(value, quantities=quantities)
 
 
-def _keep(session: ChargingSession, value: MeterValue, at: Stamp) -> None:
+def keep_value(session: ChargingSession, value: MeterValue, at: Stamp) -> None:
+    """Keep a meter value to be told with the end of its session."""
     MeterSample.objects.create(
         session=session,
         at=at.at,
@@ -235,7 +236,7 @@ def record_meter_values(
         outbox.enqueue(fact, session=session, at=at)
     if session is not None:
         if kept is not None:
-            _keep(session, kept, at)
+            keep_value(session, kept, at)
         session.note_sample(
             wh=register, at=at, periodic=context is ReadingContext.SAMPLE_PERIODIC, limited_by=limited_by
         )

@@ -270,7 +270,7 @@ def last_sign_of_life() -> Stamp | None:
     with _archive() as database:
         row = database.execute("SELECT at, boot_id, steady_ms FROM sign_of_life").fetchone()
     try:
-        return None if row is None else Stamp(at=datetime.fromisoformat(row[0]), boot_id=row[1], steady_ms=row[2])
+        return None if row is None else Stamp.decode(dict(zip(("at", "boot_id", "steady_ms"), row, strict=True)))
     except (ValueError, TypeError):
         return None
 

@@ -92,6 +92,9 @@ EVENTS: Words = {
     "storage.database.replaced": gettext_lazy(
         "The database was damaged and is kept aside as %(file)s; the station began with a new one. %(problem)s"
     ),
+    "storage.sessions.rebuilt": gettext_lazy(
+        "Sessions rebuilt from the archive of signed meter data: %(sessions)s. Owed to the backend: %(owed)s messages."
+    ),
     "charging_profile.unreadable": gettext_lazy(
         "A charging profile cannot be read. Until the backend clears or replaces it, what it limited gets no energy."
     ),

@@ -405,8 +405,8 @@ def secrets_lost(keys: list[str]) -> str:
 def database_set_aside(files: list[str]) -> str:
     """Say that the database is a new one, where the old one is, and what to do."""
     text = gettext(
-        "The database was damaged, so the station has begun a new one: settings, cards and sessions not yet told to "
-        "the backend are missing. The old one is kept in the data directory: %(files)s. Set the station up again, keep "
-        "these files, and take them away when they are no longer needed."
+        "The database was damaged, so the station has begun a new one: settings and cards are missing, and sessions of "
+        "meters that do not sign; those of calibrated meters were rebuilt. The old one is kept in the data directory: "
+        "%(files)s. Set the station up again, keep these files, and take them away when they are no longer needed."
     )
     return text % {"files": ", ".join(files)}
