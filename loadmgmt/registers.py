@@ -197,6 +197,7 @@ ERROR_NUMBERS: Mapping[FaultCode, int] = {
             FaultCode.LOCAL_LIST_CONFLICT,
             FaultCode.RESET_FAILURE,
             FaultCode.INPUT_MODULE_FAILURE,
+            FaultCode.DATABASE_REPLACED,
         ),
         start=1,
     )

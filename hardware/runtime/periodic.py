@@ -17,7 +17,7 @@ from station.domain import connector as machine
 from station.domain.faults import FaultCode
 from station.domain.mobile import SignalWatch
 from station.host import ModemPort
-from station.services import connectors
+from station.services import connectors, database_file
 
 TICK_S = 1.0
 # Messages are rarely lost, and looking costs the processor time of a charging station.
@@ -73,6 +73,7 @@ class Periodic:
                 )
         self._steps += 1
         if self._steps % CATCH_UP_STEPS == 0:
+            self._look_for_replaced_database()
             await self._notices.catch_up()
 
     async def _end_what_stays_faulted(self, point: ChargingPoint) -> None:
@@ -87,3 +88,8 @@ class Periodic:
     def _judge_signal(self) -> None:
         is_weak = self._signal.judge(self._modem.status(), now_s=clock.monotonic_s())
         self._state.set_faults("modem", frozenset({FaultCode.WEAK_SIGNAL}) if is_weak else frozenset())
+
+    def _look_for_replaced_database(self) -> None:
+        """Tell the backend, too, that settings and cards are gone, until somebody has taken the damaged file away."""
+        was_replaced = bool(database_file.aside(settings.DATA))
+        self._state.set_faults("database", frozenset({FaultCode.DATABASE_REPLACED}) if was_replaced else frozenset())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from station.domain.faults import CATALOGUE, FaultCode, Scope
+from station.domain.faults import CATALOGUE, NOT_PHYSICAL, FaultCode, Scope
 
 # Faults that show in the devices themselves. Every other one has an auxiliary contact at the input/output module.
 SHOWN_BY_DEVICES = frozenset(
@@ -20,6 +20,7 @@ SHOWN_BY_DEVICES = frozenset(
         FaultCode.INPUT_MODULE_FAILURE,  # the input/output module's line is silent
     }
 )
+_KNOWN = tuple(code for code in FaultCode if code not in NOT_PHYSICAL)
 # Phase (L3) that is missing while UnderVoltage is active.
 MISSING_PHASE = 2
 # Signal in per cent while WeakSignal is active.
@@ -30,7 +31,7 @@ class FaultUnknown(Exception):
     """No such fault in the catalogue."""
 
     def __init__(self, code: str) -> None:
-        super().__init__(f"unknown fault code {code!r}; known are {', '.join(FaultCode)}")
+        super().__init__(f"unknown fault code {code!r}; known are {', '.join(_KNOWN)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,9 @@ class Contact:
 
 def fault_code(text: str) -> FaultCode:
     """Find a fault by its name; raises FaultUnknown."""
-    try:
-        return FaultCode(text)
-    except ValueError as error:
-        raise FaultUnknown(text) from error
+    if text not in _KNOWN:
+        raise FaultUnknown(text)
+    return FaultCode(text)
 
 
 def is_of_station(code: FaultCode) -> bool:
@@ -57,7 +57,7 @@ def is_of_station(code: FaultCode) -> bool:
 
 def contacts(connectors: int) -> tuple[Contact, ...]:
     """List the auxiliary contacts of a station: those of the station first, then point by point."""
-    wired = [code for code in FaultCode if code not in SHOWN_BY_DEVICES]
+    wired = [code for code in _KNOWN if code not in SHOWN_BY_DEVICES]
     places = [(code, 0) for code in wired if is_of_station(code)]
     for number in range(1, connectors + 1):
         places += [(code, number) for code in wired if not is_of_station(code)]

@@ -30,6 +30,7 @@ class FaultCode(StrEnum):
     OVER_VOLTAGE = "OverVoltage"
     RESET_FAILURE = "ResetFailure"
     INPUT_MODULE_FAILURE = "InputModuleFailure"
+    DATABASE_REPLACED = "DatabaseReplaced"
 
 
 class Scope(StrEnum):
@@ -100,8 +101,14 @@ CATALOGUE: dict[FaultCode, FaultKind] = {
         _kind(FaultCode.RESET_FAILURE, _STATION, faulted=False),
         # Nobody hears its contacts any more; the devices they belong to protect all the same, so charging goes on.
         _kind(FaultCode.INPUT_MODULE_FAILURE, _STATION, faulted=False, vendor=True),
+        # Charging goes on; whoever runs the station has to know that its settings and cards are gone.
+        _kind(FaultCode.DATABASE_REPLACED, _STATION, faulted=False, vendor=True),
     )
 }
+
+
+# A damaged file has no cause in the physical world that a simulator, or a contact, could show.
+NOT_PHYSICAL = frozenset({FaultCode.DATABASE_REPLACED})
 
 
 def worst(codes: frozenset[FaultCode]) -> FaultKind | None:

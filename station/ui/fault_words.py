@@ -47,6 +47,7 @@ CAUSES: Words = {
     FaultCode.INPUT_MODULE_FAILURE: _(
         "The input module has no supply, its data cable is interrupted, or its address is another one."
     ),
+    FaultCode.DATABASE_REPLACED: _("The storage is failing, or the power was cut while it was being written."),
 }
 
 CHECKS: Words = {
@@ -93,4 +94,5 @@ CHECKS: Words = {
     FaultCode.INPUT_MODULE_FAILURE: _(
         "See whether the module lights up; until it answers, the contacts wired to it count as they were read last."
     ),
+    FaultCode.DATABASE_REPLACED: _("See on the page Events what was wrong with the file."),
 }

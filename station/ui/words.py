@@ -86,6 +86,7 @@ FAULTS: Words = {
     FaultCode.OVER_VOLTAGE: _("Mains voltage too high"),
     FaultCode.RESET_FAILURE: _("A restart could not be carried out"),
     FaultCode.INPUT_MODULE_FAILURE: _("The input module does not answer"),
+    FaultCode.DATABASE_REPLACED: _("The database was damaged and replaced"),
 }
 
 FAULT_ADVICE: Words = {
@@ -108,6 +109,7 @@ FAULT_ADVICE: Words = {
     FaultCode.OVER_VOLTAGE: _("Have an electrician check the supply and the neutral conductor."),
     FaultCode.RESET_FAILURE: _("Switch the station off and on again at the circuit breaker."),
     FaultCode.INPUT_MODULE_FAILURE: _("Check the module's supply and its data cable."),
+    FaultCode.DATABASE_REPLACED: _("Set the station up again, then take the files away that were kept aside."),
 }
 
 STATUSES: Words = {

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from station import clock
-from station.domain.faults import CATALOGUE, FaultCode, Scope
+from station.domain.faults import CATALOGUE, NOT_PHYSICAL, FaultCode, Scope
 from station.domain.id_tags import MAX_ID_TAG_LENGTH
 from station.ui import words
 from station.web import bench_view, present, refusals
@@ -46,7 +46,7 @@ class VehicleForm(forms.Form):
 class FaultForm(forms.Form):
     """A fault that comes or goes."""
 
-    code = forms.ChoiceField(choices=[(code.value, code.value) for code in FaultCode])
+    code = forms.ChoiceField(choices=[(code.value, code.value) for code in FaultCode if code not in NOT_PHYSICAL])
     active = forms.BooleanField(required=False)
 
 
@@ -194,4 +194,8 @@ def _choices() -> dict[str, Any]:
 
 
 def _faults(scope: Scope) -> list[tuple[str, str]]:
-    return [(code.value, words.word(words.FAULTS, code)) for code, kind in CATALOGUE.items() if kind.scope is scope]
+    return [
+        (code.value, words.word(words.FAULTS, code))
+        for code, kind in CATALOGUE.items()
+        if kind.scope is scope and code not in NOT_PHYSICAL
+    ]

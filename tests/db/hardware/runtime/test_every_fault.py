@@ -5,6 +5,7 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings
 from django.utils import translation
 
 from station import clock
@@ -47,6 +48,11 @@ def _signal(hall: Hall, active: bool) -> None:  # noqa: FBT001 - read in a table
     hall.computer.signal = 10 if active else 80
 
 
+def _damaged_database(_hall: Hall, active: bool) -> None:  # noqa: FBT001 - read in a table
+    kept = settings.DATA.database.with_name(settings.DATA.database.name + ".broken-1")
+    kept.write_bytes(b"") if active else kept.unlink()
+
+
 PROVOKED: dict[FaultCode, Callable[[Hall, bool], None]] = {
     FaultCode.WEAK_SIGNAL: _signal,
     FaultCode.OVER_VOLTAGE_PROTECTION_FAILURE: _board(FaultCode.OVER_VOLTAGE_PROTECTION_FAILURE),
@@ -64,6 +70,7 @@ PROVOKED: dict[FaultCode, Callable[[Hall, bool], None]] = {
     FaultCode.OVER_VOLTAGE: _contact(FaultCode.OVER_VOLTAGE, 1),
     FaultCode.OTHER_ERROR: _contact(FaultCode.OTHER_ERROR, 1),
     FaultCode.INPUT_MODULE_FAILURE: _silent("io"),
+    FaultCode.DATABASE_REPLACED: _damaged_database,
 }
 
 

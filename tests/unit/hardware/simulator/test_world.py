@@ -9,7 +9,7 @@ from hardware.simulator.electricity import OPEN_CIRCUIT_MV
 from hardware.simulator.faults import SHOWN_BY_DEVICES, contacts, is_of_station
 from hardware.simulator.point import ChargingPoint, ConnectorIsLocked
 from hardware.simulator.world import LineDevice, LineMode, NoVehicle, VehicleChange, World
-from station.domain.faults import FaultCode
+from station.domain.faults import NOT_PHYSICAL, FaultCode
 from station.domain.ports import Pilot
 
 NOTHING = VehicleChange()
@@ -255,7 +255,7 @@ def test_a_missing_phase_is_missing_everywhere_and_carries_no_current(charging: 
     assert charging.point.load.currents_ma[0] == 16_000
 
 
-@pytest.mark.parametrize("code", FaultCode)
+@pytest.mark.parametrize("code", sorted(set(FaultCode) - NOT_PHYSICAL))
 @pytest.mark.parametrize("connector", [None, 2])
 def test_every_fault_of_the_catalogue_has_a_cause_that_comes_and_goes(
     bench: WorldBench, code: FaultCode, connector: int | None
@@ -282,7 +282,7 @@ def test_every_fault_without_a_device_of_its_own_has_exactly_one_contact_at_its_
     wired = [(contact.code, contact.connector) for contact in contacts(2)]
 
     assert len(wired) == len(set(wired))
-    assert {code for code, _ in wired} == set(FaultCode) - SHOWN_BY_DEVICES
+    assert {code for code, _ in wired} == set(FaultCode) - SHOWN_BY_DEVICES - NOT_PHYSICAL
     assert all((connector == 0) is is_of_station(code) for code, connector in wired)
     assert [contact.input for contact in contacts(2)] == list(range(len(wired)))
 
@@ -354,7 +354,7 @@ _happenings = st.one_of(
         ),
     ),
     st.tuples(st.just("unplug"), st.booleans()),
-    st.tuples(st.just("fault"), st.tuples(st.sampled_from(FaultCode), st.booleans())),
+    st.tuples(st.just("fault"), st.tuples(st.sampled_from(sorted(set(FaultCode) - NOT_PHYSICAL)), st.booleans())),
     st.tuples(st.just("jam"), st.booleans()),
     st.tuples(st.just("restart"), st.none()),
     st.tuples(st.just("speed"), st.floats(0.1, 3600)),
