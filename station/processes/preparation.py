@@ -71,37 +71,19 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     from station.services import (
         accounts,
         configuration,
-        database_file,
-        event_log,
         factory_reset,
         firewall,
         identity,
         password_recovery,
         secret_storage,
         security_log,
-        session_rebuilding,
     )
     from whitelist import editing, master_key
 
     data = DataDirectory(plan.data)
     # WhiteNoise looks for collected files there and complains of a missing directory.
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
-    damaged = database_file.set_damaged_aside(data)
-    fitted = fit_to_this_version(data)
-    migrate()
-    if fitted is not None:
-        logger.warning("%s rows of a later version were taken over, %s could not be", fitted.rows, fitted.lost)
-        event_log.log("storage.database.fitted", at=at, rows=fitted.rows, lost=fitted.lost, file=fitted.file.name)
-    if damaged is not None:
-        aside, problem = damaged
-        logger.error("the database was damaged (%s); it is kept as %s, and a new one begins", problem, aside)
-        event_log.log("storage.database.replaced", at=at, file=aside.name, problem=problem)
-    if data.sessions_to_rebuild.exists():
-        with _unless_the_disk_is_full("rebuilding sessions"):
-            rebuilt = session_rebuilding.rebuild()
-            logger.warning("from the archive of signed meter data: %s", rebuilt)
-            event_log.log("storage.sessions.rebuilt", at=at, sessions=rebuilt.sessions, owed=rebuilt.owed)
-            data.sessions_to_rebuild.unlink()
+    _prepare_database(data, at)
     with _unless_the_disk_is_full("the factory reset"):
         factory_reset.carry_out(data)
     with _unless_the_disk_is_full("encrypting earlier secrets"):
@@ -138,6 +120,28 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     return Prepared(
         serial=made.serial, factory_password=identity.untold_password(), has_hardware=data.hardware.exists()
     )
+
+
+def _prepare_database(data: DataDirectory, at: datetime) -> None:
+    """Have a database of this version; one that cannot be used is replaced, and says so."""
+    from station.services import database_file, event_log, session_rebuilding
+
+    damaged = database_file.set_damaged_aside(data)
+    fitted = fit_to_this_version(data)
+    migrate()
+    if fitted is not None:
+        logger.warning("%s rows of a later version were taken over, %s could not be", fitted.rows, fitted.lost)
+        event_log.log("storage.database.fitted", at=at, rows=fitted.rows, lost=fitted.lost, file=fitted.file.name)
+    if damaged is not None:
+        aside, problem = damaged
+        logger.error("the database was damaged (%s); it is kept as %s, and a new one begins", problem, aside)
+        event_log.log("storage.database.replaced", at=at, file=aside.name, problem=problem)
+    if data.sessions_to_rebuild.exists():
+        with _unless_the_disk_is_full("rebuilding sessions"):
+            rebuilt = session_rebuilding.rebuild()
+            logger.warning("from the archive of signed meter data: %s", rebuilt)
+            event_log.log("storage.sessions.rebuilt", at=at, sessions=rebuilt.sessions, owed=rebuilt.owed)
+            data.sessions_to_rebuild.unlink()
 
 
 def choose_modbus_port(*, at: datetime) -> None:
