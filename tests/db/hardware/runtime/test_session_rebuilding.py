@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.forms.models import model_to_dict
 
 from hardware.runtime import archive
 from ocpp_client.outgoing import outbox_store
@@ -84,10 +85,10 @@ async def test_what_the_backend_has_taken_is_not_told_again(bench: ControlLoopBe
     await bench.charge()
     await _stop(bench)
     assert _deliver() == ["SessionBegan", "SessionEnded"]
-    before = ChargingSession.objects.values().get()
+    before = model_to_dict(ChargingSession.objects.get())
     assert await _crash_without_database(bench) == session_rebuilding.Rebuilt(sessions=1, owed=0)
     assert bench.messages() == []
-    after = ChargingSession.objects.values().get()
+    after = model_to_dict(ChargingSession.objects.get())
     same = ("id_tag", "transaction_id", "meter_start_wh", "meter_stop_wh", "stop_reason", "stop_id_tag", "meter_serial")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
     assert after["stopped_at"] == before["stopped_at"]
