@@ -57,7 +57,7 @@ def parse(text: str) -> Provision:
     mistakes += [
         f"“{name}” is missing. Write for instance {_EXAMPLE}"
         for name in (_SERIAL, _PASSWORD)
-        if content.get(name) in {None, ""}
+        if content.get(name) is None or content[name] == ""
     ]
     values: dict[str, str] = {}
     for name, row in _ROWS.items():
