@@ -1,0 +1,212 @@
+"""`manage.py hardware`: what an installer answers becomes hardware.json, and what is wrong is said."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from hardware.drivers.config import load
+from hardware.drivers.config_data import Role
+from hardware.drivers.search import Extent, Found, Searched
+from station.management.commands import hardware
+from station.paths import DataDirectory
+
+BUS, OTHER, USB = "/dev/serial/by-id/usb-bus", "/dev/serial/by-id/usb-other", "/dev/serial/by-id/usb-reader"
+
+
+def on_bus(role: Role, driver: str, address: int, *, port: str = BUS, name: str = "", trouble: str = "") -> Found:
+    options = {"port": port, "address": address, "baudrate": 9600, "parity": "N", "stopbits": 1}
+    return Found(
+        role=role, driver=driver, options=options, name=name, serial=f"{address}000", line="9600 8N1", trouble=trouble
+    )
+
+
+BOARD, SECOND_BOARD = (on_bus(Role.CONTROLLER, "phoenix_ev_cc", each, name="EV-CC-AC1-M3") for each in (1, 2))
+METER, SECOND_METER = (on_bus(Role.METER, "eastron_sdm630", each, port=OTHER, name="SDM630") for each in (1, 2))
+READER = Found(role=Role.READER, driver="elatec_twn4", options={"port": USB}, name="ELATEC TWN4")
+IO = on_bus(Role.IO, "modbus_io", 10, name="Modbus I/O")
+EVERYTHING = (BOARD, SECOND_BOARD, IO, METER, SECOND_METER, READER)
+
+
+class Terminal(io.StringIO):
+    """Somebody who answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def data(tmp_path: Path, settings: Any) -> DataDirectory:
+    settings.DATA = DataDirectory(tmp_path / "data")
+    return settings.DATA
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> dict[str, Searched]:
+    """What is connected, by its port."""
+    connected: dict[str, Searched] = {}
+
+    async def search(ports: Sequence[str], _extent: Extent) -> list[Searched]:
+        return [connected.get(port, Searched(port=port)) for port in ports]
+
+    monkeypatch.setattr(hardware, "search", search)
+    monkeypatch.setattr(hardware, "ports_here", lambda: sorted(connected))
+    connect(connected, *EVERYTHING)
+    return connected
+
+
+def connect(connected: dict[str, Searched], *devices: Found) -> None:
+    connected.clear()
+    for device in devices:
+        before = connected.get(device.port, Searched(port=device.port))
+        connected[device.port] = Searched(port=device.port, found=(*before.found, device))
+
+
+def run(*arguments: str) -> str:
+    said = io.StringIO()
+    call_command("hardware", *arguments, stdout=said, stderr=io.StringIO())
+    return said.getvalue()
+
+
+@pytest.mark.usefixtures("bench")
+def test_without_options_the_points_are_in_the_order_of_the_list(data: DataDirectory):
+    run("write")
+
+    config = load(data.hardware)
+    pairs = [
+        (each.controller.options["address"], each.meter and each.meter.options["address"]) for each in config.connectors
+    ]
+    assert pairs == [(1, 1), (2, 2)]
+    assert [(reader.driver, reader.options["connector"]) for reader in config.readers] == [("elatec_twn4", None)]
+    assert config.io is not None
+
+
+@pytest.mark.usefixtures("bench")
+def test_options_say_what_belongs_where(data: DataDirectory):
+    run("write", "--point", "2,4", "--point", "1,5,1", "--reader", "6=2")
+
+    config = load(data.hardware)
+    assert [each.controller.options["address"] for each in config.connectors] == [2, 1]
+    assert [each.phases for each in config.connectors] == [3, 1]
+    assert config.readers[0].options["connector"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--point", "one"], "for instance 1,2"),
+        (["--point", "4,1"], "no charge controller of the list; there is 1, 2"),
+        (["--point", "1,4", "--point", "1,5"], "one charging point only"),
+        (["--point", "1,4", "--reader", "6=2"], "for instance 3=1"),
+        (["--reader", "1"], "no card reader of the list; there is 6"),
+    ],
+)
+@pytest.mark.usefixtures("bench")
+def test_an_answer_that_cannot_be_is_explained_and_nothing_is_written(
+    data: DataDirectory, arguments: list[str], says: str
+):
+    with pytest.raises(CommandError, match=says):
+        run("write", *arguments)
+
+    assert not data.hardware.exists()
+
+
+def test_a_station_without_a_meter_or_without_anything_is_not_described(
+    data: DataDirectory, bench: dict[str, Searched]
+):
+    connect(bench, BOARD)
+    with pytest.raises(CommandError, match="There is no meter"):
+        run("write")
+    bench.clear()
+    with pytest.raises(CommandError, match="no serial port"):
+        run("write")
+
+    assert not data.hardware.exists()
+
+
+@pytest.mark.usefixtures("bench")
+def test_the_earlier_description_is_kept_and_what_nobody_finds_stays(data: DataDirectory):
+    data.create()
+    lamps = {"chip": "/dev/gpiochip0", "lines": [{"connector": 1, "green": 4}]}
+    inputs = [{"input": 0, "code": "GroundFailure", "connector": 1}]
+    before = {
+        "connectors": [{"controller": {**BOARD.entry, "surge_contact": True}, "meter": METER.entry}],
+        "readers": [],
+        "io": {**IO.entry, "inputs": inputs},
+        "lamps": lamps,
+    }
+    data.hardware.write_text(json.dumps(before))
+
+    said = run("write")
+
+    now = json.loads(data.hardware.read_text())
+    assert json.loads((data.root / "hardware.json.old").read_text()) == before
+    assert "hardware.json.old" in said
+    assert now["connectors"][0]["controller"]["surge_contact"] is True
+    assert now["io"]["inputs"] == inputs
+    assert now["lamps"] == lamps
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, answers: str, *arguments: str) -> str:
+    monkeypatch.setattr("sys.stdin", Terminal(answers))
+    return run("find", *arguments)
+
+
+@pytest.mark.usefixtures("bench")
+def test_whoever_takes_what_is_proposed_presses_enter(data: DataDirectory, monkeypatch: pytest.MonkeyPatch):
+    said = ask(monkeypatch, "\n" * 9)
+
+    assert "charge controller EV-CC-AC1-M3, serial number 1000, address 1, 9600 8N1" in said
+    assert len(load(data.hardware).connectors) == 2
+
+
+@pytest.mark.usefixtures("bench")
+def test_an_answer_that_is_none_is_asked_again_and_a_no_writes_nothing(
+    data: DataDirectory, monkeypatch: pytest.MonkeyPatch
+):
+    said = ask(monkeypatch, "7\n1\n3\n2\n5\n1\n1\nno\n")
+
+    assert "Please one of: 1, 2" in said
+    assert "Nothing was written." in said
+    assert not data.hardware.exists()
+
+
+@pytest.mark.usefixtures("bench")
+def test_the_questions_are_asked_in_german_too(data: DataDirectory, monkeypatch: pytest.MonkeyPatch):
+    said = ask(monkeypatch, "1\n\n\n\n\nja\n", "--lang", "de")
+
+    assert "Wie viele Ladepunkte hat die Station?" in said
+    assert "Geschrieben" in said
+    assert len(load(data.hardware).connectors) == 1
+
+
+def test_a_port_in_use_and_a_board_set_wrongly_are_told(data: DataDirectory, bench: dict[str, Searched]):
+    connect(bench, on_bus(Role.CONTROLLER, "phoenix_ev_cc", 1, trouble="register 4000 is 1 instead of 3"), METER)
+    bench[USB] = Searched(port=USB, trouble="the port cannot be opened: busy")
+
+    said = run("write")
+
+    assert "! register 4000 is 1 instead of 3" in said
+    assert "systemctl stop station-hardware" in said
+    assert load(data.hardware)
+
+
+@pytest.mark.usefixtures("bench", "data")
+def test_what_was_found_is_told_to_a_programme_as_json():
+    listed = json.loads(run("find", "--json"))
+
+    assert [each["entry"]["driver"] for each in listed] == [device.driver for device in EVERYTHING]
+
+
+def test_the_present_description_is_judged(data: DataDirectory):
+    data.create()
+    data.hardware.write_text('{"connectors": [{"controller": {"driver": "phoenix"}}]}')
+    with pytest.raises(CommandError, match=r"connectors\[0\].meter: every charging point needs a meter"):
+        run("check")
+    data.hardware.write_text(json.dumps({"connectors": [{"controller": BOARD.entry, "meter": METER.entry}]}))
+
+    assert run("check") == "hardware.json is right: 1 charging point.\n"
