@@ -206,6 +206,9 @@ class Signing:
             logger.error("point %d: the begin of the session is not of this meter", self._point.number)
             return None
         if await self._meter.open_transaction() is not None:
+            if _is_without_time(begin.entry.raw):
+                # It has arrived since, perhaps. A meter that had one keeps it: set back, it would end before it began.
+                await self._set_time()
             record: SignedRecord | None = await self._meter.end_transaction(end)
         else:
             record = await self._meter.last_record()
@@ -448,6 +451,15 @@ def _is_end(record: SignedRecord) -> bool:
         return ocmf.parse(record.raw).end is not None
     except RecordMalformed:
         return False
+
+
+def _is_without_time(begin: bytes) -> bool:
+    """Return whether the meter did not know the time at the begin."""
+    try:
+        readings = ocmf.parse(begin).readings
+    except RecordMalformed:
+        return False
+    return bool(readings) and readings[-1].synchronisation in {None, Synchronisation.UNKNOWN}
 
 
 def _follows(begin: bytes, record: SignedRecord) -> bool:

@@ -251,7 +251,7 @@ def settle(row_id: int, message_id: str, answer: dict[str, Any], at: datetime, l
     )
     if started is not None:
         _take_followers_back(started.session_id)
-        _archive_told(row, {"transaction": started.transaction_id}, at)
+        _archive_told(row, {"transaction": started.transaction_id, "began": row.stamp.encode()}, at)
     if row.kind == FactKind.SESSION_ENDED and row.session is not None and told_in_full:
         _archive_told(row, {"end": {**row.fact, **row.stamp.encode()}}, at)
         sessions.forget_values(row.session.pk)

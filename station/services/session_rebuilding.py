@@ -8,7 +8,8 @@ what the archive does not know is missing.
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -39,9 +40,10 @@ class Rebuilt:
 
 @dataclass(kw_only=True)
 class _Told:
-    """What the backend has taken of a session: its number, and what it was told of the end."""
+    """What the backend has taken of a session: its number, and what it was told of its begin and its end."""
 
     transaction_id: int | None = None
+    began: Mapping[str, Any] | None = None
     end: Mapping[str, Any] | None = None
 
 
@@ -66,6 +68,7 @@ class _Known:
             case Kind.TOLD if begin is not None:
                 told = self.told.setdefault(begin, _Told())
                 told.transaction_id = facts.get("transaction", told.transaction_id)
+                told.began = facts.get("began", told.began)
                 told.end = facts.get("end", told.end)
             case Kind.TOLD if facts.get("reset"):
                 # Deleted on order; what was left then is to be found again.
@@ -132,7 +135,8 @@ class _Session:
         if start is None:
             logger.error("row %d of the archive: no register, no session is rebuilt", self._begin.number)
             return False
-        at = _stamp(self._begin)
+        # What was told is what is known: the clock may have been wrong when the meter signed.
+        at = _decoded(self._told.began) or _stamp(self._begin)
         seen = _later(at, alive) if self._runs else at
         session = ChargingSession.objects.create(
             connector_id=entry.connector_id,
@@ -170,7 +174,8 @@ class _Session:
     def _close(self, session: ChargingSession, start: WattHour, began: Stamp, *, is_owed: bool) -> None:
         facts: Mapping[str, Any] = self._end.entry.facts if self._end is not None else {}
         stop = self._stopped() or began
-        at = stop if stop.since(began).total_seconds() >= 0 else began
+        # As long as the steady clock says, whatever was told in between.
+        at = replace(stop, at=began.at + max(stop.since(began), timedelta()))
         signed = _register(self._end) if self._end is not None else None
         told = self._told.end or {}
         # What was never signed is worth what the backend was told, else nothing.
@@ -188,13 +193,17 @@ class _Session:
         self.owed.append(_Owed(row=row, fact=ended, session=session, at=at))
 
     def _stopped(self) -> Stamp | None:
-        noted = self._end.entry.facts.get("stopped") if self._end is not None else self._told.end
-        try:
-            if noted is not None:
-                return Stamp.decode(noted)
-        except (KeyError, TypeError, ValueError) as error:
-            logger.warning("row %d of the archive: no moment of the stop: %s", self._begin.number, error)
-        return _stamp(self._end) if self._end is not None else None
+        if self._end is None:
+            return _decoded(self._told.end)
+        return _decoded(self._told.end) or _decoded(self._end.entry.facts.get("stopped")) or _stamp(self._end)
+
+
+def _decoded(noted: Mapping[str, Any] | None) -> Stamp | None:
+    try:
+        return None if noted is None else Stamp.decode(noted)
+    except (KeyError, TypeError, ValueError) as error:
+        logger.warning("a moment in the archive cannot be read: %s", error)
+        return None
 
 
 def _stamp(row: Archived) -> Stamp:
