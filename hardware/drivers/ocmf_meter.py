@@ -65,7 +65,11 @@ _Unit = TypeVar("_Unit")
 _VOLTAGES = (Quantity.VOLTAGE_L1, Quantity.VOLTAGE_L2, Quantity.VOLTAGE_L3)
 _CURRENTS = (Quantity.CURRENT_L1, Quantity.CURRENT_L2, Quantity.CURRENT_L3)
 _POWERS = (Quantity.POWER_L1, Quantity.POWER_L2, Quantity.POWER_L3)
-_FAILURES = {Failure.NONE: "it does not say why", Failure.SIGNATURE: "it could not sign"}
+_FAILURES = {
+    Failure.NONE: "it does not say why",
+    Failure.SIGNATURE: "it could not sign",
+    Failure.LOG_FULL: "its log is full",
+}
 
 
 class OcmfMeter:

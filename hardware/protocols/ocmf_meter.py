@@ -88,6 +88,7 @@ class Failure(IntEnum):
 
     NONE = 0
     SIGNATURE = 1
+    LOG_FULL = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,13 @@ def sign(text: str, key: Path) -> bytes:
     return f"OCMF|{text}|{_json({'SA': 'ECDSA-secp256r1-SHA256', 'SD': signature.hex().upper()})}".encode()
 
 
+def forged(record: bytes) -> bytes:
+    """Return a record whose signature is well-formed and not of its key: the last digit is another one."""
+    end = len(b'0"}')
+    last = record[-end : 1 - end]
+    return record[:-end] + (b"1" if last == b"0" else b"0") + record[1 - end :]
+
+
 def _reading(reading: Reading) -> str:
     offset = reading.time.offset_minutes
     local = reading.at + timedelta(minutes=offset)

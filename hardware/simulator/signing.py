@@ -21,6 +21,10 @@ class SigningFault(StrEnum):
     REGISTER = "register"
     # The record arrives with a wrong byte.
     RECORD = "record"
+    # The signature is not of its key: what is signed does not verify.
+    FORGED = "forged"
+    # The meter's own log has no room: the order fails, and the meter says why.
+    FULL = "full"
 
 
 @dataclass(kw_only=True)

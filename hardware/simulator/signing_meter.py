@@ -333,8 +333,11 @@ class OcmfRegisters:
             identification=pending.identification,
             reading=pending.reading,
         )
-        record = b""
-        if SigningFault.SIGNATURE not in self.point.signing.faults:
+        record, faults = b"", self.point.signing.faults
+        if SigningFault.FULL in faults:
+            self._failure, self._failed_order = Failure.LOG_FULL, pending.number
+            return
+        if SigningFault.SIGNATURE not in faults:
             try:
                 record = ocmf.sign(text, self.files.key)
             except ocmf.KeyUnusable as error:
@@ -342,6 +345,8 @@ class OcmfRegisters:
         if not record:
             self._failure, self._failed_order = Failure.SIGNATURE, pending.number
             return
+        if SigningFault.FORGED in faults:
+            record = ocmf.forged(record)
         is_begin = pending.reading.transaction == _BEGIN
         self._memory = replace(
             memory,

@@ -49,6 +49,8 @@ class Scene:
     faults: tuple[str, ...]
     fault_words: str
     lock_fails: bool
+    signs: bool
+    signing_fails: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,7 @@ def _scene(point: dict[str, Any], lamp: dict[str, Any], present: Present) -> Sce
     step = _step(vehicle, status, has_session=known is not None and known.session is not None)
     charge = (vehicle or {}).get("state_of_charge_percent")
     faults = tuple(point.get("faults") or ())
+    signing = point.get("signing")
     return Scene(
         number=number,
         step=step,
@@ -116,6 +119,8 @@ def _scene(point: dict[str, Any], lamp: dict[str, Any], present: Present) -> Sce
         faults=faults,
         fault_words=words.faults(list(faults)),
         lock_fails=bool(point.get("lock_fails")),
+        signs=signing is not None,
+        signing_fails=bool((signing or {}).get("faults")),
     )
 
 

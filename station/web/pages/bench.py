@@ -59,6 +59,25 @@ class LineForm(forms.Form):
     )
 
 
+SIGNING_FAULTS = (
+    ("forged", gettext_lazy("signs wrongly")),
+    ("signature", gettext_lazy("has lost its key")),
+    ("full", gettext_lazy("has no room in its log")),
+    ("answer", gettext_lazy("signs and does not answer")),
+    ("power", gettext_lazy("loses its power while it signs, once")),
+    ("register", gettext_lazy("cannot read its register")),
+    ("record", gettext_lazy("sends a damaged record")),
+)
+
+
+class SigningForm(forms.Form):
+    """How a calibrated meter fares: how long it signs, or what goes wrong with it, or no longer."""
+
+    seconds = forms.FloatField(min_value=0.1, max_value=30, required=False)
+    fault = forms.ChoiceField(choices=SIGNING_FAULTS, required=False)
+    active = forms.BooleanField(required=False)
+
+
 class SwipeForm(forms.Form):
     """The card in the hand."""
 
@@ -111,6 +130,7 @@ _POINT_ACTIONS = {
     "fault": Action(path="/connectors/{n}/fault", form=FaultForm, body=dict),
     "lock": Action(path="/connectors/{n}/lock", form=SwitchForm, body=lambda data: {"fail": data["on"]}),
     "line": Action(path="/connectors/{n}/line", form=LineForm, body=_given),
+    "signing": Action(path="/connectors/{n}/signing", form=SigningForm, body=_given),
 }
 _STATION_ACTIONS = {
     "swipe": Action(path="/reader/swipe", form=SwipeForm, body=_given),
@@ -189,6 +209,7 @@ def _choices() -> dict[str, Any]:
         "batteries": _BATTERIES,
         "point_faults": _faults(Scope.CONNECTOR),
         "station_faults": _faults(Scope.STATION),
+        "signing_faults": SIGNING_FAULTS,
         "numbers": present.look(clock.now()).connector_numbers,
     }
 

@@ -62,6 +62,28 @@ def test_every_button_does_something_the_simulator_knows(
     assert 'id="bench-problem" role="alert" hx-swap-oob="true"></p>' in answer
 
 
+@pytest.fixture
+def signing_simulator(data: DataDirectory, simulator: Simulator) -> Simulator:
+    simulator.world.point(1).signing.is_played = True
+    return simulator
+
+
+def test_a_calibrated_meter_fares_badly_by_mouse(browser: Client, parts, signing_simulator: Simulator):
+    browser.post("/sim/connectors/1/signing", {"fault": "forged", "active": "true"})
+    browser.post("/sim/connectors/1/signing", {"seconds": "25"})
+    assert simulator_client.state()["connectors"][0]["signing"] == {"seconds": 25, "faults": ["forged"]}
+    assert "does not sign as it should" in browser.get("/sim").content.decode()
+
+    browser.post("/sim/connectors/1/signing", {"fault": "forged"})
+    assert simulator_client.state()["connectors"][0]["signing"]["faults"] == []
+
+
+def test_only_a_point_whose_meter_signs_offers_that(browser: Client, parts, signing_simulator: Simulator):
+    page = browser.get("/sim").content.decode()
+    assert "/sim/connectors/1/signing" in page
+    assert "/sim/connectors/2/signing" not in page
+
+
 def test_faults_come_and_go(browser: Client, parts, simulator: Simulator):
     browser.post("/sim/connectors/2/fault", {"code": "GroundFailure", "active": "true"})
     assert simulator_client.state()["connectors"][1]["faults"] == ["GroundFailure"]

@@ -33,6 +33,7 @@ from hardware.simulator.point import ChargingPoint
 from hardware.simulator.rtu import Function, ModbusRequestRefused, NotAnswered
 from hardware.simulator.signing import SigningFault
 from hardware.simulator.signing_meter import MeterFiles, OcmfRegisters
+from station.domain import ocmf as checker
 from station.domain.ports import (
     DeviceFailed,
     DeviceGarbled,
@@ -276,6 +277,23 @@ async def test_a_meter_that_cannot_sign_refuses_and_the_next_order_is_a_new_one(
     bus.point.signing.faults.clear()
 
     assert content((await meter.begin_transaction(CUSTOMER)).raw)["PG"] == "T1"
+
+
+async def test_a_meter_whose_log_is_full_says_so_and_signs_when_there_is_room(bus: MeterBus, meter: OcmfMeter) -> None:
+    bus.point.signing.faults.add(SigningFault.FULL)
+    with pytest.raises(DeviceRefused, match="full"):
+        await meter.begin_transaction(CUSTOMER)
+    bus.point.signing.faults.clear()
+
+    assert content((await meter.begin_transaction(CUSTOMER)).raw)["PG"] == "T1"
+
+
+async def test_what_is_forged_is_a_record_that_does_not_verify(bus: MeterBus, meter: OcmfMeter) -> None:
+    bus.point.signing.faults.add(SigningFault.FORGED)
+    record = await meter.begin_transaction(CUSTOMER)
+
+    key = (await meter.identify()).public_key
+    assert checker.Finding.SIGNATURE_WRONG in checker.check(record.raw, key)
 
 
 async def test_signing_may_take_half_a_minute_and_the_values_are_told_meanwhile(
