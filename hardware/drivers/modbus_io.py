@@ -20,6 +20,8 @@ PATIENCE = Patience(timeout_s=0.25, attempts=3)
 REFRESH_S = 10.0
 # After a failed write the lamp waits this long: its state matters less than a free bus.
 _RETRY_S = 1.0
+# At a start the port may come a moment later; a module that stays away is a fault of its own by then.
+_TELL_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,8 @@ class ModbusIo:
     async def _run_lamps(self) -> None:
         loop = asyncio.get_running_loop()
         refresh_at_s = loop.time() + REFRESH_S
-        failing = False
+        failing_since_s: float | None = None
+        is_told = False
         while True:
             self._changed.clear()
             now_s = loop.time()
@@ -117,11 +120,13 @@ class ModbusIo:
                     await self._write(connector_id, pattern.colour if lit else LampColour.OFF)
                     wait_s = wait_s if remaining_s is None else min(wait_s, remaining_s)
             except DeviceFailed as error:
-                if not failing:
+                failing_since_s = now_s if failing_since_s is None else failing_since_s
+                if not is_told and now_s - failing_since_s >= _TELL_AFTER_S:
                     logger.warning("lamps cannot be switched: %s", error)
-                failing, wait_s = True, _RETRY_S
+                    is_told = True
+                wait_s = _RETRY_S
             else:
-                failing = False
+                failing_since_s, is_told = None, False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(wait_s, 0.01)):
                     await self._changed.wait()

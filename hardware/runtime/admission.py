@@ -124,7 +124,9 @@ class Admission:
             self._undecided.discard(key)
         self._tasks.spawn(_signal(reader, ReaderSignal.ACCEPTED if outcome.succeeded else ReaderSignal.REFUSED))
         if not outcome.succeeded:
-            meant = [each.number for each in points if each.session is None]
+            # What is wrong at one point says nothing about another one.
+            at = outcome.data.get("connector_id")
+            meant = [each.number for each in points if each.session is None] if at is None else [at]
             self._tasks.spawn(self._blink(meant))
             await self._refusals.note(id_tag, outcome, meant)
         return outcome
@@ -272,9 +274,9 @@ class Admission:
             point = chosen
         problem = self._choice.refusal_at(point)
         if problem is not None:
-            return rejected(problem)
+            return rejected(problem, connector_id=point.number)
         if self._choice.reserved_for_other(point, request.id_tag, parent) is not None:
-            return rejected(Refusal.CONNECTOR_RESERVED)
+            return rejected(Refusal.CONNECTOR_RESERVED, connector_id=point.number)
         permission = Permission(
             id_tag=request.id_tag,
             origin=request.origin,

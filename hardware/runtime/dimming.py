@@ -146,9 +146,13 @@ class Dimming:
 
     def _look(self, now_s: float) -> None:
         """Notice that the process itself stood still: what it did not ask for, the module did not refuse."""
-        if now_s - self._alive_at_s > STOOD_STILL_S:
+        if now_s - self._alive_at_s > max(STOOD_STILL_S, 2 * self._look_s):
             self._contact = self._contact.stood_still(self._alive_at_s, now_s)
         self._alive_at_s = max(self._alive_at_s, now_s)
+
+    @property
+    def _look_s(self) -> float:
+        return LOOK_S if self._settings.enabled else LOOK_DISABLED_S
 
     def _judged(self, now_s: float) -> Judgement:
         return judge(self._settings, self._contact.position(now_s))
@@ -210,8 +214,7 @@ class Dimming:
         """Look for ever whether this process stands still at times."""
         while True:
             self._look(clock.monotonic_s())
-            period_s = LOOK_S if self._settings.enabled else LOOK_DISABLED_S
-            await asyncio.sleep(until_tick_s(period_s, clock.monotonic_s()))
+            await asyncio.sleep(until_tick_s(self._look_s, clock.monotonic_s()))
 
     async def step(self) -> None:
         """Begin, go on with or end the record of an intervention."""

@@ -249,7 +249,7 @@ LIMIT_SOURCES: Words = {
     "station_mains": _("Mains limit of the station"),
     "grid_operator": _("Grid operator (§ 14a EnWG)"),
     "cluster": _("Load management (cluster)"),
-    "cluster_silent": _("Load management (cluster) not heard: fallback"),
+    "cluster_silent": _("Load management (cluster), nothing granted: fallback"),
     "energy_manager": _("Energy manager (Modbus)"),
     "energy_manager_silent": _("Energy manager (Modbus) not heard: fallback"),
     "charging_profile": _("Charging profile of the backend"),

@@ -200,9 +200,12 @@ def _can_lead(known: ClusterFacts, context: Context) -> None:
 def _fits_without_links(limit_a: int, others: Sequence[OtherStation], context: Context) -> None:
     total_ma = fallback_sum_ma(context.proposed, context.facts, others)
     if total_ma > limit_a * _MA_PER_A:
+        # Whoever lowers the limit reads it beside the limit; the fallback was not touched.
+        is_lowered = context.proposed[CLUSTER_LIMIT] != context.present[CLUSTER_LIMIT]
+        is_fallback_kept = context.proposed[CLUSTER_FALLBACK] == context.present[CLUSTER_FALLBACK]
         raise InvalidValue(
             "cluster_fallbacks",
-            about=CLUSTER_FALLBACK,
+            about=CLUSTER_LIMIT if is_lowered and is_fallback_kept else CLUSTER_FALLBACK,
             points=context.facts.connectors + sum(station.points for station in others),
             sum=f"{total_ma / _MA_PER_A:g}",
             limit=limit_a,

@@ -203,7 +203,7 @@ def url(value: str) -> str:
         raise InvalidValue("url") from None
     for code, wrong in (
         ("url", " " in value),
-        ("url_scheme", not value.lower().startswith(("ws://", "wss://"))),
+        ("url_scheme_ws", not value.lower().startswith(("ws://", "wss://"))),
         ("url_credentials", "@" in parts.netloc),
         ("url_port", port == 0),
         ("url_host", not _HOST.fullmatch(parts.hostname or "") and not _HOST.fullmatch(f"[{parts.hostname}]")),
@@ -211,7 +211,7 @@ def url(value: str) -> str:
         ("url_query", "?" in value and IDENTITY_PLACEHOLDER not in value),
     ):
         if wrong:
-            raise InvalidValue(code, **({"allowed": "ws://, wss://"} if code == "url_scheme" else {}))
+            raise InvalidValue(code)
     return value
 
 
@@ -226,7 +226,7 @@ def page_address(value: str) -> str:
     except ValueError:
         raise InvalidValue("page_address") from None
     if not value.lower().startswith(("https://", "http://")):
-        raise InvalidValue("url_scheme", allowed="https://, http://")
+        raise InvalidValue("url_scheme_http")
     host = parts.hostname or ""
     is_host = _HOST.fullmatch(host) or _HOST.fullmatch(f"[{host}]")
     if not is_host or port == 0 or "@" in parts.netloc or parts.path or parts.query or parts.fragment:

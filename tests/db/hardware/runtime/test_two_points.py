@@ -484,6 +484,20 @@ async def test_a_card_means_its_reserved_point_rather_than_a_car_that_waits_long
 
 
 @in_virtual_time
+async def test_a_card_that_is_refused_at_a_reserved_point_is_refused_on_its_display_alone(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.command(reserve(bench, 7, 1, CARD))
+    bench.hall.outlets[1].plug()
+    await bench.phase("reserved", 1)
+
+    assert (await bench.command(PresentTag(id_tag=FRIEND))).reason is Refusal.CONNECTOR_RESERVED
+
+    shown = bench.control_loop.snapshots.take().points
+    assert [point.last_refusal is not None for point in shown] == [True, False]
+
+
+@in_virtual_time
 async def test_a_used_reservation_is_over_with_its_session(bench: ControlLoopBench) -> None:
     await bench.command(reserve(bench, 7, 1, CARD))
     await bench.charge(1, card=CARD)

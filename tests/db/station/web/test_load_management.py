@@ -357,6 +357,16 @@ def test_a_cluster_that_cannot_work_is_refused_beside_the_field_to_mend(
     assert pairing.code() == ""
 
 
+def test_a_limit_that_is_lowered_too_far_is_refused_beside_the_limit(browser: Client, parts: Parts) -> None:
+    assert post(browser, enabled="true", role="master", limitA="40", fallbackA="16")[0] == 200
+
+    status, said = post(browser, limitA="20")
+
+    assert status == 422
+    reason = said.partition('id="cluster-limitA"')[2].partition('class="field-help"')[0]
+    assert "mehr als das Cluster Limit von 20 A" in reason
+
+
 def test_the_fallbacks_of_lost_stations_count_even_when_they_are_not_heard(browser: Client, parts: Parts) -> None:
     for number in range(4):
         add_member(f"10000300{number}")

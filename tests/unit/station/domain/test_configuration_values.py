@@ -109,9 +109,9 @@ def test_addresses_of_backends_are_taken_without_outer_blanks(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://backend.example", "url_scheme"),
-        ("backend.example", "url_scheme"),
-        ("wss:backend", "url_scheme"),
+        ("http://backend.example", "url_scheme_ws"),
+        ("backend.example", "url_scheme_ws"),
+        ("wss:backend", "url_scheme_ws"),
         ("wss://", "url_host"),
         ("wss:///path", "url_host"),
         ("wss://user:pw@backend.example", "url_credentials"),
