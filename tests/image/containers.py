@@ -15,8 +15,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -36,6 +36,13 @@ _CLONE_NEWNET = 0x40000000
 # Around the call: the shell's directory on this computer does not exist in there.
 _EVERY_NAMESPACE = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/")
 _ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
+
+
+# The capability and the call of BPF are what systemd confines the addresses of a service with.
+_NSPAWN = (
+    *("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--register=no", "--keep-unit", "--network-veth"),
+    *("--capability=CAP_BPF", "--system-call-filter=bpf", "--timezone=off", "--resolv-conf=off"),
+)
 
 
 class CommandFailed(AssertionError):
@@ -75,6 +82,8 @@ class Container:
         """Lay a layer for what is written over the tree."""
         for directory in ("upper", "work", "root"):
             (self.scratch / directory).mkdir(parents=True)
+            # Every user of the container passes through its root, whatever this process hides from others.
+            (self.scratch / directory).chmod(0o755)
         layers = f"lowerdir={self.tree},upperdir={self.scratch}/upper,workdir={self.scratch}/work"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)], check=True)
         # The partitions of the image are not there.
@@ -85,8 +94,7 @@ class Container:
         """Start systemd in it."""
         with (self.scratch / "console").open("wb") as console:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--register=no", "--keep-unit", "--network-veth"]
-                + ["--system-call-filter=bpf", "--capability=CAP_BPF", "--capability=CAP_NET_ADMIN", "--timezone=off", "--resolv-conf=off", f"--machine={self.name}", f"--directory={self.root}", "--boot"],
+                [*_NSPAWN, f"--machine={self.name}", f"--directory={self.root}", "--boot"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -104,7 +112,8 @@ class Container:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for child in children:
             with suppress(OSError):
-                if "systemd" in Path(f"/proc/{child}/comm").read_text():
+                # nspawn's own children come first.
+                if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
                     return int(child)
         return None
 
@@ -127,15 +136,26 @@ class Container:
         """Read what systemd has said."""
         return (self.scratch / "console").read_text(errors="replace")
 
+    @property
+    def cable(self) -> str:
+        """Name the end of its network cable (host0) at this computer."""
+        number = self.said("cat", "/sys/class/net/host0/iflink")
+        names = {index.read_text().strip(): index.parent.name for index in Path("/sys/class/net").glob("*/ifindex")}
+        return names[number]
+
     # --- doing something in it
 
     def write(self, path: str, content: str) -> None:
         """Write a file of root's; after the boot with `run`, for whoever shall own it."""
         place = self.root / path.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        for parent in reversed(place.parents):
+            if not parent.exists():
+                parent.mkdir()
+                parent.chmod(0o755)
         # A link would be followed to a file of this computer.
         place.unlink(missing_ok=True)
         place.write_text(content)
+        place.chmod(0o644)
 
     def run(
         self,
@@ -178,20 +198,18 @@ class Container:
         """Run Python under everything that a unit allows and forbids, and return what it prints."""
         directives = self.said("systemctl", "cat", f"{unit}.service")
         kept = [line for line in directives.splitlines() if not _OF_A_SERVICE.match(line)]
-        name = f"try-{unit}"
+        name, file = f"try-{unit}", f"/run/try/{unit}"
+        outputs = [f"StandardOutput=truncate:{file}.out", f"StandardError=truncate:{file}.out"]
         self.run("mkdir", "-p", "/run/try")
-        self.run("tee", f"/run/try/{unit}.py", told=code)
+        self.run("tee", f"{file}.py", told=code)
         self.run(
             "tee",
             f"/run/systemd/system/{name}.service",
-            told="\n".join(
-                [*kept, "[Service]", "Type=oneshot", f"ExecStart={PYTHON} /run/try/{unit}.py"]
-                + [f"StandardOutput=truncate:/run/try/{unit}.out", f"StandardError=truncate:/run/try/{unit}.out", ""]
-            ),
+            told="\n".join([*kept, *_TRIAL, f"ExecStart={PYTHON} {file}.py", *outputs, ""]),
         )
         self.run("systemctl", "daemon-reload")
         done = self.run("systemctl", "start", f"{name}.service", check=False, timeout_s=timeout_s)
-        told = self.said("cat", f"/run/try/{unit}.out", check=False)
+        told = self.said("cat", f"{file}.out", check=False)
         assert done.returncode == 0, f"{name}: {done.stderr} {told}"
         return told
 
@@ -237,7 +255,9 @@ class Container:
     def simulator(self, path: str, body: Any = None) -> dict[str, Any]:
         """POST to the simulator, or GET /state; return the new state."""
         method = "GET" if path == "/state" else "POST"
-        status, answer = self.http(method, path, body if body is not None or method == "GET" else {}, port=SIMULATOR_PORT)
+        status, answer = self.http(
+            method, path, body if body is not None or method == "GET" else {}, port=SIMULATOR_PORT
+        )
         assert status == 200, answer
         assert isinstance(answer, dict)
         return answer
@@ -259,29 +279,22 @@ class Container:
         return self.said("journalctl", "--boot", "--no-pager", "--output=short-monotonic", *options)
 
 
+_TRIAL = ("[Service]", "Type=oneshot")
 # What `within` replaces: how a service begins and ends. Its sandbox stays.
 _OF_A_SERVICE = re.compile(
     r"#|(Type|Exec\w+|Restart\w*|Watchdog\w+|Timeout\w+|StartLimit\w+|OnFailure|PartOf|WantedBy|RemainAfterExit)\s*=|\[Install\]"
 )
 
 
-def inside_network(pid: int, make: Any) -> Any:
+def inside_network(pid: int, make: Callable[[], socket.socket]) -> socket.socket:
     """Return what `make` makes in the network of another process: a socket stays in the network it was made in."""
-    made: list[Any] = []
+    with ThreadPoolExecutor(1) as thread:
+        # A thread of its own, which nobody uses again: only it changes its network.
+        return thread.submit(_enter_and_make, pid, make).result()
 
-    def work() -> None:
-        try:
-            with Path(f"/proc/{pid}/ns/net").open() as network:
-                if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), "setns")
-            made.append(make())
-        except OSError as error:
-            made.append(error)
 
-    # A thread of its own, which nobody uses again: only it changes its network.
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if isinstance(made[0], OSError):
-        raise made[0]
-    return made[0]
+def _enter_and_make(pid: int, make: Callable[[], socket.socket]) -> socket.socket:
+    with Path(f"/proc/{pid}/ns/net").open() as network:
+        if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+    return make()
