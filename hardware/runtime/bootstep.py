@@ -91,12 +91,12 @@ class LoopThread:
         """Run to the end; return whether somebody has asked for it."""
         self._loop = asyncio.get_running_loop()
         history = self.crash_record.history if self.crash_record else CrashHistory()
-        is_wanted = False
-        while not is_wanted:
-            self._control_loop = await make(history)
-            is_wanted = await self._run(self._control_loop)
-            if not isinstance(self._control_loop, Undescribed):
-                break
+        self._control_loop = await make(history)
+        is_wanted = await self._run(self._control_loop)
+        if isinstance(self._control_loop, Undescribed) and not is_wanted:
+            # A new process, because this one holds the ports of the last description. It ends in order.
+            os.kill(os.getpid(), signal.SIGTERM)
+            is_wanted = True
         if self.crash_record is not None:
             if is_wanted:
                 self.crash_record.forget()

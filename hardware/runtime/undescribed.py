@@ -19,7 +19,7 @@ _Stamp = tuple[int, int, int] | None
 
 
 class Undescribed(StandIn):
-    """Stands in until the file is written; the control loop then begins by itself.
+    """Stands in until the file is written; another process then controls them.
 
     `points`: those of the last description that was right; the run before may have left their energy on.
     """

@@ -38,6 +38,8 @@ _EVERY_NAMESPACE = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "
 _ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
 
 
+# A computer's own, not that of whoever tests.
+_UMASK = 0o022
 # The capability and the call of BPF are what systemd confines the addresses of a service with.
 _NSPAWN = (
     *("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--register=no", "--keep-unit", "--network-veth"),
@@ -86,8 +88,12 @@ class Container:
             (self.scratch / directory).chmod(0o755)
         layers = f"lowerdir={self.tree},upperdir={self.scratch}/upper,workdir={self.scratch}/work"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)], check=True)
-        # The partitions of the image are not there.
+        # The partitions of the image are not there, nor the disk that one of them would grow on.
         self.write("/etc/fstab", "")
+        self.write(
+            "/etc/systemd/system/station-grow-data.service.d/absent.conf",
+            "[Unit]\nConditionVirtualization=!container\n",
+        )
         self.write("/etc/machine-id", "")
 
     def start(self) -> None:
@@ -100,6 +106,7 @@ class Container:
                 stderr=subprocess.STDOUT,
                 # The units are made for the hierarchy that Debian boots with, whatever this computer has.
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                umask=_UMASK,
             )
         self._leader = wait_until(self._first_process, timeout_s=BOOT_TIMEOUT_S, what="a systemd in the container")
         wait_until(self._is_answering, timeout_s=BOOT_TIMEOUT_S, what="an answer of the container's systemd")
@@ -176,6 +183,7 @@ class Container:
             stdin=subprocess.DEVNULL if told is None else None,
             timeout=timeout_s,
             check=False,
+            umask=_UMASK,
         )
         if check and done.returncode:
             raise CommandFailed(f"{command} returned {done.returncode}: {done.stdout[-2000:]} {done.stderr[-2000:]}")
