@@ -134,7 +134,8 @@ def _install_units(target: Path) -> None:
         *DEPLOY.glob("*.target"),
         *DEPLOY.glob("*.timer"),
         *DEPLOY.glob("*.socket"),
-        *(DEPLOY / "vendor").glob("*.service"),
+        # Without SSH there is no remote access; the page says that its unit is not installed.
+        DEPLOY / "vendor/station-vendor-local.service",
     ]
     for unit in units:
         _install(unit, target / _UNITS)
