@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     try:
         image = _build(cache, options)
-    except (StepFailed, packages.PackageLineNotUnderstood, disk.ContentIsTooLarge) as refusal:
+    except (StepFailed, packages.PackageLineNotUnderstood, disk.ContentIsTooLarge, tree.PrivateKeyFound) as refusal:
         print(f"\n{refusal}", file=sys.stderr)
         return 1
     print(f"{image} is made ({time.monotonic() - began:.0f} s).")

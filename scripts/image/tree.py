@@ -1,6 +1,7 @@
 """The root file system of an image: Debian, the station, and how they are set up together."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,8 +37,20 @@ _PLACES = {
     "50-station-watchdog.conf": "usr/lib/systemd/system.conf.d",
     "station.env": "etc/station",
 }
+# Tests of Python packages that bring private keys along; nothing imports them.
+_TESTS = ("twisted/test", "twisted/conch/test")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}")
 # No prompt at the terminal (the vendor's access has one); the service port is no network anybody waits for.
 _MASKED = ("getty@.service", "serial-getty@.service", "console-getty.service", "systemd-networkd-wait-online.service")
+
+
+class PrivateKeyFound(Exception):
+    """A file of the image holds a private key, which all stations would share."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} holds a private key, which every station made of this image would have. No image was made."
+        )
 
 
 def fetch_wheels(cache: Path, architecture: str) -> Path:
@@ -70,7 +83,7 @@ def root_tree(base: Path, wheels: Path, target: Path, *, version: str, extra: Pa
 def _environment(base: Path, wheels: Path) -> Path:
     """Return the virtual environment for /opt/station/.venv, made once for each list of packages."""
     wanted = (wheels / "requirements.txt").read_text()
-    made = wheels.parent / f"venv-{fingerprint([base.name], wanted)}"
+    made = wheels.parent / f"venv-{fingerprint([base.name], wanted, *_TESTS)}"
     if made.is_dir():
         return made
     print("Making the virtual environment …", flush=True)
@@ -93,6 +106,9 @@ def _environment(base: Path, wheels: Path) -> Path:
         *("--quiet", "--no-index", "--find-links", "/tmp/wheels", "--require-hashes", "--only-binary", ":all:"),
         *("--no-compile", "--root-user-action", "ignore", "--requirement", "/tmp/wheels/requirements.txt"),
     )
+    packages = next((work / "opt/station/.venv/lib").glob("python3*/site-packages"))
+    for tests in _TESTS:
+        shutil.rmtree(packages / tests)
     (work / "opt/station/.venv").rename(made)
     shutil.rmtree(work)
     return made
@@ -225,4 +241,13 @@ def _clean(target: Path) -> None:
     (target / "etc/resolv.conf").symlink_to("/run/NetworkManager/resolv.conf")
     for name in ("passwd-", "group-", "shadow-", "gshadow-"):
         (target / "etc" / name).unlink(missing_ok=True)
+    for directory in ("etc", "opt", "home", "root", "usr/lib/station", "usr/share/station"):
+        refuse_private_keys(target / directory)
     run("find", target, "-xdev", "-type", "f", "-perm", "/6000", "-exec", "chmod", "u-s,g-s", "{}", "+")
+
+
+def refuse_private_keys(directory: Path) -> None:
+    """Raise PrivateKeyFound where a file below holds one."""
+    for path in directory.rglob("*"):
+        if path.is_file() and not path.is_symlink() and _PRIVATE_KEY.search(path.read_bytes()):
+            raise PrivateKeyFound(path)

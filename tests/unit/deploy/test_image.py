@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.image import boot, disk, packages
+from scripts.image import boot, disk, packages, tree
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
@@ -89,3 +89,12 @@ def test_grubenv_takes_no_more_than_fits():
 def test_the_boot_loader_is_told_the_command_line():
     assert "@COMMAND_LINE@" in (DEPLOY / "image/grub.cfg").read_text()
     assert "net.ifnames=0" in boot.command_line("arm64")
+
+
+def test_a_private_key_stops_the_image(tmp_path):
+    (tmp_path / "code.py").write_text('HEAD = "-----BEGIN PRIVATE KEY-----"')
+    tree.refuse_private_keys(tmp_path)
+    (tmp_path / "key.pem").write_text("-----BEGIN EC PRIVATE KEY-----\n" + "M" * 64)
+
+    with pytest.raises(tree.PrivateKeyFound, match=r"key\.pem"):
+        tree.refuse_private_keys(tmp_path)
