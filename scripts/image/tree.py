@@ -118,7 +118,20 @@ def _install_product(target: Path, environment: Path) -> None:
     home = target / "opt/station"
     home.mkdir(parents=True, exist_ok=True)
     listed = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *_PRODUCT],
+        [
+            "git",
+            "-c",
+            f"safe.directory={ROOT}",
+            "-C",
+            ROOT,
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "-z",
+            "--",
+            *_PRODUCT,
+        ],
         capture_output=True,
         text=True,
         check=True,
