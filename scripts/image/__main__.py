@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scripts.image import boot, disk, packages, tree
 from scripts.image.base import base_tree
+from scripts.image.maker import maker_keys
 from scripts.image.run import StepFailed, run
 
 _RELEASE = re.compile(r'^RELEASE = "([^"]+)"$', re.MULTILINE)
@@ -38,6 +39,10 @@ def _parse(arguments: Sequence[str], cache: Path) -> argparse.Namespace:
     parser.add_argument("--arch", choices=("amd64", "arm64"), default="amd64", help="default: amd64")
     parser.add_argument("--test", action="store_true", help="with simulated hardware and a root shell: never ship it")
     parser.add_argument("--version", type=_version, default=_release(), help="default: that of the station's software")
+    parser.add_argument("--board", help="which updates it takes; default: the architecture")
+    parser.add_argument(
+        "--keys", type=Path, metavar="DIR", help="what scripts/maker-key has made; else for development"
+    )
     parser.add_argument("--output", type=Path, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
     return parser.parse_args(arguments)
 
@@ -72,7 +77,15 @@ def _build(cache: Path, options: argparse.Namespace) -> Path:
     print("Putting the station in …", flush=True)
     root = cache / f"root-{kind}"
     unfinished = work / "root"
-    tree.root_tree(base, wheels, unfinished, version=options.version, extra=extra and extra / "root")
+    tree.root_tree(
+        base,
+        wheels,
+        unfinished,
+        version=options.version,
+        board=options.board or architecture,
+        trusted=maker_keys(cache, options.keys).trusted,
+        extra=extra and extra / "root",
+    )
 
     print("Making the file systems …", flush=True)
     laid = disk.partitions(architecture)

@@ -62,6 +62,7 @@ def efi_file_system(
     (content / "grub/grub.cfg").write_text(text)
     first = {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "1", "B_TRY": "0"}
     (content / "grub/grubenv").write_bytes(environment_block(first))
+    (content / "grub/good").write_bytes(environment_block({"GOOD": "A"}))
     if extra is not None and extra.is_dir():
         shutil.copytree(extra, content, dirs_exist_ok=True)
 

@@ -32,7 +32,8 @@ _UNITS = "usr/lib/systemd/system"
 # Where Debian looks for what a package brings; /etc is for what a station changes.
 _PLACES = {
     "50-station.rules": "usr/share/polkit-1/rules.d",
-    "station-rauc.conf": "usr/share/dbus-1/system.d",
+    # Read after /usr/share, where Debian's RAUC lets everybody in.
+    "station-rauc.conf": "etc/dbus-1/system.d",
     "50-station-network.conf": "usr/lib/NetworkManager/conf.d",
     "50-station-watchdog.conf": "usr/lib/systemd/system.conf.d",
     "station.env": "etc/station",
@@ -62,8 +63,13 @@ def fetch_wheels(cache: Path, architecture: str) -> Path:
     return wheels
 
 
-def root_tree(base: Path, wheels: Path, target: Path, *, version: str, extra: Path | None) -> None:
-    """Make the tree of a station's root file system in `target`, which is replaced."""
+def root_tree(
+    base: Path, wheels: Path, target: Path, *, version: str, board: str, trusted: Path, extra: Path | None
+) -> None:
+    """Make the tree of a station's root file system in `target`, which is replaced.
+
+    It takes updates for its `board` that are signed below the `trusted` certificate.
+    """
     environment = _environment(base, wheels)
     shutil.rmtree(target, ignore_errors=True)
     run("cp", "-a", "--reflink=auto", base, target)
@@ -72,6 +78,7 @@ def root_tree(base: Path, wheels: Path, target: Path, *, version: str, extra: Pa
     _copy_over(IMAGE / "root", target)
     if extra is not None:
         _copy_over(extra, target)
+    _set_up_updates(target, board, trusted)
     _name_release(target, version)
     _add_users(target)
     in_tree(target, "systemctl", "preset-all")
@@ -198,6 +205,15 @@ def _name_release(target: Path, version: str) -> None:
     (target / "etc/hostname").write_text("station\n")
     (target / "etc/hosts").write_text("127.0.0.1 localhost station\n::1 localhost ip6-localhost ip6-loopback\n")
     (target / "etc/issue").write_text("Charging station\n\n")
+
+
+def _set_up_updates(target: Path, board: str, trusted: Path) -> None:
+    settings = target / "etc/rauc/system.conf"
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text((IMAGE / "rauc/system.conf").read_text().replace("@BOARD@", board))
+    shutil.copyfile(trusted, target / "usr/share/station/maker.pem")
+    for path in (settings, target / "usr/share/station/maker.pem"):
+        path.chmod(0o644)
 
 
 def _add_users(target: Path) -> None:
