@@ -1,0 +1,78 @@
+"""Files of updates for tests: the image's own root file system under another version, and a small one that hangs."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from scripts.image.bundle import make_bundle, version_of
+from scripts.image.maker import maker_keys
+from scripts.image.run import run
+
+BOARD = "amd64"
+# A slot has 1536 MiB; what hangs needs a kernel and hardly anything else.
+_SMALL_KIB = 128 * 1024
+_INIT = "#!/bin/sh\necho station: this version hangs >/dev/console\nwhile :; do sleep 1000; done\n"
+
+
+class Bundles:
+    """Makes bundles of the root file system that was built last, signed with the key for development."""
+
+    def __init__(self, cache: Path, scratch: Path) -> None:
+        self.tree, self.root = cache / "root-amd64-test", cache / "root-amd64-test.ext4"
+        self.scratch, self.keys = scratch, maker_keys(cache, None)
+        self.version = version_of(self.root)
+
+    def same_under(self, version: str) -> Path:
+        """Return an update to the present software under another version."""
+        image = self.scratch / "renamed.ext4"
+        run("cp", "--sparse=always", "--reflink=auto", self.root, image)
+        release = self.scratch / "os-release"
+        release.write_text((self.tree / "usr/lib/os-release").read_text().replace(self.version, version))
+        for command in ("rm /usr/lib/os-release", f"write {release} /usr/lib/os-release"):
+            run("debugfs", "-w", "-R", command, image)
+        return self._bundle(image, version, BOARD)
+
+    def hanging(self, version: str, *, board: str = BOARD) -> Path:
+        """Return an update to something whose first program sleeps for ever."""
+        tree, image = self.scratch / "hanging", self.scratch / "hanging.ext4"
+        shutil.rmtree(tree, ignore_errors=True)
+        for name in ("etc", "var", "data", "proc", "sys", "dev", "run", "boot", "usr/bin", "sbin"):
+            (tree / name).mkdir(parents=True)
+        for name in ("vmlinuz", "initrd.img"):
+            shutil.copy(self.tree / "boot" / name, tree / "boot" / name)
+        for program in ("dash", "sleep"):
+            self._copy_program(f"usr/bin/{program}", tree)
+        (tree / "bin").symlink_to("usr/bin")
+        (tree / "usr/bin/sh").symlink_to("dash")
+        (tree / "sbin/init").write_text(_INIT)
+        (tree / "sbin/init").chmod(0o755)
+        run("mke2fs", "-q", "-t", "ext4", "-O", "^orphan_file,^metadata_csum_seed", "-d", tree, image, f"{_SMALL_KIB}k")
+        return self._bundle(image, version, board)
+
+    def _copy_program(self, name: str, tree: Path) -> None:
+        shutil.copy(self.tree / name, tree / name)
+        listed = subprocess.run(
+            ["chroot", self.tree, "ldd", f"/{name}"], capture_output=True, text=True, check=True
+        ).stdout
+        for library in (word for word in listed.split() if word.startswith("/")):
+            target = tree / library.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy((self.tree / library.lstrip("/")).resolve(), target)
+
+    def _bundle(self, image: Path, version: str, board: str) -> Path:
+        bundle = self.scratch / f"{version}-{board}.raucb"
+        make_bundle(image, bundle, version=version, board=board, keys=self.keys)
+        image.unlink()
+        return bundle
+
+
+def tampered(bundle: Path) -> Path:
+    """Return a copy in the middle of which one bit is another."""
+    copy = bundle.with_suffix(".tampered")
+    shutil.copy(bundle, copy)
+    with copy.open("r+b") as file:
+        file.seek(copy.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 1]))
+    return copy
