@@ -10,6 +10,7 @@ reads the same file, so that new software that cannot judge itself is given up, 
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ _SILENCE_S = 5.0
 _LAST_SIGNAL_S = 1.0
 # RAUC has words for people only; these stand in its source and mean what our codes mean.
 _REFUSALS = (
+    # The signature covers the hashes; a changed block is found by dm-verity when it is read.
+    ("error reading", "contents_wrong"),
     ("signature", "signature_wrong"),
     ("verif", "signature_wrong"),
     ("certificate", "signature_wrong"),
@@ -49,6 +52,9 @@ _REFUSALS = (
     ("space", "no_room"),
     ("bundle", "container_unreadable"),
 )
+# A bundle is a squashfs, the signature, and the signature's length as eight bytes.
+_INFO_ERROR = "rauc info error"
+_SQUASHFS, _SIZE_OF_SIZE = b"hsqs", 8
 logger = logging.getLogger(__name__)
 
 
@@ -235,12 +241,34 @@ async def _inspect(bus: Bus, image: Path) -> tuple[str, str]:
         if not refusal.name.endswith(".UnknownMethod"):
             raise
         # RAUC 1.8 of Debian 12 has its predecessor only.
+        return await _ask_for_info(bus, image)
+    update: dict[str, Any] = found.get("update", {})
+    return str(update.get("compatible", "")), str(update.get("version", ""))
+
+
+async def _ask_for_info(bus: Bus, image: Path) -> tuple[str, str]:
+    try:
         compatible, version = await bus.call(
             _SERVICE, _PATH, f"{_INSTALLER}.Info", "s", [str(image)], timeout_s=_INSPECTION_S
         )
-        return str(compatible), str(version)
-    update: dict[str, Any] = found.get("update", {})
-    return str(update.get("compatible", "")), str(update.get("version", ""))
+    except CallIsRefused as refusal:
+        if not refusal.text.endswith(_INFO_ERROR):
+            raise
+        # It says no more than that. What has the shape of a bundle was refused for its signature.
+        why = "signature verification failed" if _has_shape_of_bundle(image) else "this is no bundle"
+        raise CallIsRefused(_SERVICE, why, name=refusal.name) from refusal
+    return str(compatible), str(version)
+
+
+def _has_shape_of_bundle(image: Path) -> bool:
+    """Return whether a file begins like a bundle and ends with a signature of the length it says."""
+    try:
+        with image.open("rb") as file:
+            is_squashfs = file.read(len(_SQUASHFS)) == _SQUASHFS
+            end = file.seek(-_SIZE_OF_SIZE, os.SEEK_END)
+            return is_squashfs and 0 < int.from_bytes(file.read(), "big") < end
+    except OSError:
+        return False
 
 
 async def _install(bus: Bus, image: Path, progress: Callable[[int], None]) -> None:

@@ -284,6 +284,27 @@ def test_the_service_of_debian_12_is_asked_in_its_own_way(service: Rauc, compute
     assert computer.updates.check(BUNDLE, needs_signature=True) == "1.1.0"
 
 
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"hsqs" + bytes(100) + (50).to_bytes(8, "big"), "signature_wrong"),
+        (b"hsqs" + bytes(100) + (5_000).to_bytes(8, "big"), "container_unreadable"),
+        (b"PK.." + bytes(100) + (50).to_bytes(8, "big"), "container_unreadable"),
+        (b"", "container_unreadable"),
+    ],
+)
+def test_the_one_refusal_of_debian_12_is_told_apart_by_the_file(
+    service: Rauc, computer: Computer, tmp_path: Path, content: bytes, code: str
+):
+    service.is_old, service.refusal = True, "rauc info error"
+    (tmp_path / "image").write_bytes(content)
+
+    with pytest.raises(ImageRefused) as refused:
+        computer.updates.check(tmp_path / "image", needs_signature=True)
+
+    assert refused.value.code == code
+
+
 def test_a_slot_on_trial_is_told_although_none_counts_as_one_that_could_start(service: Rauc, computer: Computer):
     computer.install()
     computer.boots, service.booted, service.has_primary = 2, "rootfs.1", False
