@@ -71,7 +71,7 @@ def updates(
     (tmp_path / "system.conf").write_text(text)
     with SystemBus(tmp_path) as bus:
         monkeypatch.setenv(ADDRESS, bus.address)
-        command = ["rauc", "--conf", tmp_path / "system.conf", "--override-boot-slot=A", "service"]
+        command = ["rauc", "--conf", str(tmp_path / "system.conf"), "--override-boot-slot=A", "service"]
         service = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         updates = RaucUpdates(state=tmp_path / "rauc.json", boot_id=lambda: "1")
         try:
