@@ -1,0 +1,148 @@
+"""Backup and restore: a replaced unit has the books and the signed records of the broken one, and none of its keys."""
+
+import json
+import sqlite3
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from station.paths import DataDirectory
+from station.services import backup
+
+AT = datetime(2026, 11, 22, 8, tzinfo=UTC)
+SECRETS = ("secret.key", "storage.key", "cluster.password", "certificates/web_own.key", "certificates/own-1.pem")
+
+
+def make_station(root: Path, serial: str, *, sessions: int = 0, records: int = 0) -> DataDirectory:
+    data = DataDirectory(root)
+    data.create()
+    for path, table, rows in (
+        (data.database, "station_chargingsession", sessions),
+        (data.signed_archive, "record", records),
+    ):
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY)")
+            connection.executescript(f"INSERT INTO {table} DEFAULT VALUES;" * rows)
+        connection.close()
+    data.identity.write_text(json.dumps({"serial": serial}))
+    data.hardware.write_text('{"connectors": []}')
+    for name in SECRETS:
+        (data.root / name).write_text("-----BEGIN PRIVATE KEY-----")
+    (data.certificates / "backend_ca.pem").write_text("-----BEGIN CERTIFICATE-----")
+    return data
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> DataDirectory:
+    return make_station(tmp_path / "broken", "100000001", sessions=3, records=2)
+
+
+@pytest.fixture
+def file(tmp_path: Path, broken: DataDirectory) -> Path:
+    target = tmp_path / "station.backup"
+    backup.write(broken, target, at=AT)
+    return target
+
+
+def test_no_key_is_in_a_backup_and_nobody_else_may_read_it(file: Path):
+    with zipfile.ZipFile(file) as archive:
+        names = set(archive.namelist())
+        assert b"PRIVATE KEY" not in b"".join(archive.read(name) for name in names)
+
+    assert file.stat().st_mode & 0o077 == 0
+    assert names == {
+        "manifest.json",
+        "station.sqlite3",
+        "signed_records.sqlite3",
+        "identity.json",
+        "hardware.json",
+        "certificates/backend_ca.pem",
+    }
+
+
+def test_a_backup_takes_the_place_of_nothing(file: Path, broken: DataDirectory):
+    with pytest.raises(FileExistsError):
+        backup.write(broken, file, at=AT)
+
+
+def test_a_new_unit_gets_everything_and_keeps_its_own_keys(file: Path, tmp_path: Path):
+    unit = make_station(tmp_path / "unit", "100000002")
+    (unit.root / "secret.key").write_text("the new unit's")
+
+    contents, kept = backup.restore(file, unit, replace=False, keep_identity=False)
+
+    assert (contents.sessions, contents.signed_records, contents.serial) == (3, 2, "100000001")
+    assert json.loads(unit.identity.read_text())["serial"] == "100000001"
+    assert (unit.root / "secret.key").read_text() == "the new unit's"
+    assert kept
+    assert json.loads((kept / "identity.json").read_text())["serial"] == "100000002"
+    again = backup.write(unit, tmp_path / "again", at=AT)
+    assert (again.sessions, again.signed_records) == (3, 2)
+
+
+def test_a_unit_may_keep_its_own_serial_number(file: Path, tmp_path: Path):
+    unit = make_station(tmp_path / "unit", "100000002")
+
+    backup.restore(file, unit, replace=False, keep_identity=True)
+
+    assert json.loads(unit.identity.read_text())["serial"] == "100000002"
+
+
+@pytest.mark.parametrize("own", [{"sessions": 1}, {"records": 1}])
+def test_records_of_the_unit_are_replaced_only_on_demand_and_never_lost(
+    file: Path, tmp_path: Path, own: dict[str, int]
+):
+    unit = make_station(tmp_path / "unit", "100000002", **own)
+    with pytest.raises(backup.StationHoldsRecords):
+        backup.restore(file, unit, replace=False, keep_identity=False)
+    assert json.loads(unit.identity.read_text())["serial"] == "100000002"
+
+    _, kept = backup.restore(file, unit, replace=True, keep_identity=False)
+
+    assert kept
+    assert (kept / "signed_records.sqlite3").exists()
+    assert (kept / "station.sqlite3").exists()
+
+
+@pytest.mark.parametrize("harm", ["text", "cut", "changed", "foreign", "later", "traversal"])
+def test_what_is_no_sound_backup_changes_nothing(file: Path, tmp_path: Path, harm: str):
+    unit = make_station(tmp_path / "unit", "100000002")
+    harmful = tmp_path / "harmful"
+    _harm(file, harmful, harm)
+
+    with pytest.raises(backup.BackupRefused):
+        backup.restore(harmful, unit, replace=True, keep_identity=False)
+
+    assert json.loads(unit.identity.read_text())["serial"] == "100000002"
+    assert not list(unit.root.glob("before_restore*"))
+    assert not (tmp_path / "escaped").exists()
+
+
+def _harm(source: Path, target: Path, harm: str) -> None:
+    if harm == "text":
+        target.write_text("no backup")
+        return
+    if harm == "cut":
+        target.write_bytes(source.read_bytes()[:-400])
+        return
+    with zipfile.ZipFile(source) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(contents["manifest.json"])
+    match harm:
+        case "changed":
+            contents["identity.json"] = b'{"serial": "900000009"}'
+        case "foreign":
+            contents["secret.key"] = b"mine"
+            manifest["files"]["secret.key"] = "0"
+        case "later":
+            manifest["format"] = 2
+        case _:
+            contents["../../escaped"] = b"mine"
+            manifest["files"]["../../escaped"] = "0"
+    contents["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
