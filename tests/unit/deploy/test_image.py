@@ -92,7 +92,7 @@ def test_the_boot_loader_is_told_the_command_line():
 
 
 def test_a_private_key_stops_the_image(tmp_path):
-    (tmp_path / "code.py").write_text('HEAD = "-----BEGIN PRIVATE KEY-----"')
+    (tmp_path / "text.txt").write_text('HEAD = "-----BEGIN PRIVATE KEY-----"')
     tree.refuse_private_keys(tmp_path)
     (tmp_path / "key.pem").write_text("-----BEGIN EC PRIVATE KEY-----\n" + "M" * 64)
 
