@@ -39,6 +39,7 @@ LISTENS_S = 6.0
 _POLLS_S = 0.1
 # A reader takes what the search has sent before for the beginning of its first request.
 _TRIES = 2
+_CONSOLES = Path("/sys/class/tty/console/active")
 _STABLE_NAMES = (Path("/dev/serial/by-id"), Path("/dev/serial/by-path"))
 
 
@@ -123,8 +124,16 @@ def ports_here() -> list[str]:
     for folder in reversed(_STABLE_NAMES):
         if folder.is_dir():
             names |= {str(name.resolve()): str(name) for name in sorted(folder.iterdir())}
-    devices = {str(Path(port.device).resolve()) for port in list_ports.comports()}
+    devices = {str(Path(port.device).resolve()) for port in list_ports.comports()} - _consoles()
     return sorted(names.get(device, device) for device in devices)
+
+
+def _consoles() -> set[str]:
+    """Return the terminals the kernel writes to: whoever installs may sit at one of them."""
+    try:
+        return {f"/dev/{name}" for name in _CONSOLES.read_text().split()}
+    except OSError:
+        return set()
 
 
 async def search(ports: Sequence[str], extent: Extent) -> list[Searched]:

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from typing_extensions import override
 
@@ -61,5 +62,16 @@ class Command(BaseCommand):
                 self.stdout.write(f"{refusal}\n")
                 continue
             if not settings.DATA.hardware.exists():
-                self.stdout.write("It starts now. hardware.json is still missing (docs/installation.md).")
+                self._describe_hardware()
             return
+
+    def _describe_hardware(self) -> None:
+        """Search what is connected, as long as the person wants it; a station without a description starts, too."""
+        while input("Search which boards, meters and readers are connected (yes, no)? [yes] ").strip() in {"", "yes"}:
+            try:
+                call_command("hardware", "find", stdout=self.stdout, stderr=self.stderr)
+            except CommandError as refusal:
+                self.stdout.write(f"{refusal}\n")
+            if settings.DATA.hardware.exists():
+                return
+        self.stdout.write("The station starts without hardware.json and cannot charge (docs/installation.md).")

@@ -67,15 +67,19 @@ def test_hardware_that_is_wrong_leaves_the_station_as_it_was(data, monkeypatch):
 
 @pytest.mark.usefixtures("data")
 def test_the_console_asks_again_until_it_can_take_the_answers(monkeypatch):
-    serials = iter(["1", "", "100012345"])
+    # The third serial number can be; then it wants a search, finds nothing it could write, and gives up.
+    answers = iter(["1", "", "100012345", "yes", "no"])
     passwords = iter(["ZD5HM8RT3VNE", "different000", "ZD5HM8RT3VNE", "ZD5HM8RT3VNE", "ZD5HM8RT3VNE", "ZD5HM8RT3VNE"])
-    monkeypatch.setattr("builtins.input", lambda _prompt: next(serials))
+    monkeypatch.setattr("builtins.input", lambda _prompt: next(answers))
     monkeypatch.setattr("getpass.getpass", lambda _prompt: next(passwords))
+    monkeypatch.setattr("station.management.commands.hardware.ports_here", list)
     said = StringIO()
 
     call_command("provision", "--console", stdout=said)
 
     assert identity.load().serial == "100012345"
+    assert "has no serial port" in said.getvalue()
+    assert "cannot charge" in said.getvalue()
     assert "not the same" in said.getvalue()
     assert "“serial” is missing" in said.getvalue()
     assert "ZD5HM8RT3VNE" not in said.getvalue()
