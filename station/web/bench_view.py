@@ -99,7 +99,12 @@ def _scene(point: dict[str, Any], lamp: dict[str, Any], present: Present) -> Sce
         number=number,
         step=step,
         steps=_steps(step),
-        next_step=_next_step(step, is_ready=bool(vehicle and vehicle.get("ready")), is_charging=power_w > 0),
+        next_step=_next_step(
+            step,
+            is_ready=bool(vehicle and vehicle.get("ready")),
+            is_charging=power_w > 0,
+            is_faulted=status == "Faulted",
+        ),
         has_vehicle=vehicle is not None,
         is_plugged=bool(point.get("plugged")),
         is_ready=bool(vehicle and vehicle.get("ready")),
@@ -145,7 +150,9 @@ def _steps(current: int) -> tuple[Step, ...]:
     )
 
 
-def _next_step(step: int, *, is_ready: bool, is_charging: bool) -> str:
+def _next_step(step: int, *, is_ready: bool, is_charging: bool, is_faulted: bool) -> str:
+    if is_faulted:
+        return _("A fault keeps the energy off. Under “Faults” it is cleared.")
     if step == PLUG:
         return _("Bring a car: press “Plug in”.")
     if step == SWIPE:
