@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from scripts.image.packages import fingerprint
@@ -26,6 +27,7 @@ _PRODUCT = (
     "templates",
     "whitelist",
 )
+_DEBIANS_PYTHON = (3, 11)
 # The same in every version: the files on the data partition belong to numbers.
 _STATION_ID, _VENDOR_ID = 900, 1000
 _UNITS = "usr/lib/systemd/system"
@@ -156,11 +158,12 @@ def _install_product(target: Path, environment: Path) -> None:
     run("chown", "-R", "0:0", home)
     run("chmod", "-R", "u=rwX,go=rX", home)
     # Nothing is written there later; the first start is not the one that compiles.
-    in_tree(
-        target,
-        *("/opt/station/.venv/bin/python", "-m", "compileall", "-q", "-j", "0"),
-        *("--invalidation-mode", "unchecked-hash", "/opt/station"),
-    )
+    options = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    if sys.version_info[:2] == _DEBIANS_PYTHON:
+        # The same bytecode, and no processor to emulate.
+        run(sys.executable, *options, "-s", target, "-p", "/", home)
+    else:
+        in_tree(target, "/opt/station/.venv/bin/python", *options, "/opt/station")
 
 
 def _install_units(target: Path) -> None:
