@@ -39,8 +39,6 @@ IDENTIFICATION_START = 0x0220
 STATUS_START, STATUS_COUNT = 0x0300, 9
 RECORD_START = 0x1000
 LONGEST_RECORD_BYTES = 4096
-# MODBUS application protocol V1.1b3, section 6.3: what one request may read.
-MOST_REGISTERS = 125
 # Modbus exception 6, server device busy.
 BUSY_EXCEPTION = 6
 MEASURED_BLOCK = (0x0100, 0x1E)
