@@ -39,7 +39,7 @@ def captured(name: str) -> list[tuple[str, bytes, str]]:
 
 def registers_of(name: str) -> dict[int, Sequence[int]]:
     """Return the registers of each answer to a reading, by the first one."""
-    found = {}
+    found: dict[int, Sequence[int]] = {}
     for _, sent, came in captured(name):
         if sent[1] == 3:
             data = bytes.fromhex(came)[3:-_CRC]
