@@ -4,6 +4,7 @@ The worker's main thread consumes commands; when Redis is away it only waits, an
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -55,7 +56,9 @@ class LoopThread:
     def stop(self) -> None:
         """End the loop in order."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._end)
+            # The loop that has ended by itself is closed.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end)
         self._thread.join(_STOP_S)
 
     def _end(self) -> None:
@@ -67,7 +70,8 @@ class LoopThread:
         """Run work in the loop, from any thread, without waiting."""
         if self._loop is None or self._control_loop is None:
             return
-        self._loop.call_soon_threadsafe(self._begin, work)
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._begin, work)
 
     def _begin(self, work: Callable[[ControlLoop | StandIn], Coroutine[Any, Any, None]]) -> None:
         if self._control_loop is not None:

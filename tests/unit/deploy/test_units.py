@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from station.domain.crash_guard import CRASHES
+from station.processes.child import ENERGY_IS_ON, RESTART_SIGNAL
 from tests.units import DEPLOY, PROCESSES, SERVICES, Unit
 
 # systemd counts what a service could do, from 0 to 10.
@@ -152,6 +153,13 @@ def test_a_process_that_cannot_live_is_started_ever_less_often_and_for_ever(proc
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_service_relies_on_what_debians_systemd_does_not_know(service):
     assert not TOO_NEW & {key for key, _ in Unit.read(service).directives}
+
+
+def test_a_restart_that_leaves_energy_on_is_no_failure():
+    unit = Unit.read("hardware")
+
+    assert unit.one("RestartKillSignal") == RESTART_SIGNAL.name
+    assert unit.one("SuccessExitStatus") == str(ENERGY_IS_ON)
 
 
 @pytest.mark.parametrize("process", PROCESSES)
