@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ PYTHON = "/opt/station/.venv/bin/python"
 DATA = "/var/lib/station"
 # Where the test image's simulator listens.
 SIMULATOR_PORT = 8600
+_HTTPS_PORT = 443
 BOOT_TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 20.0
@@ -58,6 +60,8 @@ class Container:
     tree: Path
     scratch: Path
     name: str = "station-test"
+    # How long something that a station does may take here.
+    patience_s: float = 10.0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _leader: int | None = field(default=None, init=False)
 
@@ -95,6 +99,9 @@ class Container:
             "[Unit]\nConditionVirtualization=!container\n",
         )
         self.write("/etc/machine-id", "")
+        # Its one cable belongs to the tests.
+        self.write("/etc/systemd/network/10-host0.network", "[Match]\nName=host0\n[Link]\nUnmanaged=yes\n")
+        self.write("/etc/NetworkManager/conf.d/90-host0.conf", "[keyfile]\nunmanaged-devices+=interface-name:host0\n")
 
     def start(self) -> None:
         """Start systemd in it."""
@@ -134,6 +141,10 @@ class Container:
                 # nspawn then asks the container's systemd to switch off.
                 self.process.terminate()
                 self.process.wait(END_TIMEOUT_S)
+            # Without its first process nothing of a container lives on; nspawn alone would leave it behind.
+            if self._leader is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(self._leader, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
         subprocess.run(["umount", "--lazy", str(self.root)], check=False, stderr=subprocess.DEVNULL)
@@ -174,7 +185,7 @@ class Container:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in it to its end, as root or as another user."""
         assert self._leader is not None
-        who = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups") if user else ()
+        who = ("setpriv", f"--reuid={user}", f"--regid={_GROUPS.get(user, user)}", "--init-groups") if user else ()
         done = subprocess.run(
             ["nsenter", "--target", str(self._leader), *_EVERY_NAMESPACE, "--", *_ENVIRONMENT, *who, *command],
             capture_output=True,
@@ -233,6 +244,9 @@ class Container:
         """Ask a server in it; return the status and the JSON body (or the text)."""
         connection = HTTPConnection("127.0.0.1", port, timeout=10.0)
         connection.sock = self.connect(port)
+        if port == _HTTPS_PORT:
+            # Its certificate is one of its own making.
+            connection.sock = ssl._create_unverified_context().wrap_socket(connection.sock)  # noqa: S323
         try:
             content = json.dumps(body) if body is not None else None
             connection.request(method, path, content, {"Content-Type": "application/json", **(headers or {})})
@@ -287,10 +301,12 @@ class Container:
         return self.said("journalctl", "--boot", "--no-pager", "--output=short-monotonic", *options)
 
 
+# Of users whose group has another name.
+_GROUPS = {"nobody": "nogroup"}
 _TRIAL = ("[Service]", "Type=oneshot")
 # What `within` replaces: how a service begins and ends. Its sandbox stays.
 _OF_A_SERVICE = re.compile(
-    r"#|(Type|Exec\w+|Restart\w*|Watchdog\w+|Timeout\w+|StartLimit\w+|OnFailure|PartOf|WantedBy|RemainAfterExit)\s*=|\[Install\]"
+    r"#|(Type|Exec\w+|Restart\w*|Watchdog\w+|Timeout\w+|StartLimit\w+|OnFailure|PartOf|Requires|After|WantedBy|RemainAfterExit)\s*=|\[Install\]"
 )
 
 
