@@ -9,8 +9,9 @@ from scripts.image.maker import maker_keys
 from scripts.image.run import run
 
 BOARD = "amd64"
-# A slot has 1536 MiB; what hangs needs a kernel and hardly anything else.
-_SMALL_KIB = 128 * 1024
+# A slot has 1536 MiB; what hangs needs a kernel and hardly anything else. The rest is packed to nearly nothing and takes
+# its time to be written.
+_BALLAST_MIB, _SMALL_KIB = 300, 512 * 1024
 _INIT = "#!/bin/sh\necho station: this version hangs >/dev/console\nwhile :; do sleep 1000; done\n"
 
 
@@ -44,6 +45,7 @@ class Bundles:
             self._copy_program(f"usr/bin/{program}", tree)
         (tree / "bin").symlink_to("usr/bin")
         (tree / "usr/bin/sh").symlink_to("dash")
+        (tree / "var/ballast").write_bytes(b"station " * (_BALLAST_MIB << 17))
         (tree / "sbin/init").write_text(_INIT)
         (tree / "sbin/init").chmod(0o755)
         run("mke2fs", "-q", "-t", "ext4", "-O", "^orphan_file,^metadata_csum_seed", "-d", tree, image, f"{_SMALL_KIB}k")
