@@ -9,8 +9,8 @@ from scripts.image.maker import maker_keys
 from scripts.image.run import run
 
 BOARD = "amd64"
-# A slot has 1536 MiB; what hangs needs a kernel and hardly anything else. The rest is packed to nearly nothing and takes
-# its time to be written.
+# A slot has 1536 MiB; what hangs needs a kernel and hardly anything else. The rest is packed to nearly nothing and
+# takes its time to be written.
 _BALLAST_MIB, _SMALL_KIB = 300, 512 * 1024
 _INIT = "#!/bin/sh\necho station: this version hangs >/dev/console\nwhile :; do sleep 1000; done\n"
 
