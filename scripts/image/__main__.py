@@ -96,8 +96,9 @@ def _build(cache: Path, options: argparse.Namespace) -> Path:
     empty.mkdir()
     data_image = work / "data.ext4"
     _make_ext4(data_image, data, empty, label="data")
+    brought = [tree.IMAGE / "efi", *([extra / "efi"] if extra else [])]
     efi_image = boot.efi_file_system(
-        base, efi, architecture, settings=tree.IMAGE / "grub.cfg", extra=extra and extra / "efi", work=work
+        base, efi, architecture, settings=tree.IMAGE / "grub.cfg", extras=brought, work=work
     )
 
     image = work / f"station-{options.version}-{kind}.img"

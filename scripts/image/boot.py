@@ -1,7 +1,7 @@
 """The EFI partition: boot loader, its settings, its memory of good slots, and what a test image brings along."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts.image.disk import Partition
@@ -43,7 +43,7 @@ def command_line(architecture: str) -> str:
 
 
 def efi_file_system(
-    base: Path, part: Partition, architecture: str, *, settings: Path, extra: Path | None, work: Path
+    base: Path, part: Partition, architecture: str, *, settings: Path, extras: Sequence[Path], work: Path
 ) -> Path:
     """Make the EFI partition's file system with the boot loader of the base tree."""
     platform, program = _PLATFORMS[architecture]
@@ -63,8 +63,9 @@ def efi_file_system(
     first = {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "1", "B_TRY": "0"}
     (content / "grub/grubenv").write_bytes(environment_block(first))
     (content / "grub/good").write_bytes(environment_block({"GOOD": "A"}))
-    if extra is not None and extra.is_dir():
-        shutil.copytree(extra, content, dirs_exist_ok=True)
+    for extra in extras:
+        if extra.is_dir():
+            shutil.copytree(extra, content, dirs_exist_ok=True)
 
     image = work / "efi.img"
     image.unlink(missing_ok=True)
