@@ -13,7 +13,8 @@ from hardware.runtime.records import MeterUnreadable, RecordStore, RecordUnwrita
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_end import METER_ANSWERS_S, NO_CURRENT, SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
-from hardware.runtime.signed_metering import MeterDoesNotSign, SignedValue, Signing
+from hardware.runtime.signed_metering import MeterDoesNotSign, Signing
+from hardware.runtime.signed_values import SignedValue
 from hardware.runtime.state import LineRecord
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
@@ -276,7 +277,7 @@ class ChargingPoint:
             return
         if not self._signing.is_settled:
             await self._signing.settle()
-        elif self._signing.is_distrusted:
+        else:
             await self._signing.reconsider()
 
     def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_records import WRITE_AGAIN_S, SessionEnd, SessionRecords
-from hardware.runtime.signed_metering import SignedValue
+from hardware.runtime.signed_values import SignedValue
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.faults import FaultCode

@@ -13,7 +13,7 @@ from django.db import DatabaseError, IntegrityError
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
-from hardware.runtime.signed_metering import SignedValue
+from hardware.runtime.signed_values import SignedValue
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
 from station.domain.connector import Permission

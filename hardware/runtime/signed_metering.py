@@ -7,62 +7,54 @@ answer – is settled by what the meter itself says of its last record and of th
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from django.db import DatabaseError
 
 from hardware.runtime.archive import Archive
+from hardware.runtime.meter_trust import MeteredPoint, MeterTrust, NotReliable
 from hardware.runtime.parameters import Parameters
 from hardware.runtime.records import MeterUnreadable, RecordStore
+from hardware.runtime.signed_values import (
+    SignedValue,
+    end_in,
+    follows,
+    is_end,
+    is_signed,
+    is_without_time,
+    register_of,
+)
 from hardware.runtime.state import StationState
 from hardware.runtime.wake_ups import WakeUps
 from station import clock
-from station.domain import ocmf
 from station.domain.connector import Permission
-from station.domain.faults import FaultCode
-from station.domain.meter_values import KeyPolicy, MeterValue, ReadingContext
-from station.domain.meter_values import SignedRecord as ToldRecord
+from station.domain.meter_values import MeterValue, ReadingContext
 from station.domain.moments import EARLIEST_STAMP
-from station.domain.ocmf import Finding, RecordMalformed
+from station.domain.ocmf import Finding
 from station.domain.ports import (
     DeviceFailed,
     Identification,
     MeterIdentity,
-    SignatureFormat,
     SignedEnd,
     SignedRecord,
     SigningMeter,
     Synchronisation,
 )
 from station.domain.signed_identification import identification
-from station.domain.units import WattHour
 from station.host import ClockPort
 from station.services import configuration, event_log, sessions
-from station.services.signed_archive import Archived, ArchiveUnusable, Entry, Kind
+from station.services.signed_archive import ArchiveUnusable, Entry, Kind
 
 logger = logging.getLogger(__name__)
 
-SIGNING_FAULT = "signing"
 TRY_AGAIN_S = 1.0
-# A meter whose last record is not what it has signed is asked so often whether it is by now.
-ASK_AGAIN_S = 60.0
+# Beyond what the meter may take to sign: a slow line needs a second or two to bring the record.
+TRANSFER_S = 5.0
 # An archived end is found at once; for so long it is looked for when the time of the meter is over.
 LAST_LOOK_S = 2.0
-# The clock of the meter, and the order of what it has signed, are not what makes energy wrong.
-_HARMLESS = frozenset(
-    {Finding.TIME_UNKNOWN, Finding.TIME_SOURCES_DIFFER, Finding.TIME_GOES_BACK, Finding.SIGNATURE_UNVERIFIABLE}
-)
-# What a meter says of itself, truthfully signed. It concerns its own point, and the next begin asks it again.
-_SAID_BY_THE_METER = frozenset(
-    {Finding.REGISTER_UNREADABLE, Finding.NOT_IMPORTED_ENERGY, Finding.METER_NOT_GOOD, Finding.METER_ERROR}
-)
-# What one record alone can show: these bytes are not what this meter has signed.
-_NOT_SIGNED = frozenset(
-    {Finding.MALFORMED, Finding.KEY_MISSING, Finding.KEY_UNREADABLE, Finding.SIGNATURE_WRONG, Finding.SERIAL_MISSING}
-)
 _EXPECTED = (DeviceFailed, ArchiveUnusable, DatabaseError, OSError)
 
 
@@ -70,49 +62,10 @@ class MeterDoesNotSign(MeterUnreadable):
     """The meter has not signed the begin of a session, or what it has signed cannot be relied on."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignedValue:
-    """A signed record that is in the archive, under `number`; `register` None: of a format that is not read.
-
-    `message_id`: what is told of a begin goes to the backend under this id, which the archive knows, too.
-    """
-
-    record: SignedRecord
-    number: int
-    public_key: str
-    register: WattHour | None
-    message_id: str = ""
-
-    def told(self, context: ReadingContext, policy: KeyPolicy) -> ToldRecord:
-        """Return it as the backend is told, with its key or without."""
-        with_key = policy is KeyPolicy.ALWAYS or (
-            policy is KeyPolicy.ONCE and context is ReadingContext.TRANSACTION_BEGIN
-        )
-        key = self.public_key if with_key else ""
-        return ToldRecord(encoding=self.record.format.value, data=self.record.raw, public_key=key)
-
-
-class MeteredPoint(Protocol):
-    """A charging point as its calibrated meter sees it."""
-
-    number: int
-
-    @property
-    def meter_identity(self) -> MeterIdentity | None:
-        """What the meter has said about itself; None: nothing yet."""
-
-    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
-        """Take what one source reports to be wrong; return whether that is news."""
-
-    def tell_changed(self) -> None:
-        """Tell that faults have changed."""
-
-
 class Signing:
     """The calibrated meter of one charging point; one order at a time.
 
-    `is_settled`: the meter holds nothing that is not archived, as far as is known. What it has signed wrongly blocks
-    its own point until its last record is in order again, it is replaced, or somebody has noted why.
+    `is_settled`: the meter holds nothing that is not archived, as far as is known.
     """
 
     def __init__(
@@ -135,14 +88,7 @@ class Signing:
         self._wall_clock = wall_clock
         self._lock = asyncio.Lock()
         self.is_settled = False
-        # Whose records are not believed, and the newest row when that was found.
-        self._distrusted: tuple[MeterIdentity, int] | None = None
-        self._asked_at_s = 0.0
-
-    @property
-    def is_distrusted(self) -> bool:
-        """Whether the last record that was judged is not what the meter has signed."""
-        return self._distrusted is not None
+        self._trust = MeterTrust(point, archive)
 
     async def begin(self, permission: Permission) -> SignedValue:
         """Let the meter begin, and archive what it signs; raises MeterDoesNotSign. Whatever goes wrong is undone."""
@@ -156,8 +102,10 @@ class Signing:
                 record = await self._as_signed(await self._meter.begin_transaction(who), identity)
                 facts = _facts_of(permission)
                 value = await self._archived(record, Kind.BEGIN, identity, facts=facts)
-                await self._judge([record.raw], identity.public_key, allowed={Finding.NO_END})
-            except (*_EXPECTED, _NotReliable) as error:
+                await self._trust.judge(
+                    [record.raw], identity.public_key, identity=identity, allowed=frozenset({Finding.NO_END})
+                )
+            except (*_EXPECTED, NotReliable) as error:
                 self.is_settled = False
                 with suppress(*_EXPECTED):
                     await self._settle(self._known_identity(), SignedEnd.ABORT)
@@ -167,20 +115,20 @@ class Signing:
         return replace(value, message_id=facts["message"])
 
     async def end(self, begin_number: int, end: SignedEnd, facts: Mapping[str, Any]) -> SignedValue | None:
-        """Return the signed end of a session within `longest_signing_s`; None when the meter has none until then.
+        """Return the signed end of a session; None when the meter has none within what it may take to sign.
 
         As often as it is called, whatever was interrupted: a record that was signed before is found again. `facts`:
         what the archive has to know of the end beside it.
         """
         found = None
         try:
-            async with asyncio.timeout(self._meter.longest_signing_s):
+            async with asyncio.timeout(self._meter.longest_signing_s + TRANSFER_S):
                 found = await self._until_signed(begin_number, end, facts)
         except TimeoutError:
             # It may have been archived at the very last moment.
             with suppress(TimeoutError, *_EXPECTED):
                 async with asyncio.timeout(LAST_LOOK_S):
-                    found = _end_in(await self._archive.of_session(begin_number))
+                    found = end_in(await self._archive.of_session(begin_number))
         # What is missing is asked for again and again, whoever charges next.
         self.is_settled = found is not None
         return found
@@ -197,7 +145,7 @@ class Signing:
     async def _end(self, begin_number: int, end: SignedEnd, facts: Mapping[str, Any]) -> SignedValue | None:
         kept = await self._archive.of_session(begin_number)
         begin = next((each for each in kept if each.number == begin_number), None)
-        known = _end_in(kept)
+        known = end_in(kept)
         if known is not None:
             # It was archived, and the power went before it was queued.
             return known
@@ -206,30 +154,32 @@ class Signing:
             logger.error("point %d: the begin of the session is not of this meter", self._point.number)
             return None
         if await self._meter.open_transaction() is not None:
-            if _is_without_time(begin.entry.raw):
+            if is_without_time(begin.entry.raw):
                 # It has arrived since, perhaps. A meter that had one keeps it: set back, it would end before it began.
                 await self._set_time()
             record: SignedRecord | None = await self._meter.end_transaction(end)
         else:
             record = await self._meter.last_record()
-        if record is None or not _follows(begin.entry.raw, record):
+        if record is None or not follows(begin.entry.raw, record):
             logger.error("point %d: the meter knows no end of the session", self._point.number)
             return None
         record = await self._as_signed(record, identity)
         value = await self._archived(record, Kind.END, identity, begin_number=begin_number, facts=facts)
         try:
-            await self._judge([begin.entry.raw, record.raw], begin.entry.public_key, allowed=set())
-        except _NotReliable as error:
+            await self._trust.judge(
+                [begin.entry.raw, record.raw], begin.entry.public_key, identity=identity, allowed=frozenset()
+            )
+        except NotReliable as error:
             # It is what was signed all the same.
             await self._log("signing.end_unreliable", error)
         return value
 
     async def _as_signed(self, record: SignedRecord, identity: MeterIdentity) -> SignedRecord:
         """Return a record, asked for once more when it is damaged: the line may have done that, and not the meter."""
-        if _is_signed(record, identity):
+        if is_signed(record, identity):
             return record
         again = await self._meter.last_record()
-        return again if again is not None and _is_signed(again, identity) else record
+        return again if again is not None and is_signed(again, identity) else record
 
     async def _log(self, code: str, error: Exception) -> None:
         await self._records.attempt(
@@ -250,7 +200,7 @@ class Signing:
             try:
                 identity = self._known_identity()
                 await self._settle(identity, SignedEnd.POWER_FAILURE)
-                await self._look_again(identity)
+                await self._trust.look(await self._meter.last_record(), identity)
             except _EXPECTED as error:
                 logger.debug("point %d: its calibrated meter is not settled yet: %s", self._point.number, error)
             else:
@@ -258,35 +208,12 @@ class Signing:
 
     async def reconsider(self) -> None:
         """Find out, now and then, whether a meter that is distrusted is in order again."""
-        if self._distrusted is None or clock.monotonic_s() - self._asked_at_s < ASK_AGAIN_S:
+        if not self._trust.is_to_be_asked:
             return
-        self._asked_at_s = clock.monotonic_s()
         async with self._lock:
             with suppress(*_EXPECTED):
-                await self._look_again(self._known_identity())
-
-    async def _look_again(self, identity: MeterIdentity) -> None:
-        """Judge the meter by the record it has signed last."""
-        record = await self._meter.last_record()
-        if record is None or _is_signed(record, identity):
-            self._trust()
-        elif self._distrusted is None:
-            self._distrust(identity, await self._archive.newest())
-        else:
-            whose, row = self._distrusted
-            if whose != identity or await self._archive.was_noted(identity.serial, since=row):
-                self._trust()
-
-    def _trust(self) -> None:
-        self._distrusted = None
-        if self._point.set_faults(SIGNING_FAULT, frozenset()):
-            logger.warning("point %d: its calibrated meter signs as it should again", self._point.number)
-            self._point.tell_changed()
-
-    def _distrust(self, identity: MeterIdentity, row: int) -> None:
-        self._distrusted, self._asked_at_s = (identity, row), clock.monotonic_s()
-        if self._point.set_faults(SIGNING_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})):
-            self._point.tell_changed()
+                identity = self._known_identity()
+                await self._trust.look(await self._meter.last_record(), identity)
 
     async def _settle(self, identity: MeterIdentity, end: SignedEnd) -> None:
         await self._keep_last(identity)
@@ -302,7 +229,7 @@ class Signing:
 
     async def _keep_stray(self, record: SignedRecord, identity: MeterIdentity) -> None:
         """Archive a record nobody waits for; the end of a session finds its begin, and the backend hears of it."""
-        begin = await self._archive.open_begin(identity.serial) if _is_end(record) else None
+        begin = await self._archive.open_begin(identity.serial) if is_end(record) else None
         if begin is None:
             await self._archived(record, Kind.OTHER, identity)
             return
@@ -354,7 +281,7 @@ class Signing:
         )
         number = await self._archive.keep(entry)
         return SignedValue(
-            record=record, number=number, public_key=identity.public_key, register=_register_of(record.raw)
+            record=record, number=number, public_key=identity.public_key, register=register_of(record.raw)
         )
 
     def _known_identity(self) -> MeterIdentity:
@@ -362,19 +289,6 @@ class Signing:
         if identity is None:
             raise DeviceFailed("the calibrated meter has not told who it is")
         return identity
-
-    async def _judge(self, raws: Sequence[bytes], public_key: str, *, allowed: set[Finding]) -> None:
-        """Check what was signed; raises _NotReliable. One that is not what the meter signed blocks its point."""
-        if not _is_read(raws[0]):
-            return
-        findings = [each for each in ocmf.check_session(raws, public_key) if each not in allowed | _HARMLESS]
-        if not findings:
-            self._trust()
-            return
-        logger.error("point %d: signed meter data that cannot be relied on: %s", self._point.number, findings)
-        if not _SAID_BY_THE_METER.issuperset(findings):
-            self._distrust(self._known_identity(), await self._archive.newest())
-        raise _NotReliable(", ".join(findings))
 
     async def _set_time(self) -> None:
         now = clock.now()
@@ -388,10 +302,6 @@ class Signing:
         except DeviceFailed as error:
             # Not every meter takes a time, and none of them measures less for it.
             logger.warning("point %d: the meter does not take the time: %s", self._point.number, error)
-
-
-class _NotReliable(Exception):
-    """A record has findings."""
 
 
 def _identification(permission: Permission, number: int) -> Identification:
@@ -413,64 +323,6 @@ def _facts_of(permission: Permission) -> dict[str, str]:
         "reason": permission.reason,
         "message": str(uuid.uuid4()),
     }
-
-
-def _is_read(raw: bytes) -> bool:
-    return raw.startswith(b"OCMF|")
-
-
-def _register_of(raw: bytes) -> WattHour | None:
-    try:
-        readings = ocmf.parse(raw).readings
-    except RecordMalformed:
-        return None
-    return readings[-1].register_wh if readings else None
-
-
-def _value_of(row: Archived) -> SignedValue:
-    record = SignedRecord(raw=row.entry.raw, format=row.entry.format, signed_at_s=clock.monotonic_s())
-    return SignedValue(
-        record=record, number=row.number, public_key=row.entry.public_key, register=_register_of(row.entry.raw)
-    )
-
-
-def _end_in(kept: Sequence[Archived]) -> SignedValue | None:
-    end = next((each for each in kept if each.entry.kind is Kind.END), None)
-    return None if end is None else _value_of(end)
-
-
-def _is_signed(record: SignedRecord, identity: MeterIdentity) -> bool:
-    """Return whether these bytes are what this meter has signed; a format that is not read is believed."""
-    if record.format is not SignatureFormat.OCMF:
-        return True
-    return _NOT_SIGNED.isdisjoint(ocmf.check(record.raw, identity.public_key))
-
-
-def _is_end(record: SignedRecord) -> bool:
-    try:
-        return ocmf.parse(record.raw).end is not None
-    except RecordMalformed:
-        return False
-
-
-def _is_without_time(begin: bytes) -> bool:
-    """Return whether the meter did not know the time at the begin."""
-    try:
-        readings = ocmf.parse(begin).readings
-    except RecordMalformed:
-        return False
-    return bool(readings) and readings[-1].synchronisation in {None, Synchronisation.UNKNOWN}
-
-
-def _follows(begin: bytes, record: SignedRecord) -> bool:
-    """Return whether a record is the end of what this begin began; where it cannot be read the meter is believed."""
-    if record.format is not SignatureFormat.OCMF:
-        return record.raw != begin
-    try:
-        first, last = ocmf.parse(begin), ocmf.parse(record.raw)
-    except RecordMalformed:
-        return False
-    return last.end is not None and last.pagination.follows(first.pagination)
 
 
 class SignedMetering:

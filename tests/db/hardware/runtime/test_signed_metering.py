@@ -373,7 +373,7 @@ async def test_the_end_waits_no_longer_than_the_meter_may_take(bench: ControlLoo
     meter.signs_s = 300.0
     bench.hall.reader.tap(CARD)
     await bench.until(lambda: meter.opened is None)
-    await bench.until(lambda: bench.messages("StopTransaction"), seconds=meter.longest_signing_s + 3.0)
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=meter.longest_signing_s + 8.0)
 
 
 @in_virtual_time
