@@ -4,7 +4,8 @@ import logging
 from dataclasses import dataclass
 
 from hardware.runtime.actuator import Actuator
-from hardware.runtime.session_end import CURRENT_ENDS_S, METER_ANSWERS_S, NO_CURRENT, flows
+from hardware.runtime.point_meter import METER_ANSWERS_S
+from hardware.runtime.session_end import CURRENT_ENDS_S, NO_CURRENT, flows
 from station import clock
 from station.domain.ports import DeviceFailed, EvseController, Meter, ReadingUnusable
 from station.domain.supervision import highest_current

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from hardware.runtime.actuator import Actuator
 from hardware.runtime.parameters import Parameters
+from hardware.runtime.point_meter import PointMeter
 from hardware.runtime.records import MeterUnreadable, RecordStore, RecordUnwritable
 from hardware.runtime.session import RunningSession
-from hardware.runtime.session_end import METER_ANSWERS_S, NO_CURRENT, SessionEnding, Stop
+from hardware.runtime.session_end import NO_CURRENT, SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
 from hardware.runtime.signed_metering import MeterDoesNotSign, Signing
 from hardware.runtime.signed_values import SignedValue
@@ -19,7 +20,6 @@ from hardware.runtime.state import LineRecord
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain import connector as machine
-from station.domain import plausible_energy
 from station.domain.commands import Refusal
 from station.domain.connector import (
     BeginSession,
@@ -44,7 +44,6 @@ from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.flashing import FlashOrder
 from station.domain.limits import EffectiveLimit
 from station.domain.pilot import CONNECTED, PilotFilter
-from station.domain.plausible_energy import Plausibility, Register
 from station.domain.ports import (
     ControllerIdentity,
     ControllerStatus,
@@ -53,14 +52,11 @@ from station.domain.ports import (
     Meter,
     MeterIdentity,
     MeterReading,
-    PhaseValues,
     Pilot,
-    ReadingUnusable,
 )
 from station.domain.signed_identification import signed_end
 from station.domain.snapshot import FinishedSessionSnapshot
-from station.domain.supervision import highest_current
-from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere, WattHour
+from station.domain.units import MINIMUM_CURRENT, MilliAmpere
 from station.services import connectors, event_log
 from station.services.connectors import Availability
 
@@ -69,16 +65,12 @@ logger = logging.getLogger(__name__)
 # How long a car may take to ask for energy before a session counts as suspended by the car; the standard gives it 3 s
 # to close S2 plus the time to wake up.
 REACTION_S = 3.0
-# A register read with an open contactor cannot have moved since.
-REGISTER_IS_FRESH_S = 5.0
 POLL_FASTER_S = 3.0
 # Whoever stopped a session is told so when that is written down. A database that hangs must not hold up the watch over
 # the car, so this is how long the point waits for it.
 STOP_IS_RECORDED_S = 2.0
 # While a calibrated meter signs the begin, the board is looked at so often.
 LOOK_WHILE_SIGNING_S = 0.25
-# Nobody looks at a station that was away for longer than a month as if it had only been restarted.
-LONGEST_ABSENCE_S = 31 * 24 * 3600.0
 
 
 class Limits(Protocol):
@@ -132,7 +124,7 @@ class ChargingPoint:
     ) -> None:
         self.number = number
         self.controller = controller
-        self.meter = meter
+        self._meter = PointMeter(meter, rating=rating)
         self.connected_phases = connected_phases
         self.actuator = Actuator(controller, has_lock=has_lock)
         self.equipment = Equipment()
@@ -140,8 +132,6 @@ class ChargingPoint:
         self.phase_since = clock.now()
         self.pilot = PilotFilter()
         self.status: ControllerStatus | None = None
-        self.reading: MeterReading | None = None
-        self.reading_at: datetime | None = None
         self.aligned_wh: int | None = None
         self.session: RunningSession | None = None
         self.last_session: FinishedSessionSnapshot | None = None
@@ -170,12 +160,6 @@ class ChargingPoint:
         self._session_records = session_records
         self._limits = limits
         self._changes = changes
-        # What the meter has shown last, whatever its register said.
-        self._phases: PhaseValues | None = None
-        self._phases_read_s = 0.0
-        # The last plausible register; a session is billed by no other.
-        self._register: Register | None = None
-        self._rating = rating
         self._ending = SessionEnding(self, session_records)
         self._signing: Signing | None = None
         self._is_beginning = False
@@ -221,7 +205,22 @@ class ChargingPoint:
     @property
     def has_meter(self) -> bool:
         """Whether energy can be measured here."""
-        return self.meter is not None
+        return self._meter.device is not None
+
+    @property
+    def meter(self) -> Meter | None:
+        """The meter; None: nothing is measured here."""
+        return self._meter.device
+
+    @property
+    def reading(self) -> MeterReading | None:
+        """The newest plausible reading."""
+        return self._meter.reading
+
+    @property
+    def reading_at(self) -> datetime | None:
+        """When it was read."""
+        return self._meter.reading_at
 
     @property
     def has_undecided_plug(self) -> bool:
@@ -251,9 +250,7 @@ class ChargingPoint:
     @property
     def flowing(self) -> MilliAmpere:
         """The current of the phase that carries most, by the last word of a meter that was heard lately."""
-        if self._phases is None or clock.monotonic_s() - self._phases_read_s > METER_ANSWERS_S:
-            return PAUSE
-        return highest_current(self._phases)
+        return self._meter.flowing
 
     @property
     def availability(self) -> Availability:
@@ -493,7 +490,7 @@ class ChargingPoint:
         that lasts, as it is at a board that falls silent in a session.
         """
         self.session = session
-        self._compare_with_record(session)
+        self._meter.compare_with_record(session)
         self._session_is_over.clear()
         if status is None:
             self.pilot = PilotFilter(connected=True, wants=True, cable_present=True)
@@ -514,7 +511,7 @@ class ChargingPoint:
     def resume_ending(self, session: RunningSession, stop: Stop, status: ControllerStatus | None) -> None:
         """Go on bringing a session to its end that was stopped, or cannot go on, before a restart."""
         self.session = session
-        self._compare_with_record(session)
+        self._meter.compare_with_record(session)
         # A board that does not answer yet is believed to hold the car of before; its first answer tells otherwise.
         connected = status is None or status.pilot in {Pilot.B, Pilot.C, Pilot.D}
         cable = status is None or bool(status.cable)
@@ -531,26 +528,6 @@ class ChargingPoint:
         )
         self._session_is_over.clear()
         self._ending.begin(session, stop)
-
-    def _compare_with_record(self, session: RunningSession) -> None:
-        """Go on from the register that was written down: one that cannot follow it is no base for a bill."""
-        now, sign = clock.stamp(), session.last_sign
-        age_s = max(now.since(sign).total_seconds(), 0.0) if sign is not None else 0.0
-        if session.meter_last_wh == session.meter_start_wh:
-            # As old as the begin, perhaps: a session that was rebuilt from the archive has noted no other since.
-            age_s = max(age_s, clock.monotonic_s() - session.began_s)
-        if sign is None or sign.boot_id != now.boot_id:
-            # The board may have gone on while the computer was away, and its clock may have lost the time: how long
-            # that was cannot be known, so only the direction and the meter are compared.
-            age_s = LONGEST_ABSENCE_S
-        noted = Register(
-            energy=WattHour(session.meter_last_wh),
-            read_at_s=clock.monotonic_s() - age_s,
-            meter_serial=session.meter_serial,
-        )
-        read = self._register
-        if read is None or plausible_energy.judge(noted, read, rating=self._rating) is not Plausibility.PLAUSIBLE:
-            self._register, self.reading, self.reading_at = noted, None, None
 
     async def until_session_is_over(self, patience_s: float) -> bool:
         """Wait until no session runs or ends here any more; return whether that came in time."""
@@ -630,7 +607,7 @@ class ChargingPoint:
         self.turned_back = None
         signed = await self._signed_begin(permission)
         try:
-            reading = await self._register_for_start()
+            reading = await self._meter.read_for_start(serial=self.meter_serial)
             if signed is not None and signed.register is not None:
                 reading = replace(reading, import_energy=signed.register)
             self.session = await self._session_records.begin(
@@ -642,10 +619,7 @@ class ChargingPoint:
                 self._tasks.spawn(self._signing.abandon())
             raise
         self._session_is_over.clear()
-        # The first register of the session is what the next one is compared with.
-        self._register = Register(
-            energy=reading.import_energy, read_at_s=reading.read_at_s, meter_serial=self.meter_serial
-        )
+        self._meter.begin_with(reading, serial=self.meter_serial)
         if permission.profile is not None or self.session.reservation_id is not None:
             await self._session_records.reload_dependents()
 
@@ -698,14 +672,6 @@ class ChargingPoint:
         self._ending.begin(session, stop)
         await asyncio.wait({recording}, timeout=STOP_IS_RECORDED_S)
 
-    async def _register_for_start(self) -> MeterReading:
-        if self.reading is not None and clock.monotonic_s() - self.reading.read_at_s < REGISTER_IS_FRESH_S:
-            return self.reading
-        try:
-            return await self.read_meter()
-        except DeviceFailed as error:
-            raise MeterUnreadable(str(error)) from error
-
     def mark_served(self) -> None:
         """Note that the controller is being asked."""
         self.served_at_s = clock.monotonic_s()
@@ -716,27 +682,6 @@ class ChargingPoint:
         self.status = await self.controller.read_status()
         return self.status
 
-    def _note_phases(self, phases: PhaseValues) -> None:
-        self._phases, self._phases_read_s = phases, clock.monotonic_s()
-
     async def read_meter(self) -> MeterReading:
         """Read the meter now; raises DeviceFailed, also for a register that cannot be true."""
-        if self.meter is None:
-            raise DeviceFailed("this point has no meter")
-        try:
-            reading = await self.meter.read()
-        except ReadingUnusable as error:
-            self._note_phases(error.phases)
-            raise
-        self._note_phases(reading)
-        serial = self.equipment.meter.serial if self.equipment.meter else ""
-        register = Register(energy=reading.import_energy, read_at_s=reading.read_at_s, meter_serial=serial)
-        verdict = plausible_energy.judge(self._register, register, rating=self._rating)
-        if verdict is not Plausibility.PLAUSIBLE:
-            if self.session is None:
-                # No bill depends on it: another meter, or one that was set, counts from where it stands.
-                self._register, self.reading, self.reading_at = None, None, None
-            raise ReadingUnusable(f"the register {register.energy} Wh {verdict}", reading)
-        self._register = register
-        self.reading, self.reading_at = reading, clock.now()
-        return reading
+        return await self._meter.read(serial=self.meter_serial, has_session=self.session is not None)

@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hardware.runtime.point_meter import METER_ANSWERS_S
 from hardware.runtime.session import RunningSession
 from hardware.runtime.session_records import WRITE_AGAIN_S, SessionEnd, SessionRecords
 from hardware.runtime.signed_values import SignedValue
@@ -26,8 +27,6 @@ logger = logging.getLogger(__name__)
 # under load. Current that still flows then is a fault of the contactor or of the way to it.
 CURRENT_ENDS_S = 6.0
 NO_CURRENT = MilliAmpere(500)
-# A meter that has not answered for so long will not tell the final register; what was written down last stands.
-METER_ANSWERS_S = 15.0
 # A board that has been away for so long while the meter shows no current, or is away, too, has no power itself.
 BOARD_ANSWERS_S = 60.0
 LOOK_S = 0.1

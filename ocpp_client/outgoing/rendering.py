@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 from ocpp.v16 import call
@@ -97,8 +98,7 @@ def _signed_value(context: ReadingContext, signed: SignedRecord, dialect: Signed
 
 def _text_of(signed: SignedRecord, dialect: SignedDialect) -> str:
     if dialect is SignedDialect.RAW:
-        # A record of OCMF is a text by itself; OCPP 1.6 section 7.49 wants everything else in hexadecimal.
-        return signed.data.decode("utf-8") if signed.encoding == SignatureFormat.OCMF else signed.data.hex().upper()
+        return _raw(signed)
     data = base64.b64encode(signed.data).decode("ascii")
     if dialect is SignedDialect.HTB:
         content = {
@@ -118,6 +118,14 @@ def _text_of(signed: SignedRecord, dialect: SignedDialect) -> str:
             "publicKey": key,
         }
     return json.dumps(content, separators=(",", ":"))
+
+
+def _raw(signed: SignedRecord) -> str:
+    """Write the record itself: OCMF is a text, and OCPP 1.6 section 7.49 wants what is none in hexadecimal."""
+    if signed.encoding == SignatureFormat.OCMF:
+        with suppress(UnicodeDecodeError):
+            return signed.data.decode("utf-8")
+    return signed.data.hex().upper()
 
 
 def _thousandths(value: int) -> str:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from hardware.runtime import limits
+from hardware.runtime import limit_book
 from station.domain.allocation import PointState
 from station.domain.cluster import leader, member, timing
 from station.domain.cluster.member import Member
@@ -66,7 +66,7 @@ def test_a_seed_lives_the_same_life_again() -> None:
 
 
 def test_the_simulated_station_shares_its_mains_out_by_the_policy_of_the_real_one() -> None:
-    assert stations.WITHIN_STATION == limits.WITHIN_STATION
+    assert stations.WITHIN_STATION == limit_book.WITHIN_STATION
 
 
 def test_what_a_silent_board_goes_on_with_at_a_station_that_is_cut_off_is_counted_by_itself() -> None:

@@ -14,7 +14,8 @@ from hardware.runtime.cluster.demand import Demands
 from hardware.runtime.cluster.leading import Leading
 from hardware.runtime.cluster.surroundings import Surroundings, must_stand_down
 from hardware.runtime.cluster_shares import STARTING, ClusterSettings, ClusterShares
-from hardware.runtime.limits import GridOperator, LimitLoop
+from hardware.runtime.limit_book import GridOperator
+from hardware.runtime.limits import LimitLoop
 from hardware.runtime.records import RecordStore
 from hardware.runtime.snapshot_publisher import SnapshotPublisher
 from loadmgmt.cluster import discovery, members

@@ -10,7 +10,8 @@ from typing import Protocol
 from django.conf import settings as django_settings
 
 from hardware.runtime.cluster_shares import STARTING, ClusterSettings, ClusterShares
-from hardware.runtime.limits import GridOperator, LimitLoop
+from hardware.runtime.limit_book import GridOperator
+from hardware.runtime.limits import LimitLoop
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.records import RecordStore
 from hardware.runtime.snapshot_publisher import SnapshotPublisher

@@ -18,7 +18,7 @@ from tests.reliability.cluster.cars import Car
 from tests.reliability.cluster.network import Message
 from tests.reliability.cluster.timeline import Clock, Timeline
 
-# That of `hardware.runtime.limits`, which cannot be imported without Django; a test compares them.
+# That of `hardware.runtime.limit_book`, which cannot be imported without Django; a test compares them.
 WITHIN_STATION = Policy(raise_at_least=MilliAmpere(100), raise_after_s=0.0, settle_s=5.1, pause_settle_s=6.1)
 EXCHANGE_S, RECOMPUTE_S = 2.0, 1.0
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hardware.runtime.limits import LimitBook
+from hardware.runtime.limit_book import LimitBook
 from station.domain.configuration import ConfigurationRefused
 from station.domain.limits import LimitSource
 from station.models import DimmingIntervention, LogEntry

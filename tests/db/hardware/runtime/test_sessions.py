@@ -459,7 +459,7 @@ async def test_without_a_meter_value_no_session_begins(bench: ControlLoopBench) 
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")
     bench.hall.meters[1].silent = True
-    bench.control_loop.points[1].reading = None
+    bench.control_loop.points[1]._meter.reading = None
     outcome = await bench.command(PresentTag(id_tag=CARD))
 
     assert not outcome.succeeded

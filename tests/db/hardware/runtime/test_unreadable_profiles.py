@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from hardware.runtime import limits
+from hardware.runtime import limit_book
 from station.domain.charging_profiles import Purpose, limit_at
 from station.domain.faults import FaultCode
 from station.domain.limits import LimitSource
@@ -151,7 +151,7 @@ async def test_a_limit_that_cannot_be_computed_is_the_fault_of_its_point_alone(
             raise ArithmeticError("a profile nobody has thought of")
         return limit_at(t, connector_id, *rest, **options)
 
-    monkeypatch.setattr(limits, "limit_at", fails_at_one)
+    monkeypatch.setattr(limit_book, "limit_at", fails_at_one)
     await bench.until(lambda: bench.hall.outlets[1].current == 0)
     await asyncio.sleep(20)
     assert bench.hall.outlets[2].current == 32_000
@@ -161,7 +161,7 @@ async def test_a_limit_that_cannot_be_computed_is_the_fault_of_its_point_alone(
         True
     ]
 
-    monkeypatch.setattr(limits, "limit_at", limit_at)
+    monkeypatch.setattr(limit_book, "limit_at", limit_at)
     await bench.until(lambda: bench.hall.outlets[1].current > 0)
     await bench.told("Faulted", "SuspendedEVSE", "Charging")
     assert ChargingSession.objects.running().count() == 2
@@ -173,16 +173,16 @@ async def test_without_what_binds_all_points_none_is_given_energy_and_nothing_cr
     bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     await bench.charge(1)
-    compute = getattr(limits, function)
+    compute = getattr(limit_book, function)
 
     def fails(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(limits, function, fails)
+    monkeypatch.setattr(limit_book, function, fails)
     await bench.until(lambda: bench.hall.outlets[1].current == 0)
     assert [point.blocked for point in bench.control_loop.points.values()] == [True, True]
 
-    monkeypatch.setattr(limits, function, compute)
+    monkeypatch.setattr(limit_book, function, compute)
     await bench.until(lambda: bench.hall.outlets[1].current == 32_000)
 
 
@@ -193,7 +193,7 @@ async def test_a_next_change_that_cannot_be_computed_delays_nothing_for_long(
     def fails(*_: Any, **__: Any) -> Any:
         raise OverflowError
 
-    monkeypatch.setattr(limits, "next_change_after", fails)
+    monkeypatch.setattr(limit_book, "next_change_after", fails)
     await bench.charge(1)
     profile(8.0)
     await bench.control_loop.informed(ProfilesChanged())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardware.runtime.actuator import HeldLimit
-from hardware.runtime.limits import Framework, LimitBook
+from hardware.runtime.limit_book import Framework, LimitBook
 from station.domain.limits import EffectiveLimit, LimitSource
 from station.domain.units import PAUSE, MilliAmpere
 

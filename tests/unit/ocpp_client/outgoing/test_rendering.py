@@ -19,6 +19,7 @@ from station.domain.meter_values import (
     MeterValue,
     Quantity,
     ReadingContext,
+    SignedDialect,
     SignedRecord,
     meter_value,
     parse_measurands,
@@ -137,6 +138,39 @@ def test_section_3_15_timestamps_are_utc() -> None:
     berlin = replace(VALUE, at=NOW.astimezone(timezone(timedelta(hours=1))))
 
     assert told(MeterSampled(connector_id=1, value=berlin))["meterValue"][0]["timestamp"] == "2026-03-01T12:00:00.000Z"
+
+
+RECORD = b'OCMF|{"FV" : "1.0","RV":12.340}|{"SD":"3044"}'
+
+
+def signed_value(data: bytes, dialect: SignedDialect, *, encoding: str = "OCMF", key: str = "3059AB") -> str:
+    record = SignedRecord(encoding=encoding, data=data, public_key=key)
+    fact = MeterSampled(connector_id=1, value=replace(VALUE, quantities=(), signed=record))
+    payload = payload_of(render(fact, transaction_id=7, dialect=dialect))
+    schemas.check_call("MeterValues", payload)
+    (sampled,) = payload["meterValue"][0]["sampledValue"]
+    assert sampled["format"] == "SignedData"
+    return str(sampled["value"])
+
+
+def test_raw_is_the_record_itself_and_hexadecimal_where_that_is_no_text() -> None:
+    assert signed_value(RECORD, SignedDialect.RAW) == RECORD.decode()
+    assert bytes.fromhex(signed_value(b"\x1b\x1b\x01", SignedDialect.RAW, encoding="EDL")) == b"\x1b\x1b\x01"
+    assert bytes.fromhex(signed_value(OCMF, SignedDialect.RAW)) == OCMF
+
+
+def test_htb_has_another_name_for_the_data_and_the_key_as_it_is_printed() -> None:
+    content = json.loads(signed_value(RECORD, SignedDialect.HTB))
+    assert base64.b64decode(content.pop("signedMeterValue")) == RECORD
+    assert content == {"signingMethod": "", "encodingMethod": "OCMF", "publicKey": "3059AB"}
+
+
+def test_oca_has_four_names_always_and_the_key_in_its_wrapping() -> None:
+    content = json.loads(signed_value(RECORD, SignedDialect.OCA))
+    assert base64.b64decode(content["publicKey"]) == b"oca:base16:asn1:3059AB"
+    without = json.loads(signed_value(RECORD, SignedDialect.OCA, key=""))
+    assert list(without) == ["signedMeterData", "signingMethod", "encodingMethod", "publicKey"]
+    assert without["publicKey"] == ""
 
 
 def test_what_a_meter_has_signed_travels_byte_for_byte() -> None:
