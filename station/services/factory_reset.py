@@ -120,12 +120,14 @@ def carry_out(data: DataDirectory) -> None:
 
 
 def _note_in_archive(at: datetime) -> None:
-    """Keep that the sessions so far are nobody's any more, but for those that are left: no damage brings them back."""
+    """Keep that no damage brings the sessions so far back, but for those that are still to be told."""
     if not settings.DATA.signed_archive.exists():
         return
-    left = ChargingSession.objects.exclude(signed_begin=None).values_list("signed_begin", flat=True)
+    owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED).exclude(session=None)
+    left = ChargingSession.objects.filter(id__in=owed.values("session")).exclude(signed_begin=None)
+    facts = {"reset": True, "left": list(left.values_list("signed_begin", flat=True))}
     try:
-        signed_archive.note_told(at, connector_id=0, begin_number=None, facts={"reset": True, "left": list(left)})
+        signed_archive.note_told(at, connector_id=0, begin_number=None, facts=facts)
     except ArchiveUnusable:
         logger.exception("the factory reset is not noted in the archive of signed meter data")
 

@@ -28,8 +28,20 @@ from station.models import (
 )
 from station.models.backend import OutboxStatus
 from station.paths import DataDirectory
-from station.services import accounts, configuration, event_log, factory_reset, identity, network, secret_storage
+from station.services import (
+    accounts,
+    configuration,
+    event_log,
+    factory_reset,
+    identity,
+    network,
+    secret_storage,
+    session_rebuilding,
+    signed_archive,
+)
 from station.services.factory_reset import SomebodyIsCharging, UpdateIsBeingInstalled
+from station.services.signed_archive import Entry
+from tests.ocmf import RecordSigner
 from whitelist.models import Card
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -107,6 +119,34 @@ def test_nothing_of_the_old_owner_is_left_behind(used: DataDirectory):
     assert used.storage_key.read_bytes() != key
     assert configuration.get("/ocpp/url") == ""
     assert not used.factory_reset.exists()
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_was_forgotten_does_not_come_back_with_the_next_damage(used: DataDirectory, *, keep: bool):
+    meter, owed, told = RecordSigner(), session(1), session(2)
+    for row in (owed, told):
+        begin, end = meter.pair(first=2 * row.pk)
+        facts = {"id_tag": CANARY[:20], "message": f"{row.pk}"}
+        common: dict[str, Any] = {
+            "at": AT,
+            "connector_id": row.connector_id,
+            "meter_serial": "M1",
+            "public_key": meter.public_key,
+        }
+        number = signed_archive.append(Entry(kind=signed_archive.Kind.BEGIN, raw=begin, facts=facts, **common)).number
+        signed_archive.append(Entry(kind=signed_archive.Kind.END, raw=end, begin_number=number, **common))
+        ChargingSession.objects.filter(pk=row.pk).update(signed_begin=number)
+    message(owed)
+    message(told, OutboxStatus.DELIVERED)
+    order(keep=keep)
+
+    factory_reset.carry_out(used)
+
+    OutboxMessage.objects.all().delete()
+    ChargingSession.objects.all().delete()
+    session_rebuilding.rebuild()
+    rebuilt = ChargingSession.objects.values_list("connector_id", flat=True)
+    assert list(rebuilt) == ([1] if keep else [])
 
 
 def test_identity_software_and_security_log_stay_and_say_who_it_was(used: DataDirectory):
