@@ -1,0 +1,200 @@
+"""Updates in a virtual machine: RAUC writes the other slot, GRUB starts it, and always something works."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.image import built
+from tests.image.bench import PATIENCE_S, ROUTER, Bench
+from tests.image.bundles import Bundles, tampered
+from tests.station import wait_until
+
+pytestmark = pytest.mark.long
+
+NEW, OLD = "9.1.0", "0.0.1"
+PAGE = "/software/update"
+# Emulated: a bundle is read, checked and written, and the computer started.
+INSTALLED_IN_S = 900.0
+GIVEN_UP_IN_S = 1200.0
+_BOUNDARY = "x-x-x"
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Iterator[Path]:
+    place = built.scratch_directory()
+    yield place
+    built.clear(place)
+
+
+@pytest.fixture(scope="module")
+def bundles(scratch: Path, image: Path) -> Bundles:
+    """What is made of the root file system of the image; both were built together."""
+    assert image.exists()
+    return Bundles(built.CACHE, scratch)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def expert(bench: Bench) -> None:
+    """Somebody at the pages, and a backend; the parts before may have left the station with either."""
+    mark = bench.backend.mark()
+    bench.connect_to_backend()
+    bench.machine.run("systemctl restart station-ocpp")
+    bench.backend.wait_for("BootNotification", after=mark, timeout=PATIENCE_S)
+    bench.person.cookies.clear()
+    bench.person.sign_in()
+    bench.person.send("/profile/advanced", {"advanced": "expert"}, form="/profile")
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[int]:
+    """Serve the files of a directory; yield the port."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(directory))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def upload(bench: Bench, bundle: Path) -> None:
+    """Choose a file on the page Update and send it."""
+    token = bench.person.ask("GET", "/software/log-files")[1].split('name="csrfmiddlewaretoken" value="')[1][:64]
+    head = (
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="csrfmiddlewaretoken"\r\n\r\n{token}\r\n'
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{bundle.name}"\r\n\r\n'
+    )
+    body = head.encode() + bundle.read_bytes() + f"\r\n--{_BOUNDARY}--\r\n".encode()
+    port = bench.forwarded(443).here
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=600, context=bench.person.context)
+    headers = {
+        "Cookie": "; ".join(f"{name}={value}" for name, value in bench.person.cookies.items()),
+        "Origin": f"https://127.0.0.1:{port}",
+        "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
+    }
+    connection.request("POST", f"{PAGE}/upload", body, headers)
+    answer = connection.getresponse()
+    said = answer.read().decode()
+    connection.close()
+    assert answer.status == 302, said[-2000:]
+
+
+def page_says(bench: Bench, text: str, *, timeout_s: float = PATIENCE_S) -> str:
+    """Wait until the page Update shows a text, and return the page; the station may be away meanwhile."""
+    page = ""
+
+    def shows() -> bool:
+        nonlocal page
+        try:
+            page = bench.person.ask("GET", PAGE)[1]
+        except (OSError, http.client.HTTPException):
+            return False
+        return text in page
+
+    wait_until(shows, timeout_s=timeout_s, what=f"{text!r} on the page, which shows {page[-3000:]}")
+    return page
+
+
+def slot(bench: Bench) -> str:
+    """Return which slot runs."""
+    line = bench.machine.run("cat /proc/cmdline")
+    return line.split("rauc.slot=")[1][0]
+
+
+def memory(bench: Bench) -> dict[str, str]:
+    """Return what the boot loader remembers."""
+    listed = bench.machine.run("grub-editenv /efi/grub/grubenv list")
+    return dict(line.split("=", 1) for line in listed.split() if "=" in line)
+
+
+def test_the_first_start_is_marked_good(bench: Bench) -> None:
+    wait_until(lambda: memory(bench)["A_TRY"] == "0", timeout_s=PATIENCE_S, what="slot A marked good")
+
+    assert slot(bench) == "A"
+
+
+def test_a_bundle_for_another_board_is_refused(bench: Bench, bundles: Bundles) -> None:
+    upload(bench, bundles.hanging(NEW, board="toaster"))
+
+    page_says(bench, "for another board (station-toaster)")
+
+
+def test_a_bundle_that_was_tampered_with_is_refused_before_anything_starts_from_it(
+    bench: Bench, bundles: Bundles
+) -> None:
+    upload(bench, tampered(bundles.hanging(NEW)))
+
+    page = page_says(bench, "Install and reboot")
+    assert NEW in page
+    bench.person.send(f"{PAGE}/install", {}, form=PAGE)
+    # The signature covers the hashes; the changed block is found when it is read.
+    page_says(bench, "Not updated", timeout_s=INSTALLED_IN_S)
+    assert slot(bench) == "A"
+    assert memory(bench)["ORDER"].split()[0] == "A"
+
+
+def test_an_older_version_is_refused_unless_somebody_insists(bench: Bench, bundles: Bundles) -> None:
+    upload(bench, bundles.hanging(OLD))
+    page_says(bench, "older than the software that is running")
+
+    status, _ = bench.person.send(f"{PAGE}/install", {}, form=PAGE)
+
+    assert status == 422
+    bench.person.send(f"{PAGE}/stop", {}, form=PAGE)
+    page_says(bench, "The last update was stopped")
+
+
+def test_power_lost_while_a_version_is_written_that_hangs_ends_with_the_one_that_works(
+    bench: Bench, bundles: Bundles
+) -> None:
+    bench.begin_session(1)
+    bench.sim("/connectors/1/unplug")
+    bench.backend.wait_for("StopTransaction", timeout=PATIENCE_S)
+    upload(bench, bundles.hanging(NEW))
+    page_says(bench, "Install and reboot")
+    bench.person.send(f"{PAGE}/install", {}, form=PAGE)
+    page_says(bench, f"Version {NEW} is being installed")
+    wait_until(lambda: memory(bench)["B_OK"] == "0", timeout_s=PATIENCE_S, what="a slot being written")
+
+    bench.machine.cut()
+    bench.machine.start()
+
+    # It goes on writing by itself, starts the new version twice, and the watchdog ends both.
+    bench.machine.wait_for_text("this version hangs", timeout_s=INSTALLED_IN_S)
+    page_says(bench, "Not updated", timeout_s=GIVEN_UP_IN_S)
+    bench.machine.console.has_shell = False
+    assert slot(bench) == "A"
+    assert "The new version did not start" in page_says(bench, "Not updated")
+    assert bench.machine.console.text.count("this version hangs") == 2
+    bench.wait_ready()
+    mark = bench.backend.mark()
+    bench.begin_session(2)
+    assert bench.backend.received("StartTransaction", after=mark)
+
+
+def test_the_backend_updates_the_station_and_hears_of_each_step(bench: Bench, bundles: Bundles, scratch: Path) -> None:
+    mark = bench.backend.mark()
+    bundle = bundles.same_under(NEW)
+    with served(scratch) as port:
+        order: dict[str, Any] = {"location": f"http://{ROUTER}:{port}/{bundle.name}"}
+        bench.backend.call("UpdateFirmware", order | {"retrieveDate": "2026-01-01T00:00:00Z"})
+        for status in ("Downloading", "Downloaded", "Installing", "Installed"):
+            bench.backend.wait_for(
+                "FirmwareStatusNotification",
+                where=lambda sent, status=status: sent["status"] == status,
+                after=mark,
+                timeout=INSTALLED_IN_S,
+            )
+    bench.machine.console.has_shell = False
+
+    assert slot(bench) == "B"
+    assert NEW in page_says(bench, f"Version {NEW} was installed and is running")
+    assert memory(bench)["B_TRY"] == "0"
+    assert bench.health()[0] == 200
