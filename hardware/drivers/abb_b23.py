@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+from hardware.drivers.energy_register import EnergyRegister
 from hardware.links.serial_bus import ModbusRefused, Patience, SerialBus
 from hardware.protocols.abb import (
     ENERGY_BLOCK,
@@ -36,7 +37,7 @@ class AbbB23:
     def __init__(self, bus: SerialBus, *, address: int) -> None:
         self._bus = bus
         self._address = address
-        self._highest_energy: WattHour | None = None
+        self._energy = EnergyRegister()
 
     async def open(self) -> None:
         self._bus.acquire()
@@ -53,8 +54,7 @@ class AbbB23:
         except ModbusRefused:
             # Nobody needs it to bill.
             firmware = ""
-        # Another meter, or one that was replaced, starts from its own register.
-        self._highest_energy = None
+        self._energy.forget()
         return MeterIdentity(vendor="ABB", model="B23", serial=str(serial), firmware=firmware)
 
     async def read(self) -> MeterReading:
@@ -69,7 +69,7 @@ class AbbB23:
         try:
             start, count = ENERGY_BLOCK
             registers = await self._read(start, count)
-            energy = self._energy(decode(Quantity.IMPORT_ENERGY.value, registers, start=start))
+            energy = self._energy.judge(decode(Quantity.IMPORT_ENERGY.value, registers, start=start))
         except DeviceFailed as error:
             phases = MeasuredPhases(voltages=voltages, currents=currents)
             if phases == MeasuredPhases():
@@ -91,14 +91,6 @@ class AbbB23:
             frequency=None if frequency is None else MilliHertz(frequency),
             export_energy=None if exported is None else WattHour(exported),
         )
-
-    def _energy(self, told: int | None) -> WattHour:
-        if told is None:
-            raise DeviceGarbled("the meter tells no import energy")
-        if self._highest_energy is not None and told < self._highest_energy:
-            raise DeviceGarbled(f"import energy fell from {self._highest_energy} Wh to {told} Wh")
-        self._highest_energy = WattHour(told)
-        return self._highest_energy
 
     async def _read(self, register: int, count: int) -> list[int]:
         return await self._bus.read_holding(self._address, register, count, PATIENCE)

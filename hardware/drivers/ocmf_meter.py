@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from hardware.drivers.energy_register import EnergyRegister
 from hardware.links.serial_bus import Patience, SerialBus
 from hardware.protocols.ocmf_meter import (
     IDENTIFICATION_COUNT,
@@ -80,7 +81,7 @@ class OcmfMeter:
     def __init__(self, bus: SerialBus, *, address: int) -> None:
         self._bus = bus
         self._address = address
-        self._highest_energy: WattHour | None = None
+        self._energy = EnergyRegister()
         # One order at a time: the next one needs the number of the one before.
         self._orders = asyncio.Lock()
 
@@ -101,8 +102,7 @@ class OcmfMeter:
         if not 0 < length <= LONGEST_KEY_BYTES:
             raise DeviceGarbled(f"public key of {length} bytes")
         key = await self._read_bytes(KEY_START + 1, length)
-        # Another meter, or one that was replaced, starts from its own register.
-        self._highest_energy = None
+        self._energy.forget()
         return MeterIdentity(vendor=vendor, model=model, serial=serial, firmware=firmware, public_key=key.hex().upper())
 
     async def read(self) -> MeterReading:
@@ -110,7 +110,7 @@ class OcmfMeter:
         read_at_s = asyncio.get_running_loop().time()
         voltages, currents = _three(values, _VOLTAGES, MilliVolt), _three(values, _CURRENTS, MilliAmpere)
         try:
-            energy = self._energy(values[Quantity.IMPORT_ENERGY])
+            energy = self._energy.judge(values[Quantity.IMPORT_ENERGY])
         except DeviceGarbled as error:
             phases = MeasuredPhases(voltages=voltages, currents=currents)
             if phases == MeasuredPhases():
@@ -210,14 +210,6 @@ class OcmfMeter:
         while len(registers) < count:
             registers += await self._read(start + len(registers), min(PORTION, count - len(registers)))
         return decode_bytes(registers)[:length]
-
-    def _energy(self, told: int | None) -> WattHour:
-        if told is None:
-            raise DeviceGarbled("the meter tells no import energy")
-        if self._highest_energy is not None and told < self._highest_energy:
-            raise DeviceGarbled(f"import energy fell from {self._highest_energy} Wh to {told} Wh")
-        self._highest_energy = WattHour(told)
-        return self._highest_energy
 
     async def _read(self, register: int, count: int) -> list[int]:
         return await self._bus.read_holding(self._address, register, count, PATIENCE)

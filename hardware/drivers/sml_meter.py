@@ -4,9 +4,11 @@ The eHZ of EMH is one, and those of DZG, Iskra, Holley and EasyMeter. The meter 
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
+from hardware.drivers.energy_register import EnergyRegister
 from hardware.links.listening import ListeningLine
 from hardware.protocols.sml import Checksum, Obis, Telegram, TelegramReader
 from station.domain.ports import (
@@ -51,7 +53,7 @@ class SmlMeter:
         self._news = asyncio.Event()
         self._patience_s = LONGEST_SILENCE_S
         self._identified: bytes | None = None
-        self._highest_energy: WattHour | None = None
+        self._energy = EnergyRegister()
 
     async def open(self) -> None:
         self._line.open()
@@ -65,8 +67,7 @@ class SmlMeter:
         if not serial:
             raise DeviceGarbled("the meter tells no serial number")
         self._identified = telegram.server_id
-        # Another meter, or one that was replaced, starts from its own register.
-        self._highest_energy = None
+        self._energy.forget()
         return MeterIdentity(vendor=telegram.manufacturer or maker, model="SML", serial=serial)
 
     async def read(self) -> MeterReading:
@@ -77,7 +78,7 @@ class SmlMeter:
         voltages = _three(telegram, _VOLTAGES, _MILLI, MilliVolt)
         currents = _three(telegram, _CURRENTS, _MILLI, MilliAmpere)
         try:
-            energy = self._energy(telegram)
+            energy = self._energy.judge(_told_energy(telegram))
         except DeviceGarbled as error:
             phases = MeasuredPhases(voltages=voltages, currents=currents)
             if phases == MeasuredPhases():
@@ -130,17 +131,6 @@ class SmlMeter:
         self._telegram, self._noise = None, ""
         self._news.set()
 
-    def _energy(self, telegram: Telegram) -> WattHour:
-        told = telegram.values.get(Obis.IMPORT_ENERGY)
-        if told is None or told < 0:
-            raise DeviceGarbled(f"import energy of {told} Wh")
-        # A fraction of a watt hour is not there yet.
-        energy = WattHour(int(told))
-        if self._highest_energy is not None and energy < self._highest_energy:
-            raise DeviceGarbled(f"import energy fell from {self._highest_energy} Wh to {energy} Wh")
-        self._highest_energy = energy
-        return energy
-
 
 def _identity(server_id: bytes) -> tuple[str, str]:
     """Return the maker and the number as it is printed on the meter; of an older one the bytes themselves."""
@@ -149,6 +139,12 @@ def _identity(server_id: bytes) -> tuple[str, str]:
         return "", server_id.hex().upper()
     number = int.from_bytes(server_id[_NUMBER], "big")
     return maker, f"{server_id[1]}{maker}{server_id[_BLOCK]:02X}{number:08d}"
+
+
+def _told_energy(telegram: Telegram) -> int | None:
+    told = telegram.values.get(Obis.IMPORT_ENERGY)
+    # A fraction of a watt hour is not there yet.
+    return None if told is None else math.floor(told)
 
 
 def _scaled(telegram: Telegram, obis: Obis, factor: int, unit: Callable[[int], _Unit]) -> _Unit | None:

@@ -12,7 +12,7 @@ from hardware.protocols.abb import (
     encode_block,
 )
 from hardware.protocols.registers import encode, encode_text
-from hardware.simulator.electricity import FREQUENCY_HZ
+from hardware.simulator.electricity import quantities
 from hardware.simulator.point import ChargingPoint
 from hardware.simulator.rtu import Function, IllegalAddress, IllegalFunction
 
@@ -44,7 +44,8 @@ class AbbRegisters:
         for first, length in (ENERGY_BLOCK, MEASURED_BLOCK):
             if first <= start and start + count <= first + length:
                 self._keep()
-                words = encode_block(self._quantities(), start=first, count=length)
+                told = quantities(Quantity, self._point.load, import_energy_wh=int(self._point.energy.total_wh))
+                words = encode_block(told, start=first, count=length)
                 return words[start - first : start - first + count]
         raise IllegalAddress
 
@@ -55,17 +56,3 @@ class AbbRegisters:
     def write_registers(self, _start: int, _values: Sequence[int]) -> None:
         """Refuse: the settings are made at the meter's buttons."""
         raise IllegalAddress
-
-    def _quantities(self) -> dict[Quantity, int | None]:
-        present = self._point.load
-        values: dict[Quantity, int | None] = {
-            Quantity.IMPORT_ENERGY: int(self._point.energy.total_wh),
-            Quantity.EXPORT_ENERGY: 0,
-            Quantity.POWER: round(present.power_w),
-            Quantity.FREQUENCY: round(FREQUENCY_HZ * 1000),
-        }
-        for phase in range(3):
-            values[Quantity[f"VOLTAGE_L{phase + 1}"]] = round(present.voltages_mv[phase])
-            values[Quantity[f"CURRENT_L{phase + 1}"]] = round(present.currents_ma[phase])
-            values[Quantity[f"POWER_L{phase + 1}"]] = round(present.phase_powers_w[phase])
-        return values

@@ -1,6 +1,8 @@
 """Mains and power as whole millivolts and milliamperes, so that P = U * I holds exactly for what is reported."""
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
 
 from station.domain.units import MilliAmpere, MilliVolt
 
@@ -51,6 +53,24 @@ def load(*, current_a: float, phases: int, missing_phase: int | None) -> Load:
         voltages.append(MilliVolt(round(sagging_mv / VOLTAGE_STEP_MV) * VOLTAGE_STEP_MV))
         currents.append(MilliAmpere(milliamperes))
     return Load(voltages_mv=tuple(voltages), currents_ma=tuple(currents))
+
+
+_Quantity = TypeVar("_Quantity", bound=Enum)
+
+
+def quantities(kind: type[_Quantity], present: Load, *, import_energy_wh: int | None) -> dict[_Quantity, int | None]:
+    """Return what a meter measures by the names of its quantities, in the units these are named after."""
+    values: dict[str, int | None] = {
+        "IMPORT_ENERGY": import_energy_wh,
+        "EXPORT_ENERGY": 0,
+        "POWER": round(present.power_w),
+        "FREQUENCY": round(FREQUENCY_HZ * 1000),
+    }
+    for phase in range(PHASES):
+        values[f"VOLTAGE_L{phase + 1}"] = round(present.voltages_mv[phase])
+        values[f"CURRENT_L{phase + 1}"] = round(present.currents_ma[phase])
+        values[f"POWER_L{phase + 1}"] = round(present.phase_powers_w[phase])
+    return {kind[name]: value for name, value in values.items()}
 
 
 @dataclass(kw_only=True)

@@ -42,7 +42,7 @@ from hardware.protocols.ocmf_meter import (
 )
 from hardware.protocols.registers import encode_bytes, encode_text
 from hardware.simulator import ocmf
-from hardware.simulator.electricity import FREQUENCY_HZ
+from hardware.simulator.electricity import quantities
 from hardware.simulator.files import replace_text
 from hardware.simulator.point import ChargingPoint
 from hardware.simulator.rtu import (
@@ -200,7 +200,12 @@ class OcmfRegisters:
             return [(TIME_START, self._time().encode())]
         if start >= MEASURED_BLOCK[0]:
             self.keep()
-            return [(MEASURED_BLOCK[0], encode_measured(self._quantities()))]
+            return [
+                (
+                    MEASURED_BLOCK[0],
+                    encode_measured(quantities(Quantity, self.point.load, import_energy_wh=self._energy_wh())),
+                )
+            ]
         texts = (ocmf.VENDOR, ocmf.MODEL, str(self.serial_number), ocmf.FIRMWARE)
         identity = [word for text in texts for word in encode_text(text, TEXT_REGISTERS)]
         key = [len(self.public_key), *encode_bytes(self.public_key, (len(self.public_key) + 1) // 2)]
@@ -233,20 +238,6 @@ class OcmfRegisters:
             record_bytes=len(memory.record),
             checksum=crc32(memory.record),
         )
-
-    def _quantities(self) -> dict[Quantity, int | None]:
-        present = self.point.load
-        values: dict[Quantity, int | None] = {
-            Quantity.IMPORT_ENERGY: self._energy_wh(),
-            Quantity.EXPORT_ENERGY: 0,
-            Quantity.POWER: round(present.power_w),
-            Quantity.FREQUENCY: round(FREQUENCY_HZ * 1000),
-        }
-        for phase in range(3):
-            values[Quantity[f"VOLTAGE_L{phase + 1}"]] = round(present.voltages_mv[phase])
-            values[Quantity[f"CURRENT_L{phase + 1}"]] = round(present.currents_ma[phase])
-            values[Quantity[f"POWER_L{phase + 1}"]] = round(present.phase_powers_w[phase])
-        return values
 
     def _energy_wh(self) -> int | None:
         if SigningFault.REGISTER in self.point.signing.faults:
