@@ -7,7 +7,9 @@ touched and no driver is needed.
 import os
 import socket
 import struct
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -42,12 +44,17 @@ class Computer:
         self._ours, self._theirs = scratch / f"{name}.a", scratch / f"{name}.b"
         self._cable = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._cable.bind(str(self._ours))
-        self._cable.settimeout(0.2)
+        # Read at once and always: qemu polls a cable whose end is full without a pause, and the machine stands still.
+        self._heard: deque[bytes] = deque(maxlen=4096)
+        self._reader = threading.Thread(target=self._read, name=f"cable-{name}", daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._cable.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
         self._cable.close()
 
     def option(self) -> str:
@@ -99,6 +106,10 @@ class Computer:
                     return content[8:14]
         return None
 
+    def _read(self) -> None:
+        while frame := self._cable.recv(65536):
+            self._heard.append(frame)
+
     # --- frames -------------------------------------------------------------------------------------------------
 
     def _send(self, to: bytes, kind: int, content: bytes) -> None:
@@ -106,11 +117,12 @@ class Computer:
         deadline_s = time.monotonic() + 5
         while True:
             try:
-                self._cable.sendto(frame.ljust(60, b"\0"), str(self._theirs))
-            except (BlockingIOError, TimeoutError):
+                self._cable.sendto(frame.ljust(60, b"\0"), socket.MSG_DONTWAIT, str(self._theirs))
+            except BlockingIOError:
                 # The machine has not taken the earlier ones yet.
                 if time.monotonic() > deadline_s:
                     raise
+                time.sleep(0.01)
             else:
                 return
 
@@ -120,10 +132,10 @@ class Computer:
         """Read what comes for a while; questions for the own address are answered meanwhile."""
         deadline_s = time.monotonic() + seconds
         while time.monotonic() < deadline_s:
-            try:
-                frame = self._cable.recv(65536)
-            except TimeoutError:
+            if not self._heard:
+                time.sleep(0.01)
                 continue
+            frame = self._heard.popleft()
             sender, found, content = frame[6:12], int.from_bytes(frame[12:14]), frame[14:]
             if found == ARP and answers_for is not None:
                 self._answer_arp(content, answers_for)
