@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from hardware.drivers.pause_by_release import PauseByRelease
 from hardware.links.serial_bus import ModbusRefused, Patience, SerialBus
 from hardware.protocols.amtron import (
     ALIVE,
@@ -49,7 +50,7 @@ LOCKED_WITHIN_S = 1.0
 HEARTBEAT_S = 2.5
 
 
-class MennekesAmtron:
+class MennekesAmtron(PauseByRelease):
     """An EvseController that wants a heartbeat.
 
     Charging needs the heartbeat, the release and a limit of 6 A or more. Limit, release and availability are compared
@@ -61,17 +62,14 @@ class MennekesAmtron:
     heartbeat_s = HEARTBEAT_S
 
     def __init__(self, bus: SerialBus, *, address: int) -> None:
+        super().__init__()
         # The document has no command for the cable's bolt and no contact of the contactor; `identify` reads what the
         # board does without a heartbeat.
         self.capabilities = ControllerCapabilities(lock=False, contactor_feedback=False, resolution=STEP, watchdog=None)
         self._bus = bus
         self._address = address
-        self._commands_given = 0
         self._maximum = MilliAmpere(LARGEST_CURRENT_A * 1000)
         self._fallback = PAUSE
-        self._limit: MilliAmpere | None = None
-        self._released: bool | None = None
-        self._available: bool | None = None
         self._unlocked_since_s: float | None = None
 
     async def open(self) -> None:
@@ -131,40 +129,6 @@ class MennekesAmtron:
             vendor_detail=", ".join(_details(pilot_number, error, in_fallback=bool(in_fallback))),
         )
 
-    async def set_current(self, limit: MilliAmpere) -> None:
-        rounded = MilliAmpere(min(limit, self._maximum) // STEP * STEP) if limit >= MINIMUM_CURRENT else PAUSE
-        was_paused = self._limit == PAUSE
-        self._commands_given += 1
-        # What takes energy away holds also when its confirmation is lost.
-        if rounded == PAUSE or (self._limit is not None and rounded < self._limit):
-            self._limit = rounded
-        # The register begins at 6 A: a pause takes the release back.
-        if rounded == PAUSE:
-            await self._switch(Register.RELEASE, on=False)
-        else:
-            await self._write_limit(rounded)
-            if was_paused and self._released:
-                await self._switch(Register.RELEASE, on=True)
-        self._limit = rounded
-
-    async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the port's signature
-        self._commands_given += 1
-        if not enabled:
-            self._released = False
-        on = enabled and self._limit != PAUSE
-        if on and self._limit is not None:
-            # The board may have restarted since the last poll.
-            await self._write_limit(self._limit)
-        await self._switch(Register.RELEASE, on=on)
-        self._released = enabled
-
-    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the port's signature
-        self._commands_given += 1
-        if not available:
-            self._available = False
-        await self._switch(Register.LOCKED_STATION, on=not available)
-        self._available = available
-
     async def lock(self) -> None:
         raise DeviceRefused("this controller locks the cable by itself")
 
@@ -213,6 +177,15 @@ class MennekesAmtron:
 
     async def _switch(self, register: Register, *, on: bool) -> None:
         await self._bus.write_register(self._address, register, int(on), PATIENCE)
+
+    def _rounded(self, limit: MilliAmpere) -> MilliAmpere:
+        return MilliAmpere(min(limit, self._maximum) // STEP * STEP)
+
+    async def _switch_release(self, *, on: bool) -> None:
+        await self._switch(Register.RELEASE, on=on)
+
+    async def _switch_available(self, *, on: bool) -> None:
+        await self._switch(Register.LOCKED_STATION, on=not on)
 
     async def _write_limit(self, limit: MilliAmpere) -> None:
         try:

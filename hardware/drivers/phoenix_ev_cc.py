@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from hardware.drivers.pause_by_release import PauseByRelease
 from hardware.links.serial_bus import ModbusRefused, Patience, SerialBus
 from hardware.protocols.phoenix import (
     BY_REGISTER,
@@ -31,7 +32,7 @@ from station.domain.ports import (
     DeviceRefused,
     Pilot,
 )
-from station.domain.units import MINIMUM_CURRENT, PAUSE, MilliAmpere
+from station.domain.units import PAUSE, MilliAmpere
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class _Coils:
     due_s: float
 
 
-class PhoenixEvCc:
+class PhoenixEvCc(PauseByRelease):
     """An EvseController for one board.
 
     The board has no watchdog and forgets its commands when it restarts: every poll compares what it holds with what
@@ -93,6 +94,7 @@ class PhoenixEvCc:
     """
 
     def __init__(self, bus: SerialBus, *, address: int, commission: bool = False, surge_contact: bool = False) -> None:
+        super().__init__()
         # 22000 takes whole amperes (manual page 57); no watchdog register is documented; feedback of the contactor
         # exists only where a mirror contact is wired and 4006 is set, which `identify` finds out.
         self.capabilities = ControllerCapabilities(
@@ -103,12 +105,8 @@ class PhoenixEvCc:
         self._commission = commission
         self._surge_contact = surge_contact
         self._live_by_fc4 = False
-        self._commands_given = 0
         self._excess_seen = False
         self._repeating = False
-        self._released: bool | None = None
-        self._limit: MilliAmpere | None = None
-        self._available: bool | None = None
         self._locked: bool | None = None
         self._bolt_moves_until_s = 0.0
         self._coils: _Coils | None = None
@@ -144,40 +142,6 @@ class PhoenixEvCc:
         if commands_before == self._commands_given:
             await self._repeat_commands(block, released=released, available=available, lock_commanded=lock_commanded)
         return status
-
-    async def set_current(self, limit: MilliAmpere) -> None:
-        amperes = min(limit // 1000, MAXIMUM_CURRENT_A)
-        rounded = MilliAmpere(amperes * 1000) if limit >= MINIMUM_CURRENT else PAUSE
-        was_paused = self._limit == PAUSE
-        self._commands_given += 1
-        if rounded == PAUSE or (self._limit is not None and rounded < self._limit):
-            self._limit = rounded
-        # 22000 knows no pause: the pilot stops signalling a current when the release is taken back.
-        if rounded == PAUSE:
-            await self._write_coil(Command.RELEASE, on=False)
-        else:
-            await self._write_current(rounded)
-            if was_paused and self._released:
-                await self._write_coil(Command.RELEASE, on=True)
-        self._limit = rounded
-
-    async def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the port's signature
-        self._commands_given += 1
-        if not enabled:
-            self._released = False
-        on = enabled and self._limit != PAUSE
-        if on and self._limit is not None:
-            # The board may have restarted since the last poll, and its own default is the DIP limit.
-            await self._write_current(self._limit)
-        await self._write_coil(Command.RELEASE, on=on)
-        self._released = enabled
-
-    async def set_available(self, available: bool) -> None:  # noqa: FBT001 - the port's signature
-        self._commands_given += 1
-        if not available:
-            self._available = False
-        await self._write_coil(Command.AVAILABLE, on=available)
-        self._available = available
 
     async def lock(self) -> None:
         await self._move_bolt(locked=True)
@@ -270,8 +234,17 @@ class PhoenixEvCc:
             # A poll that was under way has read what this command has just changed.
             self._coils = None
 
-    async def _write_current(self, limit: MilliAmpere) -> None:
+    def _rounded(self, limit: MilliAmpere) -> MilliAmpere:
+        return MilliAmpere(min(limit // 1000, MAXIMUM_CURRENT_A) * 1000)
+
+    async def _write_limit(self, limit: MilliAmpere) -> None:
         await self._bus.write_register(self._address, CommandRegister.MAXIMUM_CURRENT_A, limit // 1000, PATIENCE)
+
+    async def _switch_release(self, *, on: bool) -> None:
+        await self._write_coil(Command.RELEASE, on=on)
+
+    async def _switch_available(self, *, on: bool) -> None:
+        await self._write_coil(Command.AVAILABLE, on=on)
 
     def _status(
         self, block: StatusBlock, read_at_s: float, *, released: bool, lock_commanded: bool
@@ -332,7 +305,7 @@ class PhoenixEvCc:
             lost.remove((Command.RELEASE, False))
             await self._write_coil(Command.RELEASE, on=False)
         if self._limit:
-            await self._write_current(self._limit)
+            await self._write_limit(self._limit)
         for coil, wanted in lost:
             # A withdrawal may have come meanwhile; nothing is released behind it.
             if (coil, wanted) != (Command.RELEASE, True) or self._released:
