@@ -29,6 +29,8 @@ from tests.fakes import Car, ChannelLayer, Clock, FakeRedis, Hall, InlineDatabas
 from whitelist.models import Card
 
 T = TypeVar("T")
+# How often a scenario looks whether what it waits for has come, in virtual time.
+_LOOK_S, _SELDOM_S = 0.005, 0.1
 CARD, FRIEND, STRANGER = "04A2B3C4", "04FFEE11", "04DEAD00"
 
 
@@ -198,15 +200,17 @@ class ControlLoopBench:
         return Outcome.decode(json.loads(self.redis.lists[envelope.reply_key][0]))
 
     async def until(self, condition: Callable[[], T], *, seconds: float = 20.0) -> T:
-        """Wait in virtual time until a condition holds."""
-        deadline_s = self.loop.time() + seconds
+        """Wait in virtual time until a condition holds; the longer it takes, the less often it is looked at."""
+        began_s = self.loop.time()
+        deadline_s = began_s + seconds
         while not (value := condition()):
             if self._main is not None and self._main.done():
                 self._main.result()
                 raise AssertionError("the control loop has ended")
             if self.loop.time() > deadline_s:
                 raise AssertionError(f"not within {seconds} s; {self.describe()}")
-            await asyncio.sleep(0.005)
+            # Each look mostly asks the database, and what takes a minute may be seen a tenth of a second later.
+            await asyncio.sleep(min(max(_LOOK_S, (self.loop.time() - began_s) / 100), _SELDOM_S))
         return value
 
     async def told(self, *statuses: str, number: int = 1) -> None:
