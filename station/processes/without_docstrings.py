@@ -10,6 +10,8 @@ from types import CodeType
 
 from typing_extensions import override
 
+# Later ones have other instructions and other constants: a function may return its first constant without loading it.
+_KNOWN_BYTECODE = (3, 11)
 # Set for functions and comprehensions, not for modules and classes (module inspect).
 _CO_NEWLOCALS = 2
 _LOAD_CONST, _STORE_NAME = opmap["LOAD_CONST"], opmap["STORE_NAME"]
@@ -28,7 +30,9 @@ class _Loader(machinery.SourceFileLoader):
 
 
 def install() -> None:
-    """Load every module from now on without its docstrings."""
+    """Load every module from now on without its docstrings; with another Python than a station's they stay."""
+    if sys.version_info[:2] != _KNOWN_BYTECODE:
+        return
     details = (
         (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
         (_Loader, machinery.SOURCE_SUFFIXES),

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from station.processes import without_docstrings
 from station.processes.without_docstrings import stripped
+
+on_a_stations_python = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="knows the bytecode of Python 3.11")
 
 MODULE = '''\
 """Of the module."""
@@ -56,6 +59,7 @@ def run(code: CodeType) -> dict[str, Any]:
     return names
 
 
+@on_a_stations_python
 def test_modules_and_functions_lose_their_docstrings_and_classes_keep_a_placeholder() -> None:
     made = run(stripped(compile(MODULE, "made.py", "exec")))
 
@@ -65,6 +69,7 @@ def test_modules_and_functions_lose_their_docstrings_and_classes_keep_a_placehol
     assert made["Bare"].__doc__ is None
 
 
+@on_a_stations_python
 def test_what_the_code_does_stays_the_same() -> None:
     made = run(stripped(compile(MODULE, "made.py", "exec")))
 
@@ -76,6 +81,7 @@ def test_what_the_code_does_stays_the_same() -> None:
     assert made["Bare"].first == "no docstring"
 
 
+@on_a_stations_python
 def test_assertions_stay() -> None:
     made = run(stripped(compile(MODULE, "made.py", "exec")))
 
@@ -83,12 +89,14 @@ def test_assertions_stay() -> None:
         made["plain"](0)
 
 
+@on_a_stations_python
 def test_code_without_docstrings_is_the_very_same() -> None:
     code = compile("x = 1\ndef f(): return x\n", "made.py", "exec")
 
     assert stripped(code) is code
 
 
+@on_a_stations_python
 def test_once_installed_every_import_is_stripped_and_its_source_is_still_found(tmp_path: Path) -> None:
     (tmp_path / "made.py").write_text(MODULE)
     program = (
@@ -99,3 +107,12 @@ def test_once_installed_every_import_is_stripped_and_its_source_is_still_found(t
     )
 
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_bytecode_of_another_python_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(without_docstrings, "_KNOWN_BYTECODE", (3, 10))
+    before = list(sys.path_hooks)
+
+    without_docstrings.install()
+
+    assert sys.path_hooks == before
