@@ -3,7 +3,6 @@
 import json
 import logging
 import random
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -240,11 +239,7 @@ def fit_to_this_version(data: DataDirectory) -> database_fitting.Fitted | None:
             raise
         # Nothing of it can be used by this version, and a station that does not start helps nobody; nothing is deleted.
         logger.exception("the database of a later version cannot be fitted to this one; it is set aside")
-        aside = private_files.set_aside(data.database)
-        if data.database_before.exists():
-            shutil.copyfile(data.database_before, data.database)
-            data.database.chmod(0o600)
-        return database_fitting.Fitted(rows=0, lost=0, file=aside)
+        return database_fitting.Fitted(rows=0, lost=0, file=database_fitting.go_on_without(data))
 
 
 def _make_tables(path: Path) -> None:

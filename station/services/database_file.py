@@ -52,6 +52,11 @@ def set_damaged_aside(data: DataDirectory) -> tuple[Path, str] | None:
             # Lost as a whole, as a repair of the file system may leave it.
             private_files.write(data.sessions_to_rebuild, b"")
         return None
+    return set_aside(data), problem
+
+
+def set_aside(data: DataDirectory) -> Path:
+    """Move the database and what belongs to it aside; return its new name. A log left behind would spoil the next."""
     # Before anything else: a start that is interrupted from here on must not forget it.
     private_files.write(data.sessions_to_rebuild, b"")
     aside = private_files.set_aside(data.database)
@@ -61,7 +66,7 @@ def set_damaged_aside(data: DataDirectory) -> tuple[Path, str] | None:
             # Under the name SQLite looks for beside the file.
             companion.rename(aside.with_name(aside.name + suffix))
     private_files.flush_directory(data.root)
-    return aside, problem
+    return aside
 
 
 def aside(data: DataDirectory) -> list[str]:

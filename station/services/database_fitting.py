@@ -19,6 +19,7 @@ from pathlib import Path
 from station import private_files
 from station.domain.table_fitting import Column, Taking, neutral, plan
 from station.paths import DataDirectory
+from station.services import database_file
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +63,28 @@ def keep_copy(database: Path) -> None:
     """Copy the database before its tables are changed. Raises OSError or sqlite3.Error; then nothing may be changed."""
     if not applied_migrations(database):
         return
-    with (
-        _draft(copied(database)) as draft,
-        closing(_opened(database)) as source,
-        closing(_opened(draft)) as copy,
-    ):
-        source.backup(copy)
+    with _draft(copied(database)) as draft:
+        _copy(database, draft)
+
+
+def go_on_without(data: DataDirectory) -> Path:
+    """Set aside a database that cannot be fitted, and go on with the copy of the one before, if it is of use.
+
+    Return where the database is. Without a copy there is none then.
+    """
+    if copied(data.database).exists():
+        try:
+            with _draft(data.database) as draft:
+                _copy(copied(data.database), draft)
+                return database_file.set_aside(data)
+        except sqlite3.Error:
+            logger.exception("the copy of the database before cannot be used either")
+    return database_file.set_aside(data)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(_opened(source)) as original, closing(_opened(target)) as copy:
+        original.backup(copy)
         _complete(copy)
 
 
@@ -89,11 +106,7 @@ def fit(data: DataDirectory, *, make: Callable[[Path], None]) -> Fitted | None:
         return None
     logger.warning("the database was left by a later version; it is fitted to this one")
     with _draft(data.database.with_name(f"{data.database.name}.fitted")) as draft:
-        before = applied_migrations(copied(data.database))
-        if before and before <= known:
-            with closing(_opened(copied(data.database))) as source, closing(_opened(draft)) as copy:
-                source.backup(copy)
-        else:
+        if not _take_copy(copied(data.database), draft, known):
             make(draft)
         with closing(_opened(data.database)) as later:
             # What stands in its log belongs to the file, which gets another name.
@@ -105,6 +118,20 @@ def fit(data: DataDirectory, *, make: Callable[[Path], None]) -> Fitted | None:
         draft.replace(data.database)
         private_files.flush_directory(data.root)
     return Fitted(rows=rows, lost=lost, file=data.database_later)
+
+
+def _take_copy(before: Path, draft: Path, known: set[Migration]) -> bool:
+    """Begin with the database as it was before; return whether it is there, whole, and of this version."""
+    try:
+        applied = applied_migrations(before)
+        if not applied or not applied <= known:
+            return False
+        _copy(before, draft)
+    except sqlite3.DatabaseError as error:
+        logger.warning("the copy of the database before is damaged: %s", error)
+        os.truncate(draft, 0)
+        return False
+    return True
 
 
 @contextmanager

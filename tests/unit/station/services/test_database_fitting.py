@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from station.paths import DataDirectory
 from station.services import database_fitting
-from station.services.database_fitting import applied_migrations, copied, fit, keep_copy
+from station.services.database_fitting import applied_migrations, copied, fit, go_on_without, keep_copy
 
 FIRST, SECOND = ("station", "0001_first"), ("station", "0002_second")
 EARLIER = """
@@ -206,3 +206,45 @@ def fill(path: Path, insert: str, values: dict[int, tuple[str, int]]) -> None:
     lines: Iterable[tuple[Any, ...]] = ((number, *rest) for number, rest in values.items())
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(insert, lines)
+
+
+def test_what_cannot_be_fitted_leaves_no_log_that_would_be_played_into_the_copy(data: DataDirectory) -> None:
+    update(data)
+    log = data.database.with_name(f"{data.database.name}-wal")
+    with closing(sqlite3.connect(data.database)) as reader, closing(sqlite3.connect(data.database)) as writer:
+        # As after a power cut: the last row stands in the log only.
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM session").fetchall()
+        writer.execute("INSERT INTO session (card, wh, signature) VALUES ('later', 1, '')")
+        writer.commit()
+        assert log.stat().st_size
+
+        aside = go_on_without(data)
+
+    assert not log.exists()
+    assert applied_migrations(data.database) == {FIRST}
+    assert data.database.stat().st_mode & 0o077 == 0
+    assert ("later",) in rows(aside, "SELECT card FROM session")
+    assert data.sessions_to_rebuild.exists()
+
+
+def test_a_copy_that_is_damaged_stands_in_for_nothing(data: DataDirectory) -> None:
+    update(data)
+    copied(data.database).write_bytes(b"no database" * 500)
+
+    aside = go_on_without(data)
+
+    assert not data.database.exists()
+    assert applied_migrations(aside) == {FIRST, SECOND}
+
+
+def test_a_copy_that_is_damaged_costs_no_row(data: DataDirectory) -> None:
+    update(data)
+    script(data.database, "INSERT INTO session (card, wh, signature) VALUES ('c', 30, 's')")
+    copied(data.database).write_bytes(b"no database" * 500)
+
+    fitted = fit(data, make=make)
+
+    assert fitted is not None
+    assert (fitted.rows, fitted.lost) == (1, 0)
+    assert rows(data.database, "SELECT card FROM session") == [("c",)]
