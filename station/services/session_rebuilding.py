@@ -126,6 +126,9 @@ class _Session:
         self._told = known.told.get(begin.number, _Told())
         is_newest = known.newest_of_point[begin.entry.connector_id] == begin.number
         self._runs = self._end is None and self._told.end is None and is_newest
+        if self._runs and ChargingSession.objects.running().filter(connector_id=begin.entry.connector_id).exists():
+            # An older copy of the database came back with a session of its own.
+            self._runs = False
         self.owed: list[_Owed] = []
 
     def write(self, alive: Stamp | None) -> bool:
@@ -155,6 +158,8 @@ class _Session:
             meter_last_steady_ms=seen.steady_ms,
             meter_serial=entry.meter_serial,
             signed_begin=self._begin.number,
+            # Over from the first moment on: two sessions cannot run on one connector.
+            stopped_at=None if self._runs else seen.at,
         )
         # Before the archive kept it, nothing was known of what the backend had taken: that is not told again.
         can_be_told = "message" in facts and self._told.end is None

@@ -140,3 +140,20 @@ async def test_a_power_cut_and_the_loss_of_the_database_end_a_session_at_the_las
     row = ChargingSession.objects.get()
     assert row.stopped_at is not None
     assert -10 < (row.stopped_at - last).total_seconds() < 10
+
+
+@in_virtual_time
+async def test_a_database_that_has_a_running_session_of_its_own_does_not_stop_the_start(
+    bench: ControlLoopBench,
+) -> None:
+    await bench.charge()
+    await bench.kill()
+    # The copy holds an earlier session, and nothing of the one the meter measures.
+    MeterSample.objects.all().delete()
+    OutboxMessage.objects.all().delete()
+    ChargingSession.objects.update(signed_begin=None)
+
+    assert session_rebuilding.rebuild().sessions == 1
+
+    (running,) = ChargingSession.objects.running()
+    assert running.signed_begin is None
