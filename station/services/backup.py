@@ -7,6 +7,7 @@ secrets of the database are encrypted with. Whoever restores enters the authoriz
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -32,6 +33,8 @@ _FILES = re.compile(
     r"|certificates/(backend_ca\.pem|known_hosts|revoked/[^/]+\.crl)"
 )
 _COMPANIONS = ("-wal", "-shm")
+# Copies for the way back to another version (database_fitting): rows of this unit would be mixed with the backup's.
+_OTHER_VERSIONS = (".before", ".later")
 _ASIDE = "before_restore"
 _LARGEST_MANIFEST = 1_000_000
 _CHUNK = 1 << 20
@@ -42,7 +45,7 @@ class BackupRefused(Exception):
 
 
 class StationHoldsRecords(Exception):
-    """The unit has sessions or signed records of its own, which a backup would take the place of."""
+    """The unit has sessions or signed records of its own, or a damaged database, which the backup would replace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ class Contents:
 
 
 def write(data: DataDirectory, target: Path, *, at: datetime) -> Contents:
-    """Write a backup; the station may be running. Raises FileExistsError."""
+    """Write a backup; the station may be running. Raises FileExistsError, OSError or sqlite3.DatabaseError."""
     with tempfile.TemporaryDirectory(dir=data.files) as scratch:
         copies = Path(scratch)
         # The archive last: it may know more than the database, never less (signed_archive.check).
@@ -83,10 +86,18 @@ def write(data: DataDirectory, target: Path, *, at: datetime) -> Contents:
             "files": {name: _digest(path) for name, path in sources.items()},
         }
         # Card numbers and hashes of passwords are in it: nobody else's to read, from the first byte on (umask).
-        with target.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(_MANIFEST, json.dumps(manifest, indent=2))
-            for name, path in sources.items():
-                archive.write(path, name)
+        with target.open("xb") as file:
+            try:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                    archive.writestr(_MANIFEST, json.dumps(manifest, indent=2))
+                    for name, path in sources.items():
+                        archive.write(path, name)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                # Half a backup looks like one, and its name would be taken when somebody tries again.
+                target.unlink()
+                raise
     target.chmod(0o600)
     return contents
 
@@ -125,6 +136,9 @@ def _unpack(source: Path, folder: Path) -> tuple[Contents, list[str]]:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(name) as packed, place.open("wb") as file:
                     shutil.copyfileobj(packed, file, _CHUNK)
+                    # On the disk before it gets its name: what it takes the place of has been moved away then.
+                    file.flush()
+                    os.fsync(file.fileno())
                 if _digest(place) != digest:
                     raise BackupRefused(f"{name} in it is damaged")
             if _DATABASES[0] not in files:
@@ -165,14 +179,18 @@ def _set_aside(data: DataDirectory, *, keep_identity: bool) -> Path | None:
 def _is_replaced(name: str, *, keep_identity: bool) -> bool:
     if name == _IDENTITY and keep_identity:
         return False
-    databases = {f"{base}{suffix}" for base in _DATABASES for suffix in ("", *_COMPANIONS)}
+    databases = {f"{base}{suffix}" for base in _DATABASES for suffix in ("", *_COMPANIONS, *_OTHER_VERSIONS)}
     return name in databases or bool(_FILES.fullmatch(name))
 
 
 def _holds_records(data: DataDirectory) -> bool:
     database, archive = (data.root / name for name in _DATABASES)
-    sessions = _count(database, "SELECT count(*) FROM station_chargingsession")
-    return bool(sessions or _count(archive, "SELECT count(*) FROM record"))
+    try:
+        sessions = _count(database, "SELECT count(*) FROM station_chargingsession")
+        return bool(sessions or _count(archive, "SELECT count(*) FROM record"))
+    except sqlite3.DatabaseError:
+        # Damaged, and nobody can say what is in it.
+        return True
 
 
 def _copy_database(source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """`manage.py backup FILE`: everything of a station that cannot be made again, in one file."""
 
 import shutil
+import sqlite3
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,6 +48,11 @@ class Command(BaseCommand):
             raise CommandError(f"{file} exists already; name another file.") from error
         except OSError as error:
             raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
+        except sqlite3.DatabaseError as error:
+            raise CommandError(
+                f"A database of the station cannot be read: {error}. Nothing was written. A damaged one is set aside "
+                "by the next start of the station, which begins a new one."
+            ) from error
         # Standard output may be the backup itself.
         self.stderr.write(
             f"Station {contents.serial}: {contents.sessions} sessions, {contents.signed_records} signed records. "

@@ -53,8 +53,8 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be restored: {refusal}. Nothing was changed.") from refusal
         except backup.StationHoldsRecords as refusal:
             raise CommandError(
-                "This unit has sessions or signed records of its own. To put the backup in their place (they are kept "
-                "beside it), add --replace. Nothing was changed."
+                "This unit has sessions or signed records of its own, or a damaged database that may hold some. To put "
+                "the backup in their place (they are kept beside it), add --replace. Nothing was changed."
             ) from refusal
         except OSError as error:
             raise CommandError(f"{error.filename or file}: {error.strerror}.") from error

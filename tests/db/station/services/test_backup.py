@@ -1,12 +1,17 @@
 """Backup and restore: a replaced unit has the books and the signed records of the broken one, and none of its keys."""
 
+import errno
 import json
+import os
 import sqlite3
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from station.paths import DataDirectory
 from station.services import backup
@@ -146,3 +151,63 @@ def _harm(source: Path, target: Path, harm: str) -> None:
     with zipfile.ZipFile(target, "w") as archive:
         for name, content in contents.items():
             archive.writestr(name, content)
+
+
+def test_a_unit_with_a_damaged_database_is_restored_only_when_told_to(file: Path, tmp_path: Path):
+    unit = make_station(tmp_path / "unit", "100000002")
+    unit.database.write_bytes(b"no database" * 500)
+
+    with pytest.raises(backup.StationHoldsRecords):
+        backup.restore(file, unit, replace=False, keep_identity=False)
+    _, kept = backup.restore(file, unit, replace=True, keep_identity=False)
+
+    assert kept is not None
+    assert (kept / "station.sqlite3").read_bytes().startswith(b"no database")
+
+
+def test_copies_of_another_version_do_not_stay_beside_a_restored_database(file: Path, tmp_path: Path):
+    unit = make_station(tmp_path / "unit", "100000002")
+    unit.database_before.write_bytes(b"before")
+    unit.database_later.write_bytes(b"later")
+
+    _, kept = backup.restore(file, unit, replace=False, keep_identity=False)
+
+    assert kept is not None
+    assert not unit.database_before.exists()
+    assert not unit.database_later.exists()
+    assert (kept / unit.database_before.name).read_bytes() == b"before"
+
+
+def test_what_is_restored_is_on_the_disk_before_it_has_its_name(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    unit = make_station(tmp_path / "unit", "100000002")
+    flushed, flush = set(), os.fsync
+
+    def note(descriptor: int) -> None:
+        flushed.add(os.fstat(descriptor).st_ino)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    backup.restore(file, unit, replace=False, keep_identity=False)
+
+    assert {unit.database.stat().st_ino, unit.signed_archive.stat().st_ino, unit.identity.stat().st_ino} <= flushed
+
+
+def test_half_a_backup_is_not_left_behind(tmp_path: Path, broken: DataDirectory, monkeypatch: pytest.MonkeyPatch):
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        backup.write(broken, tmp_path / "second.backup", at=AT)
+
+    assert not (tmp_path / "second.backup").exists()
+
+
+def test_a_backup_of_a_damaged_database_is_refused_in_words(tmp_path: Path, broken: DataDirectory, settings: Any):
+    settings.DATA = broken
+    broken.database.write_bytes(b"no database" * 500)
+
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command("backup", str(tmp_path / "second.backup"))
