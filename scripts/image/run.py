@@ -5,10 +5,13 @@ from pathlib import Path
 
 # What the desk sets (PIP_*, LANG, PYTHON*) must not reach into the image.
 ENVIRONMENT = {
-    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    # First what the desk lends to a tree of another architecture (scripts.image.emulation); elsewhere it is not there.
+    "PATH": "/station-build:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "LC_ALL": "C.UTF-8",
     "DEBIAN_FRONTEND": "noninteractive",
+    # The package of the kernel makes no initrd: that of the image is made later, with what the image puts in.
+    "INITRD": "No",
 }
 
 

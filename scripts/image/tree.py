@@ -66,7 +66,14 @@ def fetch_wheels(cache: Path, architecture: str) -> Path:
 
 
 def root_tree(
-    base: Path, wheels: Path, target: Path, *, version: str, board: str, trusted: Path, extra: Path | None
+    base: Path,
+    wheels: Path,
+    target: Path,
+    *,
+    version: str,
+    board: str,
+    trusted: Path,
+    extra: Path | None,
 ) -> None:
     """Make the tree of a station's root file system in `target`, which is replaced.
 
@@ -235,8 +242,9 @@ def _make_initrd(target: Path) -> None:
     source, settings = IMAGE / "initramfs", target / "etc/initramfs-tools"
     _copy_over(source, settings)
     (settings / "conf.d/station").write_text("MODULES=list\nCOMPRESS=gzip\nRESUME=none\nFSTYPE=ext4\n")
-    in_tree(target, "update-initramfs", "-u", "-k", "all")
     kernel = next(target.glob("boot/vmlinuz-*")).name
+    version = kernel.removeprefix("vmlinuz-")
+    in_tree(target, "mkinitramfs", "-o", f"/boot/initrd.img-{version}", version)
     for old in target.glob("*.old"):
         old.unlink()
     (target / "boot/vmlinuz").symlink_to(kernel)

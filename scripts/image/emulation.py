@@ -1,0 +1,91 @@
+"""Making a tree of another architecture bearable: the desk lends it tools that need no emulation.
+
+Most of the time of such an installation goes into unpacking archives and into the small commands of the packages'
+scripts. They do the same whatever processor they were compiled for, so that the desk's own do it, found first in PATH.
+dpkg, shells, Perl and Python stay those of the tree: they know the architecture they install for.
+"""
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_LOADERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
+# Where they lie in the tree while it is made; in the environment of scripts.image.run this is looked at first.
+DIRECTORY = "/station-build"
+_TOOLS = (
+    *(
+        "dpkg-deb",
+        "tar",
+        "gzip",
+        "zstd",
+        "cpio",
+        "sed",
+        "grep",
+        "egrep",
+        "fgrep",
+        "find",
+        "xargs",
+        "diff",
+        "cmp",
+        "mawk",
+    ),
+    *("awk", "basename", "cat", "chgrp", "chmod", "chown", "comm", "cp", "cut", "dirname", "expr", "head", "id"),
+    *("install", "ln", "ls", "md5sum", "mkdir", "mktemp", "mv", "paste", "readlink", "realpath", "rm", "rmdir", "seq"),
+    *("sha1sum", "sha256sum", "sort", "stat", "tail", "touch", "tr", "uniq", "wc"),
+)
+_NEEDED = re.compile(r"(?:=> )?(/\S+) \(0x")
+
+
+def is_foreign(architecture: str) -> bool:
+    """Return whether programs of this architecture have to be emulated on this computer."""
+    return _MACHINES[architecture] != platform.machine()
+
+
+def lend(tree: Path) -> None:
+    """Put the desk's tools and their libraries into the tree."""
+    directory = tree / DIRECTORY[1:]
+    directory.mkdir()
+    libraries: set[str] = set()
+    for name in _TOOLS:
+        program = shutil.which(name, path="/usr/bin:/bin")
+        # A script would run in a shell of the tree, and is no faster than its own.
+        if program is None or not Path(program).read_bytes().startswith(b"\x7fELF"):
+            continue
+        shutil.copyfile(program, directory / name)
+        (directory / name).chmod(0o755)
+        said = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+        libraries.update(_NEEDED.findall(said))
+    place, loader = _libraries(tree)
+    loader.parent.mkdir(exist_ok=True)
+    place.mkdir()
+    for library in libraries:
+        if Path(library).name == loader.name:
+            shutil.copyfile(library, loader)
+            loader.chmod(0o755)
+        else:
+            shutil.copyfile(library, place / Path(library).name)
+
+
+def take_back(tree: Path) -> None:
+    """Remove what `lend` has put in."""
+    place, loader = _libraries(tree)
+    shutil.rmtree(tree / DIRECTORY[1:], ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
+    loader.unlink(missing_ok=True)
+    # The directory of an architecture that is not the tree's.
+    if loader.parent.name == "lib64" and loader.parent.is_dir() and not any(loader.parent.iterdir()):
+        loader.parent.rmdir()
+
+
+def _libraries(tree: Path) -> tuple[Path, Path]:
+    machine = platform.machine()
+    return tree / f"usr/lib/{machine}-linux-gnu", tree / _LOADERS[machine][1:]
+
+
+if __name__ == "__main__":
+    # Called by mmdebstrap, which knows when the tree is far enough.
+    {"lend": lend, "take-back": take_back}[sys.argv[1]](Path(sys.argv[2]))
