@@ -8,18 +8,17 @@ import pytest
 
 SCRIPT = Path(__file__).parents[3] / "deploy/image/root/usr/lib/station/slot"
 # Instead of doing something to the computer, each program says what it was asked for.
-_PROGRAMS = ("rauc", "systemctl")
+_PROGRAMS = ("busctl",)
 
 
 class Computer:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, rauc_fails: bool = False) -> None:
         self.slots, self.command_line, programs = directory / "slots", directory / "cmdline", directory / "bin"
         self.slots.mkdir()
         programs.mkdir()
         self.command_line.write_text("root=PARTUUID=1 ro rauc.slot=B panic=10\n")
         for name in _PROGRAMS:
-            (programs / name).write_text(f'#!/bin/sh\necho "{name} $*"\n')
-        (programs / "runuser").write_text('#!/bin/sh\nshift 3\nexec "$@"\n')
+            (programs / name).write_text(f'#!/bin/sh\necho "{name} $*"\nexit {int(rauc_fails)}\n')
         for program in programs.iterdir():
             program.chmod(0o755)
         text = SCRIPT.read_text().replace("/var/lib/station/files/slots", str(self.slots))
@@ -32,11 +31,22 @@ class Computer:
         (self.slots / "rauc.json").write_text(json.dumps(state))
 
     def run(self, word: str) -> list[str]:
-        done = subprocess.run(
-            ["sh", self.script, word], env={"PATH": self.path}, capture_output=True, text=True, check=True
-        )
+        done = self._run(word)
         assert not done.stderr
-        return [line for line in done.stdout.splitlines() if line.startswith(_PROGRAMS)]
+        # Software that has not proved itself is a failure of the unit; systemd restarts the computer upon it.
+        assert bool(done.returncode) == (word == "give-up")
+        calls = [line.split(" Mark ss ") for line in done.stdout.splitlines() if line.startswith(_PROGRAMS)]
+        assert all(" de.pengutronix.rauc / de.pengutronix.rauc.Installer" in call[0] for call in calls)
+        return [call[1] for call in calls]
+
+    def is_on_trial(self) -> bool:
+        """Return whether systemd goes on to give the slot up."""
+        return self._run("on-trial").returncode == 0
+
+    def _run(self, word: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", self.script, word], env={"PATH": self.path}, capture_output=True, text=True, check=False
+        )
 
 
 @pytest.fixture
@@ -44,10 +54,11 @@ def computer(tmp_path: Path) -> Computer:
     return Computer(tmp_path)
 
 
-def test_software_on_trial_gets_a_time_limit_and_is_not_marked(computer: Computer):
+def test_software_on_trial_is_not_marked_and_has_a_time_limit(computer: Computer):
     computer.installed("B", confirmed=False)
 
-    assert computer.run("started") == ["systemctl start --no-block station-trial.timer"]
+    assert computer.run("started") == []
+    assert computer.is_on_trial()
 
 
 @pytest.mark.parametrize(("bootname", "confirmed"), [("B", True), ("A", False), ("A", True)])
@@ -56,20 +67,23 @@ def test_software_that_was_kept_or_came_back_is_marked_good_at_once(
 ):
     computer.installed(bootname, confirmed=confirmed)
 
-    assert computer.run("started") == ["rauc status mark-good booted"]
-    assert computer.run("deadline") == []
+    assert computer.run("started") == ["good booted"]
+    assert not computer.is_on_trial()
 
 
 def test_a_factory_new_station_is_marked_good(computer: Computer):
-    assert computer.run("started") == ["rauc status mark-good booted"]
+    assert computer.run("started") == ["good booted"]
+    assert not computer.is_on_trial()
 
 
 def test_software_that_has_not_proved_itself_is_given_up_with_the_reason(computer: Computer):
     computer.installed("B", confirmed=False)
 
-    assert computer.run("deadline") == [
-        "rauc status mark-bad booted",
-        "rauc status mark-active other",
-        "systemctl reboot",
-    ]
+    assert computer.run("give-up") == ["bad booted", "active other"]
     assert (computer.slots / "gave_up").read_text() == "deadline\n"
+
+
+def test_a_rauc_that_cannot_note_it_is_asked_for_both_all_the_same(tmp_path: Path):
+    computer = Computer(tmp_path, rauc_fails=True)
+
+    assert computer.run("give-up") == ["bad booted", "active other"]
