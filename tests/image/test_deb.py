@@ -17,6 +17,9 @@ from tests.image import built
 from tests.image.containers import Container
 from tests.station import wait_until
 
+# Two installations, an upgrade and two purges take minutes: too long for the short form.
+pytestmark = pytest.mark.long
+
 CACHE = Path(os.environ.get("STATION_IMAGE_CACHE") or "/var/tmp/station-image")  # noqa: S108 - as in scripts/image
 BUILD_S, INSTALL_S, READY_S = 600.0, 300.0, 120.0
 DATA = "/var/lib/station"
