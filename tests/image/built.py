@@ -50,3 +50,7 @@ def clear(scratch: Path) -> None:
     if console.exists():
         shutil.copy(console, CACHE / "scratch" / "last_console.log")
     shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    print(test_image())
