@@ -76,9 +76,13 @@ def _entry(found: Found, before: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entries(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    connectors = [each for each in content.get("connectors", []) if isinstance(each, dict)]
-    listed = [each.get(name) for each in connectors for name in ("controller", "meter")]
-    listed += [*content.get("readers", []), content.get("io")]
+    # By hand, anything may have been written there.
+    connectors, readers = (
+        given if isinstance(given, list) else [] for given in map(content.get, ("connectors", "readers"))
+    )
+    points = [each for each in connectors if isinstance(each, dict)]
+    listed = [each.get(name) for each in points for name in ("controller", "meter")]
+    listed += [*readers, content.get("io")]
     return [each for each in listed if isinstance(each, dict)]
 
 

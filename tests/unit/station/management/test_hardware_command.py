@@ -151,6 +151,20 @@ def test_the_earlier_description_is_kept_and_what_nobody_finds_stays(data: DataD
     assert now["lamps"] == lamps
 
 
+@pytest.mark.usefixtures("bench")
+@pytest.mark.parametrize(
+    "before", ['{"connectors": null, "readers": 3}', '{"connectors": [null], "readers": {}}', "[1"]
+)
+def test_a_description_spoilt_by_hand_is_replaced_and_kept(data: DataDirectory, before: str):
+    data.create()
+    data.hardware.write_text(before)
+
+    run("write")
+
+    assert json.loads(data.hardware.read_text())["connectors"]
+    assert (data.root / "hardware.json.old").read_text() == before
+
+
 def ask(monkeypatch: pytest.MonkeyPatch, answers: str, *arguments: str) -> str:
     monkeypatch.setattr("sys.stdin", Terminal(answers))
     return run("find", *arguments)
