@@ -60,6 +60,11 @@ class DataDirectory:
         return self.root / "factory_password.txt"
 
     @property
+    def last_boot(self) -> Path:
+        """The run of the computer in which the station was started last; there once it was."""
+        return self.root / "last_boot"
+
+    @property
     def signed_archive(self) -> Path:
         """What calibrated meters have signed; it outlives the database and every factory reset."""
         return self.root / "signed_records.sqlite3"

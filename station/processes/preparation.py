@@ -99,7 +99,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         if _computer_has_started(plan, data):
             # What was deleted before the reboot can no longer be restored; a restart of the daemon keeps it.
             editing.purge_deleted()
-            private_files.write(_last_boot(data), clock.boot_id().encode())
+            private_files.write(data.last_boot, clock.boot_id().encode())
         password_recovery.note_start(clock.stamp())
         security_log.record("StartupOfTheDevice", at=at)
     with _unless_the_disk_is_full("publishing the firewall"):
@@ -163,13 +163,9 @@ def _computer_has_started(plan: Plan, data: DataDirectory) -> bool:
     if plan.simulate:
         return True
     try:
-        return private_files.read(_last_boot(data)) != clock.boot_id().encode()
+        return private_files.read(data.last_boot) != clock.boot_id().encode()
     except OSError:
         return True
-
-
-def _last_boot(data: DataDirectory) -> Path:
-    return data.root / "last_boot"
 
 
 @contextmanager

@@ -47,12 +47,17 @@ def _exists(database: Path) -> bool:
 def set_damaged_aside(data: DataDirectory) -> tuple[Path, str] | None:
     """Move a damaged database and what belongs to it aside; return its new name and what is wrong with it."""
     problem = damage(data.database)
-    if problem is None:
-        if not _exists(data.database) and data.signed_archive.exists():
-            # Lost as a whole, as a repair of the file system may leave it.
-            private_files.write(data.sessions_to_rebuild, b"")
-        return None
-    return set_aside(data), problem
+    if problem is None and not _exists(data.database) and _has_run(data):
+        # Lost as a whole, as a repair of the file system may leave it; its log, which SQLite would throw away, may not be.
+        problem = "file is empty" if data.database.exists() else "file is missing"
+        if not data.database.exists():
+            # Stands for it, so that the loss is told until somebody takes this away.
+            private_files.write(data.database, b"")
+    return None if problem is None else (set_aside(data), problem)
+
+
+def _has_run(data: DataDirectory) -> bool:
+    return data.last_boot.exists() or data.signed_archive.exists()
 
 
 def set_aside(data: DataDirectory) -> Path:

@@ -63,3 +63,32 @@ def test_a_file_that_is_no_database_is_moved_aside_each_time(data: DataDirectory
         data.database.write_bytes(b"no database at all" * 100)
         assert database_file.set_damaged_aside(data) is not None
         assert len(database_file.aside(data)) == number
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_one_that_is_lost_as_a_whole_is_told_and_its_log_is_kept(data: DataDirectory, missing: bool) -> None:
+    data.last_boot.touch()
+    log = data.database.with_name("station.sqlite3-wal")
+    log.write_bytes(b"left over")
+    if missing:
+        data.database.unlink()
+    else:
+        data.database.write_bytes(b"")
+
+    found = database_file.set_damaged_aside(data)
+
+    assert found is not None
+    assert found[1] == ("file is missing" if missing else "file is empty")
+    assert database_file.aside(data) == ["station.sqlite3.broken-1"]
+    assert found[0].with_name("station.sqlite3.broken-1-wal").read_bytes() == b"left over"
+    assert data.sessions_to_rebuild.exists()
+    assert not data.database.exists()
+
+
+def test_an_empty_one_where_no_station_has_run_is_no_loss(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path)
+    data.database.touch()
+    assert database_file.set_damaged_aside(data) is None
+    data.database.unlink()
+    assert database_file.set_damaged_aside(data) is None
+    assert database_file.aside(data) == []
