@@ -155,8 +155,11 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("COMMIT")
 
 
-def append(entry: Entry) -> Appended:
-    """Keep a record, durably; one that is kept already stays as it is. Raises ArchiveUnusable."""
+def append(entry: Entry, *, above: int = 0) -> Appended:
+    """Keep a record, durably; one that is kept already stays as it is. Raises ArchiveUnusable.
+
+    `above`: a number that was given away already, whether or not its row is still there.
+    """
     pagination = _pagination_of(entry.raw) if entry.raw else None
     context = pagination.context if pagination else ""
     with _archive() as database, _transaction(database):
@@ -164,7 +167,8 @@ def append(entry: Entry) -> Appended:
         if kept is not None:
             return Appended(number=kept, follows=True)
         before = _last_of_meter(database, entry.meter_serial, context) if entry.raw else None
-        number, chain = _last(database)
+        last, chain = _last(database)
+        number = max(last, above)
         row = (
             number + 1,
             entry.at.isoformat(),
@@ -348,7 +352,7 @@ def everything(file: Path | None = None) -> Iterator[Archived]:
 def check(*, at_least: int = 0) -> Verdict:
     """Read the whole archive and judge it; `at_least`: the newest row that the database knows of.
 
-    A gap that somebody has looked into and noted is none any more.
+    A gap that somebody has looked into and noted is none any more, nor are rows that were lost right before a note.
     """
     problems: dict[Problem, list[str]] = {}
     number, chain = 0, _NO_CHAIN
@@ -357,7 +361,7 @@ def check(*, at_least: int = 0) -> Verdict:
     try:
         with _archive() as database:
             for row in database.execute(f"SELECT {_COLUMNS} FROM record ORDER BY number"):  # noqa: S608 - our columns
-                if row[0] != number + 1:
+                if row[0] != number + 1 and row[2] != Kind.NOTE:
                     problems.setdefault(Problem.ROWS_MISSING, []).append(f"{number + 1}…{row[0] - 1}")
                 if _link(chain, row[:-1]) != row[-1]:
                     problems.setdefault(Problem.CHANGED, []).append(str(row[0]))

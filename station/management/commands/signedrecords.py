@@ -78,5 +78,6 @@ class Command(BaseCommand):
         entry = Entry(
             at=clock.now(), kind=Kind.NOTE, connector_id=0, meter_serial=meter, public_key="", raw=b"", facts=facts
         )
-        signed_archive.append(entry)
+        # Of an archive that was lost, the numbers that sessions still name are not given to other records.
+        signed_archive.append(entry, above=newest_signed_begin())
         self.stdout.write("Noted. Sessions may begin again within seconds, if nothing else is wrong.")

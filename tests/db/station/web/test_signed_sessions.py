@@ -148,3 +148,22 @@ def test_a_gap_is_told_on_the_command_line_until_it_is_noted(data: DataDirectory
         "signedrecords", "note", "--meter", meter.serial, "--by", "Inspector", "--reason", "meter was repaired"
     )
     call_command("signedrecords", "check")
+
+
+def test_an_archive_that_is_lost_stops_the_station_until_it_is_noted_and_no_number_is_given_twice(
+    data: DataDirectory,
+) -> None:
+    meter = RecordSigner()
+    _signed_session(meter)
+    _signed_session(meter, first=3, number=2)
+    data.signed_archive.unlink()
+    with pytest.raises(CommandError, match="rows_missing"):
+        call_command("signedrecords", "check")
+
+    call_command("signedrecords", "note", "--meter", meter.serial, "--by", "Inspector", "--reason", "disk was replaced")
+
+    call_command("signedrecords", "check")
+    began = ChargingSession.objects.values_list("signed_begin", flat=True)
+    _signed_session(meter, first=5, number=3)
+    assert len(set(began)) == 3
+    call_command("signedrecords", "check")
