@@ -43,8 +43,13 @@ _SILENCE_S = 5.0
 _LAST_SIGNAL_S = 1.0
 # RAUC has words for people only; these stand in its source and mean what our codes mean.
 _REFUSALS = (
-    # The signature covers the hashes; a changed block is found by dm-verity when it is read.
+    # The signature covers the hashes; a changed block is found by dm-verity when it is read: the first when the bundle
+    # is opened, those that describe its files when it is mounted, all others when they are written to the slot.
+    ("check read from", "contents_wrong"),
+    ("failed to run mount", "contents_wrong"),
     ("error reading", "contents_wrong"),
+    # A kernel without the device mapper, no free loop device: the file is right.
+    ("failed mounting bundle", "install_failed"),
     ("signature", "signature_wrong"),
     ("verif", "signature_wrong"),
     ("certificate", "signature_wrong"),

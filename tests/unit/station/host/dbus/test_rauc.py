@@ -22,6 +22,7 @@ from tests.system_bus import SystemBus, needs_system_bus
 pytestmark = needs_system_bus
 SERVICE = "de.pengutronix.rauc"
 BUNDLE = Path("/var/lib/station/files/jobs/1/image")
+WRITING = "Installation error: Failed updating slot rootfs.1"
 STEPS = ((0, "Installing"), (20, "Determining slot states"), (60, "Copying image"), (100, "Installing done."))
 
 
@@ -35,6 +36,7 @@ class Rauc(ServiceInterface):
         self.versions = {"rootfs.0": "1.0.0", "rootfs.1": ""}
         self.bundle = {"compatible": "station-board-1", "version": "1.1.0"}
         self.refusal, self.mark_refusal, self.is_old = "", "", False
+        self.failure = f"{WRITING}: No space left on device"
         self.has_primary = True
         self.plan = "succeed"
         self.installed: list[str] = []
@@ -78,7 +80,7 @@ class Rauc(ServiceInterface):
     def finish(self) -> None:
         self.operation = "idle"
         if self.plan == "fail":
-            self.last_error = "Installation error: Failed updating slot rootfs.1: No space left on device"
+            self.last_error = self.failure
             self.Completed(1)
             return
         self.primary, self.versions["rootfs.1"] = "rootfs.1", self.bundle["version"]
@@ -249,6 +251,25 @@ def test_a_failure_is_told_in_the_services_own_words(service: Rauc, computer: Co
     assert refusal.code == "no_room"
     assert "No space left on device" in str(refusal)
     assert computer.updates.result("one") == InstallationResult.NOT_RUNNING
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        # The words of RAUC 1.8 and of its libraries, in the order in which an installation can meet them.
+        ("Failed mounting bundle: Failed to open /dev/mapper/control: No such file or directory", "install_failed"),
+        ("Failed mounting bundle: Check read from dm-verity device failed: Input/output error", "contents_wrong"),
+        ("Failed mounting bundle: failed to run mount: Child process exited with code 32", "contents_wrong"),
+        (f"{WRITING}: Failed splicing data: Error reading from file: Input/output error", "contents_wrong"),
+        (f"{WRITING}: Failed splicing data: Error writing to file descriptor: Input/output error", "install_failed"),
+    ],
+)
+def test_a_file_that_was_changed_is_told_apart_from_a_computer_that_cannot_install(
+    service: Rauc, computer: Computer, said: str, code: str
+):
+    service.plan, service.failure = "fail", said
+
+    assert computer.refused().code == code
 
 
 @pytest.mark.parametrize(
