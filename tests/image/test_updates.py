@@ -21,8 +21,9 @@ pytestmark = pytest.mark.long
 NEW, OLD = "9.1.0", "0.0.1"
 PAGE = "/software/update"
 # Emulated: a bundle is read, checked and written, and the computer started.
-INSTALLED_IN_S = 900.0
-GIVEN_UP_IN_S = 1200.0
+INSTALLED_IN_S = 1800.0
+# Two starts that the watchdog ends, and one of the former software.
+GIVEN_UP_IN_S = 2400.0
 _BOUNDARY = "x-x-x"
 
 
@@ -111,7 +112,7 @@ def slot(bench: Bench) -> str:
 def memory(bench: Bench) -> dict[str, str]:
     """Return what the boot loader remembers."""
     listed = bench.machine.run("grub-editenv /efi/grub/grubenv list")
-    return dict(line.split("=", 1) for line in listed.split() if "=" in line)
+    return dict(line.split("=", 1) for line in listed.splitlines() if "=" in line)
 
 
 def test_the_first_start_is_marked_good(bench: Bench) -> None:
@@ -135,7 +136,8 @@ def test_a_bundle_that_was_tampered_with_is_refused_before_anything_starts_from_
     assert NEW in page
     bench.person.send(f"{PAGE}/install", {}, form=PAGE)
     # The signature covers the hashes; the changed block is found when it is read.
-    page_says(bench, "Not updated", timeout_s=INSTALLED_IN_S)
+    page = page_says(bench, "Not updated", timeout_s=INSTALLED_IN_S)
+    assert "not as its maker has signed it" in page
     assert slot(bench) == "A"
     assert memory(bench)["ORDER"].split()[0] == "A"
 
@@ -164,6 +166,8 @@ def test_power_lost_while_a_version_is_written_that_hangs_ends_with_the_one_that
     wait_until(lambda: memory(bench)["B_OK"] == "0", timeout_s=PATIENCE_S, what="a slot being written")
 
     bench.machine.cut()
+    # From here on what hangs is restarted, as on a real computer.
+    bench.machine.watchdog = True
     bench.machine.start()
 
     # It goes on writing by itself, starts the new version twice, and the watchdog ends both.
@@ -184,7 +188,7 @@ def test_the_backend_updates_the_station_and_hears_of_each_step(bench: Bench, bu
     bundle = bundles.same_under(NEW)
     with served(scratch) as port:
         order: dict[str, Any] = {"location": f"http://{ROUTER}:{port}/{bundle.name}"}
-        bench.backend.call("UpdateFirmware", order | {"retrieveDate": "2026-01-01T00:00:00Z"})
+        bench.backend.call("UpdateFirmware", order | {"retrieveDate": "2026-01-01T00:00:00Z"}, timeout=PATIENCE_S)
         for status in ("Downloading", "Downloaded", "Installing", "Installed"):
             bench.backend.wait_for(
                 "FirmwareStatusNotification",
