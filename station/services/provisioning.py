@@ -46,8 +46,9 @@ class Provision:
 def parse(text: str) -> Provision:
     """Read the JSON object. Raises ProvisioningRefused with every mistake in it."""
     try:
-        content = json.loads(text, object_pairs_hook=_without_doubles)
-    except ValueError as error:
+        # Editors of Windows begin a file with a byte order mark.
+        content = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_without_doubles)
+    except (ValueError, RecursionError) as error:
         # The place only: the message of some errors repeats the text, in which the password stands.
         place = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "the text"
         raise ProvisioningRefused(f"It is no JSON ({place}). Write for instance {_EXAMPLE}") from None

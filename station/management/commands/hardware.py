@@ -65,19 +65,30 @@ class Command(BaseCommand):
             if options["action"] == "check":
                 self._check()
                 return
-            found = self._search(options)
-            if options["json"]:
-                listed = [{"name": each.name, "serial": each.serial, "entry": each.entry} for each in found]
-                self.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False))
-                return
-            if options["action"] == "write":
-                self._write(*_from_options(found, options["point"], options["reader"]), found=found)
-            elif sys.stdin.isatty():
-                self._ask(found)
-            else:
-                self.stdout.write(_("Nobody is at a terminal to be asked: hardware write writes the file."))
+            try:
+                self._find(options)
+            except KeyboardInterrupt as interrupt:
+                raise CommandError(_("Nothing was written.")) from interrupt
+
+    def _find(self, options: dict[str, Any]) -> None:
+        found = self._search(options)
+        if options["json"]:
+            listed = [{"name": each.name, "serial": each.serial, "entry": each.entry} for each in found]
+            self.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False))
+            return
+        if options["action"] == "write":
+            self._write(*_from_options(found, options["point"], options["reader"]), found=found)
+        elif sys.stdin.isatty():
+            self._ask(found)
+        else:
+            self.stdout.write(_("Nobody is at a terminal to be asked: hardware write writes the file."))
 
     def _check(self) -> None:
+        if not settings.DATA.hardware.exists():
+            raise CommandError(
+                _("There is no hardware.json in %(folder)s: “hardware find” searches what is connected and writes it.")
+                % {"folder": settings.DATA.hardware.parent}
+            )
         try:
             config = load(settings.DATA.hardware)
         except HardwareConfigInvalid as invalid:

@@ -3,6 +3,7 @@
 import getpass
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -33,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             if options["console"]:
-                self._ask()
+                self._ask_a_person()
             else:
                 self._take(provisioning.parse(sys.stdin.read()))
         except (ProvisioningRefused, HardwareConfigInvalid, identity.IdentityFileBroken) as refusal:
@@ -46,6 +47,12 @@ class Command(BaseCommand):
             self.stdout.write(f"This is station {given.serial} now.")
         else:
             self.stdout.write(f"This is station {given.serial} already; nothing was changed.")
+
+    def _ask_a_person(self) -> None:
+        try:
+            self._ask()
+        except (EOFError, KeyboardInterrupt) as end:
+            raise CommandError("\nThe station was not provisioned: the answers have ended. Begin again.") from end
 
     def _ask(self) -> None:
         """Ask until the answers can be taken; a mistake costs one more round and nothing else."""
@@ -62,7 +69,13 @@ class Command(BaseCommand):
                 self.stdout.write(f"{refusal}\n")
                 continue
             if not settings.DATA.hardware.exists():
-                self._describe_hardware()
+                # The station has its identity: whoever ends the questions here starts it without a description.
+                with suppress(EOFError, KeyboardInterrupt):
+                    self._describe_hardware()
+            if not settings.DATA.hardware.exists():
+                self.stdout.write(
+                    "\nThe station starts without hardware.json and cannot charge (docs/installation.md)."
+                )
             return
 
     def _describe_hardware(self) -> None:
@@ -74,4 +87,3 @@ class Command(BaseCommand):
                 self.stdout.write(f"{refusal}\n")
             if settings.DATA.hardware.exists():
                 return
-        self.stdout.write("The station starts without hardware.json and cannot charge (docs/installation.md).")

@@ -27,7 +27,7 @@ def description() -> Iterator[Finding]:
         yield problem(
             subject,
             _("there is none, so the station cannot charge"),
-            _("Describe the controllers, meters and readers there, or start with --simulate."),
+            _("Search what is connected: “hardware find” writes the file."),
         )
         return
     try:

@@ -83,3 +83,42 @@ def test_the_console_asks_again_until_it_can_take_the_answers(monkeypatch):
     assert "not the same" in said.getvalue()
     assert "“serial” is missing" in said.getvalue()
     assert "ZD5HM8RT3VNE" not in said.getvalue()
+
+
+def test_a_byte_order_mark_does_no_harm():
+    assert provisioning.parse("\ufeff" + json.dumps(GOOD)).serial == GOOD["serial"]
+
+
+def test_a_file_that_is_nested_without_end_is_no_json():
+    with pytest.raises(ProvisioningRefused, match="no JSON"):
+        provisioning.parse("[" * 200_000)
+
+
+@pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
+def test_answers_that_end_leave_the_station_as_it_was(data, monkeypatch, end):
+    monkeypatch.setattr("builtins.input", _raises(end))
+
+    with pytest.raises(CommandError, match="Begin again"):
+        call_command("provision", "--console")
+
+    assert not identity.load().serial
+
+
+@pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
+def test_who_ends_the_search_at_the_console_starts_the_station_without_it(data, monkeypatch, end):
+    answers = iter([GOOD["serial"]])
+    monkeypatch.setattr("builtins.input", lambda _question: next(answers, None) or _raises(end)())
+    monkeypatch.setattr("getpass.getpass", lambda _question: GOOD["factoryPassword"])
+    said = StringIO()
+
+    call_command("provision", "--console", stdout=said)
+
+    assert identity.load().serial == GOOD["serial"]
+    assert "starts without hardware.json" in said.getvalue()
+
+
+def _raises(problem):
+    def ask(*_question):
+        raise problem
+
+    return ask

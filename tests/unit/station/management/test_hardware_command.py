@@ -224,3 +224,25 @@ def test_the_present_description_is_judged(data: DataDirectory):
     data.hardware.write_text(json.dumps({"connectors": [{"controller": BOARD.entry, "meter": METER.entry}]}))
 
     assert run("check") == "hardware.json is right: 1 charging point.\n"
+
+
+def test_without_a_file_check_says_how_to_get_one(data: DataDirectory):
+    with pytest.raises(CommandError, match="„hardware find“ sucht"):
+        run("check", "--lang", "de")
+
+    assert not data.hardware.exists()
+
+
+@pytest.mark.usefixtures("bench")
+def test_whoever_interrupts_the_search_reads_that_nothing_was_written(
+    data: DataDirectory, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(_ports: Sequence[str], _extent: Extent) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hardware, "search", interrupted)
+
+    with pytest.raises(CommandError, match="Nothing was written"):
+        run("find")
+
+    assert not data.hardware.exists()
