@@ -404,8 +404,9 @@ async def test_a_lost_end_goes_with_a_stop_that_still_waits(bench: ControlLoopBe
     await bench.kill()
     meter.silent = False
     await bench.start()
-    await bench.until(lambda: len(_kept()) == 2, seconds=30)
+    await bench.until(lambda: len(_signed_in(bench.messages("StopTransaction")[0][1])) == 2, seconds=30)
     assert [raw for _, raw in _signed_in(bench.messages("StopTransaction")[0][1])] == meter.records
+    assert len(_kept()) == 2
 
 
 @in_virtual_time

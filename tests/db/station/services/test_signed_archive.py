@@ -170,10 +170,13 @@ def test_a_full_store_is_told_and_loses_nothing(data: DataDirectory, monkeypatch
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_factory_reset_leaves_it_alone(data: DataDirectory, meter: RecordSigner) -> None:
+def test_a_factory_reset_adds_its_mark_and_leaves_the_rest_alone(data: DataDirectory, meter: RecordSigner) -> None:
     _keep_session(meter, 1)
-    before = data.signed_archive.read_bytes()
+    before = list(signed_archive.everything())
     data.create()
     factory_reset.order(keep_messages=False, actor="test", at=AT)
     factory_reset.carry_out(data)
-    assert data.signed_archive.read_bytes() == before
+    *kept, mark = signed_archive.everything()
+    assert kept == before
+    assert mark.entry.kind is Kind.TOLD
+    assert signed_archive.check().problems == ()
