@@ -48,7 +48,7 @@ def set_damaged_aside(data: DataDirectory) -> tuple[Path, str] | None:
     """Move a damaged database and what belongs to it aside; return its new name and what is wrong with it."""
     problem = damage(data.database)
     if problem is None and not _exists(data.database) and _has_run(data):
-        # Lost as a whole, as a repair of the file system may leave it; its log, which SQLite would throw away, may not be.
+        # Lost as a whole, as after a repair of the file system; its log, which SQLite would throw away, may be there.
         problem = "file is empty" if data.database.exists() else "file is missing"
         if not data.database.exists():
             # Stands for it, so that the loss is told until somebody takes this away.

@@ -53,4 +53,4 @@ def clear(scratch: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(test_image())
+    test_image()

@@ -66,7 +66,7 @@ def test_a_file_that_is_no_database_is_moved_aside_each_time(data: DataDirectory
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_one_that_is_lost_as_a_whole_is_told_and_its_log_is_kept(data: DataDirectory, missing: bool) -> None:
+def test_one_that_is_lost_as_a_whole_is_told_and_its_log_is_kept(data: DataDirectory, *, missing: bool) -> None:
     data.last_boot.touch()
     log = data.database.with_name("station.sqlite3-wal")
     log.write_bytes(b"left over")
