@@ -1,5 +1,6 @@
 """Whether the station's own web interface answers, asked from the outside as a browser would."""
 
+import logging
 import ssl
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -8,6 +9,8 @@ from urllib.parse import urlsplit
 from station import private_files
 from station.paths import DataDirectory
 
+logger = logging.getLogger(__name__)
+
 # The page on which people sign in: it needs templates, texts and the database, and no rights.
 _PATH = "/login"
 _TIMEOUT_S = 10.0
@@ -15,7 +18,11 @@ _TIMEOUT_S = 10.0
 
 def announce(data: DataDirectory, url: str) -> None:
     """Note where the web interface listens, for `answers`."""
-    private_files.write(data.own_page, url.encode())
+    try:
+        private_files.write(data.own_page, url.encode())
+    except OSError as error:
+        # A full disk costs the note, not the pages; the one of the last start mostly still holds.
+        logger.warning("the address of the web interface could not be noted: %s", error)
 
 
 def answers(data: DataDirectory) -> bool:

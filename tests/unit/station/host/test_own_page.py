@@ -1,5 +1,6 @@
 """Whether the station's own page answers."""
 
+import errno
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from station import private_files
 from station.host import own_page
 from station.paths import DataDirectory
 
@@ -57,3 +59,14 @@ def test_neither_does_one_that_is_not_there(data: DataDirectory):
     assert not own_page.answers(data)
     own_page.announce(data, "http://127.0.0.1:1/")
     assert not own_page.answers(data)
+
+
+def test_a_disk_that_takes_nothing_costs_the_note_only(data: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    own_page.announce(data, "http://127.0.0.1:8080/")
+    monkeypatch.setattr(private_files, "write", full)
+    own_page.announce(data, "http://127.0.0.1:8081/")
+
+    assert data.own_page.read_text() == "http://127.0.0.1:8080/"
