@@ -185,8 +185,19 @@ class Browser:
     def click(self, css: str) -> None:
         """Press what a selector fits, as soon as it is there to be pressed."""
 
+        went_while_pressed = False
+
         def pressed() -> bool:
-            self.driver.find_element(By.CSS_SELECTOR, css).click()
+            nonlocal went_while_pressed
+            if went_while_pressed and not self.all(css):
+                return True
+            found = self.driver.find_element(By.CSS_SELECTOR, css)
+            try:
+                found.click()
+            except WebDriverException as trouble:
+                # Either the page renewed it just before, then it is there again, or the press has led to another page.
+                went_while_pressed = isinstance(trouble, StaleElementReferenceException) or _is_being_replaced(trouble)
+                raise
             return True
 
         self.wait(pressed, f"{css} to press")
