@@ -1,6 +1,8 @@
 """What the database holds of a secret is of no use to a stranger; a lost key costs the secrets and nothing else."""
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -219,6 +221,9 @@ def test_what_an_earlier_version_remembers_in_clear_is_encrypted_when_it_is_read
 @pytest.fixture
 def start(directory: DataDirectory, settings: Any) -> Any:
     settings.STATIC_ROOT = directory.run / "static"
+    # The test's database lies elsewhere; without a file here the second start would tell that it is lost.
+    with closing(sqlite3.connect(directory.database)) as database:
+        database.execute("CREATE TABLE something (id)")
     plan = Plan(data=directory.root, http=Address("127.0.0.1", 1), https=None)
     return lambda: preparation.prepare(plan, at=AT)
 
