@@ -15,13 +15,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = Path("deploy/image/tested.json")
+# A build server's checkout may belong to another user than the one who runs the tests.
+_GIT = ("git", "-c", "safe.directory=*")
 WATCHED = ("deploy", "scripts", "requirements*.txt", "tests/image")
 
 
 def tracked(patterns: Iterable[str], root: Path = ROOT) -> list[Path]:
     """List the files under version control that match, relative to the root, new ones that nobody ignores included."""
     listed = subprocess.run(  # noqa: S603
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", "--", *patterns],  # noqa: S607
+        [*_GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", "--", *patterns],
         cwd=root,
         capture_output=True,
         check=True,
@@ -56,8 +58,8 @@ def is_current(root: Path = ROOT) -> bool:
 
 def note(*, seconds: int, now: datetime, root: Path = ROOT) -> None:
     """Write down that the tests passed with the files as they are."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
+    commit = subprocess.run(  # noqa: S603
+        [*_GIT, "rev-parse", "--short", "HEAD"],
         cwd=root,
         capture_output=True,
         text=True,
