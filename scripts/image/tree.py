@@ -81,7 +81,8 @@ def root_tree(
     """
     environment = _environment(base, wheels)
     shutil.rmtree(target, ignore_errors=True)
-    run("cp", "-a", "--reflink=auto", base, target)
+    # -H: a base that is shared by a symbolic link is copied, too, and never changed.
+    run("cp", "-aH", "--reflink=auto", base, target)
     _install_product(target, environment)
     _install_units(target)
     _copy_over(IMAGE / "root", target)
@@ -105,7 +106,7 @@ def _environment(base: Path, wheels: Path) -> Path:
     print("Making the virtual environment …", flush=True)
     work = wheels.parent / "venv.unfinished"
     shutil.rmtree(work, ignore_errors=True)
-    run("cp", "-a", "--reflink=auto", base, work)
+    run("cp", "-aH", "--reflink=auto", base, work)
     in_tree(work, "python3", "-m", "venv", "--without-pip", "/opt/station/.venv")
     # pip comes from the desk and leaves with this tree.
     pip = subprocess.run(
@@ -161,7 +162,7 @@ def _install_product(target: Path, environment: Path) -> None:
             destination.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
     for catalogue in home.glob("locale/*/LC_MESSAGES/*.po"):
         run("msgfmt", "--output-file", catalogue.with_suffix(".mo"), catalogue)
-    run("cp", "-a", "--reflink=auto", environment, home / ".venv")
+    run("cp", "-aH", "--reflink=auto", environment, home / ".venv")
     run("chown", "-R", "0:0", home)
     run("chmod", "-R", "u=rwX,go=rX", home)
     # Nothing is written there later; the first start is not the one that compiles.
