@@ -1,7 +1,9 @@
 """Files of updates for tests: the image's own root file system under another version, and a small one that hangs."""
 
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from scripts.image.bundle import make_bundle, version_of
@@ -14,6 +16,21 @@ BOARD = "amd64"
 _BALLAST_MIB, _SMALL_KIB = 300, 512 * 1024
 _INIT = "#!/bin/sh\necho station: this version hangs >/dev/console\nwhile :; do sleep 1000; done\n"
 
+_WORKER, _TIMER = "station-worker.service", "station-trial.timer"
+_GIVEN_UP_AFTER = "8min"
+_MIGRATION = """\
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("station", "{last}")]
+    operations = [
+        migrations.RunSQL("CREATE TABLE station_later (id integer PRIMARY KEY, word text)"),
+        migrations.RunSQL("INSERT INTO station_later (word) VALUES ('of the later version')"),
+        migrations.RunSQL("ALTER TABLE station_filejob ADD COLUMN later text NOT NULL DEFAULT ''"),
+    ]
+"""
+
 
 class Bundles:
     """Makes bundles of the root file system that was built last, signed with the key for development."""
@@ -25,12 +42,38 @@ class Bundles:
 
     def same_under(self, version: str) -> Path:
         """Return an update to the present software under another version."""
-        image = self.scratch / "renamed.ext4"
+        return self._changed(version, {})
+
+    def never_complete(self, version: str) -> Path:
+        """Return an update that adds to the tables of the database and whose worker does not start.
+
+        It is given up sooner than on a real station, so that nobody waits for twenty minutes.
+        """
+        worker, timer = (self.tree / "usr/lib/systemd/system" / name for name in (_WORKER, _TIMER))
+        last = max(path.stem for path in (self.tree / "opt/station/station/migrations").glob("0*.py"))
+        return self._changed(
+            version,
+            {
+                f"/usr/lib/systemd/system/{_WORKER}": re.sub(
+                    "^ExecStart=.*$", "ExecStart=/bin/false", worker.read_text(), flags=re.MULTILINE
+                ),
+                f"/usr/lib/systemd/system/{_TIMER}": timer.read_text().replace("=20min", f"={_GIVEN_UP_AFTER}"),
+                "/opt/station/station/migrations/0999_later.py": _MIGRATION.format(last=last),
+            },
+        )
+
+    def _changed(self, version: str, files: Mapping[str, str]) -> Path:
+        """Return an update to the present software with other files in it."""
+        image = self.scratch / "changed.ext4"
         run("cp", "--sparse=always", "--reflink=auto", self.root, image)
-        release = self.scratch / "os-release"
-        release.write_text((self.tree / "usr/lib/os-release").read_text().replace(self.version, version))
-        for command in ("rm /usr/lib/os-release", f"write {release} /usr/lib/os-release"):
-            run("debugfs", "-w", "-R", command, image)
+        release = (self.tree / "usr/lib/os-release").read_text().replace(self.version, version)
+        for number, (place, content) in enumerate({"/usr/lib/os-release": release, **files}.items()):
+            source = self.scratch / f"changed.{number}"
+            source.write_text(content)
+            if (self.tree / place.lstrip("/")).exists():
+                run("debugfs", "-w", "-R", f"rm {place}", image)
+            run("debugfs", "-w", "-R", f"write {source} {place}", image)
+            source.unlink()
         return self._bundle(image, version, BOARD)
 
     def hanging(self, version: str, *, board: str = BOARD) -> Path:

@@ -11,9 +11,11 @@ import asyncio
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from station import private_files
@@ -138,7 +140,7 @@ class RaucUpdates:
             )
             self._gave_up.unlink(missing_ok=True)
             self._write(begun)
-            run(lambda bus: _install(bus, image, progress), timeout_s=_INSTALLATION_S)
+            _tell_outside(lambda tell: run(lambda bus: _install(bus, image, tell), timeout_s=_INSTALLATION_S), progress)
         except ServiceRefused as refusal:
             raise _refused(refusal) from refusal
         self._write(replace(begun, written=True))
@@ -191,9 +193,11 @@ class RaucUpdates:
             for state, slot in changes:
                 _mark(state, slot)
         except ServiceRefused:
-            # The boot loader's counter goes back by itself when nobody calls the new slot good.
+            # RAUC may still be at work, and switch when it has ended. The file stays, so that such a slot is on trial:
+            # nobody calls it good, and the computer goes back by itself.
             logger.exception("RAUC has not switched back")
-        self._write(_Installed())
+        else:
+            self._write(_Installed())
 
     @property
     def _gave_up(self) -> Path:
@@ -274,6 +278,28 @@ def _has_shape_of_bundle(image: Path) -> bool:
             return is_squashfs and 0 < int.from_bytes(file.read(), "big") < end
     except OSError:
         return False
+
+
+def _tell_outside(work: Callable[[Callable[[int], None]], None], progress: Callable[[int], None]) -> None:
+    """Work in a thread and tell the progress in this one: who notes it in the database must not be in an event loop.
+
+    A daemon: the end of the process waits for no installation.
+    """
+    told: SimpleQueue[int | Exception | None] = SimpleQueue()
+
+    def body() -> None:
+        try:
+            work(told.put)
+        except Exception as problem:  # noqa: BLE001 - whoever waits raises it
+            told.put(problem)
+        else:
+            told.put(None)
+
+    threading.Thread(target=body, name="installation", daemon=True).start()
+    while (said := told.get()) is not None:
+        if isinstance(said, Exception):
+            raise said
+        progress(said)
 
 
 async def _install(bus: Bus, image: Path, progress: Callable[[int], None]) -> None:

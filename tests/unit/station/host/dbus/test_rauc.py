@@ -148,7 +148,14 @@ class Computer:
 
     def install(self, ticket: str = "one") -> list[int]:
         told: list[int] = []
-        self.updates.install(BUNDLE, ticket=ticket, needs_signature=True, progress=told.append)
+
+        def note(percent: int) -> None:
+            # Django's database refuses to be used where an event loop runs.
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+            told.append(percent)
+
+        self.updates.install(BUNDLE, ticket=ticket, needs_signature=True, progress=note)
         return told
 
     def refused(self) -> ImageRefused:
@@ -376,6 +383,16 @@ def test_software_that_cannot_be_marked_good_is_not_called_confirmed(service: Ra
         computer.updates.confirm()
 
     assert not json.loads((computer.directory / "rauc.json").read_text())["confirmed"]
+
+
+def test_a_slot_that_could_not_be_switched_back_stays_on_trial(service: Rauc, computer: Computer):
+    computer.install()
+    service.mark_refusal = "Already processing a different method"
+
+    computer.updates.undo()
+
+    state = json.loads((computer.directory / "rauc.json").read_text())
+    assert (state["bootname"], state["confirmed"]) == ("1", False)
 
 
 def test_a_version_that_was_kept_and_no_longer_starts_is_told_once(service: Rauc, computer: Computer):
