@@ -38,10 +38,11 @@ _UPLOAD_LIFE = timedelta(days=1)
 # While somebody charges the points are taken out of service again at times: the hardware process may be a new one.
 _ASK_AGAIN = timedelta(minutes=5)
 _HARDWARE_PATIENCE = timedelta(minutes=10)
-# New software is asked so often after its first start, for about ten minutes, whether it does what the one before did:
-# a start takes seconds, the way to the backend over a modem minutes. Counted, because a clock without a battery is set
-# meanwhile. `station-trial.timer` (deploy) waits longer, for software that cannot even ask itself.
-_MOST_HEALTH_CHECKS, _HEALTH_PAUSE = 120, timedelta(seconds=5)
+# New software is asked for so long after its first start whether it does what the one before did: a start takes seconds,
+# the way to the backend over a modem minutes. Pauses and checks are added up, each check with what it can take at most,
+# because a clock without a battery is set meanwhile. `station-trial.timer` (deploy) waits longer, for software that
+# cannot even ask itself.
+_TRIAL, _HEALTH_PAUSE, _LONGEST_CHECK = timedelta(minutes=10), timedelta(seconds=5), timedelta(seconds=15)
 # How long a reboot may take until it is asked for again.
 _REBOOT_PATIENCE = timedelta(seconds=90)
 _MOST_REBOOTS = 3
@@ -350,9 +351,10 @@ class Work:
                 security_log.record("FirmwareUpdated", at=now, tech_info=self._job.data.get("version", ""))
                 self._advance(Event.BOOTED_NEW, prepared=False)
                 return
-        checks = self._job.data.get("health_checks", 0) + 1
-        if checks < _MOST_HEALTH_CHECKS:
-            self._postpone(_HEALTH_PAUSE, health_checks=checks)
+        check = min(max(self._environment.now() - now, timedelta(0)), _LONGEST_CHECK)
+        tried = timedelta(seconds=self._job.data.get("tried_s", 0)) + check + _HEALTH_PAUSE
+        if tried < _TRIAL:
+            self._postpone(_HEALTH_PAUSE, tried_s=tried.total_seconds())
             return
         logger.error("file job %s: the new software is given up: %s", self._job.pk, lacking)
         # In the row first: the reboot may end this process before it is over.

@@ -72,6 +72,7 @@ class World:
     uploaded: dict[str, bytes] = field(default_factory=dict)
     commands: list[bool] = field(default_factory=list)
     outcome: Outcome = field(default_factory=lambda: Outcome(status=Status.ACCEPTED))
+    command_s: float = 0.0
     reboot_refused: bool = False
     reboot_unheard: bool = False
     on_wait: list = field(default_factory=list)
@@ -117,6 +118,7 @@ class World:
 
     def _submit(self, command, _at) -> Outcome:
         assert isinstance(command, PrepareUpdate)
+        self.at += timedelta(seconds=self.command_s)
         self.commands.append(command.begin)
         return self.outcome
 
@@ -914,15 +916,19 @@ def test_new_software_that_does_not_control_the_points_makes_way_for_the_old(wor
     jobs.submit_firmware(FIRMWARE, AT)
     world.work()
     world.restart()
-    world.outcome = rejected(Refusal.HARDWARE_ABSENT)
+    # Each time nobody answers; the time limit of the computer itself is twenty minutes and must not be first.
+    world.outcome, world.command_s = rejected(Refusal.HARDWARE_ABSENT), 5.0
+    began_at = world.at
 
     with suppress(PowerOff):
         world.work()
+    took = world.at - began_at
     world.restart()
-    world.outcome = Outcome(status=Status.ACCEPTED)
+    world.outcome, world.command_s = Outcome(status=Status.ACCEPTED), 0.0
 
     assert world.work() == ["InstallationFailed"]
     assert only_job().data["reason"] == "not_healthy"
+    assert timedelta(minutes=8) < took < timedelta(minutes=12)
     assert world.environment().updates.version() == release.RELEASE
     assert world.reboots == 2
 
