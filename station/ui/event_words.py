@@ -208,7 +208,7 @@ def event(code: str, data: Mapping[str, Any]) -> str:
     if code.startswith("files."):
         data = {**data, "kind": words.word(FILE_JOBS, data.get("kind", ""))}
         if "reason" in data:
-            data["reason"] = file_job_words.reason(data["reason"])
+            data["reason"] = file_job_words.told(data)
     if code.startswith("cluster.") and "reason" in data:
         data = {**data, "reason": words.word(cluster_words.PROBLEMS, data["reason"])}
     if code == "start.refused":

@@ -1,5 +1,8 @@
 """Sentences for what becomes of updates and archives, whose rows hold codes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -86,6 +89,11 @@ REASONS: Words = {
     "not_ordered": gettext_lazy("Nobody ordered the installation within a day, so the file was deleted."),
     "stopped": gettext_lazy("Stopped by hand."),
 }
+
+
+def told(data: Mapping[str, Any]) -> str:
+    """Return why a job has failed, with what its refusal says besides its code."""
+    return reason(data.get("reason", ""), data.get("detail", "").partition(": ")[2])
 
 
 def reason(code: str, detail: str = "") -> str:

@@ -17,7 +17,7 @@ _BALLAST_MIB, _SMALL_KIB = 300, 512 * 1024
 _INIT = "#!/bin/sh\necho station: this version hangs >/dev/console\nwhile :; do sleep 1000; done\n"
 
 _WORKER, _TIMER = "station-worker.service", "station-trial.timer"
-_GIVEN_UP_AFTER = "8min"
+_GIVEN_UP_AFTER = "6min"
 _MIGRATION = """\
 from django.db import migrations
 

@@ -233,7 +233,10 @@ def is_wanted(job: FileJob) -> bool:
 
 def _record(job: FileJob, before: str, event: Event, at: datetime) -> None:
     if job.step in ENDED:
-        event_log.log(f"files.{job.step}", at=at, kind=job.kind, reason=job.data.get("reason", ""), event=event.value)
+        why = {"reason": job.data.get("reason", "")}
+        if detail := job.data.get("detail"):
+            why["detail"] = detail
+        event_log.log(f"files.{job.step}", at=at, kind=job.kind, event=event.value, **why)
     elif event is Event.BEGUN and before == Step.WAITING:
         event_log.log("files.began", at=at, kind=job.kind)
 

@@ -38,8 +38,8 @@ _UPLOAD_LIFE = timedelta(days=1)
 # While somebody charges the points are taken out of service again at times: the hardware process may be a new one.
 _ASK_AGAIN = timedelta(minutes=5)
 _HARDWARE_PATIENCE = timedelta(minutes=10)
-# New software is asked for so long after its first start whether it does what the one before did: a start takes seconds,
-# the way to the backend over a modem minutes. Pauses and checks are added up, each check with what it can take at most,
+# For this long after its first start new software is asked whether it does what the one before did: a start takes
+# seconds, the way to the backend over a modem minutes. Pauses and checks are added up, each check with what it takes,
 # because a clock without a battery is set meanwhile. `station-trial.timer` (deploy) waits longer, for software that
 # cannot even ask itself.
 _TRIAL, _HEALTH_PAUSE, _LONGEST_CHECK = timedelta(minutes=10), timedelta(seconds=5), timedelta(seconds=15)

@@ -117,7 +117,7 @@ def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> Ht
             "older": job is not None and bool(job.data.get("older")),
             "file": job.request.get("file", "") if job else "",
             "percent": job.data.get("percent", 0) if job else 0,
-            "reason": _reason(job) if job else "",
+            "reason": file_job_words.told(job.data) if job else "",
             "ended": formats.moment(job.finished_at, zone) if job and job.finished_at else "",
             "sessions": session_views.running(zone) if is_active else [],
             "expert": accounts.profile_of(signed_in(request)).expert,
@@ -145,15 +145,6 @@ def _state(job: FileJob | None) -> str:
     # A last step may be seen before its job has ended.
     ending = "ending" if _is_active(job) else "ended"
     return f"{job.pk}-{job.step}-{ending}-{job.data.get('percent', 0)}-{sessions}"
-
-
-def _reason(job: FileJob) -> str:
-    return file_job_words.reason(job.data.get("reason", ""), _detail(job.data.get("detail", "")))
-
-
-def _detail(detail: str) -> str:
-    """Return what a refusal says besides its code."""
-    return detail.partition(": ")[2]
 
 
 def _place(file: "UploadedFile[bytes]", target: Path) -> None:

@@ -53,6 +53,12 @@ def test_what_another_version_has_stored_is_said_as_far_as_it_goes() -> None:
     assert event_words.outcome("rejected", "nobody_knows") == "refused"
 
 
+def test_why_a_file_was_refused_is_told_with_its_detail() -> None:
+    data = {"kind": "local_update", "reason": "other_hardware", "detail": "other_hardware: station-toaster"}
+
+    assert "for another board (station-toaster)" in event_words.event("files.failed", data)
+
+
 def test_who_it_was_is_said_once() -> None:
     assert event_words.actor("web", "admin") == "admin (Web interface)"
     assert event_words.actor("backend", "backend") == "Backend"
