@@ -245,7 +245,11 @@ def test_in_shared_mode_the_site_gets_out_and_nothing_gets_in(site: Site) -> Non
     assert site.load(Openings(shared_interface="eth0")) == 0
     requests = site.serve("station", RECEIVE, "67")
 
+    # A mobile network knows no address behind the station's.
+    mobile = f"{site.prefix}-mobile"
+    site.ip("-n", mobile, "route", "del", "default")
     assert site.open_from("site", ports=(443,), host="192.168.34.2") == [443]
+    site.ip("-n", mobile, "route", "add", "default", "via", "192.168.34.1")
     # The service port is nobody's way, and nobody comes in from the uplink.
     assert site.open_from("site", ports=(443,), host="192.168.32.2") == []
     assert site.open_from("mobile", ports=(443,), host="192.168.33.2") == []
