@@ -97,7 +97,9 @@ class Bench:
         """Ask /healthz; a station that does not answer has the status 0."""
         assert self.machine.is_on, self.machine.console.tail()
         try:
-            status, text = self.person.ask("GET", "/healthz", timeout_s=10)
+            # An emulated station that has just begun may take longer than 10 s to answer; hanging up and asking again
+            # makes it begin anew.
+            status, text = self.person.ask("GET", "/healthz", timeout_s=60)
             return status, json.loads(text)
         except (OSError, http.client.HTTPException, ValueError) as problem:
             # Whoever asks all the time takes the processor away from who is asked.
@@ -105,15 +107,21 @@ class Bench:
             return 0, repr(problem)
 
     def connect_to_backend(self) -> None:
-        """Have the station charge for the backend on this computer."""
-        keys = {
-            "/ocpp/url": f"ws://{ROUTER}:{self.backend.port}",
-            "/ocpp/reconnectMinS": "1",
-            "/ocpp/reconnectMaxS": "2",
-            "MeterValueSampleInterval": "2",
-        }
-        words = " ".join(f"{key}={value}" for key, value in keys.items())
-        self.machine.run(f"{MANAGE} config set {words}", timeout_s=PATIENCE_S)
+        """Have the station charge for the backend on this computer, as an installer does, and wait until it does."""
+        mark = self.backend.mark()
+        self.person.sign_in()
+        self.person.fill_in("/communication/ocpp", {"ocpp-url": f"ws://{ROUTER}:{self.backend.port}"})
+        self.wait_accepted(after=mark)
+        for key, value in {"MeterValueSampleInterval": "2"}.items():
+            asked = {"key": key, "value": value}
+            answer = self.backend.call("ChangeConfiguration", asked, timeout=PATIENCE_S)
+            assert answer == {"status": "Accepted"}, f"{key}: {answer}"
+
+    def wait_accepted(self, *, after: int) -> None:
+        """Wait until the backend has accepted the station: before that a card it does not know is refused."""
+        self.backend.wait_for("BootNotification", after=after, timeout=PATIENCE_S)
+        # Only an accepted station tells its state.
+        self.backend.wait_for("StatusNotification", after=after, timeout=PATIENCE_S)
 
     def sim(self, path: str, **body: Any) -> dict[str, Any]:
         """Do something to the simulated devices, or ask for their state."""
@@ -177,7 +185,11 @@ class Person:
 
     def sign_in(self) -> None:
         """Sign in with the password of the sticker."""
-        status, text = self.send("/login", {"username": "admin", "password": PASSWORD})
+        self.fill_in("/login", {"username": "admin", "password": PASSWORD})
+
+    def fill_in(self, path: str, fields: dict[str, str]) -> None:
+        """Fill in a form that leads on when everything in it is right."""
+        status, text = self.send(path, fields)
         assert status == 302, text[-3000:]
 
     def change_network(self, **fields: str) -> str:

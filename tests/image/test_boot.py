@@ -45,8 +45,6 @@ def test_the_root_file_system_cannot_be_written(bench: Bench) -> None:
 
 def test_a_session_is_booked_at_the_backend_with_the_energy_of_the_meter(bench: Bench) -> None:
     bench.connect_to_backend()
-    bench.backend.wait_for("BootNotification", timeout=PATIENCE_S)
-    bench.sim("/speed", factor=60)
     before_wh = bench.connector(2)["energy_wh"]
 
     begun = bench.begin_session(2)

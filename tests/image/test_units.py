@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "deploy/image"
 PROCESSES = ("station-hardware", "station-ocpp", "station-redis", "station-web", "station-worker")
 # From the start of systemd; alone on two cores it takes 3 to 5 s.
-READY_S = 60.0
+READY_S = 300.0
 # DESIGN.md section 9.
 BACK_IN_CONTROL_S = 10.0
 # A process that only keeps people waiting is given longer (WatchdogSec), and then a start.
