@@ -60,6 +60,11 @@ class DataDirectory:
         return self.root / "factory_password.txt"
 
     @property
+    def provisioning_refused(self) -> Path:
+        """Why the factory's file was refused at the last start that found one, without what stood in it."""
+        return self.root / "provisioning_refused.json"
+
+    @property
     def last_boot(self) -> Path:
         """The run of the computer in which the station was started last; there once it was."""
         return self.root / "last_boot"

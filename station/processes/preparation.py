@@ -31,6 +31,7 @@ _Result = TypeVar("_Result")
 _FREE_PORTS = range(15_000, 32_000, 10)
 _ATTEMPTS = 50
 _SET_ASIDE = "SetBrokenFileAside"
+_PROVISIONING_REFUSED = "station.provisioning.refused"
 _SECRETS_LOST = "storage.secrets.lost"
 
 
@@ -112,6 +113,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
     with _unless_the_disk_is_full("recording what was set aside"):
         _record_files_set_aside(data, at)
         _record_lost_secrets(at)
+        _record_refused_provisioning(at)
     if plan.demo_backend:
         with _unless_the_disk_is_full("pointing at the demo backend"):
             _point_at_demo_backend(data, f"ws://{plan.demo_backend}/", at)
@@ -214,6 +216,19 @@ def _record_lost_secrets(at: datetime) -> None:
             data={"keys": lost},
             outcome=Status.REJECTED.value,
         )
+
+
+def _record_refused_provisioning(at: datetime) -> None:
+    """Leave an event for a factory file that was refused at this start of the computer."""
+    from station.services import event_log, provisioning
+
+    if mistakes := provisioning.refused_at_this_start():
+        event_log.begin(
+            _PROVISIONING_REFUSED, at=at, mistakes=[[mistake.code, dict(mistake.data)] for mistake in mistakes]
+        )
+    else:
+        event_log.end(_PROVISIONING_REFUSED, at=at)
+        settings.DATA.provisioning_refused.unlink(missing_ok=True)
 
 
 def migrate() -> None:

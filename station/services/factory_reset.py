@@ -187,6 +187,7 @@ def _delete_files(data: DataDirectory) -> None:
         data.database_before,
         data.database_later,
         data.network_trial,
+        data.provisioning_refused,
         data.pin_attempt,
         data.cluster_password,
         data.cluster_epoch,

@@ -15,6 +15,8 @@ from django.utils.crypto import constant_time_compare
 
 from station import private_files
 from station.domain.configuration import ROWS, InvalidValue, Storage
+from station.domain.configuration.keys import Parse
+from station.domain.configuration.values import text
 
 # 32 symbols, none of which looks like another: twelve of them are 60 bits (reference/security.md section 2.1).
 STICKER_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -38,6 +40,8 @@ _FIELDS: Mapping[str, str] = {
     "/identity/ratedCurrentA": "rated_current_a",
 }
 _ROWS = {row.name: row for row in ROWS if row.storage is Storage.IDENTITY}
+# A station keeps the serial number of its sticker, also one that would not be given to a station any more.
+_PARSERS: Mapping[str, Parse] = {"serial": text(0, 25, ascii_only=True)}
 
 
 class IdentityFileBroken(Exception):
@@ -81,9 +85,9 @@ class Identity:
         return constant_time_compare(password, self.serial)
 
 
-def is_master_key(text: str) -> bool:
+def is_master_key(uid: str) -> bool:
     """Return whether this is the UID of a card in hex, or empty: a station without such a card."""
-    return _MASTER_KEY.fullmatch(text) is not None
+    return _MASTER_KEY.fullmatch(uid) is not None
 
 
 def load() -> Identity:
@@ -116,7 +120,7 @@ def _read(path: Path, _stamp: tuple[int, int, int] | None) -> Identity:
         if not isinstance(value, str | int):
             raise IdentityFileBroken(path, f"the entry “{name}” is neither text nor number nor truth value")
         try:
-            values[known[name]] = _ROWS[known[name]].parse(_as_text(value))
+            values[known[name]] = _PARSERS.get(name, _ROWS[known[name]].parse)(_as_text(value))
         except InvalidValue as refusal:
             raise IdentityFileBroken(path, f"the entry “{name}” is not allowed ({refusal.code})") from refusal
     return replace(with_values(Identity(), values), factory_password_hash=password_hash, master_key=master_key)
@@ -161,8 +165,8 @@ def as_values(identity: Identity) -> dict[str, str]:
 
 def save(identity: Identity) -> None:
     """Replace the file at once and for good: after a power cut it is either the old one or the new one."""
-    text = json.dumps(asdict(identity), indent=2, ensure_ascii=False)
-    private_files.write(settings.DATA.identity, f"{text}\n".encode())
+    content = json.dumps(asdict(identity), indent=2, ensure_ascii=False)
+    private_files.write(settings.DATA.identity, f"{content}\n".encode())
 
 
 def ensure(*, at: datetime) -> None:

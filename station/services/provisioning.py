@@ -4,13 +4,13 @@ It comes as a JSON object, from a file beside the boot loader or from a person a
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password
 
-from station import private_files
+from station import clock, private_files
 from station.domain.configuration import ROWS, InvalidValue, Storage
 from station.services import identity
 
@@ -19,11 +19,25 @@ _PREFIX = "/identity/"
 _ROWS = {row.name.removeprefix(_PREFIX): row for row in ROWS if row.storage is Storage.IDENTITY}
 _MASTER_KEY, _HARDWARE = "masterKey", "hardware"
 _NAMES = (*_ROWS, _MASTER_KEY, _HARDWARE)
-_EXAMPLE = '{"serial": "100012345", "factoryPassword": "K7WQ2MZ9PXAB"}'
+_VALUE = "value"
+# What whoever writes the file has to see of a name that they have mistyped.
+_SHOWN_CHARACTERS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One reason why nothing was taken; never holds a password. `station.ui.provisioning_words` has the sentences."""
+
+    code: str
+    data: Mapping[str, str | int] = field(default_factory=dict)
 
 
 class ProvisioningRefused(Exception):
-    """What was given cannot be taken; the message says what to do and never holds a password."""
+    """What was given cannot be taken; `mistakes` says why."""
+
+    def __init__(self, *mistakes: Mistake) -> None:
+        super().__init__(", ".join(mistake.code for mistake in mistakes))
+        self.mistakes = mistakes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +59,14 @@ class Provision:
 
 def parse(text: str) -> Provision:
     """Read the JSON object. Raises ProvisioningRefused with every mistake in it."""
-    try:
-        # Editors of Windows begin a file with a byte order mark.
-        content = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_without_doubles)
-    except (ValueError, RecursionError) as error:
-        # The place only: the message of some errors repeats the text, in which the password stands.
-        place = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "the text"
-        raise ProvisioningRefused(f"It is no JSON ({place}). Write for instance {_EXAMPLE}") from None
-    if not isinstance(content, dict):
-        raise ProvisioningRefused(f"It holds no JSON object. Write for instance {_EXAMPLE}")
-    mistakes = [f"“{name}” is unknown; known are {', '.join(_NAMES)}." for name in content if name not in _NAMES]
+    content = _read(text)
+    mistakes = [
+        Mistake(code="unknown", data={"name": shown(name), "known": ", ".join(_NAMES)})
+        for name in content
+        if name not in _NAMES
+    ]
     mistakes += [
-        f"“{name}” is missing. Write for instance {_EXAMPLE}"
+        Mistake(code="missing", data={"name": name})
         for name in (_SERIAL, _PASSWORD)
         if content.get(name) is None or content[name] == ""
     ]
@@ -67,14 +77,44 @@ def parse(text: str) -> Provision:
             continue
         try:
             values[row.name] = row.parse(_as_text(given))
-        except (InvalidValue, TypeError):
-            mistakes.append(f"“{name}” is not allowed: {row.allowed}.")
+        except InvalidValue as refusal:
+            mistakes.append(Mistake(code=_VALUE, data={"name": name, "problem": refusal.code, **refusal.data}))
+        except TypeError:
+            mistakes.append(Mistake(code="type", data={"name": name}))
+    if _SERIAL in content and values.get(_PREFIX + _SERIAL) == "":
+        # Blanks alone.
+        mistakes.append(Mistake(code="missing", data={"name": _SERIAL}))
     master_key = content.get(_MASTER_KEY, "")
     if not isinstance(master_key, str) or not identity.is_master_key(master_key):
-        mistakes.append(f"“{_MASTER_KEY}” is no card number of 4 to 10 bytes in hex, for instance 04A1B2C3D4E5F6.")
+        mistakes.append(Mistake(code="master_key", data={"name": _MASTER_KEY}))
     if mistakes:
-        raise ProvisioningRefused("\n".join(mistakes))
+        raise ProvisioningRefused(*mistakes)
     return Provision(values=values, master_key=master_key, hardware=content.get(_HARDWARE))
+
+
+def _read(text: str) -> dict[str, object]:
+    try:
+        # Editors of Windows begin a file with a byte order mark.
+        content = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_without_doubles)
+        # JSON can write half a character (\ud800), which no file, form or address can carry.
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ProvisioningRefused(Mistake(code="half_character")) from None
+    except json.JSONDecodeError as error:
+        # The place only: the message of some errors repeats the text, in which the password stands.
+        place: dict[str, str | int] = {"line": error.lineno, "column": error.colno}
+        raise ProvisioningRefused(Mistake(code="not_json_at", data=place)) from None
+    except (ValueError, RecursionError):
+        raise ProvisioningRefused(Mistake(code="not_json")) from None
+    if not isinstance(content, dict):
+        raise ProvisioningRefused(Mistake(code="no_object"))
+    return content
+
+
+def shown(text: str) -> str:
+    """Return what somebody wrote as it may be printed anywhere: short, and without what a terminal would obey."""
+    printable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return printable if len(printable) <= _SHOWN_CHARACTERS else f"{printable[:_SHOWN_CHARACTERS]}…"
 
 
 def take(given: Provision, *, check_hardware: Callable[[object], object]) -> bool:
@@ -85,16 +125,10 @@ def take(given: Provision, *, check_hardware: Callable[[object], object]) -> boo
     present = identity.load()
     if present.serial:
         if present.serial != given.serial:
-            raise ProvisioningRefused(
-                f"This station has the serial number {present.serial} already, and what was given is for "
-                f"{given.serial}. A station keeps its identity; to make another one of this computer, write a fresh "
-                "image to its disk."
-            )
+            data = {"serial": present.serial, "given": given.serial}
+            raise ProvisioningRefused(Mistake(code="other_serial", data=data))
         if not check_password(given.password, present.factory_password_hash):
-            raise ProvisioningRefused(
-                f"The station {present.serial} has another factory password already, and keeps it. To change it, use "
-                "“manage.py config set /identity/factoryPassword -”."
-            )
+            raise ProvisioningRefused(Mistake(code="other_password", data={"serial": present.serial}))
         return False
     if given.hardware is not None:
         check_hardware(given.hardware)
@@ -106,12 +140,29 @@ def take(given: Provision, *, check_hardware: Callable[[object], object]) -> boo
     return True
 
 
+def note_refusal(mistakes: Sequence[Mistake]) -> None:
+    """Keep why the factory's file was refused, for the page: the file itself is destroyed (it holds a password)."""
+    kept = {"boot": clock.boot_id(), "mistakes": [{"code": each.code, "data": dict(each.data)} for each in mistakes]}
+    private_files.write(settings.DATA.provisioning_refused, json.dumps(kept).encode())
+
+
+def refused_at_this_start() -> tuple[Mistake, ...]:
+    """Return why the factory's file was refused at this start of the computer; empty when none was."""
+    try:
+        kept = json.loads(private_files.read(settings.DATA.provisioning_refused))
+        if kept["boot"] != clock.boot_id():
+            return ()
+        return tuple(Mistake(code=each["code"], data=each["data"]) for each in kept["mistakes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
 def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) != len(pairs):
         names = [name for name, _value in pairs]
         double = next(name for name in names if names.count(name) > 1)
-        raise ProvisioningRefused(f"“{double}” is named twice. Leave one of them out.")
+        raise ProvisioningRefused(Mistake(code="twice", data={"name": shown(double)}))
     return content
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from station.domain import roles
 from station.domain.roles import Role
-from station.ui import cluster_words, file_job_words, problems, words
+from station.ui import cluster_words, file_job_words, problems, provisioning_words, words
 from station.ui.words import Words
 
 FAULT_PREFIX = "fault."
@@ -88,6 +88,7 @@ EVENTS: Words = {
     "station.restart": gettext_lazy("The station restarts, as ordered by: %(origin)s."),
     "station.restart.failed": gettext_lazy("The restart could not be carried out: %(error)s"),
     "station.undescribed": gettext_lazy("%(cause)s %(mistakes)s"),
+    "station.provisioning.refused": provisioning_words.REFUSED_AT_THE_START,
     "station.safe_mode": gettext_lazy("Safe mode: energy is off at all charging points. %(cause)s"),
     "storage.database.replaced": gettext_lazy(
         "The database was damaged and is kept aside as %(file)s; the station began with a new one. %(problem)s"
@@ -213,6 +214,8 @@ def event(code: str, data: Mapping[str, Any]) -> str:
         data = {**data, "reason": words.word(cluster_words.PROBLEMS, data["reason"])}
     if code == "start.refused":
         data = {**data, "reason": _refusal(data)}
+    if code == "station.provisioning.refused":
+        data = {"reasons": provisioning_words.in_one_line(data.get("mistakes", ()))}
     if "cause" in data:
         data = {**data, "cause": words.word(words.NOT_READY, data["cause"])}
     if "origin" in data:

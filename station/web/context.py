@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils.translation import get_language
 
 from station import clock
-from station.services import accounts, configuration, database_file, secret_storage
-from station.ui import words
+from station.services import accounts, configuration, database_file, provisioning, secret_storage
+from station.ui import provisioning_words, words
 from station.web import access, banners, menu, overall, present
 
 
@@ -30,6 +30,9 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
             frame["station_notice"] = words.secrets_lost(lost)
         elif files := database_file.aside(settings.DATA):
             frame["station_notice"] = words.database_set_aside(files)
+        elif mistakes := provisioning.refused_at_this_start():
+            told = ((each.code, each.data) for each in mistakes)
+            frame["station_notice"] = provisioning_words.refused_at_the_start(told)
         role = accounts.role_of(user)
         if role >= access.LIVE:
             now = present.look(clock.now())

@@ -97,9 +97,9 @@ CONNECTION_KEYS: tuple[ConfigurationKey, ...] = (
 IDENTITY_KEYS: tuple[ConfigurationKey, ...] = (
     value(
         "/identity/serial",
-        values.text(0, 25, ascii_only=True),
+        values.serial_number,
         "Serial number; the first demo start makes one.",
-        allowed="up to 25 characters",
+        allowed="up to 25 letters, digits and hyphens",
         access=_LOCAL,
         storage=_IDENTITY,
         check=checks.serial,

@@ -22,6 +22,8 @@ SERIAL_PLACEHOLDER = "${serial}"
 _MOST_NETWORKS = 16
 
 _DIGITS = re.compile(r"[0-9]{1,15}")
+# What a sticker bears also stands in file names, addresses of the backend and names of wireless networks.
+_SERIAL_NUMBER = re.compile(r"([A-Za-z0-9]([A-Za-z0-9\-]{0,23}[A-Za-z0-9])?)?")
 _PRODUCTION_DATE = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])")
 # ISO 15118-2 annex H with optional separators, and the older DIN 91286 form with the international dialling code.
 _EVSE_ID = re.compile(r"[A-Za-z]{2}\*?[A-Za-z0-9]{3}\*?[Ee][A-Za-z0-9*]{1,31}|\+?[0-9]{1,3}\*[0-9]{3,6}\*[0-9*]{1,32}")
@@ -117,6 +119,11 @@ def password(low: int, high: int, *, optional: bool = False) -> Parse:
             raise InvalidValue("too_short", limit=low)
         if len(value) > high:
             raise InvalidValue("too_long", limit=high)
+        if not value.strip():
+            raise InvalidValue("blank")
+        # Nobody can type these into a form; half a character of UTF-16 is among them.
+        if any(not character.isprintable() for character in value):
+            raise InvalidValue("control_character")
         return value
 
     return parse
@@ -277,6 +284,14 @@ def networks(value: str) -> str:
             raise InvalidValue("item_twice", item=written)
         found.append(written)
     return ",".join(found)
+
+
+def serial_number(value: str) -> str:
+    """Accept what fits a sticker, a file name and OCPP's chargePointSerialNumber (CiString25Type); empty: none yet."""
+    value = value.strip()
+    if not _SERIAL_NUMBER.fullmatch(value):
+        raise InvalidValue("serial")
+    return value
 
 
 def production_date(value: str) -> str:

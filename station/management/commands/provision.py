@@ -9,11 +9,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import translation
+from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from hardware.drivers.config import HardwareConfigInvalid, parse
+from station.management.exit_codes import REFUSED
 from station.services import identity, provisioning
-from station.services.provisioning import Provision, ProvisioningRefused
+from station.services.provisioning import Mistake, Provision, ProvisioningRefused
+from station.ui import provisioning_words
 
 
 class Command(BaseCommand):
@@ -21,69 +25,106 @@ class Command(BaseCommand):
 
     help = (
         "Give a station that has none its identity: a JSON object on standard input, or --console to be asked. "
-        "deploy/README.md has the entries."
+        "deploy/README.md has the entries. Ends with 0: taken; 65: what was given is refused; 1: it could not be taken."
     )
     requires_system_checks = ()
 
     @override
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--data-dir", metavar="DIR", help="data directory (default: ./data)")
+        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
         parser.add_argument("--console", action="store_true", help="ask the person at this terminal")
+        parser.add_argument(
+            "--at-start", action="store_true", help="nobody reads the answer: keep a refusal for the page and /healthz"
+        )
 
     @override
     def handle(self, *_args: Any, **options: Any) -> None:
+        with translation.override(options["lang"]):
+            try:
+                if options["console"]:
+                    self._ask_a_person()
+                else:
+                    self._take(_read())
+            except ProvisioningRefused as refusal:
+                if options["at_start"]:
+                    self._note(refusal)
+                raise CommandError(
+                    _("The station was not provisioned. %(reasons)s") % {"reasons": _said(refusal)}, returncode=REFUSED
+                ) from refusal
+            except identity.IdentityFileBroken as broken:
+                raise CommandError(_("The station was not provisioned. %(reasons)s") % {"reasons": broken}) from broken
+
+    def _note(self, refusal: ProvisioningRefused) -> None:
         try:
-            if options["console"]:
-                self._ask_a_person()
-            else:
-                self._take(provisioning.parse(sys.stdin.read()))
-        except (ProvisioningRefused, HardwareConfigInvalid, identity.IdentityFileBroken) as refusal:
-            raise CommandError(f"The station was not provisioned. {refusal}") from refusal
-        except UnicodeDecodeError as error:
-            raise CommandError("The station was not provisioned. The file is not written in UTF-8.") from error
+            provisioning.note_refusal(refusal.mistakes)
+        except OSError as error:
+            # The reason still stands where this is printed.
+            self.stderr.write(f"{settings.DATA.provisioning_refused}: {error.strerror}")
 
     def _take(self, given: Provision) -> None:
-        if provisioning.take(given, check_hardware=parse):
-            self.stdout.write(f"This is station {given.serial} now.")
+        try:
+            taken = provisioning.take(given, check_hardware=parse)
+        except HardwareConfigInvalid as invalid:
+            raise ProvisioningRefused(
+                *(Mistake(code="hardware", data={"where": each.where, "text": each.text}) for each in invalid.problems)
+            ) from invalid
+        if taken:
+            self.stdout.write(_("This is station %(serial)s now.") % {"serial": given.serial})
         else:
-            self.stdout.write(f"This is station {given.serial} already; nothing was changed.")
+            self.stdout.write(_("This is station %(serial)s already; nothing was changed.") % {"serial": given.serial})
 
     def _ask_a_person(self) -> None:
         try:
             self._ask()
         except (EOFError, KeyboardInterrupt) as end:
-            raise CommandError("\nThe station was not provisioned: the answers have ended. Begin again.") from end
+            text = _("The station was not provisioned: the answers have ended. Begin again.")
+            raise CommandError(f"\n{text}") from end
 
     def _ask(self) -> None:
         """Ask until the answers can be taken; a mistake costs one more round and nothing else."""
-        self.stdout.write("\nThis station has no identity yet. Both stand on its sticker.")
+        self.stdout.write("\n" + _("This station has no identity yet. Both stand on its sticker."))
         while True:
-            serial = input("Serial number: ").strip()
-            password = getpass.getpass("Factory password (not shown): ").strip()
-            if password != getpass.getpass("Factory password once more: ").strip():
-                self.stdout.write("The passwords are not the same. Once more, please.\n")
+            serial = input(_("Serial number: ")).strip()
+            password = getpass.getpass(_("Factory password (not shown): ")).strip()
+            if password != getpass.getpass(_("Factory password once more: ")).strip():
+                self.stdout.write(_("The passwords are not the same. Once more, please.") + "\n")
                 continue
             try:
                 self._take(provisioning.parse(json.dumps({"serial": serial, "factoryPassword": password})))
             except ProvisioningRefused as refusal:
-                self.stdout.write(f"{refusal}\n")
+                self.stdout.write(f"{_said(refusal)}\n")
                 continue
             if not settings.DATA.hardware.exists():
                 # The station has its identity: whoever ends the questions here starts it without a description.
                 with suppress(EOFError, KeyboardInterrupt):
                     self._describe_hardware()
             if not settings.DATA.hardware.exists():
-                self.stdout.write(
-                    "\nThe station starts without hardware.json and cannot charge (docs/installation.md)."
-                )
+                text = _("The station starts without hardware.json and cannot charge (docs/installation.md).")
+                self.stdout.write(f"\n{text}")
             return
 
     def _describe_hardware(self) -> None:
         """Search what is connected, as long as the person wants it; a station without a description starts, too."""
-        while input("Search which boards, meters and readers are connected (yes, no)? [yes] ").strip() in {"", "yes"}:
+        yes = _("yes")
+        question = _("Search which boards, meters and readers are connected (%(yes)s, %(no)s)? [%(yes)s] ")
+        while input(question % {"yes": yes, "no": _("no")}).strip() in {"", yes}:
             try:
-                call_command("hardware", "find", stdout=self.stdout, stderr=self.stderr)
+                call_command(
+                    "hardware", "find", lang=translation.get_language(), stdout=self.stdout, stderr=self.stderr
+                )
             except CommandError as refusal:
                 self.stdout.write(f"{refusal}\n")
             if settings.DATA.hardware.exists():
                 return
+
+
+def _read() -> Provision:
+    try:
+        return provisioning.parse(sys.stdin.read())
+    except UnicodeDecodeError as error:
+        raise ProvisioningRefused(Mistake(code="not_utf8")) from error
+
+
+def _said(refusal: ProvisioningRefused) -> str:
+    return provisioning_words.say_all((each.code, each.data) for each in refusal.mistakes)

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 
 from station import clock
 from station.host.power import process_start_ticks
-from station.services import database_file, live, outbox, secret_storage
-from station.ui import words
+from station.services import database_file, live, outbox, provisioning, secret_storage
+from station.ui import provisioning_words, words
 from station.web import present
 
 
@@ -48,7 +48,7 @@ def run() -> str:
 def _details() -> dict[str, Any]:
     """Tell what keeps nobody from charging and still needs somebody's attention."""
     try:
-        found = [*_messages_set_aside(), *_secrets_lost(), *_database_set_aside()]
+        found = [*_messages_set_aside(), *_secrets_lost(), *_database_set_aside(), *_provisioning_refused()]
     except DatabaseError:
         return {}
     return {"details": found} if found else {}
@@ -72,3 +72,12 @@ def _database_set_aside() -> Iterator[dict[str, Any]]:
 def _secrets_lost() -> Iterator[dict[str, Any]]:
     if keys := secret_storage.lost():
         yield {"code": "secrets_lost", "keys": keys, "text": words.secrets_lost(keys)}
+
+
+def _provisioning_refused() -> Iterator[dict[str, Any]]:
+    if mistakes := provisioning.refused_at_this_start():
+        yield {
+            "code": "provisioning_refused",
+            "mistakes": [mistake.code for mistake in mistakes],
+            "text": provisioning_words.refused_at_the_start((each.code, each.data) for each in mistakes),
+        }

@@ -3,11 +3,20 @@
 import json
 
 import pytest
+from django.utils import translation
 
 from station.services.provisioning import ProvisioningRefused, parse
+from station.ui import provisioning_words
 
 PASSWORD = "ZD5HM8RT3VNE"
 GOOD = {"serial": "100012345", "factoryPassword": PASSWORD}
+
+
+def refused(text: str, language: str = "en") -> str:
+    with pytest.raises(ProvisioningRefused) as refusal:
+        parse(text)
+    with translation.override(language):
+        return provisioning_words.say_all((each.code, each.data) for each in refusal.value.mistakes)
 
 
 def test_serial_and_password_are_enough():
@@ -34,10 +43,10 @@ def test_every_entry_becomes_a_configuration_key():
         (json.dumps({"serial": "100012345"}), "“factoryPassword” is missing"),
         (json.dumps({"factoryPassword": PASSWORD}), "“serial” is missing"),
         (json.dumps(GOOD | {"serial": ""}), "“serial” is missing"),
-        (json.dumps(GOOD | {"serial": "x" * 26}), "“serial” is not allowed: up to 25"),
-        (json.dumps(GOOD | {"serial": ["1"]}), "“serial” is not allowed"),
-        (json.dumps(GOOD | {"connectors": 3}), "“connectors” is not allowed: 1, 2"),
-        (json.dumps(GOOD | {"connectors": {}}), "“connectors” is not allowed"),
+        (json.dumps(GOOD | {"serial": "x" * 26}), "up to 25 letters and digits"),
+        (json.dumps(GOOD | {"serial": ["1"]}), "“serial” is neither text nor number"),
+        (json.dumps(GOOD | {"connectors": 3}), "“connectors” is not allowed: The number must be from 1 to 2."),
+        (json.dumps(GOOD | {"connectors": {}}), "“connectors” is neither text nor number"),
         (json.dumps(GOOD | {"masterKey": "04"}), "“masterKey” is no card number"),
         (json.dumps(GOOD | {"masterKey": 4}), "“masterKey” is no card number"),
         (json.dumps(GOOD | {"sreial": "1"}), "“sreial” is unknown"),
@@ -45,23 +54,86 @@ def test_every_entry_becomes_a_configuration_key():
     ],
 )
 def test_a_mistake_is_refused_with_what_to_do(text, why):
-    with pytest.raises(ProvisioningRefused) as refused:
-        parse(text)
+    said = refused(text)
 
-    assert why in str(refused.value)
-    assert PASSWORD not in str(refused.value)
+    assert why in said
+    assert PASSWORD not in said
 
 
 def test_a_password_that_is_too_short_is_refused_without_repeating_it():
-    with pytest.raises(ProvisioningRefused) as refused:
-        parse(json.dumps(GOOD | {"factoryPassword": "geheim"}))
+    said = refused(json.dumps(GOOD | {"factoryPassword": "geheim"}))
 
-    assert "8 to 128 characters" in str(refused.value)
-    assert "geheim" not in str(refused.value)
+    assert "At least 8 characters" in said
+    assert "for instance K7WQ2MZ9PXAB" in said
+    assert "geheim" not in said
 
 
 def test_every_mistake_is_named_at_once():
-    with pytest.raises(ProvisioningRefused) as refused:
-        parse(json.dumps({"serial": "100012345", "connectors": 9, "other": 1}))
+    said = refused(json.dumps({"serial": "100012345", "connectors": 9, "other": 1}))
 
-    assert all(name in str(refused.value) for name in ("factoryPassword", "connectors", "other"))
+    assert all(name in said for name in ("factoryPassword", "connectors", "other"))
+
+
+@pytest.mark.parametrize("password", [" " * 8, "\0" * 8, "ABCDEFGH\0", "ABCDEFGH\n", "ABCDEFGH\u2028"])
+def test_a_password_that_nobody_can_type_is_refused(password):
+    assert "“factoryPassword” is not allowed" in refused(json.dumps(GOOD | {"factoryPassword": password}))
+
+
+@pytest.mark.parametrize(
+    "serial", ["10 00/12345", "10/00", "..", "-1", "1-", "1_2", "Säule1", "1\t2", "x" * 26, " ", "1\n2", "$(id)"]
+)
+def test_a_serial_number_fits_a_sticker_a_file_name_and_an_address(serial):
+    said = refused(json.dumps(GOOD | {"serial": serial}))
+
+    assert "“serial” is" in said
+    assert "100012345" in said
+
+
+@pytest.mark.parametrize("serial", ["100012345", "TE-2026-0001", "a", "x" * 25, 100012345])
+def test_serial_numbers_as_makers_print_them_are_taken(serial):
+    assert parse(json.dumps(GOOD | {"serial": serial})).serial == str(serial)
+
+
+def test_umlauts_are_named_as_what_they_are():
+    english, german = (refused(json.dumps(GOOD | {"vendor": "Säulen GmbH"}), language) for language in ("en", "de"))
+
+    assert "Umlauts" in english
+    assert "for instance Technagon GmbH" in english
+    assert "characters" in english
+    assert "1 to 20" not in english
+    assert "Umlaute" in german
+    assert "zum Beispiel Technagon GmbH" in german
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"serial": "\\ud800", "factoryPassword": "ZD5HM8RT3VNE"}',
+        '{"serial": "100012345", "factoryPassword": "\\ud800\\ud800\\ud800\\ud800\\ud800\\ud800\\ud800\\ud800"}',
+        '{"\\udfff": 1, "serial": "100012345", "factoryPassword": "ZD5HM8RT3VNE"}',
+        '{"serial": "100012345", "factoryPassword": "ZD5HM8RT3VNE", "hardware": {"connectors": ["\\udc00"]}}',
+        # What a text that is not UTF-8 becomes where the computer has no language.
+        '{"serial": "\udcfc", "factoryPassword": "ZD5HM8RT3VNE"}',
+    ],
+)
+def test_half_a_character_is_refused_in_words(text):
+    said = refused(text)
+
+    assert "half a character" in said
+    said.encode()
+
+
+def test_a_name_that_is_no_entry_cannot_command_the_terminal():
+    said = refused(json.dumps(GOOD | {"\x1b[2J" + "x" * 100: 1}))
+
+    assert "\x1b" not in said
+    assert "“\\x1b[2Jxxx" in said
+    assert "x" * 40 not in said
+
+
+def test_mistakes_are_told_in_german_too():
+    said = refused(json.dumps({"serial": "10 00/12345", "sreial": 1}), "de")
+
+    assert "Seriennummer" in said
+    assert "„sreial“ ist unbekannt" in said
+    assert "„factoryPassword“ fehlt" in said

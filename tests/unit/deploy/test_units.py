@@ -141,6 +141,19 @@ def test_systemd_finds_a_service_little_exposed(unit):
     assert float(exposure[1]) <= MORE_EXPOSURE.get(unit.name, MOST_EXPOSURE)
 
 
+@pytest.mark.parametrize(("ended_with", "stays"), [("0", False), ("65", False), ("1", True), ("KILL", True)])
+def test_the_factorys_file_is_overwritten_when_it_was_taken_or_refused(tmp_path, ended_with, stays):
+    unit = (DEPLOY / "image/root/usr/lib/systemd/system/station-provision-file.service").read_text()
+    (command,) = re.findall(r"^ExecStopPost=\+/bin/sh -c '(.*)'$", unit, re.MULTILINE)
+    (tmp_path / "station-provision.json").write_text('{"factoryPassword": "ZD5HM8RT3VNE"}')
+
+    # systemd writes a dollar sign twice.
+    command = command.replace("$$", "$").replace("/efi", str(tmp_path))
+    subprocess.run(["/bin/sh", "-c", command], env={"EXIT_STATUS": ended_with, "PATH": "/usr/bin:/bin"}, check=True)
+
+    assert (tmp_path / "station-provision.json").exists() == stays
+
+
 def test_software_on_trial_is_given_up_by_systemd_itself():
     text = (DEPLOY / "image/root/usr/lib/systemd/system/station-trial.service").read_text().splitlines()
 

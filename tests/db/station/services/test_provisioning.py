@@ -2,14 +2,20 @@
 
 import json
 import stat
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from station import clock, secret_key
+from station.models import LogEntry
 from station.paths import DataDirectory
+from station.processes import preparation
+from station.processes.plan import Address, Plan
 from station.services import identity, provisioning
-from station.services.provisioning import ProvisioningRefused
+from station.services.provisioning import Mistake, ProvisioningRefused
+from station.ui import event_words
 
 GOOD = {"serial": "100012345", "factoryPassword": "ZD5HM8RT3VNE"}
 
@@ -46,7 +52,7 @@ def test_the_same_once_more_changes_nothing(data):
 
 @pytest.mark.parametrize(
     ("entry", "why"),
-    [({"serial": "2"}, "has the serial number 100012345 already"), ({"factoryPassword": "ANOTHER0NE"}, "keeps it")],
+    [({"serial": "2"}, "other_serial"), ({"factoryPassword": "ANOTHER0NE"}, "other_password")],
 )
 def test_a_station_keeps_its_identity(data, entry, why):
     take()
@@ -90,7 +96,7 @@ def test_a_byte_order_mark_does_no_harm():
 
 
 def test_a_file_that_is_nested_without_end_is_no_json():
-    with pytest.raises(ProvisioningRefused, match="no JSON"):
+    with pytest.raises(ProvisioningRefused, match="not_json"):
         provisioning.parse("[" * 200_000)
 
 
@@ -115,6 +121,97 @@ def test_who_ends_the_search_at_the_console_starts_the_station_without_it(data, 
 
     assert identity.load().serial == GOOD["serial"]
     assert "starts without hardware.json" in said.getvalue()
+
+
+def given_at_the_start(monkeypatch, content, *arguments):
+    """Give the factory's file as station-provision-file.service does."""
+    monkeypatch.setattr("sys.stdin", StringIO(json.dumps(content)))
+    with pytest.raises(CommandError) as refused:
+        call_command("provision", "--at-start", *arguments)
+    return refused.value
+
+
+def test_a_file_refused_at_the_start_is_told_without_what_stood_in_it(data, monkeypatch):
+    refusal = given_at_the_start(monkeypatch, GOOD | {"serial": "10 00/12345"})
+
+    assert refusal.returncode == 65
+    assert "for instance 100012345" in str(refusal)
+    kept = data.provisioning_refused.read_text()
+    assert GOOD["factoryPassword"] not in kept
+    assert "10 00" not in kept
+    assert stat.S_IMODE(data.provisioning_refused.stat().st_mode) == 0o600
+
+
+@pytest.mark.usefixtures("data")
+def test_the_command_refuses_in_german(monkeypatch):
+    refusal = given_at_the_start(monkeypatch, GOOD | {"model": "Säule"}, "--lang", "de")
+
+    assert "Die Station hat keine Identität bekommen" in str(refusal)
+    assert "Umlaute" in str(refusal)
+
+
+def test_what_is_not_utf8_is_refused_as_a_file_and_what_the_disk_refuses_is_not(data, monkeypatch, capsys):
+    class NotUtf8(StringIO):
+        def read(self):
+            return b"\xfc".decode()
+
+    monkeypatch.setattr("sys.stdin", NotUtf8())
+    with pytest.raises(CommandError, match="UTF-8") as refused:
+        call_command("provision", "--at-start")
+    assert refused.value.returncode == 65
+
+    # A file that could not be taken because the disk is full has to stay for the next start.
+    monkeypatch.setattr("sys.stdin", StringIO(json.dumps(GOOD)))
+    monkeypatch.setattr("station.private_files.write", _raises(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        call_command("provision", "--at-start")
+    assert not data.identity.exists()
+
+
+@pytest.mark.django_db
+def test_the_event_log_and_the_page_tell_it_until_the_computer_starts_again(data, settings, monkeypatch, client):
+    settings.STATIC_ROOT = data.run / "static"
+    given_at_the_start(monkeypatch, GOOD | {"serial": "10 00/12345"})
+    secret_key.obtain(data.secret_key)
+    plan = Plan(data=data.root, http=Address("127.0.0.1", 1), https=None)
+
+    preparation.prepare(plan, at=datetime(2026, 11, 22, tzinfo=UTC))
+
+    entry = LogEntry.objects.get(code="station.provisioning.refused")
+    said = event_words.event(entry.code, entry.data)
+    assert "station-provision.json was refused" in said
+    assert "for instance 100012345" in said
+    (detail,) = (
+        each
+        for each in client.get("/healthz", headers={"host": "127.0.0.1"}).json()["details"]
+        if each["code"] == "provisioning_refused"
+    )
+    assert detail["text"] == said
+    assert detail["mistakes"] == ["value"]
+
+    monkeypatch.setattr(clock, "boot_id", lambda: "the next run of the computer")
+    preparation.prepare(plan, at=datetime(2026, 11, 23, tzinfo=UTC))
+
+    entry.refresh_from_db()
+    assert entry.cleared_at is not None
+    assert not data.provisioning_refused.exists()
+    assert "provisioning_refused" not in client.get("/healthz", headers={"host": "127.0.0.1"}).content.decode()
+
+
+@pytest.mark.usefixtures("data")
+def test_a_spoilt_note_of_a_refusal_says_nothing(data):
+    provisioning.note_refusal([Mistake(code="not_json")])
+    assert provisioning.refused_at_this_start() == (Mistake(code="not_json"),)
+
+    for content in ("", "[]", "{}", '{"boot": 1}'):
+        data.provisioning_refused.write_text(content)
+        assert provisioning.refused_at_this_start() == ()
+
+
+def test_a_station_keeps_a_serial_number_of_earlier_rules(data):
+    data.identity.write_text(json.dumps({"serial": "10 00_12345"}))
+
+    assert identity.load().serial == "10 00_12345"
 
 
 def _raises(problem):
