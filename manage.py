@@ -2,6 +2,7 @@
 """The command line of the station: `manage.py runstation`, `config`, `rotatekey`, `doctor` and Django's own."""
 
 import errno
+import gettext
 import os
 import sys
 from pathlib import Path
@@ -17,12 +18,12 @@ _DATABASE_TROUBLES = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 _DATABASE_DAMAGES = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 
-def _take_data_dir(arguments: list[str]) -> str | None:
-    """Find --data-dir before Django loads its settings, because every path and the database depend on it."""
+def _option(name: str, arguments: list[str]) -> str | None:
+    """Find an option before Django reads them: every path depends on --data-dir, and refusals have a language."""
     for index, argument in enumerate(arguments):
-        if argument == "--data-dir" and index + 1 < len(arguments):
+        if argument == name and index + 1 < len(arguments):
             return arguments[index + 1]
-        if argument.startswith("--data-dir="):
+        if argument.startswith(f"{name}="):
             return argument.partition("=")[2]
     return None
 
@@ -31,7 +32,7 @@ def main() -> None:
     if _STAYS.intersection(sys.argv[1:2]):
         without_docstrings.install()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "station.settings")
-    data_dir = _take_data_dir(sys.argv)
+    data_dir = _option("--data-dir", sys.argv)
     if data_dir:
         os.environ["STATION_DATA_DIR"] = str(Path(data_dir).expanduser().absolute())
     set_environment(sys.argv[1:], os.environ)
@@ -40,16 +41,29 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except DataDirectoryRefused as refusal:
-        sys.exit(str(refusal))
+        sys.exit(_said(refusal))
     except Exception as problem:
         explained = _refusal(problem, os.environ.get("STATION_DATA_DIR", "data"))
         if explained is None:
             raise
-        sys.exit(str(explained))
+        sys.exit(_said(explained))
+
+
+def _said(refusal: DataDirectoryRefused) -> str:
+    """Return the refusal in the language of --lang; Django's settings may be what has failed, so not through Django."""
+    language = _option("--lang", sys.argv) or "en"
+    texts = gettext.translation("django", Path(__file__).parent / "locale", [language], fallback=True)
+    return texts.gettext(refusal.template) % refusal.data
 
 
 def _refusal(problem: Exception, root: str) -> DataDirectoryRefused | None:
-    """Explain what a full or read-only disk or a damaged database has refused; None for everything else."""
+    """Explain what a disk or another owner of a file, or a damaged database has refused; None for everything else."""
+    if (
+        isinstance(problem, PermissionError)
+        and problem.filename is not None
+        and Path(root).absolute() in _parents(problem.filename)
+    ):
+        return DataDirectoryRefused.not_permitted(problem.filename)
     if isinstance(problem, OSError) and problem.errno in _DISK_TROUBLES:
         return DataDirectoryRefused.because_of(problem.strerror, root)
     # Django's exception wraps that of the database.
@@ -57,6 +71,11 @@ def _refusal(problem: Exception, root: str) -> DataDirectoryRefused | None:
     if name.startswith(_DATABASE_TROUBLES):
         return DataDirectoryRefused.because_of(str(problem), root)
     return DataDirectoryRefused.damaged(str(problem), root) if name.startswith(_DATABASE_DAMAGES) else None
+
+
+def _parents(filename: str) -> list[Path]:
+    path = Path(filename).absolute()
+    return [path, *path.parents]
 
 
 if __name__ == "__main__":

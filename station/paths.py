@@ -7,26 +7,56 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from django.utils.translation import gettext_noop
+
 from station import private_files
 
 
 class DataDirectoryRefused(Exception):
-    """The data directory cannot be used or would not be safe; the message says what to do."""
+    """The data directory cannot be used or would not be safe; the message says what to do.
+
+    `template` and `data` are the same for whoever translates it: this is raised where no language is known yet.
+    """
+
+    def __init__(self, template: str, **data: str) -> None:
+        super().__init__(template % data)
+        self.template = template
+        self.data = data
 
     @classmethod
     def damaged(cls, reason: str, root: Path | str) -> "DataDirectoryRefused":
         """Explain that sessions and messages would be lost if the station began anew."""
         return cls(
-            f"The database in {root} is damaged: {reason}. Keep a copy of station.sqlite3* and restore the last "
-            "backup, or move them away to begin anew, which loses sessions and messages the backend has not got."
+            gettext_noop(
+                "The database in %(root)s is damaged: %(reason)s. Keep a copy of station.sqlite3* and restore the last "
+                "backup, or move them away to begin anew, which loses sessions and messages the backend has not got."
+            ),
+            root=str(root),
+            reason=reason,
         )
 
     @classmethod
     def because_of(cls, reason: str | None, root: Path | str) -> "DataDirectoryRefused":
         """Explain what the operating system has refused."""
         return cls(
-            f"The data directory {root} cannot be used: {reason or 'unknown error'}. Make room there, or name a "
-            "directory on a disk that can be written with --data-dir."
+            gettext_noop(
+                "The data directory %(root)s cannot be used: %(reason)s. Make room there, or name a directory on a "
+                "disk that can be written with --data-dir."
+            ),
+            root=str(root),
+            reason=reason or "unknown error",
+        )
+
+    @classmethod
+    def not_permitted(cls, path: Path | str) -> "DataDirectoryRefused":
+        """Explain that a file or folder belongs to somebody else."""
+        return cls(
+            gettext_noop(
+                "The user %(user)s may not use %(path)s. Call this as the station's own user (sudo stationctl …), or "
+                "hand the file over: chown %(user)s %(path)s"
+            ),
+            user=_user_name(os.geteuid()),
+            path=str(path),
         )
 
 
@@ -191,28 +221,40 @@ class DataDirectory:
             for part in (self.certificates, self.logs, self.files, self.run):
                 if part.is_symlink():
                     raise DataDirectoryRefused(
-                        f"{part} is a link, but a station keeps everything in one directory. Remove the link; to use "
-                        "another disk, mount it there or choose another --data-dir."
+                        gettext_noop(
+                            "%(part)s is a link, but a station keeps everything in one directory. Remove the link; to "
+                            "use another disk, mount it there or choose another --data-dir."
+                        ),
+                        part=str(part),
                     )
                 part.mkdir(mode=0o700, exist_ok=True)
             if self._holds_a_station():
                 private_files.close_to_others(self.root)
+        except PermissionError as problem:
+            raise DataDirectoryRefused.not_permitted(problem.filename or self.root) from problem
         except OSError as problem:
             raise DataDirectoryRefused.because_of(problem.strerror, self.root) from problem
 
     def _close_root(self) -> None:
         status = self.root.stat()
         if status.st_uid != os.geteuid():
-            owner, user = _user_name(status.st_uid), _user_name(os.geteuid())
             raise DataDirectoryRefused(
-                f"The data directory {self.root} belongs to the user {owner}, but this command runs as {user}. Run it "
-                f"as {owner} (sudo -u {owner} …), or hand the directory over: chown -R {user} {self.root}"
+                gettext_noop(
+                    "The data directory %(root)s belongs to the user %(owner)s, but this command runs as %(user)s. Run "
+                    "it as %(owner)s (sudo -u %(owner)s …), or hand the directory over: chown -R %(user)s %(root)s"
+                ),
+                root=str(self.root),
+                owner=_user_name(status.st_uid),
+                user=_user_name(os.geteuid()),
             )
         mode = stat.S_IMODE(status.st_mode)
         if mode & stat.S_ISVTX:
             raise DataDirectoryRefused(
-                f"{self.root} is a directory for all users of this computer. Name one of the station's own with "
-                "--data-dir."
+                gettext_noop(
+                    "%(root)s is a directory for all users of this computer. Name one of the station's own with "
+                    "--data-dir."
+                ),
+                root=str(self.root),
             )
         if mode != stat.S_IRWXU:
             self.root.chmod(stat.S_IRWXU)

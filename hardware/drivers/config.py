@@ -16,6 +16,7 @@ from hardware.drivers.config_data import (
     Problem,
     ProblemCode,
     Role,
+    gettext_noop,
 )
 from hardware.drivers.controller_lamps import ControllerLamps, OutputLamp
 from hardware.drivers.gpio_lamps import GpioLamps, LampLines
@@ -43,12 +44,19 @@ def load(path: Path) -> HardwareConfig:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        text = f"the file cannot be read: {error.strerror}"
-        raise HardwareConfigInvalid((Problem(code=ProblemCode.FILE_UNREADABLE, where=str(path), text=text),)) from error
-    except ValueError as error:
-        text = f"the file is no JSON: {error}"
-        raise HardwareConfigInvalid((Problem(code=ProblemCode.NOT_JSON, where=str(path), text=text),)) from error
+        template = gettext_noop("the file cannot be read: %(reason)s")
+        raise _unusable(path, ProblemCode.FILE_UNREADABLE, template, reason=error.strerror or "") from error
+    except json.JSONDecodeError as error:
+        template = gettext_noop("the file is no JSON (line %(line)s, column %(column)s)")
+        place = {"line": str(error.lineno), "column": str(error.colno)}
+        raise _unusable(path, ProblemCode.NOT_JSON, template, **place) from error
+    except (ValueError, RecursionError) as error:
+        raise _unusable(path, ProblemCode.NOT_JSON, gettext_noop("the file is no JSON in UTF-8")) from error
     return parse(data)
+
+
+def _unusable(path: Path, code: ProblemCode, template: str, **data: str) -> HardwareConfigInvalid:
+    return HardwareConfigInvalid((Problem(code=code, where=str(path), template=template, data=data),))
 
 
 def parse(data: object) -> HardwareConfig:

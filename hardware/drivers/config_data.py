@@ -41,14 +41,24 @@ class ProblemCode(StrEnum):
     NO_OUTPUTS = "no-outputs"
 
 
+def gettext_noop(text: str) -> str:
+    """Mark a text for the translators; drivers know no Django, whoever shows the text translates it."""
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One mistake: a code and data for translation, the place in the file, and the same as an English sentence."""
+    """One mistake: its code, the place in the file, and an English sentence with its data, for translation."""
 
     code: ProblemCode
     where: str
-    text: str
+    template: str
     data: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The sentence in English."""
+        return self.template % self.data
 
 
 class HardwareConfigInvalid(Exception):

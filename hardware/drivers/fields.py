@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hardware.drivers.config_data import gettext_noop
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldKind:
@@ -25,15 +27,17 @@ class FieldKind:
             return bool(value.strip())
         return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
 
-    def describe(self) -> str:
-        """Write the range for people."""
+    def describe(self) -> tuple[str, dict[str, str]]:
+        """Return a sentence for people about a value (`found`) that is not accepted, and its data."""
         if self.choices:
-            return "one of " + ", ".join(str(choice) for choice in self.choices)
+            choices = ", ".join(str(choice) for choice in self.choices)
+            return gettext_noop("must be one of %(choices)s, not %(found)s"), {"choices": choices}
         if self.type is str:
-            return "a text that is not empty"
+            return gettext_noop("must be a text that is not empty, not %(found)s"), {}
+        bounds = {"minimum": str(self.minimum), "maximum": str(self.maximum)}
         if self.maximum is None:
-            return f"{self.minimum} or more"
-        return f"from {self.minimum} to {self.maximum}"
+            return gettext_noop("must be %(minimum)s or more, not %(found)s"), bounds
+        return gettext_noop("must be from %(minimum)s to %(maximum)s, not %(found)s"), bounds
 
 
 # MODBUS over serial line V1.02, section 2.2: addresses of slaves.

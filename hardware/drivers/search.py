@@ -5,6 +5,7 @@ board is told nothing that could close its contactor or let go of a plug, and a 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
 
 from hardware.drivers.config_data import Role
 from hardware.drivers.registry import CONTROLLERS, METERS, READERS, Buses, Driver
-from hardware.links.port import PortFailed, SerialPort
+from hardware.links.port import PortFailed, PortTrouble, SerialPort
 from hardware.links.serial_bus import BusSettings, Framing, Patience, PortLost, SerialBus
 from hardware.protocols import bootloader
 from hardware.protocols.abl import Block
@@ -101,11 +103,12 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Searched:
-    """A port and what is there. `trouble`: why it could not be searched."""
+    """A port and what is there. `trouble`: why it could not be searched, `reason` the same as the system says it."""
 
     port: str
     found: tuple[Found, ...] = ()
-    trouble: str = ""
+    trouble: PortTrouble | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +123,26 @@ class Extent:
 
 def ports_here() -> list[str]:
     """Return the serial ports of this computer under names that stay the same over replugging, where there are any."""
-    names: dict[str, str] = {}
-    for folder in reversed(_STABLE_NAMES):
-        if folder.is_dir():
-            names |= {str(name.resolve()): str(name) for name in sorted(folder.iterdir())}
-    devices = {str(Path(port.device).resolve()) for port in list_ports.comports()} - _consoles()
+    present = list_ports.comports()
+    alike = Counter(_identity(port) for port in present)
+    # Two adapters of one kind without a serial number have one name by id between them, which leads to either.
+    ambiguous = {
+        str(Path(port.device).resolve()) for port in present if port.vid is not None and alike[_identity(port)] > 1
+    }
+    by_id, by_path = (_linked(folder) for folder in _STABLE_NAMES)
+    names = by_path | {device: name for device, name in by_id.items() if device not in ambiguous}
+    devices = {str(Path(port.device).resolve()) for port in present} - _consoles()
     return sorted(names.get(device, device) for device in devices)
+
+
+def _identity(port: ListPortInfo) -> tuple[Any, ...]:
+    # An adapter with several sockets tells them apart by the interface (location: bus-port:configuration.interface).
+    interface = (port.location or "").partition(":")[2]
+    return port.vid, port.pid, port.serial_number, interface
+
+
+def _linked(folder: Path) -> dict[str, str]:
+    return {str(name.resolve()): str(name) for name in sorted(folder.iterdir())} if folder.is_dir() else {}
 
 
 def _consoles() -> set[str]:
@@ -145,21 +162,39 @@ async def search_port(port: str, extent: Extent) -> Searched:
     """Search one port: a bus with addresses, then a reader that answers, then what speaks without being asked."""
     try:
         # Whether the port can be used at all is asked first, so that its trouble is told instead of "nothing there".
-        SerialPort(port, on_received=lambda _: None, on_lost=lambda _: None, baudrate=9600).close()
-        # What speaks by itself disturbs whoever asks; without it, listening waits until the end.
-        for line in extent.lines:
-            if found := await _search_bus(port, line):
-                return Searched(port=port, found=tuple(found))
-        for name in ("elatec_twn4", "pn532"):
-            if await _reader_answers(port, name):
-                return Searched(port=port, found=(_reader(port, name),))
-        talker = await _pushing_meter(port, extent.listens_s)
-        if talker is None:
-            extent.on_listening(port)
-            talker = await _pushing_reader(port, extent.listens_s)
-        return Searched(port=port, found=() if talker is None else (talker,))
-    except (PortFailed, PortLost) as error:
-        return Searched(port=port, trouble=str(error))
+        _check(port)
+        found = await _search_usable(port, extent)
+        # Devices whose silence ends a question look the same as an adapter that was pulled meanwhile.
+        _check(port)
+    except PortFailed as error:
+        return Searched(port=port, trouble=error.trouble, reason=str(error))
+    except PortLost as error:
+        cause = error.__cause__
+        trouble = cause.trouble if isinstance(cause, PortFailed) else PortTrouble.LOST
+        return Searched(port=port, trouble=trouble, reason=str(error))
+    return Searched(port=port, found=found)
+
+
+def _check(port: str) -> None:
+    """Open and close a port. Raises PortFailed."""
+    SerialPort(port, on_received=lambda _: None, on_lost=lambda _: None, baudrate=9600).close()
+
+
+async def _search_usable(port: str, extent: Extent) -> tuple[Found, ...]:
+    # What speaks by itself disturbs whoever asks; without it, listening waits until the end.
+    for line in extent.lines:
+        if found := await _search_bus(port, line):
+            return tuple(found)
+    for name in ("elatec_twn4", "pn532"):
+        if await _reader_answers(port, name):
+            return (_reader(port, name),)
+    talker = await _pushing_meter(port, extent.listens_s)
+    if talker is None:
+        # Nobody shall hold a card to a reader whose adapter is gone.
+        _check(port)
+        extent.on_listening(port)
+        talker = await _pushing_reader(port, extent.listens_s)
+    return () if talker is None else (talker,)
 
 
 async def _search_bus(port: str, line: Line) -> list[Found]:

@@ -1,9 +1,11 @@
 """A serial port in the event loop: bytes go out at once and come in as they arrive."""
 
 import asyncio
+import errno
 import os
 import termios
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 import serial
@@ -12,8 +14,35 @@ _READ_SIZE = 4096
 _PSEUDO_TERMINALS = Path("/dev/pts")
 
 
+class PortTrouble(StrEnum):
+    """What is the matter with a port, for whoever has to say what to do."""
+
+    MISSING = "missing"
+    FORBIDDEN = "forbidden"
+    BUSY = "busy"
+    # No serial port, or one with nothing behind it.
+    UNUSABLE = "unusable"
+    LOST = "lost"
+
+
+_TROUBLES = {
+    errno.ENOENT: PortTrouble.MISSING,
+    errno.ENODEV: PortTrouble.MISSING,
+    errno.ENXIO: PortTrouble.MISSING,
+    errno.EACCES: PortTrouble.FORBIDDEN,
+    errno.EPERM: PortTrouble.FORBIDDEN,
+    errno.EBUSY: PortTrouble.BUSY,
+    # The lock that keeps two programs from one port.
+    errno.EAGAIN: PortTrouble.BUSY,
+}
+
+
 class PortFailed(Exception):
     """The port cannot be opened or set, takes no more bytes, or is gone."""
+
+    def __init__(self, reason: str, trouble: PortTrouble = PortTrouble.LOST) -> None:
+        super().__init__(reason)
+        self.trouble = trouble
 
 
 class SerialPort:
@@ -50,7 +79,9 @@ class SerialPort:
             self._descriptor = self._serial.fileno()
         # pyserial lets errors of the terminal settings through as they are.
         except (OSError, termios.error, ValueError) as error:
-            raise PortFailed(f"the port cannot be opened: {error}") from error
+            number = error.errno if isinstance(error, OSError) else None
+            trouble = PortTrouble.UNUSABLE if number is None else _TROUBLES.get(number, PortTrouble.UNUSABLE)
+            raise PortFailed(f"the port cannot be opened: {error}", trouble) from error
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._descriptor, self._on_readable)
 

@@ -13,11 +13,14 @@ import shutil
 import sqlite3
 import tempfile
 import zipfile
+import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from django.utils.translation import gettext_noop
 
 from station import private_files
 from station.host.release import RELEASE
@@ -38,10 +41,16 @@ _OTHER_VERSIONS = (".before", ".later")
 _ASIDE = "before_restore"
 _LARGEST_MANIFEST = 1_000_000
 _CHUNK = 1 << 20
+_NO_BACKUP = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
 
 
 class BackupRefused(Exception):
-    """The file is no backup of a station, damaged, or of a later kind; the message says which."""
+    """The file is no backup of a station, damaged, or of a later kind; `template` with `data` says which."""
+
+    def __init__(self, template: str, **data: str) -> None:
+        super().__init__(template % data)
+        self.template = template
+        self.data = data
 
 
 class StationHoldsRecords(Exception):
@@ -70,7 +79,7 @@ def write(data: DataDirectory, target: Path, *, at: datetime) -> Contents:
         contents = Contents(
             at=at.isoformat(),
             release=RELEASE,
-            serial=_serial(data),
+            serial=serial_of(data),
             sessions=_count(copies / _DATABASES[0], "SELECT count(*) FROM station_chargingsession"),
             signed_records=_count(copies / _DATABASES[1], "SELECT count(*) FROM record"),
         )
@@ -131,7 +140,7 @@ def _unpack(source: Path, folder: Path) -> tuple[Contents, list[str]]:
             files: dict[str, str] = manifest["files"]
             for name, digest in files.items():
                 if name not in _DATABASES and not _FILES.fullmatch(name):
-                    raise BackupRefused(f"it holds {name}, which belongs into no backup")
+                    raise BackupRefused(gettext_noop("it holds %(name)s, which belongs into no backup"), name=name)
                 place = folder / name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(name) as packed, place.open("wb") as file:
@@ -140,20 +149,24 @@ def _unpack(source: Path, folder: Path) -> tuple[Contents, list[str]]:
                     file.flush()
                     os.fsync(file.fileno())
                 if _digest(place) != digest:
-                    raise BackupRefused(f"{name} in it is damaged")
+                    raise BackupRefused(gettext_noop("%(name)s in it is damaged"), name=name)
             if _DATABASES[0] not in files:
-                raise BackupRefused("it holds no database")
+                raise BackupRefused(gettext_noop("it holds no database"))
             return Contents(**{name: manifest[name] for name in Contents.__dataclass_fields__}), list(files)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BackupRefused("it is damaged or was not written by “manage.py backup”") from error
+    # Besides what is no zip file: parts that are encrypted, packed in another way or torn.
+    except (*_NO_BACKUP, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise BackupRefused(gettext_noop("it is damaged or was not written by “manage.py backup”")) from error
 
 
 def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
     if archive.getinfo(_MANIFEST).file_size > _LARGEST_MANIFEST:
-        raise BackupRefused("its list of files is too long")
+        raise BackupRefused(gettext_noop("its list of files is too long"))
     manifest = json.loads(archive.read(_MANIFEST))
-    if manifest["format"] != FORMAT:
-        raise BackupRefused(f"it was written by a later software ({manifest['release']})")
+    if int(manifest["format"]) > FORMAT:
+        raise BackupRefused(
+            gettext_noop("it was written by a later software (%(release)s): update this one first"),
+            release=str(manifest["release"]),
+        )
     return dict(manifest)
 
 
@@ -215,7 +228,8 @@ def _count(database: Path, question: str) -> int:
             return 0
 
 
-def _serial(data: DataDirectory) -> str:
+def serial_of(data: DataDirectory) -> str:
+    """Return the serial number in the identity file; empty where there is none."""
     try:
         return str(json.loads(data.identity.read_text(encoding="utf-8"))["serial"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -6,6 +6,7 @@ It comes as a JSON object, from a file beside the boot loader or from a person a
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password
@@ -92,7 +93,7 @@ def parse(text: str) -> Provision:
     return Provision(values=values, master_key=master_key, hardware=content.get(_HARDWARE))
 
 
-def _read(text: str) -> dict[str, object]:
+def _read(text: str) -> dict[str, Any]:
     try:
         # Editors of Windows begin a file with a byte order mark.
         content = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_without_doubles)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from station.ui import problems
@@ -55,6 +56,8 @@ def say(code: str, data: Mapping[str, Any]) -> str:
     told = {**data, "file": _EXAMPLE, "example": _EXAMPLES.get(str(data.get("name")), "")}
     if "problem" in data:
         told["reason"] = problems.say(str(data["problem"]), data)
+    if code == "hardware":
+        told["text"] = gettext(data["text"]) % data
     return str(MISTAKES[code]) % told
 
 

@@ -9,9 +9,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import translation
+from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from station import clock
+from station.management import troubles
 from station.services import backup
 
 _STANDARD_OUTPUT = Path("-")
@@ -20,41 +23,61 @@ _STANDARD_OUTPUT = Path("-")
 class Command(BaseCommand):
     """Writes a backup; the station may be running."""
 
-    help = "Write books, settings, cards, signed meter data, identity and hardware.json into one file; no private keys."
+    help = (
+        "Write books, settings, cards, signed meter data, identity and hardware.json into one file; no private keys. "
+        "Ends with 0: written; 1: not written."
+    )
     requires_system_checks = ()
 
     @override
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="a new file; - writes to standard output")
         parser.add_argument("--data-dir", metavar="DIR", help="data directory (default: ./data)")
+        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
-        if not settings.DATA.database.exists():
-            raise CommandError(f"{settings.DATA.root} holds no station.")
-        settings.DATA.create()
-        if options["file"] == _STANDARD_OUTPUT:
-            with TemporaryDirectory(dir=settings.DATA.files) as scratch:
-                self._write(Path(scratch) / "backup")
-                with (Path(scratch) / "backup").open("rb") as written:
-                    shutil.copyfileobj(written, sys.stdout.buffer)
-        else:
-            self._write(options["file"])
+        with translation.override(options["lang"]):
+            if not settings.DATA.database.exists():
+                raise CommandError(
+                    _("%(folder)s holds no station. Name its data directory with --data-dir.")
+                    % {"folder": settings.DATA.root}
+                )
+            settings.DATA.create()
+            try:
+                if options["file"] == _STANDARD_OUTPUT:
+                    self._write_to_standard_output()
+                else:
+                    self._write(options["file"])
+            except OSError as error:
+                reason = troubles.refused_path(error)
+                hint = _("Nothing was written. Where only root may write: backup - >FILE")
+                raise CommandError(f"{reason} {hint}") from error
+            except sqlite3.DatabaseError as error:
+                raise CommandError(
+                    _(
+                        "A database of the station cannot be read: %(reason)s. Nothing was written. A damaged one is "
+                        "set aside by the next start of the station, which begins a new one."
+                    )
+                    % {"reason": error}
+                ) from error
+
+    def _write_to_standard_output(self) -> None:
+        if sys.stdout.isatty():
+            raise CommandError(_("A backup is no text: write it to a file, for instance backup - >station.backup"))
+        with TemporaryDirectory(dir=settings.DATA.files) as scratch:
+            self._write(Path(scratch) / "backup")
+            with (Path(scratch) / "backup").open("rb") as written:
+                shutil.copyfileobj(written, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
 
     def _write(self, file: Path) -> None:
-        try:
-            contents = backup.write(settings.DATA, file, at=clock.now())
-        except FileExistsError as error:
-            raise CommandError(f"{file} exists already; name another file.") from error
-        except OSError as error:
-            raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
-        except sqlite3.DatabaseError as error:
-            raise CommandError(
-                f"A database of the station cannot be read: {error}. Nothing was written. A damaged one is set aside "
-                "by the next start of the station, which begins a new one."
-            ) from error
+        contents = backup.write(settings.DATA, file, at=clock.now())
         # Standard output may be the backup itself.
         self.stderr.write(
-            f"Station {contents.serial}: {contents.sessions} sessions, {contents.signed_records} signed records. "
-            "The file holds card numbers: keep it where nobody else can read it."
+            _(
+                "Station %(serial)s: %(sessions)s sessions, %(signed)s signed records. The file holds card numbers: "
+                "keep it where nobody else can read it."
+            )
+            % {"serial": contents.serial, "sessions": contents.sessions, "signed": contents.signed_records}
         )

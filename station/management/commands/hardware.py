@@ -17,6 +17,9 @@ from typing_extensions import override
 from hardware.drivers.config import load
 from hardware.drivers.config_data import HardwareConfigInvalid, Role
 from hardware.drivers.search import LISTENS_S, Extent, Found, Searched, ports_here, search
+from hardware.links.port import PortTrouble
+from station.management import troubles
+from station.management.exit_codes import REFUSED
 from station.processes import hardware_description
 from station.processes.hardware_description import Point, Reader
 
@@ -30,7 +33,7 @@ class Command(BaseCommand):
     help = (
         "Find controllers, meters and readers and write hardware.json. Nothing is switched, every device is only read. "
         "find: search, and ask at a terminal. write: search and write without questions (--point CONTROLLER,METER …). "
-        "check: judge the present file."
+        "check: judge the present file. Ends with 0: done; 65: the description is wrong; 1: it could not be done."
     )
     requires_system_checks = ()
 
@@ -62,13 +65,16 @@ class Command(BaseCommand):
     @override
     def handle(self, *args: Any, **options: Any) -> None:
         with translation.override(options["lang"]):
-            if options["action"] == "check":
-                self._check()
-                return
             try:
-                self._find(options)
+                if options["action"] == "check":
+                    self._check()
+                else:
+                    self._find(options)
             except KeyboardInterrupt as interrupt:
                 raise CommandError(_("Nothing was written.")) from interrupt
+            except OSError as error:
+                text = troubles.refused_path(error)
+                raise CommandError(text if options["action"] == "check" else _not_written(text)) from error
 
     def _find(self, options: dict[str, Any]) -> None:
         found = self._search(options)
@@ -84,15 +90,17 @@ class Command(BaseCommand):
             self.stdout.write(_("Nobody is at a terminal to be asked: hardware write writes the file."))
 
     def _check(self) -> None:
-        if not settings.DATA.hardware.exists():
+        try:
+            settings.DATA.hardware.read_bytes()
+        except FileNotFoundError as error:
             raise CommandError(
                 _("There is no hardware.json in %(folder)s: “hardware find” searches what is connected and writes it.")
                 % {"folder": settings.DATA.hardware.parent}
-            )
+            ) from error
         try:
             config = load(settings.DATA.hardware)
         except HardwareConfigInvalid as invalid:
-            raise CommandError("\n".join(f"{each.where}: {each.text}" for each in invalid.problems)) from invalid
+            raise CommandError(_mistakes(invalid), returncode=REFUSED) from invalid
         count = len(config.connectors)
         self.stdout.write(
             ngettext(
@@ -133,11 +141,7 @@ class Command(BaseCommand):
         for result in results:
             self.stdout.write(f"\n{result.port}")
             if result.trouble:
-                self.stdout.write("    " + result.trouble)
-                self.stdout.write(
-                    "    "
-                    + _("If the station runs, it uses the port: systemctl stop station-hardware, and search again.")
-                )
+                self.stdout.write("    " + _port_trouble(result.trouble))
             elif not result.found:
                 self.stdout.write("    " + _("nothing was found: check supply, A and B of the bus, and the address"))
             for device in result.found:
@@ -223,7 +227,7 @@ class Command(BaseCommand):
             settings.DATA.create()
             kept = hardware_description.write(file, content)
         except HardwareConfigInvalid as invalid:
-            raise CommandError("\n".join(f"{each.where}: {each.text}" for each in invalid.problems)) from invalid
+            raise CommandError(_mistakes(invalid), returncode=REFUSED) from invalid
         self.stdout.write(_("Written: %(file)s") % {"file": file})
         if kept is not None:
             self.stdout.write(_("The earlier description is kept: %(file)s") % {"file": kept})
@@ -285,6 +289,35 @@ def _numbers(found: Sequence[Found], role: Role) -> list[str]:
 
 def _number(found: Sequence[Found], device: Found) -> str:
     return str(found.index(device) + 1)
+
+
+def _port_trouble(trouble: PortTrouble) -> str:
+    match trouble:
+        case PortTrouble.MISSING:
+            return _("There is no such port: check its name and the plug of the adapter, and search again.")
+        case PortTrouble.FORBIDDEN:
+            return _(
+                "The user %(user)s may not use the port: call this as root (sudo stationctl hardware find), or add the "
+                "user to the group dialout (sudo usermod -aG dialout %(user)s) and sign in again."
+            ) % {"user": troubles.user()}
+        case PortTrouble.BUSY:
+            return _(
+                "Another program uses it. If it is the station: systemctl stop station-hardware, and search again."
+            )
+        case PortTrouble.UNUSABLE:
+            return _("This is no serial port, or there is nothing behind it: choose another one with --port.")
+        case PortTrouble.LOST:
+            return _(
+                "The port has gone during the search: check the adapter, its plug and its supply, and search again."
+            )
+
+
+def _mistakes(invalid: HardwareConfigInvalid) -> str:
+    return "\n".join(f"{each.where}: {_(each.template) % each.data}" for each in invalid.problems)
+
+
+def _not_written(reason: str) -> str:
+    return _("hardware.json was not written. %(reason)s") % {"reason": reason}
 
 
 def _incomplete(controllers: Sequence[str]) -> str:

@@ -67,7 +67,10 @@ class Command(BaseCommand):
             taken = provisioning.take(given, check_hardware=parse)
         except HardwareConfigInvalid as invalid:
             raise ProvisioningRefused(
-                *(Mistake(code="hardware", data={"where": each.where, "text": each.text}) for each in invalid.problems)
+                *(
+                    Mistake(code="hardware", data={"where": each.where, "text": each.template, **each.data})
+                    for each in invalid.problems
+                )
             ) from invalid
         if taken:
             self.stdout.write(_("This is station %(serial)s now.") % {"serial": given.serial})

@@ -34,7 +34,11 @@ def description() -> Iterator[Finding]:
         config = load(settings.DATA.hardware)
     except HardwareConfigInvalid as error:
         for mistake in error.problems:
-            yield problem(subject, f"{mistake.where}: {mistake.text}", _("Mend this entry and restart the station."))
+            yield problem(
+                subject,
+                f"{mistake.where}: {_(mistake.template) % mistake.data}",
+                _("Mend this entry and restart the station."),
+            )
     else:
         yield Finding(subject=subject, text=_("charging points: %(count)d") % {"count": len(config.connectors)})
 

@@ -1,6 +1,7 @@
 """Backup and restore: a replaced unit has the books and the signed records of the broken one, and none of its keys."""
 
 import errno
+import io
 import json
 import os
 import sqlite3
@@ -17,6 +18,7 @@ from station.paths import DataDirectory
 from station.services import backup
 
 AT = datetime(2026, 11, 22, 8, tzinfo=UTC)
+DAMAGED = {"en": "is damaged or was not written", "de": "ist beschädigt oder wurde nicht"}
 SECRETS = ("secret.key", "storage.key", "cluster.password", "certificates/web_own.key", "certificates/own-1.pem")
 
 
@@ -211,3 +213,88 @@ def test_a_backup_of_a_damaged_database_is_refused_in_words(tmp_path: Path, brok
 
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("backup", str(tmp_path / "second.backup"))
+
+
+def restored(file: Path, data: DataDirectory, settings: Any, *options: str) -> str:
+    settings.DATA = data
+    said = io.StringIO()
+    call_command("restore", str(file), *options, stdout=said)
+    return said.getvalue()
+
+
+def test_a_unit_that_becomes_another_station_says_so(file: Path, tmp_path: Path, settings: Any):
+    fresh = make_station(tmp_path / "fresh", "100000002")
+
+    said = restored(file, fresh, settings, "--lang", "de")
+
+    assert "war die Station 100000002 und ist jetzt die Station 100000001" in said
+
+
+def refused(file: Path, data: DataDirectory, settings: Any, *options: str) -> CommandError:
+    with pytest.raises(CommandError) as refusal:
+        restored(file, data, settings, *options)
+    return refusal.value
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("encrypted", DAMAGED),
+        ("torn", DAMAGED),
+        ("later", {"en": "a later software (9.9)", "de": "eine neuere Software (9.9)"}),
+        ("strange", DAMAGED),
+    ],
+)
+def test_a_file_that_is_refused_ends_with_its_own_code_and_a_sentence(
+    file: Path, tmp_path: Path, settings: Any, harm: str, words: dict[str, str]
+):
+    fresh = make_station(tmp_path / "fresh", "100000002")
+    spoil(file, harm)
+
+    for language, said in words.items():
+        refusal = refused(file, fresh, settings, "--lang", language)
+        assert refusal.returncode == 65
+        assert said in str(refusal)
+    assert json.loads(fresh.identity.read_text())["serial"] == "100000002"
+
+
+def spoil(file: Path, harm: str) -> None:
+    content = file.read_bytes()
+    if harm == "torn":
+        # Within the packed bytes of a part: the list of files at the end is whole.
+        middle = content.index(b"station.sqlite3") + 40
+        file.write_bytes(content[:middle] + bytes(60) + content[middle + 60 :])
+    elif harm == "encrypted":
+        # Bit 0 of the flags, in the entry of each part and in the list at the end (APPNOTE.TXT, 4.4.4).
+        for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            parts = content.split(mark)
+            content = mark.join([parts[0], *(p[: place - 4] + b"\x01" + p[place - 3 :] for p in parts[1:])])
+        file.write_bytes(content)
+    else:
+        manifest = {"format": 2, "release": "9.9"} if harm == "later" else {"format": "two", "release": []}
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("manifest.json", json.dumps(manifest))
+
+
+def test_files_that_are_not_there_or_folders_are_told_with_their_names(
+    tmp_path: Path, broken: DataDirectory, settings: Any
+):
+    settings.DATA = broken
+    for command, place, words in (
+        ("restore", tmp_path / "none", "gibt es nicht"),
+        ("restore", tmp_path, "das ist ein Ordner"),
+        ("backup", tmp_path / "none" / "file", "gibt es nicht"),
+        ("backup", tmp_path, "die Datei gibt es schon"),
+    ):
+        with pytest.raises(CommandError, match=words) as refusal:
+            call_command(command, str(place), "--lang", "de")
+        assert str(place) in str(refusal.value)
+        assert refusal.value.returncode == 1
+
+
+def test_a_backup_is_not_written_to_a_terminal(broken: DataDirectory, settings: Any, monkeypatch: pytest.MonkeyPatch):
+    settings.DATA = broken
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+    with pytest.raises(CommandError, match="is no text"):
+        call_command("backup", "-")

@@ -3,7 +3,7 @@
 import json
 import stat
 from datetime import UTC, datetime
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -150,12 +150,8 @@ def test_the_command_refuses_in_german(monkeypatch):
     assert "Umlaute" in str(refusal)
 
 
-def test_what_is_not_utf8_is_refused_as_a_file_and_what_the_disk_refuses_is_not(data, monkeypatch, capsys):
-    class NotUtf8(StringIO):
-        def read(self):
-            return b"\xfc".decode()
-
-    monkeypatch.setattr("sys.stdin", NotUtf8())
+def test_what_is_not_utf8_is_refused_as_a_file_and_what_the_disk_refuses_is_not(data, monkeypatch):
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\xfc"), encoding="utf-8"))
     with pytest.raises(CommandError, match="UTF-8") as refused:
         call_command("provision", "--at-start")
     assert refused.value.returncode == 65

@@ -1,7 +1,9 @@
 """`manage.py hardware`: what an installer answers becomes hardware.json, and what is wrong is said."""
 
+import errno
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from django.core.management import CommandError, call_command
 from hardware.drivers.config import load
 from hardware.drivers.config_data import Role
 from hardware.drivers.search import Extent, Found, Searched
+from hardware.links.port import PortTrouble
+from station import private_files
 from station.management.commands import hardware
 from station.paths import DataDirectory
 
@@ -200,7 +204,7 @@ def test_the_questions_are_asked_in_german_too(data: DataDirectory, monkeypatch:
 
 def test_a_port_in_use_and_a_board_set_wrongly_are_told(data: DataDirectory, bench: dict[str, Searched]):
     connect(bench, on_bus(Role.CONTROLLER, "phoenix_ev_cc", 1, trouble="register 4000 is 1 instead of 3"), METER)
-    bench[USB] = Searched(port=USB, trouble="the port cannot be opened: busy")
+    bench[USB] = Searched(port=USB, trouble=PortTrouble.BUSY, reason="[Errno 11]")
 
     said = run("write")
 
@@ -246,3 +250,80 @@ def test_whoever_interrupts_the_search_reads_that_nothing_was_written(
         run("find")
 
     assert not data.hardware.exists()
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize(
+    ("trouble", "english", "german"),
+    [
+        (PortTrouble.MISSING, "There is no such port", "Diese Schnittstelle gibt es nicht"),
+        (PortTrouble.FORBIDDEN, "usermod -aG dialout", "usermod -aG dialout"),
+        (PortTrouble.BUSY, "Another program uses it", "Ein anderes Programm benutzt sie"),
+        (PortTrouble.UNUSABLE, "no serial port", "keine serielle Schnittstelle"),
+        (PortTrouble.LOST, "has gone during the search", "während der Suche verschwunden"),
+    ],
+)
+def test_the_trouble_of_a_port_is_told_in_words_and_never_as_a_number(
+    bench: dict[str, Searched], trouble: PortTrouble, english: str, german: str
+):
+    connect(bench, READER)
+    bench[BUS] = Searched(port=BUS, trouble=trouble, reason="[Errno 13] could not open port: Permission denied")
+
+    for language, words in (("en", english), ("de", german)):
+        said = run("find", "--lang", language)
+        assert words in said
+        assert "Errno" not in said
+        assert ("systemctl stop" in said) == (trouble is PortTrouble.BUSY)
+
+
+@pytest.mark.usefixtures("bench")
+@pytest.mark.parametrize(
+    ("number", "english", "german"),
+    [
+        (errno.EACCES, "may not do that", "darf das nicht"),
+        (errno.ENOSPC, "the disk is full", "Der Datenträger ist voll"),
+        (errno.EROFS, "can only be read", "lässt sich nur lesen"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_with_its_name(
+    data: DataDirectory, monkeypatch: pytest.MonkeyPatch, number: int, english: str, german: str
+):
+    def refuse(path: Path, _content: bytes) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(private_files, "write", refuse)
+    for language, words, beginning in (
+        ("en", english, "was not written"),
+        ("de", german, "wurde nicht geschrieben"),
+    ):
+        with pytest.raises(CommandError) as refused:
+            run("write", "--lang", language)
+        assert words in str(refused.value)
+        assert beginning in str(refused.value)
+        assert str(data.hardware) in str(refused.value)
+
+
+def test_mistakes_of_the_description_are_told_in_german(data: DataDirectory):
+    data.create()
+    entries = {"controller": {**BOARD.entry, "baudrate": 1}, "meter": {"driver": "sdm"}, "colour": 1}
+    data.hardware.write_text(json.dumps({"connectors": [entries]}))
+
+    with pytest.raises(CommandError) as refused:
+        run("check", "--lang", "de")
+
+    assert refused.value.returncode == 65
+    said = str(refused.value)
+    assert "connectors[0].controller.baudrate: muss eines von" in said
+    assert "connectors[0].meter.driver: Es gibt keinen Treiber 'sdm' für Zähler" in said
+    assert "connectors[0].colour: ist hier nicht bekannt" in said
+
+
+def test_a_description_that_cannot_be_read_is_told(data: DataDirectory):
+    data.create()
+    data.hardware.mkdir()
+    with pytest.raises(CommandError, match="das ist ein Ordner"):
+        run("check", "--lang", "de")
+    data.hardware.rmdir()
+    data.hardware.write_text('{"connectors": [')
+    with pytest.raises(CommandError, match="kein JSON \\(Zeile 1, Spalte 17\\)"):
+        run("check", "--lang", "de")
