@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.image import boot, disk, packages, tree
+from scripts.image import boot, checkout, disk, packages, tree
 from scripts.image.base import base_tree
 from scripts.image.maker import maker_keys
 from scripts.image.run import StepFailed, run
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments, cache)
     began = time.monotonic()
     try:
+        for sentence in checkout.differences(*tree.PRODUCT):
+            print(sentence, flush=True)
         image = _build(cache, options)
     except (StepFailed, packages.PackageLineNotUnderstood, disk.ContentIsTooLarge, tree.PrivateKeyFound) as refusal:
         print(f"\n{refusal}", file=sys.stderr)
@@ -81,6 +83,7 @@ def _build(cache: Path, options: argparse.Namespace) -> Path:
         base,
         wheels,
         unfinished,
+        architecture=architecture,
         version=options.version,
         board=options.board or architecture,
         trusted=maker_keys(cache, options.keys).trusted,

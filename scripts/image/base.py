@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.image import emulation, packages
-from scripts.image.run import run
+from scripts.image.run import ENVIRONMENT, run
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SUITE = "bookworm"
@@ -55,6 +55,10 @@ def _faster_when_emulated() -> tuple[str, ...]:
     return (
         # The tree is thrown away when it does not become complete.
         "--dpkgopt=force-unsafe-io",
+        # apt has a path of its own for dpkg.
+        f'--aptopt=DPkg::Path "{ENVIRONMENT["PATH"]}"',
         f'--extract-hook={python} lend "$1"',
+        f'--essential-hook={python} silence-python "$1"',
+        f'--customize-hook={python} compile "$1"',
         f'--customize-hook={python} take-back "$1"',
     )

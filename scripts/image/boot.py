@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scripts.image import checkout
 from scripts.image.disk import Partition
 from scripts.image.run import in_tree, run
 
@@ -64,8 +65,7 @@ def efi_file_system(
     (content / "grub/grubenv").write_bytes(environment_block(first))
     (content / "grub/good").write_bytes(environment_block({"GOOD": "A"}))
     for extra in extras:
-        if extra.is_dir():
-            shutil.copytree(extra, content, dirs_exist_ok=True)
+        checkout.copy_over(extra, content)
 
     image = work / "efi.img"
     image.unlink(missing_ok=True)

@@ -1,20 +1,19 @@
 """The root file system of an image: Debian, the station, and how they are set up together."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+from scripts.image import checkout, emulation
 from scripts.image.packages import fingerprint
 from scripts.image.run import StepFailed, in_tree, run
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = checkout.ROOT
 DEPLOY = ROOT / "deploy"
 IMAGE = DEPLOY / "image"
 # What a station needs of the repository.
-_PRODUCT = (
+PRODUCT = (
     "deploy",
     "hardware",
     "loadmgmt",
@@ -27,10 +26,10 @@ _PRODUCT = (
     "templates",
     "whitelist",
 )
-_DEBIANS_PYTHON = (3, 11)
 # The same in every version: the files on the data partition belong to numbers.
 _STATION_ID, _VENDOR_ID = 900, 1000
 _UNITS = "usr/lib/systemd/system"
+_UNIT_SUFFIXES = {".service", ".path", ".target", ".timer", ".socket"}
 # Where Debian looks for what a package brings; /etc is for what a station changes.
 _PLACES = {
     "50-station.rules": "usr/share/polkit-1/rules.d",
@@ -70,6 +69,7 @@ def root_tree(
     wheels: Path,
     target: Path,
     *,
+    architecture: str,
     version: str,
     board: str,
     trusted: Path,
@@ -85,15 +85,16 @@ def root_tree(
     run("cp", "-aH", "--reflink=auto", base, target)
     _install_product(target, environment)
     _install_units(target)
-    _copy_over(IMAGE / "root", target)
+    checkout.copy_over(IMAGE / "root", target)
     if extra is not None:
-        _copy_over(extra, target)
+        checkout.copy_over(extra, target)
     _set_up_updates(target, board, trusted)
     _name_release(target, version)
     _add_users(target)
     in_tree(target, "systemctl", "preset-all")
     in_tree(target, "systemctl", "mask", *_MASKED)
-    _make_initrd(target)
+    with emulation.lent(target, architecture):
+        _make_initrd(target)
     _clean(target)
 
 
@@ -134,53 +135,21 @@ def _environment(base: Path, wheels: Path) -> Path:
 def _install_product(target: Path, environment: Path) -> None:
     home = target / "opt/station"
     home.mkdir(parents=True, exist_ok=True)
-    listed = subprocess.run(
-        [
-            "git",
-            "-c",
-            f"safe.directory={ROOT}",
-            "-C",
-            ROOT,
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "-z",
-            "--",
-            *_PRODUCT,
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        source = ROOT / name
-        if source.is_file() and not name.startswith("deploy/image/"):
-            destination = home / name
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, destination)
-            destination.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+    for source in checkout.tracked(*PRODUCT):
+        if not source.is_relative_to(IMAGE):
+            checkout.copy(source, home / source.relative_to(ROOT))
     for catalogue in home.glob("locale/*/LC_MESSAGES/*.po"):
         run("msgfmt", "--output-file", catalogue.with_suffix(".mo"), catalogue)
     run("cp", "-aH", "--reflink=auto", environment, home / ".venv")
     run("chown", "-R", "0:0", home)
     run("chmod", "-R", "u=rwX,go=rX", home)
     # Nothing is written there later; the first start is not the one that compiles.
-    options = ["-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    if sys.version_info[:2] == _DEBIANS_PYTHON:
-        # The same bytecode, and no processor to emulate.
-        run(sys.executable, *options, "-s", target, "-p", "/", home)
-    else:
-        in_tree(target, "/opt/station/.venv/bin/python", *options, "/opt/station")
+    emulation.compile_python(target, "/opt/station", options=("--invalidation-mode", "unchecked-hash"))
 
 
 def _install_units(target: Path) -> None:
     units = [
-        *DEPLOY.glob("*.service"),
-        *DEPLOY.glob("*.path"),
-        *DEPLOY.glob("*.target"),
-        *DEPLOY.glob("*.timer"),
-        *DEPLOY.glob("*.socket"),
+        *(path for path in checkout.tracked("deploy") if path.parent == DEPLOY and path.suffix in _UNIT_SUFFIXES),
         # Without SSH there is no remote access; the page says that its unit is not installed.
         DEPLOY / "vendor/station-vendor-local.service",
     ]
@@ -194,14 +163,6 @@ def _install(source: Path, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, directory / source.name)
     (directory / source.name).chmod(0o644)
-
-
-def _copy_over(source: Path, target: Path) -> None:
-    """Copy a directory of the repository over the tree, everything owned by root."""
-    run("cp", "-R", "--no-dereference", "--preserve=mode,links", f"{source}/.", target)
-    for path in source.rglob("*"):
-        if not path.is_symlink():
-            (target / path.relative_to(source)).chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
 
 
 def _name_release(target: Path, version: str) -> None:
@@ -241,7 +202,7 @@ def _add_users(target: Path) -> None:
 
 def _make_initrd(target: Path) -> None:
     source, settings = IMAGE / "initramfs", target / "etc/initramfs-tools"
-    _copy_over(source, settings)
+    checkout.copy_over(source, settings)
     (settings / "conf.d/station").write_text("MODULES=list\nCOMPRESS=gzip\nRESUME=none\nFSTYPE=ext4\n")
     kernel = next(target.glob("boot/vmlinuz-*")).name
     version = kernel.removeprefix("vmlinuz-")

@@ -1,10 +1,11 @@
 """The pure parts of an image: partitions, packages, the boot loader's memory."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from scripts.image import boot, disk, packages, tree
+from scripts.image import boot, checkout, disk, packages, tree
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
@@ -98,3 +99,23 @@ def test_a_private_key_stops_the_image(tmp_path):
 
     with pytest.raises(tree.PrivateKeyFound, match=r"key\.pem"):
         tree.refuse_private_keys(tmp_path)
+
+
+def test_only_what_git_knows_is_in_an_image_and_the_rest_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    (tmp_path / "deploy").mkdir()
+    for name in ("known", "changed", "removed"):
+        (tmp_path / "deploy" / name).write_text(name)
+    for words in ("init --quiet", "add .", "-c user.name=a -c user.email=a@b commit --quiet --message=first"):
+        subprocess.run(["git", "-C", tmp_path, *words.split()], check=True)
+    assert checkout.differences("deploy") == []
+    (tmp_path / "deploy/changed").write_text("otherwise")
+    (tmp_path / "deploy/removed").unlink()
+    (tmp_path / "deploy/draft").write_text("unknown")
+
+    checkout.copy_over(tmp_path / "deploy", tmp_path / "tree")
+
+    assert sorted(path.name for path in (tmp_path / "tree").iterdir()) == ["changed", "known"]
+    unknown, changed = checkout.differences("deploy")
+    assert "deploy/draft" in unknown
+    assert "deploy/changed" in changed
