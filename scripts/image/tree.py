@@ -41,6 +41,8 @@ _PLACES = {
 }
 # Tests of Python packages that bring private keys along; nothing imports them.
 _TESTS = ("twisted/test", "twisted/conch/test")
+# That of Debian 12.
+_PYTHON_VERSION = "3.11.2"
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}")
 # No prompt at the terminal (the vendor's access has one); the service port is no network anybody waits for.
 _MASKED = ("getty@.service", "serial-getty@.service", "console-getty.service", "systemd-networkd-wait-online.service")
@@ -109,27 +111,29 @@ def _environment(base: Path, wheels: Path) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     run("cp", "-aH", "--reflink=auto", base, work)
     in_tree(work, "python3", "-m", "venv", "--without-pip", "/opt/station/.venv")
-    # pip comes from the desk and leaves with this tree.
-    pip = subprocess.run(
-        [ROOT / ".venv/bin/python", "-c", "import pip; print(pip.__path__[0])"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    shutil.copytree(pip, work / "tmp/tools/pip")
-    shutil.copytree(wheels, work / "tmp/wheels")
-    in_tree(
-        work,
-        *("env", "PYTHONPATH=/tmp/tools", "/opt/station/.venv/bin/python", "-m", "pip", "--isolated", "install"),
-        *("--quiet", "--no-index", "--find-links", "/tmp/wheels", "--require-hashes", "--only-binary", ":all:"),
-        *("--no-compile", "--root-user-action", "ignore", "--requirement", "/tmp/wheels/requirements.txt"),
-    )
+    # The desk's pip unpacks them, whatever processor they are for; the image has none.
     packages = next((work / "opt/station/.venv/lib").glob("python3*/site-packages"))
+    run(
+        *(ROOT / ".venv/bin/python", "-m", "pip", "--isolated", "install", "--quiet", "--disable-pip-version-check"),
+        *("--target", packages, "--no-deps", "--no-compile", "--no-index", "--find-links", wheels, "--require-hashes"),
+        *("--only-binary", ":all:", "--implementation", "cp", "--python-version", _PYTHON_VERSION),
+        *("--abi", "cp311", "--abi", "abi3", "--abi", "none", *_platforms(wheels)),
+        *("--requirement", wheels / "requirements.txt"),
+    )
+    # Commands of the desk's Python, and their manuals.
+    for directory in ("bin", "share"):
+        shutil.rmtree(packages / directory, ignore_errors=True)
     for tests in _TESTS:
         shutil.rmtree(packages / tests)
     (work / "opt/station/.venv").rename(made)
     shutil.rmtree(work)
     return made
+
+
+def _platforms(wheels: Path) -> list[str]:
+    """Return pip's options that allow what these wheels are for; scripts/wheels has chosen them."""
+    tags = {tag for wheel in wheels.glob("*.whl") for tag in wheel.stem.rpartition("-")[2].split(".")}
+    return [word for tag in sorted(tags - {"any"}) for word in ("--platform", tag)]
 
 
 def _install_product(target: Path, environment: Path) -> None:
