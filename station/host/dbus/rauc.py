@@ -60,6 +60,7 @@ _REFUSALS = (
     ("bundle", "container_unreadable"),
 )
 # A bundle is a squashfs, the signature, and the signature's length as eight bytes.
+_SLOT = "rauc.slot="
 _INFO_ERROR = "rauc info error"
 _SQUASHFS, _SIZE_OF_SIZE = b"hsqs", 8
 logger = logging.getLogger(__name__)
@@ -82,12 +83,23 @@ class _Installed:
     confirmed: bool = False
 
 
+def bootname() -> str:
+    """Return which slot the boot loader says that it has started; empty: it says nothing."""
+    try:
+        words = Path("/proc/cmdline").read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return ""
+    return next((word.removeprefix(_SLOT) for word in words if word.startswith(_SLOT)), "")
+
+
 @dataclass(frozen=True)
 class RaucUpdates:
     """The system software of a real station."""
 
     state: Path
     boot_id: Callable[[], str]
+    # RAUC is started when somebody asks, and right after a start of the computer it may not answer in time.
+    bootname: Callable[[], str] = bootname
 
     def unavailable(self) -> str:
         try:
@@ -151,11 +163,13 @@ class RaucUpdates:
             return InstallationResult.NOT_RUNNING
         if installed.boot_id == self.boot_id():
             return InstallationResult.PENDING if installed.written else InstallationResult.NOT_RUNNING
-        booted = self._booted()
-        if not booted:
-            # Nobody can say. The caller restarts the computer then, a few times at most, which is the best cure.
-            return InstallationResult.PENDING
-        return InstallationResult.RUNNING if booted == installed.slot else InstallationResult.NOT_RUNNING
+        match self._runs(installed):
+            case None:
+                # Nobody can say. The caller restarts the computer then, a few times at most, which is the best cure.
+                return InstallationResult.PENDING
+            case True:
+                return InstallationResult.RUNNING
+        return InstallationResult.NOT_RUNNING
 
     def gave_up(self) -> str:
         try:
@@ -165,10 +179,7 @@ class RaucUpdates:
 
     def lost(self) -> str:
         installed = self._read()
-        if not installed.confirmed:
-            return ""
-        booted = self._booted()
-        if not booted or booted == installed.slot:
+        if not installed.confirmed or self._runs(installed) is not False:
             return ""
         self._write(_Installed())
         return installed.version or installed.bootname
@@ -184,11 +195,7 @@ class RaucUpdates:
         installed = self._read()
         if not installed.ticket:
             return
-        slots = self.slots()
-        if any(slot.is_running and slot.name == installed.slot for slot in slots):
-            changes = [("bad", "booted"), ("active", "other")]
-        else:
-            changes = [("active", "booted")]
+        changes = [("bad", "booted"), ("active", "other")] if self._runs(installed) else [("active", "booted")]
         try:
             for state, slot in changes:
                 _mark(state, slot)
@@ -204,8 +211,12 @@ class RaucUpdates:
         """Where `station-slot` notes why it has given the new software up."""
         return self.state.with_name("gave_up")
 
-    def _booted(self) -> str:
-        return next((slot.name for slot in self.slots() if slot.is_running), "")
+    def _runs(self, installed: _Installed) -> bool | None:
+        """Return whether the computer runs what was installed; None: nobody can say."""
+        if started := self.bootname():
+            return started == installed.bootname
+        booted = next((slot.name for slot in self.slots() if slot.is_running), "")
+        return booted == installed.slot if booted else None
 
     def _read(self) -> _Installed:
         try:

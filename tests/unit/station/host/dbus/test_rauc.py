@@ -143,8 +143,10 @@ class Computer:
     """A real station's adapter, and the reboot of its computer."""
 
     def __init__(self, directory: Path) -> None:
-        self.boots, self.directory = 1, directory
-        self.updates: UpdatePort = RaucUpdates(state=directory / "rauc.json", boot_id=lambda: f"boot {self.boots}")
+        self.boots, self.directory, self.bootname = 1, directory, ""
+        self.updates: UpdatePort = RaucUpdates(
+            state=directory / "rauc.json", boot_id=lambda: f"boot {self.boots}", bootname=lambda: self.bootname
+        )
 
     def install(self, ticket: str = "one") -> list[int]:
         told: list[int] = []
@@ -338,6 +340,17 @@ def test_a_slot_on_trial_is_told_although_none_counts_as_one_that_could_start(se
     computer.boots, service.booted, service.has_primary = 2, "rootfs.1", False
 
     assert computer.updates.result("one") == InstallationResult.RUNNING
+
+
+@pytest.mark.parametrize(("bootname", "result"), [("1", "RUNNING"), ("0", "NOT_RUNNING")])
+def test_which_slot_runs_is_known_while_the_service_does_not_answer(
+    service: Rauc, computer: Computer, monkeypatch: pytest.MonkeyPatch, bootname: str, result: str
+):
+    computer.install()
+    computer.boots, computer.bootname = 2, bootname
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere")
+
+    assert computer.updates.result("one") == InstallationResult[result]
 
 
 def test_power_lost_between_the_switch_and_its_note_does_not_overwrite_the_slot_that_works(
