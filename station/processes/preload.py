@@ -13,6 +13,8 @@ import typing
 from collections import abc
 from importlib import import_module
 
+from redis.exceptions import ConnectionError as RedisAway
+
 from station.processes.programs.web import leave_out_native_masking
 
 _LIBRARIES = (
@@ -109,6 +111,10 @@ _ASKED: tuple[typing.Any, ...] = (
     abc.Sequence,
 )
 _ABOUT = (
+    # What logging asks of the first thing it is told.
+    ConnectionRefusedError,
+    FileNotFoundError,
+    RedisAway,
     bool,
     bytes,
     dict,

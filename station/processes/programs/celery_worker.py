@@ -85,6 +85,14 @@ class PatientScheduler(Scheduler):  # type: ignore[misc]
             return None
 
 
+class _BeatService(Service):  # type: ignore[misc]
+    """Beat with our scheduler, without looking through every installed package for others."""
+
+    @override
+    def get_scheduler(self, lazy: bool = False, extension_namespace: str = "") -> Scheduler:
+        return PatientScheduler(app=self.app, max_interval=self.max_interval, lazy=lazy)
+
+
 class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Runs the periodic jobs' clock in a thread; its schedule is code, so nothing needs to be stored."""
 
@@ -96,7 +104,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     @override
     def start(self, worker: Worker) -> None:
         """Start the thread."""
-        self._service = Service(worker.app, max_interval=_LONGEST_BEAT_SLEEP_S, scheduler_cls=PatientScheduler)
+        self._service = _BeatService(worker.app, max_interval=_LONGEST_BEAT_SLEEP_S)
         self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
         self._thread.start()
 
