@@ -44,6 +44,7 @@ _TOOLS = (
     *("install", "ln", "ls", "md5sum", "mkdir", "mktemp", "mv", "paste", "readlink", "realpath", "rm", "rmdir", "seq"),
     *("sha1sum", "sha256sum", "sort", "stat", "tail", "touch", "tr", "uniq", "wc"),
 )
+_FOREIGN = "lib64"
 # Debian's Python of the tree; of the desk the bytecode is the same when the first two numbers are.
 DEBIANS_PYTHON = (3, 11)
 _PYTHON = "/usr/bin/python3.11"
@@ -82,6 +83,9 @@ def lend(tree: Path) -> None:
 
 def silence_python(tree: Path) -> None:
     """Have Python do nothing in the tree while packages are installed."""
+    # The first packages have merged /lib64 into /usr, and with it what the lent tools are started by.
+    if (tree / "usr" / _FOREIGN).is_dir() and not (tree / _FOREIGN).exists():
+        (tree / _FOREIGN).symlink_to(f"usr/{_FOREIGN}")
     in_tree(tree, "dpkg-divert", "--local", "--rename", "--divert", f"{_PYTHON}.real", "--add", _PYTHON)
     stand_in = tree / _PYTHON[1:]
     stand_in.write_text("#!/bin/sh\nexit 0\n")
@@ -124,8 +128,11 @@ def take_back(tree: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     loader.unlink(missing_ok=True)
     # The directory of an architecture that is not the tree's.
-    if loader.parent.name == "lib64" and loader.parent.is_dir() and not any(loader.parent.iterdir()):
-        loader.parent.rmdir()
+    for directory in (tree / _FOREIGN, tree / "usr" / _FOREIGN):
+        if directory.is_symlink():
+            directory.unlink()
+        elif directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()
 
 
 def _libraries(tree: Path) -> tuple[Path, Path]:
