@@ -1,6 +1,7 @@
 """Updates in a virtual machine: RAUC writes the other slot, GRUB starts it, and always something works."""
 
 import http.client
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from tests.station import wait_until
 
 pytestmark = pytest.mark.long
 
-NEW, UNFINISHED, OLD = "9.1.0", "9.0.1", "0.0.1"
+NEWER, NEW, UNFINISHED, OLD = "9.2.0", "9.1.0", "9.0.1", "0.0.1"
+COUNT = "from station.models import ChargingSession; print(ChargingSession.objects.count())"
 PAGE = "/software/update"
 # Emulated: a bundle is read, checked and written, and the computer started.
 INSTALLED_IN_S = 1800.0
@@ -27,6 +29,8 @@ INSTALLED_IN_S = 1800.0
 GIVEN_UP_IN_S = 2400.0
 # Whoever asks all the time takes the processor away from who works.
 LOOK_EVERY_S = 3.0
+# Random moments of download, writing, restart and first start; an emulated start takes some minutes.
+CUTS, SEED, LONGEST_RUN_S = 5, 1, 400.0
 _BOUNDARY = "x-x-x"
 
 
@@ -241,3 +245,38 @@ def test_the_backend_updates_the_station_and_hears_of_each_step(bench: Bench, bu
     assert NEW in page_says(bench, f"Version {NEW} was installed and is running")
     assert memory(bench)["B_TRY"] == "0"
     assert bench.health()[0] == 200
+
+
+def test_power_lost_again_and_again_during_an_update_ends_with_one_of_the_two_versions(
+    bench: Bench, bundles: Bundles
+) -> None:
+    before, mark, dice = slot(bench), bench.backend.mark(), random.Random(SEED)
+    sessions = bench.machine.run(f"{MANAGE} shell -c '{COUNT}'", timeout_s=PATIENCE_S).split()[-1]
+    bundle = bundles.same_under(NEWER)
+    with served(bundle.parent) as port:
+        request: dict[str, Any] = {"location": f"http://{ROUTER}:{port}/{bundle.name}"}
+        bench.backend.call("UpdateFirmware", request | {"retrieveDate": "2026-01-01T00:00:00Z"}, timeout=PATIENCE_S)
+        for _ in range(CUTS):
+            time.sleep(dice.uniform(0, LONGEST_RUN_S))
+            bench.machine.cut()
+            bench.machine.start()
+        ended = bench.backend.wait_until(
+            lambda backend: next(
+                (
+                    sent.payload["status"]
+                    for sent in backend.received("FirmwareStatusNotification", after=mark)
+                    if sent.payload["status"] in {"Installed", "InstallationFailed"}
+                ),
+                None,
+            ),
+            timeout=GIVEN_UP_IN_S,
+        )
+    bench.machine.console.has_shell = False
+
+    # New software has two starts, and power cuts may use them up; then the one before runs.
+    assert (slot(bench) == before) == (ended == "InstallationFailed")
+    bench.wait_ready()
+    assert bench.machine.run(f"{MANAGE} shell -c '{COUNT}'", timeout_s=PATIENCE_S).split()[-1] == sessions
+    mark = bench.backend.mark()
+    bench.begin_session(1)
+    assert bench.backend.received("StartTransaction", after=mark)
