@@ -33,7 +33,6 @@ SIMULATOR_PORT = 8600
 _HTTPS_PORT = 443
 BOOT_TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 60.0
-END_TIMEOUT_S = 20.0
 _CLONE_NEWNET = 0x40000000
 # Around the call: the shell's directory on this computer does not exist in there.
 _EVERY_NAMESPACE = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/")
@@ -135,12 +134,8 @@ class Container:
         return self.run("systemctl", "show", "--property", "Version", check=False).returncode == 0
 
     def end(self) -> None:
-        """End everything in it, and take the layer away."""
+        """End everything in it at once, for nothing of it is kept, and take the layer away."""
         if self.process is not None and self.process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                # nspawn then asks the container's systemd to switch off.
-                self.process.terminate()
-                self.process.wait(END_TIMEOUT_S)
             # Without its first process nothing of a container lives on; nspawn alone would leave it behind.
             if self._leader is not None:
                 with suppress(ProcessLookupError):
@@ -158,8 +153,9 @@ class Container:
     def cable(self) -> str:
         """Name the end of its network cable (host0) at this computer."""
         number = self.said("cat", "/sys/class/net/host0/iflink")
-        names = {index.read_text().strip(): index.parent.name for index in Path("/sys/class/net").glob("*/ifindex")}
-        return names[number]
+        # Not from /sys, which shows the network it was mounted in, whatever network this process has.
+        shown = subprocess.run(["ip", "-json", "link"], check=True, capture_output=True, text=True).stdout
+        return next(link["ifname"] for link in json.loads(shown) if link["ifindex"] == int(number))
 
     # --- doing something in it
 
