@@ -4,13 +4,17 @@
 our own: of what was written since the last flush, each write is kept, lost or torn (some of its sectors), at random.
 """
 
+import os
 import random
 import shutil
 import socket
 import struct
 import subprocess
 import threading
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +42,21 @@ def copy(image: Path, place: Path) -> Path:
     """Copy a sparse disk; blocks are shared where the file system can do that."""
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, place], check=True)
     return place
+
+
+def copy_part(image: Path, place: Path, *, begin: int, size: int) -> None:
+    """Copy a part of a sparse disk, and its holes as holes."""
+    with image.open("rb") as source, place.open("wb") as target:
+        target.truncate(size)
+        at, end = begin, begin + size
+        while at < end:
+            try:
+                at = os.lseek(source.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                return
+            until = min(os.lseek(source.fileno(), at, os.SEEK_HOLE), end)
+            while at < until:
+                at += os.copy_file_range(source.fileno(), target.fileno(), until - at, at, at - begin)
 
 
 class CachedDisk:
@@ -78,6 +97,37 @@ class CachedDisk:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Unflushed:
+    """What was written since the last flush: per sector the number of each write and what was there before it."""
+
+    former: dict[int, list[tuple[int, bytes]]]
+
+    def forget(self, image: Path, dice: random.Random, fates: Sequence[str]) -> Counter[str]:
+        """Take writes back from an image, each with a fate by lot; return how many had which."""
+        drawn = {number: dice.choice(fates) for number in self._writes()}
+        with image.open("r+b") as file:
+            for sector, versions in self.former.items():
+                survivors = [number for number, _ in versions if self._survives(drawn[number], dice)]
+                # What the last survivor left is what the next write found; without a survivor, the flushed state.
+                if not survivors:
+                    left = versions[0][1]
+                elif survivors[-1] == versions[-1][0]:
+                    continue
+                else:
+                    left = next(before for number, before in versions if number > survivors[-1])
+                file.seek(sector * SECTOR)
+                file.write(left)
+        return Counter(drawn.values())
+
+    def _writes(self) -> list[int]:
+        return sorted({number for versions in self.former.values() for number, _ in versions})
+
+    @staticmethod
+    def _survives(fate: str, dice: random.Random) -> bool:
+        return fate == "kept" or (fate == "torn" and dice.random() < 0.5)
+
+
 class TornDisk:
     """An NBD server (fixed newstyle, one export) that remembers what a cut may take back.
 
@@ -91,6 +141,7 @@ class TornDisk:
         self.url = f"nbd:unix:{self.socket}"
         # Per sector: the number of the write and what was there before it.
         self._former: dict[int, list[tuple[int, bytes]]] = {}
+        self._gate = threading.Lock()
         self._writes = 0
         self._is_powered = False
         self._listener: socket.socket | None = None
@@ -109,33 +160,27 @@ class TornDisk:
 
     def cut(self) -> None:
         self._close()
-        fates = {number: self.dice.choice(("kept", "lost", "torn")) for number in self._unflushed()}
-        self.kept = sum(fate == "kept" for fate in fates.values())
-        self.lost = sum(fate == "lost" for fate in fates.values())
-        self.torn = sum(fate == "torn" for fate in fates.values())
-        with self.image.open("r+b") as file:
-            for sector, versions in self._former.items():
-                survivors = [number for number, _ in versions if self._survives(fates[number])]
-                # What the last survivor left is what the next write found; without a survivor, the flushed state.
-                if not survivors:
-                    left = versions[0][1]
-                elif survivors[-1] == versions[-1][0]:
-                    continue
-                else:
-                    left = next(before for number, before in versions if number > survivors[-1])
-                file.seek(sector * SECTOR)
-                file.write(left)
+        forgotten = Unflushed(self._former).forget(self.image, self.dice, ("kept", "lost", "torn"))
+        self.kept, self.lost, self.torn = forgotten["kept"], forgotten["lost"], forgotten["torn"]
         self._former.clear()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no write and no flush through for the length of a block."""
+        with self._gate:
+            yield
+
+    def photograph(self, place: Path, *, begin: int, size: int) -> "Unflushed":
+        """Copy a part of the disk as it is now, and return what a cut may take back from the copy. Only while held."""
+        copy_part(self.image, place, begin=begin, size=size)
+        first, after = begin // SECTOR, (begin + size) // SECTOR
+        return Unflushed(
+            {sector - first: list(versions) for sector, versions in self._former.items() if first <= sector < after}
+        )
 
     def stop(self) -> None:
         self._close()
         self._former.clear()
-
-    def _unflushed(self) -> list[int]:
-        return sorted({number for versions in self._former.values() for number, _ in versions})
-
-    def _survives(self, fate: str) -> bool:
-        return fate == "kept" or (fate == "torn" and self.dice.random() < 0.5)
 
     def _close(self) -> None:
         self._is_powered = False
@@ -201,12 +246,15 @@ class TornDisk:
                     file.seek(offset)
                     connection.sendall(done + file.read(length))
                 case 1:
-                    self._write(file, offset, _exactly(connection, length))
+                    content = _exactly(connection, length)
+                    with self._gate:
+                        self._write(file, offset, content)
                     connection.sendall(done)
                 case 2:
                     return
                 case 3:
-                    self._former.clear()
+                    with self._gate:
+                        self._former.clear()
                     connection.sendall(done)
                 case _:
                     connection.sendall(struct.pack(">IIQ", 0x67446698, 22, handle))
