@@ -17,12 +17,8 @@ UNITS = sorted(
 )
 # systemd counts what a service could do, from 0 to 10.
 MOST_EXPOSURE = 2.0
-# A person signs in there, with a shell, files, processes and the network; the other writes the partition table.
-MORE_EXPOSURE = {
-    "station-grow-data.service": 9.5,
-    "station-vendor-local.service": 9.6,
-    "station-vendor-remote.service": 9.6,
-}
+# A person signs in there, with a shell, files, processes and the network.
+MORE_EXPOSURE = {"station-vendor-local.service": 9.6, "station-vendor-remote.service": 9.6}
 EVERY_SERVICE = {
     "NoNewPrivileges": "yes",
     "ProtectSystem": "strict",
