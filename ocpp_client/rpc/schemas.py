@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import cache
+from importlib import resources
 from typing import Any
 
 import fastjsonschema
@@ -20,9 +21,9 @@ from ocpp.exceptions import (
     PropertyConstraintViolationError,
     TypeConstraintViolationError,
 )
-from ocpp.messages import get_validator
 
 _CALL, _RESULT = 2, 3
+_SCHEMAS = resources.files("ocpp.v16") / "schemas"
 # Their schemas ask for multiples of 0.1, which binary fractions are not.
 _DECIMAL_CALLS = frozenset({"SetChargingProfile", "RemoteStartTransaction"})
 _DECIMAL_RESULTS = frozenset({"GetCompositeSchedule"})
@@ -90,21 +91,25 @@ def _passes(kind: int, action: str, payload: dict[str, Any]) -> bool:
 
 @cache
 def _thorough(kind: int, action: str) -> Draft4Validator:
-    """Make a validator of our own of the package's schema.
+    """Make a validator of our own of the package's schema, which names the defect; seldom needed.
 
     The package keeps one for all, and whoever asks first decides how its numbers are read; decimals divide no floats.
     """
     parse_float = Decimal if action in (_DECIMAL_CALLS if kind == _CALL else _DECIMAL_RESULTS) else float
-    known = get_validator(kind, action, "1.6", parse_float=parse_float).schema
-    return Draft4Validator(json.loads(json.dumps(known, default=float), parse_float=parse_float))
+    return Draft4Validator(json.loads(_schema(kind, action), parse_float=parse_float))
 
 
 @cache
 def _compiled(kind: int, action: str) -> Callable[[Any], Any]:
     # The compiled code counts in floats; where that makes it doubt, the thorough validator decides.
-    schema = json.loads(json.dumps(_thorough(kind, action).schema, default=float))
+    schema = json.loads(_schema(kind, action))
     compiled: Callable[[Any], Any] = fastjsonschema.compile(schema, use_default=False, use_formats=False)
     return compiled
+
+
+def _schema(kind: int, action: str) -> str:
+    name = action if kind == _CALL else f"{action}Response"
+    return (_SCHEMAS / f"{name}.json").read_text(encoding="utf-8-sig")
 
 
 def _defects(errors: Iterator[ValidationError], *, lenient: bool) -> Iterator[ValidationError]:
