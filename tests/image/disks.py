@@ -142,6 +142,8 @@ class TornDisk:
         # Per sector: the number of the write and what was there before it.
         self._former: dict[int, list[tuple[int, bytes]]] = {}
         self._gate = threading.Lock()
+        self._still_through = 0
+        self._reached, self._released = threading.Event(), threading.Event()
         self._writes = 0
         self._is_powered = False
         self._listener: socket.socket | None = None
@@ -165,10 +167,23 @@ class TornDisk:
         self._former.clear()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Let no write and no flush through for the length of a block."""
-        with self._gate:
-            yield
+    def held(self, *, after_writes: int, timeout_s: float = 10.0) -> Iterator[None]:
+        """Let so many more writes through, and then no write and no flush for the length of a block."""
+        # Between a write and its flush lies a millisecond; nobody hits it who only looks at the clock.
+        self._reached.clear()
+        self._released.clear()
+        self._still_through = after_writes
+        try:
+            if self._reached.wait(timeout_s):
+                yield
+                return
+            self._still_through = 0
+            self._released.set()
+            with self._gate:
+                yield
+        finally:
+            self._still_through = 0
+            self._released.set()
 
     def photograph(self, place: Path, *, begin: int, size: int) -> "Unflushed":
         """Copy a part of the disk as it is now, and return what a cut may take back from the copy. Only while held."""
@@ -269,6 +284,11 @@ class TornDisk:
             versions.append((self._writes, before[number * SECTOR : (number + 1) * SECTOR]))
         file.seek(offset)
         file.write(content)
+        if self._still_through:
+            self._still_through -= 1
+            if not self._still_through:
+                self._reached.set()
+                self._released.wait()
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,8 @@ class Photograph:
     told_wh: int
     # The register when the photograph was done: no session can have ended above it.
     energy_wh: float
+    # Files of the simulated world: a meter forgets nothing because the station has lost its power.
+    world: Mapping[str, bytes]
 
 
 class Photographer:
@@ -86,9 +88,11 @@ class Photographer:
         # No condition to wait for: it is chance that chooses.
         time.sleep(self.dice.uniform(0, within_s))
         image = self.disk.image.with_suffix(f".{len(self.taken)}")
-        with self.disk.held():
+        with self.disk.held(after_writes=self.dice.randint(1, 12)):
             books = copies.deepcopy(self.backend.books)
             unflushed = self.disk.photograph(image, begin=0, size=SIZE)
+        sim = self.station.root / DATA.lstrip("/") / "sim"
+        world = {file.name: file.read_bytes() for file in sim.iterdir() if file.suffix in {".json", ".key"}}
         energy_wh = self.station.point()["energy_wh"]
         open_now = [one.transaction_id for one in books.open_transactions()]
         sent = [one.payload for one in self.backend.received("MeterValues")]
@@ -101,6 +105,7 @@ class Photographer:
                 books=books,
                 told_wh=max(told, default=0),
                 energy_wh=energy_wh + 1,
+                world=world,
             )
         )
 
@@ -225,6 +230,10 @@ def finish_the_books(data: Path, scratch: Path, photograph: Photograph, port: in
     with reachable_backend(port, copies.deepcopy(photograph.books)) as backend:
         try:
             station.mount()
+            for name, content in photograph.world.items():
+                (data / "sim").mkdir(exist_ok=True)
+                (data / "sim" / name).write_bytes(content)
+            tool("chown", "--recursive", "--no-dereference", f"{OWNER}:{OWNER}", data / "sim")
             tool("cp", "-a", f"{data}/.", station.root / DATA.lstrip("/"))
             station.start()
             connect(station)
