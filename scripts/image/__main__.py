@@ -15,7 +15,8 @@ from scripts.image.maker import maker_keys
 from scripts.image.run import StepFailed, run
 
 _RELEASE = re.compile(r'^RELEASE = "([^"]+)"$', re.MULTILINE)
-_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*(?:[-+~][0-9A-Za-z.]+)?")
+# What a station can compare (station/domain/firmware.py): it refuses older software, and must be able to tell.
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.]+)?")
 # GRUB and older kernels do not know the newest features of ext4.
 _FEATURES = "^orphan_file,^metadata_csum_seed"
 
@@ -126,7 +127,9 @@ def _build(cache: Path, options: argparse.Namespace) -> Path:
 
 def _make_ext4(image: Path, part: disk.Partition, content: Path, *, label: str) -> None:
     image.unlink(missing_ok=True)
-    run("mke2fs", "-q", "-t", "ext4", "-O", _FEATURES, "-L", label, "-d", content, image, f"{part.size // 1024}k")
+    # Made small, the file system for data would have blocks of 1 KiB for ever; a page of SQLite has 4.
+    kind = ("-t", "ext4", "-O", _FEATURES, "-b", "4096", "-J", "size=16", "-L", label)
+    run("mke2fs", "-q", *kind, "-d", content, image, f"{part.size // 1024}k")
 
 
 if __name__ == "__main__":

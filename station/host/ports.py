@@ -223,6 +223,9 @@ class UpdatePort(Protocol):
     def slots(self) -> tuple[Slot, ...]:
         """List the places for system software; none where this computer has no second one."""
 
+    def largest_image(self, free: int) -> int:
+        """Return how many bytes an image may have that is brought to a disk with so many free ones."""
+
     def check(self, image: Path, *, needs_signature: bool) -> str:
         """Return the version of an image this computer may install; raises `ImageRefused`.
 

@@ -103,6 +103,10 @@ class SlotUpdates:
             for name in _SLOTS
         )
 
+    def largest_image(self, free: int) -> int:
+        # The image, what it unpacks to, and as much again for everything else.
+        return free // 3
+
     def check(self, image: Path, *, needs_signature: bool) -> str:
         return self._read(image, _State.read(self._file), needs_signature=needs_signature)[0]
 

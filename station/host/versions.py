@@ -1,7 +1,9 @@
 """Which software is running."""
 
 import platform
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from station.host import updates
 from station.host.ports import Slot
@@ -45,6 +47,11 @@ def versions() -> Versions:
 def slots() -> tuple[Slot, ...]:
     """List the places for system software of this computer."""
     return updates.for_settings().slots()
+
+
+def largest_image(folder: Path) -> int:
+    """Return how many bytes an image may have that is brought to a folder, for the room there is."""
+    return updates.for_settings().largest_image(max(0, shutil.disk_usage(folder).free))
 
 
 def updates_unavailable() -> str:

@@ -120,6 +120,10 @@ class RaucUpdates:
             logger.info("the slots are not known: %s", refusal)
             return ()
 
+    def largest_image(self, free: int) -> int:
+        # RAUC writes into the slot right out of the bundle: the bundle, and as much again for everything else.
+        return free // 2
+
     def check(self, image: Path, *, needs_signature: bool) -> str:
         try:
             compatible, version = run(lambda bus: _inspect(bus, image), timeout_s=_INSPECTION_S)

@@ -223,9 +223,8 @@ class Work:
         if image.exists():
             return
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        room = shutil.disk_usage(self._directory).free // 3
+        room = self._environment.updates.largest_image(shutil.disk_usage(self._directory).free)
         exchange = self._exchange()
-        # The image, what it unpacks to, and as much again for everything else.
         transfers.download(location, image, replace(exchange, most_bytes=min(exchange.most_bytes, room)))
 
     # Installation

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 from pathlib import Path
 
 from django.conf import settings
@@ -126,7 +125,7 @@ def _page(request: HttpRequest, job: FileJob | None, *, problem: str = "") -> Ht
             "unavailable": file_job_words.reason(versions.updates_unavailable()),
             "largest": access.IMAGE_BYTES,
             "largest_said": formats.file_size(access.IMAGE_BYTES),
-            "room": max(0, shutil.disk_usage(settings.DATA.files).free // 3),
+            "room": versions.largest_image(settings.DATA.files),
         },
         status=422 if problem else 200,
     )

@@ -105,7 +105,10 @@ def test_the_hardware_process_has_serial_ports_and_neighbours_but_no_internet():
     unit = Unit.read("hardware")
 
     assert unit.one("DevicePolicy") == "closed"
-    assert {value.split()[0] for value in unit.all("DeviceAllow")} == {"char-ttyS", "char-ttyUSB", "char-ttyACM"}
+    assert {value.split()[0] for value in unit.all("DeviceAllow")} == {
+        *("char-ttyS", "char-ttyUSB", "char-ttyACM", "char-ttyAMA", "char-ttymxc", "char-ttySC"),
+        "char-gpiochip",
+    }
     assert unit.one("IPAddressDeny") == "any"
     assert "0.0.0.0/0" not in unit.one("IPAddressAllow")
     # Multicast DNS, nothing else that is sent to many.
