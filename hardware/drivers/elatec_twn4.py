@@ -1,4 +1,4 @@
-"""Driver of ELATEC TWN4 card readers with the Simple Protocol application."""
+"""Driver of Elatec TWN4 card readers with the Simple Protocol application."""
 
 import asyncio
 import logging

@@ -23,6 +23,7 @@ from hardware.protocols import bootloader
 from hardware.protocols.abl import Block
 from hardware.protocols.digital_io import FIRST_INPUT
 from hardware.protocols.eastron import Model
+from station.domain.device_names import DEVICE_NAMES
 from station.domain.ports import (
     ControllerIdentity,
     DeviceFailed,
@@ -265,7 +266,7 @@ async def _as_controller(options: dict[str, Any], line: Line) -> Found | None:
             role=Role.CONTROLLER,
             driver=chosen,
             options=options,
-            name=identity.model or _NAMES[chosen],
+            name=identity.model or DEVICE_NAMES[chosen],
             serial=identity.serial,
             firmware=identity.firmware,
             line=line.text,
@@ -333,7 +334,7 @@ async def _as_io(options: dict[str, Any], line: Line) -> Found | None:
         return None
     finally:
         bus.release()
-    return Found(role=Role.IO, driver="modbus_io", options=options, name=_NAMES["modbus_io"], line=line.text)
+    return Found(role=Role.IO, driver="modbus_io", options=options, name=DEVICE_NAMES["modbus_io"], line=line.text)
 
 
 async def _reader_answers(port: str, name: str) -> bool:
@@ -382,7 +383,7 @@ async def _pushing_meter(port: str, listens_s: float) -> Found | None:
 
 
 def _reader(port: str, name: str) -> Found:
-    return Found(role=Role.READER, driver=name, options={"port": port}, name=_NAMES[name])
+    return Found(role=Role.READER, driver=name, options={"port": port}, name=DEVICE_NAMES[name])
 
 
 class _Openable(Protocol):
@@ -412,17 +413,6 @@ def _fits(driver: Driver[Any], options: Mapping[str, Any]) -> bool:
     return all(driver.fields[name].accepts(value) for name, value in options.items())
 
 
-# What devices are called that do not say it themselves.
-_NAMES = {
-    "phoenix_ev_cc": "Phoenix Contact EV-CC-AC1-M3",
-    "flashable_ev_cc": "EV-CC-AC1-M3",
-    "mennekes_amtron": "MENNEKES AMTRON",
-    "abl_evcc": "ABL EVCC2/3",
-    "modbus_io": "Modbus I/O",
-    "elatec_twn4": "ELATEC TWN4",
-    "pn532": "NXP PN532",
-    "stx_etx": "STX/ETX",
-}
 _MODELS = {
     Model.SDM630.value: "eastron_sdm630",
     Model.SDM72.value: "eastron_sdm72",

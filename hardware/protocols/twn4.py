@@ -1,4 +1,4 @@
-r"""Frames of the ELATEC TWN4 Simple Protocol: upper-case hexadecimal text and a carriage return, in both directions.
+r"""Frames of the Elatec TWN4 Simple Protocol: upper-case hexadecimal text and a carriage return, in both directions.
 
 ::
 

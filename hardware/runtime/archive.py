@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 
 ARCHIVE_FAULT, CONTENT_FAULT = "signed archive", "content of the signed archive"
 ARCHIVE_CODE = "signed_archive.unusable"
+# OCPP's info has 50 characters (CiString50Type).
+NOT_WRITABLE = "Meter log not writable: free or replace the disk"
+NOT_COMPLETE = "Meter log incomplete: look into it, then note it"
+MISSING_OF_POINT = "Signed record missing, point {number}: look into it"
 # An archive that works is asked so often whether it still can be written, one that does not every second time.
 PROBE_S, PROBE_AGAIN_S = 60.0, 2.0
 
@@ -49,7 +53,7 @@ class Archive:
         if verdict.problems:
             await self._report("; ".join(verdict.details))
         fault = frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}) if verdict.problems else frozenset[FaultCode]()
-        self._state.set_faults(CONTENT_FAULT, fault)
+        self._state.set_faults(CONTENT_FAULT, fault, info=NOT_COMPLETE)
         self._checked.set()
 
     async def keep(self, entry: Entry) -> int:
@@ -61,7 +65,9 @@ class Archive:
             raise ArchiveUnusable(str(error)) from error
         if not kept.follows:
             await self._report(f"pagination_gap: {kept.number}")
-            self._state.set_faults(CONTENT_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
+            fault = frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})
+            info = MISSING_OF_POINT.format(number=entry.connector_id)
+            self._state.set_faults(CONTENT_FAULT, fault, info=info)
         return kept.number
 
     async def of_session(self, begin_number: int) -> list[Archived]:
@@ -112,7 +118,8 @@ class Archive:
         if self._is_usable:
             logger.error("signed meter data cannot be archived, no session begins: %s", reason)
             self._is_usable = False
-            self._state.set_faults(ARCHIVE_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
+            fault = frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})
+            self._state.set_faults(ARCHIVE_FAULT, fault, info=NOT_WRITABLE)
             await self._report(reason)
 
     async def _works(self) -> None:

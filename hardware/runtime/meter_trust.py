@@ -41,7 +41,7 @@ class MeteredPoint(Protocol):
     def meter_identity(self) -> MeterIdentity | None:
         """What the meter has said about itself; None: nothing yet."""
 
-    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
+    def set_faults(self, source: str, codes: frozenset[FaultCode], *, info: str = "") -> bool:
         """Take what one source reports to be wrong; return whether that is news."""
 
     def tell_changed(self) -> None:
@@ -106,7 +106,10 @@ class MeterTrust:
 
     def _distrust(self, identity: MeterIdentity, row: int) -> None:
         self._distrusted, self._looked_at_s = (identity, row), clock.monotonic_s()
-        if self._point.set_faults(SIGNING_FAULT, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})):
+        # OCPP's info has 50 characters (CiString50Type).
+        info = f"Meter of point {self._point.number} signs wrongly: check it"
+        fault = frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})
+        if self._point.set_faults(SIGNING_FAULT, fault, info=info):
             self._point.tell_changed()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from hardware.runtime.session_end import NO_CURRENT, SessionEnding, Stop
 from hardware.runtime.session_records import SessionEnd, SessionRecords
 from hardware.runtime.signed_metering import MeterDoesNotSign, Signing
 from hardware.runtime.signed_values import SignedValue
-from hardware.runtime.state import LineRecord
+from hardware.runtime.state import LineRecord, infos_by_code
 from station import clock
 from station.concurrency import BackgroundTasks, wait_or_timeout
 from station.domain import connector as machine
@@ -151,6 +152,7 @@ class ChargingPoint:
         self.polls_faster_until_s = 0.0
         self.poll_now = asyncio.Event()
         self._faults: dict[str, frozenset[FaultCode]] = {}
+        self._infos: dict[str, str] = {}
         # False while a restart is being recovered from: the board goes on as it was left, and nothing is concluded.
         self._in_control = False
         self._button_was_pressed = False
@@ -175,6 +177,11 @@ class ChargingPoint:
     def active_faults(self) -> frozenset[FaultCode]:
         """All faults of this point, from whichever source."""
         return frozenset[FaultCode]().union(*self._faults.values())
+
+    @property
+    def fault_infos(self) -> Mapping[FaultCode, str]:
+        """What sources have said of their faults beyond the catalogue's words."""
+        return infos_by_code(self._faults, self._infos)
 
     @property
     def blocked(self) -> bool:
@@ -277,11 +284,12 @@ class ChargingPoint:
         else:
             await self._signing.reconsider()
 
-    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> bool:
-        """Take what one source reports to be wrong; return whether that is news."""
+    def set_faults(self, source: str, codes: frozenset[FaultCode], *, info: str = "") -> bool:
+        """Take what one source reports to be wrong; return whether that is news. `info`: as for the whole station."""
         if self._faults.get(source, frozenset()) == codes:
             return False
         self._faults[source] = codes
+        self._infos[source] = info
         return True
 
     def set_reserved(self, *, reserved: bool) -> None:

@@ -17,6 +17,8 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 FAULT_SOURCE = "records"
+# OCPP's info has 50 characters (CiString50Type).
+NOT_RECORDED = "Sessions not recordable: free or replace the disk"
 # So many probes, a second apart, have to fail before records count as unwritable.
 FAILED_PROBES = 2
 # An idle station writes nothing for hours; it finds a full disk by asking for its room, once in so many probes.
@@ -36,7 +38,7 @@ class MeterUnreadable(Exception):
 class FaultReport(Protocol):
     """Where it is reported that records cannot be written."""
 
-    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> None:
+    def set_faults(self, source: str, codes: frozenset[FaultCode], *, info: str = "") -> None:
         """Take what one source reports."""
 
 
@@ -121,7 +123,8 @@ class RecordStore:
         if self._failed_probes > failures_allowed and not self._failed:
             logger.error("records cannot be written, energy is withdrawn: %s", problem)
             self._failed = True
-            self._report.set_faults(FAULT_SOURCE, frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE}))
+            fault = frozenset({FaultCode.REGULATORY_COMPLIANCE_FAILURE})
+            self._report.set_faults(FAULT_SOURCE, fault, info=NOT_RECORDED)
         return False
 
     async def _why_unwritable(self) -> str | None:

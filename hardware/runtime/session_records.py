@@ -52,6 +52,7 @@ class SessionEnd:
     register: WattHour
     values: MeterValue | None
     is_signed: bool = False
+    owes_signed_end: bool = False
 
 
 class SessionRecords:
@@ -143,6 +144,7 @@ class SessionRecords:
             register=register,
             values=self._values(sample, signed),
             is_signed=is_signed,
+            owes_signed_end=session.signed_begin is not None and signed is None,
         )
 
     async def end(self, end: SessionEnd) -> bool:
@@ -158,6 +160,7 @@ class SessionRecords:
                 end=end.values,
                 limited_by=end.session.limited_by,
                 is_signed=end.is_signed,
+                owes_signed_end=end.owes_signed_end,
             )
         except (DatabaseError, OSError) as error:
             self._records.report_failure(error)

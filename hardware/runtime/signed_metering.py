@@ -221,6 +221,7 @@ class Signing:
             logger.warning("point %d: a transaction of the meter without a session is ended", self._point.number)
             record = await self._meter.end_transaction(end)
             await self._keep_stray(record, identity)
+        await self._tell_owed()
 
     async def _keep_last(self, identity: MeterIdentity) -> None:
         record = await self._meter.last_record()
@@ -228,16 +229,25 @@ class Signing:
             await self._keep_stray(record, identity)
 
     async def _keep_stray(self, record: SignedRecord, identity: MeterIdentity) -> None:
-        """Archive a record nobody waits for; the end of a session finds its begin, and the backend hears of it."""
+        """Archive a record nobody waits for; the end of a session finds its begin."""
         begin = await self._archive.open_begin(identity.serial) if is_end(record) else None
         if begin is None:
             await self._archived(record, Kind.OTHER, identity)
             return
         has_session = await self._records.execute(sessions.has_begun_with, begin)
         facts = {} if has_session else {"session": False}
-        value = await self._archived(record, Kind.END, identity, begin_number=begin, facts=facts)
-        if has_session:
-            await self._tell_late(begin, value)
+        await self._archived(record, Kind.END, identity, begin_number=begin, facts=facts)
+
+    async def _tell_owed(self) -> None:
+        """Tell the backend the ends that were archived after their sessions were closed.
+
+        The session says whether it still owes its end, and tells it in the transaction that notes it as told: whatever
+        ends the process between the archive and that, it is told once.
+        """
+        for begin in await self._records.execute(sessions.owing_signed_ends, self._point.number):
+            value = end_in(await self._archive.of_session(begin))
+            if value is not None:
+                await self._tell_late(begin, value)
 
     async def _tell_late(self, begin: int, value: SignedValue) -> None:
         logger.warning("point %d: the signed end of a session that is over was found", self._point.number)
@@ -247,7 +257,6 @@ class Signing:
             told = MeterValue(at=clock.now(), context=context, quantities=(), signed=value.told(context, wanted.key))
         session_id = await self._records.execute(sessions.take_late_end, begin, told=told, at=clock.stamp())
         if session_id is None:
-            # The session is being brought to its end just now, and takes the value from the archive.
             return
         await self._records.attempt(
             event_log.log,

@@ -1,6 +1,7 @@
 """What is known of the station as a whole, and who is notified when it, or a charging point, has changed."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -86,6 +87,15 @@ class SeenCards:
         return tuple(each for each in self._seen if abs(now - each.at) < SEEN_CARDS_LIVE)
 
 
+def infos_by_code(faults: Mapping[str, frozenset[FaultCode]], infos: Mapping[str, str]) -> Mapping[FaultCode, str]:
+    """Return what was said of each fault; where several sources report one, the first that says something."""
+    said: dict[FaultCode, str] = {}
+    for source, codes in faults.items():
+        for code in codes:
+            said[code] = said.get(code) or infos.get(source, "")
+    return said
+
+
 class StationState:
     """Faults, availability and readiness of the station; its charging points have their own."""
 
@@ -93,6 +103,7 @@ class StationState:
         self.started_at = started_at
         self._changes = changes
         self._faults: dict[str, frozenset[FaultCode]] = {}
+        self._infos: dict[str, str] = {}
         self._operative = True
         self._recovery_is_over = asyncio.Event()
         self._statuses_are_written = False
@@ -141,12 +152,21 @@ class StationState:
         """Return what one source has reported."""
         return self._faults.get(source, frozenset())
 
-    def set_faults(self, source: str, codes: frozenset[FaultCode]) -> None:
-        """Take what one source reports to be wrong with the station; it replaces what the source reported before."""
+    def set_faults(self, source: str, codes: frozenset[FaultCode], *, info: str = "") -> None:
+        """Take what one source reports to be wrong with the station; it replaces what the source reported before.
+
+        `info`: what the backend's people shall do about it, where the catalogue's words do not say it.
+        """
         if self.faults_from(source) == codes:
             return
         self._faults[source] = codes
+        self._infos[source] = info
         self._changes.station_changed()
+
+    @property
+    def fault_infos(self) -> Mapping[FaultCode, str]:
+        """What sources have said of their faults beyond the catalogue's words."""
+        return infos_by_code(self._faults, self._infos)
 
     # --- the start
 

@@ -36,7 +36,8 @@ class ChargingSession(models.Model):
     `sampled_wh` is the register of the last periodic sample. `energy_curve` is drawn on
     the Sessions page (`station.domain.energy_curve`). `limited_by` holds, by limit source, for how many seconds it kept
     a car that wanted energy below the rated current. `signed_begin` is the row of the archive of signed meter data it
-    began with; None: its meter does not sign. A moment has three columns (`station.domain.stamps`).
+    began with; None: its meter does not sign. `owes_signed_end` marks one that was closed without what its meter signs
+    at the end, until that is found and told. A moment has three columns (`station.domain.stamps`).
     """
 
     connector_id = models.PositiveSmallIntegerField()
@@ -60,6 +61,7 @@ class ChargingSession(models.Model):
     sampled_wh = models.PositiveBigIntegerField(null=True, blank=True)
     meter_serial = models.CharField(max_length=64, default="", blank=True)
     signed_begin = models.BigIntegerField(null=True, blank=True)
+    owes_signed_end = models.BooleanField(default=False)
     energy_curve = models.JSONField(default=list, blank=True)
     limited_by = models.JSONField(default=dict, blank=True)
     started_boot_id = models.CharField(max_length=36, default="", blank=True)
@@ -83,7 +85,12 @@ class ChargingSession(models.Model):
                 name="meter_stop_is_not_below_start",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["transaction_id"]), models.Index(fields=["started_at"])]
+        indexes: ClassVar = [
+            models.Index(fields=["transaction_id"]),
+            models.Index(fields=["started_at"]),
+            # Asked for every second while a meter is not settled; hardly a session is in it.
+            models.Index(fields=["signed_begin"], condition=Q(owes_signed_end=True), name="owing_a_signed_end"),
+        ]
 
     def __str__(self) -> str:
         return f"session {self.pk} on connector {self.connector_id}, {self.id_tag}, {self.started_at:%Y-%m-%d %H:%M:%S}"
@@ -119,12 +126,26 @@ class ChargingSession(models.Model):
             changed.append("sampled_wh")
         self.save(update_fields=changed)
 
-    def end(self, *, wh: int, at: Stamp, reason: str, limited_by: Mapping[str, int], id_tag: str = "") -> None:
+    def end(
+        self,
+        *,
+        wh: int,
+        at: Stamp,
+        reason: str,
+        limited_by: Mapping[str, int],
+        id_tag: str = "",
+        owes_signed_end: bool = False,
+    ) -> None:
         """Close the session with its final register."""
         self.meter_stop_wh = wh
-        self.stop_reason, self.stop_id_tag = reason, id_tag
+        self.stop_reason, self.stop_id_tag, self.owes_signed_end = reason, id_tag, owes_signed_end
         noted = [*self._put("stopped", at), *self._note(wh, at, last=True), *self._note_limits(limited_by)]
-        self.save(update_fields=["meter_stop_wh", "stop_reason", "stop_id_tag", *noted])
+        self.save(update_fields=["meter_stop_wh", "stop_reason", "stop_id_tag", "owes_signed_end", *noted])
+
+    def note_signed_end(self) -> None:
+        """Remember that what its meter has signed at the end was told."""
+        self.owes_signed_end = False
+        self.save(update_fields=["owes_signed_end"])
 
     def correct(self, correction: Callable[[Stamp], Stamp]) -> bool:
         """Put the true moments in the place of what a wrong clock told; return whether there were any."""

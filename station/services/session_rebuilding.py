@@ -187,7 +187,8 @@ class _Session:
         register = WattHour(max(signed if signed is not None else told.get("register_wh", start), start))
         reason = facts.get("reason") or told.get("reason") or _UNKNOWN_REASON
         id_tag = facts.get("id_tag") or told.get("id_tag", "")
-        session.end(wh=register, at=at, reason=reason, id_tag=id_tag, limited_by={})
+        owes = self._end is None
+        session.end(wh=register, at=at, reason=reason, id_tag=id_tag, limited_by={}, owes_signed_end=owes)
         if not is_owed:
             return
         row = self._begin.number

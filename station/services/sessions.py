@@ -113,13 +113,15 @@ def end_session(
     end: MeterValue | None = None,
     limited_by: Mapping[str, int] = MappingProxyType({}),
     is_signed: bool = False,
+    owes_signed_end: bool = False,
 ) -> ChargingSession | None:
     """Close a session and queue the fact of its end; a session that is closed already is left as it is (None).
 
     `end` is told together with what was kept from the begin on (OCPP 1.6 errata 3.14); without it nothing is. The
     final register is never below the first one or one that was noted or told: a meter that is silent, or tells less
-    after a restart, must not make energy unpaid. One that is signed (`is_signed`) is the truth, whatever was noted. The
-    end is never before the begin, whatever the clock says.
+    after a restart, must not make energy unpaid. One that is signed (`is_signed`) is the truth, whatever was noted.
+    `owes_signed_end`: its meter signs, and has not signed yet; `take_late_end` tells it when it is found. The end is
+    never before the begin, whatever the clock says.
     """
     session = ChargingSession.objects.running().filter(pk=session_id).first()
     if session is None:
@@ -132,7 +134,14 @@ def end_session(
         at = replace(at, at=by_steady_clock)
     noted = session.meter_start_wh if is_signed else max(session.meter_start_wh, session.meter_last_wh)
     register = WattHour(max(meter, noted))
-    session.end(wh=register, at=at, reason=reason, id_tag=id_tag, limited_by=limited_by)
+    session.end(
+        wh=register,
+        at=at,
+        reason=reason,
+        id_tag=id_tag,
+        limited_by=limited_by,
+        owes_signed_end=owes_signed_end,
+    )
     fact = SessionEnded(at=at.at, register=register, reason=reason, id_tag=id_tag)
     outbox.enqueue(fact, session=session, at=at)
     session.profiles.all().delete()
@@ -149,15 +158,23 @@ def has_begun_with(signed_begin: int) -> bool:
     return ChargingSession.objects.filter(signed_begin=signed_begin).exists()
 
 
+def owing_signed_ends(connector_id: int) -> list[int]:
+    """Return the begins, in the archive, of sessions that were closed without a signed end and have not told one."""
+    owing = ChargingSession.objects.filter(owes_signed_end=True, connector_id=connector_id)
+    return [begin for begin in owing.order_by("pk").values_list("signed_begin", flat=True) if begin is not None]
+
+
 @transaction.atomic
 def take_late_end(signed_begin: int, *, told: MeterValue | None, at: Stamp) -> int | None:
-    """Tell the signed end of a session that was closed without it; return which one, None: it is not closed yet.
+    """Tell the signed end of a session that was closed without it; return which one.
 
-    It goes with the end that waits to be sent, or behind one that was. What was billed is not touched.
+    None: there is none that owes it, because it is not closed yet, or because this was done already. It goes with the
+    end that waits to be sent, or behind one that was. What was billed is not touched.
     """
-    session = ChargingSession.objects.filter(signed_begin=signed_begin).exclude(stopped_at=None).first()
+    session = ChargingSession.objects.filter(signed_begin=signed_begin, owes_signed_end=True).first()
     if session is None:
         return None
+    session.note_signed_end()
     if told is not None:
         at = outbox.moment_in_order(at)
         told = replace(told, at=at.at)

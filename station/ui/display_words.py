@@ -90,6 +90,7 @@ READER_OUT_OF_ORDER = _("Card reader out of order")
 READER_OF_POINT_OUT_OF_ORDER = _("Card reader of charging point %(number)s out of order")
 
 AWAY = _("The display has no connection to the station.")
+ONE_MOMENT = _("One moment, please.")
 
 _BLOCKED, _EXPIRED = _("The card is blocked."), _("The card has expired.")
 _UNKNOWN, _OFFLINE = _("The card is not known here."), _("The card cannot be checked: no connection.")

@@ -108,6 +108,7 @@ FIELDS: Mapping[str, Any] = {
     "operative": pgettext_lazy("column of a record", "In service"),
     "origin": pgettext_lazy("column of a record", "Origin"),
     "outcome": pgettext_lazy("column of a record", "Outcome"),
+    "owes_signed_end": pgettext_lazy("column of a record", "Owes its signed end"),
     "parent_id_tag": pgettext_lazy("column of a record", "Group (parentIdTag)"),
     "password_changed_at": pgettext_lazy("column of a record", "Password changed"),
     "pem": pgettext_lazy("column of a record", "Certificate (PEM)"),

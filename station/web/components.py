@@ -7,6 +7,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from station.domain.device_names import DEVICE_NAMES
 from station.domain.ports import Watchdog
 from station.domain.snapshot import LineSnapshot
 from station.domain.units import PAUSE
@@ -101,7 +102,7 @@ def _view(device: WiredDevice, seen: _Seen, present: Present) -> ComponentView:
         kind=device.kind,
         name=str(_KINDS[device.kind]),
         point=str(device.connector_id) if device.connector_id else _("Station"),
-        model=seen.model or device.driver,
+        model=seen.model or DEVICE_NAMES.get(device.driver, device.driver),
         serial=seen.serial or formats.MISSING,
         firmware=seen.firmware or formats.MISSING,
         line=device.line,

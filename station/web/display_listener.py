@@ -3,12 +3,15 @@
 Whatever comes to that port is answered here and gets no further, so no page of the station is open there.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
 
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.template import loader
 from django.utils import translation
 
 from station import clock
@@ -17,8 +20,11 @@ from station.ui import display_words
 from station.web import driver_display, origins, present
 from station.web.driver_display import DisplayView
 
+logger = logging.getLogger(__name__)
+
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
+_AGAIN_S = 3
 _NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -46,7 +52,15 @@ class DisplayListener:
             return _refuse(400)
         if name not in _NAMES:
             return _refuse(400)
-        return _answer(request)
+        try:
+            return _answer(request)
+        except DatabaseError as error:
+            # It is moved aside, or brought to this version, under whoever looks; the display asks again by itself.
+            logger.warning("the display waits for the database: %s", error)
+            if not connection.in_atomic_block:
+                # A connection to a file that was replaced stays with the old one.
+                connection.close()
+            return _one_moment()
 
 
 def _answer(request: HttpRequest) -> HttpResponse:
@@ -67,6 +81,16 @@ def _screen(request: HttpRequest, template: str, *, seen: str = "") -> HttpRespo
     address = f"logo/{view.logo.brand}" if view.logo else ""
     with translation.override(view.language):
         return render(request, template, _context(view, address))
+
+
+def _one_moment() -> HttpResponse:
+    """Return a page that needs nothing of the station and loads itself again."""
+    said = {"text": driver_display.in_both_languages(display_words.ONE_MOMENT), "again_s": _AGAIN_S}
+    response = HttpResponse(loader.render_to_string("display/one_moment.html", said), status=503)
+    response["Retry-After"] = str(_AGAIN_S)
+    # Django writes every 5xx to the log as an error, and the display asks every second.
+    response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return response
 
 
 def _context(view: DisplayView, logo_address: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Link:
 
 
 class NoReport:
-    def set_faults(self, _source: str, _codes: frozenset[object]) -> None:
+    def set_faults(self, _source: str, _codes: frozenset[object], *, info: str = "") -> None:
         raise AssertionError
 
 

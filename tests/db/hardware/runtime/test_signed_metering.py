@@ -1,17 +1,19 @@
 """With a calibrated meter a session has a signed begin and a signed end, each archived before it is told."""
 
+import asyncio
 import base64
 import json
 from typing import Any
 
 import pytest
 
-from hardware.runtime import archive
+from hardware.runtime import archive, records
+from hardware.runtime.signed_metering import Signing
 from station import clock
 from station.domain import ocmf
 from station.domain.commands import Refusal
 from station.domain.faults import FaultCode
-from station.models import ChargingSession, LogEntry, OutboxMessage
+from station.models import ChargingSession, Connector, LogEntry, OutboxMessage
 from station.services import event_log, signed_archive
 from station.services.signed_archive import Entry, Kind
 from tests.db.hardware.runtime.bench import CARD, ControlLoopBench, configure, in_virtual_time
@@ -64,6 +66,17 @@ async def _stop(bench: ControlLoopBench) -> None:
 async def _stopped_message(bench: ControlLoopBench) -> dict[str, Any]:
     await _stop(bench)
     return bench.messages("StopTransaction")[-1][1]
+
+
+async def _ended_by_a_silent_meter(bench: ControlLoopBench) -> FakeSigningMeter:
+    """Charge, and end without a signed value: the meter says nothing from the end on."""
+    await bench.charge()
+    meter = _meter(bench)
+    bench.hall.reader.tap(CARD)
+    await bench.until(lambda: bench.control_loop.points[1].state.phase == "ending")
+    meter.silent = True
+    await bench.until(lambda: bench.messages("StopTransaction"), seconds=90)
+    return meter
 
 
 @in_virtual_time
@@ -229,12 +242,7 @@ async def test_a_power_cut_before_the_session_was_written_leaves_no_open_transac
 
 @in_virtual_time
 async def test_a_session_without_a_signed_end_gets_no_other_value_in_its_place(bench: ControlLoopBench) -> None:
-    await bench.charge()
-    meter = _meter(bench)
-    bench.hall.reader.tap(CARD)
-    await bench.until(lambda: bench.control_loop.points[1].state.phase == "ending")
-    meter.silent = True
-    await bench.until(lambda: bench.messages("StopTransaction"), seconds=90)
+    meter = await _ended_by_a_silent_meter(bench)
     (_, message), *_ = bench.messages("StopTransaction")
     assert [context for context, _ in _signed_in(message)] == ["Transaction.Begin"]
     assert LogEntry.objects.filter(code="signing.end_missing").exists()
@@ -266,6 +274,7 @@ async def test_an_archive_that_cannot_be_written_refuses_sessions_and_is_told(
         outcome = await bench.control_loop.admission.present_tag(CARD, None, origin="reader")
         assert outcome.reason is Refusal.CONNECTOR_FAULTED
         assert "Faulted" in bench.statuses(0)
+        await bench.until(lambda: Connector.objects.get(number=0).info == archive.NOT_WRITABLE)
     await bench.until(lambda: not bench.control_loop.state.active_faults, seconds=10)
     assert (await bench.control_loop.admission.present_tag(CARD, None, origin="reader")).succeeded
 
@@ -296,6 +305,9 @@ async def test_a_meter_that_signs_wrongly_stops_its_own_point_only(bench: Contro
     _meter(bench).falsifies = True
     await _is_turned_back(bench)
     assert FaultCode.REGULATORY_COMPLIANCE_FAILURE in bench.control_loop.points[1].active_faults
+    # The backend's people read whose meter it is and what to do; the code is that of the catalogue.
+    await bench.until(lambda: Connector.objects.get(number=1).info == "Meter of point 1 signs wrongly: check it")
+    assert Connector.objects.get(number=1).vendor_error_code == "RegulatoryComplianceFailure"
     bench.hall.outlets[1].unplug()
     await bench.charge(2)
     assert bench.statuses(2)[-1] == "Charging"
@@ -378,12 +390,7 @@ async def test_the_end_waits_no_longer_than_the_meter_may_take(bench: ControlLoo
 
 @in_virtual_time
 async def test_a_lost_end_is_fetched_as_soon_as_the_meter_is_back_and_told(bench: ControlLoopBench) -> None:
-    await bench.charge()
-    meter = _meter(bench)
-    bench.hall.reader.tap(CARD)
-    await bench.until(lambda: bench.control_loop.points[1].state.phase == "ending")
-    meter.silent = True
-    await bench.until(lambda: bench.messages("StopTransaction"), seconds=90)
+    meter = await _ended_by_a_silent_meter(bench)
     OutboxMessage.objects.update(attempts=1)
     meter.silent = False
     await bench.until(lambda: len(_kept()) == 2, seconds=30)
@@ -394,13 +401,38 @@ async def test_a_lost_end_is_fetched_as_soon_as_the_meter_is_back_and_told(bench
 
 
 @in_virtual_time
-async def test_a_lost_end_goes_with_a_stop_that_still_waits(bench: ControlLoopBench) -> None:
+async def test_a_late_end_that_was_archived_before_the_process_died_is_told_once(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = await _ended_by_a_silent_meter(bench)
+    OutboxMessage.objects.update(attempts=1)
+
+    async def dies(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Signing, "_tell_late", dies)
+        meter.silent = False
+        await bench.until(lambda: len(_kept()) == 2, seconds=30)
+        await bench.kill()
+    assert not bench.messages("MeterValues")
+    await bench.start()
+    await bench.until(lambda: bench.messages("MeterValues"), seconds=30)
+    assert _signed_in(bench.messages()[-1][1]) == [("Transaction.End", meter.records[1])]
+    # Told and died again: neither the next start nor the next session tells it once more.
+    await bench.kill()
+    await bench.start()
+    bench.hall.outlets[1].unplug()
+    await bench.phase("available")
     await bench.charge()
-    meter = _meter(bench)
-    bench.hall.reader.tap(CARD)
-    await bench.until(lambda: bench.control_loop.points[1].state.phase == "ending")
-    meter.silent = True
-    await bench.until(lambda: bench.messages("StopTransaction"), seconds=90)
+    assert len(bench.messages("MeterValues")) == 1
+    assert LogEntry.objects.filter(code="signing.end_found").count() == 1
+    assert len(_kept()) == 3
+
+
+@in_virtual_time
+async def test_a_lost_end_goes_with_a_stop_that_still_waits(bench: ControlLoopBench) -> None:
+    meter = await _ended_by_a_silent_meter(bench)
     await bench.kill()
     meter.silent = False
     await bench.start()
@@ -456,3 +488,10 @@ async def test_an_archive_that_is_in_order_again_ends_what_an_earlier_start_told
     event_log.begin("signed_archive.unusable", at=clock.now(), reason="rows_missing: 13")
     await archive.Archive(bench.control_loop.records, bench.control_loop.state).check()
     assert not LogEntry.objects.filter(code="signed_archive.unusable", cleared_at=None).exists()
+
+
+def test_what_the_backend_is_told_of_the_archive_fits_into_a_status() -> None:
+    # OCPP 1.6 section 6.47: info is a CiString50Type.
+    for told in (archive.NOT_WRITABLE, archive.NOT_COMPLETE, archive.MISSING_OF_POINT.format(number=99)):
+        assert len(told) <= 50
+    assert len(records.NOT_RECORDED) <= 50

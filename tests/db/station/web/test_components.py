@@ -66,7 +66,7 @@ def test_every_device_is_listed_with_its_line_and_how_it_answers(english: Client
         ">17<",
     ):
         assert text in first
-    for text in ("Card reader", "Station", "elatec_twn4", ">answers<"):
+    for text in ("Card reader", "Station", "Elatec TWN4", ">answers<"):
         assert text in last
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.db import DatabaseError
 from django.test import Client
 
 from station import clock
@@ -270,3 +271,23 @@ def test_the_display_leads_phones_to_the_page_of_the_point_where_the_operator_wa
     configure("/display/phoneAddress", "https://192.168.1.20")
 
     assert screen(kiosk).count("This page on your phone") == 2
+
+
+@pytest.mark.parametrize("address", ["/", "/state"])
+def test_a_database_that_is_replaced_under_the_display_is_one_moment(
+    kiosk: Client, monkeypatch: pytest.MonkeyPatch, address: str
+):
+    def replaced(*_arguments: object) -> None:
+        raise DatabaseError("file is not a database")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("station.web.driver_display.look", replaced)
+        answer = kiosk.get(address)
+
+    said = answer.content.decode()
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "3"
+    assert '<meta http-equiv="refresh" content="3">' in said
+    assert "Einen Moment, bitte." in said
+    assert "One moment, please." in said
+    assert kiosk.get(address).status_code == 200

@@ -31,7 +31,7 @@ def on_bus(role: Role, driver: str, address: int, *, port: str = BUS, name: str 
 
 BOARD, SECOND_BOARD = (on_bus(Role.CONTROLLER, "phoenix_ev_cc", each, name="EV-CC-AC1-M3") for each in (1, 2))
 METER, SECOND_METER = (on_bus(Role.METER, "eastron_sdm630", each, port=OTHER, name="SDM630") for each in (1, 2))
-READER = Found(role=Role.READER, driver="elatec_twn4", options={"port": USB}, name="ELATEC TWN4")
+READER = Found(role=Role.READER, driver="elatec_twn4", options={"port": USB}, name="Elatec TWN4")
 IO = on_bus(Role.IO, "modbus_io", 10, name="Modbus I/O")
 EVERYTHING = (BOARD, SECOND_BOARD, IO, METER, SECOND_METER, READER)
 
