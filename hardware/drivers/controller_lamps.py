@@ -1,12 +1,11 @@
 """Driver of topper lamps at the switching outputs of the controllers, one output per coloured element."""
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from hardware.drivers.lamp import phase
+from hardware.drivers.lamp import Blinker
 from station.domain.ports import DeviceFailed, DeviceRefused, LampColour, LampPattern
 
 # A board that lost power has dark outputs: everything is written again after this time.
@@ -31,15 +30,14 @@ class OutputLamp:
 
 
 class ControllerLamps:
-    """The lamps of a station. One task times the blinking while they are open."""
+    """The lamps of a station; they blink while they are open."""
 
     def __init__(self, lamps: Mapping[int, OutputLamp]) -> None:
         self._lamps = dict(lamps)
-        self._patterns: dict[int, tuple[LampPattern, float]] = {}
-        self._shown: dict[int, LampColour] = {}
+        # The colour of each lamp, and when it was written.
+        self._shown: dict[int, tuple[LampColour, float]] = {}
         self._refused: dict[int, str] = {}
-        self._changed = asyncio.Event()
-        self._blinking: asyncio.Task[None] | None = None
+        self._blinker = Blinker(self._light)
 
     @property
     def problem(self) -> str:
@@ -48,53 +46,31 @@ class ControllerLamps:
 
     async def open(self) -> None:
         """Begin to show; the controllers are opened by whoever charges with them."""
-        self._blinking = asyncio.create_task(self._blink(), name="lamps")
+        self._blinker.start()
 
     async def close(self) -> None:
-        if self._blinking is not None:
-            self._blinking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._blinking
-            self._blinking = None
+        await self._blinker.stop()
 
     async def show(self, connector_id: int, pattern: LampPattern) -> None:
         """Show a pattern; a charging point without a lamp has none to show."""
-        if connector_id not in self._lamps:
-            return
-        self._patterns[connector_id] = (pattern, asyncio.get_running_loop().time())
-        self._changed.set()
+        if connector_id in self._lamps:
+            self._blinker.show(connector_id, pattern)
 
-    async def _blink(self) -> None:
-        loop = asyncio.get_running_loop()
-        refresh_at_s = loop.time() + REFRESH_S
-        while True:
-            self._changed.clear()
-            if loop.time() >= refresh_at_s:
-                self._shown.clear()
-                refresh_at_s = loop.time() + REFRESH_S
-            wait_s = refresh_at_s - loop.time()
-            for connector_id, (pattern, since_s) in list(self._patterns.items()):
-                lit, remaining_s = phase(pattern, loop.time() - since_s)
-                if not await self._light(connector_id, pattern.colour if lit else LampColour.OFF):
-                    wait_s = min(wait_s, _RETRY_S)
-                if remaining_s is not None:
-                    wait_s = min(wait_s, remaining_s)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(wait_s, 0.01)):
-                    await self._changed.wait()
-
-    async def _light(self, connector_id: int, colour: LampColour) -> bool:
-        if self._shown.get(connector_id) is colour:
-            return True
+    async def _light(self, connector_id: int, colour: LampColour) -> float | None:
+        now_s = asyncio.get_running_loop().time()
+        shown, written_s = self._shown.get(connector_id, (None, now_s))
+        fresh_s = written_s + REFRESH_S - now_s
+        if shown is colour and fresh_s > 0:
+            return fresh_s
         self._shown.pop(connector_id, None)
         lamp = self._lamps[connector_id]
         try:
             await lamp.controller.switch_outputs({name: each is colour for each, name in lamp.outputs.items()})
         except DeviceRefused as refusal:
             self._refused[connector_id] = str(refusal)
-            return False
+            return _RETRY_S
         except DeviceFailed:
-            return False
+            return _RETRY_S
         self._refused.pop(connector_id, None)
-        self._shown[connector_id] = colour
-        return True
+        self._shown[connector_id] = (colour, now_s)
+        return REFRESH_S

@@ -1,13 +1,11 @@
 """Driver of topper lamps at GPIO lines of the computer, one line per coloured element, over the kernel's GPIO chips."""
 
-import asyncio
-import contextlib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hardware.drivers.lamp import phase
+from hardware.drivers.lamp import Blinker
 from station.domain.ports import DeviceRefused, LampColour, LampPattern
 
 CONSUMER = "station lamps"
@@ -49,7 +47,7 @@ class _GpiodOutputs:
 
 
 class GpioLamps:
-    """The lamps of a station. One task times the blinking while they are open."""
+    """The lamps of a station; they blink while they are open."""
 
     def __init__(
         self,
@@ -64,9 +62,7 @@ class GpioLamps:
         self._active_low = active_low
         self._take = take
         self._outputs: Outputs | None = None
-        self._patterns: dict[int, tuple[LampPattern, float]] = {}
-        self._changed = asyncio.Event()
-        self._blinking: asyncio.Task[None] | None = None
+        self._blinker = Blinker(self._switch)
         self._problem = ""
 
     @property
@@ -85,14 +81,10 @@ class GpioLamps:
             raise DeviceRefused(f"there is no GPIO chip {self._chip}; `gpiodetect` lists those there are") from error
         except (OSError, ValueError) as error:
             raise DeviceRefused(f"the lines {lines} of {self._chip} cannot be taken: {error}") from error
-        self._blinking = asyncio.create_task(self._blink(), name="lamps")
+        self._blinker.start()
 
     async def close(self) -> None:
-        if self._blinking is not None:
-            self._blinking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._blinking
-            self._blinking = None
+        await self._blinker.stop()
         if self._outputs is not None:
             self._outputs.release()
             self._outputs = None
@@ -103,24 +95,9 @@ class GpioLamps:
             return
         if self._outputs is None:
             raise DeviceRefused(f"the lines of {self._chip} are not taken")
-        self._patterns[connector_id] = (pattern, asyncio.get_running_loop().time())
-        self._changed.set()
+        self._blinker.show(connector_id, pattern)
 
-    async def _blink(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._changed.clear()
-            wait_s: float | None = None
-            for connector_id, (pattern, since_s) in self._patterns.items():
-                lit, remaining_s = phase(pattern, loop.time() - since_s)
-                self._switch(connector_id, pattern.colour if lit else LampColour.OFF)
-                if remaining_s is not None:
-                    wait_s = remaining_s if wait_s is None else min(wait_s, remaining_s)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._changed.wait()
-
-    def _switch(self, connector_id: int, colour: LampColour) -> None:
+    async def _switch(self, connector_id: int, colour: LampColour) -> float | None:
         if self._outputs is not None:
             lines = self._lamps[connector_id]
             try:
@@ -129,3 +106,4 @@ class GpioLamps:
                 self._problem = f"the lines of {self._chip} cannot be switched: {error.strerror or error}"
             else:
                 self._problem = ""
+        return None
