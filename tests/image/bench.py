@@ -142,9 +142,14 @@ class Bench:
         self.sim(f"/connectors/{number}/plug")
         wait_until(lambda: self.connector(number)["cp_state"] != "A", timeout_s=PATIENCE_S, what="a plugged car")
         self.sim("/reader/swipe", uid=card)
-        begun = self.backend.wait_for(
-            "StartTransaction", where=lambda sent: sent["connectorId"] == number, after=mark, timeout=PATIENCE_S
-        )
+        try:
+            begun = self.backend.wait_for(
+                "StartTransaction", where=lambda sent: sent["connectorId"] == number, after=mark, timeout=PATIENCE_S
+            )
+        except TimeoutError as nothing:
+            # The machine is gone when somebody reads this.
+            nothing.add_note(self.machine.run("journalctl --unit 'station-*' --no-pager --lines 80"))
+            raise
         wait_until(lambda: self.connector(number)["power_w"] > 0, timeout_s=PATIENCE_S, what="energy")
         return begun.payload
 
