@@ -31,6 +31,9 @@ PROGRAMS = {
 RESTART_SIGNAL = signal.SIGUSR1
 # Exit status of a control loop that has ended in order and left the energy on.
 ENERGY_IS_ON = 3
+# Programs that may have left energy on. They end differently for a stop and for a restart, and a SIGTERM that comes
+# while one is being started waits until the program can withdraw it.
+HAS_ENERGY = frozenset({"hardware"})
 # From prctl(2), for which Python has no binding.
 _PR_SET_PDEATHSIG = 1
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
@@ -56,6 +59,8 @@ def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int, heartbe
     signal.set_wakeup_fd(-1)
     for number in _DEFAULT_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    if name not in HAS_ENERGY:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     # A Ctrl-C reaches the whole group; the main process ends the children in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

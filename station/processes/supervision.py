@@ -50,8 +50,6 @@ COMMAND = "station-process"
 STOP_PATIENCE_S = {"web": 1, "ocpp": 2, "worker": 1, "hardware": 3, "simulator": 1, "demo-backend": 1, "redis": 1}
 # What a restart of the software leaves alone.
 _KEPT_ON_RESTART = {"redis", "simulator", "demo-backend"}
-# Ends differently for a stop and for a restart: RESTART_SIGNAL.
-_HAS_ENERGY = {"hardware"}
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 30.0
 _IDLE_S = 60.0
@@ -120,7 +118,12 @@ class StationProcess(Subprocess):  # type: ignore[misc]
         """Start the process; the watch waits for its first beat."""
         self.comes_back = False
         self.config.options.watch.started(self.config.name, at_s=clock.monotonic_s())
-        pid: int | None = super().spawn()
+        # A stop may follow at once; it waits for the child that knows what to do about it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            pid: int | None = super().spawn()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
 
     @override
@@ -128,7 +131,7 @@ class StationProcess(Subprocess):  # type: ignore[misc]
         """Take the end of the process; in a stop of everything one that has left energy on is made to withdraw it."""
         super().finish(pid, sts)
         is_ending = self.config.options.mood < SupervisorStates.RUNNING
-        if is_ending and self.config.name in _HAS_ENERGY and sts != 0 and self._ends_left > 0:
+        if is_ending and self.config.name in child.HAS_ENERGY and sts != 0 and self._ends_left > 0:
             self._ends_left -= 1
             # It ends as soon as it hears that it shall, and withdraws energy before that.
             self.spawn()
@@ -136,7 +139,7 @@ class StationProcess(Subprocess):  # type: ignore[misc]
     @override
     def stop(self) -> str | None:
         """Ask the process to end; the control loop hears whether another one follows."""
-        if self.comes_back and self.config.name in _HAS_ENERGY:
+        if self.comes_back and self.config.name in child.HAS_ENERGY:
             self.administrative_stop, self.laststopreport = True, 0
             problem: str | None = self.kill(child.RESTART_SIGNAL)
         else:
@@ -421,7 +424,7 @@ class StationSupervisor(Supervisor):  # type: ignore[misc]
     def _give_up_restart(self) -> None:
         """Let a stop overtake a restart: who was to go on with the energy is made to withdraw it."""
         for process in self._processes():
-            if process.config.name not in _HAS_ENERGY or process.is_at_work:
+            if process.config.name not in child.HAS_ENERGY or process.is_at_work:
                 continue
             if process.pid:
                 process.signal(signal.SIGTERM)

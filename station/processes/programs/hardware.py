@@ -29,6 +29,8 @@ def main(plan: Plan, heartbeat: Heartbeat) -> int:
     signal.signal(signal.SIGTERM, _end_early)
     record = CrashRecord(DataDirectory(plan.data), crashes_allowed=settings.CRASHES_BEFORE_SAFE_MODE)
     try:
+        # One that came since the fork has waited for this.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         record.begin(clock.monotonic_s())
         return _work(heartbeat, record)
     except EndsBeforeItBegan:
