@@ -53,6 +53,11 @@ def _rows(station: Station, question: str, *values: Any) -> list[tuple[Any, ...]
         return list(database.execute(question, values))
 
 
+def stored_status(station: Station, connector: int) -> str:
+    """Read the status of a connector as the station itself has it, which the simulator knows earlier."""
+    return str(_rows(station, "SELECT status FROM station_connector WHERE number = ?", connector)[0][0])
+
+
 def stored_sessions(
     station: Station, connector: int | None = None, *, still_open_at: datetime | None = None
 ) -> list[Stored]:

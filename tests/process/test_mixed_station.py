@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardware.simulator.config import ABL, BOARD, SDM630, SML, PlayedDevices, hardware_config
+from tests.process.judgement import stored_status
 from tests.station import Station, wait_until
 
 pytestmark = pytest.mark.process
@@ -78,8 +79,9 @@ def test_an_adapter_that_is_pulled_and_plugged_in_again_is_found_while_the_other
     # The point is as good as new: the car leaves, the next one charges.
     station.sim("/connectors/1/unplug", {"side": "vehicle"})
     station.wait_sim(lambda point: not point["plugged"], timeout_s=60)
-    station.wait_sim(lambda point: point["power_w"] == 0, timeout_s=60)
+    # A card means something else while the session before has not ended.
+    wait_until(lambda: stored_status(station, 1) == "Available", timeout_s=60, what="the end of the session")
     station.sim("/connectors/1/plug", {})
-    station.wait_sim(lambda point: point["cp_state"] != "A")
+    wait_until(lambda: stored_status(station, 1) == "Preparing", timeout_s=60, what="a car that waits for a card")
     station.sim("/reader/swipe", {"uid": "04FFFF01"})
     wait_until(lambda: charges(station, 1), timeout_s=90, what="point 1 charges again")
