@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from tests.backend import ThreadedBackend
 from tests.image.disks import CachedDisk, Disk
 from tests.image.ethernet import Computer
-from tests.image.machines import BOOT_TIMEOUT_S, Forward, Machine, forward
+from tests.image.machines import AMD64, BOOT_TIMEOUT_S, Forward, Machine, Model, forward
 from tests.station import NeverHappened, wait_until
 from tests.station import http as ask_http
 
@@ -37,7 +37,7 @@ PATIENCE_S = 300.0
 class Bench:
     """One station, switched on and off."""
 
-    def __init__(self, disk: Disk, scratch: Path, backend: ThreadedBackend) -> None:
+    def __init__(self, disk: Disk, scratch: Path, backend: ThreadedBackend, model: Model = AMD64) -> None:
         self.backend = backend
         self.address = BY_DHCP
         self._forwards = {
@@ -61,13 +61,14 @@ class Bench:
             devices=cards,
             # What the watchdog does is a matter of the tests of updates; here a slow computer is no reason to restart.
             watchdog=False,
+            model=model,
         )
         self.person = Person(self)
 
     @classmethod
-    def over(cls, image: Path, scratch: Path, backend: ThreadedBackend) -> Self:
+    def over(cls, image: Path, scratch: Path, backend: ThreadedBackend, model: Model = AMD64) -> Self:
         """Make a station with a disk of its own that loses what was not flushed."""
-        return cls(CachedDisk(image, scratch), scratch, backend)
+        return cls(CachedDisk(image, scratch), scratch, backend, model)
 
     def close(self) -> None:
         """Leave nothing behind."""

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from scripts.image_tested import ROOT, digest, tracked
 
 CACHE = Path(os.environ.get("STATION_IMAGE_CACHE", "/var/tmp/station-image"))  # noqa: S108 - large, as nothing in /tmp may be
 OUTPUT = CACHE / "tested"
+# The images that the tests take instead of building them.
+GIVEN = {"amd64": "STATION_IMAGE", "arm64": "STATION_IMAGE_ARM64"}
 # Tests and documents are not in the image.
 CONTENT = (
     *("deploy", "scripts", "requirements*.txt", "manage.py"),
@@ -18,21 +21,22 @@ CONTENT = (
 )
 
 
-def test_image() -> Path:
-    """Return the disk of the test image, built from the files as they are; STATION_IMAGE names another one."""
-    if given := os.environ.get("STATION_IMAGE"):
+def image_under_test(architecture: str) -> Path:
+    """Return the disk of the test image, built from the files as they are; a variable of `GIVEN` names another one."""
+    if given := os.environ.get(GIVEN[architecture]):
         return Path(given)
-    wanted, stamp = digest(tracked(CONTENT)), OUTPUT / "built.json"
-    OUTPUT.mkdir(parents=True, exist_ok=True)
+    output = OUTPUT / architecture
+    wanted, stamp = digest(tracked(CONTENT)), output / "built.json"
+    output.mkdir(parents=True, exist_ok=True)
     if stamp.exists():
         built = json.loads(stamp.read_text())
         if built["hash"] == wanted and Path(built["image"]).exists():
             return Path(built["image"])
     stamp.unlink(missing_ok=True)
-    for former in OUTPUT.glob("*.img"):
+    for former in output.glob("*.img"):
         former.unlink()
-    subprocess.run([ROOT / "scripts/build-image", "--test", "--output", OUTPUT], check=True)
-    (image,) = OUTPUT.glob("*-test.img")
+    subprocess.run([ROOT / "scripts/build-image", "--test", "--arch", architecture, "--output", output], check=True)
+    (image,) = output.glob("*-test.img")
     stamp.write_text(json.dumps({"hash": wanted, "image": str(image)}))
     return image
 
@@ -53,4 +57,5 @@ def clear(scratch: Path) -> None:
 
 
 if __name__ == "__main__":
-    test_image()
+    for wanted_architecture in sys.argv[1:] or ["amd64"]:
+        image_under_test(wanted_architecture)

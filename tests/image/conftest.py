@@ -14,7 +14,7 @@ from tests.image.disks import copy
 
 # Containers take seconds, machines minutes; what fails quickly comes first, and the two parts with one machine stand
 # side by side, because the power is cut from the station that the first part has booted.
-LAST = ("test_boot", "test_power_cut", "test_updates")
+LAST = ("test_boot", "test_power_cut", "test_updates", "test_arm64")
 
 # An image ends with a small data partition; on a board it takes the rest of the disk, which updates need.
 DISK_BYTES = 6144 * MIB
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def image() -> Path:
     """The disk of the test image; nobody writes to it."""
-    return built.test_image()
+    return built.image_under_test("amd64")
 
 
 @pytest.fixture(scope="session")

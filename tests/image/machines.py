@@ -22,8 +22,6 @@ from typing import Self
 from tests.image.disks import WITH_US, Disk
 from tests.station import NeverHappened, free_port, wait_until
 
-FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-FIRMWARE_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 # Where the machine finds the loopback of this computer (qemu's user network).
 HOST = "10.0.2.2"
 GUEST = "10.0.2.15"
@@ -67,6 +65,36 @@ class Kernel:
     command_line: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What qemu plays: program and options, firmware with the file its variables begin as."""
+
+    architecture: str
+    program: str
+    options: tuple[str, ...]
+    firmware: Path
+    variables: Path
+    watchdog: str = ""
+
+
+AMD64 = Model(
+    architecture="amd64",
+    program="qemu-system-x86_64",
+    options=("-machine", "q35", "-cpu", "Nehalem"),
+    firmware=Path("/usr/share/OVMF/OVMF_CODE_4M.fd"),
+    variables=Path("/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    watchdog="ICH9-LPC.noreboot",
+)
+# The processor of a Raspberry Pi 4 and of the Compute Module 4; qemu's board has no watchdog.
+ARM64 = Model(
+    architecture="arm64",
+    program="qemu-system-aarch64",
+    options=("-machine", "virt", "-cpu", "cortex-a72"),
+    firmware=Path("/usr/share/AAVMF/AAVMF_CODE.fd"),
+    variables=Path("/usr/share/AAVMF/AAVMF_VARS.fd"),
+)
+
+
 class Machine:
     """One computer with two processors, emulated.
 
@@ -87,7 +115,9 @@ class Machine:
         devices: Sequence[str] = (),
         memory_mib: int = 1024,
         watchdog: bool = True,
+        model: Model = AMD64,
     ) -> None:
+        self.model = model
         self.disk, self.scratch, self.kernel = disk, scratch, kernel
         self.forwards, self.devices, self.memory_mib = tuple(forwards), tuple(devices), memory_mib
         self.site, self.watchdog = site, watchdog
@@ -111,7 +141,7 @@ class Machine:
         self.disk.start()
         serial = self.scratch / "serial.sock"
         serial.unlink(missing_ok=True)
-        command = [*WITH_US, "qemu-system-x86_64", *self._options(serial)]
+        command = [*WITH_US, self.model.program, *self._options(serial)]
         with (self.scratch / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.scratch
@@ -150,10 +180,12 @@ class Machine:
         self.console.close()
 
     def _options(self, serial: Path) -> list[str]:
-        options = ["-nodefaults", "-display", "none", "-no-user-config", "-machine", "q35"]
-        options += ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "Nehalem"]
+        options = ["-nodefaults", "-display", "none", "-no-user-config", *self.model.options]
+        options += ["-accel", "tcg,thread=multi,tb-size=512"]
         options += ["-smp", "2", "-m", str(self.memory_mib), "-rtc", "base=utc", "-device", "virtio-rng-pci"]
-        options += ["-global", f"ICH9-LPC.noreboot={'off' if self.watchdog else 'on'}", "-action", "watchdog=reset"]
+        if self.model.watchdog:
+            options += ["-global", f"{self.model.watchdog}={'off' if self.watchdog else 'on'}"]
+            options += ["-action", "watchdog=reset"]
         options += ["-chardev", f"socket,id=serial,path={serial},server=on,wait=off", "-serial", "chardev:serial"]
         options += ["-drive", f"file={self.disk.url},format=raw,cache=writeback,if=none,id=disk"]
         options += ["-device", "virtio-blk-pci,drive=disk,bootindex=1"]
@@ -165,8 +197,8 @@ class Machine:
             options += ["-kernel", str(self.kernel.image), "-initrd", str(self.kernel.initrd)]
             return [*options, "-append", self.kernel.command_line]
         if not self._variables.exists():
-            shutil.copy(FIRMWARE_VARIABLES, self._variables)
-        options += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"]
+            shutil.copy(self.model.variables, self._variables)
+        options += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={self.model.firmware}"]
         return [*options, "-drive", f"if=pflash,unit=1,format=raw,file={self._variables}"]
 
     def _complain_if_ended(self) -> None:

@@ -274,7 +274,7 @@ def wrong(photograph: Photograph, station: dict, books: Books) -> list[str]:
 
 def test_whatever_a_cut_leaves_of_the_last_writes_the_books_are_finished(capsys: pytest.CaptureFixture[str]) -> None:
     dice = random.Random(SEED)
-    built.test_image()
+    built.image_under_test("amd64")
     scratch = built.scratch_directory()
     scratch.chmod(0o755)
     sessions = -(-CUTS // (5 * len(KINDS)))

@@ -39,7 +39,7 @@ def tree() -> Path:
     given = os.environ.get("STATION_IMAGE_TREE")
     if given:
         return Path(given)
-    built.test_image()
+    built.image_under_test("amd64")
     return built.CACHE / "root-amd64-test"
 
 
