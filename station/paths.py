@@ -76,6 +76,11 @@ class DataDirectory:
         return self.database.with_name(f"{self.database.name}.before")
 
     @property
+    def database_changing(self) -> Path:
+        """There while this version changes the tables; says which copy is the database of before the first step."""
+        return self.database.with_name(f"{self.database.name}.changing")
+
+    @property
     def database_later(self) -> Path:
         """The database as a later version has left it when the computer went back to this one."""
         return self.database.with_name(f"{self.database.name}.later")

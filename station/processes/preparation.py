@@ -234,10 +234,14 @@ def _record_refused_provisioning(at: datetime) -> None:
 def migrate() -> None:
     """Bring the tables up to date; quick when they are. What was before is copied, for the way back."""
     executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        database = Path(connections[DEFAULT_DB_ALIAS].settings_dict["NAME"])
+    database = Path(connections[DEFAULT_DB_ALIAS].settings_dict["NAME"])
+    is_behind = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    if is_behind:
         _as_database_error(lambda: database_fitting.keep_copy(database))
+    # What Django does after the last step (permissions, content types) may be missing where only the mark is left.
+    if is_behind or database_fitting.is_changing(database):
         call_command("migrate", verbosity=0, interactive=False)
+        database_fitting.end_change(database)
 
 
 def fit_to_this_version(data: DataDirectory) -> database_fitting.Fitted | None:

@@ -37,7 +37,7 @@ _FILES = re.compile(
 )
 _COMPANIONS = ("-wal", "-shm")
 # Copies for the way back to another version (database_fitting): rows of this unit would be mixed with the backup's.
-_OTHER_VERSIONS = (".before", ".later")
+_OTHER_VERSIONS = (".before", ".changing", ".later")
 _ASIDE = "before_restore"
 _LARGEST_MANIFEST = 1_000_000
 _CHUNK = 1 << 20

@@ -5,6 +5,9 @@ tables it does not know. It takes the copy â€“ or new tables, if there is none â
 that nothing is lost that was recorded in between: sessions, messages, cards, settings, the audit trail. What only the
 later version knows stays in the file it has left, which is kept beside.
 
+A change of the tables has several steps, and the power may go between two of them. The copy then stays the one of
+before the first step: a mark (`database_changing`) says for which copy a change has begun and not ended.
+
 The signed archive (`signed_archive`) is a file of its own and goes neither forth nor back.
 """
 
@@ -60,11 +63,47 @@ def applied_migrations(database: Path) -> set[Migration]:
 
 
 def keep_copy(database: Path) -> None:
-    """Copy the database before its tables are changed. Raises OSError or sqlite3.Error; then nothing may be changed."""
-    if not applied_migrations(database):
+    """Copy the database before its tables are changed. Raises OSError or sqlite3.Error; then nothing may be changed.
+
+    A change that was interrupted between two steps keeps the copy it has begun with. `end_change` belongs to it.
+    """
+    applied = applied_migrations(database)
+    if not applied or _has_begun(database, applied):
         return
     with _draft(copied(database)) as draft:
         _copy(database, draft)
+    private_files.write(changing(database), _name_of_content(copied(database)))
+
+
+def is_changing(database: Path) -> bool:
+    """Return whether a change of the tables has begun and nobody has noted its end."""
+    return changing(database).exists()
+
+
+def end_change(database: Path) -> None:
+    """Note that the tables are as this version wants them: the next change makes a copy of its own."""
+    if is_changing(database):
+        changing(database).unlink()
+        private_files.flush_directory(database.parent)
+
+
+def _has_begun(database: Path, applied: set[Migration]) -> bool:
+    """Return whether the copy that is there is the one of before a change that stopped half-way.
+
+    A mark that was left is not believed alone: an earlier version that knows nothing of marks may have made another
+    copy since then, or the way back may have undone the change.
+    """
+    try:
+        marked = private_files.read(changing(database))
+        return marked == _name_of_content(copied(database)) and applied_migrations(copied(database)) < applied
+    except (OSError, sqlite3.DatabaseError):
+        return False
+
+
+def _name_of_content(path: Path) -> bytes:
+    """Tell one copy from the next: it is never written again once it has its name."""
+    found = path.stat()
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}\n".encode()
 
 
 def go_on_without(data: DataDirectory) -> Path:
@@ -91,6 +130,11 @@ def _copy(source: Path, target: Path) -> None:
 def copied(database: Path) -> Path:
     """Name the copy of a database as it was before its tables were changed last."""
     return database.with_name(f"{database.name}.before")
+
+
+def changing(database: Path) -> Path:
+    """Name the mark of a change of the tables that has begun: it says which copy is the one of before."""
+    return database.with_name(f"{database.name}.changing")
 
 
 def fit(data: DataDirectory, *, make: Callable[[Path], None]) -> Fitted | None:

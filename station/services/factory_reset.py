@@ -185,6 +185,7 @@ def _delete_files(data: DataDirectory) -> None:
     private_files.write(data.network_reset, b"")
     of_people = (
         data.database_before,
+        data.database_changing,
         data.database_later,
         data.network_trial,
         data.provisioning_refused,

@@ -170,12 +170,14 @@ def test_a_unit_with_a_damaged_database_is_restored_only_when_told_to(file: Path
 def test_copies_of_another_version_do_not_stay_beside_a_restored_database(file: Path, tmp_path: Path):
     unit = make_station(tmp_path / "unit", "100000002")
     unit.database_before.write_bytes(b"before")
+    unit.database_changing.write_bytes(b"1 2 3")
     unit.database_later.write_bytes(b"later")
 
     _, kept = backup.restore(file, unit, replace=False, keep_identity=False)
 
     assert kept is not None
     assert not unit.database_before.exists()
+    assert not unit.database_changing.exists()
     assert not unit.database_later.exists()
     assert (kept / unit.database_before.name).read_bytes() == b"before"
 

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from station.paths import DataDirectory
 from station.services import database_fitting
-from station.services.database_fitting import applied_migrations, copied, fit, go_on_without, keep_copy
+from station.services.database_fitting import (
+    applied_migrations,
+    changing,
+    copied,
+    end_change,
+    fit,
+    go_on_without,
+    is_changing,
+    keep_copy,
+)
 
 FIRST, SECOND = ("station", "0001_first"), ("station", "0002_second")
 EARLIER = """
@@ -25,6 +34,10 @@ CREATE TABLE message (id INTEGER PRIMARY KEY AUTOINCREMENT, session_id INTEGER R
 CREATE TABLE dropped (id INTEGER PRIMARY KEY, text TEXT);
 INSERT INTO django_migrations (app, name) VALUES ('station', '0001_first');
 """
+HALF = """
+DROP TABLE dropped;
+INSERT INTO django_migrations (app, name) VALUES ('station', '0002_half');
+"""
 LATER = """
 CREATE TABLE newer (
     id INTEGER PRIMARY KEY AUTOINCREMENT, card TEXT NOT NULL, wh INTEGER NOT NULL, signature TEXT NOT NULL
@@ -32,7 +45,7 @@ CREATE TABLE newer (
 INSERT INTO newer (id, card, wh, signature) SELECT id, card, wh, '' FROM session;
 DROP TABLE session;
 ALTER TABLE newer RENAME TO session;
-DROP TABLE dropped;
+DROP TABLE IF EXISTS dropped;
 CREATE TABLE unheard_of (id INTEGER PRIMARY KEY);
 INSERT INTO django_migrations (app, name) VALUES ('station', '0002_second');
 """
@@ -69,6 +82,13 @@ def update(data: DataDirectory) -> None:
     """Let the later version start for the first time."""
     keep_copy(data.database)
     script(data.database, LATER)
+    end_change(data.database)
+
+
+def stop_half_way(data: DataDirectory) -> None:
+    """Lose the power between the two steps of the later version's first start."""
+    keep_copy(data.database)
+    script(data.database, HALF)
 
 
 def test_a_database_of_this_version_or_an_earlier_one_is_left_alone(data: DataDirectory):
@@ -248,3 +268,58 @@ def test_a_copy_that_is_damaged_costs_no_row(data: DataDirectory) -> None:
     assert fitted is not None
     assert (fitted.rows, fitted.lost) == (1, 0)
     assert rows(data.database, "SELECT card FROM session") == [("c",)]
+
+
+def test_power_lost_between_two_steps_of_an_update_does_not_spoil_the_way_back(data: DataDirectory) -> None:
+    script(data.database, "INSERT INTO session (card, wh, gone) VALUES ('a', 10, 'kept')")
+    script(data.database, "INSERT INTO dropped VALUES (1, 'old')")
+    stop_half_way(data)
+
+    # The next start goes on where this one has stopped.
+    update(data)
+    fitted = fit(data, make=make)
+
+    assert fitted is not None
+    assert rows(data.database, "SELECT card, gone FROM session") == [("a", "kept")]
+    assert rows(data.database, "SELECT text FROM dropped") == [("old",)]
+    assert not is_changing(data.database)
+
+
+def test_the_next_update_makes_a_copy_of_its_own(data: DataDirectory) -> None:
+    update(data)
+
+    keep_copy(data.database)
+
+    assert applied_migrations(copied(data.database)) == {FIRST, SECOND}
+
+
+def test_after_the_way_back_from_half_an_update_the_next_one_copies_what_is_there_then(data: DataDirectory) -> None:
+    stop_half_way(data)
+    assert fit(data, make=make) is not None
+    # The earlier version runs for a year, and knows nothing of the mark.
+    script(data.database, "INSERT INTO session (card, wh, gone) VALUES ('a', 10, 'kept')")
+
+    keep_copy(data.database)
+
+    assert rows(copied(data.database), "SELECT card, gone FROM session") == [("a", "kept")]
+
+
+def test_a_mark_of_another_copy_is_not_believed(data: DataDirectory) -> None:
+    stop_half_way(data)
+    # A version in between has made a copy of its own, and changed the tables as it wanted them.
+    copied(data.database).unlink()
+    script(copied(data.database), EARLIER)
+
+    keep_copy(data.database)
+
+    assert ("station", "0002_half") in applied_migrations(copied(data.database))
+
+
+def test_a_copy_that_is_damaged_is_made_again(data: DataDirectory) -> None:
+    stop_half_way(data)
+    copied(data.database).write_bytes(b"no database" * 500)
+    changing(data.database).write_bytes(database_fitting._name_of_content(copied(data.database)))
+
+    keep_copy(data.database)
+
+    assert applied_migrations(copied(data.database))
