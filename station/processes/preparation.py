@@ -100,6 +100,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         if _computer_has_started(plan, data):
             # What was deleted before the reboot can no longer be restored; a restart of the daemon keeps it.
             editing.purge_deleted()
+            _record_mended_boot_memory(at)
             private_files.write(data.last_boot, clock.boot_id().encode())
         password_recovery.note_start(clock.stamp())
         security_log.record("StartupOfTheDevice", at=at)
@@ -216,6 +217,16 @@ def _record_lost_secrets(at: datetime) -> None:
             data={"keys": lost},
             outcome=Status.REJECTED.value,
         )
+
+
+def _record_mended_boot_memory(at: datetime) -> None:
+    """Leave an event when a power cut had torn what the boot loader knows of the slots."""
+    from station.host import boot_memory
+    from station.host.dbus.rauc import bootname
+    from station.services import event_log
+
+    if files := boot_memory.mended():
+        event_log.log("computer.boot_memory.mended", at=at, files=", ".join(files), slot=bootname())
 
 
 def _record_refused_provisioning(at: datetime) -> None:

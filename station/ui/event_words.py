@@ -49,6 +49,10 @@ EVENTS: Words = {
         "Version %(version)s no longer starts; the computer has gone back to version %(running)s. Install the update "
         "again, and send the log files to the hotline."
     ),
+    "computer.boot_memory.mended": gettext_lazy(
+        "What the boot loader knows of the two system slots was torn, as after a power cut (%(files)s). It was written "
+        "anew for slot %(slot)s, which runs."
+    ),
     "storage.database.fitted": gettext_lazy(
         "The database was left by a later version and was fitted to the one that runs: %(rows)s rows were taken "
         "over, %(lost)s could not be. The file as it was is kept as %(file)s."

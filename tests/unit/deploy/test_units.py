@@ -145,12 +145,31 @@ def test_the_factorys_file_is_overwritten_when_it_was_taken_or_refused(tmp_path,
     unit = (DEPLOY / "image/root/usr/lib/systemd/system/station-provision-file.service").read_text()
     (command,) = re.findall(r"^ExecStopPost=\+/bin/sh -c '(.*)'$", unit, re.MULTILINE)
     (tmp_path / "station-provision.json").write_text('{"factoryPassword": "ZD5HM8RT3VNE"}')
+    (tmp_path / "station-provision-file").touch()
 
     # systemd writes a dollar sign twice.
-    command = command.replace("$$", "$").replace("/efi", str(tmp_path))
+    command = command.replace("$$", "$").replace("/efi", str(tmp_path)).replace("/run", str(tmp_path))
     subprocess.run(["/bin/sh", "-c", command], env={"EXIT_STATUS": ended_with, "PATH": "/usr/bin:/bin"}, check=True)
 
     assert (tmp_path / "station-provision.json").exists() == stays
+    # A second start of the station in the same run of the computer looks for it no more.
+    assert (tmp_path / "station-provision-file").exists() == stays
+
+
+def test_whether_the_factory_has_left_a_file_is_no_question_of_a_mount_in_time():
+    unit = (DEPLOY / "image/root/usr/lib/systemd/system/station-provision-file.service").read_text().splitlines()
+
+    # Conditions are looked at by systemd itself, whose looking mounts nothing on demand.
+    assert not any(line.startswith("Condition") and "/efi" in line for line in unit)
+    assert {"After=station-boot-partition.service", "ConditionPathExists=/run/station-provision-file"} <= set(unit)
+
+
+@pytest.mark.parametrize("service", ["slot", "prepare", "trial"])
+def test_the_boot_loaders_memory_is_mended_before_anybody_uses_it(service):
+    unit = (DEPLOY / "image/root/usr/lib/systemd/system/station-boot-partition.service").read_text()
+    (before,) = re.findall(r"^Before=(.*)$", unit, re.MULTILINE)
+
+    assert f"station-{service}.service" in before.split()
 
 
 def test_software_on_trial_is_given_up_by_systemd_itself():

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from station import clock, secret_key
+from station.host import boot_memory
+from station.models import LogEntry
 from station.paths import DataDirectory
 from station.processes import preparation
 from station.processes.plan import Address, Plan
+from station.ui import event_words
 from tests.db.station.web.conftest import AT
 from whitelist.models import Card
 
@@ -56,3 +59,17 @@ def test_a_simulated_computer_starts_with_its_software(plan: Plan) -> None:
     preparation.prepare(plan, at=AT)
 
     assert deleted_cards() == 0
+
+
+def test_a_boot_loader_whose_memory_was_torn_is_told_once_in_this_run_of_the_computer(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = plan.data / "mended"
+    note.write_text("grubenv\ngood\n")
+    monkeypatch.setattr(boot_memory, "MENDED", note)
+
+    preparation.prepare(plan, at=AT)
+    preparation.prepare(plan, at=AT)
+
+    (entry,) = LogEntry.objects.filter(code="computer.boot_memory.mended")
+    assert "grubenv, good" in event_words.event(entry.code, entry.data)
