@@ -82,6 +82,10 @@ REASONS: Words = {
         "The new version started and was not complete in time, so the station went back to the one before. Send the "
         "log files to the hotline."
     ),
+    "emergency": gettext_lazy(
+        "The new version could not start as a whole, for instance because of a file system, so the station went back "
+        "to the one before. Install the update again; if that fails, send the log files to the hotline."
+    ),
     "install_failed": gettext_lazy("The update service could not install the file: %(detail)s"),
     "no_reboot": gettext_lazy(
         "The computer did not restart, so the new version was not used. Reboot the system and try again."

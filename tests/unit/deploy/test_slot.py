@@ -1,6 +1,7 @@
 """What is done for the slot that has started: marked good at once, or given a time limit while it is on trial."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[3] / "deploy/image/root/usr/lib/station/slot"
 # Instead of doing something to the computer, each program says what it was asked for.
-_PROGRAMS = ("busctl",)
+_PROGRAMS = ("busctl", "sleep")
 
 
 class Computer:
@@ -21,9 +22,11 @@ class Computer:
             (programs / name).write_text(f'#!/bin/sh\necho "{name} $*"\nexit {int(rauc_fails)}\n')
         for program in programs.iterdir():
             program.chmod(0o755)
-        text = SCRIPT.read_text().replace("/var/lib/station/files/slots", str(self.slots))
+        text = SCRIPT.read_text().replace("=/var/lib/station/files/slots", f"={self.slots}")
+        text = text.replace("=/data/station/files/slots", f"={directory}/data")
         self.script = directory / "slot"
         self.script.write_text(text.replace("/proc/cmdline", str(self.command_line)))
+        self.waited: list[str] = []
         self.path = f"{programs}:/usr/bin:/bin"
 
     def installed(self, bootname: str, *, confirmed: bool) -> None:
@@ -34,9 +37,10 @@ class Computer:
         done = self._run(word)
         assert not done.stderr
         # Software that has not proved itself is a failure of the unit; systemd restarts the computer upon it.
-        assert bool(done.returncode) == (word == "give-up")
-        calls = [line.split(" Mark ss ") for line in done.stdout.splitlines() if line.startswith(_PROGRAMS)]
+        assert bool(done.returncode) == (word in {"give-up", "emergency"})
+        calls = [line.split(" Mark ss ") for line in done.stdout.splitlines() if line.startswith("busctl")]
         assert all(" de.pengutronix.rauc / de.pengutronix.rauc.Installer" in call[0] for call in calls)
+        self.waited = re.findall(r"^sleep (\d+)$", done.stdout, re.MULTILINE)
         return [call[1] for call in calls]
 
     def is_on_trial(self) -> bool:
@@ -87,3 +91,28 @@ def test_a_rauc_that_cannot_note_it_is_asked_for_both_all_the_same(tmp_path: Pat
     computer = Computer(tmp_path, rauc_fails=True)
 
     assert computer.run("give-up") == ["bad booted", "active other"]
+
+
+def test_a_start_that_stops_half_way_is_ended_after_a_while(computer: Computer):
+    assert computer.run("emergency") == []
+
+    assert computer.waited == ["300"]
+    assert not (computer.slots / "gave_up").exists()
+
+
+def test_software_on_trial_that_stops_half_way_is_soon_ended_with_the_reason(computer: Computer):
+    computer.installed("B", confirmed=False)
+
+    assert computer.run("emergency") == []
+
+    assert computer.waited == ["60"]
+    assert (computer.slots / "gave_up").read_text() == "emergency\n"
+
+
+def test_what_is_on_trial_is_known_where_the_data_is_not_in_its_place_yet(computer: Computer):
+    computer.installed("B", confirmed=False)
+    computer.slots.rename(computer.slots.with_name("data"))
+
+    computer.run("emergency")
+
+    assert computer.waited == ["60"]

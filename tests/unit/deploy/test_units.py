@@ -181,6 +181,15 @@ def test_software_on_trial_is_given_up_by_systemd_itself():
     assert not any(line.startswith(("OnSuccess=", "SuccessAction=")) for line in text)
 
 
+def test_a_station_waits_for_no_keyboard_in_the_emergency_mode():
+    text = (DEPLOY / "image/root/usr/lib/systemd/system/station-emergency.service").read_text().splitlines()
+
+    assert {"WantedBy=emergency.target rescue.target", "FailureAction=reboot-force"} <= set(text)
+    # Anything else would wait for sysinit.target, which has failed or conflicts with it.
+    assert "DefaultDependencies=no" in text
+    assert not any(line.startswith(("Requires", "RequiresMountsFor", "After", "PrivateTmp")) for line in text)
+
+
 @pytest.mark.parametrize("process", PROCESSES)
 def test_systemd_hears_when_a_process_serves_and_that_it_still_does(process):
     unit = Unit.read(process)
