@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scripts.image import boot, checkout, disk, packages, tree
 from scripts.image.base import base_tree
-from scripts.image.maker import maker_keys
+from scripts.image.maker import WHICH_KEYS, maker_keys, warn_of_development
 from scripts.image.run import StepFailed, run
 
 _RELEASE = re.compile(r'^RELEASE = "([^"]+)"$', re.MULTILINE)
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"\n{refusal}", file=sys.stderr)
         return 1
     print(f"{image} is made ({time.monotonic() - began:.0f} s).")
+    if options.keys is None and not options.test:
+        warn_of_development(image)
     return 0
 
 
@@ -43,11 +45,14 @@ def _parse(arguments: Sequence[str], cache: Path) -> argparse.Namespace:
     parser.add_argument("--test", action="store_true", help="with simulated hardware and a root shell: never ship it")
     parser.add_argument("--version", type=_version, default=_release(), help="default: that of the station's software")
     parser.add_argument("--board", help="which updates it takes; default: the architecture")
-    parser.add_argument(
-        "--keys", type=Path, metavar="DIR", help="what scripts/maker-key has made; else for development"
-    )
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument("--keys", type=Path, metavar="DIR", help="what scripts/maker-key has made")
+    keys.add_argument("--development", action="store_true", help="with a key made on the spot: never ship it")
     parser.add_argument("--output", type=Path, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.keys is None and not (options.development or options.test):
+        parser.error(WHICH_KEYS)
+    return options
 
 
 def _version(text: str) -> str:
@@ -105,7 +110,8 @@ def _build(cache: Path, options: argparse.Namespace) -> Path:
         base, efi, architecture, settings=tree.IMAGE / "grub.cfg", extras=brought, work=work
     )
 
-    image = work / f"station-{options.version}-{kind}.img"
+    name = kind if options.keys or options.test else f"{kind}-development"
+    image = work / f"station-{options.version}-{name}.img"
     with image.open("wb") as file:
         file.truncate(disk.disk_size(laid))
     run("sfdisk", "--quiet", image, stdin=disk.sfdisk_script(laid))

@@ -5,14 +5,20 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from configparser import ConfigParser, Error
 from pathlib import Path
 
-from scripts.image.maker import MakerKeys, maker_keys
+from scripts.image.maker import WHICH_KEYS, MakerKeys, maker_keys, warn_of_development
 from scripts.image.run import StepFailed, run
 
 _VERSION_ID = re.compile(r'^VERSION_ID="?([^"\n]+)"?$', re.MULTILINE)
+_SETTINGS = "/etc/rauc/system.conf"
+_COMPATIBLE = "station-"
+# deploy/image/test
+_OF_TEST_IMAGES = "/usr/lib/systemd/system/test-shell.service"
 _MANIFEST = """\
 [update]
 compatible=station-{board}
@@ -34,37 +40,110 @@ def main(arguments: Sequence[str]) -> int:
     try:
         root = options.root or cache / f"root-{options.arch}.ext4"
         version = options.version or version_of(root)
-        board = options.board or options.arch
+        board = options.board or board_of(root)
+        keys = maker_keys(cache, options.keys)
+        check_root(root, version=version, board=board, keys=keys, allow_test=options.development)
         options.output.mkdir(parents=True, exist_ok=True)
-        bundle = options.output / f"station-{version}-{board}.raucb"
-        make_bundle(root, bundle, version=version, board=board, keys=maker_keys(cache, options.keys))
+        name = f"station-{version}-{board}{'-development' if options.development else ''}.raucb"
+        bundle = options.output / name
+        make_bundle(root, bundle, version=version, board=board, keys=keys)
     except StepFailed as refusal:
         print(f"\n{refusal}", file=sys.stderr)
         return 1
     size = bundle.stat().st_size // 1_000_000
     print(f"{bundle} is made: version {version} for station-{board}, {size} MB ({time.monotonic() - began:.0f} s).")
+    if options.development:
+        warn_of_development(bundle)
     return 0
 
 
 def _parse(arguments: Sequence[str], cache: Path) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/build-bundle", description="Make the file of an update.")
     parser.add_argument("--arch", choices=("amd64", "arm64"), default="amd64", help="default: amd64")
-    parser.add_argument("--board", help="which stations may take it; default: the architecture")
-    parser.add_argument("--keys", type=Path, metavar="DIR", help="what scripts/maker-key has made")
+    parser.add_argument("--board", help="which stations may take it; default: those of the root file system")
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument("--keys", type=Path, metavar="DIR", help="what scripts/maker-key has made")
+    keys.add_argument("--development", action="store_true", help="with the key made on the spot: never ship it")
     parser.add_argument("--root", type=Path, metavar="FILE", help="a root file system; default: that built last")
     parser.add_argument("--version", help="default: what the root file system calls itself")
     parser.add_argument("--output", type=Path, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.keys is None and not options.development:
+        parser.error(WHICH_KEYS)
+    return options
 
 
 def version_of(root: Path) -> str:
     """Return what a root file system calls itself. Raises StepFailed."""
-    if not root.is_file():
-        raise StepFailed(f"There is no {root}: make it with scripts/build-image.")
-    found = _VERSION_ID.search(run("debugfs", "-R", "cat /usr/lib/os-release", root))
+    found = _VERSION_ID.search(_read(root, "/usr/lib/os-release"))
     if found is None:
         raise StepFailed(f"{root} does not say which version it is.")
     return found[1]
+
+
+def board_of(root: Path) -> str:
+    """Return for which board a root file system takes updates. Raises StepFailed."""
+    compatible = _settings_of(root).get("system", "compatible", fallback="")
+    if not compatible.startswith(_COMPATIBLE) or compatible == _COMPATIBLE:
+        raise StepFailed(f"{root} does not say for which board it is: compatible={compatible} in {_SETTINGS}.")
+    return compatible.removeprefix(_COMPATIBLE)
+
+
+def check_root(root: Path, *, version: str, board: str, keys: MakerKeys, allow_test: bool) -> None:
+    """Refuse to sign what a station would install and then not be itself any more. Raises StepFailed with every reason.
+
+    A root that trusts another maker could never be updated again, one for another board neither; one of another version
+    would be refused or taken by mistake.
+    """
+    wrong = []
+    if (found := version_of(root)) != version:
+        wrong.append(f"It calls itself version {found}, and the bundle would say {version}: leave --version out.")
+    if (found := board_of(root)) != board:
+        wrong.append(f"It is for the board {found}, and the bundle would be for {board}: leave --board out.")
+    if not keys.key.is_file():
+        wrong.append(f"{keys.directory} holds no signing.key to sign it with.")
+    elif trouble := _distrust(root, keys):
+        wrong.append(
+            f"Stations with it would not take updates signed with {keys.certificate} ({trouble}): build it with the "
+            "same --keys (or --development)."
+        )
+    if not allow_test and _read(root, _OF_TEST_IMAGES):
+        wrong.append("It is that of a test image, with a root shell and a known password.")
+    if wrong:
+        raise StepFailed("\n".join((f"{root} is not packed:", *(f"* {reason}" for reason in wrong))))
+
+
+def _distrust(root: Path, keys: MakerKeys) -> str:
+    """Return why what the root file system trusts does not go with the signing certificate; "": it does."""
+    place = _settings_of(root).get("keyring", "path", fallback="")
+    trusted = _read(root, place) if place.startswith("/") else ""
+    if not trusted:
+        return f"it has no certificate at [keyring] path={place}"
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(trusted)
+        file.flush()
+        try:
+            run("openssl", "verify", "-no-CApath", "-no-CAstore", "-CAfile", file.name, keys.certificate)
+        except StepFailed as refusal:
+            said = [line for line in str(refusal).splitlines() if line.startswith("error ")]
+            return said[0] if said else str(refusal)
+    return ""
+
+
+def _settings_of(root: Path) -> ConfigParser:
+    settings = ConfigParser(interpolation=None)
+    try:
+        settings.read_string(_read(root, _SETTINGS))
+    except Error as problem:
+        raise StepFailed(f"{_SETTINGS} in {root} cannot be read: {problem}") from problem
+    return settings
+
+
+def _read(root: Path, place: str) -> str:
+    """Return a file of a root file system; "" where there is none. Raises StepFailed."""
+    if not root.is_file():
+        raise StepFailed(f"There is no {root}: make it with scripts/build-image.")
+    return run("debugfs", "-R", f"cat {place}", root)
 
 
 def make_bundle(root: Path, bundle: Path, *, version: str, board: str, keys: MakerKeys) -> None:

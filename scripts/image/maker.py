@@ -1,11 +1,18 @@
 """The maker's keys: certificates that images trust, keys that bundles are signed with."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.image.run import StepFailed, run
 
 ROOT = Path(__file__).resolve().parents[2]
+# What the certificates of the key for development are called.
+_DEVELOPMENT = "Development"
+WHICH_KEYS = (
+    "say whose updates these stations take: --keys DIR with what scripts/maker-key has made, or --development for a "
+    "key that is made on the spot – only to try things out, never for what is shipped"
+)
 
 
 @dataclass(frozen=True)
@@ -34,9 +41,23 @@ def maker_keys(cache: Path, chosen: Path | None) -> MakerKeys:
         keys = MakerKeys(chosen.resolve())
         if not keys.trusted.is_file():
             raise StepFailed(f"{chosen} holds no root.pem: make keys with scripts/maker-key {chosen}")
+        if _DEVELOPMENT in run("openssl", "x509", "-in", keys.trusted, "-noout", "-subject"):
+            raise StepFailed(
+                f"{chosen} holds keys for development, which are no secret. Make the maker's own with "
+                "scripts/maker-key, or say --development instead of --keys."
+            )
         return keys
     keys = MakerKeys(cache / "development-keys")
     if not keys.trusted.is_file():
         print("Making a key for development (never ship what it signs) …", flush=True)
-        run(ROOT / "scripts/maker-key", keys.directory, "Development")
+        run(ROOT / "scripts/maker-key", keys.directory, _DEVELOPMENT)
     return keys
+
+
+def warn_of_development(made: Path) -> None:
+    """Tell whoever reads the end of a long output, too."""
+    print(
+        f"\nNEVER SHIP {made.name}: it goes with a key for development, which protects nobody from foreign software. "
+        "For stations of customers: --keys DIR (scripts/maker-key).",
+        file=sys.stderr,
+    )
