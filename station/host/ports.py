@@ -253,4 +253,7 @@ class UpdatePort(Protocol):
         """Keep the software that runs now: it was seen to work. Raises `ImageRefused` when it cannot be kept."""
 
     def undo(self) -> None:
-        """Let the next start of the computer use the software that runs now, or ran before if this one is damaged."""
+        """Let the next start of the computer use the software that runs now, or ran before if this one is on trial.
+
+        Until that start software on trial stays RUNNING; calling this again does no harm.
+        """

@@ -199,7 +199,8 @@ class RaucUpdates:
         installed = self._read()
         if not installed.ticket:
             return
-        changes = [("bad", "booted"), ("active", "other")] if self._runs(installed) else [("active", "booted")]
+        runs = self._runs(installed)
+        changes = [("bad", "booted"), ("active", "other")] if runs else [("active", "booted")]
         try:
             for state, slot in changes:
                 _mark(state, slot)
@@ -208,7 +209,9 @@ class RaucUpdates:
             # nobody calls it good, and the computer goes back by itself.
             logger.exception("RAUC has not switched back")
         else:
-            self._write(_Installed())
+            # While it still runs the file stays, too: the computer's own time limit restarts it when nobody else can.
+            if not runs:
+                self._write(_Installed())
 
     @property
     def _gave_up(self) -> Path:

@@ -327,6 +327,8 @@ class Work:
 
     def _restart(self) -> None:
         match self._environment.updates.result(self._job.data["ticket"]):
+            case InstallationResult.RUNNING if self._job.data.get("gave_up"):
+                self._go_back()
             case InstallationResult.RUNNING:
                 self._confirm()
             case InstallationResult.NOT_RUNNING:
@@ -356,14 +358,18 @@ class Work:
             self._postpone(_HEALTH_PAUSE, tried_s=tried.total_seconds())
             return
         logger.error("file job %s: the new software is given up: %s", self._job.pk, lacking)
-        # In the row first: the reboot may end this process before it is over.
         self._postpone(_POLL, gave_up=lacking)
+        self._go_back()
+
+    def _go_back(self) -> None:
+        """Restart into the old software, again and again until it runs: what was given up must not stay for good."""
+        # In the row first: the reboot may end this process before it is over.
+        self._postpone(_REBOOT_PATIENCE)
         self._environment.updates.undo()
         try:
             self._environment.reboot()
         except RebootRefused as refusal:
-            logger.warning("file job %s: no restart into the old software: %s", self._job.pk, refusal)
-        self._advance(Event.BOOTED_OLD, reason=lacking)
+            logger.warning("file job %s: no restart into the old software yet: %s", self._job.pk, refusal)
 
     def _lack(self, now: datetime) -> str | None:
         """Return the code of what the new software does not do; puts the points back into service first."""

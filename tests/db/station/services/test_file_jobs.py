@@ -962,6 +962,38 @@ def test_new_software_that_lacks_what_the_old_one_did_makes_way_for_it(world, si
     assert world.commands == [True, False, False]
 
 
+def test_software_that_was_given_up_does_not_stay_because_a_restart_was_refused(world, monkeypatch):
+    jobs.submit_firmware(FIRMWARE, AT)
+    world.work()
+    world.restart()
+    boots, world.health, world.reboot_refused = world.boots, replace(WELL, is_ready=False), True
+    undo, undone = SlotUpdates.undo, []
+
+    def result(_self, _ticket) -> InstallationResult:
+        # As on a real computer: what runs goes on running until the computer restarts.
+        return InstallationResult.RUNNING if world.boots == boots else InstallationResult.NOT_RUNNING
+
+    def note_undo(self) -> None:
+        undone.append(world.at)
+        undo(self)
+
+    monkeypatch.setattr(SlotUpdates, "result", result)
+    monkeypatch.setattr(SlotUpdates, "undo", note_undo)
+    # A package is being installed, for instance; the worker looks at its jobs now and then.
+    for _ in range(20):
+        assert world.work() == []
+        world.at += timedelta(minutes=2)
+    assert len(undone) >= 20
+    world.reboot_refused = False
+    assert world.work() == []
+    assert world.reboots == 2
+    world.restart()
+    world.health = WELL
+
+    assert world.work() == ["InstallationFailed"]
+    assert only_job().data["reason"] == "not_ready"
+
+
 def test_a_backend_that_was_away_before_the_update_is_not_waited_for(world):
     world.health = replace(WELL, backend_accepts=False, is_ready=False)
     jobs.submit_firmware(FIRMWARE, AT)

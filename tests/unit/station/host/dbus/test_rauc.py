@@ -239,7 +239,16 @@ def test_software_that_is_not_healthy_makes_way_for_the_one_before(service: Rauc
 
     assert service.marks == [("bad", "booted"), ("active", "other")]
     assert service.primary == "rootfs.0"
+    # It still runs, and the computer's own time limit goes by this file.
+    assert computer.updates.result("one") == InstallationResult.RUNNING
+    state = json.loads((computer.directory / "rauc.json").read_text())
+    assert (state["bootname"], state["confirmed"]) == ("1", False)
+
+    computer.boots, service.booted = 3, "rootfs.0"
+
     assert computer.updates.result("one") == InstallationResult.NOT_RUNNING
+    computer.updates.undo()
+    assert json.loads((computer.directory / "rauc.json").read_text())["ticket"] == ""
 
 
 def test_without_a_service_after_the_reboot_nothing_is_claimed(
