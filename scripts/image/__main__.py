@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scripts.image import boot, checkout, disk, packages, tree
 from scripts.image.base import base_tree
-from scripts.image.maker import WHICH_KEYS, maker_keys, warn_of_development
+from scripts.image.maker import maker_keys, warn_of_development
 from scripts.image.run import StepFailed, run
 
 _RELEASE = re.compile(r'^RELEASE = "([^"]+)"$', re.MULTILINE)
@@ -47,12 +47,9 @@ def _parse(arguments: Sequence[str], cache: Path) -> argparse.Namespace:
     parser.add_argument("--board", help="which updates it takes; default: the architecture")
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--keys", type=Path, metavar="DIR", help="what scripts/maker-key has made")
-    keys.add_argument("--development", action="store_true", help="with a key made on the spot: never ship it")
+    keys.add_argument("--development", action="store_true", help="with a key made on the spot: never ship it (default)")
     parser.add_argument("--output", type=Path, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
-    options = parser.parse_args(arguments)
-    if options.keys is None and not (options.development or options.test):
-        parser.error(WHICH_KEYS)
-    return options
+    return parser.parse_args(arguments)
 
 
 def _version(text: str) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.image import __main__ as image
 from scripts.image import bundle
 from scripts.image.maker import ROOT, MakerKeys, maker_keys
 from scripts.image.run import StepFailed, run
@@ -98,14 +97,13 @@ def test_the_command_makes_nothing_of_a_foreign_root(
     assert not output.exists()
 
 
-@pytest.mark.parametrize("main", [bundle.main, image.main])
-def test_nobody_ships_with_keys_for_development_without_having_said_so(
-    main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_nobody_signs_an_update_with_keys_for_development_without_having_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STATION_IMAGE_CACHE", str(tmp_path))
 
     with pytest.raises(SystemExit):
-        main([])
+        bundle.main([])
 
     said = capsys.readouterr().err
     assert "--keys DIR" in said
