@@ -145,12 +145,16 @@ def main(arguments: Sequence[str]) -> int:
     """Load the firewall from the two files named; return the exit status."""
     rules, openings = (Path(argument) for argument in arguments)
     try:
-        load(f"{rules.read_text()}\n{elements(Openings.read(openings), Networks.read(os.environ))}")
+        networks, loaded = Networks.read(os.environ), None
+        # systemd does not see what is written while this runs.
+        while (wanted := Openings.read(openings)) != loaded:
+            load(f"{rules.read_text()}\n{elements(wanted, networks)}")
+            loaded = wanted
     except SettingMakesNoSense as refusal:
         # The rules as they stand in the file: the service port is open, nothing else.
         load(rules.read_text())
         sys.stderr.write(f"/etc/station/station.env: {refusal}. Until then only the service port is open.\n")
-        return 1
+        return os.EX_CONFIG
     return 0
 
 

@@ -1,5 +1,6 @@
 """What a service of the station may do: the directives of its unit, and systemd's own judgement of them."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -239,3 +240,13 @@ def test_the_firewall_stands_before_any_network_and_is_loaded_again_when_the_pro
     assert firewall.one("WantedBy") == "sysinit.target"
     watched = (DEPLOY / "station-firewall.path").read_text()
     assert f"PathChanged={firewall.one('ExecStart').split()[-1]}" in watched
+
+
+def test_a_firewall_that_could_not_be_loaded_is_tried_again_for_ever():
+    firewall = Unit.read("firewall")
+
+    assert (firewall.one("Restart"), firewall.one("RestartSec")) == ("on-failure", "5s")
+    # A service that reaches its limit takes its path unit with it.
+    assert firewall.one("StartLimitIntervalSec") == "0"
+    assert firewall.one("RestartPreventExitStatus") == str(os.EX_CONFIG)
+    assert firewall.one("TimeoutStartSec") == "120s"

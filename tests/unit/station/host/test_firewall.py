@@ -2,6 +2,7 @@
 
 import pytest
 
+from station.host import firewall
 from station.host.firewall import Networks, Openings, SettingMakesNoSense, elements
 
 
@@ -70,3 +71,28 @@ def test_only_an_interface_of_the_site_is_ever_shared(tmp_path):
     assert Openings.read(file).shared_interface == "eth1"
     file.write_text('{"shared_interface": "eth0 } ; flush ruleset"}')
     assert Openings.read(file).shared_interface == ""
+
+
+def test_what_is_switched_on_while_the_firewall_is_being_loaded_is_loaded_too(tmp_path, monkeypatch):
+    rules, file, loaded = tmp_path / "rules", tmp_path / "firewall.json", []
+    rules.write_text("table")
+
+    def load(transaction: str) -> None:
+        loaded.append(transaction)
+        Openings(modbus_ports=(502,)).write(file)
+
+    monkeypatch.setattr(firewall, "load", load)
+
+    assert firewall.main([str(rules), str(file)]) == 0
+    assert ["502" in each for each in loaded] == [False, True]
+
+
+def test_a_setting_that_makes_no_sense_is_no_reason_to_try_again(tmp_path, monkeypatch):
+    loaded = []
+    (tmp_path / "rules").write_text("table")
+    monkeypatch.setattr(firewall, "load", loaded.append)
+    monkeypatch.setenv("STATION_WEB_OVER_LAN", "perhaps")
+
+    # RestartPreventExitStatus= of the unit.
+    assert firewall.main([str(tmp_path / "rules"), str(tmp_path / "firewall.json")]) == 78
+    assert loaded == ["table"]
