@@ -37,6 +37,7 @@ _PLACES = {
     "station-rauc.conf": "etc/dbus-1/system.d",
     "50-station-network.conf": "usr/lib/NetworkManager/conf.d",
     "50-station-watchdog.conf": "usr/lib/systemd/system.conf.d",
+    "70-station-service.link": "usr/lib/systemd/network",
     "station.env": "etc/station",
 }
 # Tests of Python packages that bring private keys along; nothing imports them.

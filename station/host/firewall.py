@@ -90,7 +90,7 @@ def _is_port(value: object) -> bool:
 class Networks:
     """Which interface leads where, and whether the site may reach the web interface; the service port always does."""
 
-    service: tuple[str, ...] = ("usb0",)
+    service: tuple[str, ...] = ("service0",)
     lan: tuple[str, ...] = ("eth0",)
     web_over_lan: bool = True
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.process
 # Everything a computer might serve by accident: SSH, DNS, Redis, the simulator, and what a station really has.
 PORTS = (22, 53, 80, 443, 502, 503, 5020, 6379, 8080, 8443)
 # Interface of the station, where it leads, and its number in the addresses.
-NEIGHBOURS = {"laptop": ("usb0", 32), "site": ("eth0", 33), "mobile": ("wwan0", 34), "stranger": ("eth1", 35)}
+NEIGHBOURS = {"laptop": ("service0", 32), "site": ("eth0", 33), "mobile": ("wwan0", 34), "stranger": ("usb0", 35)}
 
 LISTEN = """
 import select, socket, sys

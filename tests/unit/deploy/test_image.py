@@ -1,11 +1,13 @@
 """The pure parts of an image: partitions, packages, the boot loader's memory."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from scripts.image import boot, checkout, disk, packages, tree
+from station.host.firewall import Networks
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
@@ -119,3 +121,18 @@ def test_only_what_git_knows_is_in_an_image_and_the_rest_is_told(tmp_path, monke
     unknown, changed = checkout.differences("deploy")
     assert "deploy/draft" in unknown
     assert "deploy/changed" in changed
+
+
+def test_the_service_port_has_no_name_that_the_kernel_gives_to_modems_and_cards():
+    link = (DEPLOY / "70-station-service.link").read_text()
+    (name,) = re.findall(r"^Name=(\w+)$", link, re.MULTILINE)
+
+    assert "\nType=gadget\n" in link
+    assert not re.fullmatch(r"(usb|eth|wwan|wlan)\d+", name)
+    # Systemd's own file for network cards on USB must not come first.
+    assert tree._PLACES["70-station-service.link"] == "usr/lib/systemd/network"
+    assert f"STATION_SERVICE_INTERFACES={name}\n" in (DEPLOY / "station.env").read_text()
+    assert f'elements = {{ "{name}" }}' in (DEPLOY / "station.nft").read_text()
+    assert f"interface-name:{name}\n" in (DEPLOY / "50-station-network.conf").read_text()
+    assert Networks().service == (name,)
+    assert f":-{name}}}" in (DEPLOY / "image/root/usr/lib/station/service-network").read_text()
