@@ -21,7 +21,7 @@ from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.commands import Outcome, Refusal, Reset, Status, rejected
 from station.domain.faults import CATALOGUE, FaultCode
-from station.domain.snapshot import HardwareSnapshot, PointSnapshot
+from station.domain.snapshot import DescriptionMistake, HardwareSnapshot, PointSnapshot
 from station.domain.units import PAUSE
 from station.host import PowerPort
 from station.services import connectors, event_log, live
@@ -53,7 +53,7 @@ class WhyNone:
     event: str
     data: Mapping[str, Any]
     refusal: Refusal
-    mistakes: tuple[str, ...] = ()
+    mistakes: tuple[DescriptionMistake, ...] = ()
 
 
 class StandIn:
@@ -89,7 +89,7 @@ class StandIn:
 
     async def run(self) -> None:
         """Keep energy off until a control loop may begin."""
-        logger.error("no control of the charging points: %s", "; ".join((*self.why.codes, *self.why.mistakes)))
+        logger.error("no control of the charging points: %s", "; ".join((*self.why.codes, *self._mistakes)))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._keep_off(point)) for point in self.points.values()]
             tasks += [group.create_task(self._tell()), group.create_task(self._publish())]
@@ -105,7 +105,11 @@ class StandIn:
 
     def told(self) -> str:
         """Return why nothing is controlled, for systemd; empty until the first snapshot."""
-        return "; ".join((self.why.info, *self.why.mistakes)) if self._revision else ""
+        return "; ".join((self.why.info, *self._mistakes)) if self._revision else ""
+
+    @property
+    def _mistakes(self) -> list[str]:
+        return [each.text for each in self.why.mistakes]
 
     async def command(self, envelope: Envelope) -> None:
         """Refuse a command, unless it asks for a restart: that is the way out by hand."""

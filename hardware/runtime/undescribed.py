@@ -7,6 +7,7 @@ from typing import Any
 from hardware.runtime.kept_off import KeptOff
 from hardware.runtime.stand_in import StandIn, WhyNone
 from station.domain.commands import Refusal
+from station.domain.snapshot import DescriptionMistake
 from station.host import PowerPort
 
 MISSING, WRONG = "hardware_missing", "hardware_wrong"
@@ -30,7 +31,7 @@ class Undescribed(StandIn):
         *,
         file: Path,
         stamp: _Stamp,
-        mistakes: tuple[str, ...],
+        mistakes: tuple[DescriptionMistake, ...],
         connectors: int,
         power: PowerPort,
         redis: Any,
@@ -42,7 +43,7 @@ class Undescribed(StandIn):
                 codes=(code,),
                 info=_INFO[code],
                 event="station.undescribed",
-                data={"cause": code, "mistakes": "; ".join(mistakes)},
+                data={"cause": code, "mistakes": [vars(each) for each in mistakes]},
                 refusal=Refusal.HARDWARE_UNKNOWN,
                 mistakes=mistakes,
             ),

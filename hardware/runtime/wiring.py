@@ -18,6 +18,7 @@ from hardware.runtime.undescribed import Undescribed, stamp_of
 from station import clock, host, private_files
 from station.domain.crash_guard import CrashHistory
 from station.domain.ports import Devices
+from station.domain.snapshot import DescriptionMistake
 from station.domain.units import MilliAmpere
 from station.services import identity, redis
 
@@ -51,7 +52,12 @@ def _make_undescribed(file: Path, stamp: tuple[int, int, int] | None, error: Har
         _kept_off(has_lock=station.socket_lock),
         file=file,
         stamp=stamp,
-        mistakes=() if is_missing else tuple(f"{each.where}: {each.text}" for each in error.problems),
+        mistakes=()
+        if is_missing
+        else tuple(
+            DescriptionMistake(where=each.where, template=each.template, data=dict(each.data))
+            for each in error.problems
+        ),
         connectors=station.connectors,
         power=host.for_settings().power,
         redis=redis.async_client(),

@@ -10,7 +10,14 @@ from station.domain.dimming import Cause
 from station.domain.faults import CATALOGUE, FaultCode
 from station.domain.limits import LimitSource
 from station.domain.link_security import LinkKind
-from station.domain.snapshot import BackendSnapshot, ClusterSnapshot, ClusterStationSnapshot, HardwareSnapshot, called
+from station.domain.snapshot import (
+    BackendSnapshot,
+    ClusterSnapshot,
+    ClusterStationSnapshot,
+    DescriptionMistake,
+    HardwareSnapshot,
+    called,
+)
 
 _MEGABYTE = 1_000_000
 SCARCE_BYTES = 200 * _MEGABYTE
@@ -75,6 +82,8 @@ class Concern:
     connector: int | None = None
     since: datetime | None = None
     data: Mapping[str, str | int] = field(default_factory=dict)
+    # Those of the description of the hardware, where that is why the station is not ready.
+    mistakes: tuple[DescriptionMistake, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +128,7 @@ def _charging(known: Known) -> Iterator[Concern]:
     if hardware is None:
         return
     for code in hardware.not_ready:
-        yield _not_ready(code, *hardware.mistakes)
+        yield _not_ready(code, hardware.mistakes)
     for code in hardware.faults:
         yield _fault(code, None)
     for point in hardware.points:
@@ -187,10 +196,9 @@ def _energy_manager(hardware: HardwareSnapshot) -> Iterator[Concern]:
             yield Concern(subject=Subject.ENERGY_MANAGER_SILENT, severity=Severity.NOTICE, connector=point.number)
 
 
-def _not_ready(code: str, *mistakes: str) -> Concern:
+def _not_ready(code: str, mistakes: tuple[DescriptionMistake, ...] = ()) -> Concern:
     severity = Severity.NOTICE if code == "starting" else Severity.PROBLEM
-    data = {"mistakes": "; ".join(mistakes)} if mistakes else {}
-    return Concern(subject=Subject.NOT_READY, severity=severity, code=code, data=data)
+    return Concern(subject=Subject.NOT_READY, severity=severity, code=code, mistakes=mistakes)
 
 
 def _fault(code: str, connector: int | None) -> Concern:

@@ -376,6 +376,20 @@ class DimmingSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DescriptionMistake:
+    """What is wrong with hardware.json: the place in the file, and an English sentence with its data, to translate."""
+
+    where: str
+    template: str
+    data: dict[str, str]
+
+    @property
+    def text(self) -> str:
+        """The sentence in English, for those who read no language of their own: logs and other programs."""
+        return f"{self.where}: {self.template % self.data}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class HardwareSnapshot:
     """Everything the control loop knows. `not_ready` says why the station cannot charge; empty: it can.
 
@@ -398,7 +412,7 @@ class HardwareSnapshot:
     # Whether charging profiles that depend on the time are followed, and not by the least they give.
     time_is_known: bool = True
     # What is wrong with the description of the hardware, where that is why the station cannot charge.
-    mistakes: tuple[str, ...] = ()
+    mistakes: tuple[DescriptionMistake, ...] = ()
 
     @property
     def ready(self) -> bool:

@@ -7,8 +7,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from station.domain.concerns import Concern, Severity, Subject
+from station.ui import description_words, words
 from station.ui import format as formats
-from station.ui import words
 from station.ui.words import Words
 
 _TITLES: Words = {
@@ -120,7 +120,8 @@ def title(concern: Concern) -> str:
     data = concern.data
     match concern.subject:
         case Subject.NOT_READY:
-            return " ".join([words.word(words.NOT_READY, concern.code), *map(str, data.values())])
+            mistakes = description_words.in_one_line(concern.mistakes)
+            return f"{words.word(words.NOT_READY, concern.code)} {mistakes}".strip()
         case Subject.FAULT:
             return words.word(words.FAULTS, concern.code)
         case Subject.CLUSTER_UNABLE:

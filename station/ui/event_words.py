@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from station.domain import roles
 from station.domain.roles import Role
-from station.ui import cluster_words, file_job_words, problems, provisioning_words, words
+from station.ui import cluster_words, description_words, file_job_words, problems, provisioning_words, words
 from station.ui.words import Words
 
 FAULT_PREFIX = "fault."
@@ -220,6 +220,8 @@ def event(code: str, data: Mapping[str, Any]) -> str:
         data = {**data, "reason": _refusal(data)}
     if code == "station.provisioning.refused":
         data = {"reasons": provisioning_words.in_one_line(data.get("mistakes", ()))}
+    if code == "station.undescribed":
+        data = {**data, "mistakes": description_words.stored(data.get("mistakes", ""))}
     if "cause" in data:
         data = {**data, "cause": words.word(words.NOT_READY, data["cause"])}
     if "origin" in data:

@@ -12,8 +12,8 @@ from station.domain.snapshot import BackendSnapshot
 from station.host import ModemPort, versions
 from station.host.logs import mask_secrets
 from station.services import configuration
+from station.ui import description_words, words
 from station.ui import format as formats
-from station.ui import words
 from station.web.present import Present
 
 _TONES: Mapping[str, str] = {LinkKind.PLAIN: "bad", LinkKind.UNVERIFIED: "warning"}
@@ -160,7 +160,7 @@ def _daemon(present: Present) -> Connection:
     else:
         tone, state = "warning", _("Not ready")
         details.extend(words.word(words.NOT_READY, code) for code in hardware.not_ready)
-        details.extend(hardware.mistakes)
+        details.extend(map(description_words.say, hardware.mistakes))
     if hardware is not None and hardware.faults:
         tone = "warning" if tone == "good" else tone
         details.extend(words.word(words.FAULTS, code) for code in hardware.faults)

@@ -31,7 +31,8 @@ def healthz(_request: HttpRequest) -> JsonResponse:
         codes = list(hardware.not_ready)
     else:
         return JsonResponse({"ready": True, "run": run()} | _details())
-    mistakes = hardware.mistakes if hardware else ()
+    # In English, whoever asks: programs do.
+    mistakes = [each.text for each in hardware.mistakes] if hardware else []
     reasons = [{"code": code, "text": " ".join([words.word(words.NOT_READY, code), *mistakes])} for code in codes]
     answer = JsonResponse({"ready": False, "run": run(), "reasons": reasons} | _details(), status=503)
     # Django writes every 5xx to the log as an error; this one is an answer, and it is asked for every few seconds.

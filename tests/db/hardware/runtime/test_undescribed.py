@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from hardware.runtime import wiring
 from hardware.runtime.control_loop import ControlLoop
@@ -17,14 +18,22 @@ from hardware.runtime.stand_in import StandIn
 from hardware.runtime.undescribed import Undescribed, stamp_of
 from station.domain.commands import PresentTag, Refusal, Status
 from station.domain.crash_guard import CrashHistory
+from station.domain.snapshot import DescriptionMistake, HardwareSnapshot, decode, encode
 from station.models import ChargingSession, LogEntry
 from station.paths import DataDirectory
 from station.services import identity
+from station.ui import event_words
 from tests.db.hardware.runtime.bench import CARD, ControlLoopBench, in_virtual_time
+
+NO_JSON = DescriptionMistake(
+    where="hardware.json",
+    template="the file is no JSON (line %(line)s, column %(column)s)",
+    data={"line": "1", "column": "2"},
+)
 
 
 @asynccontextmanager
-async def undescribed(bench: ControlLoopBench, file: Path, *mistakes: str) -> AsyncIterator[Undescribed]:
+async def undescribed(bench: ControlLoopBench, file: Path, *mistakes: DescriptionMistake) -> AsyncIterator[Undescribed]:
     await bench.kill()
     stand_in = Undescribed(
         [
@@ -60,17 +69,22 @@ async def test_energy_that_was_left_on_goes_off_and_the_session_stays_open(
 async def test_pages_backend_log_and_systemd_are_told_what_is_wrong(bench: ControlLoopBench, tmp_path: Path) -> None:
     file = tmp_path / "hardware.json"
     file.write_text("{")
-    async with undescribed(bench, file, "hardware.json: the file is no JSON") as stand_in:
+    async with undescribed(bench, file, NO_JSON) as stand_in:
         snapshot = stand_in.take(1)
         refused = await bench.command(PresentTag(id_tag=CARD), to=stand_in)
         told = [message["info"] for message in bench.channel_layer.sent if message["type"] == "status.changed"]
 
         assert (snapshot.not_ready, snapshot.is_controlled) == (("hardware_wrong",), False)
-        assert snapshot.mistakes == ("hardware.json: the file is no JSON",)
+        assert snapshot.mistakes == (NO_JSON,)
+        assert decode(HardwareSnapshot, encode(snapshot)) == snapshot
         assert (refused.status, refused.reason) == (Status.REJECTED, Refusal.HARDWARE_UNKNOWN)
         assert told[-1] == "hardware.json is wrong: the station cannot charge"
-        assert LogEntry.objects.get(code="station.undescribed").data["cause"] == "hardware_wrong"
-        assert stand_in.told().endswith("the file is no JSON")
+        entry = LogEntry.objects.get(code="station.undescribed")
+        assert entry.data["cause"] == "hardware_wrong"
+        assert "hardware.json: the file is no JSON (line 1, column 2)" in event_words.event(entry.code, entry.data)
+        with translation.override("de"):
+            assert "hardware.json: die Datei ist kein JSON" in event_words.event(entry.code, entry.data)
+        assert stand_in.told().endswith("the file is no JSON (line 1, column 2)")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +154,6 @@ def test_what_is_made_depends_on_the_description_and_the_last_one_is_kept(
     damaged = made()
     assert isinstance(damaged, Undescribed)
     assert damaged.why.codes == ("hardware_wrong",)
-    assert any("nobody" in mistake for mistake in damaged.why.mistakes)
+    assert any("nobody" in mistake.text for mistake in damaged.why.mistakes)
     # The controllers of the description that was in use are told to keep energy off.
     assert list(damaged.points) == [1]

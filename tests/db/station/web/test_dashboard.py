@@ -9,7 +9,7 @@ from django.test import Client
 from station import clock
 from station.domain.commands import Origin, Outcome, Refusal, Reset, StartSession, Status, StopSession, UnlockConnector
 from station.domain.faults import FaultCode
-from station.domain.snapshot import BackendSnapshot, SessionSnapshot
+from station.domain.snapshot import BackendSnapshot, DescriptionMistake, SessionSnapshot
 from station.models import ChargingSession, Connector
 from station.services import configuration
 from station.web.pages import health
@@ -385,6 +385,24 @@ def test_safe_mode_says_what_it_is_and_how_to_leave_it(browser: Client, parts: P
     for text in (shown, answer.json()["reasons"][0]["text"]):
         assert way_out in text
     assert answer.status_code == 503
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("language", "mistake"),
+    [("en", "io.port: is missing"), ("de", "io.port: fehlt")],
+)
+def test_mistakes_of_the_hardwares_description_are_told_in_the_readers_language(
+    browser: Client, parts: Parts, language: str, mistake: str
+):
+    assert parts.hardware is not None
+    wrong = DescriptionMistake(where="io.port", template="is missing", data={})
+    parts.hardware = replace(parts.hardware, not_ready=("hardware_wrong",), mistakes=(wrong,))
+
+    assert mistake in page(browser, language=language)
+    # Programs read this one.
+    (reason,) = browser.get("/healthz", headers={"accept-language": language}).json()["reasons"]
+    assert reason["text"].endswith("io.port: is missing")
 
 
 @pytest.mark.django_db

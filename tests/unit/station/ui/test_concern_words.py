@@ -4,7 +4,8 @@ import pytest
 from django.utils import translation
 
 from station.domain.concerns import Concern, Severity, Subject
-from station.ui import concern_words
+from station.domain.snapshot import DescriptionMistake
+from station.ui import concern_words, event_words
 
 DATA: dict[str, str | int] = {
     "count": 2,
@@ -50,3 +51,28 @@ def test_the_light_counts_the_worst(severities: list[Severity], said: str):
 
     with translation.override("en"):
         assert concern_words.summary(found) == said
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "must be one of a, b, not c"), ("de", "muss eines von a, b sein")]
+)
+def test_a_description_that_is_wrong_is_explained_in_the_readers_language(language: str, said: str):
+    mistake = DescriptionMistake(
+        where="connectors[0].meter.driver",
+        template="must be one of %(choices)s, not %(found)s",
+        data={"choices": "a, b", "found": "c"},
+    )
+    concern = Concern(
+        subject=Subject.NOT_READY, severity=Severity.PROBLEM, code="hardware_wrong", mistakes=(mistake, mistake)
+    )
+
+    with translation.override(language):
+        title = concern_words.title(concern)
+
+    assert title.count(f"connectors[0].meter.driver: {said}") == 2
+
+
+def test_an_entry_of_an_earlier_version_keeps_its_text():
+    assert "io: is missing" in event_words.event(
+        "station.undescribed", {"cause": "hardware_wrong", "mistakes": "io: is missing"}
+    )
