@@ -100,6 +100,16 @@ def test_systemd_understands_every_line_and_finds_the_services_little_exposed(st
         assert float(exposure[1]) <= MOST_EXPOSURE, unit
 
 
+def test_what_the_services_read_is_closed_to_nobody_whoever_has_made_the_image(station: Container) -> None:
+    closed = station.said(
+        *("find", "/usr", "/opt", "/etc/systemd", "/etc/station", "/etc/rauc", "-xdev"),
+        *("(", "-type", "d", "!", "-perm", "-005", "-o", "-type", "f", "!", "-perm", "-004", ")"),
+    )
+
+    # Debian's polkit keeps its rules to itself and root.
+    assert set(closed.split()) <= {"/usr/share/polkit-1/rules.d"}
+
+
 # --- sandbox
 
 WRITES = """
