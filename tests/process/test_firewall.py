@@ -209,7 +209,7 @@ def test_what_was_written_wrongly_opens_nothing(site: Site, broken: str) -> None
 def test_settings_that_make_no_sense_leave_the_service_port_only(site: Site) -> None:
     site.serve("station", LISTEN, ",".join(map(str, PORTS)))
 
-    assert site.load(Openings(modbus_ports=(502,)), STATION_LAN_INTERFACES='eth0" } ; flush ruleset #') == 1
+    assert site.load(Openings(modbus_ports=(502,)), STATION_LAN_INTERFACES='eth0" } ; flush ruleset #') == os.EX_CONFIG
 
     assert site.open_from("site") == []
     assert site.open_from("laptop") == [80, 443]
