@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from station import clock
@@ -31,18 +32,16 @@ class Messages:
     """Sends one message after the other, in a thread of its own that ends with the process.
 
     Whoever hands one over does not wait for a Redis that is away or hangs, and a message is not given up because its
-    turn comes late: the first one after a start loads what Celery needs to send, seconds on a slow board.
+    turn comes late: behind one that Redis does not take at once, for instance.
     """
 
     def __init__(self, send: Callable[[MessageToControlLoop], bool] = send_to_control_loop) -> None:
         self._send = send
         self._waiting: queue.Queue[tuple[MessageToControlLoop, float, Callable[[], None]]] = queue.Queue(_MOST_WAITING)
-        self._thread = threading.Thread(target=self._work, name="messages", daemon=True)
+        threading.Thread(target=self._work, name="messages", daemon=True).start()
 
     def hand_over(self, message: MessageToControlLoop, *, then: Callable[[], None]) -> None:
         """Take a message and return at once; `then` is called in the thread when nothing more is done for it."""
-        if not self._thread.is_alive():
-            self._thread.start()
         try:
             self._waiting.put_nowait((message, clock.monotonic_s(), then))
         except queue.Full:
@@ -50,6 +49,7 @@ class Messages:
             then()
 
     def _work(self) -> None:
+        _load()
         while True:
             message, since_s, then = self._waiting.get()
             try:
@@ -64,6 +64,12 @@ class Messages:
                 logger.warning("The control loop was not told %s: Redis is away", message.type)
                 return
             time.sleep(_PAUSE_S)
+
+
+def _load() -> None:
+    """Load what sending needs, a second on a slow board, before the first card waits for it."""
+    import_module("kombu.transport.redis")
+    import_module("station.celery").app.finalize()
 
 
 class RemoteControlLoop:
