@@ -31,9 +31,9 @@ class Unit:
     directives: tuple[tuple[str, str], ...]
 
     @classmethod
-    def read(cls, service: str) -> Self:
-        """Read `deploy/station-SERVICE.service`."""
-        lines = (DEPLOY / f"station-{service}.service").read_text().splitlines()
+    def read(cls, service: str, directory: Path = DEPLOY) -> Self:
+        """Read `station-SERVICE.service` of a directory."""
+        lines = (directory / f"station-{service}.service").read_text().splitlines()
         pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith(("#", ";")))
         return cls(name=service, directives=tuple((key, value) for key, _, value in pairs))
 

@@ -319,6 +319,72 @@ def test_the_station_restarts_its_own_software_out_of_a_sandbox(station: Contain
     )
 
 
+# --- the vendor at the terminal
+
+VENDOR_UNIT = "station-vendor-local.service"
+# A container has no console; a terminal of its own stands for it, and logind takes a session there as on a real one.
+TERMINAL = """
+    import os, pathlib, pty, select, subprocess, time
+    shown, terminal = pty.openpty()
+    name = os.ttyname(terminal)
+    directory = pathlib.Path("/run/systemd/system/{unit}.d")
+    directory.mkdir()
+    directory.joinpath("terminal.conf").write_text(
+        f"[Unit]\\nConditionPathExists=\\n[Service]\\nTTYPath={{name}}\\n"
+        f"ExecStart=\\nExecStart=-/sbin/agetty --noclear {{name.removeprefix('/dev/')}} linux\\n"
+    )
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+
+    def until(wanted):
+        told, deadline = b"", time.monotonic() + 30
+        while wanted not in told:
+            assert time.monotonic() < deadline, told
+            if select.select([shown], [], [], 1)[0]:
+                told += os.read(shown, 4096)
+        return told.decode()
+
+    def of_the_vendor():
+        return subprocess.run(["ps", "-u", "vendor", "-o", "args="], capture_output=True, text=True).stdout
+
+    subprocess.run(["systemctl", "start", "{unit}"], check=True)
+    until(b"login: ")
+    os.write(shown, b"vendor\\n")
+    until(b"Password: ")
+    os.write(shown, b"{password}\\n")
+    until(b"$ ")
+    os.write(shown, b"(trap '' TERM HUP; exec setsid sleep 4711) &\\n")
+    os.write(shown, b"touch /etc/n; loginctl enable-linger vendor; echo don''e\\n")
+    until(b"done")
+    os.write(shown, b"cat /proc/self/cgroup; echo don''e\\n")
+    print(until(b"done"))
+    deadline = time.monotonic() + 30
+    while "sleep 4711" not in of_the_vendor():
+        assert time.monotonic() < deadline, of_the_vendor()
+    subprocess.run(["systemctl", "stop", "{unit}"], check=True, timeout=10)
+    print("left over:", of_the_vendor())
+"""
+
+
+def test_whatever_the_vendor_starts_at_the_terminal_ends_with_the_access(station: Container) -> None:
+    password = "a password of this test"
+    code = textwrap.dedent(TERMINAL).format(unit=VENDOR_UNIT, password=password)
+    station.run("chpasswd", told=f"vendor:{password}\n")
+    try:
+        told = station.said(PYTHON, "-c", code)
+    finally:
+        station.run("systemctl", "stop", VENDOR_UNIT)
+        station.run("rm", "-rf", f"/run/systemd/system/{VENDOR_UNIT}.d")
+        station.run("systemctl", "daemon-reload")
+        station.run("usermod", "--password", "!", "vendor")
+
+    assert f"0::/system.slice/{VENDOR_UNIT}" in told
+    assert told.endswith("left over:")
+    assert station.unit(VENDOR_UNIT, "Result", "ActiveState") == {"Result": "success", "ActiveState": "inactive"}
+    # Nor does anything come back with the next start of the computer.
+    assert station.run("test", "-e", "/var/lib/systemd/linger/vendor", check=False).returncode == 1
+    assert station.run("test", "-e", "/etc/n", check=False).returncode == 1
+
+
 # --- the description of the hardware
 
 

@@ -18,7 +18,7 @@ UNITS = sorted(
 )
 # systemd counts what a service could do, from 0 to 10.
 MOST_EXPOSURE = 2.0
-# A person signs in there, with a shell, files, processes and the network.
+# A person signs in there with a password: login is root, and changes to that person.
 MORE_EXPOSURE = {"station-vendor-local.service": 3.2, "station-vendor-remote.service": 9.6}
 EVERY_SERVICE = {
     "NoNewPrivileges": "yes",
@@ -59,6 +59,14 @@ RIGHTS = {
     "hardware": "CAP_NET_BIND_SERVICE",  # Modbus TCP, port 502
     "ocpp": "CAP_SYS_TIME",  # the backend's time, while no time service keeps the clock
     "web": "CAP_NET_BIND_SERVICE",  # ports 80 and 443
+}
+
+# What the two ways in for the vendor have in common with every service.
+EVERY_ACCESS = {
+    key: value
+    for key, value in EVERY_SERVICE.items()
+    # Each has a home directory and looks at the processes; they store nothing for the station.
+    if key not in {"ProtectHome", "ProtectProc", "User", "StateDirectoryMode"}
 }
 
 FAMILIES = {"firewall": {"AF_NETLINK"}, "prepare": {"AF_NETLINK"}}
@@ -123,6 +131,19 @@ def test_redis_has_no_network():
 
     assert unit.one("PrivateNetwork") == "yes"
     assert unit.one("RestrictAddressFamilies") == "AF_UNIX"
+
+
+@pytest.mark.parametrize("access", ["vendor-local"])
+def test_the_vendors_session_stays_in_its_unit_and_ends_with_it_at_once(access):
+    unit = Unit.read(access, DEPLOY / "vendor")
+
+    assert {key: unit.one(key) for key in EVERY_ACCESS} == EVERY_ACCESS
+    # logind would put a session elsewhere, and starts a user's programs beside all units for whoever asks.
+    assert unit.all("InaccessiblePaths") == ["-/run/dbus"]
+    # A program may ignore every other signal than SIGKILL.
+    assert unit.one("KillMode") == "mixed"
+    assert unit.one("TimeoutStopSec") == "5s"
+    assert (unit.one("MemoryMax"), unit.one("TasksMax")) == ("256M", "64")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this computer")
