@@ -117,5 +117,11 @@ def test_each_unit_ends_by_itself_after_a_day_is_started_by_nobody_else_and_may_
 def test_the_remote_access_takes_keys_only_and_no_root():
     unit = (DEPLOY / "vendor" / UNITS[Door.REMOTE]).read_text()
 
-    for option in ("PermitRootLogin=no", "PasswordAuthentication=no", "AllowUsers=vendor", "AllowTcpForwarding=no"):
-        assert option in unit
+    # A Match block of a file of settings would have the last word.
+    assert "-f /dev/null" in unit
+    for option in (
+        *("AuthenticationMethods=publickey", "PasswordAuthentication=no", "KbdInteractiveAuthentication=no"),
+        *("PermitRootLogin=no", "AllowUsers=vendor", "AuthorizedKeysFile=/etc/station/vendor_keys"),
+        *("DisableForwarding=yes", "UsePAM=no"),
+    ):
+        assert f"-o {option} " in unit
