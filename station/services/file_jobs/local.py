@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from station import private_files
 from station.domain.commands import Origin, Status
 from station.domain.file_jobs import Event, Kind, Step, may_cancel
 from station.models import AuditEntry, FileJob
@@ -51,7 +52,8 @@ class CannotBeStopped(Exception):
 def take_update(place: Callable[[Path], None], *, name: str, actor: str, at: datetime) -> FileJob:
     """Begin to check an uploaded file; `place` puts it where it is told. Raises `UpdateIsRunning` or OSError.
 
-    A checked file that waits for its order makes way for the new one.
+    `place` sees to it that the content survives a power cut; the name is seen to here. A checked file that
+    waits for its order makes way for the new one.
     """
     with transaction.atomic():
         for other in _unfinished_updates():
@@ -72,6 +74,8 @@ def take_update(place: Callable[[Path], None], *, name: str, actor: str, at: dat
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Before the commit: a row without its file would be an update that fails.
         place(directory / _IMAGE)
+        for folder in (directory, directory.parent):
+            private_files.flush_directory(folder)
     return job
 
 

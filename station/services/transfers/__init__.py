@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from station import private_files
 from station.services.transfers.errors import LocationRefused
 from station.services.transfers.exchange import Exchange
 from station.services.transfers.location import Location
@@ -41,6 +42,7 @@ def download(location: Location, target: Path, exchange: Exchange) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
+        private_files.flush_directory(target.parent)
     finally:
         part.unlink(missing_ok=True)
 

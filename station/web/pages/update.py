@@ -57,6 +57,9 @@ def upload(request: HttpRequest) -> HttpResponse:
         return _page(request, local.update_job(), problem=_("Choose the file of the update, for example update.raucb."))
     name = Path(file.name or "").name[:80]
     try:
+        if isinstance(file, TemporaryUploadedFile):
+            # Before the database is locked for the job: a large file takes seconds.
+            os.fsync(file.fileno())
         local.take_update(lambda target: _place(file, target), name=name, actor=_actor(request), at=clock.now())
     except UpdateIsRunning as refusal:
         problem = (
@@ -156,6 +159,8 @@ def _place(file: "UploadedFile[bytes]", target: Path) -> None:
         os.fchmod(copy.fileno(), 0o600)
         for chunk in file.chunks():
             copy.write(chunk)
+        copy.flush()
+        os.fsync(copy.fileno())
 
 
 def _actor(request: HttpRequest) -> str:

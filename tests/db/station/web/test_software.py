@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import re
 import tarfile
 from datetime import timedelta
@@ -163,6 +164,27 @@ def test_a_large_upload_becomes_the_jobs_file_without_a_copy(
     assert placed.read_bytes() == image
     assert placed.stat().st_mode & 0o777 == 0o600
     assert list(station.data.files.glob("*.upload*")) == []
+
+
+@pytest.mark.parametrize("size", [100, 3_000_000])
+def test_an_upload_survives_a_power_cut_as_soon_as_the_station_knows_of_it(
+    browser: Client, station: Station, monkeypatch: pytest.MonkeyPatch, size: int
+):
+    flushed: list[Path] = []
+    flush = os.fsync
+
+    def note(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+
+    upload(browser, bytes(size))
+
+    folder = station.data.files / "jobs" / str(FileJob.objects.get().pk)
+    assert {folder, folder.parent} <= set(flushed)
+    # A large one under the name that it was received by.
+    assert flushed[0] == folder / "image" or ".upload" in flushed[0].name
 
 
 def test_an_upload_that_the_disk_has_no_room_for_is_explained_and_the_next_one_is_taken(
