@@ -62,6 +62,13 @@ class Bundles:
             },
         )
 
+    def without_a_disk(self, version: str) -> Path:
+        """Return an update whose start stops half-way, because a file system that it wants is not there."""
+        table = (
+            self.tree / "etc/fstab"
+        ).read_text() + "/dev/vdz1 /srv ext4 defaults,x-systemd.device-timeout=10s 0 2\n"
+        return self._changed(version, {"/etc/fstab": table})
+
     def _changed(self, version: str, files: Mapping[str, str]) -> Path:
         """Return an update to the present software with other files in it."""
         image = self.scratch / "changed.ext4"

@@ -20,7 +20,7 @@ from tests.station import wait_until
 
 pytestmark = pytest.mark.long
 
-NEWER, NEW, UNFINISHED, OLD = "9.2.0", "9.1.0", "9.0.1", "0.0.1"
+NEWER, NEW, UNFINISHED, STUCK, OLD = "9.2.0", "9.1.0", "9.0.1", "9.0.0", "0.0.1"
 COUNT = "from station.models import ChargingSession; print(ChargingSession.objects.count())"
 PAGE = "/software/update"
 # Emulated: a bundle is read, checked and written, and the computer started.
@@ -189,6 +189,17 @@ def test_an_older_version_is_refused_unless_somebody_insists(bench: Bench, bundl
     page_says(bench, "The last update was stopped")
 
 
+def test_a_torn_memory_of_the_boot_loader_is_written_anew_and_told(bench: Bench) -> None:
+    bench.machine.run(": >/efi/grub/grubenv; : >/efi/grub/good; sync")
+    bench.machine.cut()
+
+    bench.start()
+
+    wait_until(lambda: memory(bench)["A_TRY"] == "0", timeout_s=PATIENCE_S, what="slot A marked good")
+    assert memory(bench) == {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "1", "B_TRY": "0", "LAST": "A"}
+    assert "computer.boot_memory.mended" in events(bench)
+
+
 def test_power_lost_while_a_version_is_written_that_hangs_ends_with_the_one_that_works(
     bench: Bench, bundles: Bundles
 ) -> None:
@@ -217,6 +228,19 @@ def test_power_lost_while_a_version_is_written_that_hangs_ends_with_the_one_that
     mark = bench.backend.mark()
     bench.begin_session(2)
     assert bench.backend.received("StartTransaction", after=mark)
+
+
+def test_a_version_whose_start_stops_half_way_restarts_by_itself_until_the_former_one_runs(
+    bench: Bench, bundles: Bundles
+) -> None:
+    mark = order(bench, bundles.without_a_disk(STUCK))
+    hears(bench, mark, "Installing", "InstallationFailed")
+    bench.machine.console.has_shell = False
+
+    assert slot(bench) == "A"
+    assert "could not start as a whole" in page_says(bench, "Not updated")
+    assert memory(bench)["B_OK"] == "0"
+    bench.wait_ready()
 
 
 def test_a_version_that_never_becomes_complete_is_given_up_with_what_it_did_to_the_database(
