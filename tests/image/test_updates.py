@@ -139,6 +139,14 @@ def hears(bench: Bench, mark: int, *statuses: str) -> None:
         )
 
 
+def charge(bench: Bench, number: int) -> None:
+    """Have a car charge and leave again: an installation waits for whoever charges."""
+    mark = bench.backend.mark()
+    bench.begin_session(number)
+    bench.sim(f"/connectors/{number}/unplug")
+    bench.backend.wait_for("StopTransaction", after=mark, timeout=PATIENCE_S)
+
+
 def events(bench: Bench) -> str:
     """Return what the event log holds, as its table has it."""
     code = "from station.models import LogEntry; print(*LogEntry.objects.values_list('code', 'data'), sep='\\n')"
@@ -203,9 +211,7 @@ def test_a_torn_memory_of_the_boot_loader_is_written_anew_and_told(bench: Bench)
 def test_power_lost_while_a_version_is_written_that_hangs_ends_with_the_one_that_works(
     bench: Bench, bundles: Bundles
 ) -> None:
-    bench.begin_session(1)
-    bench.sim("/connectors/1/unplug")
-    bench.backend.wait_for("StopTransaction", timeout=PATIENCE_S)
+    charge(bench, 1)
     upload(bench, bundles.hanging(NEW))
     page_says(bench, "Install and reboot")
     bench.person.send(f"{PAGE}/install", {}, form=PAGE)
@@ -225,9 +231,7 @@ def test_power_lost_while_a_version_is_written_that_hangs_ends_with_the_one_that
     assert "The new version did not start" in page_says(bench, "Not updated")
     assert bench.machine.console.text.count("this version hangs") == 2
     bench.wait_ready()
-    mark = bench.backend.mark()
-    bench.begin_session(2)
-    assert bench.backend.received("StartTransaction", after=mark)
+    charge(bench, 2)
 
 
 def test_a_version_whose_start_stops_half_way_restarts_by_itself_until_the_former_one_runs(
@@ -301,6 +305,4 @@ def test_power_lost_again_and_again_during_an_update_ends_with_one_of_the_two_ve
     assert (slot(bench) == before) == (ended == "InstallationFailed")
     bench.wait_ready()
     assert bench.machine.run(f"{MANAGE} shell -c '{COUNT}'", timeout_s=PATIENCE_S).split()[-1] == sessions
-    mark = bench.backend.mark()
-    bench.begin_session(1)
-    assert bench.backend.received("StartTransaction", after=mark)
+    charge(bench, 1)
