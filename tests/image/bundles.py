@@ -77,6 +77,8 @@ class Bundles:
         for number, (place, content) in enumerate({"/usr/lib/os-release": release, **files}.items()):
             source = self.scratch / f"changed.{number}"
             source.write_text(content)
+            # As it will be in the image; the station's user reads it.
+            source.chmod(0o644)
             if (self.tree / place.lstrip("/")).exists():
                 run("debugfs", "-w", "-R", f"rm {place}", image)
             run("debugfs", "-w", "-R", f"write {source} {place}", image)
