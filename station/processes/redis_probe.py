@@ -10,7 +10,10 @@ _PING = b"PING\r\n"
 
 @dataclass
 class RedisProbe:
-    """One connection over which Redis is asked now and then. Any answer counts, a refusal too."""
+    """Asks Redis now and then, through its path and over a new connection each time. Any answer counts, a refusal too.
+
+    A connection that is kept would still be answered when the socket's file is gone, and nobody else finds Redis.
+    """
 
     address: str
     interval_s: float = INTERVAL_S
@@ -35,21 +38,20 @@ class RedisProbe:
             return False
         except OSError:
             received = b""
-        if not received:
-            self._close()
+        self._close()
         return bool(received)
 
     def _ask(self) -> None:
-        try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-                self._socket.setblocking(False)
-                self._socket.connect(self.address)
-            self._socket.send(_PING)
-        except BlockingIOError:
-            # Its queue of connections or of bytes is full: that is no answer either.
+        if self._socket is not None:
+            # The answer is late, and counts whenever it comes.
             return
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            self._socket.setblocking(False)
+            self._socket.connect(self.address)
+            self._socket.send(_PING)
         except OSError:
+            # Nobody is there, or the queue of connections is full: that is no answer either.
             self._close()
 
     def _close(self) -> None:

@@ -134,6 +134,17 @@ def test_a_redis_that_hangs_for_ever_is_replaced_and_everybody_finds_the_new_one
         bench.judge()
 
 
+def test_a_redis_whose_socket_was_deleted_is_replaced(tmp_path: Path) -> None:
+    with ConformanceBench.open(tmp_path) as bench:
+        station = bench.station
+        lost = station.child_pids()["redis"]
+
+        (station.data / "run/redis.sock").unlink()
+
+        wait_until(lambda: station.child_pids().get("redis", lost) != lost, timeout_s=REPLACED_S, what="another Redis")
+        station.wait_healthy(timeout_s=REPLACED_S)
+
+
 def reasons(bench: ConformanceBench) -> list[str]:
     status, answer = http("GET", bench.station.http_port, "/healthz")
     return [reason["code"] for reason in answer["reasons"]] if status == 503 else []

@@ -57,3 +57,39 @@ def test_another_redis_is_found_after_the_first_has_died(probe: RedisProbe, list
 
     assert probe.step(20.0)
     second.close()
+
+
+def test_each_question_takes_a_new_connection_and_leaves_none_behind(
+    probe: RedisProbe, listener: socket.socket
+) -> None:
+    probe.step(0.0)
+    for step in (1, 2, 3):
+        server, _ = listener.accept()
+        with server:
+            assert server.recv(100) == b"PING\r\n"
+            server.send(b"+PONG\r\n")
+
+            assert probe.step(step * INTERVAL_S)
+            assert server.recv(100) == b""
+
+
+def test_a_redis_whose_path_is_gone_does_not_count_though_it_lives(probe: RedisProbe, listener: socket.socket) -> None:
+    probe.step(0.0)
+    server, _ = listener.accept()
+    server.send(b"+PONG\r\n")
+    Path(probe.address).unlink()
+
+    # The answer to the question from before, and then none any more.
+    assert probe.step(INTERVAL_S)
+    assert not any(probe.step(step * INTERVAL_S) for step in range(2, 6))
+    server.close()
+
+
+def test_a_late_answer_counts(probe: RedisProbe, listener: socket.socket) -> None:
+    probe.step(0.0)
+    server, _ = listener.accept()
+    assert not probe.step(INTERVAL_S)
+    server.send(b"+PONG\r\n")
+
+    assert probe.step(2 * INTERVAL_S)
+    server.close()
