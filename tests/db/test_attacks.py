@@ -202,6 +202,8 @@ def test_the_stations_user_may_ask_the_system_for_few_things_and_owns_no_program
         # The program and the code belong to root (deploy/README.md); the data directory holds none.
         if unit.name == "station-again@.service":
             assert set(started) == {"/bin/sleep", "/bin/systemctl"}
+        elif unit.name == "station-fresh.service":
+            assert started == ["/bin/systemctl"]
         else:
             assert started == ["/opt/station/.venv/bin/python"], unit
 

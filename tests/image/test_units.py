@@ -93,7 +93,7 @@ def test_systemd_understands_every_line_and_finds_the_services_little_exposed(st
     files = [station.unit(name, "FragmentPath")["FragmentPath"] for name in names]
     assert "station" not in station.run("systemd-analyze", "verify", *files).stderr
 
-    for unit in (*PROCESSES, "station-prepare", "station-firewall", "station-again@station-web"):
+    for unit in (*PROCESSES, "station-prepare", "station-firewall", "station-fresh", "station-again@station-web"):
         told = station.said("systemd-analyze", "security", "--no-pager", f"{unit}.service")
         exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
         assert exposure, told
@@ -459,6 +459,34 @@ def test_a_service_that_cannot_live_is_tried_ever_less_often_and_for_ever(statio
     )
 
 
+@pytest.mark.parametrize("unit", ["station-web", "station-hardware"])
+def test_a_start_of_the_target_is_a_fresh_try_for_what_was_restarted_too_often(station: Container, unit: str) -> None:
+    wait_until(
+        lambda: station.run("systemctl", "restart", unit, check=False).returncode != 0,
+        timeout_s=READY_S,
+        what="a start limit",
+    )
+    assert station.unit(unit, "Result", "ActiveState") == {"Result": "start-limit-hit", "ActiveState": "failed"}
+
+    station.run("systemctl", "stop", "station.target")
+    station.run("systemctl", "start", "station.target")
+
+    assert station.unit(unit, "ActiveState")["ActiveState"] == "active"
+
+
+def test_however_often_the_target_is_started_in_a_row_the_station_charges_in_the_end(station: Container) -> None:
+    for _ in range(12):
+        station.run("systemctl", "stop", "--no-block", "station.target")
+        station.run("systemctl", "start", "--no-block", "station.target")
+
+    wait_until(
+        lambda: all(station.unit(unit, "ActiveState")["ActiveState"] == "active" for unit in PROCESSES),
+        timeout_s=READY_S,
+        what="services that are all there",
+    )
+    wait_until(station.is_ready, timeout_s=READY_S, what="a station that is ready again")
+
+
 # --- accidents
 
 
@@ -495,6 +523,14 @@ def test_a_redis_that_hangs_is_replaced_though_it_is_alive(station: Container) -
     station.run("pkill", "--parent", str(parent), "-STOP")
 
     wait_until(other_process(station, "station-redis", parent), timeout_s=station.patience_s, what="another Redis")
+
+
+def test_a_redis_whose_socket_was_deleted_is_replaced(station: Container) -> None:
+    parent = station.main_pid("station-redis")
+    station.run("rm", f"{DATA}/run/redis.sock")
+
+    wait_until(other_process(station, "station-redis", parent), timeout_s=station.patience_s, what="another Redis")
+    wait_until(station.is_ready, timeout_s=station.patience_s, what="a station that is ready again")
 
 
 def test_stopped_processes_that_only_keep_people_waiting_are_replaced_too(station: Container) -> None:

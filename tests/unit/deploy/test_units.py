@@ -48,6 +48,8 @@ EVERY_SERVICE = {
 }
 # Tries a service again that has ended too often.
 AGAIN = "station-again@.service"
+# Lets every start of the target be a fresh try.
+FRESH = "station-fresh.service"
 # How long each may be silent before systemd replaces it.
 SILENCE = {"hardware": "5s", "ocpp": "30s", "redis": "6s", "web": "30s", "worker": "2min"}
 # Known only to a systemd newer than that of Debian 12, which ignores them without a word to anybody.
@@ -76,6 +78,7 @@ def test_every_unit_is_looked_at():
     assert {path.name for path in DEPLOY.glob("*.service")} == {
         *(f"station-{service}.service" for service in SERVICES),
         AGAIN,
+        FRESH,
     }
 
 
@@ -244,7 +247,20 @@ def test_a_process_that_cannot_live_is_started_ever_less_often_and_for_ever(proc
     assert unit.one("OnFailure") == AGAIN.replace("@", "@%N")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+def test_a_start_of_the_target_forgets_what_has_ended_too_often_before_anything_starts():
+    fresh = Unit.read("fresh")
+    of_the_target = {f"station-{service}.service" for service in (*PROCESSES, "prepare")}
+
+    assert set(fresh.one("Before").split()) == of_the_target
+    assert set(fresh.one("ExecStart").removeprefix("/bin/systemctl reset-failed ").split()) == of_the_target
+    # It has no limit of its own, and does its work again in every start.
+    assert fresh.one("StartLimitIntervalSec") == "0"
+    assert not fresh.one("RemainAfterExit")
+    (wanted,) = re.findall(r"^Wants=(.*)$", (DEPLOY / "station.target").read_text(), re.MULTILINE)
+    assert set(wanted.split()) == of_the_target - {"station-prepare.service"} | {FRESH}
+
+
+@pytest.mark.parametrize("service", [*SERVICES, "fresh"])
 def test_no_service_relies_on_what_debians_systemd_does_not_know(service):
     assert not TOO_NEW & {key for key, _ in Unit.read(service).directives}
 
