@@ -529,7 +529,7 @@ def test_a_redis_whose_socket_was_deleted_is_replaced(station: Container) -> Non
     parent = station.main_pid("station-redis")
     station.run("rm", f"{DATA}/run/redis.sock")
 
-    wait_until(other_process(station, "station-redis", parent), timeout_s=station.patience_s, what="another Redis")
+    wait_until(other_process(station, "station-redis", parent), timeout_s=BACK_AT_WORK_S, what="another Redis")
     wait_until(station.is_ready, timeout_s=station.patience_s, what="a station that is ready again")
 
 
