@@ -34,6 +34,10 @@ ENERGY_IS_ON = 3
 # Programs that may have left energy on. They end differently for a stop and for a restart, and a SIGTERM that comes
 # while one is being started waits until the program can withdraw it.
 HAS_ENERGY = frozenset({"hardware"})
+# Programs that run as another one: whatever they hold goes on with it.
+BECOMES_ANOTHER = frozenset({"redis"})
+# Programs beside a station: they play its surroundings, and work on none of its books.
+IS_SURROUNDINGS = frozenset({"simulator", "demo-backend"})
 # From prctl(2), for which Python has no binding.
 _PR_SET_PDEATHSIG = 1
 _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)

@@ -1,11 +1,17 @@
-"""One main process per data directory, and no orphan of an earlier one in its way."""
+"""One main process per data directory or services beside each other, and no orphan of an earlier run in their way.
+
+Whoever works in a data directory holds a lock of its directory `run` as long as it lives: services a shared one, a main
+process the exclusive one. It is the directory that is locked: that writes nothing on a full disk, and leaves no file
+that could be missing.
+"""
 
 import fcntl
 import json
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +21,8 @@ from station.paths import DataDirectory
 _DYING_MAIN_S = 10.0
 # Children notice the death of their parent at once; one that takes longer than an orderly end hangs.
 _DYING_CHILD_S = 2.0
+# Whoever looks whether the directory is used has it for an instant.
+_LOOKING_S = 1.0
 _KILLED_S = 5.0
 _STEP_S = 0.02
 # Longer than any note, so that a shorter one leaves nothing of a longer one.
@@ -29,6 +37,10 @@ class AlreadyRunning(RuntimeError):
         self.pid = pid
 
 
+class DirectoryIsUsed(RuntimeError):
+    """Processes work in the data directory that the caller cannot work beside."""
+
+
 class OrphanSurvives(RuntimeError):
     """A process of an earlier run does not end, not even when killed."""
 
@@ -39,6 +51,7 @@ class StationLock:
 
     data: DataDirectory
     _descriptor: int = field(default=-1, init=False)
+    _used: int = field(default=-1, init=False)
 
     @property
     def path(self) -> Path:
@@ -46,7 +59,7 @@ class StationLock:
         return self.data.run / LOCK_FILE
 
     def acquire(self) -> None:
-        """Take the lock, waiting for a predecessor that is on its way out. Raises AlreadyRunning."""
+        """Take the lock, waiting for a predecessor that is on its way out. Raises AlreadyRunning, DirectoryIsUsed."""
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline_s = time.monotonic() + _DYING_MAIN_S
         while not self._try():
@@ -55,6 +68,12 @@ class StationLock:
                 os.close(self._descriptor)
                 raise AlreadyRunning(pid)
             time.sleep(_STEP_S)
+        try:
+            # The children do not inherit it: the supervisor closes it in each of them.
+            self._used = _use(self.data, fcntl.LOCK_EX)
+        except DirectoryIsUsed:
+            os.close(self._descriptor)
+            raise
         self._write(is_stopping=False)
 
     def announce_stop(self) -> None:
@@ -62,11 +81,7 @@ class StationLock:
         self._write(is_stopping=True)
 
     def _try(self) -> bool:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return _try(self._descriptor, fcntl.LOCK_EX)
 
     def _holder(self) -> tuple[int, bool]:
         try:
@@ -84,6 +99,59 @@ class StationLock:
         # Only a disk that is full when the directory is new has no room; the lock holds without the name of its holder.
         with suppress(OSError):
             _overwrite(self._descriptor, content)
+
+
+def share(data: DataDirectory, *, survives_exec: bool) -> None:
+    """Work in the directory beside other services until this process ends. Raises DirectoryIsUsed.
+
+    `survives_exec`: this process becomes another program, which goes on holding the lock.
+    """
+    os.set_inheritable(_use(data, fcntl.LOCK_SH), survives_exec)
+
+
+@contextmanager
+def alone(data: DataDirectory) -> Iterator[None]:
+    """Let nobody begin to work in the directory meanwhile. Raises DirectoryIsUsed."""
+    descriptor = _use(data, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_used(data: DataDirectory) -> bool:
+    """Return whether a process works in the directory now."""
+    try:
+        descriptor = _open(data)
+    except OSError:
+        return False
+    try:
+        return not _try(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
+def _use(data: DataDirectory, kind: int) -> int:
+    descriptor = _open(data)
+    deadline_s = time.monotonic() + _LOOKING_S
+    while not _try(descriptor, kind):
+        if time.monotonic() > deadline_s:
+            os.close(descriptor)
+            raise DirectoryIsUsed(str(data.root))
+        time.sleep(_STEP_S)
+    return descriptor
+
+
+def _open(data: DataDirectory) -> int:
+    return os.open(data.run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _try(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def overwrite(place: Path, text: str) -> None:

@@ -18,6 +18,8 @@ SOCKET_NAME = "redis.sock"
 # Until the first answer.
 _FIRST_INTERVAL_S = 0.05
 _SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
+_FIRST_INHERITED = 3
+_MANY_DESCRIPTORS = 256
 # From prctl(2), for which Python has no binding.
 _PR_SET_PDEATHSIG = 1
 
@@ -56,6 +58,8 @@ def _become(program: str, parent: int) -> NoReturn:
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     os.environ.pop("NOTIFY_SOCKET", None)
+    # The parent holds the lock of the data directory; a server that outlives it must not.
+    os.closerange(_FIRST_INHERITED, _MANY_DESCRIPTORS)
     os.execv(program, ["redis-server", "-"])  # noqa: S606 - no shell is wanted
 
 

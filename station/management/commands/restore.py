@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from station.management import troubles
 from station.management.exit_codes import REFUSED
+from station.processes import lock
 from station.processes.checkup.computer import is_running
 from station.services import backup
 
@@ -45,11 +46,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with translation.override(options["lang"]):
             if is_running():
-                raise CommandError(_("The station is running. Stop it first: systemctl stop station.target"))
+                raise _refusal()
             settings.DATA.create()
             file: Path = options["file"]
             try:
-                with TemporaryDirectory(dir=settings.DATA.files) as scratch:
+                with lock.alone(settings.DATA), TemporaryDirectory(dir=settings.DATA.files) as scratch:
                     if file == _STANDARD_INPUT:
                         file = Path(scratch) / "backup"
                         with file.open("wb") as copy:
@@ -60,6 +61,8 @@ class Command(BaseCommand):
                         replace=options["replace"],
                         keep_identity=options["keep_identity"],
                     )
+            except lock.DirectoryIsUsed as error:
+                raise _refusal() from error
             except OSError as error:
                 reason = troubles.refused_path(error)
                 hint = _("Where only root may read: restore - <FILE")
@@ -103,3 +106,7 @@ class Command(BaseCommand):
                 "names them), order a new certificate, and register the station at its cluster anew."
             )
         )
+
+
+def _refusal() -> CommandError:
+    return CommandError(_("The station is running. Stop it first: systemctl stop station.target"))

@@ -5,10 +5,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from station import clock
-from station.processes import child
+from station.processes import child, lock
 from station.processes.plan import add_arguments, plan_from, publish_origins
 from station.services import identity
 
@@ -32,6 +33,12 @@ class Command(BaseCommand):
         options["no_https"] = options["https"] is None
         plan = plan_from(options, settings.DATA.root)
         publish_origins(plan)
+        if options["name"] not in child.IS_SURROUNDINGS:
+            try:
+                lock.share(settings.DATA, survives_exec=options["name"] in child.BECOMES_ANOTHER)
+            except lock.DirectoryIsUsed as refusal:
+                text = _("runstation or restore works in %(root)s. Stop it first, or wait for its end.")
+                raise CommandError(text % {"root": settings.DATA.root}) from refusal
         if options["name"] == _PREPARE:
             from station.processes import full_disk, preparation
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from station import clock
 from station.processes.console import say
-from station.processes.lock import AlreadyRunning, OrphanSurvives, StationLock, end_orphans
+from station.processes.lock import AlreadyRunning, DirectoryIsUsed, OrphanSurvives, StationLock, end_orphans
 from station.processes.plan import Plan, add_arguments, plan_from, publish_origins
 from station.services import identity
 
@@ -41,6 +41,11 @@ class Command(BaseCommand):
             publish_origins(plan)
             prepared = full_disk.once_there_is_room(plan, lambda: preparation.prepare(plan, at=clock.now()))
             preparation.choose_modbus_port(at=clock.now())
+        except DirectoryIsUsed as refusal:
+            text = _(
+                "Processes of the station work in %(root)s already. Stop them first: systemctl stop station.target"
+            )
+            raise CommandError(text % {"root": settings.DATA.root}) from refusal
         except (
             AlreadyRunning,
             OrphanSurvives,

@@ -11,7 +11,7 @@ from station import clock
 from station.host import for_settings, web_certificate
 from station.host.power import MainProcess, MainProcessIsAway
 from station.host.redis_server import RedisIsMissing, choose
-from station.processes import redis_socket
+from station.processes import lock, redis_socket
 from station.processes.checkup.finding import Finding, problem, warning
 from station.processes.programs.redis import is_trial
 from station.services import configuration
@@ -22,7 +22,7 @@ _ENDS_SOON = timedelta(days=14)
 
 def is_running() -> bool:
     """Return whether the station runs: under its own main process, or as services of the init system."""
-    return _has_main_process() or redis_socket.answers()
+    return lock.is_used(settings.DATA) or _has_main_process() or redis_socket.answers()
 
 
 def _has_main_process() -> bool:

@@ -3,12 +3,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from station.host.power import MainProcess, MainProcessIsAway, PowerVerb, process_start_ticks, take_request
 from station.paths import DataDirectory
-from station.processes.lock import AlreadyRunning, StationLock, end_orphans
+from station.processes.lock import AlreadyRunning, DirectoryIsUsed, StationLock, alone, end_orphans, is_used, share
 
 
 def test_one_directory_has_one_main_process(data: DataDirectory) -> None:
@@ -59,3 +62,70 @@ def test_a_request_is_taken_once_and_nonsense_is_dropped(data: DataDirectory) ->
     assert take_request(data) is None
     request.write_text("explode")
     assert take_request(data) is None
+
+
+SERVICE = """
+import os, subprocess, sys
+from pathlib import Path
+from station.paths import DataDirectory
+from station.processes.lock import share
+share(DataDirectory(Path(sys.argv[1])), survives_exec=sys.argv[2] == "becomes another")
+if sys.argv[2] == "becomes another":
+    os.execv("/bin/sh", ["sh", "-c", "echo; read line"])
+subprocess.Popen(["/bin/sh", "-c", "echo; read line"]).wait()
+"""
+
+
+@contextmanager
+def service(data: DataDirectory, way: str = "starts another") -> Iterator[subprocess.Popen[str]]:
+    """Have a process that holds the directory; what it starts lives until the end of the context."""
+    command = [sys.executable, "-c", SERVICE, str(data.root), way]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_services_share_a_directory_that_no_main_process_may_have_meanwhile(data: DataDirectory) -> None:
+    assert not is_used(data)
+    with service(data) as one, service(data) as other:
+        assert is_used(data)
+        with pytest.raises(DirectoryIsUsed):
+            StationLock(data).acquire()
+        with pytest.raises(MainProcessIsAway):
+            MainProcess(data).pid()
+        with pytest.raises(DirectoryIsUsed), alone(data):
+            pass
+        one.kill()
+        one.wait()
+        assert is_used(data)
+        other.kill()
+        other.wait()
+
+        # What they have started lives on, and does not keep the directory.
+        assert not is_used(data)
+        StationLock(data).acquire()
+
+
+def test_no_service_begins_beside_a_main_process_or_a_restore(data: DataDirectory) -> None:
+    with alone(data):
+        assert is_used(data)
+        with pytest.raises(DirectoryIsUsed):
+            share(data, survives_exec=False)
+    StationLock(data).acquire()
+    assert is_used(data)
+    with pytest.raises(DirectoryIsUsed):
+        share(data, survives_exec=False)
+
+
+def test_a_service_that_becomes_another_program_goes_on_holding_the_directory(data: DataDirectory) -> None:
+    with service(data, "becomes another") as process:
+        assert is_used(data)
+        process.kill()
+        process.wait()
+        assert not is_used(data)
+
+
+def test_a_directory_that_is_not_there_is_not_used(tmp_path: Path) -> None:
+    assert not is_used(DataDirectory(tmp_path / "none"))
