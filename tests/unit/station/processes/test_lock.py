@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from station import private_files
 from station.host.power import MainProcess, MainProcessIsAway, PowerVerb, process_start_ticks, take_request
 from station.paths import DataDirectory
 from station.processes.lock import AlreadyRunning, DirectoryIsUsed, StationLock, alone, end_orphans, is_used, share
@@ -129,3 +130,8 @@ def test_a_service_that_becomes_another_program_goes_on_holding_the_directory(da
 
 def test_a_directory_that_is_not_there_is_not_used(tmp_path: Path) -> None:
     assert not is_used(DataDirectory(tmp_path / "none"))
+
+
+def test_who_looks_at_the_files_of_run_does_not_wait_for_the_station(data: DataDirectory) -> None:
+    with alone(data), private_files.exclusive(data.run):
+        assert is_used(data)
