@@ -1,8 +1,8 @@
 """One main process per data directory or services beside each other, and no orphan of an earlier run in their way.
 
-Whoever works in a data directory holds a lock of its directory `run/used` as long as it lives: services a shared one, a
-main process the exclusive one. It is a directory of its own, which nobody else locks or removes and which takes no room
-on a full disk once it is there.
+Whoever works in a data directory holds a lock of its directory `logs` as long as it lives: services a shared one, a
+main process the exclusive one. A directory takes no room on a full disk and is never missing; this is one that nobody
+else locks (`private_files.exclusive`) or removes.
 """
 
 import fcntl
@@ -132,7 +132,6 @@ def is_used(data: DataDirectory) -> bool:
 
 
 def _use(data: DataDirectory, kind: int) -> int:
-    _place(data).mkdir(mode=0o700, exist_ok=True)
     descriptor = _open(data)
     deadline_s = time.monotonic() + _LOOKING_S
     while not _try(descriptor, kind):
@@ -143,12 +142,8 @@ def _use(data: DataDirectory, kind: int) -> int:
     return descriptor
 
 
-def _place(data: DataDirectory) -> Path:
-    return data.run / "used"
-
-
 def _open(data: DataDirectory) -> int:
-    return os.open(_place(data), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open(data.logs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _try(descriptor: int, kind: int) -> bool:
