@@ -6,17 +6,21 @@ The machine has two network cards. `eth0` is the site's network: qemu's user net
 
 import http.client
 import json
+import os
 import re
 import ssl
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from tests.backend import ThreadedBackend
-from tests.image.disks import CachedDisk, Disk
+from scripts.image.disk import MIB
+from tests.backend import Backend, ThreadedBackend
+from tests.image import built
+from tests.image.disks import CachedDisk, Disk, copy
 from tests.image.ethernet import Computer
 from tests.image.machines import AMD64, BOOT_TIMEOUT_S, Forward, Machine, Model, forward
 from tests.station import NeverHappened, wait_until
@@ -30,6 +34,8 @@ SITE, UPLINK = "192.168.30", "192.168.77"
 ROUTER, BY_DHCP, FIXED, SHARED = f"{SITE}.2", f"{SITE}.15", f"{SITE}.16", f"{SITE}.50"
 MANAGE = "cd /opt/station && runuser -u station -- env STATION_DATA_DIR=/var/lib/station .venv/bin/python manage.py"
 CARD = "04A2B3C4D5E6F7"
+# An image ends with a small data partition; on a board it takes the rest of the disk, which updates need.
+DISK_BYTES = 6144 * MIB
 # Emulated: seconds become minutes when others work on this computer, too.
 PATIENCE_S = 300.0
 
@@ -153,6 +159,22 @@ class Bench:
             raise
         wait_until(lambda: self.connector(number)["power_w"] > 0, timeout_s=PATIENCE_S, what="energy")
         return begun.payload
+
+
+@contextmanager
+def first_boot(image: Path, model: Model = AMD64) -> Iterator[Bench]:
+    """Write an image to a new board's disk and switch it on for the first time, with a backend in the network."""
+    scratch = built.scratch_directory()
+    disk = copy(image, scratch / "disk.img")
+    os.truncate(disk, DISK_BYTES)
+    with Backend.threaded(interval_s=60) as backend:
+        station = Bench.over(disk, scratch, backend, model)
+        try:
+            station.start()
+            yield station
+        finally:
+            station.close()
+            built.clear(scratch)
 
 
 class Person:

@@ -1,16 +1,12 @@
 """The image for arm64, booted: it charges, and says what the idle station takes there."""
 
-import os
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.backend import Backend
 from tests.image import built
-from tests.image.bench import PATIENCE_S, SERIAL, Bench
-from tests.image.conftest import DISK_BYTES
-from tests.image.disks import copy
+from tests.image.bench import PATIENCE_S, SERIAL, Bench, first_boot
 from tests.image.machines import ARM64
 from tests.station import wait_until
 
@@ -32,17 +28,8 @@ PROCESSOR = (
 
 @pytest.fixture(scope="module")
 def board() -> Iterator[Bench]:
-    scratch = built.scratch_directory()
-    disk = copy(built.image_under_test("arm64"), scratch / "disk.img")
-    os.truncate(disk, DISK_BYTES)
-    with Backend.threaded(interval_s=60) as backend:
-        station = Bench.over(disk, scratch, backend, ARM64)
-        try:
-            station.start()
-            yield station
-        finally:
-            station.close()
-            built.clear(scratch)
+    with first_boot(built.image_under_test("arm64"), ARM64) as station:
+        yield station
 
 
 def by_unit(said: str) -> dict[str, int]:

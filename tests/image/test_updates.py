@@ -139,6 +139,15 @@ def hears(bench: Bench, mark: int, *statuses: str) -> None:
         )
 
 
+def is_given_up(bench: Bench, bundle: Path, because: str) -> None:
+    """Have the backend order a version that cannot work; the former one runs again and says why."""
+    mark = order(bench, bundle)
+    hears(bench, mark, "Installing", "InstallationFailed")
+    bench.machine.console.has_shell = False
+    assert slot(bench) == "A"
+    assert because in page_says(bench, "Not updated")
+
+
 def charge(bench: Bench, number: int) -> None:
     """Have a car charge and leave again: an installation waits for whoever charges."""
     mark = bench.backend.mark()
@@ -237,12 +246,8 @@ def test_power_lost_while_a_version_is_written_that_hangs_ends_with_the_one_that
 def test_a_version_whose_start_stops_half_way_restarts_by_itself_until_the_former_one_runs(
     bench: Bench, bundles: Bundles
 ) -> None:
-    mark = order(bench, bundles.without_a_disk(STUCK))
-    hears(bench, mark, "Installing", "InstallationFailed")
-    bench.machine.console.has_shell = False
+    is_given_up(bench, bundles.without_a_disk(STUCK), "could not start as a whole")
 
-    assert slot(bench) == "A"
-    assert "could not start as a whole" in page_says(bench, "Not updated")
     # Nobody could ask RAUC; GRUB has counted.
     assert memory(bench)["B_TRY"] == "2"
     bench.wait_ready()
@@ -251,12 +256,8 @@ def test_a_version_whose_start_stops_half_way_restarts_by_itself_until_the_forme
 def test_a_version_that_never_becomes_complete_is_given_up_with_what_it_did_to_the_database(
     bench: Bench, bundles: Bundles
 ) -> None:
-    mark = order(bench, bundles.never_complete(UNFINISHED))
-    hears(bench, mark, "Installing", "InstallationFailed")
-    bench.machine.console.has_shell = False
+    is_given_up(bench, bundles.never_complete(UNFINISHED), "was not complete in time")
 
-    assert slot(bench) == "A"
-    assert "was not complete in time" in page_says(bench, "Not updated")
     assert memory(bench)["B_OK"] == "0"
     found = events(bench)
     # The later version had changed the tables; nothing that was recorded is lost.
