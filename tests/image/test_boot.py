@@ -1,8 +1,9 @@
 """One boot of the test image in a virtual machine: it charges, its network is on trial, and nothing else listens."""
 
 import re
+import shlex
 import time
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
@@ -16,6 +17,17 @@ WEB = {80, 443}
 TEST_ONLY = {8601}
 # An address of the site that nobody has, for a laptop that knocks.
 LAPTOP = IPv4Address("192.168.30.99")
+# The station at its service port, and whoever sits there.
+OWN = "192.168.32.1"
+USB_CARDS = (
+    "for card in /sys/class/net/*; do case $(readlink $card/device/driver) in *cdc_*) basename $card;; esac; done"
+)
+ASK_HEALTH = f"""
+import ssl, urllib.request
+unknown = ssl._create_unverified_context()
+with urllib.request.urlopen("https://{OWN}/healthz", timeout=60, context=unknown) as answer:
+    print(answer.status, answer.read().decode())
+"""
 
 
 def test_the_station_is_ready_to_charge_and_shows_its_log_in_page(bench: Bench) -> None:
@@ -121,3 +133,27 @@ def test_what_listens_at_all_is_known(bench: Bench) -> None:
     open_to_all = {int(place.rpartition(":")[2]) for place in listening if not re.match(r"127\.|\[::1\]", place)}
 
     assert open_to_all <= WEB | TEST_ONLY | {53}
+
+
+def test_a_laptop_at_the_service_port_gets_an_address_and_the_pages_and_no_way_to_the_world(bench: Bench) -> None:
+    machine = bench.machine
+    # A USB socket that can play a network card, with a cable back to this computer: the other end is the laptop's.
+    machine.run("modprobe dummy_hcd && modprobe g_ether")
+    wait_until(lambda: OWN in machine.run("ip -4 -o address show dev service0", check=False), timeout_s=PATIENCE_S)
+    port = wait_until(lambda: machine.run(USB_CARDS).strip(), timeout_s=PATIENCE_S, what="the laptop's network card")
+
+    def address() -> str:
+        return machine.run(f"nmcli --get-values IP4.ADDRESS device show {port}", check=False).strip()
+
+    given = wait_until(address, timeout_s=PATIENCE_S, what=f"a lease for {port}")
+    way_out = machine.run(f"nmcli --get-values IP4.GATEWAY,IP4.DNS device show {port}").strip()
+    machine.run(f"ip netns add laptop && ip link set {port} netns laptop && ip -n laptop link set {port} up")
+    try:
+        machine.run(f"ip -n laptop address add {given} dev {port}")
+        said = machine.run(f"ip netns exec laptop /usr/bin/python3 -c {shlex.quote(ASK_HEALTH)}")
+    finally:
+        machine.run("ip netns delete laptop; modprobe --remove g_ether dummy_hcd")
+
+    assert IPv4Interface(given) in IPv4Interface(f"{OWN}/24").network
+    assert way_out == ""
+    assert said.startswith("200 ")
