@@ -207,13 +207,16 @@ def test_an_older_version_is_refused_unless_somebody_insists(bench: Bench, bundl
 
 
 def test_a_torn_memory_of_the_boot_loader_is_written_anew_and_told(bench: Bench) -> None:
+    # Slot B is as the bundles before have left it: a slot that was written in part is not to be tried.
+    before = memory(bench)
     bench.machine.run(": >/efi/grub/grubenv; : >/efi/grub/good; sync")
     bench.machine.cut()
 
     bench.start()
 
     wait_until(lambda: memory(bench)["A_TRY"] == "0", timeout_s=PATIENCE_S, what="slot A marked good")
-    assert memory(bench) == {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "1", "B_TRY": "0", "LAST": "A"}
+    assert memory(bench) == before
+    assert before == {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": before["B_OK"], "B_TRY": "0", "LAST": "A"}
     assert "computer.boot_memory.mended" in events(bench)
 
 
