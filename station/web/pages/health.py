@@ -32,8 +32,8 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     else:
         return JsonResponse({"ready": True, "run": run()} | _details())
     # In English, whoever asks: programs do.
-    mistakes = [each.text for each in hardware.mistakes] if hardware else []
-    reasons = [{"code": code, "text": " ".join([words.word(words.NOT_READY, code), *mistakes])} for code in codes]
+    mistakes = "; ".join(each.text for each in hardware.mistakes) if hardware else ""
+    reasons = [{"code": code, "text": f"{words.word(words.NOT_READY, code)} {mistakes}".strip()} for code in codes]
     answer = JsonResponse({"ready": False, "run": run(), "reasons": reasons} | _details(), status=503)
     # Django writes every 5xx to the log as an error; this one is an answer, and it is asked for every few seconds.
     answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
