@@ -10,6 +10,7 @@ from typing import Any
 from django.db import DatabaseError
 
 from hardware.runtime.authorizer import Authorizer
+from hardware.runtime.free_charging import FreeCharging
 from hardware.runtime.lamp import Lamps
 from hardware.runtime.point import ChargingPoint
 from hardware.runtime.point_choice import PointChoice
@@ -69,6 +70,11 @@ class Admission:
         # Points at which a remote start is being decided.
         self._starting: set[int] = set()
         self._phases: dict[int, Phase] = {}
+        # Points at which it is being found out whose car has come.
+        self._arriving: set[int] = set()
+        self._free_charging = FreeCharging(
+            points, records, choice=choice, refusals=refusals, admit=self._admit_without_card
+        )
         self._tasks = BackgroundTasks(logger)
 
     # --- cards
@@ -272,11 +278,9 @@ class Admission:
             if isinstance(chosen, Refusal):
                 return rejected(chosen)
             point = chosen
-        problem = self._choice.refusal_at(point)
+        problem = self._problem_at(point, request, parent)
         if problem is not None:
             return rejected(problem, connector_id=point.number)
-        if self._choice.reserved_for_other(point, request.id_tag, parent) is not None:
-            return rejected(Refusal.CONNECTOR_RESERVED, connector_id=point.number)
         permission = Permission(
             id_tag=request.id_tag,
             origin=request.origin,
@@ -292,17 +296,51 @@ class Admission:
             return rejected(point.turned_back or Refusal.RECORDS_UNWRITABLE)
         return Outcome(status=Status.ACCEPTED, data={"connector_id": point.number})
 
+    def _problem_at(self, point: ChargingPoint, request: StartRequest, parent: str) -> Refusal | None:
+        problem = self._choice.refusal_at(point)
+        if problem is not None:
+            return problem
+        if self._choice.reserved_for_other(point, request.id_tag, parent) is not None:
+            return Refusal.CONNECTOR_RESERVED
+        # A car that needs no card may have left, or somebody has charged it with a card and ended that.
+        has_its_car = request.origin != "plug" or self._free_charging.waits(point)
+        return None if has_its_car else Refusal.CONNECTOR_OCCUPIED
+
     # --- cars
 
+    async def load(self) -> None:
+        """Read what a restart has to know of the cars that stand here; before the phases are written anew."""
+        await self._free_charging.load()
+
+    def look_at_cars(self) -> None:
+        """See whether a car that needs no card, and could not begin, may begin now."""
+        for point in self._points.values():
+            if point.number not in self._arriving:
+                self._free_charging.look(point)
+
     def point_changed(self, number: int) -> None:
-        """See whether a car has arrived."""
-        phase = self._points[number].state.phase
-        if phase in {Phase.PLUGGED, Phase.RESERVED} and self._phases.get(number) is not phase:
-            self._tasks.spawn(self._car_arrived(self._points[number]))
+        """See whether a car has arrived, or may begin now."""
+        point = self._points[number]
+        phase = point.state.phase
+        is_new = phase in {Phase.PLUGGED, Phase.RESERVED} and self._phases.get(number) is not phase
         self._phases[number] = phase
+        if number in self._arriving:
+            return
+        if is_new:
+            self._arriving.add(number)
+            self._tasks.spawn(self._car_arrived(point))
+        else:
+            self._free_charging.look(point)
 
     async def _car_arrived(self, point: ChargingPoint) -> None:
         """A car was plugged in: it may belong to a card that waits at another point, or need no card at all."""
+        try:
+            await self._follow_car(point)
+        finally:
+            self._arriving.discard(point.number)
+        self._free_charging.look(point)
+
+    async def _follow_car(self, point: ChargingPoint) -> None:
         for other in self._points.values() if self._choice.refusal_at(point) is None else ():
             permission = other.state.permission
             if other is point or other.state.phase is not Phase.AUTHORIZED or permission is None:
@@ -312,13 +350,9 @@ class Admission:
                 await other.handle(machine.StopRequested(reason="Local"))
                 await point.handle(machine.TagAuthorized(permission=permission))
                 return
-        if point.state.phase is Phase.RESERVED:
-            return
-        if await self._records.execute(configuration.get_bool, "/hw/auth/device/Dummy/enabled"):
-            dummy = await self._records.execute(configuration.get, "/hw/auth/device/Dummy/id/value")
-            outcome = await self._admit(StartRequest(id_tag=dummy, origin="plug", point=point))
-            if not outcome.succeeded:
-                await self._refusals.note(dummy, outcome, [point.number])
+
+    async def _admit_without_card(self, point: ChargingPoint, id_tag: str) -> Outcome:
+        return await self._admit(StartRequest(id_tag=id_tag, origin="plug", point=point))
 
     def button_pressed(self, point: ChargingPoint) -> None:
         """Take a press of the stop button."""

@@ -186,6 +186,7 @@ class ControlLoop:
             *shared,
             reservations=self._reservations,
             notices=self._notices,
+            cars=self.admission,
             modem=host.modem,
             clock_watch=ClockWatch(self.points, self.records, host.clock),
         )
@@ -280,6 +281,7 @@ class ControlLoop:
         await self.cluster_shares.load()
         await self.limits.load()
         await self._reservations.reload()
+        await self.admission.load()
         for point in self.points.values():
             point.load_availability(await self.records.execute(connectors.availability, point.number))
             await self._flasher.load(point)

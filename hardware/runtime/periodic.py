@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 
 from django.conf import settings
 
@@ -26,6 +27,13 @@ CATCH_UP_STEPS = 5
 FAULT_ENDS_SESSION_S = 60.0
 
 
+class Cars(Protocol):
+    """Knows the cars that need no card."""
+
+    def look_at_cars(self) -> None:
+        """See whether a car that could not begin may begin now."""
+
+
 class Periodic:
     """Steps once a second; a step that fails for want of a database is made up for by the next one."""
 
@@ -37,6 +45,7 @@ class Periodic:
         *,
         reservations: ReservationCache,
         notices: Notices,
+        cars: Cars,
         modem: ModemPort,
         clock_watch: ClockWatch,
     ) -> None:
@@ -45,6 +54,7 @@ class Periodic:
         self._records = records
         self._reservations = reservations
         self._notices = notices
+        self._cars = cars
         self._modem = modem
         self._signal = SignalWatch(holds_s=settings.SIGNAL_HOLDS_S)
         self._clock_watch = clock_watch
@@ -64,6 +74,7 @@ class Periodic:
         for point in self._points.values():
             await self._end_what_stays_faulted(point)
         await self._records.probe()
+        self._cars.look_at_cars()
         self._judge_signal()
         for point in self._points.values():
             if point.take_equipment_news():

@@ -156,6 +156,7 @@ class ChargingPoint:
         # False while a restart is being recovered from: the board goes on as it was left, and nothing is concluded.
         self._in_control = False
         self._button_was_pressed = False
+        self._may_stand_served = False
         self._deadlines: dict[Timer, float] = {}
         self._records = records
         self._parameters = parameters
@@ -447,18 +448,31 @@ class ChargingPoint:
         self._in_control = True
         return self.settle_availability()
 
+    def remember_served_car(self) -> None:
+        """A car that is found here has had its session before a restart, and somebody has ended that."""
+        self._may_stand_served = True
+
     async def observe(self, status: ControllerStatus) -> None:
         """Take one poll of the controller."""
         self.status = status
         if not self._in_control:
             self.actuator.learn(status)
             return
+        if self._may_stand_served:
+            self._find_served_car(status)
         self.pilot, events = self.pilot.observe(status.pilot, status.cable, at_s=status.read_at_s)
         if self.pilot.doubt is not None:
             self.poll_faster(0.3)
         for event in events:
             await self.handle(event)
         await self.actuator.reconcile(status, current_flows=self.flowing > NO_CURRENT)
+
+    def _find_served_car(self, status: ControllerStatus) -> None:
+        self._may_stand_served = status.pilot not in {*CONNECTED, Pilot.A}
+        if status.pilot in CONNECTED and self.state.phase is Phase.AVAILABLE:
+            self.pilot = PilotFilter(connected=True, wants=False, cable_present=bool(status.cable))
+            self.state = replace(self.state, phase=Phase.FINISHING, car=True)
+            self.tell_changed()
 
     async def check_timers(self, now_s: float) -> None:
         """Fire what is due."""

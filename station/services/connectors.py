@@ -7,14 +7,19 @@ from datetime import datetime
 
 from django.db import transaction
 
+from station.domain.connector import SESSION_PHASES, Phase
+from station.domain.free_charging import was_ended_by_somebody
 from station.domain.ports import ControllerIdentity, MeterIdentity
 from station.domain.snapshot import FinishedSessionSnapshot
+from station.domain.stamps import Stamp
 from station.models import ChargingSession, Connector
 from station.services import event_log, fault_memory
 from station.services.flushing import without_flush
 
 # So many changes can be told while none can be written; the next one written has a revision beyond them.
 REVISIONS_KEPT_FREE = 1_000
+# The process may have ended between the end of the session and the next status.
+_WITH_SERVED_CAR = {*SESSION_PHASES, Phase.ENDING, Phase.FINISHING}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,3 +157,14 @@ def last_session(number: int) -> FinishedSessionSnapshot | None:
         energy_wh=(row.meter_stop_wh or row.meter_start_wh) - row.meter_start_wh,
         reason=row.stop_reason,
     )
+
+
+def session_was_ended_by_somebody(number: int, now: Stamp) -> bool:
+    """Return whether the car that stood here last was one whose session its driver, the backend or the owner ended.
+
+    After a start of the computer nobody knows which car it is.
+    """
+    if connector(number).phase not in _WITH_SERVED_CAR:
+        return False
+    row = ChargingSession.objects.on(number).exclude(stopped_at=None).order_by("-stopped_at", "-id").first()
+    return row is not None and row.meter_last_boot_id == now.boot_id and was_ended_by_somebody(row.stop_reason)
