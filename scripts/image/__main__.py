@@ -45,9 +45,9 @@ def _parse(arguments: Sequence[str], cache: Path) -> argparse.Namespace:
     parser.add_argument("--test", action="store_true", help="with simulated hardware and a root shell: never ship it")
     parser.add_argument("--version", type=_version, default=_release(), help="default: that of the station's software")
     parser.add_argument("--board", help="which updates it takes; default: the architecture")
-    keys = parser.add_mutually_exclusive_group()
-    keys.add_argument("--keys", type=Path, metavar="DIR", help="what scripts/maker-key has made")
-    keys.add_argument("--development", action="store_true", help="with a key made on the spot: never ship it (default)")
+    parser.add_argument(
+        "--keys", type=Path, metavar="DIR", help="of scripts/maker-key; default: a key made on the spot, never ship it"
+    )
     parser.add_argument("--output", type=Path, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
     return parser.parse_args(arguments)
 

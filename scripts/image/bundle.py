@@ -105,7 +105,7 @@ def check_root(root: Path, *, version: str, board: str, keys: MakerKeys, allow_t
     elif trouble := _distrust(root, keys):
         wrong.append(
             f"Stations with it would not take updates signed with {keys.certificate} ({trouble}): build it with the "
-            "same --keys (or --development)."
+            "same --keys (without any for --development)."
         )
     if not allow_test and _read(root, _OF_TEST_IMAGES):
         wrong.append("It is that of a test image, with a root shell and a known password.")

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # What the certificates of the key for development are called.
 _DEVELOPMENT = "Development"
 WHICH_KEYS = (
-    "say whose updates these stations take: --keys DIR with what scripts/maker-key has made, or --development for a "
-    "key that is made on the spot – only to try things out, never for what is shipped"
+    "say who signs this update: --keys DIR with what scripts/maker-key has made, or --development for the key that "
+    "scripts/build-image makes on the spot when it is given none – only to try things out, never for what is shipped"
 )
 
 
@@ -44,7 +44,7 @@ def maker_keys(cache: Path, chosen: Path | None) -> MakerKeys:
         if _DEVELOPMENT in run("openssl", "x509", "-in", keys.trusted, "-noout", "-subject"):
             raise StepFailed(
                 f"{chosen} holds keys for development, which are no secret. Make the maker's own with "
-                "scripts/maker-key, or say --development instead of --keys."
+                "scripts/maker-key; to try things out leave --keys out (scripts/build-bundle: --development instead)."
             )
         return keys
     keys = MakerKeys(cache / "development-keys")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.image import bundle
+from scripts.image.__main__ import main as build_image
 from scripts.image.maker import ROOT, MakerKeys, maker_keys
 from scripts.image.run import StepFailed, run
 
@@ -110,8 +111,16 @@ def test_nobody_signs_an_update_with_keys_for_development_without_having_said_so
     assert "--development" in said
 
 
-def test_keys_for_development_do_not_pass_for_a_makers(tmp_path: Path) -> None:
+def test_keys_for_development_are_refused_with_words_for_image_and_bundle(tmp_path: Path) -> None:
     made = maker_keys(tmp_path, None)
 
-    with pytest.raises(StepFailed, match="for development"):
+    with pytest.raises(StepFailed, match=r"leave --keys out \(scripts/build-bundle: --development instead\)"):
         maker_keys(tmp_path, made.directory)
+
+
+def test_an_image_without_keys_needs_no_option_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_image(["--development"])
+
+    assert "unrecognized arguments: --development" in capsys.readouterr().err
+    assert "--development" not in (ROOT / "scripts/build-image").read_text()
