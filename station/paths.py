@@ -59,6 +59,19 @@ class DataDirectoryRefused(Exception):
             path=str(path),
         )
 
+    @classmethod
+    def missing(cls, root: Path | str) -> "DataDirectoryRefused":
+        """Explain that only somebody else can make the directory."""
+        return cls(
+            gettext_noop(
+                "There is no data directory %(root)s, and the user %(user)s may not make it. Where a package should "
+                "have made it, install the package again and read what it says; else: sudo install -d -o %(user)s "
+                "-m 0700 %(root)s"
+            ),
+            user=_user_name(os.geteuid()),
+            root=str(root),
+        )
+
 
 @dataclass(frozen=True)
 class DataDirectory:
@@ -236,6 +249,8 @@ class DataDirectory:
             if self._holds_a_station():
                 private_files.close_to_others(self.root)
         except PermissionError as problem:
+            if _is_missing(self.root):
+                raise DataDirectoryRefused.missing(self.root) from problem
             raise DataDirectoryRefused.not_permitted(problem.filename or self.root) from problem
         except OSError as problem:
             raise DataDirectoryRefused.because_of(problem.strerror, self.root) from problem
@@ -279,6 +294,14 @@ class DataDirectory:
         the open descriptor of the directory gives a short name that works in this process and its forks.
         """
         return f"/proc/self/fd/{self._run_descriptor}/{name}"
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except PermissionError:
+        # Whether it is there is hidden, too.
+        return False
 
 
 def _user_name(uid: int) -> str:

@@ -63,14 +63,14 @@ def later(package: Path, folder: Path) -> Path:
     return copy
 
 
-def install(machine: Container, package: Path) -> str:
+def install(machine: Container, package: Path, *, check: bool = True) -> str:
     shutil.copyfile(package, machine.root / "root" / package.name)
-    return dpkg(machine, "--install", f"/root/{package.name}")
+    return dpkg(machine, "--install", f"/root/{package.name}", check=check)
 
 
-def dpkg(machine: Container, *arguments: str) -> str:
+def dpkg(machine: Container, *arguments: str, check: bool = True) -> str:
     """Run dpkg with nobody at the terminal; return everything it says."""
-    done = machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *arguments, timeout_s=INSTALL_S)
+    done = machine.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *arguments, timeout_s=INSTALL_S, check=check)
     return done.stdout + done.stderr
 
 
@@ -139,3 +139,24 @@ def test_a_package_installs_without_a_question_keeps_everything_and_leaves_no_tr
 
     assert files(machine) ^ before == set()
     assert "station" not in machine.said("cut", "-d:", "-f1", "/etc/passwd", "/etc/group").split()
+
+
+def test_a_user_of_the_name_who_was_there_before_stays_theirs(machine: Container, package: Path) -> None:
+    machine.said("useradd", "--create-home", "--shell", "/bin/bash", "station")
+
+    refused = install(machine, package, check=False)
+
+    assert "Rename the account" in refused
+    assert not (machine.root / "opt/station").exists()
+    machine.said("usermod", "--login", "stefan", "station")
+    machine.said("groupmod", "--new-name", "stefan", "station")
+    machine.said("useradd", "--system", "--home", "/srv/station", "--shell", "/usr/sbin/nologin", "station")
+    before = machine.said("getent", "passwd", "station")
+
+    install(machine, package)
+    wait_for_the_page(machine)
+    machine.said("sh", "-c", "echo 'station station/remove-data boolean true' | debconf-set-selections")
+    dpkg(machine, "--purge", "station")
+
+    assert machine.said("getent", "passwd", "station") == before
+    assert not (machine.root / DATA.lstrip("/")).exists()

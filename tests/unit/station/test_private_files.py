@@ -153,6 +153,23 @@ def test_a_directory_of_somebody_else_is_refused_with_the_way_out(
         DataDirectory(tmp_path).create()
 
 
+def test_a_directory_that_only_somebody_else_can_make_is_not_handed_over_but_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "station"
+
+    def refuse(path: Path, *_args: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+
+    with pytest.raises(
+        DataDirectoryRefused, match=rf"There is no data directory {missing}.* sudo install -d"
+    ) as refused:
+        DataDirectory(missing).create()
+    assert "chown" not in str(refused.value)
+
+
 def test_a_directory_of_all_users_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
 
