@@ -471,7 +471,29 @@ def test_a_start_of_the_target_is_a_fresh_try_for_what_was_restarted_too_often(s
     station.run("systemctl", "stop", "station.target")
     station.run("systemctl", "start", "station.target")
 
-    assert station.unit(unit, "ActiveState")["ActiveState"] == "active"
+    wait_until(
+        lambda: station.unit(unit, "ActiveState")["ActiveState"] == "active",
+        timeout_s=READY_S,
+        what=f"a {unit} that serves",
+    )
+
+
+def test_a_stop_of_the_target_returns_when_everything_has_ended_so_that_a_restore_may_follow(
+    station: Container,
+) -> None:
+    station.run("systemctl", "stop", "station.target")
+
+    states = {unit: station.unit(unit, "ActiveState")["ActiveState"] for unit in (*PROCESSES, "station-prepare")}
+    assert set(states.values()) == {"inactive"}, states
+    refused = station.run(
+        *("env", f"STATION_DATA_DIR={DATA}", PYTHON, "/opt/station/manage.py", "restore", "-"),
+        user="station",
+        check=False,
+        told="no backup",
+    )
+    # What was given is looked into: nobody is in the way.
+    assert refused.returncode == 65, refused.stderr
+    station.run("systemctl", "start", "station.target")
 
 
 def test_however_often_the_target_is_started_in_a_row_the_station_charges_in_the_end(station: Container) -> None:

@@ -260,6 +260,15 @@ def test_a_start_of_the_target_forgets_what_has_ended_too_often_before_anything_
     assert set(wanted.split()) == of_the_target - {"station-prepare.service"} | {FRESH}
 
 
+@pytest.mark.parametrize("service", [*PROCESSES, "prepare"])
+def test_a_stop_of_the_target_waits_for_every_service(service):
+    unit = Unit.read(service)
+
+    assert unit.one("PartOf") == "station.target"
+    # What starts after it is stopped before it.
+    assert "station.target" in unit.one("After").split()
+
+
 @pytest.mark.parametrize("service", [*SERVICES, "fresh"])
 def test_no_service_relies_on_what_debians_systemd_does_not_know(service):
     assert not TOO_NEW & {key for key, _ in Unit.read(service).directives}
