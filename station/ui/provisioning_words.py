@@ -22,6 +22,10 @@ _EXAMPLES: Mapping[str, str] = {
     "masterKey": "04A1B2C3D4E5F6",
 }
 MISTAKES: Mapping[str, "str | Promise"] = {
+    "folder": _(
+        "It is a folder, not a file. Copy the file itself: “mcopy -i /dev/sdX1 station-provision.json "
+        "::station-provision.json”. It holds for instance %(file)s"
+    ),
     "not_utf8": _("The file is not written in UTF-8. Save it as UTF-8, and write for instance %(file)s"),
     "not_json": _("It is no JSON. Write for instance %(file)s"),
     "not_json_at": _("It is no JSON (line %(line)s, column %(column)s). Write for instance %(file)s"),

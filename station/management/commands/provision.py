@@ -37,6 +37,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--at-start", action="store_true", help="nobody reads the answer: keep a refusal for the page and /healthz"
         )
+        parser.add_argument("--folder", action="store_true", help="what was given is a folder, not a file: refuse it")
 
     @override
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -45,7 +46,7 @@ class Command(BaseCommand):
                 if options["console"]:
                     self._ask_a_person()
                 else:
-                    self._take(_read())
+                    self._take(_read(is_folder=options["folder"]))
             except ProvisioningRefused as refusal:
                 if options["at_start"]:
                     self._note(refusal)
@@ -122,7 +123,9 @@ class Command(BaseCommand):
                 return
 
 
-def _read() -> Provision:
+def _read(*, is_folder: bool) -> Provision:
+    if is_folder:
+        raise ProvisioningRefused(Mistake(code="folder"))
     try:
         return provisioning.parse(sys.stdin.read())
     except UnicodeDecodeError as error:

@@ -177,20 +177,55 @@ def test_systemd_finds_a_service_little_exposed(unit):
     assert float(exposure[1]) <= MORE_EXPOSURE.get(unit.name, MOST_EXPOSURE)
 
 
-@pytest.mark.parametrize(("ended_with", "stays"), [("0", False), ("65", False), ("1", True), ("KILL", True)])
-def test_the_factorys_file_is_overwritten_when_it_was_taken_or_refused(tmp_path, ended_with, stays):
+def of_the_factorys_file(key, *places):
+    """Return a command of station-provision-file.service, with stand-ins for places of a station."""
     unit = (DEPLOY / "image/root/usr/lib/systemd/system/station-provision-file.service").read_text()
-    (command,) = re.findall(r"^ExecStopPost=\+/bin/sh -c '(.*)'$", unit, re.MULTILINE)
-    (tmp_path / "station-provision.json").write_text('{"factoryPassword": "ZD5HM8RT3VNE"}')
+    (command,) = re.findall(rf"^{key}=\+?/bin/sh -c '(.*)'$", unit, re.MULTILINE)
+    # systemd writes a dollar sign twice.
+    command = command.replace("$$", "$")
+    for place, stand_in in places:
+        command = command.replace(place, str(stand_in))
+    return ["/bin/sh", "-c", command]
+
+
+@pytest.mark.parametrize(("ended_with", "stays"), [("0", False), ("65", False), ("1", True), ("KILL", True)])
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_the_factorys_file_is_overwritten_when_it_was_taken_or_refused(tmp_path, is_folder, ended_with, stays):
+    file = tmp_path / "station-provision.json"
+    if is_folder:
+        file = file / "a b" / "station-provision.json"
+        file.parent.mkdir(parents=True)
+    file.write_text('{"factoryPassword": "ZD5HM8RT3VNE"}')
+    (tmp_path / "overwritten").hardlink_to(file)
     (tmp_path / "station-provision-file").touch()
 
-    # systemd writes a dollar sign twice.
-    command = command.replace("$$", "$").replace("/efi", str(tmp_path)).replace("/run", str(tmp_path))
-    subprocess.run(["/bin/sh", "-c", command], env={"EXIT_STATUS": ended_with, "PATH": "/usr/bin:/bin"}, check=True)
+    command = of_the_factorys_file("ExecStopPost", ("/efi", tmp_path), ("/run", tmp_path))
+    subprocess.run(command, env={"EXIT_STATUS": ended_with, "PATH": "/usr/bin:/bin"}, check=True)
 
+    assert ("ZD5HM8RT3VNE" in (tmp_path / "overwritten").read_text(errors="replace")) == stays
     assert (tmp_path / "station-provision.json").exists() == stays
     # A second start of the station in the same run of the computer looks for it no more.
     assert (tmp_path / "station-provision-file").exists() == stays
+
+
+@pytest.mark.parametrize(("is_folder", "told"), [(False, "--at-start\ncontent"), (True, "--at-start --folder\n")])
+def test_a_folder_in_the_place_of_the_factorys_file_reaches_the_command_as_what_it_is(tmp_path, is_folder, told):
+    python, given = tmp_path / "python", tmp_path / "given"
+    python.write_text('#!/bin/sh\nshift 2\necho "$*"\ncat\n')
+    python.chmod(0o755)
+    if is_folder:
+        given.mkdir()
+    else:
+        given.write_text("content")
+    command = of_the_factorys_file("ExecStart", ("/opt/station/.venv/bin/python", python))
+
+    standard_input = os.open(given, os.O_RDONLY)
+    try:
+        done = subprocess.run(command, stdin=standard_input, capture_output=True, text=True, check=True)
+    finally:
+        os.close(standard_input)
+
+    assert (done.stdout, done.stderr) == (told, "")
 
 
 def test_whether_the_factory_has_left_a_file_is_no_question_of_a_mount_in_time():

@@ -142,6 +142,17 @@ def test_a_file_refused_at_the_start_is_told_without_what_stood_in_it(data, monk
     assert stat.S_IMODE(data.provisioning_refused.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(("language", "said"), [("en", "It is a folder"), ("de", "Das ist ein Ordner")])
+def test_a_folder_in_the_place_of_the_file_is_refused_in_words(data, monkeypatch, language, said):
+    refusal = given_at_the_start(monkeypatch, {}, "--folder", "--lang", language)
+
+    assert refusal.returncode == 65
+    assert said in str(refusal)
+    assert "mcopy -i" in str(refusal)
+    assert provisioning.refused_at_this_start() == (Mistake(code="folder"),)
+    assert not data.identity.exists()
+
+
 @pytest.mark.usefixtures("data")
 def test_the_command_refuses_in_german(monkeypatch):
     refusal = given_at_the_start(monkeypatch, GOOD | {"model": "Säule"}, "--lang", "de")
