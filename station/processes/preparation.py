@@ -32,6 +32,7 @@ _FREE_PORTS = range(15_000, 32_000, 10)
 _ATTEMPTS = 50
 _SET_ASIDE = "SetBrokenFileAside"
 _PROVISIONING_REFUSED = "station.provisioning.refused"
+_PROVISIONING_LEFT = "station.provisioning.left"
 _SECRETS_LOST = "storage.secrets.lost"
 
 
@@ -115,6 +116,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         _record_files_set_aside(data, at)
         _record_lost_secrets(at)
         _record_refused_provisioning(at)
+        _record_provisioning_left(at)
     if plan.demo_backend:
         with _unless_the_disk_is_full("pointing at the demo backend"):
             _point_at_demo_backend(data, f"ws://{plan.demo_backend}/", at)
@@ -240,6 +242,17 @@ def _record_refused_provisioning(at: datetime) -> None:
     else:
         event_log.end(_PROVISIONING_REFUSED, at=at)
         settings.DATA.provisioning_refused.unlink(missing_ok=True)
+
+
+def _record_provisioning_left(at: datetime) -> None:
+    """Leave an event while the factory's file, which holds a password, cannot be removed."""
+    from station.host import factory_file
+    from station.services import event_log
+
+    if factory_file.is_left():
+        event_log.begin(_PROVISIONING_LEFT, at=at)
+    else:
+        event_log.end(_PROVISIONING_LEFT, at=at)
 
 
 def migrate() -> None:

@@ -93,6 +93,7 @@ EVENTS: Words = {
     "station.restart.failed": gettext_lazy("The restart could not be carried out: %(error)s"),
     "station.undescribed": gettext_lazy("%(cause)s %(mistakes)s"),
     "station.provisioning.refused": provisioning_words.REFUSED_AT_THE_START,
+    "station.provisioning.left": provisioning_words.LEFT_BEHIND,
     "station.safe_mode": gettext_lazy("Safe mode: energy is off at all charging points. %(cause)s"),
     "storage.database.replaced": gettext_lazy(
         "The database was damaged and is kept aside as %(file)s; the station began with a new one. %(problem)s"

@@ -54,6 +54,12 @@ REFUSED_AT_THE_START = _(
     "holds a password: %(reasons)s Correct it where it was written, and copy it to the EFI partition again."
 )
 
+LEFT_BEHIND = _(
+    "The factory's file station-provision.json cannot be removed from the EFI partition, so that its password can be "
+    "read from the disk. Every start of the computer tries it again. If this does not go away, the disk is failing: "
+    "replace it."
+)
+
 
 def say(code: str, data: Mapping[str, Any]) -> str:
     """Return one mistake in the reader's language."""

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import get_language
 
 from station import clock
+from station.host import factory_file
 from station.services import accounts, configuration, database_file, provisioning, secret_storage
 from station.ui import provisioning_words, words
 from station.web import access, banners, menu, overall, present
@@ -33,6 +34,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         elif mistakes := provisioning.refused_at_this_start():
             told = ((each.code, each.data) for each in mistakes)
             frame["station_notice"] = provisioning_words.refused_at_the_start(told)
+        elif factory_file.is_left():
+            frame["station_notice"] = str(provisioning_words.LEFT_BEHIND)
         role = accounts.role_of(user)
         if role >= access.LIVE:
             now = present.look(clock.now())

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from station import clock
+from station.host import factory_file
 from station.host.power import process_start_ticks
 from station.services import database_file, live, outbox, provisioning, secret_storage
 from station.ui import provisioning_words, words
@@ -49,7 +50,13 @@ def run() -> str:
 def _details() -> dict[str, Any]:
     """Tell what keeps nobody from charging and still needs somebody's attention."""
     try:
-        found = [*_messages_set_aside(), *_secrets_lost(), *_database_set_aside(), *_provisioning_refused()]
+        found = [
+            *_messages_set_aside(),
+            *_secrets_lost(),
+            *_database_set_aside(),
+            *_provisioning_refused(),
+            *_provisioning_left(),
+        ]
     except DatabaseError:
         return {}
     return {"details": found} if found else {}
@@ -82,3 +89,8 @@ def _provisioning_refused() -> Iterator[dict[str, Any]]:
             "mistakes": [mistake.code for mistake in mistakes],
             "text": provisioning_words.refused_at_the_start((each.code, each.data) for each in mistakes),
         }
+
+
+def _provisioning_left() -> Iterator[dict[str, Any]]:
+    if factory_file.is_left():
+        yield {"code": "provisioning_left", "text": str(provisioning_words.LEFT_BEHIND)}

@@ -208,6 +208,32 @@ def test_the_factorys_file_is_overwritten_when_it_was_taken_or_refused(tmp_path,
     assert (tmp_path / "station-provision-file").exists() == stays
 
 
+def test_a_file_of_the_factory_that_cannot_be_removed_is_noted_until_it_can(tmp_path):
+    (tmp_path / "station-provision.json").write_text('{"factoryPassword": "ZD5HM8RT3VNE"}')
+    (tmp_path / "station-provision-file").touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "shred").write_text("#!/bin/sh\necho 'Read-only file system' >&2\nexit 1\n")
+    (programs / "shred").chmod(0o755)
+    command = of_the_factorys_file("ExecStopPost", ("/efi", tmp_path), ("/run", tmp_path))
+
+    told = subprocess.run(
+        command,
+        env={"EXIT_STATUS": "0", "PATH": f"{programs}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "the next start tries again" in told.stdout
+    assert (tmp_path / "station-provision-left").exists()
+    assert (tmp_path / "station-provision-file").exists()
+
+    subprocess.run(command, env={"EXIT_STATUS": "0", "PATH": "/usr/bin:/bin"}, check=True)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["programs"]
+
+
 @pytest.mark.parametrize(("is_folder", "told"), [(False, "--at-start\ncontent"), (True, "--at-start --folder\n")])
 def test_a_folder_in_the_place_of_the_factorys_file_reaches_the_command_as_what_it_is(tmp_path, is_folder, told):
     python, given = tmp_path / "python", tmp_path / "given"

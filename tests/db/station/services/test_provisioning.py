@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from station import clock, secret_key
+from station.host import factory_file
 from station.models import LogEntry
 from station.paths import DataDirectory
 from station.processes import preparation
@@ -203,6 +204,35 @@ def test_the_event_log_and_the_page_tell_it_until_the_computer_starts_again(data
     assert entry.cleared_at is not None
     assert not data.provisioning_refused.exists()
     assert "provisioning_refused" not in client.get("/healthz", headers={"host": "127.0.0.1"}).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_file_that_cannot_be_removed_is_told_as_long_as_it_is_there(data, settings, monkeypatch, client, tmp_path):
+    settings.STATIC_ROOT = data.run / "static"
+    monkeypatch.setattr(factory_file, "LEFT", tmp_path / "left")
+    factory_file.LEFT.touch()
+    secret_key.obtain(data.secret_key)
+    plan = Plan(data=data.root, http=Address("127.0.0.1", 1), https=None)
+
+    for day in (22, 23):
+        preparation.prepare(plan, at=datetime(2026, 11, day, tzinfo=UTC))
+
+    entry = LogEntry.objects.get(code="station.provisioning.left")
+    said = event_words.event(entry.code, entry.data)
+    assert "its password can be read from the disk" in said
+    (detail,) = (
+        each
+        for each in client.get("/healthz", headers={"host": "127.0.0.1"}).json()["details"]
+        if each["code"] == "provisioning_left"
+    )
+    assert detail["text"] == said
+
+    factory_file.LEFT.unlink()
+    preparation.prepare(plan, at=datetime(2026, 11, 24, tzinfo=UTC))
+
+    entry.refresh_from_db()
+    assert entry.cleared_at is not None
+    assert "provisioning_left" not in client.get("/healthz", headers={"host": "127.0.0.1"}).content.decode()
 
 
 @pytest.mark.usefixtures("data")
