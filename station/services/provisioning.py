@@ -13,6 +13,7 @@ from django.contrib.auth.hashers import check_password
 
 from station import clock, private_files
 from station.domain.configuration import ROWS, InvalidValue, Storage
+from station.domain.configuration.checks import refuse_serial_as_password
 from station.services import identity
 
 _SERIAL, _PASSWORD = "serial", "factoryPassword"
@@ -85,6 +86,10 @@ def parse(text: str) -> Provision:
     if _SERIAL in content and values.get(_PREFIX + _SERIAL) == "":
         # Blanks alone.
         mistakes.append(Mistake(code="missing", data={"name": _SERIAL}))
+    try:
+        refuse_serial_as_password(values.get(_PREFIX + _PASSWORD, ""), values.get(_PREFIX + _SERIAL, ""))
+    except InvalidValue as refusal:
+        mistakes.append(Mistake(code=_VALUE, data={"name": _PASSWORD, "problem": refusal.code}))
     master_key = content.get(_MASTER_KEY, "")
     if not isinstance(master_key, str) or not identity.is_master_key(master_key):
         mistakes.append(Mistake(code="master_key", data={"name": _MASTER_KEY}))

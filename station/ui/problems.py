@@ -60,6 +60,7 @@ PROBLEMS: Mapping[str, "str | Promise"] = {
     "needs_giro_e_token": _("giro-e needs its token first (GiroEStaticToken)."),
     "needs_backend_ca": _("Security profile %(profile)s needs a CA certificate of the backend first."),
     "needs_own_certificate": _("Security profile %(profile)s needs a certificate of the station first."),
+    "holds_serial": _("The serial number must not stand in it: many know that. Use a random password."),
     "above_ceiling": _("The backend can only go below what was set at the station (%(limit)s mA)."),
     "simulated_only": _("Only allowed on simulated hardware."),
     "above_maximum_delay": _("The first delay must not be longer than the longest one (%(limit)s s)."),

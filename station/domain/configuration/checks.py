@@ -13,6 +13,7 @@ from station.domain.configuration.values import MAX_PORT, items_of
 MAINS_MAXIMUM_MA = 63_000
 MAINS_MINIMUM_MA = 6_000
 _MA_PER_A = 1_000
+_TELLING_LENGTH = 4
 _TLS_PROFILE, _CLIENT_CERTIFICATE_PROFILE = 2, 3
 BACKEND_URL = "/ocpp/url"
 MAINS = "/power/station/mainsMaxCurrent"
@@ -91,6 +92,18 @@ def serial(value: str, context: Context) -> None:
     """Refuse a serial number with which the chargebox ID would become too long."""
     if value:
         resulting_identity(context.proposed["/ocpp/chargeBoxIdentity"], "")
+
+
+def factory_password(value: str, context: Context) -> None:
+    """Refuse a password of the sticker that everybody can read."""
+    refuse_serial_as_password(value, context.proposed["/identity/serial"])
+
+
+def refuse_serial_as_password(password: str, serial_number: str) -> None:
+    """Refuse a password with the whole serial number in it, which backend, host names and radio know, too."""
+    # Fewer characters stand in a random password by chance.
+    if len(serial_number) >= _TELLING_LENGTH and serial_number.casefold() in password.casefold():
+        raise InvalidValue("holds_serial")
 
 
 def modbus_port(value: str, context: Context) -> None:

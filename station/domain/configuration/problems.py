@@ -58,6 +58,7 @@ TEMPLATES: Mapping[str, str] = {
     "needs_giro_e_token": "giro-e needs its token first (GiroEStaticToken).",
     "needs_backend_ca": "Security profile %(profile)s needs a CA certificate of the backend first.",
     "needs_own_certificate": "Security profile %(profile)s needs a certificate of the station first.",
+    "holds_serial": "The serial number must not stand in it: many know that. Use a random password.",
     "above_ceiling": "The backend can only go below what was set at the station (%(limit)s mA).",
     "simulated_only": "Only allowed on simulated hardware.",
     "above_maximum_delay": "The first delay must not be longer than the longest one (%(limit)s s).",

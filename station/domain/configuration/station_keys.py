@@ -141,6 +141,7 @@ IDENTITY_KEYS: tuple[ConfigurationKey, ...] = (
         allowed="8 to 128 characters or empty",
         access=_LOCAL,
         storage=_IDENTITY,
+        check=checks.factory_password,
     ),
     number(
         "/identity/connectors",

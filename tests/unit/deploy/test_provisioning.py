@@ -79,6 +79,18 @@ def test_a_password_that_nobody_can_type_is_refused(password):
     assert "“factoryPassword” is not allowed" in refused(json.dumps(GOOD | {"factoryPassword": password}))
 
 
+@pytest.mark.parametrize("password", ["TE-2026-0001", "te-2026-0001", "xTE-2026-0001x"])
+def test_a_password_that_holds_the_serial_number_is_refused(password):
+    given = json.dumps({"serial": "TE-2026-0001", "factoryPassword": password})
+
+    assert "“factoryPassword” is not allowed: The serial number must not stand in it" in refused(given)
+    assert "Die Seriennummer darf nicht darin stehen" in refused(given, "de")
+
+
+def test_a_short_serial_number_may_stand_in_a_password_by_chance():
+    assert parse(json.dumps({"serial": "D5H", "factoryPassword": PASSWORD})).serial == "D5H"
+
+
 @pytest.mark.parametrize(
     "serial", ["10 00/12345", "10/00", "..", "-1", "1-", "1_2", "Säule1", "1\t2", "x" * 26, " ", "1\n2", "$(id)"]
 )

@@ -471,6 +471,16 @@ def test_keys_of_a_charging_point_can_be_set_in_the_change_that_adds_it() -> Non
     }
 
 
+def test_a_factory_password_with_the_serial_number_in_it_is_refused() -> None:
+    of_the_sticker, refused = "/identity/factoryPassword", [("/identity/factoryPassword", "holds_serial")]
+
+    assert codes({of_the_sticker: "100002440"}, stored=STATION) == refused
+    assert codes({"/identity/serial": "TE-0815", of_the_sticker: "x-te-0815-x"}) == refused
+    # Stations made up to July 2025 have none.
+    for taken in ("K7WQ2MZ9PXAB", ""):
+        assert plan({of_the_sticker: taken}, stored=STATION).identity == {of_the_sticker: taken}
+
+
 SECRETS = {key.name for key in ROWS if key.secret}
 
 
