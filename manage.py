@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""The command line of the station: `manage.py runstation`, `config`, `rotatekey`, `doctor` and Django's own."""
+"""The command line of the station: `manage.py runstation`, `config`, `rotatekey`, `doctor` and Django's own.
+
+The program stationctl of the Debian package calls `manage.py stationctl COMMAND`: the station's own commands only.
+"""
 
 import errno
 import gettext
@@ -7,12 +10,14 @@ import os
 import sys
 from pathlib import Path
 
+from station.management import own_commands
 from station.paths import DataDirectoryRefused
 from station.processes import without_docstrings
 from station.processes.plan import set_environment
 
 # What runs for months; other commands end soon.
 _STAYS = {"runstation", "runprocess"}
+_WRONG_COMMAND_LINE = 2
 _DISK_TROUBLES = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _DATABASE_TROUBLES = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 _DATABASE_DAMAGES = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
@@ -29,6 +34,9 @@ def _option(name: str, arguments: list[str]) -> str | None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["stationctl"]:
+        sys.argv = ["stationctl", *sys.argv[2:]]
+        _answer_for_stationctl()
     if _STAYS.intersection(sys.argv[1:2]):
         without_docstrings.install()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "station.settings")
@@ -49,11 +57,27 @@ def main() -> None:
         sys.exit(_said(explained))
 
 
+def _answer_for_stationctl() -> None:
+    """End with a list of commands where none was named, or one that is not the station's."""
+    try:
+        said = own_commands.answer(sys.argv[1:], _translated)
+    except own_commands.NoSuchCommand as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        sys.exit(_WRONG_COMMAND_LINE)
+    if said is not None:
+        sys.stdout.write(f"{said}\n")
+        sys.exit()
+
+
 def _said(refusal: DataDirectoryRefused) -> str:
-    """Return the refusal in the language of --lang; Django's settings may be what has failed, so not through Django."""
+    return _translated(refusal.template) % refusal.data
+
+
+def _translated(text: str) -> str:
+    """Return a text in the language of --lang; Django's settings may be what has failed, so not through Django."""
     language = _option("--lang", sys.argv) or "en"
     texts = gettext.translation("django", Path(__file__).parent / "locale", [language], fallback=True)
-    return texts.gettext(refusal.template) % refusal.data
+    return texts.gettext(text)
 
 
 def _refusal(problem: Exception, root: str) -> DataDirectoryRefused | None:
