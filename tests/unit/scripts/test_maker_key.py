@@ -1,16 +1,63 @@
 """What a maker signs updates with: made whole or not at all, and a failure says why."""
 
 import os
+import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from cryptography import x509
+
 SCRIPT = Path(__file__).parents[3] / "scripts" / "maker-key"
+FRESH = {"root.key", "root.pem", "signing.key", "signing.pem", "revoked.pem"}
 
 
-def made(directory: Path, path: str) -> subprocess.CompletedProcess[str]:
+def made(directory: Path, *options: str | Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [SCRIPT, directory], env={"PATH": path}, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        [SCRIPT, directory, *options],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A maker's directory, its root brought there."""
+    done = made(tmp_path / "keys", "Möller & Söhne")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "keys"
+
+
+def names(directory: Path) -> set[str]:
+    return {each.name for each in directory.iterdir()}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in directory.iterdir()}
+
+
+def certificate(file: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(file.read_bytes())
+
+
+def revocations(keys: Path) -> x509.CertificateRevocationList:
+    """Return the list, which the root has signed."""
+    found = x509.load_pem_x509_crl((keys / "revoked.pem").read_bytes())
+    assert found.is_signature_valid(certificate(keys / "root.pem").public_key())  # type: ignore[arg-type]
+    return found
+
+
+def revoked(keys: Path) -> dict[int, datetime]:
+    return {each.serial_number: each.revocation_date_utc for each in revocations(keys)}
+
+
+def aside(keys: Path) -> list[Path]:
+    """Return the certificates that signed before, the oldest first."""
+    return sorted(keys.glob("signing-*.pem"), key=lambda file: file.stem.count("-"))
 
 
 def test_a_failure_of_openssl_is_told_and_leaves_nothing_that_keeps_the_next_try_away(tmp_path: Path) -> None:
@@ -20,26 +67,211 @@ def test_a_failure_of_openssl_is_told_and_leaves_nothing_that_keeps_the_next_try
     broken.write_text('#!/bin/sh\necho "no entropy today" >&2\nexit 1\n')
     broken.chmod(0o755)
 
-    done = made(keys, f"{tools}:{os.environ['PATH']}")
+    done = made(keys, path=f"{tools}:{os.environ['PATH']}")
 
     assert done.returncode != 0
     assert "no entropy today" in done.stderr
     assert list(keys.iterdir()) == []
 
 
-def test_a_root_is_never_replaced(tmp_path: Path) -> None:
-    first = made(tmp_path / "keys", os.environ["PATH"])
-    root = (tmp_path / "keys" / "root.key").read_bytes()
+def test_a_root_is_never_replaced(keys: Path) -> None:
+    before = contents(keys)
 
-    second = made(tmp_path / "keys", os.environ["PATH"])
+    second = made(keys)
 
-    assert first.returncode == 0, first.stderr
-    assert {each.name for each in (tmp_path / "keys").iterdir()} == {
-        "root.key",
-        "root.pem",
-        "signing.key",
-        "signing.pem",
-    }
+    assert names(keys) == FRESH
     assert second.returncode != 0
     assert "already holds a root" in second.stderr
-    assert (tmp_path / "keys" / "root.key").read_bytes() == root
+    assert contents(keys) == before
+
+
+def test_a_root_whose_key_lies_in_a_safe_is_never_replaced_either(keys: Path) -> None:
+    (keys / "root.key").unlink()
+    before = contents(keys)
+
+    done = made(keys)
+
+    assert done.returncode != 0
+    assert "already holds a root" in done.stderr
+    assert contents(keys) == before
+
+
+def test_the_list_is_there_from_the_start_and_holds_for_ever(keys: Path) -> None:
+    root, signing, found = certificate(keys / "root.pem"), certificate(keys / "signing.pem"), revocations(keys)
+
+    assert revoked(keys) == {}
+    assert found.next_update_utc is not None
+    assert found.next_update_utc > root.not_valid_after_utc + timedelta(days=36500)
+    # Before any clock that a computer may have, and before whatever was signed.
+    for beginning in (found.last_update_utc, root.not_valid_before_utc, signing.not_valid_before_utc):
+        assert beginning == datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def test_renewed_it_is_another_key_below_the_same_root_and_the_one_before_is_kept(keys: Path) -> None:
+    before = contents(keys)
+
+    for _time in range(2):
+        done = made(keys, "--renew")
+        assert done.returncode == 0, done.stderr
+
+    today = datetime.now(tz=UTC)
+    now = contents(keys)
+    assert now["root.pem"] == before["root.pem"]
+    assert now["revoked.pem"] == before["revoked.pem"]
+    first, second = aside(keys)
+    assert abs(datetime.strptime(first.stem, "signing-%Y-%m-%d").replace(tzinfo=UTC) - today) < timedelta(days=2)
+    assert first.read_bytes() == before["signing.pem"]
+    assert first.with_suffix(".key").read_bytes() == before["signing.key"]
+    assert second.stem == f"{first.stem}-2"
+    assert len({each for name, each in now.items() if name.endswith(".key")}) == 4
+    renewed = certificate(keys / "signing.pem")
+    renewed.verify_directly_issued_by(certificate(keys / "root.pem"))
+    assert renewed.subject.rfc4514_string() == "CN=Möller & Söhne: updates"
+
+
+def test_a_stolen_key_is_replaced_and_revoked_at_once(keys: Path) -> None:
+    stolen = certificate(keys / "signing.pem").serial_number
+
+    done = made(keys, "--renew", "--revoke")
+
+    assert done.returncode == 0, done.stderr
+    assert list(revoked(keys)) == [stolen]
+    assert certificate(keys / "signing.pem").serial_number != stolen
+    assert certificate(aside(keys)[0]).serial_number == stolen
+    assert "Take root.key away" in done.stdout
+
+
+def test_whatever_was_revoked_stays_so(keys: Path) -> None:
+    made(keys, "--renew")
+    old, present = certificate(aside(keys)[0]).serial_number, certificate(keys / "signing.pem").serial_number
+
+    first = made(keys, "--revoke", aside(keys)[0])
+    when = revoked(keys)[old]
+    second = made(keys, "--revoke")
+    again = made(keys, "--revoke", aside(keys)[0])
+
+    assert (first.returncode, second.returncode, again.returncode) == (0, 0, 0)
+    assert "Nothing can be signed" in second.stdout
+    assert revoked(keys).keys() == {old, present}
+    assert revoked(keys)[old] == when
+
+
+def test_what_cannot_be_revoked_is_told_and_changes_nothing(keys: Path, tmp_path: Path) -> None:
+    made(tmp_path / "other")
+    before = contents(keys)
+
+    for file, word in (
+        (keys / "root.pem", "is the root itself"),
+        (tmp_path / "other" / "signing.pem", "is no certificate of this root"),
+        (tmp_path / "other" / "signing.key", "is no certificate of this root"),
+        (tmp_path / "nothing.pem", "There is no"),
+    ):
+        done = made(keys, "--renew", "--revoke", file)
+        assert done.returncode != 0
+        assert word in done.stderr
+        assert contents(keys) == before
+
+
+def test_without_the_root_or_with_another_ones_nothing_is_changed(keys: Path, tmp_path: Path) -> None:
+    made(tmp_path / "other")
+    (keys / "root.key").unlink()
+    before = contents(keys)
+
+    for options in (["--renew"], ["--revoke"], ["--renew", "--revoke"], ["--list"]):
+        done = made(keys, *options)
+        assert done.returncode != 0
+        assert "bring root.key" in done.stderr
+    assert contents(keys) == before
+
+    shutil.copy(tmp_path / "other" / "root.key", keys)
+    done = made(keys, "--renew", "--revoke")
+    assert done.returncode != 0
+    assert "not the key of its root.pem" in done.stderr
+    assert {**before, "root.key": (keys / "root.key").read_bytes()} == contents(keys)
+
+
+def test_a_lost_key_is_replaced_whatever_is_left_of_it(keys: Path) -> None:
+    (keys / "signing.key").unlink()
+
+    assert made(keys, "--renew").returncode == 0
+    assert names(keys) == FRESH | {aside(keys)[0].name}
+
+    for file in ("signing.key", "signing.pem"):
+        (keys / file).unlink()
+    assert "There is no" in made(keys, "--revoke").stderr
+    assert made(keys, "--renew").returncode == 0
+    assert (keys / "signing.key").exists()
+
+
+def test_of_a_key_that_is_gone_as_a_whole_a_bundle_has_the_certificate(keys: Path, tmp_path: Path) -> None:
+    stolen = certificate(keys / "signing.pem").serial_number
+    content, signature, bundle = (tmp_path / name for name in ("content", "signature", "update.raucb"))
+    content.write_bytes(b"[update]")
+    signed = ("-in", content, "-signer", keys / "signing.pem", "-inkey", keys / "signing.key", "-out", signature)
+    subprocess.run(
+        ["openssl", "cms", "-sign", "-binary", "-nodetach", "-nosmimecap", "-outform", "DER", *signed], check=True
+    )
+    size = signature.stat().st_size.to_bytes(8, "big")
+    bundle.write_bytes(b"hsqs" + bytes(5000) + signature.read_bytes() + size)
+    for file in ("signing.key", "signing.pem"):
+        (keys / file).unlink()
+
+    done = made(keys, "--renew", "--revoke", bundle)
+
+    assert done.returncode == 0, done.stderr
+    assert list(revoked(keys)) == [stolen]
+    assert names(keys) == FRESH
+
+    bundle.write_bytes(b"hsqs" + bytes(5000))
+    before = contents(keys)
+    assert made(keys, "--revoke", bundle).returncode != 0
+    assert contents(keys) == before
+
+
+def test_a_directory_from_before_there_were_lists_gets_one(keys: Path) -> None:
+    (keys / "revoked.pem").unlink()
+
+    done = made(keys, "--list")
+
+    assert done.returncode == 0, done.stderr
+    assert "If there ever was one, bring it back" in done.stdout
+    assert revoked(keys) == {}
+
+
+def test_a_list_of_somebody_else_is_not_signed(keys: Path, tmp_path: Path) -> None:
+    made(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "revoked.pem", keys)
+    before = contents(keys)
+
+    done = made(keys, "--renew", "--revoke")
+
+    assert done.returncode != 0
+    assert "not as root.key has signed it" in done.stderr
+    assert contents(keys) == before
+
+
+def test_a_failure_in_the_middle_of_a_renewal_changes_nothing(keys: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    limited = tools / "openssl"
+    limited.write_text(
+        f'#!/bin/sh\ncase "$*" in *-startdate*) echo "the disk is full" >&2; exit 1;; esac\n'
+        f'exec {shutil.which("openssl")} "$@"\n'
+    )
+    limited.chmod(0o755)
+    before = contents(keys)
+
+    done = made(keys, "--renew", "--revoke", path=f"{tools}:{os.environ['PATH']}")
+
+    assert done.returncode != 0
+    assert "the disk is full" in done.stderr
+    assert contents(keys) == before
+
+
+@pytest.mark.parametrize("options", [["--new"], ["--renew", "Name"], ["One", "Two"]])
+def test_what_it_does_not_understand_it_does_not_do(tmp_path: Path, options: list[str]) -> None:
+    done = made(tmp_path / "keys", *options)
+
+    assert done.returncode == 2
+    assert "--renew" in done.stderr
+    assert not (tmp_path / "keys").exists()
