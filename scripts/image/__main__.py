@@ -89,7 +89,7 @@ def _build(cache: Path, options: argparse.Namespace) -> Path:
         architecture=architecture,
         version=options.version,
         board=options.board or architecture,
-        trusted=maker_keys(cache, options.keys).trusted,
+        keyring=maker_keys(cache, options.keys).keyring,
         extra=extra and extra / "root",
     )
 

@@ -11,12 +11,22 @@ from collections.abc import Sequence
 from configparser import ConfigParser, Error
 from pathlib import Path
 
-from scripts.image.maker import WHICH_KEYS, MakerKeys, maker_keys, warn_of_development
+from scripts.image.maker import (
+    WHICH_KEYS,
+    WITH_LIST,
+    MakerKeys,
+    maker_keys,
+    unfit_to_sign,
+    verify,
+    warn_of_development,
+    warn_of_expiry,
+)
 from scripts.image.run import StepFailed, run
 
 _VERSION_ID = re.compile(r'^VERSION_ID="?([^"\n]+)"?$', re.MULTILINE)
 _SETTINGS = "/etc/rauc/system.conf"
 _COMPATIBLE = "station-"
+_REVOKED = re.compile(r"^ *Serial Number: ([0-9A-F]+)$", re.MULTILINE)
 # deploy/image/test
 _OF_TEST_IMAGES = "/usr/lib/systemd/system/test-shell.service"
 _MANIFEST = """\
@@ -52,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     size = bundle.stat().st_size // 1_000_000
     print(f"{bundle} is made: version {version} for station-{board}, {size} MB ({time.monotonic() - began:.0f} s).")
+    warn_of_expiry(keys)
     if options.development:
         warn_of_development(bundle)
     return 0
@@ -93,7 +104,7 @@ def check_root(root: Path, *, version: str, board: str, keys: MakerKeys, allow_t
     """Refuse to sign what a station would install and then not be itself any more. Raises StepFailed with every reason.
 
     A root that trusts another maker could never be updated again, one for another board neither; one of another version
-    would be refused or taken by mistake.
+    would be refused or taken by mistake. One with an older list would trust again what was stolen.
     """
     wrong = []
     if (found := version_of(root)) != version:
@@ -102,11 +113,8 @@ def check_root(root: Path, *, version: str, board: str, keys: MakerKeys, allow_t
         wrong.append(f"It is for the board {found}, and the bundle would be for {board}: leave --board out.")
     if not keys.key.is_file():
         wrong.append(f"{keys.directory} holds no signing.key to sign it with.")
-    elif trouble := _distrust(root, keys):
-        wrong.append(
-            f"Stations with it would not take updates signed with {keys.certificate} ({trouble}): build it with the "
-            "same --keys (without any for --development)."
-        )
+    elif trouble := unfit_to_sign(keys) or _distrust(root, keys):
+        wrong.append(trouble)
     if not allow_test and _read(root, _OF_TEST_IMAGES):
         wrong.append("It is that of a test image, with a root shell and a known password.")
     if wrong:
@@ -114,20 +122,34 @@ def check_root(root: Path, *, version: str, board: str, keys: MakerKeys, allow_t
 
 
 def _distrust(root: Path, keys: MakerKeys) -> str:
-    """Return why what the root file system trusts does not go with the signing certificate; "": it does."""
-    place = _settings_of(root).get("keyring", "path", fallback="")
-    trusted = _read(root, place) if place.startswith("/") else ""
-    if not trusted:
-        return f"it has no certificate at [keyring] path={place}"
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(trusted)
-        file.flush()
-        try:
-            run("openssl", "verify", "-no-CApath", "-no-CAstore", "-CAfile", file.name, keys.certificate)
-        except StepFailed as refusal:
-            said = [line for line in str(refusal).splitlines() if line.startswith("error ")]
-            return said[0] if said else str(refusal)
+    """Return why what the root file system trusts does not go with the maker's certificate and list; "": it does."""
+    settings = _settings_of(root)
+    place = settings.get("keyring", "path", fallback="")
+    needs_list = settings.get("keyring", "check-crl", fallback="") == "true"
+    keyring = _read(root, place) if place.startswith("/") else ""
+    trouble, known = f"it has no certificate at [keyring] path={place}", ""
+    if keyring:
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(keyring)
+            file.flush()
+            trouble = verify(Path(file.name), keys.certificate, *(WITH_LIST if needs_list else ()))
+            if needs_list and not trouble:
+                known = _told(Path(file.name))
+    if trouble:
+        return (
+            f"Stations with it would not take updates signed with {keys.certificate} ({trouble}): build it with the "
+            "same --keys (without any for --development)."
+        )
+    if set(_REVOKED.findall(_told(keys.revoked))) - set(_REVOKED.findall(known)):
+        return (
+            f"Stations with it would trust again what {keys.revoked} has revoked, for its list is an older one: build "
+            "it anew."
+        )
     return ""
+
+
+def _told(revocations: Path) -> str:
+    return run("openssl", "crl", "-in", revocations, "-noout", "-text")
 
 
 def _settings_of(root: Path) -> ConfigParser:

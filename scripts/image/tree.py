@@ -75,12 +75,12 @@ def root_tree(
     architecture: str,
     version: str,
     board: str,
-    trusted: Path,
+    keyring: str,
     extra: Path | None,
 ) -> None:
     """Make the tree of a station's root file system in `target`, which is replaced.
 
-    It takes updates for its `board` that are signed below the `trusted` certificate.
+    It takes updates for its `board` that are signed below the root in the `keyring` (PEM) and not revoked by its list.
     """
     environment = _environment(base, wheels)
     shutil.rmtree(target, ignore_errors=True)
@@ -91,7 +91,7 @@ def root_tree(
     checkout.copy_over(IMAGE / "root", target)
     if extra is not None:
         checkout.copy_over(extra, target)
-    _set_up_updates(target, board, trusted)
+    _set_up_updates(target, board, keyring)
     _name_release(target, version)
     _add_users(target)
     in_tree(target, "systemctl", "preset-all")
@@ -184,11 +184,11 @@ def _name_release(target: Path, version: str) -> None:
     (target / "etc/issue").write_text("Charging station\n\n")
 
 
-def _set_up_updates(target: Path, board: str, trusted: Path) -> None:
+def _set_up_updates(target: Path, board: str, keyring: str) -> None:
     settings = target / "etc/rauc/system.conf"
     settings.parent.mkdir(exist_ok=True)
     settings.write_text((IMAGE / "rauc/system.conf").read_text().replace("@BOARD@", board))
-    shutil.copyfile(trusted, target / "usr/share/station/maker.pem")
+    (target / "usr/share/station/maker.pem").write_text(keyring)
     for path in (settings, target / "usr/share/station/maker.pem"):
         path.chmod(0o644)
 

@@ -1,13 +1,17 @@
 """What a maker signs is looked into first: a station that installs it must stay one of the same maker and board."""
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from scripts.image import bundle
 from scripts.image.__main__ import main as build_image
-from scripts.image.maker import ROOT, MakerKeys, maker_keys
+from scripts.image.maker import ROOT, MakerKeys, maker_keys, unfit_to_sign, warn_of_expiry
 from scripts.image.run import StepFailed, run
 
 SETTINGS = (ROOT / "deploy/image/rauc/system.conf").read_text()
@@ -27,15 +31,15 @@ def new_keys(directory: Path, name: str) -> MakerKeys:
     return MakerKeys(directory)
 
 
-def root_of(directory: Path, trusted: Path | None, *, test: bool = False) -> Path:
+def root_of(directory: Path, keyring: str, *, test: bool = False, settings: str = SETTINGS) -> Path:
     """Make a root file system of version 1.4.0 for the board demo."""
     tree, file = directory / "tree", directory / "root.ext4"
     for place in ("etc/rauc", "usr/lib/systemd/system", "usr/share/station"):
         (tree / place).mkdir(parents=True)
     (tree / "usr/lib/os-release").write_text('ID=station\nVERSION_ID="1.4.0"\n')
-    (tree / "etc/rauc/system.conf").write_text(SETTINGS.replace("@BOARD@", "demo"))
-    if trusted is not None:
-        shutil.copy(trusted, tree / "usr/share/station/maker.pem")
+    (tree / "etc/rauc/system.conf").write_text(settings.replace("@BOARD@", "demo"))
+    if keyring:
+        (tree / "usr/share/station/maker.pem").write_text(keyring)
     if test:
         (tree / "usr/lib/systemd/system/test-shell.service").write_text("[Service]\n")
     run("mke2fs", "-q", "-t", "ext4", "-d", tree, file, "4096k")
@@ -49,31 +53,31 @@ def refusal(root: Path, keys: MakerKeys, *, version: str = "1.4.0", board: str =
 
 
 def test_a_root_of_this_maker_board_and_version_is_signed(tmp_path: Path, keys: MakerKeys) -> None:
-    root = root_of(tmp_path, keys.trusted)
+    root = root_of(tmp_path, keys.keyring)
 
     bundle.check_root(root, version="1.4.0", board="demo", keys=keys, allow_test=False)
     assert bundle.board_of(root) == "demo"
 
 
 def test_a_root_that_trusts_somebody_else_is_not_signed(tmp_path: Path, keys: MakerKeys) -> None:
-    root = root_of(tmp_path, new_keys(tmp_path / "other", "Development").trusted)
+    root = root_of(tmp_path, new_keys(tmp_path / "other", "Development").keyring)
 
     assert "would not take updates signed with" in refusal(root, keys)
 
 
 def test_a_root_that_trusts_nobody_is_not_signed(tmp_path: Path, keys: MakerKeys) -> None:
-    assert "it has no certificate at" in refusal(root_of(tmp_path, None), keys)
+    assert "it has no certificate at" in refusal(root_of(tmp_path, ""), keys)
 
 
 def test_every_difference_is_told(tmp_path: Path, keys: MakerKeys) -> None:
-    said = refusal(root_of(tmp_path, keys.trusted), keys, version="1.5.0", board="other")
+    said = refusal(root_of(tmp_path, keys.keyring), keys, version="1.5.0", board="other")
 
     assert "version 1.4.0" in said
     assert "board demo" in said
 
 
 def test_the_root_of_a_test_image_is_not_signed_for_customers(tmp_path: Path, keys: MakerKeys) -> None:
-    root = root_of(tmp_path, keys.trusted, test=True)
+    root = root_of(tmp_path, keys.keyring, test=True)
 
     assert "root shell" in refusal(root, keys)
     bundle.check_root(root, version="1.4.0", board="demo", keys=keys, allow_test=True)
@@ -84,13 +88,132 @@ def test_keys_without_the_one_that_signs_are_refused(tmp_path: Path, keys: Maker
     bare.mkdir()
     shutil.copy(keys.trusted, bare)
 
-    assert "no signing.key" in refusal(root_of(tmp_path, keys.trusted), MakerKeys(bare))
+    assert "no signing.key" in refusal(root_of(tmp_path, keys.keyring), MakerKeys(bare))
+
+
+def test_with_a_certificate_that_is_revoked_nothing_is_signed(tmp_path: Path) -> None:
+    keys = new_keys(tmp_path / "keys", "Maker")
+    run(ROOT / "scripts/maker-key", keys.directory, "--revoke")
+
+    said = refusal(root_of(tmp_path, keys.keyring), keys)
+
+    assert "signing.pem is revoked" in said
+    assert "--renew" in said
+    run(ROOT / "scripts/maker-key", keys.directory, "--renew")
+    (tmp_path / "later").mkdir()
+    root = root_of(tmp_path / "later", keys.keyring)
+    bundle.check_root(root, version="1.4.0", board="demo", keys=keys, allow_test=False)
+
+
+def test_a_root_with_an_older_list_is_not_signed(tmp_path: Path) -> None:
+    """Stations that installed it would take again what the stolen key has signed."""
+    keys = new_keys(tmp_path / "keys", "Maker")
+    root = root_of(tmp_path, keys.keyring)
+    (tmp_path / "former").mkdir()
+    settings = SETTINGS.replace("check-crl=true\n", "")
+    former = root_of(tmp_path / "former", keys.trusted.read_text(), settings=settings)
+    bundle.check_root(former, version="1.4.0", board="demo", keys=keys, allow_test=False)
+
+    run(ROOT / "scripts/maker-key", keys.directory, "--renew", "--revoke")
+
+    assert "its list is an older one" in refusal(root, keys)
+    assert "its list is an older one" in refusal(former, keys)
+
+
+def test_a_root_that_asks_for_a_list_and_has_none_is_not_signed(tmp_path: Path, keys: MakerKeys) -> None:
+    """No station that installed it could be updated again."""
+    assert "unable to get certificate CRL" in refusal(root_of(tmp_path, keys.trusted.read_text()), keys)
+
+
+def signs_until(keys: MakerKeys, end: timedelta) -> None:
+    """Give the maker's signing key a certificate that ends so much later."""
+    root = x509.load_pem_x509_certificate(keys.trusted.read_bytes())
+    signer = serialization.load_pem_private_key((keys.directory / "root.key").read_bytes(), None)
+    old = x509.load_pem_x509_certificate(keys.certificate.read_bytes())
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    builder = x509.CertificateBuilder(root.subject, old.subject, old.public_key(), old.serial_number)
+    made = builder.not_valid_before(old.not_valid_before_utc).not_valid_after(datetime.now(tz=UTC) + end)
+    keys.certificate.write_bytes(made.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+
+def test_with_a_certificate_that_has_expired_nothing_is_signed(tmp_path: Path) -> None:
+    keys = new_keys(tmp_path / "keys", "Maker")
+    signs_until(keys, -timedelta(days=1))
+
+    said = refusal(root_of(tmp_path, keys.keyring), keys)
+
+    assert "signing.pem has expired" in said
+    assert "--renew" in said
+
+
+@pytest.mark.parametrize(("days", "warnings"), [(29, 1), (31, 0)])
+def test_a_certificate_that_ends_soon_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], days: int, warnings: int
+) -> None:
+    keys = new_keys(tmp_path / "keys", "Maker")
+    signs_until(keys, timedelta(days=days))
+
+    warn_of_expiry(keys)
+
+    assert capsys.readouterr().err.count("expires soon") == warnings
+    assert not unfit_to_sign(keys)
+
+
+def test_with_a_certificate_of_another_root_nothing_is_signed(tmp_path: Path, keys: MakerKeys) -> None:
+    mixed, other = new_keys(tmp_path / "keys", "Maker"), new_keys(tmp_path / "other", "Other")
+    for file in (other.certificate, other.key):
+        shutil.copy(file, mixed.directory)
+
+    assert "signing.pem is not signed by root.pem" in refusal(root_of(tmp_path, mixed.keyring), mixed)
+
+
+def test_a_makers_directory_without_a_list_is_told_what_to_do(tmp_path: Path) -> None:
+    keys = new_keys(tmp_path / "keys", "Maker")
+    keys.revoked.unlink()
+
+    with pytest.raises(StepFailed, match=f"scripts/maker-key {keys.directory} --list"):
+        maker_keys(tmp_path, keys.directory)
+
+    run(ROOT / "scripts/maker-key", keys.directory, "--list")
+    assert maker_keys(tmp_path, keys.directory).keyring.count("-----BEGIN ") == 2
+
+
+def test_keys_for_development_from_before_there_were_lists_get_one(tmp_path: Path) -> None:
+    made = maker_keys(tmp_path, None)
+    root = made.trusted.read_text()
+    made.revoked.unlink()
+
+    assert maker_keys(tmp_path, None).keyring == root + made.revoked.read_text()
+
+
+@pytest.mark.parametrize(("first", "last"), [(2020, 2030), (2026, 2100)])
+def test_a_list_that_would_lock_the_stations_out_one_day_gets_into_no_image(
+    tmp_path: Path, first: int, last: int
+) -> None:
+    keys = new_keys(tmp_path / "keys", "Maker")
+    signer = serialization.load_pem_private_key((keys.directory / "root.key").read_bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    root = x509.load_pem_x509_certificate(keys.trusted.read_bytes())
+    begin, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (first, last))
+    builder = x509.CertificateRevocationListBuilder(root.subject, begin, end)
+    keys.revoked.write_bytes(builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    with pytest.raises(StepFailed, match="would refuse every update"):
+        maker_keys(tmp_path, keys.directory)
+
+
+def test_a_list_of_another_root_gets_into_no_image(tmp_path: Path) -> None:
+    keys, other = new_keys(tmp_path / "keys", "Maker"), new_keys(tmp_path / "other", "Other")
+    shutil.copy(other.revoked, keys.revoked)
+
+    with pytest.raises(StepFailed, match="would refuse every update"):
+        maker_keys(tmp_path, keys.directory)
 
 
 def test_the_command_makes_nothing_of_a_foreign_root(
     tmp_path: Path, keys: MakerKeys, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, output = root_of(tmp_path, new_keys(tmp_path / "other", "Other").trusted), tmp_path / "out"
+    root, output = root_of(tmp_path, new_keys(tmp_path / "other", "Other").keyring), tmp_path / "out"
 
     assert bundle.main([f"--root={root}", f"--keys={keys.directory}", f"--output={output}"]) == 1
 
