@@ -31,6 +31,14 @@ REASONS: Words = {
         "The file is not signed. Only updates that the manufacturer has signed are installed; get one from its site."
     ),
     "signature_wrong": _CHANGED,
+    "certificate_revoked": gettext_lazy(
+        "The file is signed with a key that its maker has withdrawn, for instance because it was stolen. Do not use "
+        "it; get the newest one from the manufacturer's site."
+    ),
+    "certificate_expired": gettext_lazy(
+        "The file was signed when its maker's certificate had expired. Get the newest one from the manufacturer's "
+        "site; if it is this one, tell the manufacturer."
+    ),
     "contents_wrong": _CHANGED,
     "member_forbidden": _CHANGED,
     "path_forbidden": _CHANGED,

@@ -6,21 +6,30 @@ Here it writes no slot, because that needs the device mapper; `test_updates` has
 import random
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.utils.translation import override
 
 from scripts.image.bundle import make_bundle
 from scripts.image.maker import MakerKeys
 from scripts.image.run import run
 from station.domain.firmware import ImageRefused
 from station.host.dbus.rauc import RaucUpdates
+from station.ui.file_job_words import REASONS
 from tests.station import wait_until
 from tests.system_bus import ADDRESS, SystemBus
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ROOT / "deploy/image/rauc/system.conf"
 BOARD = "amd64"
+_OF_ROOT = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+_OF_SIGNING = "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
 
 
 class Workshop:
@@ -44,6 +53,32 @@ class Workshop:
         make_bundle(self.image, place, version="9.1.0", board=board, keys=keys or self.keys)
         return place
 
+    def change_keys(self, *options: str) -> None:
+        """Do with the maker's keys what the maker does, with the root at hand."""
+        run(ROOT / "scripts/maker-key", self.keys.directory, *options)
+
+    def expired_bundle(self, name: str) -> Path:
+        """Return a bundle signed by a maker who has overlooked that the certificate ended yesterday."""
+        signer = serialization.load_pem_private_key((self.keys.directory / "root.key").read_bytes(), None)
+        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        old = x509.load_pem_x509_certificate(self.keys.certificate.read_bytes())
+        builder = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), x509.random_serial_number())
+        ended = builder.not_valid_before(old.not_valid_before_utc).not_valid_after(
+            datetime.now(tz=UTC) - timedelta(days=1)
+        )
+        made = ended.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        self.keys.certificate.write_bytes(made)
+        # RAUC itself would refuse it when it is told the root.
+        content, place = self.directory / "expired", self.directory / name
+        content.mkdir()
+        (content / "rootfs.ext4").write_bytes(self.image.read_bytes())
+        (content / "manifest.raucm").write_text(
+            f"[update]\ncompatible=station-{BOARD}\nversion=9.1.0\n"
+            "[bundle]\nformat=verity\n[image.rootfs]\nfilename=rootfs.ext4\n"
+        )
+        run("rauc", "--cert", self.keys.certificate, "--key", self.keys.key, "bundle", content, place)
+        return place
+
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
@@ -59,27 +94,50 @@ def environment(tmp_path: Path) -> Path:
     return place
 
 
-@pytest.fixture
-def updates(
-    tmp_path: Path, workshop: Workshop, environment: Path, monkeypatch: pytest.MonkeyPatch
+@contextmanager
+def station(
+    directory: Path, keyring: str, environment: Path, monkeypatch: pytest.MonkeyPatch, settings: str = ""
 ) -> Iterator[RaucUpdates]:
-    text = SETTINGS.read_text().replace("@BOARD@", BOARD).replace("/efi/grub/grubenv", str(environment))
-    text = text.replace("/usr/share/station/maker.pem", str(workshop.keys.trusted)).replace("/data/rauc", str(tmp_path))
+    """Start RAUC as on a station with such a keyring."""
+    directory.mkdir(exist_ok=True)
+    trusted = directory / "maker.pem"
+    trusted.write_text(keyring)
+    text = (settings or SETTINGS.read_text()).replace("@BOARD@", BOARD).replace("/efi/grub/grubenv", str(environment))
+    text = text.replace("/usr/share/station/maker.pem", str(trusted)).replace("/data/rauc", str(directory))
     for slot in ("rootA", "rootB"):
-        text = text.replace(f"/dev/disk/by-partlabel/{slot}", str(tmp_path / slot))
-        (tmp_path / slot).touch()
-    (tmp_path / "system.conf").write_text(text)
-    with SystemBus(tmp_path) as bus:
-        monkeypatch.setenv(ADDRESS, bus.address)
-        command = ["rauc", "--conf", str(tmp_path / "system.conf"), "--override-boot-slot=A", "service"]
+        text = text.replace(f"/dev/disk/by-partlabel/{slot}", str(directory / slot))
+        (directory / slot).touch()
+    (directory / "system.conf").write_text(text)
+    with SystemBus(directory) as bus, monkeypatch.context() as patch:
+        patch.setenv(ADDRESS, bus.address)
+        command = ["rauc", "--conf", str(directory / "system.conf"), "--override-boot-slot=A", "service"]
         service = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        updates = RaucUpdates(state=tmp_path / "rauc.json", boot_id=lambda: "1")
+        updates = RaucUpdates(state=directory / "rauc.json", boot_id=lambda: "1", keyring=trusted)
         try:
             wait_until(lambda: not updates.unavailable(), timeout_s=30, what="RAUC")
             yield updates
         finally:
             service.kill()
             service.wait()
+
+
+@pytest.fixture
+def updates(
+    tmp_path: Path, workshop: Workshop, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RaucUpdates]:
+    with station(tmp_path / "station", workshop.keys.keyring, environment, monkeypatch) as updates:
+        yield updates
+
+
+def told(updates: RaucUpdates, bundle: Path) -> str:
+    """Return what the page says of a bundle that is refused."""
+    return str(REASONS[refused(updates, bundle)])
+
+
+def refused(updates: RaucUpdates, bundle: Path) -> str:
+    with pytest.raises(ImageRefused) as refusal:
+        updates.check(bundle, needs_signature=True)
+    return refusal.value.code
 
 
 def memory(environment: Path) -> dict[str, str]:
@@ -101,9 +159,93 @@ def test_bundles_for_another_board_of_another_maker_and_no_bundles_are_refused(
     }
 
     for bundle, code in cases.items():
-        with pytest.raises(ImageRefused) as refused:
-            updates.check(bundle, needs_signature=True)
-        assert refused.value.code == code
+        assert refused(updates, bundle) == code
+
+
+def test_after_a_theft_only_the_renewed_key_signs_for_a_station_that_has_the_list(
+    tmp_path: Path, workshop: Workshop, environment: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before, stolen = workshop.keys.keyring, workshop.bundle("stolen.raucb")
+    workshop.change_keys("--renew", "--revoke")
+    renewed = workshop.bundle("renewed.raucb")
+
+    # How the list gets to the stations: with an update of the renewed key, which those without it take, too.
+    with station(tmp_path / "before", before, environment, monkeypatch) as updates:
+        assert updates.check(renewed, needs_signature=True) == "9.1.0"
+    with station(tmp_path / "after", workshop.keys.keyring, environment, monkeypatch) as updates:
+        assert updates.check(renewed, needs_signature=True) == "9.1.0"
+        assert refused(updates, stolen) == "certificate_revoked"
+        assert "withdrawn" in told(updates, stolen)
+        with override("de"):
+            assert "zurückgezogen" in told(updates, stolen)
+
+
+def test_a_key_that_is_gone_is_revoked_with_a_bundle_of_it(
+    tmp_path: Path, workshop: Workshop, environment: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stolen = workshop.bundle("stolen.raucb")
+    for file in (workshop.keys.key, workshop.keys.certificate):
+        file.unlink()
+    workshop.change_keys("--renew", "--revoke", str(stolen))
+
+    with station(tmp_path / "station", workshop.keys.keyring, environment, monkeypatch) as updates:
+        assert refused(updates, stolen) == "certificate_revoked"
+        assert updates.check(workshop.bundle("renewed.raucb"), needs_signature=True) == "9.1.0"
+
+
+def test_a_lost_key_is_renewed_and_what_it_has_signed_stays_good(
+    tmp_path: Path, workshop: Workshop, environment: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = workshop.bundle("first.raucb")
+    workshop.change_keys("--renew")
+
+    with station(tmp_path / "station", workshop.keys.keyring, environment, monkeypatch) as updates:
+        for bundle in (first, workshop.bundle("second.raucb")):
+            assert updates.check(bundle, needs_signature=True) == "9.1.0"
+
+
+def test_what_was_signed_with_an_expired_certificate_is_refused_in_words(updates: RaucUpdates, workshop: Workshop):
+    bundle = workshop.expired_bundle("expired.raucb")
+
+    assert refused(updates, bundle) == "certificate_expired"
+    assert "had expired" in told(updates, bundle)
+
+
+def test_a_station_delivered_before_there_were_lists_takes_what_the_renewed_key_signs(
+    tmp_path: Path, workshop: Workshop, environment: Path, monkeypatch: pytest.MonkeyPatch
+):
+    workshop.change_keys("--renew", "--revoke")
+    former = SETTINGS.read_text().replace("check-crl=true\n", "")
+
+    with station(tmp_path / "s", workshop.keys.trusted.read_text(), environment, monkeypatch, former) as updates:
+        assert updates.check(workshop.bundle("renewed.raucb"), needs_signature=True) == "9.1.0"
+
+
+def test_a_maker_from_before_there_were_lists_gets_one_that_stations_take(
+    tmp_path: Path, workshop: Workshop, environment: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As the former script made its keys: valid from the moment on in which they were made."""
+    place = workshop.keys.directory
+    for name, extensions, signer in (
+        ("root", _OF_ROOT, ("-signkey", place / "root.key")),
+        ("signing", _OF_SIGNING, ("-CA", place / "root.pem", "-CAkey", place / "root.key")),
+    ):
+        (place / "extensions").write_text(extensions)
+        subject = ("-subj", f"/CN=Müller: {name}")
+        run("openssl", "req", "-new", "-key", place / f"{name}.key", *subject, "-out", place / "csr")
+        request = ("-req", "-in", place / "csr", "-days", "3650", "-extfile", place / "extensions")
+        (place / f"{name}.pem").write_text(run("openssl", "x509", *request, *signer))
+    workshop.keys.revoked.unlink()
+    bundle = workshop.bundle("former.raucb")
+
+    # Later than what it has signed.
+    workshop.change_keys("--list")
+    with station(tmp_path / "one", workshop.keys.keyring, environment, monkeypatch) as updates:
+        assert updates.check(bundle, needs_signature=True) == "9.1.0"
+    workshop.change_keys("--renew", "--revoke")
+    with station(tmp_path / "two", workshop.keys.keyring, environment, monkeypatch) as updates:
+        assert updates.check(workshop.bundle("renewed.raucb"), needs_signature=True) == "9.1.0"
+        assert refused(updates, bundle) == "certificate_revoked"
 
 
 def test_slots_are_told_while_none_counts_as_good_and_what_runs_is_marked(updates: RaucUpdates, environment: Path):

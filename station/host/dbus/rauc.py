@@ -10,7 +10,6 @@ reads the same file, so that new software that cannot judge itself is given up, 
 import asyncio
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any
 
 from station import private_files
 from station.domain.firmware import ImageRefused
+from station.host.dbus.bundles import why_refused
 from station.host.dbus.bus import (
     Bus,
     CallIsRefused,
@@ -52,6 +52,8 @@ _REFUSALS = (
     ("error reading", "contents_wrong"),
     # A kernel without the device mapper, no free loop device: the file is right.
     ("failed mounting bundle", "install_failed"),
+    ("certificate revoked", "certificate_revoked"),
+    ("certificate has expired", "certificate_expired"),
     ("signature", "signature_wrong"),
     ("verif", "signature_wrong"),
     ("certificate", "signature_wrong"),
@@ -59,10 +61,8 @@ _REFUSALS = (
     ("space", "no_room"),
     ("bundle", "container_unreadable"),
 )
-# A bundle is a squashfs, the signature, and the signature's length as eight bytes.
 _SLOT = "rauc.slot="
 _INFO_ERROR = "rauc info error"
-_SQUASHFS, _SIZE_OF_SIZE = b"hsqs", 8
 logger = logging.getLogger(__name__)
 
 
@@ -100,6 +100,8 @@ class RaucUpdates:
     boot_id: Callable[[], str]
     # RAUC is started when somebody asks, and right after a start of the computer it may not answer in time.
     bootname: Callable[[], str] = bootname
+    # What RAUC judges bundles with (deploy/image/rauc/system.conf).
+    keyring: Path = Path("/usr/share/station/maker.pem")
 
     def unavailable(self) -> str:
         try:
@@ -126,7 +128,7 @@ class RaucUpdates:
 
     def check(self, image: Path, *, needs_signature: bool) -> str:
         try:
-            compatible, version = run(lambda bus: _inspect(bus, image), timeout_s=_INSPECTION_S)
+            compatible, version = run(lambda bus: _inspect(bus, image, self.keyring), timeout_s=_INSPECTION_S)
             wanted = run(lambda bus: bus.get(_SERVICE, _PATH, f"{_INSTALLER}.Compatible"))
         except ServiceRefused as refusal:
             raise _refused(refusal) from refusal
@@ -150,7 +152,7 @@ class RaucUpdates:
         try:
             if free is None:
                 raise ServiceAbsent(_SERVICE, "there is no second slot")
-            version = run(lambda bus: _inspect(bus, image), timeout_s=_INSPECTION_S)[1]
+            version = run(lambda bus: _inspect(bus, image, self.keyring), timeout_s=_INSPECTION_S)[1]
             begun = _Installed(
                 ticket=ticket, slot=free.name, bootname=free.bootname, boot_id=self.boot_id(), version=version
             )
@@ -257,7 +259,7 @@ async def _slots(bus: Bus) -> tuple[Slot, ...]:
     )
 
 
-async def _inspect(bus: Bus, image: Path) -> tuple[str, str]:
+async def _inspect(bus: Bus, image: Path, keyring: Path) -> tuple[str, str]:
     """Let RAUC check a bundle; return what it is compatible with, and its version."""
     arguments: list[object] = [str(image), {}]
     try:
@@ -268,12 +270,12 @@ async def _inspect(bus: Bus, image: Path) -> tuple[str, str]:
         if not refusal.name.endswith(".UnknownMethod"):
             raise
         # RAUC 1.8 of Debian 12 has its predecessor only.
-        return await _ask_for_info(bus, image)
+        return await _ask_for_info(bus, image, keyring)
     update: dict[str, Any] = found.get("update", {})
     return str(update.get("compatible", "")), str(update.get("version", ""))
 
 
-async def _ask_for_info(bus: Bus, image: Path) -> tuple[str, str]:
+async def _ask_for_info(bus: Bus, image: Path, keyring: Path) -> tuple[str, str]:
     try:
         compatible, version = await bus.call(
             _SERVICE, _PATH, f"{_INSTALLER}.Info", "s", [str(image)], timeout_s=_INSPECTION_S
@@ -281,21 +283,9 @@ async def _ask_for_info(bus: Bus, image: Path) -> tuple[str, str]:
     except CallIsRefused as refusal:
         if not refusal.text.endswith(_INFO_ERROR):
             raise
-        # It says no more than that. What has the shape of a bundle was refused for its signature.
-        why = "signature verification failed" if _has_shape_of_bundle(image) else "this is no bundle"
-        raise CallIsRefused(_SERVICE, why, name=refusal.name) from refusal
+        # It says no more than that.
+        raise CallIsRefused(_SERVICE, why_refused(image, keyring), name=refusal.name) from refusal
     return str(compatible), str(version)
-
-
-def _has_shape_of_bundle(image: Path) -> bool:
-    """Return whether a file begins like a bundle and ends with a signature of the length it says."""
-    try:
-        with image.open("rb") as file:
-            is_squashfs = file.read(len(_SQUASHFS)) == _SQUASHFS
-            end = file.seek(-_SIZE_OF_SIZE, os.SEEK_END)
-            return is_squashfs and 0 < int.from_bytes(file.read(), "big") < end
-    except OSError:
-        return False
 
 
 def _tell_outside(work: Callable[[Callable[[int], None]], None], progress: Callable[[int], None]) -> None:

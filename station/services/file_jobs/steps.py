@@ -53,7 +53,13 @@ _LAST_STATUS_S = 3.0
 _LONGEST_TRY = timedelta(hours=4)
 _CANCEL_CHECK = timedelta(milliseconds=500)
 # A file that is no container carries no signature of the maker.
-_SIGNATURE_CODES = {"signature_wrong", "signature_missing", "container_unreadable"}
+_SIGNATURE_CODES = {
+    "signature_wrong",
+    "signature_missing",
+    "certificate_revoked",
+    "certificate_expired",
+    "container_unreadable",
+}
 _LAST_STATUS_POLL_S = 0.1
 _PROGRESS_PAUSE = timedelta(milliseconds=500)
 logger = logging.getLogger(__name__)

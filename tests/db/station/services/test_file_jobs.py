@@ -774,6 +774,21 @@ def test_a_root_the_backend_has_installed_replaces_no_signature_of_the_maker(wor
     assert world.reboots == 0
 
 
+@pytest.mark.parametrize("code", ["certificate_revoked", "certificate_expired"])
+def test_what_the_makers_withdrawn_certificate_has_signed_is_told_as_a_wrong_signature(
+    world, manufacturer, monkeypatch, code
+):
+    def refuses(*_args, **_wishes):
+        raise ImageRefused(code)
+
+    monkeypatch.setattr("station.host.images.verify", refuses)
+    jobs.submit_signed_firmware(manufacturer.request(world.image.read_bytes()), AT)
+
+    assert world.work() == ["Downloading", "Downloaded", "InvalidSignature"]
+    assert only_job().data["reason"] == code
+    assert SecurityEvent.objects.latest("id").type == "InvalidFirmwareSignature"
+
+
 def test_a_real_computer_does_not_obey_the_switch_of_the_simulated_one(world, settings):
     configuration_without_signatures(world)
     settings.SIMULATE = False

@@ -294,6 +294,8 @@ def test_a_file_that_was_changed_is_told_apart_from_a_computer_that_cannot_insta
     ("said", "code"),
     [
         ("Failed to check bundle signature: signature verification failed", "signature_wrong"),
+        ("signature verification failed: Verify error: certificate revoked", "certificate_revoked"),
+        ("signature verification failed: Verify error: certificate has expired", "certificate_expired"),
         ("Bundle is not a valid squashfs: too small", "container_unreadable"),
         ("Something new", "install_failed"),
     ],
