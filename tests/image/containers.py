@@ -8,6 +8,7 @@ keep to limits of memory.
 """
 
 import ctypes
+import itertools
 import json
 import os
 import re
@@ -41,6 +42,8 @@ _ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr
 
 # A computer's own, not that of whoever tests.
 _UMASK = 0o022
+# The network cable of one that has just ended may still be there.
+_numbers = itertools.count(1)
 # The capability and the call of BPF are what systemd confines the addresses of a service with.
 _NSPAWN = (
     *("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--register=no", "--keep-unit", "--network-veth"),
@@ -68,7 +71,7 @@ class Container:
     @contextmanager
     def boot(cls, tree: Path, scratch: Path, *, files: Mapping[str, str] | None = None) -> Iterator[Self]:
         """Boot a tree with files of one's own in it, and end it whatever happens."""
-        container = cls(tree=tree, scratch=scratch, name=f"station-{os.getpid()}")
+        container = cls(tree=tree, scratch=scratch, name=f"station-{os.getpid()}-{next(_numbers)}")
         try:
             container.mount()
             for path, content in (files or {}).items():

@@ -115,6 +115,9 @@ def test_a_package_installs_without_a_question_keeps_everything_and_leaves_no_tr
     assert password not in told
     assert password not in machine.said("journalctl", "--no-pager")
     serial = machine.said("stationctl", "config", "get", "/identity/serial")
+    assert "Befehle der Station" in machine.said("stationctl", "help", "--lang", "de")
+    # What would empty the tables is a developer's.
+    assert machine.run("stationctl", "flush", "--no-input", check=False).returncode == 2
 
     machine.said("sh", "-c", "echo '# mine' >>/etc/station/station.env")
     install(machine, later(package, tmp_path))
