@@ -162,19 +162,26 @@ class Bench:
 
 
 @contextmanager
-def first_boot(image: Path, model: Model = AMD64) -> Iterator[Bench]:
-    """Write an image to a new board's disk and switch it on for the first time, with a backend in the network."""
+def new_board(image: Path, model: Model = AMD64) -> Iterator[Bench]:
+    """Write an image to a new board's disk; the board is off, and there is a backend in its network."""
     scratch = built.scratch_directory()
     disk = copy(image, scratch / "disk.img")
     os.truncate(disk, DISK_BYTES)
     with Backend.threaded(interval_s=60) as backend:
         station = Bench.over(disk, scratch, backend, model)
         try:
-            station.start()
             yield station
         finally:
             station.close()
             built.clear(scratch)
+
+
+@contextmanager
+def first_boot(image: Path, model: Model = AMD64) -> Iterator[Bench]:
+    """Switch a new board on for the first time, and wait until it can charge."""
+    with new_board(image, model) as station:
+        station.start()
+        yield station
 
 
 class Person:

@@ -23,9 +23,17 @@ CONTENT = (
 
 def image_under_test(architecture: str) -> Path:
     """Return the disk of the test image, built from the files as they are; a variable of `GIVEN` names another one."""
-    if given := os.environ.get(GIVEN[architecture]):
-        return Path(given)
-    output = OUTPUT / architecture
+    given = os.environ.get(GIVEN[architecture])
+    return Path(given) if given else _built(architecture, "--test")
+
+
+def image_to_ship() -> Path:
+    """Return the disk of the image as it is delivered: without hardware, shell and password of the tests."""
+    return _built("amd64")
+
+
+def _built(architecture: str, *options: str) -> Path:
+    output = OUTPUT / (architecture if options else f"{architecture}-shipped")
     wanted, stamp = digest(tracked(CONTENT)), output / "built.json"
     output.mkdir(parents=True, exist_ok=True)
     if stamp.exists():
@@ -35,8 +43,9 @@ def image_under_test(architecture: str) -> Path:
     stamp.unlink(missing_ok=True)
     for former in output.glob("*.img"):
         former.unlink()
-    subprocess.run([ROOT / "scripts/build-image", "--test", "--arch", architecture, "--output", output], check=True)
-    (image,) = output.glob("*-test.img")
+    command: list[str | Path] = [ROOT / "scripts/build-image", *options, "--arch", architecture, "--output", output]
+    subprocess.run(command, check=True)
+    (image,) = output.glob("*.img")
     stamp.write_text(json.dumps({"hash": wanted, "image": str(image)}))
     return image
 
@@ -57,5 +66,8 @@ def clear(scratch: Path) -> None:
 
 
 if __name__ == "__main__":
-    for wanted_architecture in sys.argv[1:] or ["amd64"]:
-        image_under_test(wanted_architecture)
+    for wanted_image in sys.argv[1:] or ["amd64"]:
+        if wanted_image == "shipped":
+            image_to_ship()
+        else:
+            image_under_test(wanted_image)

@@ -10,7 +10,7 @@ from tests.image.bench import Bench, first_boot
 
 # Containers take seconds, machines minutes; what fails quickly comes first, and the two parts with one machine stand
 # side by side, because the power is cut from the station that the first part has booted.
-LAST = ("test_boot", "test_power_cut", "test_updates", "test_arm64")
+LAST = ("test_boot", "test_power_cut", "test_updates", "test_shipped", "test_arm64")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
