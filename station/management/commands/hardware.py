@@ -77,10 +77,18 @@ class Command(BaseCommand):
                 raise CommandError(text if options["action"] == "check" else _not_written(text)) from error
 
     def _find(self, options: dict[str, Any]) -> None:
-        found = self._search(options)
+        results = self._search(options)
+        found = [device for result in results for device in result.found]
         if options["json"]:
             listed = [{"name": each.name, "serial": each.serial, "entry": each.entry} for each in found]
             self.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False))
+        else:
+            self._show(results, found)
+        troubled = [result for result in results if result.trouble is not None]
+        # A port that nobody has named may be of no use for other reasons, as long as there is something at another one.
+        if troubled and (options["port"] or not found):
+            raise CommandError(_unsearched(troubled))
+        if options["json"]:
             return
         if options["action"] == "write":
             self._write(*_from_options(found, options["point"], options["reader"]), found=found)
@@ -111,7 +119,7 @@ class Command(BaseCommand):
             % {"count": count}
         )
 
-    def _search(self, options: dict[str, Any]) -> list[Found]:
+    def _search(self, options: dict[str, Any]) -> list[Searched]:
         ports: list[str] = options["port"] or ports_here()
         if not ports:
             raise CommandError(
@@ -126,11 +134,7 @@ class Command(BaseCommand):
             % {"count": len(ports)}
         )
         extent = Extent(listens_s=options["listen"], on_listening=self._tell_listening)
-        results = asyncio.run(search(ports, extent))
-        found = [device for result in results for device in result.found]
-        if not options["json"]:
-            self._show(results, found)
-        return found
+        return asyncio.run(search(ports, extent))
 
     def _tell_listening(self, port: str) -> None:
         self.stderr.write(
@@ -310,6 +314,11 @@ def _port_trouble(trouble: PortTrouble) -> str:
             return _(
                 "The port has gone during the search: check the adapter, its plug and its supply, and search again."
             )
+
+
+def _unsearched(troubled: Sequence[Searched]) -> str:
+    ports = [f"{result.port}: {_port_trouble(result.trouble)}" for result in troubled if result.trouble is not None]
+    return "\n".join([_("Not every port could be searched. Nothing was written."), *ports])
 
 
 def _mistakes(invalid: HardwareConfigInvalid) -> str:

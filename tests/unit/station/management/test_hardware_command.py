@@ -276,6 +276,41 @@ def test_the_trouble_of_a_port_is_told_in_words_and_never_as_a_number(
         assert ("systemctl stop" in said) == (trouble is PortTrouble.BUSY)
 
 
+@pytest.mark.parametrize("flags", [["find"], ["find", "--json"], ["write"]])
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_named_port_that_cannot_be_searched_is_a_failure_and_the_others_are_shown(
+    data: DataDirectory, bench: dict[str, Searched], flags: list[str], language: str
+):
+    missing = "/dev/does-not-exist"
+    bench[missing] = Searched(port=missing, trouble=PortTrouble.MISSING, reason="[Errno 2]")
+    shown = io.StringIO()
+
+    with pytest.raises(CommandError) as failed:
+        call_command(
+            "hardware",
+            *flags,
+            *("--port", BUS, "--port", OTHER, "--port", missing, "--lang", language),
+            stdout=shown,
+            stderr=io.StringIO(),
+        )
+
+    assert failed.value.returncode == 1
+    words = {"en": "There is no such port", "de": "Diese Schnittstelle gibt es nicht"}
+    assert f"{missing}: {words[language]}" in str(failed.value)
+    assert "Errno" not in str(failed.value)
+    assert ("phoenix_ev_cc" if "--json" in flags else "EV-CC-AC1-M3") in shown.getvalue()
+    assert not data.hardware.exists()
+
+
+@pytest.mark.usefixtures("data")
+def test_a_search_that_nobody_let_begin_is_a_failure(bench: dict[str, Searched]):
+    bench.clear()
+    bench[BUS] = Searched(port=BUS, trouble=PortTrouble.FORBIDDEN)
+
+    with pytest.raises(CommandError, match="usermod -aG dialout"):
+        run("find")
+
+
 @pytest.mark.usefixtures("bench")
 @pytest.mark.parametrize(
     ("number", "english", "german"),
