@@ -148,9 +148,13 @@ def test_sigterm_ends_everything_in_order(station: Station) -> None:
 
 def test_a_second_start_is_refused_while_the_station_runs(station: Station) -> None:
     second = station.manage("runstation", *station.flags())
+    german = station.manage("runstation", *station.flags(), "--lang", "de")
+    service = station.manage("runprocess", "worker", "--data-dir", str(station.data), "--lang", "de")
 
-    assert second.returncode == 1
-    assert "already running" in second.stderr
+    assert second.returncode == german.returncode == service.returncode == 1
+    assert f"already running in {station.data} (process {station.pid})" in second.stderr
+    assert f"Die Station läuft in {station.data} schon (Prozess {station.pid})" in german.stderr
+    assert "Beenden Sie es zuerst" in service.stderr
     assert station.healthy()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import translation
 from django.utils.translation import gettext as _
 from typing_extensions import override
 
@@ -26,6 +27,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=[_PREPARE, *child.PROGRAMS])
         add_arguments(parser)
+        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
@@ -37,7 +39,8 @@ class Command(BaseCommand):
             try:
                 lock.share(settings.DATA, survives_exec=options["name"] in child.BECOMES_ANOTHER)
             except lock.DirectoryIsUsed as refusal:
-                text = _("runstation or restore works in %(root)s. Stop it first, or wait for its end.")
+                with translation.override(options["lang"]):
+                    text = _("runstation or restore works in %(root)s. Stop it first, or wait for its end.")
                 raise CommandError(text % {"root": settings.DATA.root}) from refusal
         if options["name"] == _PREPARE:
             from station.processes import full_disk, preparation

@@ -2,10 +2,11 @@
 
 import gc
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import translation
 from django.utils.translation import gettext as _
 from typing_extensions import override
 
@@ -14,6 +15,9 @@ from station.processes.console import say
 from station.processes.lock import AlreadyRunning, DirectoryIsUsed, OrphanSurvives, StationLock, end_orphans
 from station.processes.plan import Plan, add_arguments, plan_from, publish_origins
 from station.services import identity
+
+if TYPE_CHECKING:
+    from station.processes.preparation import Prepared
 
 
 class Command(BaseCommand):
@@ -25,14 +29,27 @@ class Command(BaseCommand):
     @override
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)
+        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
         # Until the processes are forked, see supervision.supervise.
         gc.disable()
-        from station.processes import full_disk, preload, preparation, supervision
+        from station.processes import preload, supervision
 
         lock = StationLock(settings.DATA)
+        # Only what refuses the start: processes that are forked later would inherit the language.
+        with translation.override(options["lang"]):
+            ended, plan, prepared = self._prepare(lock, options)
+        if ended:
+            say(_("ended what an earlier run left behind: %(names)s") % {"names": ", ".join(ended)})
+        self._greet(plan, prepared)
+        preload.preload()
+        sys.exit(supervision.supervise(plan, lock, lambda: say(_("station ready"))))
+
+    def _prepare(self, lock: StationLock, options: dict[str, Any]) -> tuple[list[str], Plan, "Prepared"]:
+        from station.processes import full_disk, preparation
+
         try:
             lock.acquire()
             ended = end_orphans(settings.DATA)
@@ -41,24 +58,21 @@ class Command(BaseCommand):
             publish_origins(plan)
             prepared = full_disk.once_there_is_room(plan, lambda: preparation.prepare(plan, at=clock.now()))
             preparation.choose_modbus_port(at=clock.now())
+        except AlreadyRunning as refusal:
+            raise CommandError(_already_running(refusal.pid)) from refusal
         except DirectoryIsUsed as refusal:
             text = _(
                 "Processes of the station work in %(root)s already. Stop them first: systemctl stop station.target"
             )
             raise CommandError(text % {"root": settings.DATA.root}) from refusal
         except (
-            AlreadyRunning,
             OrphanSurvives,
             preparation.AddressIsTaken,
             preparation.RealHardwareIsConfigured,
             identity.IdentityFileBroken,
         ) as refusal:
             raise CommandError(str(refusal)) from refusal
-        if ended:
-            say(_("ended what an earlier run left behind: %(names)s") % {"names": ", ".join(ended)})
-        self._greet(plan, prepared)
-        preload.preload()
-        sys.exit(supervision.supervise(plan, lock, lambda: say(_("station ready"))))
+        return ended, plan, prepared
 
     def _greet(self, plan: Plan, prepared: Any) -> None:
         # Whoever tries the station out reads it here; the journal of a real one is for other eyes, too.
@@ -87,3 +101,12 @@ class Command(BaseCommand):
             )
         if not prepared.has_hardware:
             say(_("There is no hardware.json yet: the station cannot charge. Use --simulate to try it out."))
+
+
+def _already_running(pid: int) -> str:
+    if not pid:
+        return _("The station is already running in %(root)s. End it first.") % {"root": settings.DATA.root}
+    return _("The station is already running in %(root)s (process %(pid)s). End it first: kill %(pid)s") % {
+        "root": settings.DATA.root,
+        "pid": pid,
+    }
