@@ -1,6 +1,11 @@
 """The doctor in front of a healthy station, and of ones that lack something."""
 
 import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +62,49 @@ def test_a_damaged_database_is_noticed(tmp_path: Path) -> None:
 
     assert code == 1
     assert "database" in problems(findings)
+
+
+@contextmanager
+def silent_redis(station: Station, *, takes: int) -> Iterator[None]:
+    """Somebody at the socket of Redis who answers nothing, with room for so many connections."""
+    path = station.data / "run" / "redis.sock"
+    path.parent.mkdir(exist_ok=True)
+    with closing(socket.socket(socket.AF_UNIX)) as silent, ExitStack() as waiting:
+        silent.bind(str(path))
+        silent.listen(takes)
+        if not takes:
+            # A queue of none has room for one.
+            waiting.enter_context(closing(socket.socket(socket.AF_UNIX))).connect(str(path))
+        yield
+    path.unlink()
+
+
+@pytest.mark.parametrize("takes", [8, 0])
+def test_a_redis_that_answers_nothing_is_noticed_soon(tmp_path: Path, takes: int) -> None:
+    station = Station(data=tmp_path / "station")
+    station.config_set({"/ocpp/url": ""})
+    with silent_redis(station, takes=takes):
+        code, findings = examined(station)
+        _, german = examined(station, "--lang", "de")
+
+    assert code == 1
+    [found] = [each for each in findings if each["subject"] == "Redis"]
+    assert (found["level"], found["text"]) == ("problem", "it hangs: it takes questions and answers none")
+    assert "systemctl restart station-redis" in found["remedy"]
+    assert any(each["text"].startswith("hängt") for each in german)
+
+
+def test_a_redis_that_was_stopped_is_noticed(tmp_path: Path) -> None:
+    with Station.start(tmp_path) as station:
+        # The main process would replace it.
+        os.kill(station.pid, signal.SIGSTOP)
+        try:
+            redis = station.kill("redis", signal.SIGSTOP)
+            _, findings = examined(station)
+            os.kill(redis, signal.SIGCONT)
+            _, afterwards = examined(station)
+        finally:
+            os.kill(station.pid, signal.SIGCONT)
+
+    assert "Redis" in problems(findings)
+    assert "Redis" not in problems(afterwards)

@@ -54,7 +54,14 @@ def redis() -> Iterator[Finding]:
             _("Install the package redis-server of the distribution; its own service can stay switched off."),
         )
         return
-    if _has_main_process() and not redis_socket.answers():
+    if redis_socket.is_silent():
+        yield problem(
+            subject,
+            _("it hangs: it takes questions and answers none"),
+            _("Restart it: systemctl restart station-redis (runstation replaces it by itself). Then read %(path)s.")
+            % {"path": settings.DATA.logs / "process-redis.log"},
+        )
+    elif _has_main_process() and not redis_socket.answers():
         yield problem(
             subject,
             _("it does not answer although the station runs"),
