@@ -217,6 +217,11 @@ class DataDirectory:
         return self.run / "page.url"
 
     @property
+    def web_ports(self) -> Path:
+        """Which addresses the web interface wanted at its last start, whether it got them or not."""
+        return self.run / "web_ports.json"
+
+    @property
     def demo_backend_url(self) -> Path:
         """Where the demo backend of a simulated station listens."""
         return self.simulation / "demo_backend.url"

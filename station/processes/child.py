@@ -44,6 +44,17 @@ _DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT, signal.SIGUS
 logger = logging.getLogger(__name__)
 
 
+class CannotBegin(RuntimeError):
+    """Something outside keeps a program from beginning; `words` says what, in the language of whoever is told."""
+
+    def __init__(self, words: Callable[[], str]) -> None:
+        super().__init__()
+        self._words = words
+
+    def __str__(self) -> str:
+        return self._words()
+
+
 def names(plan: Plan) -> list[str]:
     """List the processes of this run, in the order they start."""
     left_out = {"simulator"} if not plan.simulate else set()
@@ -77,6 +88,9 @@ def run_forked(name: str, plan: Plan, *, main_pid: int, main_group: int, heartbe
         return _run(name, plan, heartbeat or UnwatchedHeartbeat())
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except CannotBegin as obstacle:
+        logger.error("%s", obstacle)  # noqa: TRY400 - a sentence, for somebody who is no programmer
+        return 1
     except Exception:
         logger.exception("%s ends unexpectedly", name)
         return 1

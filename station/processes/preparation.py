@@ -15,11 +15,12 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.translation import gettext as _
 
 from station import clock, private_files
 from station.domain.commands import Origin, Status
 from station.paths import DataDirectory
-from station.processes import certificate
+from station.processes import certificate, web_ports
 from station.processes.plan import Address, Plan
 from station.processes.programs.redis import names_simulated_ports_only
 from station.services import database_fitting, write_probe
@@ -37,7 +38,7 @@ _SECRETS_LOST = "storage.secrets.lost"
 
 
 class AddressIsTaken(RuntimeError):
-    """Another program listens where the station was told to."""
+    """Another program listens where the station was told to; said in the language that is active."""
 
 
 class RealHardwareIsConfigured(RuntimeError):
@@ -58,11 +59,12 @@ def check_addresses(plan: Plan) -> None:
     seen: dict[object, str] = {}
     for flag, address in plan.listeners.items():
         if address in seen:
-            raise AddressIsTaken(f"{flag} {address}: already given by {seen[address]}")
+            text = _("%(flag)s %(address)s: already given by %(other)s")
+            raise AddressIsTaken(text % {"flag": flag, "address": address, "other": seen[address]})
         seen[address] = flag
-        problem = address.occupied_by_another()
-        if problem:
-            raise AddressIsTaken(f"{flag} {address}: {problem.strerror or problem}")
+        found = web_ports.obstacle(address)
+        if found:
+            raise AddressIsTaken(f"{flag} {found.text}")
 
 
 def prepare(plan: Plan, *, at: datetime) -> Prepared:

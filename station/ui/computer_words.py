@@ -124,3 +124,10 @@ def refused(refusal: ServiceRefused) -> str:
 def _name(service: str) -> str:
     # org.freedesktop.ModemManager1 is ModemManager, org.freedesktop.timedate1 is timedate.
     return service.rpartition(".")[2].rstrip("1") or service
+
+
+def program(name: str, pid: int, user: str) -> str:
+    """Name a program that is in the way, as far as it is known: an empty name, 0 and an empty user are not."""
+    if name and pid:
+        return _("%(program)s (process %(pid)s)") % {"program": name, "pid": pid}
+    return _("a program of the user %(user)s") % {"user": user} if user else _("another program")

@@ -9,7 +9,15 @@ from django.utils.translation import gettext_lazy
 
 from station.domain import roles
 from station.domain.roles import Role
-from station.ui import cluster_words, description_words, file_job_words, problems, provisioning_words, words
+from station.ui import (
+    cluster_words,
+    computer_words,
+    description_words,
+    file_job_words,
+    problems,
+    provisioning_words,
+    words,
+)
 from station.ui.words import Words
 
 FAULT_PREFIX = "fault."
@@ -83,6 +91,9 @@ EVENTS: Words = {
     "signing.end_unreliable": gettext_lazy("The signed end of a session cannot be relied on: %(reason)s"),
     "signing.end_missing": gettext_lazy("A session ended without a signed meter value. None was put in its place."),
     "signing.end_found": gettext_lazy("The signed end that a session was closed without has been found and archived."),
+    "web.port_taken": gettext_lazy(
+        "The web interface could not be opened: %(holder)s listens at %(address)s. It begins when that has ended."
+    ),
     "lamps.failed": gettext_lazy("The lamps cannot be switched: %(reason)s"),
     "records.writable": gettext_lazy("Sessions can be recorded again."),
     "session.not_recovered": gettext_lazy("A session from before the restart is not settled yet; it is tried again."),
@@ -217,12 +228,7 @@ def event(code: str, data: Mapping[str, Any]) -> str:
             data["reason"] = file_job_words.told(data)
     if code.startswith("cluster.") and "reason" in data:
         data = {**data, "reason": words.word(cluster_words.PROBLEMS, data["reason"])}
-    if code == "start.refused":
-        data = {**data, "reason": _refusal(data)}
-    if code == "station.provisioning.refused":
-        data = {"reasons": provisioning_words.in_one_line(data.get("mistakes", ()))}
-    if code == "station.undescribed":
-        data = {**data, "mistakes": description_words.stored(data.get("mistakes", ""))}
+    data = _with_words_of_its_own(code, data)
     if "cause" in data:
         data = {**data, "cause": words.word(words.NOT_READY, data["cause"])}
     if "origin" in data:
@@ -230,6 +236,20 @@ def event(code: str, data: Mapping[str, Any]) -> str:
     if "fact" in data:
         data = {**data, "fact": words.word(words.FACT_KINDS, data["fact"])}
     return _say(EVENTS.get(code, UNREADABLE), data)
+
+
+def _with_words_of_its_own(code: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    match code:
+        case "start.refused":
+            return {**data, "reason": _refusal(data)}
+        case "station.provisioning.refused":
+            return {"reasons": provisioning_words.in_one_line(data.get("mistakes", ()))}
+        case "station.undescribed":
+            return {**data, "mistakes": description_words.stored(data.get("mistakes", ""))}
+        case "web.port_taken":
+            holder = computer_words.program(data.get("program", ""), data.get("pid", 0), data.get("user", ""))
+            return {**data, "holder": holder}
+    return data
 
 
 def _refusal(data: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -108,3 +109,68 @@ def test_a_redis_that_was_stopped_is_noticed(tmp_path: Path) -> None:
 
     assert "Redis" in problems(findings)
     assert "Redis" not in problems(afterwards)
+
+
+@contextmanager
+def occupied(port: int) -> Iterator[None]:
+    """Somebody else listens at a port of this computer."""
+    with closing(socket.create_server(("127.0.0.1", port))):
+        yield
+
+
+def web_findings(station: Station, *flags: str) -> list[dict[str, Any]]:
+    return [each for each in examined(station, *flags)[1] if str(each["subject"]).lower().startswith("web")]
+
+
+def test_a_web_port_that_another_program_holds_is_named_with_the_program(tmp_path: Path) -> None:
+    station = Station(data=tmp_path / "station")
+    station.config_set({"/ocpp/url": ""})
+    address = f"127.0.0.1:{station.http_port}"
+    prepared = ("--data-dir", str(station.data))
+    assert station.manage("runprocess", "prepare", *prepared).returncode == 0
+    with occupied(station.http_port):
+        english = station.manage("runprocess", "web", *prepared, "--http", address)
+        german = station.manage("runprocess", "web", *prepared, "--http", address, "--lang", "de")
+        main = station.manage("runstation", *station.flags(), "--lang", "de")
+        [taken] = [each for each in web_findings(station) if each["level"] == "problem"]
+        [belegt] = [each for each in web_findings(station, "--lang", "de") if each["level"] == "problem"]
+    after = [each["text"] for each in web_findings(station) if address in each["subject"]]
+
+    assert english.returncode == german.returncode == main.returncode == 1
+    assert f"{address} is taken by" in english.stderr
+    assert f"(process {os.getpid()})" in english.stderr
+    assert "Traceback" not in english.stderr + german.stderr + main.stderr
+    for told in (german, main):
+        assert f"{address} ist belegt durch" in told.stderr
+        assert f"(Prozess {os.getpid()})" in told.stderr
+    assert taken["subject"] == f"web port {address}"
+    assert f"(process {os.getpid()})" in taken["text"]
+    assert "systemctl edit station-web" in taken["remedy"]
+    assert f"(Prozess {os.getpid()})" in belegt["text"]
+    assert after == ["free"]
+    with closing(sqlite3.connect(station.data / "station.sqlite3")) as database:
+        events = database.execute("select data from station_logentry where code = 'web.port_taken'").fetchall()
+    # However often it is tried.
+    assert [json.loads(data)["pid"] for (data,) in events] == [os.getpid()]
+
+
+def test_the_stations_own_web_process_is_no_problem_and_ends_what_was_told(tmp_path: Path) -> None:
+    with Station.start(tmp_path) as station:
+        [own] = [each for each in web_findings(station) if str(station.http_port) in each["subject"]]
+        assert (own["level"], own["text"]) == ("ok", "the station listens there")
+
+        # Taken while the web process is away: it says so, and comes back by itself.
+        os.kill(station.pid, signal.SIGSTOP)
+        web = station.kill("web")
+        wait_until(lambda: not Path(f"/proc/{web}/fd/0").exists())
+        with occupied(station.http_port):
+            os.kill(station.pid, signal.SIGCONT)
+            wait_until(lambda: "is taken by" in station.log("web"), timeout_s=30)
+            assert [each["level"] for each in web_findings(station) if str(station.http_port) in each["subject"]] == [
+                "problem"
+            ]
+        station.wait_healthy()
+        assert "Traceback" not in station.log("web")
+    with closing(sqlite3.connect(station.data / "station.sqlite3")) as database:
+        cleared = database.execute("select cleared_at from station_logentry where code = 'web.port_taken'").fetchall()
+    assert [moment is not None for (moment,) in cleared] == [True]

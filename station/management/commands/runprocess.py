@@ -52,7 +52,12 @@ class Command(BaseCommand):
             if prepared.factory_password:
                 self._tell(prepared.factory_password)
             return
-        sys.exit(child.run(options["name"], plan))
+        try:
+            code = child.run(options["name"], plan)
+        except child.CannotBegin as obstacle:
+            with translation.override(options["lang"]):
+                raise CommandError(str(obstacle)) from obstacle
+        sys.exit(code)
 
     def _tell(self, password: str) -> None:
         """Show the factory password to a person; a journal that others may read gets the place only."""

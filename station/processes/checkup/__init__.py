@@ -15,6 +15,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     storage.identity,
     computer.main_process,
     computer.redis,
+    computer.web_ports,
     computer.wall_clock,
     computer.certificate,
     hardware.description,

@@ -8,10 +8,11 @@ from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
 from station import clock
-from station.host import for_settings, web_certificate
+from station.host import for_settings, listeners, web_certificate
 from station.host.power import MainProcess, MainProcessIsAway
 from station.host.redis_server import RedisIsMissing, choose
 from station.processes import lock, redis_socket
+from station.processes import web_ports as station_web_ports
 from station.processes.checkup.finding import Finding, problem, warning
 from station.processes.programs.redis import is_trial
 from station.services import configuration
@@ -75,6 +76,26 @@ def redis() -> Iterator[Finding]:
         )
     else:
         yield Finding(subject=subject, text=f"{server.program} {server.version}")
+
+
+def web_ports() -> Iterator[Finding]:
+    """See whether another program listens where the web interface would."""
+    for address in station_web_ports.configured(settings.DATA):
+        subject = _("web port %(address)s") % {"address": address}
+        holder = listeners.holder(address.host, address.port)
+        if holder is None:
+            yield Finding(subject=subject, text=_("free"))
+        elif station_web_ports.is_own(settings.DATA, holder):
+            yield Finding(subject=subject, text=_("the station listens there"))
+        else:
+            yield problem(
+                subject,
+                _("taken by %(holder)s; the web interface cannot begin") % {"holder": station_web_ports.told(holder)},
+                _(
+                    "Stop that program and keep it from starting again (systemctl disable --now …), or give the "
+                    "station another port: systemctl edit station-web, or --http of runstation."
+                ),
+            )
 
 
 def _is_master() -> bool:
