@@ -89,7 +89,8 @@ class Sampler:
                 continue
             moment = min(self._next.values(), default=now + LONGEST_SLEEP)
             self._wake.clear()
-            await wait_or_timeout(self._wake, max((moment - now).total_seconds(), 0))
+            # The moment may come sooner: nobody wakes a sleeper when the clock is set.
+            await wait_or_timeout(self._wake, max(min(moment - now, LONGEST_SLEEP).total_seconds(), 0))
 
     def _take_due(self, now: datetime) -> dict[_Grid, datetime]:
         """Take the moments that have come, one for each grid, and put the grid's next one in their place."""

@@ -244,4 +244,6 @@ def next_sampled(transaction_start: datetime, now: datetime, interval_s: int) ->
 
 def _next_on_grid(origin: datetime, now: datetime, interval_s: int) -> datetime:
     interval = timedelta(seconds=interval_s)
-    return origin + max((now - origin) // interval + 1, 1) * interval
+    steps = (now - origin) // interval + 1
+    # Further ahead than an interval the origin lies only when the clock was set back: the grid goes on before it.
+    return origin + (steps if steps < 0 else max(steps, 1)) * interval

@@ -13,6 +13,7 @@ from hardware.runtime.records import RecordStore
 from hardware.runtime.state import StationState
 from station import clock
 from station.domain.commands import Outcome, Refusal, rejected
+from station.domain.stamps import TOLERANCE
 from station.services import event_log
 from station.services.commands import REPLY_LIFE_S, Envelope
 
@@ -42,7 +43,8 @@ class CommandDispatcher:
         await self._records.attempt(event_log.audit, envelope, outcome)
 
     async def _carry_out(self, envelope: Envelope) -> Outcome:
-        if clock.now() > envelope.expires_at:
+        # One that was sent in the future has been waiting since before the clock was set back, nobody knows how long.
+        if not envelope.sent_at - TOLERANCE <= clock.now() <= envelope.expires_at:
             return rejected(Refusal.TOO_LATE)
         try:
             return await self._handlers[type(envelope.command)](envelope.command, envelope.origin.value)
