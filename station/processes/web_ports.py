@@ -34,6 +34,8 @@ _UNIT_FOLDERS = tuple(
 )
 _COMMAND = re.compile(r"^ExecStart=(.*\brunprocess web\b.*)$", re.MULTILINE)
 _FLAGS = frozenset({"--http", "--https", "--display"})
+# What else may be wrong with an address the server finds out itself.
+_IN_THE_WAY = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL})
 # A predecessor that is on its way out.
 _DYING_S = 2.0
 _STEP_S = 0.1
@@ -84,7 +86,9 @@ def make_sure(plan: Plan) -> None:
     wanted = [address for address in (plan.http, plan.https, plan.display) if address]
     _announce(DataDirectory(plan.data), wanted)
     deadline_s = time.monotonic() + _DYING_S
-    while obstacles := [found for address in wanted if (found := obstacle(address))]:
+    while obstacles := [
+        found for address in wanted if (found := obstacle(address)) and found.error.errno in _IN_THE_WAY
+    ]:
         if time.monotonic() > deadline_s:
             break
         time.sleep(_STEP_S)
@@ -97,7 +101,8 @@ def make_sure(plan: Plan) -> None:
 
 def _record(obstacles: Sequence[Obstacle]) -> None:
     try:
-        if not obstacles:
+        # Whoever writes for no reason may have to wait for others.
+        if not obstacles and event_log.lasts(EVENT):
             event_log.end(EVENT, at=clock.now())
         for each in obstacles:
             holder = each.holder or Holder(user="", uid=-1)

@@ -40,6 +40,11 @@ def end(code: str, *, at: datetime, connector_id: int | None = None, station: st
     _open(code, connector_id, station).filter(data__lasting=True).update(cleared_at=at)
 
 
+def lasts(code: str) -> bool:
+    """Return whether a condition that has begun has not ended."""
+    return _open(code, None, None).exists()
+
+
 def _open(code: str, connector_id: int | None, station: str | None) -> QuerySet[LogEntry]:
     entries = LogEntry.objects.filter(code=code, connector_id=connector_id, cleared_at=None)
     return entries if station is None else entries.filter(data__station=station)

@@ -6,7 +6,7 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,14 @@ def test_a_redis_that_was_stopped_is_noticed(tmp_path: Path) -> None:
 
 @contextmanager
 def occupied(port: int) -> Iterator[None]:
-    """Somebody else listens at a port of this computer."""
-    with closing(socket.create_server(("127.0.0.1", port))):
+    """Somebody else listens at a port of this computer, as soon as it is free."""
+
+    def listening() -> socket.socket | None:
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+        return None
+
+    with closing(wait_until(listening, what="a free port") or socket.socket()):
         yield
 
 
@@ -161,8 +167,7 @@ def test_the_stations_own_web_process_is_no_problem_and_ends_what_was_told(tmp_p
 
         # Taken while the web process is away: it says so, and comes back by itself.
         os.kill(station.pid, signal.SIGSTOP)
-        web = station.kill("web")
-        wait_until(lambda: not Path(f"/proc/{web}/fd/0").exists())
+        station.kill("web")
         with occupied(station.http_port):
             os.kill(station.pid, signal.SIGCONT)
             wait_until(lambda: "is taken by" in station.log("web"), timeout_s=30)
