@@ -46,9 +46,11 @@ class FreeCharging:
         """Read at which points the car has had its session before a restart; before the phases are written anew."""
         if not await self._records.attempt(configuration.get_bool, ENABLED):
             return
+        # Otherwise a car that stands here would begin before anybody knows that the disk is full.
+        await self._records.probe()
         now = clock.stamp()
         for number, point in self._points.items():
-            if await self._records.attempt(connectors.session_was_ended_by_somebody, number, now):
+            if await self._records.attempt(connectors.session_ended_for_good, number, now):
                 point.remember_served_car()
 
     def waits(self, point: ChargingPoint) -> bool:
@@ -95,7 +97,8 @@ class FreeCharging:
         except (DatabaseError, OSError) as error:
             self._records.report_failure(error)
             outcome = rejected(Refusal.RECORDS_UNWRITABLE)
-        if outcome.succeeded:
+        if outcome.succeeded or not self.waits(point):
+            # A card may have begun meanwhile, or the car has left: nobody is refused anything.
             return tried
         if plug_in.is_news(outcome):
             await self._refusals.note(id_tag, outcome, [point.number])

@@ -449,7 +449,7 @@ class ChargingPoint:
         return self.settle_availability()
 
     def remember_served_car(self) -> None:
-        """A car that is found here has had its session before a restart, and somebody has ended that."""
+        """A car that is found here has had its session before a restart, and gets no other one."""
         self._may_stand_served = True
 
     async def observe(self, status: ControllerStatus) -> None:

@@ -255,17 +255,8 @@ class Signing:
         wanted, context = self._parameters.signed_readings, ReadingContext.TRANSACTION_END
         if context in wanted.in_stop:
             told = MeterValue(at=clock.now(), context=context, quantities=(), signed=value.told(context, wanted.key))
-        session_id = await self._records.execute(sessions.take_late_end, begin, told=told, at=clock.stamp())
-        if session_id is None:
-            return
-        await self._records.attempt(
-            event_log.log,
-            "signing.end_found",
-            at=clock.now(),
-            connector_id=self._point.number,
-            session_id=session_id,
-        )
-        self._wake_ups.outbox_changed()
+        if await self._records.execute(sessions.take_late_end, begin, told=told, at=clock.stamp()) is not None:
+            self._wake_ups.outbox_changed()
 
     async def _archived(
         self,

@@ -41,8 +41,9 @@ _UNHEARD = frozenset(
         Reason.BACKEND_ANSWER_UNUSABLE,
     }
 )
-# A session that ended so has been ended by somebody, who does not want another one for the same car.
-_ENDED_BY_SOMEBODY = frozenset({"Local", "Remote", "DeAuthorized", "UnlockCommand", "EmergencyStop"})
+# Somebody has ended the session, who does not want another one for the same car, or a fault that lasted (Other): it may
+# be the car's own, and would come again with each session.
+_FOR_GOOD = frozenset({"Local", "Remote", "DeAuthorized", "UnlockCommand", "EmergencyStop", "Other"})
 _WITHOUT_SESSION = frozenset({Phase.PLUGGED, Phase.LAPSED})
 
 
@@ -53,9 +54,9 @@ def is_passing(outcome: Outcome) -> bool:
     return outcome.reason in _PASSING
 
 
-def was_ended_by_somebody(stop_reason: str) -> bool:
-    """Return whether a session was ended by its driver, the backend or the owner (an OCPP 1.6 Reason)."""
-    return stop_reason in _ENDED_BY_SOMEBODY
+def has_ended_for_good(stop_reason: str) -> bool:
+    """Return whether its car gets no other session until it is plugged in anew (an OCPP 1.6 Reason)."""
+    return stop_reason in _FOR_GOOD
 
 
 def has_lost_power(state: State, stop_reason: str) -> bool:
@@ -64,7 +65,10 @@ def has_lost_power(state: State, stop_reason: str) -> bool:
 
 
 def waits_for_session(state: State, stop_reason: str) -> bool:
-    """Return whether a car stands here without a session nobody has ended. `stop_reason`: of the last session here."""
+    """Return whether a car stands here whose session, if it had one, only the loss of power ended.
+
+    `stop_reason`: of the last session here.
+    """
     return state.car and (state.phase in _WITHOUT_SESSION or has_lost_power(state, stop_reason))
 
 

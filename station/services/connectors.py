@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 
 from station.domain.connector import SESSION_PHASES, Phase
-from station.domain.free_charging import was_ended_by_somebody
+from station.domain.free_charging import has_ended_for_good
 from station.domain.ports import ControllerIdentity, MeterIdentity
 from station.domain.snapshot import FinishedSessionSnapshot
 from station.domain.stamps import Stamp
@@ -159,12 +159,12 @@ def last_session(number: int) -> FinishedSessionSnapshot | None:
     )
 
 
-def session_was_ended_by_somebody(number: int, now: Stamp) -> bool:
-    """Return whether the car that stood here last was one whose session its driver, the backend or the owner ended.
+def session_ended_for_good(number: int, now: Stamp) -> bool:
+    """Return whether the car that stood here last was one that gets no other session until it is plugged in anew.
 
     After a start of the computer nobody knows which car it is.
     """
     if connector(number).phase not in _WITH_SERVED_CAR:
         return False
     row = ChargingSession.objects.on(number).exclude(stopped_at=None).order_by("-stopped_at", "-id").first()
-    return row is not None and row.meter_last_boot_id == now.boot_id and was_ended_by_somebody(row.stop_reason)
+    return row is not None and row.meter_last_boot_id == now.boot_id and has_ended_for_good(row.stop_reason)

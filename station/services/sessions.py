@@ -19,7 +19,7 @@ from station.domain.stamps import TOLERANCE, Stamp
 from station.domain.units import WattHour
 from station.models import ChargingProfileRow, ChargingSession, Connector, MeterSample, OutboxMessage, ReservationRow
 from station.models.session import SessionQuerySet
-from station.services import outbox
+from station.services import event_log, outbox
 
 # What OutboxMessage.last_error begins with when the backend does not accept the card of a start; the status follows,
 # and behind a comma what else there is to say.
@@ -175,6 +175,8 @@ def take_late_end(signed_begin: int, *, told: MeterValue | None, at: Stamp) -> i
     if session is None:
         return None
     session.note_signed_end()
+    # With the message, not after it: whoever is told by one of them is told by the other.
+    event_log.log("signing.end_found", at=at.at, connector_id=session.connector_id, session_id=session.pk)
     if told is not None:
         at = outbox.moment_in_order(at)
         told = replace(told, at=at.at)

@@ -1,6 +1,7 @@
 """Free charging: whoever is plugged in while the station cannot charge begins when it can, once, without replugging."""
 
 import asyncio
+import random
 from datetime import timedelta
 
 import pytest
@@ -162,7 +163,7 @@ async def test_a_point_kept_for_somebody_else_begins_when_it_is_not_any_more(ben
     assert starts(bench) == 1
 
 
-@pytest.mark.parametrize("reason", ["Local", "Remote"])
+@pytest.mark.parametrize("reason", ["Local", "Remote", "Other"])
 @pytest.mark.parametrize("restarts", [0, 2])
 def test_a_session_somebody_ended_is_not_begun_again(bench: ControlLoopBench, reason: str, restarts: int) -> None:
     async def scenario() -> None:
@@ -255,3 +256,97 @@ async def test_without_free_charging_nothing_begins_by_itself(bench: ControlLoop
     await asyncio.sleep(LONG_S)
 
     assert (refusals(), OutboxMessage.objects.filter(kind="start").count(), starts(bench)) == ([], 0, 0)
+
+
+@in_virtual_time
+async def test_a_card_that_begins_while_the_backend_thinks_about_free_charging_is_no_refusal(
+    bench: ControlLoopBench,
+) -> None:
+    free_charging()
+    bench.go_online()
+    configure({"LocalPreAuthorize": "true"})
+    bench.backend["DUMMY"] = {"status": "Accepted"}
+    bench.backend_thinks_s = 5.0
+    bench.hall.outlets[1].plug()
+    await bench.until(lambda: bench.asked_about)
+    bench.hall.reader.tap(CARD)
+    await bench.phase("charging", seconds=2)
+    await asyncio.sleep(LONG_S)
+
+    assert [session.id_tag for session in ChargingSession.objects.all()] == [CARD]
+    assert refusals() == []
+
+
+class Surroundings:
+    """What may be in the way, and a driver who comes and goes."""
+
+    def __init__(self, bench: ControlLoopBench) -> None:
+        self.bench = bench
+        self.obstacles = set[str]()
+        self.is_plugged = False
+        self.started_before = 0
+
+    @property
+    def begun(self) -> int:
+        """The sessions of the car that stands here, or stood here last."""
+        return starts(self.bench) - self.started_before
+
+    def turn(self, obstacle: str) -> None:
+        """Let an obstacle come, or go."""
+        self.obstacles ^= {obstacle}
+        is_there, point = obstacle in self.obstacles, self.bench.control_loop.points[1]
+        if obstacle == "meter":
+            self.bench.hall.meters[1].silent = is_there
+        elif obstacle == "update":
+            point.set_update_pending(pending=is_there)
+        elif obstacle == "fault":
+            point.set_faults("test", frozenset({FaultCode.GROUND_FAILURE} if is_there else ()))
+            point.tell_changed()
+
+    def clear(self, *obstacles: str) -> None:
+        for obstacle in self.obstacles & set(obstacles):
+            self.turn(obstacle)
+
+    async def plug(self) -> None:
+        """Come, or leave."""
+        if self.is_plugged:
+            self.bench.hall.outlets[1].unplug()
+            await self.bench.phase("available", seconds=90)
+        else:
+            self.bench.hall.outlets[1].plug()
+            self.started_before = starts(self.bench)
+        self.is_plugged = not self.is_plugged
+
+    async def stop(self) -> None:
+        await self.bench.command(StopSession(connector_id=1, reason="Remote"))
+
+    async def restart(self) -> None:
+        self.clear("fault", "update")
+        await self.bench.kill()
+        await self.bench.start()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_each_plug_in_has_one_session_as_soon_as_it_can(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    dice, here = random.Random(seed), Surroundings(bench)
+    monkeypatch.setattr(write_probe, "is_short_of_room", lambda: "disk" in here.obstacles)
+
+    async def scenario() -> None:
+        free_charging()
+        for _ in range(25):
+            action = dice.choice([None, None, here.plug, here.stop, here.restart])
+            if action is None:
+                here.turn(dice.choice(["fault", "disk", "meter", "update"]))
+            else:
+                await action()
+            await asyncio.sleep(dice.choice([0.2, 3, 30, 100]))
+            assert here.begun <= 1
+        here.clear("fault", "disk", "meter", "update")
+        if not here.is_plugged:
+            await here.plug()
+        await asyncio.sleep(90)
+        assert here.begun == 1
+
+    bench.run(scenario())

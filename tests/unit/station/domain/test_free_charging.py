@@ -12,9 +12,9 @@ from station.domain.free_charging import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     PlugIn,
+    has_ended_for_good,
     is_passing,
     waits_for_session,
-    was_ended_by_somebody,
 )
 
 OUTCOMES = st.one_of(
@@ -32,7 +32,7 @@ def test_only_a_car_without_a_session_that_nobody_ended_waits(phase: Phase, *, c
     assert not waits or phase in {Phase.PLUGGED, Phase.LAPSED, Phase.FINISHING}
     if phase is Phase.FINISHING:
         assert waits == (car and reason == "PowerLoss")
-        assert not (waits and was_ended_by_somebody(reason))
+        assert not (waits and has_ended_for_good(reason))
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), OUTCOMES), max_size=200))
