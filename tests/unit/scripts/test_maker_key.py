@@ -238,6 +238,21 @@ def test_a_directory_from_before_there_were_lists_gets_one(keys: Path) -> None:
     assert revoked(keys) == {}
 
 
+def test_a_list_that_was_lost_is_not_begun_anew_beside_something_else(keys: Path) -> None:
+    assert made(keys, "--renew", "--revoke").returncode == 0
+    (keys / "revoked.pem").unlink()
+    before = contents(keys)
+
+    for change in (("--renew",), ("--revoke",), ("--renew", "--revoke")):
+        refused = made(keys, *change)
+
+        assert refused.returncode != 0
+        assert "bring it back" in refused.stderr
+        assert "add --list" in refused.stderr
+        assert contents(keys) == before
+    assert made(keys, "--renew", "--list").returncode == 0
+
+
 def test_a_list_of_somebody_else_is_not_signed(keys: Path, tmp_path: Path) -> None:
     made(tmp_path / "other")
     shutil.copy(tmp_path / "other" / "revoked.pem", keys)
