@@ -34,6 +34,9 @@ def _option(name: str, arguments: list[str]) -> str | None:
 
 
 def main() -> None:
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        # A terminal of another time cannot show every character; a traceback would say less than a question mark.
+        stream.reconfigure(errors="replace")
     if sys.argv[1:2] == ["stationctl"]:
         sys.argv = ["stationctl", *sys.argv[2:]]
         _answer_for_stationctl()

@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, str] = {
 OF_SYSTEMD = frozenset({"runprocess", "runstation"})
 _HELP = frozenset({"help", "-h", "--help"})
 _UNKNOWN = gettext_noop("stationctl knows no command “%(name)s”.")
+_OPTION_FIRST = gettext_noop("The command comes first: stationctl COMMAND %(name)s …")
+_LANGUAGE = "--lang"
 
 
 class NoSuchCommand(Exception):
@@ -47,7 +49,12 @@ def answer(arguments: Sequence[str], translate: Callable[[str], str]) -> str | N
     """Return what to print instead of running a command; None where there is one. Raises NoSuchCommand."""
     first = arguments[0] if arguments else "help"
     wanted = next((each for each in arguments[1:2] if not each.startswith("-")), "") if first in _HELP else first
-    if not wanted or wanted.startswith("-"):
+    if wanted.startswith("-"):
+        # An option with nothing behind it but its value asks for nothing; a command behind it must not pass for done.
+        if len(arguments) > (2 if wanted == _LANGUAGE else 1):
+            raise NoSuchCommand(f"{translate(_OPTION_FIRST) % {'name': wanted}}\n{listing(translate)}")
+        return listing(translate)
+    if not wanted:
         return listing(translate)
     if wanted not in COMMANDS:
         raise NoSuchCommand(f"{translate(_UNKNOWN) % {'name': wanted}}\n{listing(translate)}")

@@ -37,6 +37,26 @@ def test_without_a_command_all_of_them_are_listed(arguments: list[str]) -> None:
     assert answer(arguments, untranslated) == listing(untranslated)
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--lang", "de", "backup", "x.zip"], ["--lang=de", "backup"], ["--data-dir", "/nowhere", "doctor"]]
+)
+def test_a_command_behind_an_option_does_not_pass_for_done(arguments: list[str]) -> None:
+    with pytest.raises(NoSuchCommand, match="The command comes first"):
+        answer(arguments, untranslated)
+
+
+def test_a_terminal_of_another_time_gets_question_marks_instead_of_a_traceback(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, ROOT / "manage.py", "stationctl", "help", "--lang", "de"],
+        capture_output=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "STATION_DATA_DIR": str(tmp_path), "PYTHONIOENCODING": "ascii:strict"},
+    )
+
+    assert told.returncode == 0
+    assert b"Traceback" not in told.stderr
+
+
 @pytest.mark.parametrize("arguments", [["doctor"], ["help", "config"], ["config", "--help"]])
 def test_the_stations_own_commands_are_run(arguments: list[str]) -> None:
     assert answer(arguments, untranslated) is None
