@@ -235,11 +235,15 @@ def _record_mended_boot_memory(at: datetime) -> None:
 
 def _record_refused_provisioning(at: datetime) -> None:
     """Leave an event for a factory file that was refused at this start of the computer."""
+    from station.host import factory_file
     from station.services import event_log, provisioning
 
     if mistakes := provisioning.refused_at_this_start():
-        event_log.begin(
-            _PROVISIONING_REFUSED, at=at, mistakes=[[mistake.code, dict(mistake.data)] for mistake in mistakes]
+        event_log.begin_anew(
+            _PROVISIONING_REFUSED,
+            at=at,
+            mistakes=[[mistake.code, dict(mistake.data)] for mistake in mistakes],
+            is_left=factory_file.is_left(),
         )
     else:
         event_log.end(_PROVISIONING_REFUSED, at=at)

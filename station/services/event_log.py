@@ -35,6 +35,16 @@ def begin(
     return open_entry or log(code, at=at, connector_id=connector_id, lasting=True, **elsewhere, **data)
 
 
+def begin_anew(code: str, *, at: datetime, **data: Any) -> LogEntry:
+    """Append a lasting condition of the whole station; an open entry that says something else ends with that."""
+    present = _open(code, None, None).filter(data__lasting=True).first()
+    if present is not None:
+        if {name: value for name, value in present.data.items() if name != "lasting"} == data:
+            return present
+        end(code, at=at)
+    return begin(code, at=at, **data)
+
+
 def end(code: str, *, at: datetime, connector_id: int | None = None, station: str | None = None) -> None:
     """Close the open entry of a lasting condition."""
     _open(code, connector_id, station).filter(data__lasting=True).update(cleared_at=at)

@@ -235,7 +235,13 @@ def event(code: str, data: Mapping[str, Any]) -> str:
         data = {**data, "origin": words.word(words.SESSION_ORIGINS, data["origin"])}
     if "fact" in data:
         data = {**data, "fact": words.word(words.FACT_KINDS, data["fact"])}
-    return _say(EVENTS.get(code, UNREADABLE), data)
+    return _say(_template(code, data), data)
+
+
+def _template(code: str, data: Mapping[str, Any]) -> "str | Promise":
+    if code == "station.provisioning.refused":
+        return provisioning_words.refusal(is_left=bool(data.get("is_left")))
+    return EVENTS.get(code, UNREADABLE)
 
 
 def _with_words_of_its_own(code: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -243,7 +249,7 @@ def _with_words_of_its_own(code: str, data: Mapping[str, Any]) -> Mapping[str, A
         case "start.refused":
             return {**data, "reason": _refusal(data)}
         case "station.provisioning.refused":
-            return {"reasons": provisioning_words.in_one_line(data.get("mistakes", ()))}
+            return {**data, "reasons": provisioning_words.in_one_line(data.get("mistakes", ()))}
         case "station.undescribed":
             return {**data, "mistakes": description_words.stored(data.get("mistakes", ""))}
         case "web.port_taken":

@@ -53,7 +53,12 @@ REFUSED_AT_THE_START = _(
     "The factory's file station-provision.json was refused at the start of the computer and overwritten, because it "
     "holds a password: %(reasons)s Correct it where it was written, and copy it to the EFI partition again."
 )
-
+REFUSED_AND_LEFT = _(
+    "The factory's file station-provision.json was refused at the start of the computer: %(reasons)s It cannot be "
+    "removed from the EFI partition, so that its password can be read from the disk. Every start of the computer tries "
+    "it again. If this does not go away, the disk is failing: replace it. Correct the file where it was written, and "
+    "copy it to the EFI partition again."
+)
 LEFT_BEHIND = _(
     "The factory's file station-provision.json cannot be removed from the EFI partition, so that its password can be "
     "read from the disk. Every start of the computer tries it again. If this does not go away, the disk is failing: "
@@ -81,6 +86,11 @@ def in_one_line(mistakes: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     return " ".join(say(code, data) for code, data in mistakes)
 
 
-def refused_at_the_start(mistakes: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """Say that the factory's file was refused and destroyed, why, and what to do."""
-    return str(REFUSED_AT_THE_START) % {"reasons": in_one_line(mistakes)}
+def refused_at_the_start(mistakes: Iterable[tuple[str, Mapping[str, Any]]], *, is_left: bool) -> str:
+    """Say that the factory's file was refused, why, what to do, and whether it was destroyed or is left on the disk."""
+    return str(refusal(is_left=is_left)) % {"reasons": in_one_line(mistakes)}
+
+
+def refusal(*, is_left: bool) -> "str | Promise":
+    """Return the sentence around the reasons."""
+    return REFUSED_AND_LEFT if is_left else REFUSED_AT_THE_START

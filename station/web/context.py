@@ -1,5 +1,6 @@
 """What every page's frame shows: menu, user menu, language."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -27,15 +28,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     frame["station_name"] = configuration.get("/ocpp/chargeBoxIdentity")
     frame["suggest_own_password"] = accounts.should_suggest_own_password(profile) and match.view_name != "profile"
     if not profile.must_change_password:
-        if lost := secret_storage.lost():
-            frame["station_notice"] = words.secrets_lost(lost)
-        elif files := database_file.aside(settings.DATA):
-            frame["station_notice"] = words.database_set_aside(files)
-        elif mistakes := provisioning.refused_at_this_start():
-            told = ((each.code, each.data) for each in mistakes)
-            frame["station_notice"] = provisioning_words.refused_at_the_start(told)
-        elif factory_file.is_left():
-            frame["station_notice"] = str(provisioning_words.LEFT_BEHIND)
+        frame["station_notices"] = list(_station_notices())
         role = accounts.role_of(user)
         if role >= access.LIVE:
             now = present.look(clock.now())
@@ -58,3 +51,16 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         ]
         frame["may_restart"] = access.may(role, "restart", "POST")
     return frame
+
+
+def _station_notices() -> Iterator[str]:
+    """Tell what somebody has to see to, on every page."""
+    if lost := secret_storage.lost():
+        yield words.secrets_lost(lost)
+    if files := database_file.aside(settings.DATA):
+        yield words.database_set_aside(files)
+    is_left = factory_file.is_left()
+    if mistakes := provisioning.refused_at_this_start():
+        yield provisioning_words.refused_at_the_start(((each.code, each.data) for each in mistakes), is_left=is_left)
+    elif is_left:
+        yield str(provisioning_words.LEFT_BEHIND)

@@ -87,7 +87,9 @@ def _provisioning_refused() -> Iterator[dict[str, Any]]:
         yield {
             "code": "provisioning_refused",
             "mistakes": [mistake.code for mistake in mistakes],
-            "text": provisioning_words.refused_at_the_start((each.code, each.data) for each in mistakes),
+            "text": provisioning_words.refused_at_the_start(
+                ((each.code, each.data) for each in mistakes), is_left=factory_file.is_left()
+            ),
         }
 
 

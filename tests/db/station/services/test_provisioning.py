@@ -6,17 +6,23 @@ from datetime import UTC, datetime
 from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.test import RequestFactory
+from django.urls import resolve
+from django.utils import translation
 
 from station import clock, secret_key
 from station.host import factory_file
-from station.models import LogEntry
+from station.models import LogEntry, UserProfile
 from station.paths import DataDirectory
 from station.processes import preparation
 from station.processes.plan import Address, Plan
 from station.services import identity, provisioning
 from station.services.provisioning import Mistake, ProvisioningRefused
 from station.ui import event_words
+from station.web.context import navigation
+from station.web.pages import health
 
 GOOD = {"serial": "100012345", "factoryPassword": "ZD5HM8RT3VNE"}
 
@@ -233,6 +239,49 @@ def test_a_file_that_cannot_be_removed_is_told_as_long_as_it_is_there(data, sett
     entry.refresh_from_db()
     assert entry.cleared_at is not None
     assert "provisioning_left" not in client.get("/healthz", headers={"host": "127.0.0.1"}).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_refused_file_that_cannot_be_removed_is_nowhere_told_as_overwritten(data, settings, monkeypatch, tmp_path):
+    settings.STATIC_ROOT = data.run / "static"
+    monkeypatch.setattr(factory_file, "LEFT", tmp_path / "left")
+    factory_file.LEFT.touch()
+    given_at_the_start(monkeypatch, GOOD | {"serial": "10 00/12345"})
+    secret_key.obtain(data.secret_key)
+    plan = Plan(data=data.root, http=Address("127.0.0.1", 1), https=None)
+
+    def told(language):
+        """Return what the page, the event and healthz say of the refusal."""
+        entry = LogEntry.objects.get(code="station.provisioning.refused", cleared_at=None)
+        with translation.override(language):
+            request = RequestFactory().get("/profile")
+            request.user, request.resolver_match = User.objects.get(username="admin"), resolve("/profile")
+            [page] = (each for each in navigation(request)["station_notices"] if "station-provision.json" in each)
+            (detail,) = (
+                each["text"] for each in health._details()["details"] if each["code"] == "provisioning_refused"
+            )
+            return page, event_words.event(entry.code, entry.data), detail
+
+    preparation.prepare(plan, at=datetime(2026, 11, 22, tzinfo=UTC))
+    UserProfile.objects.update(must_change_password=False)
+    for said in told("en"):
+        assert "overwritten" not in said
+        assert "was refused" in said
+        assert "for instance 100012345" in said
+        assert "its password can be read from the disk" in said
+    for said in told("de"):
+        assert "überschrieben" not in said
+        assert "abgelehnt" in said
+        assert "Passwort ist also von der Platte zu lesen" in said
+
+    # Refused once more at the next start, and removed.
+    factory_file.LEFT.unlink()
+    preparation.prepare(plan, at=datetime(2026, 11, 23, tzinfo=UTC))
+    preparation.prepare(plan, at=datetime(2026, 11, 24, tzinfo=UTC))
+
+    assert all("and overwritten" in said for said in told("en"))
+    first, second = LogEntry.objects.filter(code="station.provisioning.refused").order_by("id")
+    assert (first.cleared_at, second.cleared_at) == (datetime(2026, 11, 23, tzinfo=UTC), None)
 
 
 @pytest.mark.usefixtures("data")
