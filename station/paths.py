@@ -84,6 +84,11 @@ class DataDirectory:
         return self.root / "station.sqlite3"
 
     @property
+    def has_database(self) -> bool:
+        """Whether anything was written into the database so far; opening an empty one would."""
+        return self.database.exists() and self.database.stat().st_size > 0
+
+    @property
     def database_before(self) -> Path:
         """The database as it was before this version changed its tables; for the way back to the version before."""
         return self.database.with_name(f"{self.database.name}.before")
@@ -260,6 +265,28 @@ class DataDirectory:
         except OSError as problem:
             raise DataDirectoryRefused.because_of(problem.strerror, self.root) from problem
 
+    def is_untouched(self) -> bool:
+        """Return whether no station was started here so far and this user could start one; asking makes nothing.
+
+        False also where only `create` can say what is wrong.
+        """
+        try:
+            return self._is_untouched(self.nearest_folder)
+        except OSError:
+            return False
+
+    def _is_untouched(self, folder: Path) -> bool:
+        status = folder.stat()
+        if not stat.S_ISDIR(status.st_mode) or folder != self.root:
+            return stat.S_ISDIR(status.st_mode)
+        is_ours = status.st_uid == os.geteuid() and not status.st_mode & stat.S_ISVTX
+        return is_ours and not self.has_database
+
+    @property
+    def nearest_folder(self) -> Path:
+        """The directory, or while there is none what it would be made in. Raises PermissionError."""
+        return next(path for path in (self.root, *self.root.parents) if path.exists() or path.is_symlink())
+
     def _close_root(self) -> None:
         status = self.root.stat()
         if status.st_uid != os.geteuid():
@@ -298,7 +325,11 @@ class DataDirectory:
         A socket address holds 107 bytes at most (unix(7)), a data directory may be longer and may contain blanks;
         the open descriptor of the directory gives a short name that works in this process and its forks.
         """
-        return f"/proc/self/fd/{self._run_descriptor}/{name}"
+        try:
+            return f"/proc/self/fd/{self._run_descriptor}/{name}"
+        except FileNotFoundError:
+            # Nothing was started here, so nobody listens at any name.
+            return str(self.run / name)
 
 
 def _is_missing(path: Path) -> bool:

@@ -21,6 +21,11 @@ def obtain(path: Path) -> str:
         raise DataDirectoryRefused.because_of(problem.strerror, path.parent) from problem
 
 
+def fresh() -> str:
+    """Return a key that is kept nowhere."""
+    return secrets.token_urlsafe(_RANDOM_BYTES)
+
+
 def _read(path: Path) -> str | None:
     try:
         text = private_files.read(path).decode("ascii")
@@ -36,6 +41,6 @@ def _make(path: Path) -> str:
             return present
         if path.exists() or path.is_symlink():
             private_files.set_aside(path)
-        fresh = secrets.token_urlsafe(_RANDOM_BYTES)
-        private_files.write(path, fresh.encode())
-        return fresh
+        made = fresh()
+        private_files.write(path, made.encode())
+        return made

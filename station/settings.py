@@ -9,6 +9,7 @@ STATION_HTTP_ORIGINS comma-separated host:port list the web interface is reached
 STATION_HTTPS        1: the web interface is served over HTTPS, cookies are marked Secure
 STATION_SECURITY_CONTACT  where weaknesses are reported: mailto:, https: or tel: (default: the operator's hotline)
 STATION_CRASHES      crashes of the control loop in ten minutes that lead to safe mode (default: 5; 0: never)
+STATION_LOOKS_ONLY   1: this process makes nothing in a data directory in which no station was started so far
 STATION_SIGNAL_HOLDS_S  how long the mobile signal has to be weak before it is a fault (default: 60)
 """
 
@@ -55,7 +56,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = DataDirectory(Path(os.environ.get("STATION_DATA_DIR", BASE_DIR / "data")).absolute())
 # Whatever this process and its children write is the station's own business.
 os.umask(0o077)
-DATA.create()
+# Whoever asks what is missing before the first start finds everything afterwards as it was.
+LEAVES_NO_TRACE = _flag("STATION_LOOKS_ONLY") and DATA.is_untouched()
+if not LEAVES_NO_TRACE:
+    DATA.create()
 SIMULATE = _flag("STATION_SIMULATE")
 SERVES_HTTPS = _flag("STATION_HTTPS")
 SECURITY_CONTACT = _contact("STATION_SECURITY_CONTACT")
@@ -65,7 +69,7 @@ CRASHES_BEFORE_SAFE_MODE = _count("STATION_CRASHES", default=CRASHES)
 SIGNAL_HOLDS_S = _count("STATION_SIGNAL_HOLDS_S", default=int(SIGNAL_HOLDS))
 
 
-SECRET_KEY = secret_key.obtain(DATA.secret_key)
+SECRET_KEY = secret_key.fresh() if LEAVES_NO_TRACE else secret_key.obtain(DATA.secret_key)
 DEBUG = False
 # Host names are checked by station.web.middleware against the addresses the station really has.
 ALLOWED_HOSTS = ["*"]

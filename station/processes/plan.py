@@ -181,6 +181,8 @@ def set_environment(arguments: Sequence[str], environment: MutableMapping[str, s
     """
     flags = {argument.partition("=")[0] for argument in arguments}
     command = arguments[0] if arguments else ""
+    if command == "doctor":
+        environment["STATION_LOOKS_ONLY"] = "1"
     if command not in {"runstation", "runprocess"}:
         return
     if flags & {"--simulate", "--sim-control"}:

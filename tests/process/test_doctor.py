@@ -5,14 +5,16 @@ import os
 import signal
 import socket
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.station import Station, wait_until
+from tests.station import MANAGE, Station, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -63,6 +65,53 @@ def test_a_damaged_database_is_noticed(tmp_path: Path) -> None:
 
     assert code == 1
     assert "database" in problems(findings)
+
+
+def _untouched(folder: Path) -> None:
+    pass
+
+
+def _provisioned(folder: Path) -> None:
+    given = json.dumps({"serial": "100012345", "factoryPassword": "ZD5HM8RT3VNE"})
+    subprocess.run(
+        [sys.executable, str(MANAGE), "provision", "--data-dir", str(folder)], input=given, text=True, check=True
+    )
+
+
+def _left_by_an_earlier_version(folder: Path) -> None:
+    """What a command that only looks has left: a database without tables."""
+    folder.mkdir(mode=0o700)
+    (folder / "station.sqlite3").touch(mode=0o600)
+
+
+@pytest.mark.parametrize("made", [_untouched, Path.mkdir, _provisioned, _left_by_an_earlier_version])
+def test_a_directory_in_which_nothing_was_started_is_examined_and_left_as_it_was(
+    tmp_path: Path, made: Callable[[Path], None]
+) -> None:
+    station = Station(data=tmp_path / "new" / "station")
+    station.data.parent.mkdir()
+    made(station.data)
+    before = _content(station.data.parent)
+
+    _, english = examined(station)
+    _, german = examined(station, "--lang", "de")
+    said = station.manage("doctor", "--data-dir", str(station.data))
+
+    assert _content(station.data.parent) == before
+    assert "Traceback" not in said.stderr
+    [database] = [each for each in english if each["subject"] == "database"]
+    assert (database["level"], database["text"]) == ("warning", "there is none yet: nothing was started here so far")
+    assert "runstation" in database["remedy"]
+    assert any(each["text"].startswith("es gibt noch keine") for each in german)
+    # Whatever needs no database is examined all the same, to the last check.
+    subjects = [each["subject"] for each in english]
+    assert {"data directory", "disk space", "identity", "Redis", "clock", "hardware.json"} <= set(subjects)
+    assert "hardware.json" in problems(english)
+    assert all(each["remedy"] for each in english if each["level"] != "ok")
+
+
+def _content(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.stat().st_mode, path.stat().st_mtime_ns) for path in (folder, *folder.rglob("*"))}
 
 
 @contextmanager

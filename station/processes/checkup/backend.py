@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
 from ocpp_client.connection import endpoint
@@ -18,6 +19,7 @@ from station.domain.link_security import LinkKind
 from station.host.logs import mask_secrets
 from station.processes.checkup.finding import Finding, Level, warning
 from station.services import configuration, live
+from station.services.identity import IdentityFileBroken
 from station.ui import ladder_words
 
 _TIMEOUT_S = 15.0
@@ -27,9 +29,13 @@ _LEVELS = {Verdict.BAD: Level.PROBLEM, Verdict.WARNING: Level.WARNING}
 def findings() -> Iterator[Finding]:
     """Check each step, unless the running station is connected already."""
     subject = _("backend")
-    if not settings.DATA.database.exists():
+    try:
+        if not settings.DATA.has_database:
+            return
+        target = endpoint.configured()
+    except (DatabaseError, IdentityFileBroken):
+        # Other checks say so.
         return
-    target = endpoint.configured()
     if target is None:
         yield warning(subject, _("no address is set"), _("Set it: manage.py config set /ocpp/url=wss://…"))
         return

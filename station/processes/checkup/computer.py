@@ -99,6 +99,8 @@ def web_ports() -> Iterator[Finding]:
 
 
 def _is_master() -> bool:
+    if not settings.DATA.has_database:
+        return False
     try:
         return configuration.get_bool("/cluster/enabled") and configuration.get("/cluster/role") == "master"
     except (DatabaseError, IdentityFileBroken):

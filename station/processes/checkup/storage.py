@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +22,9 @@ _MEGABYTE = 1_000_000
 def directory() -> Iterator[Finding]:
     """Check the data directory's permissions."""
     subject, root = _("data directory"), settings.DATA.root
-    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+    if not root.exists():
+        yield _missing_directory(subject, root)
+    elif not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         yield problem(
             subject,
             _("%(path)s cannot be written") % {"path": root},
@@ -43,6 +46,16 @@ def directory() -> Iterator[Finding]:
         yield Finding(subject=subject, text=str(root))
 
 
+def _missing_directory(subject: str, root: Path) -> Finding:
+    if os.access(settings.DATA.nearest_folder, os.W_OK | os.X_OK):
+        return warning(subject, _("there is no %(path)s yet") % {"path": root}, _("It is made at the first start."))
+    return problem(
+        subject,
+        _("there is no %(path)s yet, and this user may not make it") % {"path": root},
+        _("Make it for the user the station runs as: sudo install -d -o USER -m 0700 %(path)s") % {"path": root},
+    )
+
+
 def _files_of_others(root: Path) -> list[str]:
     """Name some files that a command of another user has left, and that the station cannot write."""
     found = (path for path in root.rglob("*") if path.lstat().st_uid != os.geteuid())
@@ -51,7 +64,7 @@ def _files_of_others(root: Path) -> list[str]:
 
 def free_space() -> Iterator[Finding]:
     """Check the free disk space."""
-    subject, free = _("disk space"), shutil.disk_usage(settings.DATA.root).free
+    subject, free = _("disk space"), shutil.disk_usage(settings.DATA.nearest_folder).free
     text = _("%(megabytes)d MB free") % {"megabytes": free // _MEGABYTE}
     if free < SCARCE_BYTES:
         found = problem if free < TOO_FEW_BYTES else warning
@@ -63,17 +76,17 @@ def free_space() -> Iterator[Finding]:
 def database() -> Iterator[Finding]:
     """Let SQLite examine the file, and see whether the tables are those of this version."""
     subject = _("database")
-    if not settings.DATA.database.exists():
-        yield warning(subject, _("there is none yet"), _("It is made at the first start."))
-        return
     try:
-        # Read-only and on a connection of its own, so that the check changes nothing.
-        connection = sqlite3.connect(f"{settings.DATA.database.as_uri()}?mode=ro", uri=True)
-        try:
+        if not has_tables():
+            yield warning(
+                subject,
+                _("there is none yet: nothing was started here so far"),
+                _("It is made at the first start: systemctl start station.target, or manage.py runstation."),
+            )
+            return
+        with closing(_open_read_only()) as connection:
             complaints = [row[0] for row in connection.execute("PRAGMA quick_check(5)") if row[0] != "ok"]
             complaints += [f"{row[0]} {row[1]}" for row in connection.execute("PRAGMA foreign_key_check")][:5]
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         complaints = [str(error)]
     if complaints:
@@ -87,6 +100,20 @@ def database() -> Iterator[Finding]:
         yield warning(subject, _("from an earlier version"), _("It is brought up to date at the next start."))
     else:
         yield Finding(subject=subject, text=_("in order"))
+
+
+def has_tables() -> bool:
+    """Return whether a start has made a database here; asking makes no file. Raises sqlite3.Error."""
+    if not settings.DATA.has_database:
+        return False
+    with closing(_open_read_only()) as connection:
+        named = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'django_migrations'")
+        return named.fetchone() is not None
+
+
+def _open_read_only() -> sqlite3.Connection:
+    """Open a connection of its own, so that a check changes nothing."""
+    return sqlite3.connect(f"{settings.DATA.database.as_uri()}?mode=ro", uri=True)
 
 
 def _has_unapplied_migrations() -> bool:
@@ -105,7 +132,7 @@ def secrets() -> Iterator[Finding]:
     from station.ui import words
 
     subject = _("secrets")
-    if not settings.DATA.database.exists():
+    if not settings.DATA.has_database:
         return
     try:
         lost = secret_storage.lost()
