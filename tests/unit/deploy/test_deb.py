@@ -11,12 +11,15 @@ DEB = Path(__file__).resolve().parents[3] / "deploy/deb"
 OURS = "station:x:998:998:Charging station,,,:/var/lib/station:/usr/sbin/nologin"
 
 
-def start(directory: Path, script: str, *arguments: str, account: str | None, language: str = "C") -> tuple[int, str]:
-    """Run a script of the package with an account (a line of passwd) present; return its code and what it says."""
+def start(
+    directory: Path, script: str, *arguments: str, account: str | None, group: str = "", language: str = "C"
+) -> tuple[int, str]:
+    """Run a script of the package where an account (a line of passwd) and a group are; return its code and words."""
     programs = directory / "programs"
     programs.mkdir()
     stand_ins = {
-        "getent": f"echo '{account}'" if account else "exit 2",
+        "getent": f"case $1 in passwd) found='{account or ''}' ;; group) found='{group}' ;; esac\n"
+        '[ -n "$found" ] || exit 2\necho "$found"',
         "deluser": f"echo deleted >>{directory}/deluser",
         "systemctl": "",
         "deb-systemd-helper": "",
@@ -68,6 +71,23 @@ def test_the_account_of_a_person_is_not_taken(tmp_path: Path, account: str, lang
     assert code == 1
     assert word in said
     assert "usermod --login" in said
+
+
+@pytest.mark.parametrize(
+    ("language", "word"), [("C", "Rename the group"), ("de_DE.UTF-8", "Benennen Sie die Gruppe um")]
+)
+def test_a_group_of_people_is_not_taken_either(tmp_path: Path, language: str, word: str) -> None:
+    group = "station:x:1001:stefan"
+    code, said = start(tmp_path, "preinst", "install", account=None, group=group, language=language)
+
+    assert code == 1
+    assert word in said
+    assert "groupmod --new-name" in said
+    assert "usermod" not in said
+
+
+def test_a_group_of_the_system_is_no_hindrance(tmp_path: Path) -> None:
+    assert start(tmp_path, "preinst", "install", account=None, group="station:x:998:") == (0, "")
 
 
 def test_an_upgrade_goes_on_as_it_is(tmp_path: Path) -> None:
