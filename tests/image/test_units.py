@@ -496,6 +496,75 @@ def test_a_stop_of_the_target_returns_when_everything_has_ended_so_that_a_restor
     station.run("systemctl", "start", "station.target")
 
 
+@contextmanager
+def changed(station: Container, unit: str, directives: str) -> Iterator[None]:
+    """Let a service have other directives until the end of the block, after which the station is started again."""
+    file = f"/run/systemd/system/{unit}.service.d/test-changed.conf"
+    station.run("mkdir", "-p", str(Path(file).parent))
+    station.run("tee", file, told=f"[Service]\n{directives}")
+    station.run("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        station.run("rm", file)
+        station.run("systemctl", "daemon-reload")
+        station.run("systemctl", "start", "station.target")
+
+
+@contextmanager
+def another_try_as_soon_as_the_target_is_stopped(station: Container) -> Iterator[None]:
+    """Let what has failed in a stop be tried again when the stop is over instead of after half a minute."""
+    (command,) = re.findall("^ExecStart=.*$", station.said("systemctl", "cat", "station-again@.service"), re.MULTILINE)
+    assert "sleep 30;" in command
+    other = command.replace("sleep 30;", "while systemctl --quiet is-active station.target; do sleep 0.2; done;")
+    with changed(station, "station-again@", f"ExecStart=\n{other}\n"):
+        yield
+
+
+DEAF = """
+Type=exec
+WatchdogSec=0
+TimeoutStopSec=1s
+ExecStart=
+ExecStart=/bin/sh -c 'trap "" TERM; while :; do sleep 1; done'
+"""
+
+
+def test_a_service_that_had_to_be_killed_in_a_stop_stays_stopped(station: Container) -> None:
+    unit, again = "station-worker", "station-again@station-worker.service"
+    with another_try_as_soon_as_the_target_is_stopped(station), changed(station, unit, DEAF):
+        station.run("systemctl", "restart", unit)
+        since = station.said("date", "+%s")
+
+        station.run("systemctl", "stop", "station.target")
+
+        assert station.unit(unit, "Result", "ActiveState") == {"Result": "timeout", "ActiveState": "failed"}
+        wait_until(
+            lambda: f"Finished {again}" in station.journal(f"--unit={again}", f"--since=@{since}"),
+            timeout_s=30,
+            what="another try that is none",
+        )
+        assert station.unit(unit, "ActiveState", "MainPID") == {"ActiveState": "failed", "MainPID": "0"}
+        assert station.said("systemctl", "list-jobs", "--no-legend") in {"", "No jobs running."}
+
+
+def test_a_stop_between_two_tries_leaves_no_failure_but_that_of_the_service(station: Container) -> None:
+    unit, again = "station-worker", "station-again@station-worker.service"
+    with changed(station, unit, "ExecStart=\nExecStart=/bin/false\n"):
+        station.run("systemctl", "restart", "--no-block", unit)
+        wait_until(
+            lambda: station.unit(again, "ActiveState")["ActiveState"] == "activating",
+            timeout_s=30,
+            what="a wait for another try",
+        )
+
+        station.run("systemctl", "stop", "station.target")
+
+        assert station.unit(again, "ActiveState")["ActiveState"] == "inactive"
+        failed = station.said("systemctl", "--failed", "--plain", "--no-legend")
+        assert [line.split()[0] for line in failed.splitlines()] == [f"{unit}.service"]
+
+
 def test_however_often_the_target_is_started_in_a_row_the_station_charges_in_the_end(station: Container) -> None:
     for _ in range(12):
         station.run("systemctl", "stop", "--no-block", "station.target")

@@ -305,9 +305,7 @@ def _port_trouble(trouble: PortTrouble) -> str:
                 "user to the group dialout (sudo usermod -aG dialout %(user)s) and sign in again."
             ) % {"user": troubles.user()}
         case PortTrouble.BUSY:
-            return _(
-                "Another program uses it. If it is the station: systemctl stop station-hardware, and search again."
-            )
+            return _("Another program uses it. If it is the station: systemctl stop station.target, and search again.")
         case PortTrouble.UNUSABLE:
             return _("This is no serial port, or there is nothing behind it: choose another one with --port.")
         case PortTrouble.LOST:

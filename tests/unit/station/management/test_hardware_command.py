@@ -209,7 +209,7 @@ def test_a_port_in_use_and_a_board_set_wrongly_are_told(data: DataDirectory, ben
     said = run("write")
 
     assert "! register 4000 is 1 instead of 3" in said
-    assert "systemctl stop station-hardware" in said
+    assert "systemctl stop station.target" in said
     assert load(data.hardware)
 
 
