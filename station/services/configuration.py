@@ -254,8 +254,9 @@ def change(
             _begin_trial(plan, origin)
             _note_vendor_access(plan.changes, at)
             if plan.identity:
-                before = identity.load()
-                identity.save(identity.with_values(before, plan.identity))
+                with identity.exclusive():
+                    before = identity.load()
+                    identity.save(identity.with_values(before, plan.identity))
     except ConfigurationRefused as refusal:
         if origin is Origin.BACKEND:
             try:

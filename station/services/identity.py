@@ -3,7 +3,8 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -169,12 +170,25 @@ def save(identity: Identity) -> None:
     private_files.write(settings.DATA.identity, f"{content}\n".encode())
 
 
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Let nobody else change the identity between reading and writing it: a station keeps the first one it got."""
+    # Not the root: who holds that for the key file may wait for the database, and a change of settings has it by now.
+    with private_files.exclusive(settings.DATA.files):
+        yield
+
+
 def ensure(*, at: datetime) -> None:
     """Complete the identity on a first start.
 
     A serial number that production gave is kept, and such a station gets a password only if its production date says
     that it has one.
     """
+    with exclusive():
+        _ensure(at)
+
+
+def _ensure(at: datetime) -> None:
     identity = load()
     if not identity.serial:
         identity = replace(

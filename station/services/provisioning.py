@@ -128,6 +128,11 @@ def take(given: Provision, *, check_hardware: Callable[[object], object]) -> boo
 
     Raises ProvisioningRefused for another station's identity, and what `check_hardware` raises.
     """
+    with identity.exclusive():
+        return _take(given, check_hardware)
+
+
+def _take(given: Provision, check_hardware: Callable[[object], object]) -> bool:
     present = identity.load()
     if present.serial:
         if present.serial != given.serial:

@@ -4,6 +4,7 @@ import json
 import stat
 from datetime import UTC, datetime
 from io import BytesIO, StringIO, TextIOWrapper
+from threading import Thread
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,7 +13,7 @@ from django.test import RequestFactory
 from django.urls import resolve
 from django.utils import translation
 
-from station import clock, secret_key
+from station import clock, private_files, secret_key
 from station.host import factory_file
 from station.models import LogEntry, UserProfile
 from station.paths import DataDirectory
@@ -67,6 +68,55 @@ def test_a_station_keeps_its_identity(data, entry, why):
     with pytest.raises(ProvisioningRefused, match=why):
         take(**entry)
     assert identity.load().serial == "100012345"
+
+
+class Beside(Thread):
+    """Somebody who gives another identity meanwhile; `said` holds what came of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = []
+
+    def run(self):
+        try:
+            self.said.append(take(serial="200054321"))
+        except ProvisioningRefused as refusal:
+            self.said.append(str(refusal))
+
+    def begin(self, *_content):
+        self.start()
+        # Without the lock it is through long before.
+        self.join(timeout=0.5)
+
+
+@pytest.mark.usefixtures("data")
+def test_of_two_files_at_once_one_wins_and_the_other_is_refused():
+    other = Beside()
+
+    given = provisioning.parse(json.dumps(GOOD | {"hardware": {}}))
+    assert provisioning.take(given, check_hardware=other.begin)
+
+    other.join()
+    assert other.said == ["other_serial"]
+    assert identity.load().serial == GOOD["serial"]
+
+
+def test_a_file_beside_the_first_start_is_refused_as_any_other(data, monkeypatch):
+    other = Beside()
+    write = private_files.write
+
+    def with_somebody_beside(path, content):
+        if path == data.factory_password:
+            other.begin()
+        write(path, content)
+
+    monkeypatch.setattr(private_files, "write", with_somebody_beside)
+    identity.ensure(at=datetime(2026, 11, 22, tzinfo=UTC))
+
+    other.join()
+    made = identity.load()
+    assert other.said == ["other_serial"]
+    assert made.accepts_first_password(data.factory_password.read_text().strip())
 
 
 def test_hardware_that_is_wrong_leaves_the_station_as_it_was(data, monkeypatch):
