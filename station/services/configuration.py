@@ -48,6 +48,7 @@ from station.services import (
     security_log,
 )
 from station.services.identity import MASK
+from station.services.passwords import is_common_password
 
 logger = logging.getLogger(__name__)
 
@@ -406,6 +407,7 @@ def _queries() -> CheckQueries:
         has_backend_ca=backend_ca.is_installed,
         has_own_certificate=backend_ca.has_own_certificate,
         knows_time_zone=_knows_time_zone,
+        is_common_password=is_common_password,
         may_be_simulated=_may_be_simulated,
         # Several keys of one change ask.
         cluster=cache(cluster_facts.known),

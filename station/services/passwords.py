@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.contrib.auth.password_validation import CommonPasswordValidator
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -113,6 +114,12 @@ class StationDataValidator:
 
     def get_help_text(self) -> str:
         return _("Your password must not contain what is printed on the station.")
+
+
+def is_common_password(password: str) -> bool:
+    """Return whether it is one of the 20 000 commonest, in any case."""
+    # Read when it is needed: a list that stayed would take memory in every process.
+    return password.casefold() in CommonPasswordValidator().passwords
 
 
 def _advice() -> str:

@@ -13,8 +13,9 @@ from django.contrib.auth.hashers import check_password
 
 from station import clock, private_files
 from station.domain.configuration import ROWS, InvalidValue, Storage
-from station.domain.configuration.checks import refuse_serial_as_password
+from station.domain.configuration.checks import refuse_weak_password
 from station.services import identity
+from station.services.passwords import is_common_password
 
 _SERIAL, _PASSWORD = "serial", "factoryPassword"
 _PREFIX = "/identity/"
@@ -87,9 +88,10 @@ def parse(text: str) -> Provision:
         # Blanks alone.
         mistakes.append(Mistake(code="missing", data={"name": _SERIAL}))
     try:
-        refuse_serial_as_password(values.get(_PREFIX + _PASSWORD, ""), values.get(_PREFIX + _SERIAL, ""))
+        if password := values.get(_PREFIX + _PASSWORD):
+            refuse_weak_password(password, values.get(_PREFIX + _SERIAL, ""), is_common_password)
     except InvalidValue as refusal:
-        mistakes.append(Mistake(code=_VALUE, data={"name": _PASSWORD, "problem": refusal.code}))
+        mistakes.append(Mistake(code=_VALUE, data={"name": _PASSWORD, "problem": refusal.code, **refusal.data}))
     master_key = content.get(_MASTER_KEY, "")
     if not isinstance(master_key, str) or not identity.is_master_key(master_key):
         mistakes.append(Mistake(code="master_key", data={"name": _MASTER_KEY}))

@@ -1,6 +1,7 @@
 """Rules that need more than the value itself: other keys, the station, the origin of the change."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from station.domain import dimming
 from station.domain.commands import Origin
@@ -14,6 +15,10 @@ MAINS_MAXIMUM_MA = 63_000
 MAINS_MINIMUM_MA = 6_000
 _MA_PER_A = 1_000
 _TELLING_LENGTH = 4
+_FEWEST_DIFFERENT = 5
+_LAST_OF_LATIN_1 = "\xff"
+# What `station.ui.provisioning_words` shows to everybody who has made a mistake.
+EXAMPLE_PASSWORD = "K7WQ2MZ9PXAB"  # noqa: S105
 _TLS_PROFILE, _CLIENT_CERTIFICATE_PROFILE = 2, 3
 BACKEND_URL = "/ocpp/url"
 MAINS = "/power/station/mainsMaxCurrent"
@@ -95,15 +100,41 @@ def serial(value: str, context: Context) -> None:
 
 
 def factory_password(value: str, context: Context) -> None:
-    """Refuse a password of the sticker that everybody can read."""
-    refuse_serial_as_password(value, context.proposed["/identity/serial"])
+    """Refuse a password of the sticker that somebody else knows or guesses."""
+    if value:
+        refuse_weak_password(value, context.proposed["/identity/serial"], context.queries.is_common_password)
 
 
-def refuse_serial_as_password(password: str, serial_number: str) -> None:
-    """Refuse a password with the whole serial number in it, which backend, host names and radio know, too."""
+def refuse_weak_password(password: str, serial_number: str, is_common: Callable[[str], bool]) -> None:
+    """Refuse a password of the sticker that somebody else knows, guesses first, or cannot type.
+
+    The serial number in it counts because backend, host names and radio know that, too. `is_common` knows the passwords
+    that are tried first anywhere.
+    """
+    compact = _compact(password)
     # Fewer characters stand in a random password by chance.
-    if len(serial_number) >= _TELLING_LENGTH and serial_number.casefold() in password.casefold():
+    if len(serial_number) >= _TELLING_LENGTH and _compact(serial_number) in compact:
         raise InvalidValue("holds_serial")
+    if compact == _compact(EXAMPLE_PASSWORD):
+        raise InvalidValue("printed_example")
+    if not all(map(_is_on_keyboards, password)):
+        raise InvalidValue("not_typed")
+    if password != password.strip():
+        raise InvalidValue("blank_at_end")
+    if len(set(password.casefold())) < _FEWEST_DIFFERENT:
+        raise InvalidValue("few_characters", limit=_FEWEST_DIFFERENT)
+    if is_common(password):
+        raise InvalidValue("common_password")
+
+
+def _compact(text: str) -> str:
+    return text.casefold().replace("-", "")
+
+
+def _is_on_keyboards(character: str) -> bool:
+    """Return whether some keyboard has it: no emoji, no ornament, no accent without its letter."""
+    category = unicodedata.category(character)
+    return category[0] in "LNP" or category in {"Sc", "Sm"} or character <= _LAST_OF_LATIN_1
 
 
 def modbus_port(value: str, context: Context) -> None:

@@ -104,6 +104,7 @@ class CheckQueries:
     knows_time_zone: Callable[[str], bool] = field(default=lambda _name: True)
     may_be_simulated: Callable[[], bool] = _yes
     cluster: Callable[[], ClusterFacts] = field(default=ClusterFacts)
+    is_common_password: Callable[[str], bool] = field(default=lambda _password: False)
     has_dimming_input: Callable[[], bool] = _yes
     connected_phases: Callable[[int], Mapping[int, int]] = field(default=lambda _connectors: {})
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from django.utils import translation
 
+from station.domain.configuration.checks import EXAMPLE_PASSWORD
 from station.services.provisioning import ProvisioningRefused, parse
 from station.ui import provisioning_words
 
@@ -85,6 +86,49 @@ def test_a_password_that_holds_the_serial_number_is_refused(password):
 
     assert "“factoryPassword” is not allowed: The serial number must not stand in it" in refused(given)
     assert "Die Seriennummer darf nicht darin stehen" in refused(given, "de")
+
+
+@pytest.mark.parametrize("password", ["abcZZ1defgh", "abczz-1defgh"])
+def test_hyphens_hide_no_serial_number(password):
+    given = json.dumps({"serial": "Z-Z-1", "factoryPassword": password})
+
+    assert "The serial number must not stand in it" in refused(given)
+
+
+@pytest.mark.parametrize(
+    ("password", "english", "german"),
+    [
+        ("K7WQ2MZ9PXAB", "the example that everybody can read", "das Beispiel, das alle lesen können"),
+        ("k7wq-2mz9-pxab", "the example that everybody can read", "das Beispiel, das alle lesen können"),
+        ("aaaaaaaa", "At least 5 different characters", "Mindestens 5 verschiedene Zeichen"),
+        ("AaBbCcDdAaBb", "At least 5 different characters", "Mindestens 5 verschiedene Zeichen"),
+        ("password", "tried first", "zuerst probiert"),
+        ("12345678", "tried first", "zuerst probiert"),
+        ("Football1", "tried first", "zuerst probiert"),
+        (f" {PASSWORD}", "begin or end with a blank", "mit einem Leerzeichen beginnen oder enden"),
+        (f"{PASSWORD}\u00a0", "not allowed", "nicht erlaubt"),
+        (f"{PASSWORD} ", "begin or end with a blank", "mit einem Leerzeichen beginnen oder enden"),
+        ("ZD5HM8RT\U0001f600", "keyboards do not have", "auf Tastaturen nicht gibt"),
+        ("ZD5HM8RTu\u0308", "keyboards do not have", "auf Tastaturen nicht gibt"),
+    ],
+)
+def test_a_password_that_others_know_guess_or_cannot_type_is_refused(password, english, german):
+    given = json.dumps(GOOD | {"factoryPassword": password})
+
+    assert english in refused(given)
+    assert german in refused(given, "de")
+    assert password not in refused(json.dumps(GOOD | {"factoryPassword": password})).replace("K7WQ2MZ9PXAB", "")
+
+
+@pytest.mark.parametrize(
+    "password", ["TESTPASSW0RD", "Q7RW-KX4M-9TJC", "Straße 7 °C €", "Wolken-Kabel-42-Ast", "пароль-станции"]
+)
+def test_a_password_that_can_be_typed_and_is_not_common_is_taken(password):
+    assert parse(json.dumps(GOOD | {"factoryPassword": password})).password == password
+
+
+def test_the_example_that_is_refused_is_the_one_that_is_shown():
+    assert EXAMPLE_PASSWORD in provisioning_words.say("missing", {"name": "factoryPassword"})
 
 
 def test_a_short_serial_number_may_stand_in_a_password_by_chance():

@@ -438,6 +438,13 @@ def test_a_provisioned_station_of_the_new_kind_never_opens_with_its_serial_numbe
     assert not identity.load().accepts_first_password("S1")
 
 
+def test_a_common_factory_password_is_refused() -> None:
+    with pytest.raises(ConfigurationRefused) as refused:
+        change({"/identity/factoryPassword": "Password1"})
+
+    assert [problem.code for problem in refused.value.problems] == ["common_password"]
+
+
 def test_a_given_factory_password_is_kept_as_a_hash_and_replaces_the_serial_number(data: DataDirectory) -> None:
     change({"/identity/serial": "S1", "/identity/factoryPassword": KEY})
 

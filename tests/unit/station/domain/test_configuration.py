@@ -477,8 +477,16 @@ def test_a_factory_password_with_the_serial_number_in_it_is_refused() -> None:
     assert codes({of_the_sticker: "100002440"}, stored=STATION) == refused
     assert codes({"/identity/serial": "TE-0815", of_the_sticker: "x-te-0815-x"}) == refused
     # Stations made up to July 2025 have none.
-    for taken in ("K7WQ2MZ9PXAB", ""):
+    for taken in ("ZD5HM8RT3VNE", ""):
         assert plan({of_the_sticker: taken}, stored=STATION).identity == {of_the_sticker: taken}
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [("K7WQ2MZ9PXAB", "printed_example"), ("abababab", "few_characters"), ("ZD5HM8RT ", "blank_at_end")],
+)
+def test_a_factory_password_that_others_know_or_guess_is_refused(password: str, code: str) -> None:
+    assert codes({"/identity/factoryPassword": password}, stored=STATION) == [("/identity/factoryPassword", code)]
 
 
 SECRETS = {key.name for key in ROWS if key.secret}
