@@ -1,19 +1,24 @@
 """What a maker signs updates with: made whole or not at all, and a failure says why."""
 
+import fcntl
 import os
 import shutil
+import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "maker-key"
 FRESH = {"root.key", "root.pem", "signing.key", "signing.pem", "revoked.pem"}
 
 
-def made(directory: Path, *options: str | Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+def made(
+    directory: Path, *options: str | Path, path: str = os.environ["PATH"], alone: bool = False
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [SCRIPT, directory, *options],
         env={"PATH": path},
@@ -21,6 +26,7 @@ def made(directory: Path, *options: str | Path, path: str = os.environ["PATH"]) 
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
+        start_new_session=alone,
     )
 
 
@@ -163,7 +169,7 @@ def test_what_cannot_be_revoked_is_told_and_changes_nothing(keys: Path, tmp_path
     for file, word in (
         (keys / "root.pem", "is the root itself"),
         (tmp_path / "other" / "signing.pem", "is no certificate of this root"),
-        (tmp_path / "other" / "signing.key", "is no certificate of this root"),
+        (tmp_path / "other" / "signing.key", "neither a certificate nor a bundle"),
         (tmp_path / "nothing.pem", "There is no"),
     ):
         done = made(keys, "--renew", "--revoke", file)
@@ -290,3 +296,179 @@ def test_what_it_does_not_understand_it_does_not_do(tmp_path: Path, options: lis
     assert done.returncode == 2
     assert "--renew" in done.stderr
     assert not (tmp_path / "keys").exists()
+
+
+# What changes something on the disk.
+PROGRAMS = ("openssl", "mv", "rm", "mktemp", "cp", "sync", "mkdir")
+
+
+def killing(tools: Path, moment: int) -> str:
+    """Return a PATH with which whatever is called as the moment-th program kills the whole call first."""
+    tools.mkdir(exist_ok=True)
+    (tools / "calls").write_text("")
+    for name in PROGRAMS:
+        wrapper = tools / name
+        wrapper.unlink(missing_ok=True)
+        wrapper.write_text(
+            f'#!/bin/bash\n[[ {name} != openssl || " $* " == *" -out "* ]] || exec {shutil.which(name)} "$@"\n'
+            f"echo {name} >>{tools}/calls\nmapfile -t calls <{tools}/calls\n"
+            f'[ "${{#calls[@]}}" -ne {moment} ] || kill -KILL 0\nexec {shutil.which(name)} "$@"\n'
+        )
+        wrapper.chmod(0o755)
+    return f"{tools}:{os.environ['PATH']}"
+
+
+def whole(keys: Path) -> None:
+    """Every key goes with its certificate, the list is signed, and nothing lies hidden."""
+    assert names(keys) >= FRESH
+    for file in keys.glob("*.key"):
+        key = serialization.load_pem_private_key(file.read_bytes(), None)
+        assert key.public_key() == certificate(file.with_suffix(".pem")).public_key()
+    for file in keys.glob("signing*.pem"):
+        certificate(file).verify_directly_issued_by(certificate(keys / "root.pem"))
+    revocations(keys)
+    assert not [name for name in names(keys) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("options", [(), ("--renew", "--revoke")], ids=" ".join)
+def test_killed_at_any_moment_and_repeated_it_is_as_if_it_had_gone_through(
+    tmp_path: Path, keys: Path, options: tuple[str, ...]
+) -> None:
+    moment, tools = 0, tmp_path / "bin"
+    while True:
+        moment += 1
+        directory = tmp_path / str(moment)
+        if options:
+            shutil.copytree(keys, directory)
+        killed = made(directory, *options, path=killing(tools, moment), alone=True)
+        if killed.returncode == 0:
+            break
+        assert killed.returncode == -signal.SIGKILL
+        told = names(directory) if directory.exists() else set()
+        again = made(directory, *options)
+        # What had gone through as a whole before it was killed is done once more.
+        assert again.returncode == 0 or (not options and told >= FRESH), again.stderr
+        whole(directory)
+        present = certificate(directory / "signing.pem").serial_number
+        assert present not in revoked(directory)
+        if options:
+            assert (directory / "root.pem").read_bytes() == (keys / "root.pem").read_bytes()
+            before = [certificate(file).serial_number for file in aside(directory)]
+            assert len(before) == 1 or told >= FRESH | {aside(directory)[0].name}
+            assert certificate(keys / "signing.pem").serial_number in before
+            assert present not in before
+        if "--revoke" in options:
+            assert set(before) <= revoked(directory).keys()
+    assert moment > 15
+
+
+def test_a_key_that_an_interrupted_call_has_left_is_told_and_thrown_away_and_revoked_with_what_is_stolen(
+    tmp_path: Path, keys: Path
+) -> None:
+    """Whoever has stolen the directory has that key, too, and its certificate."""
+    # The copy aside comes after every certificate is made.
+    tools = tmp_path / "bin"
+    killing(tools, 0)
+    (tools / "cp").write_text("#!/bin/sh\nkill -KILL 0\n")
+    assert made(keys, "--renew", path=f"{tools}:{os.environ['PATH']}", alone=True).returncode == -signal.SIGKILL
+    (left,) = keys.glob(".unfinished.*")
+    stolen = {certificate(left / "signing.pem").serial_number, certificate(keys / "signing.pem").serial_number}
+    shutil.copytree(keys, tmp_path / "other")
+
+    plain = made(tmp_path / "other", "--renew")
+    revoking = made(keys, "--renew", "--revoke")
+
+    for done, directory in ((plain, tmp_path / "other"), (revoking, keys)):
+        assert done.returncode == 0, done.stderr
+        assert "is thrown away" in done.stdout
+        whole(directory)
+    assert revoked(keys).keys() == stolen
+    assert revoked(tmp_path / "other") == {}
+
+
+def test_two_calls_at_once_make_one_root(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    descriptor = os.open(keys, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    refused = made(keys)
+    os.close(descriptor)
+
+    assert refused.returncode == 1
+    assert "Another scripts/maker-key is at work" in refused.stderr
+    assert list(keys.iterdir()) == []
+    assert made(keys).returncode == 0
+
+
+@pytest.mark.parametrize("what", ["signing.pem", "signing.key", "revoked.pem"])
+def test_what_the_disk_has_not_taken_is_no_key(keys: Path, tmp_path: Path, what: str) -> None:
+    """openssl ends with 0 when the disk is full."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "openssl").write_text(
+        f'#!/bin/bash\n{shutil.which("openssl")} "$@" || exit\nfor word; do '
+        f'[[ $before != -out || $word != */{what} ]] || : >"$word"; before=$word; done\n'
+    )
+    (tools / "openssl").chmod(0o755)
+    before = contents(keys)
+
+    for directory, options in ((keys, ("--renew", "--revoke")), (tmp_path / "new", ())):
+        done = made(directory, *options, path=f"{tools}:{os.environ['PATH']}")
+        assert done.returncode != 0
+        assert done.stderr
+    assert contents(keys) == before
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_full_disk_is_told(keys: Path, tmp_path: Path) -> None:
+    mounted = f"mount -t tmpfs -o size=60k none {tmp_path}/full && cp {keys}/* {tmp_path}/full"
+    (tmp_path / "full").mkdir()
+    if subprocess.run(["unshare", "-m", "sh", "-c", mounted], capture_output=True, check=False).returncode:
+        pytest.skip("only root mounts a small disk")
+    call = f"{mounted} && {SCRIPT} {tmp_path}/full --renew --revoke; ls -A {tmp_path}/full"
+
+    done = subprocess.run(["unshare", "-m", "sh", "-c", call], capture_output=True, text=True, check=False)
+
+    assert "There is no room on the disk" in done.stderr
+    assert set(done.stdout.split()) == FRESH
+
+
+def test_what_is_no_certificate_is_told_as_what_it_is(keys: Path, tmp_path: Path) -> None:
+    pipe, noise, short = (tmp_path / name for name in ("pipe", "noise", "short.raucb"))
+    os.mkfifo(pipe)
+    noise.write_bytes(os.urandom(500))
+    short.write_bytes(b"hsqs" + b"\xff" * 5000)
+    before = contents(keys)
+
+    for file, word in (
+        (pipe, "no file that you may read"),
+        (tmp_path, "no file that you may read"),
+        (noise, "neither a certificate nor a bundle"),
+        (short, "cut off or damaged"),
+    ):
+        done = made(keys, "--revoke", file)
+        assert done.returncode == 1
+        assert word in done.stderr
+        assert contents(keys) == before
+
+
+def test_an_empty_list_is_told_as_one(keys: Path) -> None:
+    (keys / "revoked.pem").write_bytes(b"")
+
+    assert "is empty or damaged" in made(keys, "--renew").stderr
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "a=b", "x" * 56, "a\nb"])
+def test_a_name_that_no_certificate_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    done = made(tmp_path / "keys", name)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("A name has 1 to 55 characters")
+    assert not (tmp_path / "keys").exists()
+
+
+def test_help_is_no_error(tmp_path: Path) -> None:
+    done = made(tmp_path, "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--renew" in done.stdout
