@@ -12,7 +12,7 @@ from pathlib import Path
 from scripts.image import boot, checkout, disk, packages, tree
 from scripts.image.base import base_tree
 from scripts.image.maker import maker_keys, warn_of_development
-from scripts.image.run import StepFailed, run
+from scripts.image.run import StepFailed, place, run
 
 _RELEASE = re.compile(r'^RELEASE = "([^"]+)"$', re.MULTILINE)
 # What a station can compare (station/domain/firmware.py): it refuses older software, and must be able to tell.
@@ -23,7 +23,7 @@ _FEATURES = "^orphan_file,^metadata_csum_seed"
 
 def main(arguments: Sequence[str]) -> int:
     """Make an image; return the exit code."""
-    cache = Path(os.environ.get("STATION_IMAGE_CACHE") or "/var/tmp/station-image")
+    cache = place(os.environ.get("STATION_IMAGE_CACHE") or "/var/tmp/station-image")
     options = _parse(arguments, cache)
     began = time.monotonic()
     try:
@@ -46,9 +46,9 @@ def _parse(arguments: Sequence[str], cache: Path) -> argparse.Namespace:
     parser.add_argument("--version", type=_version, default=_release(), help="default: that of the station's software")
     parser.add_argument("--board", help="which updates it takes; default: the architecture")
     parser.add_argument(
-        "--keys", type=Path, metavar="DIR", help="of scripts/maker-key; default: a key made on the spot, never ship it"
+        "--keys", type=place, metavar="DIR", help="of scripts/maker-key; default: a key made on the spot, never ship it"
     )
-    parser.add_argument("--output", type=Path, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
+    parser.add_argument("--output", type=place, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
     return parser.parse_args(arguments)
 
 

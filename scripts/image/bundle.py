@@ -21,12 +21,15 @@ from scripts.image.maker import (
     warn_of_development,
     warn_of_expiry,
 )
-from scripts.image.run import StepFailed, run
+from scripts.image.run import StepFailed, place, run
 
 _VERSION_ID = re.compile(r'^VERSION_ID="?([^"\n]+)"?$', re.MULTILINE)
 _SETTINGS = "/etc/rauc/system.conf"
 _COMPATIBLE = "station-"
 _REVOKED = re.compile(r"^ *Serial Number: ([0-9A-F]+)$", re.MULTILINE)
+# Of ext4, in its superblock.
+_MAGIC_AT, _MAGIC = 1024 + 56, b"\x53\xef"
+_LIBRARIES = {"amd64": "/usr/lib/x86_64-linux-gnu", "arm64": "/usr/lib/aarch64-linux-gnu"}
 # deploy/image/test
 _OF_TEST_IMAGES = "/usr/lib/systemd/system/test-shell.service"
 _MANIFEST = """\
@@ -44,16 +47,18 @@ filename=rootfs.ext4
 
 def main(arguments: Sequence[str]) -> int:
     """Make a bundle; return the exit code."""
-    cache = Path(os.environ.get("STATION_IMAGE_CACHE") or "/var/tmp/station-image")
+    cache = place(os.environ.get("STATION_IMAGE_CACHE") or "/var/tmp/station-image")
     options = _parse(arguments, cache)
     began = time.monotonic()
     try:
-        root = options.root or cache / f"root-{options.arch}.ext4"
+        root = options.root or cache / f"root-{options.arch or 'amd64'}.ext4"
         version = options.version or version_of(root)
         board = options.board or board_of(root)
         keys = maker_keys(cache, options.keys)
+        if options.root and options.arch:
+            check_architecture(root, options.arch)
         check_root(root, version=version, board=board, keys=keys, allow_test=options.development)
-        options.output.mkdir(parents=True, exist_ok=True)
+        _make_output(options.output)
         name = f"station-{version}-{board}{'-development' if options.development else ''}.raucb"
         bundle = options.output / name
         make_bundle(root, bundle, version=version, board=board, keys=keys)
@@ -70,18 +75,32 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: Sequence[str], cache: Path) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/build-bundle", description="Make the file of an update.")
-    parser.add_argument("--arch", choices=("amd64", "arm64"), default="amd64", help="default: amd64")
+    parser.add_argument("--arch", choices=("amd64", "arm64"), help="default: amd64, or that of --root")
     parser.add_argument("--board", help="which stations may take it; default: those of the root file system")
     keys = parser.add_mutually_exclusive_group()
-    keys.add_argument("--keys", type=Path, metavar="DIR", help="what scripts/maker-key has made")
+    keys.add_argument("--keys", type=place, metavar="DIR", help="what scripts/maker-key has made")
     keys.add_argument("--development", action="store_true", help="with the key made on the spot: never ship it")
-    parser.add_argument("--root", type=Path, metavar="FILE", help="a root file system; default: that built last")
+    parser.add_argument("--root", type=place, metavar="FILE", help="a root file system; default: that built last")
     parser.add_argument("--version", help="default: what the root file system calls itself")
-    parser.add_argument("--output", type=Path, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
+    parser.add_argument("--output", type=place, default=cache / "out", metavar="DIR", help=f"default: {cache}/out")
     options = parser.parse_args(arguments)
     if options.keys is None and not options.development:
         parser.error(WHICH_KEYS)
     return options
+
+
+def _make_output(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise StepFailed(f"--output {directory} cannot be a directory: {problem.strerror}.") from problem
+
+
+def check_architecture(root: Path, wanted: str) -> None:
+    """Refuse a root file system of another architecture. Raises StepFailed."""
+    for architecture, libraries in _LIBRARIES.items():
+        if architecture != wanted and "Inode:" in run("debugfs", "-R", f"stat {libraries}", root):
+            raise StepFailed(f"{root} is not packed: it is for {architecture}, not for {wanted}. Leave --arch out.")
 
 
 def version_of(root: Path) -> str:
@@ -111,9 +130,7 @@ def check_root(root: Path, *, version: str, board: str, keys: MakerKeys, allow_t
         wrong.append(f"It calls itself version {found}, and the bundle would say {version}: leave --version out.")
     if (found := board_of(root)) != board:
         wrong.append(f"It is for the board {found}, and the bundle would be for {board}: leave --board out.")
-    if not keys.key.is_file():
-        wrong.append(f"{keys.directory} holds no signing.key to sign it with.")
-    elif trouble := unfit_to_sign(keys) or _distrust(root, keys):
+    if trouble := unfit_to_sign(keys) or _distrust(root, keys):
         wrong.append(trouble)
     if not allow_test and _read(root, _OF_TEST_IMAGES):
         wrong.append("It is that of a test image, with a root shell and a known password.")
@@ -135,6 +152,11 @@ def _distrust(root: Path, keys: MakerKeys) -> str:
             trouble = verify(Path(file.name), keys.certificate, *(WITH_LIST if needs_list else ()))
             if needs_list and not trouble:
                 known = _told(Path(file.name))
+    if trouble.startswith("error 23 "):
+        return (
+            f"{keys.certificate} is revoked in the list of that root file system, which is newer than {keys.revoked}: "
+            "bring back the latest revoked.pem, and sign with a key that is not in it."
+        )
     if trouble:
         return (
             f"Stations with it would not take updates signed with {keys.certificate} ({trouble}): build it with the "
@@ -163,9 +185,20 @@ def _settings_of(root: Path) -> ConfigParser:
 
 def _read(root: Path, place: str) -> str:
     """Return a file of a root file system; "" where there is none. Raises StepFailed."""
-    if not root.is_file():
+    if not root.exists():
         raise StepFailed(f"There is no {root}: make it with scripts/build-image.")
+    if not root.is_file() or not _is_ext4(root):
+        raise StepFailed(
+            f"{root} is no root file system: name one that scripts/build-image has made (root-….ext4), "
+            "or leave --root out."
+        )
     return run("debugfs", "-R", f"cat {place}", root)
+
+
+def _is_ext4(file: Path) -> bool:
+    with file.open("rb") as opened:
+        opened.seek(_MAGIC_AT)
+        return opened.read(2) == _MAGIC
 
 
 def make_bundle(root: Path, bundle: Path, *, version: str, board: str, keys: MakerKeys) -> None:

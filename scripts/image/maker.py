@@ -43,6 +43,11 @@ class MakerKeys:
         return self.trusted.read_text() + self.revoked.read_text()
 
     @property
+    def unfinished(self) -> bool:
+        """Whether scripts/maker-key was interrupted while its files got their places."""
+        return (self.directory / ".ready").exists()
+
+    @property
     def certificate(self) -> Path:
         return self.directory / "signing.pem"
 
@@ -55,6 +60,10 @@ def maker_keys(cache: Path, chosen: Path | None) -> MakerKeys:
     """Return the maker's keys, or those for development, made when they are first needed. Raises StepFailed."""
     if chosen is not None:
         keys = MakerKeys(chosen.resolve())
+        if keys.unfinished:
+            raise StepFailed(
+                f"A call of scripts/maker-key was interrupted in {chosen}: start the same again, which completes it."
+            )
         if not keys.trusted.is_file():
             raise StepFailed(f"{chosen} holds no root.pem: make keys with scripts/maker-key {chosen}")
         if _DEVELOPMENT in run("openssl", "x509", "-in", keys.trusted, "-noout", "-subject"):
@@ -70,7 +79,7 @@ def maker_keys(cache: Path, chosen: Path | None) -> MakerKeys:
         _check_list(keys)
         return keys
     keys = MakerKeys(cache / "development-keys")
-    if not keys.trusted.is_file():
+    if not keys.trusted.is_file() or keys.unfinished:
         print("Making a key for development (never ship what it signs) …", flush=True)
         run(ROOT / "scripts/maker-key", keys.directory, _DEVELOPMENT)
     elif not keys.revoked.is_file():
@@ -94,10 +103,21 @@ def _check_list(keys: MakerKeys) -> None:
 
 
 def unfit_to_sign(keys: MakerKeys) -> str:
-    """Return why stations would refuse what is signed with the maker's certificate now; "": they take it."""
+    """Return why stations would refuse what is signed with the maker's key now; "": they take it."""
+    renew = f"make another signing key with scripts/maker-key {keys.directory} --renew"
+    for file in (keys.key, keys.certificate):
+        if not file.is_file():
+            return f"{keys.directory} holds no {file.name} to sign it with: bring it back, or {renew}."
+    try:
+        fits = run("openssl", "pkey", "-in", keys.key, "-pubout") == run(
+            "openssl", "x509", "-in", keys.certificate, "-noout", "-pubkey"
+        )
+    except StepFailed as problem:
+        return f"{keys.key} or {keys.certificate} cannot be read; bring it back, or {renew}. {problem}"
+    if not fits:
+        return f"{keys.key} is not the key of {keys.certificate}: bring back the two that belong together, or {renew}."
     trouble = verify(keys.trusted, keys.certificate, *WITH_LIST, "-CRLfile", keys.revoked)
     found = _ERROR.match(trouble)
-    renew = f"make another signing key with scripts/maker-key {keys.directory} --renew"
     match found and found.groups():
         case ("23", _):
             return f"{keys.certificate} is revoked (revoked.pem), and stations refuse what it signs: {renew}."

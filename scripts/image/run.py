@@ -1,5 +1,6 @@
 """Running the programs that make an image, with an environment of their own."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def run(*command: str | Path, stdin: str | None = None) -> str:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
         raise StepFailed(f"{' '.join(words)} ended with {done.returncode}:\n{said}")
     return done.stdout
+
+
+def place(text: str) -> Path:
+    """Return a path as the person meant it: scripts/setup.sh leaves the directory where the command was called."""
+    return Path(os.environ.get("CALLED_FROM", ""), text).absolute()
 
 
 def in_tree(tree: Path, *command: str | Path) -> str:

@@ -247,3 +247,78 @@ def test_an_image_without_keys_needs_no_option_for_it(capsys: pytest.CaptureFixt
 
     assert "unrecognized arguments: --development" in capsys.readouterr().err
     assert "--development" not in (ROOT / "scripts/build-image").read_text()
+
+
+def test_an_older_list_with_a_key_that_the_root_revokes_is_told_as_that(tmp_path: Path) -> None:
+    keys = new_keys(tmp_path / "keys", "Maker")
+    shutil.copytree(keys.directory, tmp_path / "older")
+    run(ROOT / "scripts/maker-key", keys.directory, "--renew", "--revoke")
+
+    said = refusal(root_of(tmp_path, keys.keyring), MakerKeys(tmp_path / "older"))
+
+    assert "bring back the latest revoked.pem" in said
+    assert "same --keys" not in said
+
+
+def test_a_key_and_a_certificate_that_do_not_belong_together_sign_nothing(tmp_path: Path) -> None:
+    keys = new_keys(tmp_path / "keys", "Maker")
+    certificate = keys.certificate.read_bytes()
+    run(ROOT / "scripts/maker-key", keys.directory, "--renew")
+    keys.certificate.write_bytes(certificate)
+
+    assert "is not the key of" in unfit_to_sign(keys)
+
+
+def test_keys_in_the_middle_of_a_change_are_not_taken(tmp_path: Path) -> None:
+    keys = new_keys(tmp_path / "keys", "Maker")
+    (keys.directory / ".ready").mkdir()
+
+    with pytest.raises(StepFailed, match="start the same again"):
+        maker_keys(tmp_path, keys.directory)
+
+
+def test_paths_are_meant_from_where_the_person_stands(
+    tmp_path: Path, keys: MakerKeys, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root_of(tmp_path, new_keys(tmp_path / "other", "Other").keyring)
+    shutil.copytree(keys.directory, tmp_path / "mine")
+    monkeypatch.setenv("CALLED_FROM", str(tmp_path))
+
+    assert bundle.main(["--root=root.ext4", "--keys=mine"]) == 1
+
+    assert f"signed with {tmp_path}/mine/signing.pem" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["noise", "folder"])
+def test_what_is_no_root_file_system_is_told_as_that(
+    tmp_path: Path, keys: MakerKeys, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    root = tmp_path / "root.ext4"
+    if kind == "folder":
+        root.mkdir()
+    else:
+        root.write_bytes(bytes(5000))
+
+    assert bundle.main([f"--root={root}", f"--keys={keys.directory}"]) == 1
+    assert "is no root file system" in capsys.readouterr().err
+
+
+def test_a_root_of_another_architecture_is_not_signed(
+    tmp_path: Path, keys: MakerKeys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tree/usr/lib/x86_64-linux-gnu").mkdir(parents=True)
+    root = root_of(tmp_path, keys.keyring)
+
+    assert bundle.main([f"--root={root}", f"--keys={keys.directory}", "--arch=arm64"]) == 1
+    assert "it is for amd64, not for arm64" in capsys.readouterr().err
+    bundle.check_architecture(root, "amd64")
+
+
+def test_an_output_that_is_a_file_is_refused_in_words(
+    tmp_path: Path, keys: MakerKeys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, output = root_of(tmp_path, keys.keyring), tmp_path / "file"
+    output.write_text("")
+
+    assert bundle.main([f"--root={root}", f"--keys={keys.directory}", f"--output={output}"]) == 1
+    assert "cannot be a directory: File exists" in capsys.readouterr().err
