@@ -5,6 +5,8 @@ board is told nothing that could close its contactor or let go of a plug, and a 
 """
 
 import asyncio
+import os
+import stat
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -43,6 +45,9 @@ _POLLS_S = 0.1
 # A reader takes what the search has sent before for the beginning of its first request.
 _TRIES = 2
 _CONSOLES = Path("/sys/class/tty/console/active")
+# Device numbers of Linux (admin-guide/devices.txt): screens and keyboards stand before the serial ports of major 4.
+_TERMINALS, _SERIAL_FROM = 4, 64
+_OWN_TERMINALS, _OWN_AND_CONSOLE = 5, (0, 1)
 _STABLE_NAMES = (Path("/dev/serial/by-id"), Path("/dev/serial/by-path"))
 
 
@@ -154,6 +159,18 @@ def _consoles() -> set[str]:
         return set()
 
 
+def _is_for_people(port: str) -> bool:
+    """Return whether this is a screen with a keyboard, or the console, which can be set up like a serial port."""
+    try:
+        status = Path(port).stat()
+    except OSError:
+        return False
+    if not stat.S_ISCHR(status.st_mode):
+        return False
+    major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    return (major == _TERMINALS and minor < _SERIAL_FROM) or (major == _OWN_TERMINALS and minor in _OWN_AND_CONSOLE)
+
+
 async def search(ports: Sequence[str], extent: Extent) -> list[Searched]:
     """Search all ports at the same time; each device on one bus is asked after the other."""
     return list(await asyncio.gather(*(search_port(port, extent) for port in ports)))
@@ -178,6 +195,8 @@ async def search_port(port: str, extent: Extent) -> Searched:
 
 def _check(port: str) -> None:
     """Open and close a port. Raises PortFailed."""
+    if _is_for_people(port):
+        raise PortFailed("a console, where people sit", PortTrouble.UNUSABLE)
     SerialPort(port, on_received=lambda _: None, on_lost=lambda _: None, baudrate=9600).close()
 
 

@@ -61,11 +61,14 @@ class Address:
             return error
 
     def settled(self) -> "Address":
-        """Replace port 0 by one that is free."""
+        """Replace port 0 by one that is free; a host where nobody can listen keeps it for who says what is wrong."""
         if self.port:
             return self
-        with self._listen() as listener:
-            return Address(self.host, listener.getsockname()[1])
+        try:
+            with self._listen() as listener:
+                return Address(self.host, listener.getsockname()[1])
+        except OSError:
+            return self
 
     def _listen(self) -> socket.socket:
         family, kind, protocol, _, target = socket.getaddrinfo(

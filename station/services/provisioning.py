@@ -43,13 +43,21 @@ class ProvisioningRefused(Exception):
         self.mistakes = mistakes
 
 
+class _NoWholeNumber(Exception):
+    """A number with a fraction or an exponent."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Provision:
-    """What was given, checked; `values` are configuration keys in normal form."""
+    """What was given, checked; `values` are configuration keys in normal form, `hardware` is judged when it is taken.
+
+    `describes_hardware`: an entry `hardware` was there, whatever it holds.
+    """
 
     values: Mapping[str, str] = field(repr=False)
     master_key: str = field(default="", repr=False)
     hardware: object = None
+    describes_hardware: bool = False
 
     @property
     def serial(self) -> str:
@@ -82,6 +90,8 @@ def parse(text: str) -> Provision:
             values[row.name] = row.parse(_as_text(given))
         except InvalidValue as refusal:
             mistakes.append(Mistake(code=_VALUE, data={"name": name, "problem": refusal.code, **refusal.data}))
+        except _NoWholeNumber:
+            mistakes.append(Mistake(code=_VALUE, data={"name": name, "problem": "integer"}))
         except TypeError:
             mistakes.append(Mistake(code="type", data={"name": name}))
     if _SERIAL in content and values.get(_PREFIX + _SERIAL) == "":
@@ -97,7 +107,12 @@ def parse(text: str) -> Provision:
         mistakes.append(Mistake(code="master_key", data={"name": _MASTER_KEY}))
     if mistakes:
         raise ProvisioningRefused(*mistakes)
-    return Provision(values=values, master_key=master_key, hardware=content.get(_HARDWARE))
+    return Provision(
+        values=values,
+        master_key=master_key,
+        hardware=content.get(_HARDWARE),
+        describes_hardware=_HARDWARE in content,
+    )
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -143,7 +158,7 @@ def _take(given: Provision, check_hardware: Callable[[object], object]) -> bool:
         if not check_password(given.password, present.factory_password_hash):
             raise ProvisioningRefused(Mistake(code="other_password", data={"serial": present.serial}))
         return False
-    if given.hardware is not None:
+    if given.describes_hardware:
         check_hardware(given.hardware)
         text = json.dumps(given.hardware, indent=2, ensure_ascii=False)
         private_files.write(settings.DATA.hardware, f"{text}\n".encode())
@@ -184,4 +199,6 @@ def _as_text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int):
         return str(value)
+    if isinstance(value, float):
+        raise _NoWholeNumber
     raise TypeError

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from station.processes import hardware_description
 from station.processes.hardware_description import Point, Reader
 
 _POINT = re.compile(r"(?P<controller>\d+),(?P<meter>\d+)(?:,(?P<phases>[13]))?")
+_LONGEST_LISTENING_S = 600
 _READER = re.compile(r"(?P<reader>\d+)(?:=(?P<point>\d+))?")
 
 
@@ -44,7 +46,7 @@ class Command(BaseCommand):
         parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
         parser.add_argument("--port", action="append", metavar="PORT", help="only this serial port (several: repeat)")
         parser.add_argument(
-            "--listen", type=float, default=LISTENS_S, metavar="SECONDS", help="for devices that speak by themselves"
+            "--listen", type=_seconds, default=LISTENS_S, metavar="SECONDS", help="for devices that speak by themselves"
         )
         parser.add_argument("--json", action="store_true", help="find: print what was found as JSON, ask nothing")
         parser.add_argument(
@@ -293,6 +295,17 @@ def _numbers(found: Sequence[Found], role: Role) -> list[str]:
 
 def _number(found: Sequence[Found], device: Found) -> str:
     return str(found.index(device) + 1)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    # A comparison with “nan” is never true.
+    if not 0 <= seconds <= _LONGEST_LISTENING_S:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {_LONGEST_LISTENING_S}")
+    return seconds
 
 
 def _port_trouble(trouble: PortTrouble) -> str:

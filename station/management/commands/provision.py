@@ -79,6 +79,10 @@ class Command(BaseCommand):
             self.stdout.write(_("This is station %(serial)s already; nothing was changed.") % {"serial": given.serial})
 
     def _ask_a_person(self) -> None:
+        if not _is_at_a_terminal():
+            # Without one the password would be shown while it is typed.
+            text = _("Nobody is at a terminal to be asked: sign in at one, or give the file: provision < FILE.")
+            raise CommandError(text)
         try:
             self._ask()
         except (EOFError, KeyboardInterrupt) as end:
@@ -123,9 +127,15 @@ class Command(BaseCommand):
                 return
 
 
+def _is_at_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _read(*, is_folder: bool) -> Provision:
     if is_folder:
         raise ProvisioningRefused(Mistake(code="folder"))
+    if sys.stdin is None:
+        raise CommandError(_("Standard input is closed. Give the file there (provision < FILE), or use --console."))
     try:
         return provisioning.parse(sys.stdin.read())
     except UnicodeDecodeError as error:

@@ -128,7 +128,37 @@ def test_hardware_that_is_wrong_leaves_the_station_as_it_was(data, monkeypatch):
     assert not data.hardware.exists()
 
 
+def test_hardware_that_is_null_is_no_description(data, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO(json.dumps(GOOD | {"hardware": None})))
+
+    with pytest.raises(CommandError, match="“hardware” cannot be used"):
+        call_command("provision")
+    assert not data.identity.exists()
+
+
+@pytest.mark.parametrize("closed", [None, StringIO()])
+def test_a_console_without_a_terminal_is_refused_before_anything_is_asked(data, monkeypatch, closed):
+    monkeypatch.setattr("sys.stdin", closed)
+
+    with pytest.raises(CommandError, match="Nobody is at a terminal"):
+        call_command("provision", "--console")
+    assert not data.identity.exists()
+
+
 @pytest.mark.usefixtures("data")
+def test_a_closed_standard_input_is_told(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+
+    with pytest.raises(CommandError, match="Standard input is closed"):
+        call_command("provision")
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setattr("station.management.commands.provision._is_at_a_terminal", lambda: True)
+
+
+@pytest.mark.usefixtures("data", "terminal")
 def test_the_console_asks_again_until_it_can_take_the_answers(monkeypatch):
     # The third serial number can be; then it wants a search, finds nothing it could write, and gives up.
     answers = iter(["1", "", "100012345", "yes", "no"])
@@ -157,6 +187,7 @@ def test_a_file_that_is_nested_without_end_is_no_json():
         provisioning.parse("[" * 200_000)
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
 def test_answers_that_end_leave_the_station_as_it_was(data, monkeypatch, end):
     monkeypatch.setattr("builtins.input", _raises(end))
@@ -167,6 +198,7 @@ def test_answers_that_end_leave_the_station_as_it_was(data, monkeypatch, end):
     assert not identity.load().serial
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
 def test_who_ends_the_search_at_the_console_starts_the_station_without_it(data, monkeypatch, end):
     answers = iter([GOOD["serial"]])

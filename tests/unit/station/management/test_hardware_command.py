@@ -1,5 +1,6 @@
 """`manage.py hardware`: what an installer answers becomes hardware.json, and what is wrong is said."""
 
+import asyncio
 import errno
 import io
 import json
@@ -13,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from hardware.drivers.config import load
 from hardware.drivers.config_data import Role
-from hardware.drivers.search import Extent, Found, Searched
+from hardware.drivers.search import Extent, Found, Searched, search
 from hardware.links.port import PortTrouble
 from station import private_files
 from station.management.commands import hardware
@@ -362,3 +363,17 @@ def test_a_description_that_cannot_be_read_is_told(data: DataDirectory):
     data.hardware.write_text('{"connectors": [')
     with pytest.raises(CommandError, match="kein JSON \\(Zeile 1, Spalte 17\\)"):
         run("check", "--lang", "de")
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "601", "soon"])
+def test_a_time_of_listening_that_is_none_is_a_wrong_command_line(seconds: str) -> None:
+    with pytest.raises(CommandError, match="no number of seconds from 0 to 600"):
+        call_command("hardware", "find", f"--listen={seconds}")
+
+
+def test_a_console_is_searched_for_no_device() -> None:
+    # Every computer has it.
+    [searched] = asyncio.run(search(["/dev/tty"], Extent(listens_s=0)))
+
+    assert searched.trouble is PortTrouble.UNUSABLE
+    assert not searched.found

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from station.paths import DataDirectory
 from station.processes.plan import Address, AddressIsMalformed, Plan, add_arguments, plan_from, set_environment
+from station.processes.preparation import AddressIsTaken, check_addresses
 
 
 def parsed(*flags: str) -> dict[str, object]:
@@ -49,6 +50,12 @@ def test_port_zero_becomes_a_free_port(tmp_path) -> None:
 
     assert plan.http.port > 0
     assert plan.http.occupied_by_another() is None
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7:18791", "203.0.113.7:0"])
+def test_an_address_of_another_computer_is_refused_in_words(tmp_path, address: str) -> None:
+    with pytest.raises(AddressIsTaken, match=rf"--http {address} cannot be opened: .*another address"):
+        check_addresses(planned(tmp_path, "--http", address))
 
 
 @pytest.mark.parametrize(
