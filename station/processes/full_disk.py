@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from station.paths import DataDirectory
+from station.processes import lock
 from station.processes.console import say
 from station.processes.plan import Address, Plan
 from station.ui import words
@@ -43,15 +44,20 @@ def once_there_is_room(plan: Plan, prepare: Callable[[], _Result]) -> _Result:
     """Return what `prepare` returns, trying again for as long as a station that exists lacks room on its disk.
 
     Meanwhile energy is withdrawn and /healthz answers why nobody can charge. At a first start the refusal is raised:
-    who sets a station up is there to read it, and there is nothing to go on with.
+    who sets a station up is there to read it, and there is nothing to go on with. Every other failure is raised, too:
+    no control loop begins after it, so energy is withdrawn before.
     """
     with ExitStack() as stack:
         is_first = True
         while True:
             try:
                 return prepare()
-            except (DatabaseError, OSError) as error:
-                if not (DataDirectory(plan.data).identity.exists() and _is_for_want_of_room(error)):
+            except Exception as error:
+                has_identity = DataDirectory(plan.data).identity.exists()
+                if not (has_identity and isinstance(error, (DatabaseError, OSError)) and _is_for_want_of_room(error)):
+                    if has_identity and is_first:
+                        connections.close_all()
+                        withdraw_energy(plan)
                     raise
                 problem = str(error)
             connections.close_all()
@@ -61,7 +67,7 @@ def once_there_is_room(plan: Plan, prepare: Callable[[], _Result]) -> _Result:
                     _("The station cannot write to %(path)s (%(problem)s). It starts by itself when there is room.")
                     % {"path": plan.data, "problem": problem}
                 )
-                _withdraw_energy()
+                withdraw_energy(plan)
                 stack.enter_context(_answering(plan.http))
             # The main process collects no garbage before its children are forked; a failed attempt leaves some.
             gc.collect()
@@ -76,8 +82,10 @@ def _is_for_want_of_room(error: Exception) -> bool:
     return code & _PRIMARY in _DATABASE_TROUBLES
 
 
-def _withdraw_energy() -> None:
-    """Withdraw energy that an earlier run may have left on: nothing of it could be written down."""
+def withdraw_energy(plan: Plan) -> None:
+    """Withdraw energy that an earlier run may have left on, unless a service of the init system is in control of it."""
+    if lock.is_controlled(DataDirectory(plan.data)):
+        return
     # In a process of its own, which takes its ports with it.
     process = multiprocessing.get_context("fork").Process(target=_withdraw, daemon=True)
     process.start()

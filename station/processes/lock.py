@@ -109,6 +109,24 @@ def share(data: DataDirectory, *, survives_exec: bool) -> None:
     os.set_inheritable(_use(data, fcntl.LOCK_SH), survives_exec)
 
 
+def control(data: DataDirectory) -> None:
+    """Tell others until this process ends that it controls the hardware."""
+    # Two of them are the business of others; nobody waits for this lock.
+    _try(os.open(data.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
+
+
+def is_controlled(data: DataDirectory) -> bool:
+    """Return whether a service that controls the hardware lives now."""
+    try:
+        descriptor = os.open(data.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def alone(data: DataDirectory) -> Iterator[None]:
     """Let nobody begin to work in the directory meanwhile. Raises DirectoryIsUsed."""

@@ -15,17 +15,19 @@ from station.processes.plan import add_arguments, plan_from, publish_origins
 from station.services import identity
 
 _PREPARE = "prepare"
+# For the init system, when a preparation was killed: that could not do it itself.
+_WITHDRAW = "withdraw"
 
 
 class Command(BaseCommand):
-    """Runs one process; `prepare` brings the data directory up to date and ends."""
+    """Runs one process; `prepare` brings the data directory up to date and ends, `withdraw` withdraws energy."""
 
     help = "Run one process of a station in the foreground, or prepare its data directory."
     requires_system_checks = ()
 
     @override
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", choices=[_PREPARE, *child.PROGRAMS])
+        parser.add_argument("name", choices=[_PREPARE, _WITHDRAW, *child.PROGRAMS])
         add_arguments(parser)
         parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
 
@@ -42,6 +44,13 @@ class Command(BaseCommand):
                 with translation.override(options["lang"]):
                     text = _("runstation or restore works in %(root)s. Stop it first, or wait for its end.")
                 raise CommandError(text % {"root": settings.DATA.root}) from refusal
+        if options["name"] == _WITHDRAW:
+            from station.processes import full_disk
+
+            full_disk.withdraw_energy(plan)
+            return
+        if options["name"] in child.HAS_ENERGY:
+            lock.control(settings.DATA)
         if options["name"] == _PREPARE:
             from station.processes import full_disk, preparation
 

@@ -18,7 +18,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setattr(full_disk, "_TRY_AGAIN_S", 0.0)
-    monkeypatch.setattr(full_disk, "_withdraw_energy", lambda: None)
+    monkeypatch.setattr(full_disk, "withdraw_energy", lambda _plan: None)
     DataDirectory(tmp_path).identity.write_text("{}")
     return Plan(data=tmp_path, http=Address("127.0.0.1", free_port()), https=None)
 

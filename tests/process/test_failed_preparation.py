@@ -1,0 +1,89 @@
+"""A restart whose preparation fails leaves nobody in control: energy that was left on for it is withdrawn."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from station.processes.child import ENERGY_IS_ON, RESTART_SIGNAL
+from tests.station import MANAGE, free_port, http, wait_until
+
+pytestmark = pytest.mark.process
+PATIENCE_S = 60.0
+
+
+class Services:
+    """A station whose processes an init system starts, beside simulated devices."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.http_port, self.sim_port = free_port(), free_port()
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, str(MANAGE), *words, "--data-dir", str(self.data)]
+
+    def simulated(self, name: str) -> list[str]:
+        return self.command("runprocess", name, "--simulate", "--sim-control", f"127.0.0.1:{self.sim_port}")
+
+    def begin(self, name: str, command: list[str]) -> None:
+        self.running[name] = subprocess.Popen(command, env={**os.environ})
+
+    def prepare(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command("runprocess", "prepare"), capture_output=True, text=True, check=False)
+
+    def is_ready(self) -> bool:
+        with suppress(OSError):
+            return http("GET", self.http_port, "/healthz")[0] == 200
+        return False
+
+    def contactor(self) -> bool:
+        points = http("GET", self.sim_port, "/state")[1]["connectors"]
+        return any(point["contactor"] for point in points)
+
+
+@pytest.fixture
+def charging(tmp_path: Path) -> Iterator[Services]:
+    services = Services(tmp_path / "station")
+    try:
+        subprocess.run(services.simulated("prepare"), check=True)
+        subprocess.run(services.command("config", "set", "/auth/identification=none"), check=True)
+        services.begin("simulator", services.simulated("simulator"))
+        for name in ("redis", "hardware", "worker", "ocpp"):
+            services.begin(name, services.command("runprocess", name))
+        services.begin(
+            "web", services.command("runprocess", "web", "--http", f"127.0.0.1:{services.http_port}", "--no-https")
+        )
+        wait_until(services.is_ready, timeout_s=PATIENCE_S, what="a station that is ready")
+        http("POST", services.sim_port, "/connectors/1/plug", {})
+        wait_until(services.contactor, timeout_s=PATIENCE_S, what="a car that charges")
+        yield services
+    finally:
+        for process in services.running.values():
+            process.kill()
+            process.wait()
+
+
+def test_energy_that_a_restart_has_left_on_is_withdrawn_when_its_preparation_fails(charging: Services) -> None:
+    identity = charging.data / "identity.json"
+    right = identity.read_text()
+    identity.write_text("{")
+
+    # While somebody is in control, that is nobody else's business.
+    assert charging.prepare().returncode == 1
+    assert charging.contactor()
+
+    charging.running["hardware"].send_signal(RESTART_SIGNAL)
+    assert charging.running["hardware"].wait(PATIENCE_S) == ENERGY_IS_ON
+    assert charging.contactor()
+    refused = charging.prepare()
+
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert not charging.contactor()
+    identity.write_text(right)
+    assert charging.prepare().returncode == 0
