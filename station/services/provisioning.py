@@ -51,13 +51,15 @@ class _NoWholeNumber(Exception):
 class Provision:
     """What was given, checked; `values` are configuration keys in normal form, `hardware` is judged when it is taken.
 
-    `describes_hardware`: an entry `hardware` was there, whatever it holds.
+    `describes_hardware`: an entry `hardware` was there, whatever it holds. `weakness`: why no new station gets this
+    password; one that was delivered with it keeps it.
     """
 
     values: Mapping[str, str] = field(repr=False)
     master_key: str = field(default="", repr=False)
     hardware: object = None
     describes_hardware: bool = False
+    weakness: Mistake | None = None
 
     @property
     def serial(self) -> str:
@@ -69,7 +71,7 @@ class Provision:
 
 
 def parse(text: str) -> Provision:
-    """Read the JSON object. Raises ProvisioningRefused with every mistake in it."""
+    """Read the JSON object. Raises ProvisioningRefused with every mistake in it; a weak password alone is none."""
     content = _read(text)
     mistakes = [
         Mistake(code="unknown", data={"name": shown(name), "known": ", ".join(_NAMES)})
@@ -97,22 +99,28 @@ def parse(text: str) -> Provision:
     if _SERIAL in content and values.get(_PREFIX + _SERIAL) == "":
         # Blanks alone.
         mistakes.append(Mistake(code="missing", data={"name": _SERIAL}))
-    try:
-        if password := values.get(_PREFIX + _PASSWORD):
-            refuse_weak_password(password, values.get(_PREFIX + _SERIAL, ""), is_common_password)
-    except InvalidValue as refusal:
-        mistakes.append(Mistake(code=_VALUE, data={"name": _PASSWORD, "problem": refusal.code, **refusal.data}))
+    weakness = _weakness(values)
     master_key = content.get(_MASTER_KEY, "")
     if not isinstance(master_key, str) or not identity.is_master_key(master_key):
         mistakes.append(Mistake(code="master_key", data={"name": _MASTER_KEY}))
     if mistakes:
-        raise ProvisioningRefused(*mistakes)
+        raise ProvisioningRefused(*mistakes, *([weakness] if weakness else []))
     return Provision(
         values=values,
         master_key=master_key,
         hardware=content.get(_HARDWARE),
         describes_hardware=_HARDWARE in content,
+        weakness=weakness,
     )
+
+
+def _weakness(values: Mapping[str, str]) -> Mistake | None:
+    try:
+        if password := values.get(_PREFIX + _PASSWORD):
+            refuse_weak_password(password, values.get(_PREFIX + _SERIAL, ""), is_common_password)
+    except InvalidValue as refusal:
+        return Mistake(code=_VALUE, data={"name": _PASSWORD, "problem": refusal.code, **refusal.data})
+    return None
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -143,7 +151,8 @@ def shown(text: str) -> str:
 def take(given: Provision, *, check_hardware: Callable[[object], object]) -> bool:
     """Write the identity and the description of the hardware; return False where the station has both already.
 
-    Raises ProvisioningRefused for another station's identity, and what `check_hardware` raises.
+    Raises ProvisioningRefused for another station's identity or a weak password of a new one, and what
+    `check_hardware` raises.
     """
     with identity.exclusive():
         return _take(given, check_hardware)
@@ -158,6 +167,8 @@ def _take(given: Provision, check_hardware: Callable[[object], object]) -> bool:
         if not check_password(given.password, present.factory_password_hash):
             raise ProvisioningRefused(Mistake(code="other_password", data={"serial": present.serial}))
         return False
+    if given.weakness is not None:
+        raise ProvisioningRefused(given.weakness)
     if given.describes_hardware:
         check_hardware(given.hardware)
         text = json.dumps(given.hardware, indent=2, ensure_ascii=False)

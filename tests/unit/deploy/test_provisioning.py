@@ -6,7 +6,7 @@ import pytest
 from django.utils import translation
 
 from station.domain.configuration.checks import EXAMPLE_PASSWORD
-from station.services.provisioning import ProvisioningRefused, parse
+from station.services.provisioning import Mistake, ProvisioningRefused, parse
 from station.ui import provisioning_words
 
 PASSWORD = "ZD5HM8RT3VNE"
@@ -14,10 +14,14 @@ GOOD = {"serial": "100012345", "factoryPassword": PASSWORD}
 
 
 def refused(text: str, language: str = "en") -> str:
-    with pytest.raises(ProvisioningRefused) as refusal:
-        parse(text)
+    try:
+        weakness = parse(text).weakness
+        assert weakness is not None
+        mistakes: tuple[Mistake, ...] = (weakness,)
+    except ProvisioningRefused as refusal:
+        mistakes = refusal.mistakes
     with translation.override(language):
-        return provisioning_words.say_all((each.code, each.data) for each in refusal.value.mistakes)
+        return provisioning_words.say_all((each.code, each.data) for each in mistakes)
 
 
 def test_serial_and_password_are_enough():
@@ -70,6 +74,13 @@ def test_a_password_that_is_too_short_is_refused_without_repeating_it():
     assert "At least 8 characters" in said
     assert "for instance K7WQ2MZ9PXAB" in said
     assert "geheim" not in said
+
+
+def test_a_weak_password_is_named_with_every_other_mistake():
+    said = refused(json.dumps(GOOD | {"factoryPassword": "12345678", "connectors": 9}))
+
+    assert "tried first" in said
+    assert "“connectors”" in said
 
 
 def test_every_mistake_is_named_at_once():
@@ -126,7 +137,9 @@ def test_a_password_that_others_know_guess_or_cannot_type_is_refused(password, e
     "password", ["TESTPASSW0RD", "Q7RW-KX4M-9TJC", "Straße 7 °C €", "Wolken-Kabel-42-Ast", "пароль-станции"]
 )
 def test_a_password_that_can_be_typed_and_is_not_common_is_taken(password):
-    assert parse(json.dumps(GOOD | {"factoryPassword": password})).password == password
+    given = parse(json.dumps(GOOD | {"factoryPassword": password}))
+
+    assert (given.password, given.weakness) == (password, None)
 
 
 def test_the_example_that_is_refused_is_the_one_that_is_shown():
@@ -134,7 +147,7 @@ def test_the_example_that_is_refused_is_the_one_that_is_shown():
 
 
 def test_a_short_serial_number_may_stand_in_a_password_by_chance():
-    assert parse(json.dumps({"serial": "D5H", "factoryPassword": PASSWORD})).serial == "D5H"
+    assert parse(json.dumps({"serial": "D5H", "factoryPassword": PASSWORD})).weakness is None
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,20 @@ def test_a_station_keeps_its_identity(data, entry, why):
     assert identity.load().serial == "100012345"
 
 
+@pytest.mark.usefixtures("data")
+def test_a_weak_password_is_given_to_no_new_station_and_a_delivered_one_keeps_it():
+    with pytest.raises(ProvisioningRefused, match="value"):
+        take(factoryPassword="12345678")
+    assert not identity.load().serial
+
+    identity.save(
+        identity.with_values(
+            identity.Identity(), {"/identity/serial": GOOD["serial"], "/identity/factoryPassword": "12345678"}
+        )
+    )
+    assert not take(factoryPassword="12345678")
+
+
 class Beside(Thread):
     """Somebody who gives another identity meanwhile; `said` holds what came of it."""
 
