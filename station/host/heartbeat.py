@@ -20,6 +20,9 @@ class Heartbeat(Protocol):
     def serves(self, status: str) -> None:
         """Report that this process does what others need it for; `status` says so in words, for `systemctl status`."""
 
+    def waits(self, status: str) -> None:
+        """Report in words what this process waits for before it can serve."""
+
 
 class UnwatchedHeartbeat:
     """A process that nobody supervises."""
@@ -28,6 +31,9 @@ class UnwatchedHeartbeat:
         """Do nothing."""
 
     def serves(self, status: str) -> None:
+        """Do nothing."""
+
+    def waits(self, status: str) -> None:
         """Do nothing."""
 
 
@@ -44,6 +50,9 @@ class SharedHeartbeat:
 
     def serves(self, status: str) -> None:
         """Do nothing: our own supervisor asks /healthz."""
+
+    def waits(self, status: str) -> None:
+        """Do nothing: who waits says so in its log."""
 
 
 class SharedHeartbeats:
@@ -77,7 +86,7 @@ class SystemdHeartbeat:
         # A leading @ stands for the zero byte of an abstract address.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        self._status = ""
+        self._told = ""
         self._untold = ""
 
     def beat(self, at_s: float) -> None:
@@ -88,10 +97,18 @@ class SystemdHeartbeat:
 
     def serves(self, status: str) -> None:
         """Tell it once; it goes with the next beat when it cannot be sent now."""
+        self._tell(status, is_ready=True)
+
+    def waits(self, status: str) -> None:
+        """Tell it like what the process serves, without saying that it does."""
+        self._tell(status, is_ready=False)
+
+    def _tell(self, status: str, *, is_ready: bool) -> None:
         line = " ".join(status.split())
-        if line == self._status:
+        told = f"READY=1\nSTATUS={line}\n" if is_ready else f"STATUS={line}\n"
+        if told == self._told:
             return
-        self._status, self._untold = line, f"READY=1\nSTATUS={line}\n"
+        self._told = self._untold = told
         with contextlib.suppress(OSError):
             self._socket.sendto(self._untold.encode(), self._address)
             self._untold = ""

@@ -6,7 +6,7 @@ import logging
 import re
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from station import clock, private_files
 from station.host import listeners
+from station.host.heartbeat import Heartbeat
 from station.host.listeners import Holder
 from station.paths import DataDirectory
 from station.processes import lock
@@ -39,6 +40,10 @@ _IN_THE_WAY = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL})
 # A predecessor that is on its way out.
 _DYING_S = 2.0
 _STEP_S = 0.1
+# A new process costs a slow board the load of Django; one that waits costs nothing. Together with the start this stays
+# far below TimeoutStartSec of station-web.service, and each look answers the watch of the main process.
+PATIENCE_S = 30.0
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,46 +83,81 @@ def obstacle(address: Address) -> Obstacle | None:
     return Obstacle(address=address, error=error, holder=listeners.holder(address.host, address.port))
 
 
-def make_sure(plan: Plan) -> None:
-    """Note which ports the web interface wants, and see whether it gets them. Raises CannotBegin, and logs that once.
+def make_sure(plan: Plan, heartbeat: Heartbeat) -> None:
+    """Note which ports the web interface wants, and wait until it gets them. Raises CannotBegin when that takes long.
 
-    Without this the server would end without a word of who is in the way.
+    Without this the server would end without a word of who is in the way. SIGTERM ends the process while it waits.
     """
     wanted = [address for address in (plan.http, plan.https, plan.display) if address]
     _announce(DataDirectory(plan.data), wanted)
-    deadline_s = time.monotonic() + _DYING_S
-    while obstacles := [
-        found for address in wanted if (found := obstacle(address)) and found.error.errno in _IN_THE_WAY
-    ]:
-        if time.monotonic() > deadline_s:
-            break
-        time.sleep(_STEP_S)
+    _wait(wanted, _DYING_S, _STEP_S)
+    obstacles = _in_the_way(wanted)
+    _record(obstacles)
+    if not obstacles:
+        return
+    text = _("The web interface waits for its ports. %(obstacles)s") % {"obstacles": _told(obstacles)}
+    logger.warning("%s", text)
+    heartbeat.waits(text)
+    _wait(wanted, PATIENCE_S, _LOOK_S, heartbeat)
+    obstacles = _in_the_way(wanted)
     _record(obstacles)
     if obstacles:
-        raise CannotBegin(
-            lambda: " ".join([_("The web interface cannot begin."), *(each.text for each in obstacles)]),
-        )
+        raise CannotBegin(lambda: " ".join([_("The web interface cannot begin."), _told(obstacles)]))
+
+
+def _wait(wanted: Sequence[Address], patience_s: float, step_s: float, heartbeat: Heartbeat | None = None) -> None:
+    deadline_s = clock.monotonic_s() + patience_s
+    while any(_refused(address) for address in wanted) and clock.monotonic_s() < deadline_s:
+        if heartbeat is not None:
+            heartbeat.beat(clock.monotonic_s())
+        time.sleep(step_s)
+
+
+def _refused(address: Address) -> bool:
+    error = address.occupied_by_another()
+    return error is not None and error.errno in _IN_THE_WAY
+
+
+def _in_the_way(wanted: Sequence[Address]) -> list[Obstacle]:
+    return [found for address in wanted if (found := obstacle(address)) and found.error.errno in _IN_THE_WAY]
+
+
+def _told(obstacles: Sequence[Obstacle]) -> str:
+    return " ".join(each.text for each in obstacles)
 
 
 def _record(obstacles: Sequence[Obstacle]) -> None:
+    """Keep one open entry, which names everything that is in the way now."""
     try:
+        if obstacles:
+            found = [_recorded(each) for each in obstacles]
+            present = event_log.open_data(EVENT)
+            if present is None or _without_processes(present.get("obstacles", ())) != _without_processes(found):
+                event_log.begin_anew(EVENT, at=clock.now(), obstacles=found)
         # Whoever writes for no reason may have to wait for others.
-        if not obstacles and event_log.lasts(EVENT):
+        elif event_log.lasts(EVENT):
             event_log.end(EVENT, at=clock.now())
-        for each in obstacles:
-            holder = each.holder or Holder(user="", uid=-1)
-            event_log.begin(
-                EVENT,
-                at=clock.now(),
-                address=str(each.address),
-                program=holder.program,
-                pid=holder.pid,
-                user=holder.user,
-            )
     except DatabaseError as error:
         logger.warning("that a port is taken, or free again, was not recorded: %s", error)
     finally:
         connections.close_all()
+
+
+def _recorded(found: Obstacle) -> dict[str, str | int]:
+    reason = "" if found.error.errno == errno.EADDRINUSE else found.error.strerror or str(found.error)
+    holder = found.holder or Holder(user="", uid=-1)
+    return {
+        "address": str(found.address),
+        "program": holder.program,
+        "pid": holder.pid,
+        "user": holder.user,
+        "reason": reason,
+    }
+
+
+def _without_processes(obstacles: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Leave out what differs at each look: a server that shares its port among processes is seen as any of them."""
+    return [{name: value for name, value in each.items() if name != "pid"} for each in obstacles]
 
 
 def _announce(data: DataDirectory, addresses: Sequence[Address]) -> None:

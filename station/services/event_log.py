@@ -37,12 +37,16 @@ def begin(
 
 def begin_anew(code: str, *, at: datetime, **data: Any) -> LogEntry:
     """Append a lasting condition of the whole station; an open entry that says something else ends with that."""
-    present = _open(code, None, None).filter(data__lasting=True).first()
-    if present is not None:
-        if {name: value for name, value in present.data.items() if name != "lasting"} == data:
-            return present
+    present = open_data(code)
+    if present is not None and present != data:
         end(code, at=at)
     return begin(code, at=at, **data)
+
+
+def open_data(code: str) -> dict[str, Any] | None:
+    """Return what the open entry of a lasting condition says; None: it does not last."""
+    entry = _open(code, None, None).filter(data__lasting=True).first()
+    return None if entry is None else {name: value for name, value in entry.data.items() if name != "lasting"}
 
 
 def end(code: str, *, at: datetime, connector_id: int | None = None, station: str | None = None) -> None:

@@ -92,7 +92,7 @@ EVENTS: Words = {
     "signing.end_missing": gettext_lazy("A session ended without a signed meter value. None was put in its place."),
     "signing.end_found": gettext_lazy("The signed end that a session was closed without has been found and archived."),
     "web.port_taken": gettext_lazy(
-        "The web interface could not be opened: %(holder)s listens at %(address)s. It begins when that has ended."
+        "The web interface could not be opened: %(obstacles)s. It begins when nothing is in the way any more."
     ),
     "lamps.failed": gettext_lazy("The lamps cannot be switched: %(reason)s"),
     "records.writable": gettext_lazy("Sessions can be recorded again."),
@@ -253,9 +253,18 @@ def _with_words_of_its_own(code: str, data: Mapping[str, Any]) -> Mapping[str, A
         case "station.undescribed":
             return {**data, "mistakes": description_words.stored(data.get("mistakes", ""))}
         case "web.port_taken":
-            holder = computer_words.program(data.get("program", ""), data.get("pid", 0), data.get("user", ""))
-            return {**data, "holder": holder}
+            # Entries of before name one obstacle.
+            return {"obstacles": "; ".join(_obstacle(each) for each in data.get("obstacles", [data]))}
     return data
+
+
+def _obstacle(data: Mapping[str, Any]) -> str:
+    """Return why the web interface cannot listen at one address."""
+    address = data.get("address", "")
+    if data.get("reason"):
+        return _("%(address)s cannot be opened (%(reason)s)") % {"address": address, "reason": data["reason"]}
+    holder = computer_words.program(data.get("program", ""), data.get("pid", 0), data.get("user", ""))
+    return _("%(holder)s listens at %(address)s") % {"holder": holder, "address": address}
 
 
 def _refusal(data: Mapping[str, Any]) -> str:

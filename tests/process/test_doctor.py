@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -183,10 +184,11 @@ def test_a_web_port_that_another_program_holds_is_named_with_the_program(tmp_pat
     address = f"127.0.0.1:{station.http_port}"
     prepared = ("--data-dir", str(station.data))
     assert station.manage("runprocess", "prepare", *prepared).returncode == 0
-    with occupied(station.http_port):
-        english = station.manage("runprocess", "web", *prepared, "--http", address)
-        german = station.manage("runprocess", "web", *prepared, "--http", address, "--lang", "de")
+    with occupied(station.http_port), ThreadPoolExecutor() as side_by_side:
         main = station.manage("runstation", *station.flags(), "--lang", "de")
+        # Each waits half a minute for its port.
+        serve = ("runprocess", "web", *prepared, "--http", address, "--lang")
+        english, german = side_by_side.map(lambda language: station.manage(*serve, language), ("en", "de"))
         [taken] = [each for each in web_findings(station) if each["level"] == "problem"]
         [belegt] = [each for each in web_findings(station, "--lang", "de") if each["level"] == "problem"]
     after = [each["text"] for each in web_findings(station) if address in each["subject"]]
@@ -206,7 +208,48 @@ def test_a_web_port_that_another_program_holds_is_named_with_the_program(tmp_pat
     with closing(sqlite3.connect(station.data / "station.sqlite3")) as database:
         events = database.execute("select data from station_logentry where code = 'web.port_taken'").fetchall()
     # However often it is tried.
-    assert [json.loads(data)["pid"] for (data,) in events] == [os.getpid()]
+    assert [[each["pid"] for each in json.loads(data)["obstacles"]] for (data,) in events] == [[os.getpid()]]
+
+
+def test_a_service_that_waits_for_its_port_tells_systemd_and_ends_or_begins_at_once(tmp_path: Path) -> None:
+    station = Station(data=tmp_path / "station")
+    station.config_set({"/ocpp/url": ""})
+    prepared = ("--data-dir", str(station.data))
+    assert station.manage("runprocess", "prepare", *prepared).returncode == 0
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30.0)
+
+        def heard(what: bytes) -> bytes:
+            while what not in (message := systemd.recv(2000)):
+                assert b"READY" not in message
+            return message
+
+        @contextmanager
+        def service() -> Iterator[subprocess.Popen[bytes]]:
+            process = subprocess.Popen(
+                [sys.executable, MANAGE, "runprocess", "web", *prepared, "--http", f"127.0.0.1:{station.http_port}"],
+                env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            with process:
+                try:
+                    yield process
+                finally:
+                    process.kill()
+
+        with occupied(station.http_port):
+            with service() as process:
+                assert f"(process {os.getpid()})".encode() in heard(b"STATUS=The web interface waits")
+                heard(b"WATCHDOG=1")
+                process.terminate()
+                assert process.wait(timeout=5.0) == -signal.SIGTERM
+            waiting = ExitStack()
+            waiting.enter_context(service())
+            heard(b"STATUS=The web interface waits")
+        with waiting:
+            heard(b"READY=1")
 
 
 def test_the_stations_own_web_process_is_no_problem_and_ends_what_was_told(tmp_path: Path) -> None:
@@ -224,7 +267,8 @@ def test_the_stations_own_web_process_is_no_problem_and_ends_what_was_told(tmp_p
                 "problem"
             ]
         station.wait_healthy()
-        assert "Traceback" not in station.log("web")
+        # What a slow computer says of questions it had not answered before it was killed is no matter.
+        assert "Traceback" not in station.log("web").partition("The web interface waits")[2]
     with closing(sqlite3.connect(station.data / "station.sqlite3")) as database:
         cleared = database.execute("select cleared_at from station_logentry where code = 'web.port_taken'").fetchall()
     assert [moment is not None for (moment,) in cleared] == [True]

@@ -177,6 +177,9 @@ class Hardware:
     def serves(self, status: str) -> None:
         """Nobody waits for it."""
 
+    def waits(self, status: str) -> None:
+        """Nobody reads it."""
+
     def post(self, work: Callable[[ControlLoop], Coroutine[Any, Any, None]], *, life_s: float) -> None:
         """Put a task on the queue of this process."""
         process, loop = self.process, self.loop

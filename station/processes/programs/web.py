@@ -42,11 +42,11 @@ def leave_out_native_masking() -> None:
 
 
 def main(plan: Plan, heartbeat: Heartbeat) -> int:
-    """Serve until SIGTERM. Raises CannotBegin when somebody else listens at a port."""
+    """Serve until SIGTERM. Raises CannotBegin when somebody else keeps a port."""
     logging.getLogger("django.request").addFilter(_is_news)
     os.environ.setdefault("ASGI_THREADS", str(_THREADS))
     leave_out_native_masking()
-    web_ports.make_sure(plan)
+    web_ports.make_sure(plan, heartbeat)
     # Pages are rendered by several threads, one at a time. Measured: 142 MiB after a thousand pages, and no more then;
     # when each thread has a part of its own, 158 after five hundred, and growing.
     limit_arenas(_ARENAS)

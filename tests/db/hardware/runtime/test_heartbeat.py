@@ -30,6 +30,9 @@ class Beats:
     def serves(self, status: str) -> None:
         self.status = status
 
+    def waits(self, status: str) -> None:
+        raise AssertionError(status)
+
     async def in_the_next(self, seconds: float) -> int:
         before = len(self.at_s)
         await asyncio.sleep(seconds)

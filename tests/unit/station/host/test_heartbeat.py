@@ -35,6 +35,22 @@ def test_systemd_hears_that_the_process_works_and_that_it_serves_only_when_it_sa
     ]
 
 
+def test_a_process_that_waits_says_for_what_and_is_not_ready_before_it_serves(
+    tmp_path: Path, listener: socket.socket
+) -> None:
+    listener.bind(str(tmp_path / "notify"))
+    heartbeat = from_environment({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+
+    heartbeat.waits("waits for\nport 80")
+    heartbeat.waits("waits for port 80")
+    heartbeat.serves("waits for port 80")
+
+    assert [listener.recv(100) for _ in range(2)] == [
+        b"STATUS=waits for port 80\n",
+        b"READY=1\nSTATUS=waits for port 80\n",
+    ]
+
+
 def test_an_abstract_address_is_understood(listener: socket.socket) -> None:
     listener.bind(b"\0station-heartbeat-test")
 
