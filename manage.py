@@ -70,6 +70,8 @@ def _answer_for_stationctl() -> None:
     if said is not None:
         sys.stdout.write(f"{said}\n")
         sys.exit()
+    if above := own_commands.introduction(sys.argv[1:], _translated):
+        sys.stdout.write(f"{above}\n")
 
 
 def _said(refusal: DataDirectoryRefused) -> str:

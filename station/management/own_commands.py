@@ -23,10 +23,12 @@ COMMANDS: Mapping[str, str] = {
 }
 # systemd runs these; started by hand they would only be refused.
 OF_SYSTEMD = frozenset({"runprocess", "runstation"})
-_HELP = frozenset({"help", "-h", "--help"})
+_FLAGS_OF_HELP = frozenset({"-h", "--help"})
+_HELP = _FLAGS_OF_HELP | {"help"}
 _UNKNOWN = gettext_noop("stationctl knows no command “%(name)s”.")
 _OPTION_FIRST = gettext_noop("The command comes first: stationctl COMMAND %(name)s …")
 _LANGUAGE = "--lang"
+_DETAILS = gettext_noop("The details are in English:")
 
 
 class NoSuchCommand(Exception):
@@ -59,3 +61,16 @@ def answer(arguments: Sequence[str], translate: Callable[[str], str]) -> str | N
     if wanted not in COMMANDS:
         raise NoSuchCommand(f"{translate(_UNKNOWN) % {'name': wanted}}\n{listing(translate)}")
     return None
+
+
+def introduction(arguments: Sequence[str], translate: Callable[[str], str]) -> str | None:
+    """Return what stands above the help of a command for whoever reads another language; None: nothing does.
+
+    What argparse says of a command exists in English only.
+    """
+    is_help = arguments[0] in _HELP
+    says = translate(_DETAILS)
+    if says == _DETAILS or not (is_help or _FLAGS_OF_HELP.intersection(arguments)):
+        return None
+    name = arguments[1] if is_help else arguments[0]
+    return f"{name}: {translate(COMMANDS[name])}\n{says}\n"

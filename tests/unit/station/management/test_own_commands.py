@@ -72,6 +72,7 @@ def test_stationctl_calls_itself_by_its_name_and_lists_in_german(tmp_path: Path)
     listed = call("help", "--lang", "de", data=tmp_path)
     refused = call("flush", data=tmp_path / "never")
     helped = call("help", "config", data=tmp_path)
+    german = [call(*words, "--lang", "de", data=tmp_path) for words in (("help", "config"), ("config", "--help"))]
 
     assert (listed.returncode, listed.stderr) == (0, "")
     assert "sagt, was fehlt" in listed.stdout
@@ -79,4 +80,12 @@ def test_stationctl_calls_itself_by_its_name_and_lists_in_german(tmp_path: Path)
     assert "no command “flush”" in refused.stderr
     # Whoever mistypes a command has not made a station.
     assert not (tmp_path / "never").exists()
-    assert "usage: stationctl config" in helped.stdout
+    assert helped.stdout.startswith("usage: stationctl config")
+    # argparse has no German.
+    assert "(auf Englisch)" in listed.stdout
+    for each in german:
+        assert each.stdout.startswith(
+            "config: liest und ändert Einstellungen\nDie Einzelheiten gibt es nur auf Englisch:\n"
+        )
+        assert "usage: stationctl config" in each.stdout
+        assert each.returncode == 0
