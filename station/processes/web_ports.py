@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, transaction
 from django.utils.translation import gettext as _
 
 from station import clock, private_files
@@ -130,10 +130,7 @@ def _record(obstacles: Sequence[Obstacle]) -> None:
     """Keep one open entry, which names everything that is in the way now."""
     try:
         if obstacles:
-            found = [_recorded(each) for each in obstacles]
-            present = event_log.open_data(EVENT)
-            if present is None or _without_processes(present.get("obstacles", ())) != _without_processes(found):
-                event_log.begin_anew(EVENT, at=clock.now(), obstacles=found)
+            _keep_recorded([_recorded(each) for each in obstacles])
         # Whoever writes for no reason may have to wait for others.
         elif event_log.lasts(EVENT):
             event_log.end(EVENT, at=clock.now())
@@ -141,6 +138,14 @@ def _record(obstacles: Sequence[Obstacle]) -> None:
         logger.warning("that a port is taken, or free again, was not recorded: %s", error)
     finally:
         connections.close_all()
+
+
+def _keep_recorded(obstacles: list[dict[str, str | int]]) -> None:
+    # Two may look at once.
+    with transaction.atomic():
+        present = event_log.open_data(EVENT)
+        if present is None or _without_processes(present.get("obstacles", ())) != _without_processes(obstacles):
+            event_log.begin_anew(EVENT, at=clock.now(), obstacles=obstacles)
 
 
 def _recorded(found: Obstacle) -> dict[str, str | int]:
