@@ -205,6 +205,8 @@ def test_the_stations_user_may_ask_the_system_for_few_things_and_owns_no_program
             assert started == ["/bin/sh"]
         elif unit.name == "station-fresh.service":
             assert started == ["/bin/systemctl"]
+        elif unit.name == "station-prepare.service":
+            assert started == ["/opt/station/.venv/bin/python", "/bin/sh"]
         else:
             assert started == ["/opt/station/.venv/bin/python"], unit
 

@@ -666,6 +666,48 @@ def test_a_restart_lets_the_car_charge_on_and_a_stop_withdraws_energy(charging: 
     charging.run("systemctl", "start", "station-hardware")
 
 
+@pytest.fixture
+def apart(station: Container) -> Iterator[None]:
+    """Let the simulated devices outlive a restart of the station, as real ones do."""
+    kept = re.sub(
+        "^(PartOf|Requires|After|Before)=.*$",
+        "",
+        station.said("systemctl", "cat", "station-simulator"),
+        flags=re.MULTILINE,
+    )
+    station.run("tee", "/run/systemd/system/station-simulator.service", told=kept)
+    station.run("systemctl", "daemon-reload")
+    yield
+    station.run("rm", "/run/systemd/system/station-simulator.service")
+    station.run("systemctl", "daemon-reload")
+
+
+@pytest.mark.parametrize(
+    ("directives", "result"),
+    [
+        ("ExecStartPre=/bin/sh -c 'echo { >identity.json'", "exit-code"),
+        ("TimeoutStartSec=2s\nExecStart=\nExecStart=/bin/sleep 600", "timeout"),
+    ],
+    ids=["fails", "hangs"],
+)
+def test_energy_that_a_restart_has_left_on_is_withdrawn_when_nothing_follows(
+    apart: None, charging: Container, directives: str, result: str
+) -> None:
+    identity = f"{DATA}/identity.json"
+    right = charging.said("cat", identity)
+    directives = directives.replace("identity.json", identity)
+    try:
+        with changed(charging, "station-prepare", f"{directives}\n"):
+            charging.run("systemctl", "restart", "--no-block", "station.target")
+            wait_until(lambda: not charging.point()["released"], timeout_s=READY_S, what="energy that is off")
+            assert charging.main_pid("station-hardware") == 0
+            assert f"Failed with result '{result}'" in charging.journal("--unit=station-prepare")
+    finally:
+        charging.run("tee", identity, told=f"{right}\n", user="station")
+    charging.run("systemctl", "restart", "station.target")
+    wait_until(charging.is_ready, timeout_s=READY_S, what="a station that is ready again")
+
+
 def test_energy_that_was_left_on_is_withdrawn_when_the_description_is_damaged(charging: Container) -> None:
     with without_description(charging, "{"):
         wait_until(lambda: not charging.point()["released"], what="energy that is off")

@@ -60,6 +60,7 @@ RIGHTS = {
     "firewall": "CAP_NET_ADMIN",  # no process of the product has it
     "hardware": "CAP_NET_BIND_SERVICE",  # Modbus TCP, port 502
     "ocpp": "CAP_SYS_TIME",  # the backend's time, while no time service keeps the clock
+    "prepare": "CAP_NET_BIND_SERVICE",  # port 80, in the place of web while the disk is full
     "web": "CAP_NET_BIND_SERVICE",  # ports 80 and 443
 }
 
@@ -105,8 +106,8 @@ def test_a_service_cannot_take_all_memory_or_all_processes(service):
     assert 0 < int(unit.one("TasksMax")) <= 64
 
 
-@pytest.mark.parametrize("service", sorted(set(SERVICES) - {"hardware"}))
-def test_only_the_hardware_process_sees_devices(service):
+@pytest.mark.parametrize("service", sorted(set(SERVICES) - {"hardware", "prepare"}))
+def test_only_the_hardware_process_and_who_withdraws_energy_before_it_see_devices(service):
     unit = Unit.read(service)
 
     assert unit.one("PrivateDevices") == "yes"
@@ -127,6 +128,23 @@ def test_the_hardware_process_has_serial_ports_and_neighbours_but_no_internet():
     assert [word for word in unit.one("IPAddressAllow").split() if word.startswith("224.") or word == "multicast"] == [
         "224.0.0.251"
     ]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["DeviceAllow", "DevicePolicy", "SupplementaryGroups", "PrivateDevices", "IPAddressDeny", "IPAddressAllow"],
+)
+def test_a_preparation_that_fails_reaches_the_boards_to_withdraw_energy(key):
+    assert Unit.read("prepare").all(key) == Unit.read("hardware").all(key)
+
+
+def test_a_preparation_that_is_killed_is_followed_by_a_withdrawal_and_answers_where_the_pages_are():
+    prepare = Unit.read("prepare")
+
+    assert (prepare.one("TimeoutStartSec"), prepare.one("TimeoutStopSec")) == ("10min", "5s")
+    assert "runprocess withdraw" in prepare.one("ExecStopPost")
+    http = re.compile(r"--http (\S+)").search
+    assert http(prepare.one("ExecStart"))[1] == http(Unit.read("web").one("ExecStart"))[1]
 
 
 def test_redis_has_no_network():
