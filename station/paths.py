@@ -227,6 +227,11 @@ class DataDirectory:
         return self.run / "web_ports.json"
 
     @property
+    def controlled(self) -> Path:
+        """Locked for as long as a service controls the hardware."""
+        return self.run / "controlled"
+
+    @property
     def demo_backend_url(self) -> Path:
         """Where the demo backend of a simulated station listens."""
         return self.simulation / "demo_backend.url"

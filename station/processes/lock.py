@@ -111,14 +111,16 @@ def share(data: DataDirectory, *, survives_exec: bool) -> None:
 
 def control(data: DataDirectory) -> None:
     """Tell others until this process ends that it controls the hardware."""
-    # Two of them are the business of others; nobody waits for this lock.
-    _try(os.open(data.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
+    # A directory would not do: each is locked for a moment by somebody who waits for it, and this lock lasts.
+    # A disk that is full at the very first start has no room for the file.
+    with suppress(OSError):
+        _try(os.open(data.controlled, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), fcntl.LOCK_SH)
 
 
 def is_controlled(data: DataDirectory) -> bool:
     """Return whether a service that controls the hardware lives now."""
     try:
-        descriptor = os.open(data.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(data.controlled, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

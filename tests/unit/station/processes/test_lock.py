@@ -12,7 +12,16 @@ import pytest
 from station import private_files
 from station.host.power import MainProcess, MainProcessIsAway, PowerVerb, process_start_ticks, take_request
 from station.paths import DataDirectory
-from station.processes.lock import AlreadyRunning, DirectoryIsUsed, StationLock, alone, end_orphans, is_used, share
+from station.processes.lock import (
+    AlreadyRunning,
+    DirectoryIsUsed,
+    StationLock,
+    alone,
+    end_orphans,
+    is_controlled,
+    is_used,
+    share,
+)
 
 
 def test_one_directory_has_one_main_process(data: DataDirectory) -> None:
@@ -69,8 +78,10 @@ SERVICE = """
 import os, subprocess, sys
 from pathlib import Path
 from station.paths import DataDirectory
-from station.processes.lock import share
+from station.processes.lock import control, share
 share(DataDirectory(Path(sys.argv[1])), survives_exec=sys.argv[2] == "becomes another")
+if sys.argv[2] == "controls":
+    control(DataDirectory(Path(sys.argv[1])))
 if sys.argv[2] == "becomes another":
     os.execv("/bin/sh", ["sh", "-c", "echo; read line"])
 subprocess.Popen(["/bin/sh", "-c", "echo; read line"]).wait()
@@ -135,3 +146,17 @@ def test_a_directory_that_is_not_there_is_not_used(tmp_path: Path) -> None:
 def test_who_looks_at_the_files_of_run_does_not_wait_for_the_station(data: DataDirectory) -> None:
     with alone(data), private_files.exclusive(data.run):
         assert is_used(data)
+
+
+def test_who_controls_the_hardware_keeps_nobody_from_any_folder(data: DataDirectory) -> None:
+    assert not is_controlled(data)
+    with service(data), service(data, "controls") as control_loop:
+        assert is_controlled(data)
+        for folder in (data.root, *(each for each in data.root.iterdir() if each.is_dir())):
+            # The services hold that of the logs, which nobody waits for.
+            if folder != data.logs:
+                with private_files.exclusive(folder):
+                    assert is_controlled(data)
+        control_loop.kill()
+        control_loop.wait()
+        assert not is_controlled(data)
