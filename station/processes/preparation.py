@@ -42,7 +42,7 @@ class AddressIsTaken(RuntimeError):
 
 
 class RealHardwareIsConfigured(RuntimeError):
-    """The data directory belongs to a station with real hardware; simulating would overwrite its description."""
+    """Simulating would overwrite the description of real hardware; said in the language that is active."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,9 +322,11 @@ def _describe_simulated_hardware(data: DataDirectory, connectors: int) -> None:
             private_files.set_aside(data.hardware)
             _describe_simulated_hardware(data, connectors)
             return
-        raise RealHardwareIsConfigured(f"{data.hardware} is not JSON; mend it or move it away") from problem
+        text = _("%(path)s is not JSON; mend it or move it away")
+        raise RealHardwareIsConfigured(text % {"path": data.hardware}) from problem
     if present is not None and not names_simulated_ports_only(present):
-        raise RealHardwareIsConfigured(f"{data.hardware} describes real hardware; move it away to simulate")
+        text = _("%(path)s describes real hardware; move it away to simulate")
+        raise RealHardwareIsConfigured(text % {"path": data.hardware})
     forget_lines(data.simulation)
     if present != wanted:
         private_files.write(data.hardware, f"{json.dumps(wanted, indent=2)}\n".encode())

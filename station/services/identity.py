@@ -13,6 +13,9 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+from typing_extensions import override
 
 from station import private_files
 from station.domain.configuration import ROWS, InvalidValue, Storage
@@ -46,13 +49,21 @@ _PARSERS: Mapping[str, Parse] = {"serial": text(0, 25, ascii_only=True)}
 
 
 class IdentityFileBroken(Exception):
-    """The provisioning file cannot be used; the message says what to do."""
+    """The provisioning file cannot be used; its text says why and what to do, in the language that is active then.
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"The identity file {path} cannot be used: {reason}. Restore it from the production record, or move it "
+    `reason` is a source of gettext, filled with `data`.
+    """
+
+    def __init__(self, path: Path, reason: str, **data: str | int) -> None:
+        super().__init__()
+        self._path, self._reason, self._data = path, reason, data
+
+    @override
+    def __str__(self) -> str:
+        return _(
+            "The identity file %(path)s cannot be used: %(reason)s. Restore it from the production record, or move it "
             "away and set the /identity/… keys again with “manage.py config set”."
-        )
+        ) % {"path": self._path, "reason": _(self._reason) % self._data}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,27 +114,34 @@ def _read(path: Path, _stamp: tuple[int, int, int] | None) -> Identity:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Identity()
+    except json.JSONDecodeError as error:
+        reason = gettext_noop("it is no JSON (line %(line)s, column %(column)s)")
+        raise IdentityFileBroken(path, reason, line=error.lineno, column=error.colno) from error
+    except UnicodeDecodeError as error:
+        raise IdentityFileBroken(path, gettext_noop("it is not written in UTF-8")) from error
     except (ValueError, OSError) as error:
-        raise IdentityFileBroken(path, str(error)) from error
+        raise IdentityFileBroken(path, "%(text)s", text=str(error)) from error
     if not isinstance(content, dict):
-        raise IdentityFileBroken(path, "it holds no JSON object")
+        raise IdentityFileBroken(path, gettext_noop("it holds no JSON object"))
     password_hash = content.pop("factory_password_hash", "")
     if not isinstance(password_hash, str):
-        raise IdentityFileBroken(path, "factory_password_hash is no text")
+        raise IdentityFileBroken(path, gettext_noop("factory_password_hash is no text"))
     master_key = content.pop("master_key", "")
     if not isinstance(master_key, str) or not is_master_key(master_key):
-        raise IdentityFileBroken(path, "master_key is no card number of 4 to 10 bytes in hex")
+        raise IdentityFileBroken(path, gettext_noop("master_key is no card number of 4 to 10 bytes in hex"))
     known = {name: key for key, name in _FIELDS.items()}
     values: dict[str, str] = {}
     for name, value in content.items():
         if name not in known:
-            raise IdentityFileBroken(path, f"it holds the unknown entry “{name}”")
+            raise IdentityFileBroken(path, gettext_noop("it holds the unknown entry “%(name)s”"), name=name)
         if not isinstance(value, str | int):
-            raise IdentityFileBroken(path, f"the entry “{name}” is neither text nor number nor truth value")
+            reason = gettext_noop("the entry “%(name)s” is neither text nor number nor truth value")
+            raise IdentityFileBroken(path, reason, name=name)
         try:
             values[known[name]] = _PARSERS.get(name, _ROWS[known[name]].parse)(_as_text(value))
         except InvalidValue as refusal:
-            raise IdentityFileBroken(path, f"the entry “{name}” is not allowed ({refusal.code})") from refusal
+            reason = gettext_noop("the entry “%(name)s” is not allowed (%(code)s)")
+            raise IdentityFileBroken(path, reason, name=name, code=refusal.code) from refusal
     return replace(with_values(Identity(), values), factory_password_hash=password_hash, master_key=master_key)
 
 

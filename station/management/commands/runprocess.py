@@ -55,9 +55,11 @@ class Command(BaseCommand):
             from station.processes import full_disk, preparation
 
             try:
-                prepared = full_disk.once_there_is_room(plan, lambda: preparation.prepare(plan, at=clock.now()))
+                with translation.override(options["lang"]):
+                    prepared = full_disk.once_there_is_room(plan, lambda: preparation.prepare(plan, at=clock.now()))
             except (preparation.RealHardwareIsConfigured, identity.IdentityFileBroken) as refusal:
-                raise CommandError(str(refusal)) from refusal
+                with translation.override(options["lang"]):
+                    raise CommandError(str(refusal)) from refusal
             if prepared.factory_password:
                 self._tell(prepared.factory_password)
             return

@@ -65,8 +65,13 @@ class Command(BaseCommand):
                 "Processes of the station work in %(root)s already. Stop them first: systemctl stop station.target"
             )
             raise CommandError(text % {"root": settings.DATA.root}) from refusal
+        except OrphanSurvives as refusal:
+            text = _(
+                "What an earlier run has left behind does not end, not even when it is killed: %(names)s. Reboot the "
+                "computer."
+            )
+            raise CommandError(text % {"names": refusal}) from refusal
         except (
-            OrphanSurvives,
             preparation.AddressIsTaken,
             preparation.RealHardwareIsConfigured,
             identity.IdentityFileBroken,
