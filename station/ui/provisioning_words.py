@@ -1,5 +1,6 @@
 """Words for what the factory gave and the station cannot take; what to write instead stands in each."""
 
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,13 +10,14 @@ from django.utils.translation import gettext_lazy as _
 
 from station.ui import problems
 
-_EXAMPLE = '{"serial": "100012345", "factoryPassword": "K7WQ2MZ9PXAB"}'
+_EXAMPLE = '{"serial": "100012345", "factoryPassword": "%s"}'
+# Letters and digits that nobody takes for one another.
+_PASSWORD_CHARACTERS, _PASSWORD_LENGTH = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ", 12
 _EXAMPLES: Mapping[str, str] = {
     "serial": "100012345",
     "vendor": "Technagon GmbH",
     "model": "TE-AC22",
     "productionDate": "2026-11",
-    "factoryPassword": "K7WQ2MZ9PXAB",
     "connectors": "2",
     "socketLock": "true",
     "ratedCurrentA": "32",
@@ -68,7 +70,10 @@ LEFT_BEHIND = _(
 
 def say(code: str, data: Mapping[str, Any]) -> str:
     """Return one mistake in the reader's language."""
-    told = {**data, "file": _EXAMPLE, "example": _EXAMPLES.get(str(data.get("name")), "")}
+    # Another one each time: whoever takes the example has a good password.
+    password = "".join(secrets.choice(_PASSWORD_CHARACTERS) for _ in range(_PASSWORD_LENGTH))
+    examples = {**_EXAMPLES, "factoryPassword": password}
+    told = {**data, "file": _EXAMPLE % password, "example": examples.get(str(data.get("name")), "")}
     if "problem" in data:
         told["reason"] = problems.say(str(data["problem"]), data)
     if code == "hardware":

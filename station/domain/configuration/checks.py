@@ -17,7 +17,7 @@ _MA_PER_A = 1_000
 _TELLING_LENGTH = 4
 _FEWEST_DIFFERENT = 5
 _LAST_OF_LATIN_1 = "\xff"
-# What `station.ui.provisioning_words` shows to everybody who has made a mistake.
+# What earlier versions showed to everybody who had made a mistake.
 EXAMPLE_PASSWORD = "K7WQ2MZ9PXAB"  # noqa: S105
 _TLS_PROFILE, _CLIENT_CERTIFICATE_PROFILE = 2, 3
 BACKEND_URL = "/ocpp/url"
