@@ -11,6 +11,9 @@ from django.utils.translation import gettext_noop
 
 from station import private_files
 
+# The data directory of the station that the package or the image has installed (deploy/*.service).
+INSTALLED = Path("/var/lib/station")
+
 
 class DataDirectoryRefused(Exception):
     """The data directory cannot be used or would not be safe; the message says what to do.
@@ -245,6 +248,15 @@ class DataDirectory:
     def run(self) -> Path:
         """Sockets, locks and generated process configuration: worthless after a stop."""
         return self.root / "run"
+
+    @property
+    def notes_of_the_computer(self) -> Path:
+        """Where root leaves word for the station of what this start of the computer has found.
+
+        That word is for the installed station: another on the same computer (somebody's desk, a test) must not believe
+        it, and has its own folder, into which nobody writes.
+        """
+        return Path("/run") if self.root == INSTALLED else self.run
 
     def create(self) -> None:
         """Make the directory and its parts, and close everything in it to other users. Raises DataDirectoryRefused."""

@@ -3,14 +3,14 @@
 The computer mends it as root before the station starts (`deploy/image`, boot-partition), and leaves a note.
 """
 
-from pathlib import Path
+from station.paths import DataDirectory
 
-MENDED = Path("/run/station-boot-memory-mended")
+NOTE = "station-boot-memory-mended"
 
 
-def mended() -> tuple[str, ...]:
+def mended(data: DataDirectory) -> tuple[str, ...]:
     """Return the names of the files that were torn; empty: all was in order, or this computer has no such service."""
     try:
-        return tuple(MENDED.read_text(encoding="utf-8").split())
+        return tuple((data.notes_of_the_computer / NOTE).read_text(encoding="utf-8").split())
     except (OSError, ValueError):
         return ()

@@ -3,11 +3,11 @@
 Only root may do that (`deploy/image`, station-provision-file.service); it leaves a note where it could not.
 """
 
-from pathlib import Path
+from station.paths import DataDirectory
 
-LEFT = Path("/run/station-provision-left")
+NOTE = "station-provision-left"
 
 
-def is_left() -> bool:
+def is_left(data: DataDirectory) -> bool:
     """Return whether the file, with the factory password in it, is still there although nobody needs it any more."""
-    return LEFT.exists()
+    return (data.notes_of_the_computer / NOTE).exists()

@@ -229,7 +229,7 @@ def _record_mended_boot_memory(at: datetime) -> None:
     from station.host.dbus.rauc import bootname
     from station.services import event_log
 
-    if files := boot_memory.mended():
+    if files := boot_memory.mended(settings.DATA):
         event_log.log("computer.boot_memory.mended", at=at, files=", ".join(files), slot=bootname())
 
 
@@ -243,7 +243,7 @@ def _record_refused_provisioning(at: datetime) -> None:
             _PROVISIONING_REFUSED,
             at=at,
             mistakes=[[mistake.code, dict(mistake.data)] for mistake in mistakes],
-            is_left=factory_file.is_left(),
+            is_left=factory_file.is_left(settings.DATA),
         )
     else:
         event_log.end(_PROVISIONING_REFUSED, at=at)
@@ -255,7 +255,7 @@ def _record_provisioning_left(at: datetime) -> None:
     from station.host import factory_file
     from station.services import event_log
 
-    if factory_file.is_left():
+    if factory_file.is_left(settings.DATA):
         event_log.begin(_PROVISIONING_LEFT, at=at)
     else:
         event_log.end(_PROVISIONING_LEFT, at=at)

@@ -59,7 +59,7 @@ def _station_notices() -> Iterator[str]:
         yield words.secrets_lost(lost)
     if files := database_file.aside(settings.DATA):
         yield words.database_set_aside(files)
-    is_left = factory_file.is_left()
+    is_left = factory_file.is_left(settings.DATA)
     if mistakes := provisioning.refused_at_this_start():
         yield provisioning_words.refused_at_the_start(((each.code, each.data) for each in mistakes), is_left=is_left)
     elif is_left:

@@ -88,11 +88,11 @@ def _provisioning_refused() -> Iterator[dict[str, Any]]:
             "code": "provisioning_refused",
             "mistakes": [mistake.code for mistake in mistakes],
             "text": provisioning_words.refused_at_the_start(
-                ((each.code, each.data) for each in mistakes), is_left=factory_file.is_left()
+                ((each.code, each.data) for each in mistakes), is_left=factory_file.is_left(settings.DATA)
             ),
         }
 
 
 def _provisioning_left() -> Iterator[dict[str, Any]]:
-    if factory_file.is_left():
+    if factory_file.is_left(settings.DATA):
         yield {"code": "provisioning_left", "text": str(provisioning_words.LEFT_BEHIND)}

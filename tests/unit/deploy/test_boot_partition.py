@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.image.boot import environment_block
+from station.host import boot_memory
 from tests.unit.deploy.test_grub import Computer as BootLoader
 
 ROOT = Path(__file__).parents[3] / "deploy/image/root/usr/lib/station"
@@ -69,7 +70,7 @@ class Partition:
             (self.grub / name).write_bytes(content)
 
     def told(self) -> list[str]:
-        note = self.run / "station-boot-memory-mended"
+        note = self.run / boot_memory.NOTE
         return note.read_text().split() if note.exists() else []
 
     def installed(self, bootname: str) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 
 from station.domain.crash_guard import CRASHES
+from station.host import boot_memory, factory_file
+from station.paths import INSTALLED, DataDirectory
 from station.processes.child import ENERGY_IS_ON, RESTART_SIGNAL
 from tests.units import DEPLOY, PROCESSES, SERVICES, Unit
 
@@ -226,6 +228,14 @@ def test_the_factorys_file_is_overwritten_when_it_was_taken_or_refused(tmp_path,
     assert (tmp_path / "station-provision-file").exists() == stays
 
 
+def test_what_root_writes_down_is_read_by_the_installed_station_alone(tmp_path):
+    written = "".join(path.read_text() for path in DEPLOY.glob("image/root/usr/lib/**/*") if path.is_file())
+    for note in (boot_memory.NOTE, factory_file.NOTE):
+        assert str(DataDirectory(INSTALLED).notes_of_the_computer / note) in written
+        assert DataDirectory(tmp_path).notes_of_the_computer == tmp_path / "run"
+    assert f"STATION_DATA_DIR={INSTALLED} " in (DEPLOY / "station-prepare.service").read_text()
+
+
 def test_a_file_of_the_factory_that_cannot_be_removed_is_noted_until_it_can(tmp_path):
     (tmp_path / "station-provision.json").write_text('{"factoryPassword": "ZD5HM8RT3VNE"}')
     (tmp_path / "station-provision-file").touch()
@@ -244,7 +254,7 @@ def test_a_file_of_the_factory_that_cannot_be_removed_is_noted_until_it_can(tmp_
     )
 
     assert "the next start tries again" in told.stdout
-    assert (tmp_path / "station-provision-left").exists()
+    assert (tmp_path / factory_file.NOTE).exists()
     assert (tmp_path / "station-provision-file").exists()
 
     subprocess.run(command, env={"EXIT_STATUS": "0", "PATH": "/usr/bin:/bin"}, check=True)

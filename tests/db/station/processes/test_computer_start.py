@@ -61,12 +61,9 @@ def test_a_simulated_computer_starts_with_its_software(plan: Plan) -> None:
     assert deleted_cards() == 0
 
 
-def test_a_boot_loader_whose_memory_was_torn_is_told_once_in_this_run_of_the_computer(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    note = plan.data / "mended"
+def test_a_boot_loader_whose_memory_was_torn_is_told_once_in_this_run_of_the_computer(plan: Plan) -> None:
+    note = DataDirectory(plan.data).notes_of_the_computer / boot_memory.NOTE
     note.write_text("grubenv\ngood\n")
-    monkeypatch.setattr(boot_memory, "MENDED", note)
 
     preparation.prepare(plan, at=AT)
     preparation.prepare(plan, at=AT)

@@ -309,10 +309,10 @@ def test_the_event_log_and_the_page_tell_it_until_the_computer_starts_again(data
 
 
 @pytest.mark.django_db
-def test_a_file_that_cannot_be_removed_is_told_as_long_as_it_is_there(data, settings, monkeypatch, client, tmp_path):
+def test_a_file_that_cannot_be_removed_is_told_as_long_as_it_is_there(data, settings, monkeypatch, client):
     settings.STATIC_ROOT = data.run / "static"
-    monkeypatch.setattr(factory_file, "LEFT", tmp_path / "left")
-    factory_file.LEFT.touch()
+    left = data.notes_of_the_computer / factory_file.NOTE
+    left.touch()
     secret_key.obtain(data.secret_key)
     plan = Plan(data=data.root, http=Address("127.0.0.1", 1), https=None)
 
@@ -329,7 +329,7 @@ def test_a_file_that_cannot_be_removed_is_told_as_long_as_it_is_there(data, sett
     )
     assert detail["text"] == said
 
-    factory_file.LEFT.unlink()
+    left.unlink()
     preparation.prepare(plan, at=datetime(2026, 11, 24, tzinfo=UTC))
 
     entry.refresh_from_db()
@@ -338,10 +338,10 @@ def test_a_file_that_cannot_be_removed_is_told_as_long_as_it_is_there(data, sett
 
 
 @pytest.mark.django_db
-def test_a_refused_file_that_cannot_be_removed_is_nowhere_told_as_overwritten(data, settings, monkeypatch, tmp_path):
+def test_a_refused_file_that_cannot_be_removed_is_nowhere_told_as_overwritten(data, settings, monkeypatch):
     settings.STATIC_ROOT = data.run / "static"
-    monkeypatch.setattr(factory_file, "LEFT", tmp_path / "left")
-    factory_file.LEFT.touch()
+    left = data.notes_of_the_computer / factory_file.NOTE
+    left.touch()
     given_at_the_start(monkeypatch, GOOD | {"serial": "10 00/12345"})
     secret_key.obtain(data.secret_key)
     plan = Plan(data=data.root, http=Address("127.0.0.1", 1), https=None)
@@ -371,7 +371,7 @@ def test_a_refused_file_that_cannot_be_removed_is_nowhere_told_as_overwritten(da
         assert "Passwort ist also von der Platte zu lesen" in said
 
     # Refused once more at the next start, and removed.
-    factory_file.LEFT.unlink()
+    left.unlink()
     preparation.prepare(plan, at=datetime(2026, 11, 23, tzinfo=UTC))
     preparation.prepare(plan, at=datetime(2026, 11, 24, tzinfo=UTC))
 
