@@ -119,14 +119,7 @@ def control(data: DataDirectory) -> None:
 
 def is_controlled(data: DataDirectory) -> bool:
     """Return whether a service that controls the hardware lives now."""
-    try:
-        descriptor = os.open(data.controlled, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return not _try(descriptor, fcntl.LOCK_EX)
-    finally:
-        os.close(descriptor)
+    return _is_locked(data.controlled, os.O_RDONLY)
 
 
 @contextmanager
@@ -141,8 +134,12 @@ def alone(data: DataDirectory) -> Iterator[None]:
 
 def is_used(data: DataDirectory) -> bool:
     """Return whether a process works in the directory now."""
+    return _is_locked(data.logs, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _is_locked(place: Path, flags: int) -> bool:
     try:
-        descriptor = _open(data)
+        descriptor = os.open(place, flags | os.O_CLOEXEC)
     except OSError:
         return False
     try:
