@@ -144,7 +144,7 @@ def _keep_recorded(obstacles: list[dict[str, str | int]]) -> None:
     # Two may look at once.
     with transaction.atomic():
         present = event_log.open_data(EVENT)
-        if present is None or _without_processes(present.get("obstacles", ())) != _without_processes(obstacles):
+        if present is None or _without_processes(present["obstacles"]) != _without_processes(obstacles):
             event_log.begin_anew(EVENT, at=clock.now(), obstacles=obstacles)
 
 

@@ -253,8 +253,7 @@ def _with_words_of_its_own(code: str, data: Mapping[str, Any]) -> Mapping[str, A
         case "station.undescribed":
             return {**data, "mistakes": description_words.stored(data.get("mistakes", ""))}
         case "web.port_taken":
-            # Entries of before name one obstacle.
-            return {"obstacles": "; ".join(_obstacle(each) for each in data.get("obstacles", [data]))}
+            return {"obstacles": "; ".join(_obstacle(each) for each in data["obstacles"])}
     return data
 
 

@@ -120,12 +120,6 @@ def test_an_address_that_this_computer_has_not_is_not_said_to_be_taken(plan: Pla
     assert "listens" not in text
 
 
-def test_an_entry_of_before_is_still_told() -> None:
-    data = {"address": "0.0.0.0:80", "program": "nginx", "pid": 7, "user": "root", "lasting": True}
-
-    assert "nginx (process 7) listens at 0.0.0.0:80" in event_words.event(web_ports.EVENT, data)
-
-
 def test_it_waits_calmly_alive_and_saying_why_and_begins_as_soon_as_the_ports_are_free(
     plan: Plan, taken: list[socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
