@@ -13,8 +13,13 @@ from tests.image.bench import Bench, first_boot
 LAST = ("test_boot", "test_power_cut", "test_updates", "test_shipped", "test_arm64")
 
 
+# Before pytest chooses by marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LAST.index(item.path.stem) + 1 if item.path.stem in LAST else 0)
+    for item in items:
+        if item.path.stem in LAST:
+            item.add_marker(pytest.mark.machine)
 
 
 @pytest.fixture(scope="session")
