@@ -6,7 +6,6 @@ It comes up by itself; nobody may be there to start it.
 import errno
 import gc
 import json
-import multiprocessing
 import socket
 import sqlite3
 import threading
@@ -22,7 +21,7 @@ from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from station.paths import DataDirectory
-from station.processes import lock
+from station.processes import energy
 from station.processes.console import say
 from station.processes.plan import Address, Plan
 from station.ui import words
@@ -35,8 +34,6 @@ _FILE_TROUBLES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 _DATABASE_TROUBLES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _PRIMARY = 0xFF
 _CLIENT_ANSWERS_S = 2.0
-# The withdrawal itself gives up earlier at boards that do not answer.
-_WITHDRAW_S = 10.0
 _Result = TypeVar("_Result")
 
 
@@ -57,7 +54,7 @@ def once_there_is_room(plan: Plan, prepare: Callable[[], _Result]) -> _Result:
                 if not (has_identity and isinstance(error, (DatabaseError, OSError)) and _is_for_want_of_room(error)):
                     if has_identity and is_first:
                         connections.close_all()
-                        withdraw_energy(plan)
+                        energy.withdraw(plan)
                     raise
                 problem = str(error)
             connections.close_all()
@@ -67,7 +64,7 @@ def once_there_is_room(plan: Plan, prepare: Callable[[], _Result]) -> _Result:
                     _("The station cannot write to %(path)s (%(problem)s). It starts by itself when there is room.")
                     % {"path": plan.data, "problem": problem}
                 )
-                withdraw_energy(plan)
+                energy.withdraw(plan)
                 stack.enter_context(_answering(plan.http))
             # The main process collects no garbage before its children are forked; a failed attempt leaves some.
             gc.collect()
@@ -80,27 +77,6 @@ def _is_for_want_of_room(error: Exception) -> bool:
     # Django's exception wraps that of the database.
     code: int = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_OK)
     return code & _PRIMARY in _DATABASE_TROUBLES
-
-
-def withdraw_energy(plan: Plan) -> None:
-    """Withdraw energy that an earlier run may have left on, unless a service of the init system is in control of it."""
-    if lock.is_controlled(DataDirectory(plan.data)):
-        return
-    # In a process of its own, which takes its ports with it.
-    process = multiprocessing.get_context("fork").Process(target=_withdraw, daemon=True)
-    process.start()
-    process.join(_WITHDRAW_S)
-    if process.is_alive():
-        process.kill()
-        process.join()
-
-
-def _withdraw() -> None:
-    import asyncio
-
-    from hardware.runtime.wiring import withdraw_energy_before_start
-
-    asyncio.run(withdraw_energy_before_start())
 
 
 @contextmanager

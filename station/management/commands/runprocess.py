@@ -45,9 +45,9 @@ class Command(BaseCommand):
                     text = _("runstation or restore works in %(root)s. Stop it first, or wait for its end.")
                 raise CommandError(text % {"root": settings.DATA.root}) from refusal
         if options["name"] == _WITHDRAW:
-            from station.processes import full_disk
+            from station.processes import energy
 
-            full_disk.withdraw_energy(plan)
+            energy.withdraw(plan)
             return
         if options["name"] in child.HAS_ENERGY:
             lock.control(settings.DATA)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from station.paths import DataDirectory
-from station.processes import full_disk
+from station.processes import energy, full_disk
 from station.processes.plan import Address, Plan
 from tests.station import free_port
 
@@ -18,7 +18,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setattr(full_disk, "_TRY_AGAIN_S", 0.0)
-    monkeypatch.setattr(full_disk, "withdraw_energy", lambda _plan: None)
+    monkeypatch.setattr(energy, "withdraw", lambda _plan: None)
     DataDirectory(tmp_path).identity.write_text("{}")
     return Plan(data=tmp_path, http=Address("127.0.0.1", free_port()), https=None)
 
