@@ -1,7 +1,16 @@
-"""The order of words on a command line."""
+"""What the command lines of several commands have in common."""
+
+from argparse import ArgumentParser
+
+from django.conf import settings
 
 _WITH_VALUE = {"--data-dir", "--settings", "--pythonpath", "-v", "--verbosity"}
 _STANDARD_INPUT = "-"
+
+
+def add_language(parser: ArgumentParser) -> None:
+    """Declare --lang, the language of what the command says; its code arrives as the option `lang`."""
+    parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
 
 
 def options_first(arguments: list[str]) -> list[str]:

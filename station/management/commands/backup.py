@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from station import clock
 from station.management import troubles
+from station.management.arguments import add_language
 from station.services import backup
 
 _STANDARD_OUTPUT = Path("-")
@@ -33,7 +34,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="a new file; - writes to standard output")
         parser.add_argument("--data-dir", metavar="DIR", help="data directory (default: ./data)")
-        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
+        add_language(parser)
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:

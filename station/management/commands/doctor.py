@@ -4,11 +4,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import translation
 from typing_extensions import override
 
+from station.management.arguments import add_language
 from station.processes import checkup
 from station.processes.checkup import Level
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     @override
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--data-dir", metavar="DIR", help="data directory (default: ./data)")
-        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
+        add_language(parser)
         parser.add_argument("--json", action="store_true", help="print findings as JSON")
 
     @override

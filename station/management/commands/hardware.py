@@ -20,6 +20,7 @@ from hardware.drivers.config_data import HardwareConfigInvalid, Role
 from hardware.drivers.search import LISTENS_S, Extent, Found, Searched, ports_here, search
 from hardware.links.port import PortTrouble
 from station.management import troubles
+from station.management.arguments import add_language
 from station.management.exit_codes import REFUSED
 from station.processes import hardware_description
 from station.processes.hardware_description import Point, Reader
@@ -43,7 +44,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=("find", "write", "check"))
         parser.add_argument("--data-dir", metavar="DIR", help="data directory (default: ./data)")
-        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
+        add_language(parser)
         parser.add_argument("--port", action="append", metavar="PORT", help="only this serial port (several: repeat)")
         parser.add_argument(
             "--listen", type=_seconds, default=LISTENS_S, metavar="SECONDS", help="for devices that speak by themselves"

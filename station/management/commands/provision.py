@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from hardware.drivers.config import HardwareConfigInvalid, parse
+from station.management.arguments import add_language
 from station.management.exit_codes import REFUSED
 from station.services import identity, provisioning
 from station.services.provisioning import Mistake, Provision, ProvisioningRefused
@@ -32,7 +33,7 @@ class Command(BaseCommand):
     @override
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--data-dir", metavar="DIR", help="data directory (default: ./data)")
-        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
+        add_language(parser)
         parser.add_argument("--console", action="store_true", help="ask the person at this terminal")
         parser.add_argument(
             "--at-start", action="store_true", help="nobody reads the answer: keep a refusal for the page and /healthz"

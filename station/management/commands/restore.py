@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from station.management import troubles
+from station.management.arguments import add_language
 from station.management.exit_codes import REFUSED
 from station.processes import lock
 from station.processes.checkup.computer import is_running
@@ -34,7 +35,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, help="what backup has written; - reads standard input")
         parser.add_argument("--data-dir", metavar="DIR", help="data directory (default: ./data)")
-        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
+        add_language(parser)
         parser.add_argument(
             "--replace", action="store_true", help="also where this unit has sessions or signed records of its own"
         )

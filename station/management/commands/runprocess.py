@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from station import clock
+from station.management.arguments import add_language
 from station.processes import child, lock
 from station.processes.plan import add_arguments, plan_from, publish_origins
 from station.services import identity
@@ -29,7 +30,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=[_PREPARE, _WITHDRAW, *child.PROGRAMS])
         add_arguments(parser)
-        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
+        add_language(parser)
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:

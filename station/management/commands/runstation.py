@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from typing_extensions import override
 
 from station import clock
+from station.management.arguments import add_language
 from station.processes.console import say
 from station.processes.lock import AlreadyRunning, DirectoryIsUsed, OrphanSurvives, StationLock, end_orphans
 from station.processes.plan import Plan, add_arguments, plan_from, publish_origins
@@ -29,7 +30,7 @@ class Command(BaseCommand):
     @override
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)
-        parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
+        add_language(parser)
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
