@@ -31,3 +31,13 @@ def test_a_file_of_somebody_else_in_the_data_directory_is_no_traceback(tmp_path:
     assert "hardware.json" in str(explained)
     assert "sudo stationctl" in str(explained)
     assert manage._refusal(elsewhere, str(tmp_path)) is None
+
+
+def test_a_broken_pipe_of_another_kind_stays_a_failure(monkeypatch: pytest.MonkeyPatch):
+    def run() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(manage, "_run", run)
+
+    with pytest.raises(BrokenPipeError):
+        manage.main()
