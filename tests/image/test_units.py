@@ -707,9 +707,9 @@ def test_energy_that_a_restart_has_left_on_is_withdrawn_when_nothing_follows(
             wait_until(lambda: ended in charging.journal("--unit=station-prepare"), timeout_s=READY_S, what=ended)
     finally:
         charging.run("tee", identity, told=f"{right}\n", user="station")
-    # Every preparation makes the run directory anew, in which the links of the simulated devices stand.
-    charging.run("systemctl", "restart", "station-simulator")
     charging.run("systemctl", "restart", "station.target")
+    # Every preparation removes the links of simulated devices.
+    charging.run("systemctl", "restart", "station-simulator")
     wait_until(charging.is_ready, timeout_s=READY_S, what="a station that is ready again")
 
 
