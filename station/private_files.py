@@ -12,6 +12,7 @@ from pathlib import Path
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _ASIDE = ".broken-"
 _DRAFT = ".new"
+_FORMER = ".old"
 # Another process may be writing at this moment; one that was killed has left its draft longer ago.
 _DRAFT_IS_ABANDONED = timedelta(minutes=10)
 
@@ -32,6 +33,16 @@ def write(path: Path, content: bytes) -> None:
             draft.unlink()
         raise
     flush_directory(path.parent)
+
+
+def write_keeping_former(path: Path, content: bytes) -> Path | None:
+    """Replace a file like `write`; return where what it held before is kept beside it, None where there was none."""
+    kept = None
+    if path.exists():
+        kept = path.with_name(path.name + _FORMER)
+        write(kept, path.read_bytes())
+    write(path, content)
+    return kept
 
 
 def read(path: Path) -> bytes:

@@ -12,8 +12,6 @@ from hardware.drivers.search import Found
 from station import private_files
 from station.domain.ports import MOST_PHASES
 
-KEPT = ".old"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
@@ -102,9 +100,5 @@ def present(path: Path) -> dict[str, Any]:
 def write(path: Path, content: Mapping[str, Any]) -> Path | None:
     """Check and write a description at once; return where the earlier one is kept. Raises HardwareConfigInvalid."""
     config.parse(content)
-    kept = None
-    if path.exists():
-        kept = path.with_name(path.name + KEPT)
-        private_files.write(kept, path.read_bytes())
-    private_files.write(path, f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())
-    return kept
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return private_files.write_keeping_former(path, f"{text}\n".encode())

@@ -1,11 +1,13 @@
 """What a station is given where it is made: identity, factory password, description of its hardware.
 
-It comes as a JSON object, from a file beside the boot loader or from a person at the serial console, and is taken once.
+It comes as a JSON object, from a file beside the boot loader or from a person at the serial console. The identity is
+taken once; the description of the hardware is replaced as often as somebody gives it who knows the factory password.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -68,6 +70,15 @@ class Provision:
     @property
     def password(self) -> str:
         return self.values[_PREFIX + _PASSWORD]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What has changed: the identity, hardware.json, and where the description before is kept; None: there was none."""
+
+    identity: bool = False
+    hardware: bool = False
+    former_hardware: Path | None = None
 
 
 def parse(text: str) -> Provision:
@@ -148,9 +159,10 @@ def shown(text: str) -> str:
     return printable if len(printable) <= _SHOWN_CHARACTERS else f"{printable[:_SHOWN_CHARACTERS]}…"
 
 
-def take(given: Provision, *, check_hardware: Callable[[object], object]) -> bool:
-    """Write the identity and the description of the hardware; return False where the station has both already.
+def take(given: Provision, *, check_hardware: Callable[[object], object]) -> Taken:
+    """Write the identity, and the description of the hardware where one was given; return what has changed.
 
+    A station that has its identity keeps it, and takes a description with its serial number and factory password only.
     Raises ProvisioningRefused for another station's identity or a weak password of a new one, and what
     `check_hardware` raises.
     """
@@ -158,7 +170,7 @@ def take(given: Provision, *, check_hardware: Callable[[object], object]) -> boo
         return _take(given, check_hardware)
 
 
-def _take(given: Provision, check_hardware: Callable[[object], object]) -> bool:
+def _take(given: Provision, check_hardware: Callable[[object], object]) -> Taken:
     present = identity.load()
     if present.serial:
         if present.serial != given.serial:
@@ -166,17 +178,36 @@ def _take(given: Provision, check_hardware: Callable[[object], object]) -> bool:
             raise ProvisioningRefused(Mistake(code="other_serial", data=data))
         if not check_password(given.password, present.factory_password_hash):
             raise ProvisioningRefused(Mistake(code="other_password", data={"serial": present.serial}))
-        return False
+        return _describe_hardware(given, check_hardware)
     if given.weakness is not None:
         raise ProvisioningRefused(given.weakness)
-    if given.describes_hardware:
-        check_hardware(given.hardware)
-        text = json.dumps(given.hardware, indent=2, ensure_ascii=False)
-        private_files.write(settings.DATA.hardware, f"{text}\n".encode())
+    described = _describe_hardware(given, check_hardware)
     # The identity last: with it the station is provisioned.
     made = identity.with_values(present, given.values)
     identity.save(replace(made, master_key=given.master_key or made.master_key))
-    return True
+    return replace(described, identity=True)
+
+
+def _describe_hardware(given: Provision, check_hardware: Callable[[object], object]) -> Taken:
+    if not given.describes_hardware:
+        return Taken()
+    check_hardware(given.hardware)
+    file = settings.DATA.hardware
+    # A start torn behind the writing gives the same once more: the former description has to stay what it is.
+    if _has_content(file, given.hardware):
+        return Taken()
+    text = json.dumps(given.hardware, indent=2, ensure_ascii=False)
+    kept = private_files.write_keeping_former(file, f"{text}\n".encode())
+    return Taken(hardware=True, former_hardware=kept)
+
+
+def _has_content(file: Path, content: object) -> bool:
+    try:
+        present = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    # As text: for Python, 1 and true are equal.
+    return json.dumps(present, sort_keys=True) == json.dumps(content, sort_keys=True)
 
 
 def note_refusal(mistakes: Sequence[Mistake]) -> None:

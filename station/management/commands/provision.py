@@ -1,4 +1,7 @@
-"""`manage.py provision`: gives a new station its identity, from a file on standard input or from a person."""
+"""`manage.py provision`: gives a new station its identity, from a file on standard input or from a person.
+
+A station that has its identity takes another description of its hardware from the file.
+"""
 
 import getpass
 import json
@@ -20,12 +23,16 @@ from station.services import identity, provisioning
 from station.services.provisioning import Mistake, Provision, ProvisioningRefused
 from station.ui import provisioning_words
 
+# The image's console speaks English, whoever sits there.
+_YES, _NO = frozenset({"y", "yes", "j", "ja"}), frozenset({"n", "no", "nein"})
+
 
 class Command(BaseCommand):
     """Nothing it prints holds a password: what runs as a service ends up in the journal."""
 
     help = (
-        "Give a station that has none its identity: a JSON object on standard input, or --console to be asked. "
+        "Give a station that has none its identity: a JSON object on standard input, or --console to be asked. With "
+        "the serial number and factory password that the station has, an entry “hardware” replaces hardware.json. "
         "deploy/README.md has the entries. Ends with 0: taken; 65: what was given is refused; 1: it could not be taken."
     )
     requires_system_checks = ()
@@ -74,10 +81,17 @@ class Command(BaseCommand):
                     for each in invalid.problems
                 )
             ) from invalid
-        if taken:
+        if taken.identity:
             self.stdout.write(_("This is station %(serial)s now.") % {"serial": given.serial})
+        elif taken.hardware:
+            self.stdout.write(
+                _("This is station %(serial)s already; the description of its hardware was taken.")
+                % {"serial": given.serial}
+            )
         else:
             self.stdout.write(_("This is station %(serial)s already; nothing was changed.") % {"serial": given.serial})
+        if taken.former_hardware is not None:
+            self.stdout.write(_("The earlier description is kept: %(file)s") % {"file": taken.former_hardware})
 
     def _ask_a_person(self) -> None:
         if not _is_at_a_terminal():
@@ -115,9 +129,7 @@ class Command(BaseCommand):
 
     def _describe_hardware(self) -> None:
         """Search what is connected, as long as the person wants it; a station without a description starts, too."""
-        yes = _("yes")
-        question = _("Search which boards, meters and readers are connected (%(yes)s, %(no)s)? [%(yes)s] ")
-        while input(question % {"yes": yes, "no": _("no")}).strip() in {"", yes}:
+        while self._wants_a_search():
             try:
                 call_command(
                     "hardware", "find", lang=translation.get_language(), stdout=self.stdout, stderr=self.stderr
@@ -126,6 +138,18 @@ class Command(BaseCommand):
                 self.stdout.write(f"{refusal}\n")
             if settings.DATA.hardware.exists():
                 return
+
+    def _wants_a_search(self) -> bool:
+        """Ask until the answer is a yes or a no; an empty line is yes."""
+        yes, no = _("yes"), _("no")
+        question = _("Search which boards, meters and readers are connected (%(yes)s, %(no)s)? [%(yes)s] ")
+        while True:
+            answer = input(question % {"yes": yes, "no": no}).strip().casefold()
+            if answer in {"", yes, *_YES}:
+                return True
+            if answer in {no, *_NO}:
+                return False
+            self.stdout.write(_("Please one of: %(allowed)s") % {"allowed": f"{yes}, {no}"})
 
 
 def _is_at_a_terminal() -> bool:

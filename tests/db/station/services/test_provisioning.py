@@ -20,7 +20,7 @@ from station.paths import DataDirectory
 from station.processes import preparation
 from station.processes.plan import Address, Plan
 from station.services import identity, provisioning
-from station.services.provisioning import Mistake, ProvisioningRefused
+from station.services.provisioning import Mistake, ProvisioningRefused, Taken
 from station.ui import event_words
 from station.web.context import navigation
 from station.web.pages import health
@@ -40,7 +40,7 @@ def take(**entries):
 
 
 def test_a_fresh_station_takes_identity_and_hardware(data):
-    assert take(connectors=1, hardware={"connectors": []})
+    assert take(connectors=1, hardware={"connectors": []}) == Taken(identity=True, hardware=True)
 
     made = identity.load()
     assert (made.serial, made.connectors) == ("100012345", 1)
@@ -54,8 +54,108 @@ def test_the_same_once_more_changes_nothing(data):
     take()
     written = data.identity.read_bytes()
 
-    assert not take(connectors=1)
+    assert take(connectors=1) == Taken()
     assert data.identity.read_bytes() == written
+
+
+def test_a_station_takes_the_description_of_its_hardware_later_and_keeps_the_former_one(data):
+    take()
+    written = data.identity.read_bytes()
+
+    assert take(connectors=1, hardware={"connectors": []}) == Taken(hardware=True)
+    assert json.loads(data.hardware.read_text()) == {"connectors": []}
+
+    former = data.hardware.read_bytes()
+    kept = data.hardware.with_name("hardware.json.old")
+    assert take(hardware={"connectors": [], "readers": []}) == Taken(hardware=True, former_hardware=kept)
+    assert json.loads(data.hardware.read_text()) == {"connectors": [], "readers": []}
+    assert stat.S_IMODE(data.hardware.stat().st_mode) == 0o600
+    assert kept.read_bytes() == former
+    assert data.identity.read_bytes() == written
+
+
+def test_the_same_description_once_more_leaves_the_former_one(data):
+    take(hardware={"connectors": [], "readers": []})
+    take(hardware={"readers": []})
+    by_hand = '{"readers":[]}'
+    data.hardware.write_text(by_hand)
+
+    assert take(hardware={"readers": []}) == Taken()
+    assert data.hardware.read_text() == by_hand
+    assert json.loads(data.hardware.with_name("hardware.json.old").read_text()) == {"connectors": [], "readers": []}
+
+
+@pytest.mark.parametrize("present", ["", "[[", "\ud800", "[" * 200_000, '{"phases": true}'])
+def test_what_is_no_description_is_replaced_and_kept(data, present):
+    take()
+    data.hardware.write_bytes(present.encode(errors="surrogatepass"))
+
+    assert take(hardware={"phases": 1}).hardware
+    assert json.loads(data.hardware.read_text()) == {"phases": 1}
+    kept = data.hardware.with_name("hardware.json.old")
+    assert kept.read_bytes() == present.encode(errors="surrogatepass")
+
+
+def test_power_lost_before_the_description_is_written_costs_nothing(data, monkeypatch):
+    take(hardware={"connectors": []})
+    former = data.hardware.read_bytes()
+    write = private_files.write
+
+    def lost(path, content):
+        if path == data.hardware:
+            raise OSError(5, "Input/output error")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(private_files, "write", lost)
+        with pytest.raises(OSError, match="Input/output"):
+            take(hardware={"readers": []})
+    assert data.hardware.read_bytes() == former
+
+    assert take(hardware={"readers": []}).hardware
+    assert data.hardware.with_name("hardware.json.old").read_bytes() == former
+
+
+@pytest.mark.parametrize("entry", [{"serial": "2"}, {"factoryPassword": "ANOTHER0NE"}])
+def test_a_description_for_another_station_is_refused(data, entry):
+    take(hardware={"connectors": []})
+
+    with pytest.raises(ProvisioningRefused, match="other_"):
+        take(hardware={"readers": []}, **entry)
+    assert json.loads(data.hardware.read_text()) == {"connectors": []}
+    assert not data.hardware.with_name("hardware.json.old").exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "kept"),
+    [
+        ("en", "the description of its hardware was taken", "The earlier description is kept"),
+        ("de", "die Beschreibung ihrer Hardware wurde übernommen", "Die frühere Beschreibung"),
+    ],
+)
+def test_the_command_says_that_it_has_taken_a_description_and_refuses_a_wrong_one(
+    data, monkeypatch, language, said, kept
+):
+    take()
+    former = '{"connectors": []}'
+    data.hardware.write_text(former)
+    heard = StringIO()
+
+    refusal = given_at_the_start(monkeypatch, GOOD | {"hardware": {"nonsense": 1}}, "--lang", language)
+    assert refusal.returncode == 65
+    assert "hardware" in str(refusal)
+    assert "nonsense" in str(refusal)
+    assert {mistake.code for mistake in provisioning.refused_at_this_start()} == {"hardware"}
+    assert data.hardware.read_text() == former
+    assert not data.hardware.with_name("hardware.json.old").exists()
+
+    monkeypatch.setattr("station.management.commands.provision.parse", lambda _content: None)
+    monkeypatch.setattr("sys.stdin", StringIO(json.dumps(GOOD | {"hardware": {"readers": []}})))
+    call_command("provision", "--at-start", "--lang", language, stdout=heard)
+    assert said in heard.getvalue()
+    assert kept in heard.getvalue()
+    assert str(data.hardware.with_name("hardware.json.old")) in heard.getvalue()
+    assert GOOD["factoryPassword"] not in heard.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +181,7 @@ def test_a_weak_password_is_given_to_no_new_station_and_a_delivered_one_keeps_it
             identity.Identity(), {"/identity/serial": GOOD["serial"], "/identity/factoryPassword": "12345678"}
         )
     )
-    assert not take(factoryPassword="12345678")
+    assert take(factoryPassword="12345678") == Taken()
 
 
 class Beside(Thread):
@@ -108,7 +208,7 @@ def test_of_two_files_at_once_one_wins_and_the_other_is_refused():
     other = Beside()
 
     given = provisioning.parse(json.dumps(GOOD | {"hardware": {}}))
-    assert provisioning.take(given, check_hardware=other.begin)
+    assert provisioning.take(given, check_hardware=other.begin).identity
 
     other.join()
     assert other.said == ["other_serial"]
@@ -190,6 +290,41 @@ def test_the_console_asks_again_until_it_can_take_the_answers(monkeypatch):
     assert "not the same" in said.getvalue()
     assert "“serial” is missing" in said.getvalue()
     assert "ZD5HM8RT3VNE" not in said.getvalue()
+
+
+@pytest.mark.usefixtures("data", "terminal")
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize(
+    ("answers", "searches"),
+    [
+        (["y", "N"], 1),
+        (["Yes", "no"], 1),
+        ([" ja ", "Nein"], 1),
+        (["J", "n"], 1),
+        (["", "NO"], 1),
+        (["maybe", "yep", "YES", "nope", "nein"], 1),
+        (["what?", "n"], 0),
+    ],
+)
+def test_the_console_takes_yes_and_no_as_people_write_them_and_asks_again_for_anything_else(
+    monkeypatch, language, answers, searches
+):
+    given = iter([GOOD["serial"], *answers])
+    monkeypatch.setattr("builtins.input", lambda _question: next(given))
+    monkeypatch.setattr("getpass.getpass", lambda _question: GOOD["factoryPassword"])
+    called = []
+    monkeypatch.setattr(
+        "station.management.commands.provision.call_command", lambda *name, **_options: called.append(name)
+    )
+    said = StringIO()
+
+    call_command("provision", "--console", "--lang", language, stdout=said)
+
+    assert called == [("hardware", "find")] * searches
+    assert not list(given)
+    unclear = {"maybe", "yep", "nope", "what?"} & set(answers)
+    allowed = "yes, no" if language == "en" else "ja, nein"
+    assert said.getvalue().count(allowed) == len(unclear)
 
 
 def test_a_byte_order_mark_does_no_harm():
