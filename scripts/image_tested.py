@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORD = Path("deploy/image/tested.json")
 # A build server's checkout may belong to another user than the one who runs the tests.
 _GIT = ("git", "-c", "safe.directory=*")
-WATCHED = ("deploy", "scripts", "requirements*.txt", "tests/image")
+# A document beside them is in no image and read by no test of one.
+WATCHED = ("deploy", "scripts", "requirements*.txt", "tests/image", ":!deploy/README.md")
 
 
 def tracked(patterns: Iterable[str], root: Path = ROOT) -> list[Path]:
@@ -50,7 +51,8 @@ def is_current(root: Path = ROOT) -> bool:
         print(f"The tests of the image run: {RECORD} is missing.")
         return False
     if noted["hash"] != digest(tracked(WATCHED, root), root):
-        print(f"The tests of the image run: {', '.join(WATCHED)} changed since they passed on {noted['date']}.")
+        watched = ", ".join(each for each in WATCHED if not each.startswith(":"))
+        print(f"The tests of the image run: {watched} changed since they passed on {noted['date']}.")
         return False
     print(f"The image's tests passed with these files on {noted['date']} ({noted['commit']}): not repeated.")
     return True

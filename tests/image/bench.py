@@ -97,8 +97,17 @@ class Bench:
         try:
             wait_until(lambda: self.health()[0] == 200, timeout_s=timeout_s, what="healthz 200")
         except NeverHappened as problem:
-            raise NeverHappened(f"{problem}; last: {self.health()}\n{self.machine.console.tail()}") from None
+            said = f"{problem}; last: {self.health()}\n{self.machine.console.tail()}\n{self._journal()}"
+            raise NeverHappened(said) from None
         return time.monotonic() - self.machine.started_at_s
+
+    def _journal(self) -> str:
+        """Return what the services have said since this boot, for the message of a failure."""
+        asked = "systemctl list-jobs; df /data; journalctl --boot --unit 'station-*' --no-pager --lines 200"
+        try:
+            return self.machine.run(asked, timeout_s=60)
+        except Exception as silent:  # noqa: BLE001 - the failure that is being told matters more
+            return f"no journal: {silent}"
 
     def health(self) -> tuple[int, Any]:
         """Ask /healthz; a station that does not answer has the status 0."""
@@ -161,12 +170,18 @@ class Bench:
         return begun.payload
 
 
+def new_disk(image: Path, place: Path) -> Path:
+    """Write an image to a disk of the size of a real one: the data partition grows at the first boot."""
+    copy(image, place)
+    os.truncate(place, DISK_BYTES)
+    return place
+
+
 @contextmanager
 def new_board(image: Path, model: Model = AMD64) -> Iterator[Bench]:
     """Write an image to a new board's disk; the board is off, and there is a backend in its network."""
     scratch = built.scratch_directory()
-    disk = copy(image, scratch / "disk.img")
-    os.truncate(disk, DISK_BYTES)
+    disk = new_disk(image, scratch / "disk.img")
     with Backend.threaded(interval_s=60) as backend:
         station = Bench.over(disk, scratch, backend, model)
         try:

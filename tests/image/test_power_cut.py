@@ -20,8 +20,8 @@ import pytest
 
 from tests.backend import Backend
 from tests.image import built
-from tests.image.bench import CARD, PATIENCE_S, SERIAL, Bench
-from tests.image.disks import CachedDisk, TornDisk, copy
+from tests.image.bench import CARD, PATIENCE_S, SERIAL, Bench, new_disk
+from tests.image.disks import CachedDisk, TornDisk
 from tests.station import wait_until
 
 SEED = int(os.environ.get("STATION_IMAGE_SEED", "1"))
@@ -166,7 +166,7 @@ class Life:
 def in_a_first_boot(life: Life) -> float:
     life.bench.machine.kill()
     life.disk.unlink()
-    copy(life.image, life.disk)
+    new_disk(life.image, life.disk)
     life.is_new = True
     life.bench.machine.start()
     return life.cut_within(FIRST_BOOT_S)
@@ -204,7 +204,7 @@ def while_charging_without_a_backend(life: Life) -> float:
         life.bench.backend.listen()
 
 
-# `tests/image/test_updates.py` adds the moments of an update.
+# Moments of an update: `tests/image/test_updates.py`.
 MOMENTS: list[Callable[[Life], float]] = [
     in_a_first_boot,
     in_a_later_boot,
@@ -225,7 +225,7 @@ def test_whenever_the_power_is_cut_the_station_boots_and_the_books_are_right(
     scratch = built.scratch_directory()
     done = 0
     with Backend.threaded(interval_s=60) as backend:
-        bench = Bench.over(copy(image, scratch / "disk.img"), scratch, backend)
+        bench = Bench.over(new_disk(image, scratch / "disk.img"), scratch, backend)
         life = Life(bench, image, dice)
         try:
             bench.start()
