@@ -114,12 +114,14 @@ def control(data: DataDirectory) -> None:
     # A directory would not do: each is locked for a moment by somebody who waits for it, and this lock lasts.
     # A disk that is full at the very first start has no room for the file.
     with suppress(OSError):
-        _try(os.open(data.controlled, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), fcntl.LOCK_SH)
+        descriptor = os.open(data.controlled, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _waits_for(descriptor, fcntl.LOCK_EX)
 
 
 def is_controlled(data: DataDirectory) -> bool:
     """Return whether a service that controls the hardware lives now."""
-    return _is_locked(data.controlled, os.O_RDONLY)
+    # A shared lock: of two that look at the same moment, none takes the other for a control.
+    return _is_locked(data.controlled, os.O_RDONLY, fcntl.LOCK_SH)
 
 
 @contextmanager
@@ -134,29 +136,36 @@ def alone(data: DataDirectory) -> Iterator[None]:
 
 def is_used(data: DataDirectory) -> bool:
     """Return whether a process works in the directory now."""
-    return _is_locked(data.logs, os.O_RDONLY | os.O_DIRECTORY)
+    return _is_locked(data.logs, os.O_RDONLY | os.O_DIRECTORY, fcntl.LOCK_EX)
 
 
-def _is_locked(place: Path, flags: int) -> bool:
+def _is_locked(place: Path, flags: int, kind: int) -> bool:
     try:
         descriptor = os.open(place, flags | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return not _try(descriptor, fcntl.LOCK_EX)
+        return not _try(descriptor, kind)
     finally:
         os.close(descriptor)
 
 
 def _use(data: DataDirectory, kind: int) -> int:
     descriptor = _open(data)
+    if not _waits_for(descriptor, kind):
+        os.close(descriptor)
+        raise DirectoryIsUsed(str(data.root))
+    return descriptor
+
+
+def _waits_for(descriptor: int, kind: int) -> bool:
+    """Take a lock that somebody who only looks may have for a moment; return whether it was to be had."""
     deadline_s = time.monotonic() + _LOOKING_S
     while not _try(descriptor, kind):
         if time.monotonic() > deadline_s:
-            os.close(descriptor)
-            raise DirectoryIsUsed(str(data.root))
+            return False
         time.sleep(_STEP_S)
-    return descriptor
+    return True
 
 
 def _open(data: DataDirectory) -> int:

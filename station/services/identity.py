@@ -1,6 +1,7 @@
 """The station's identity: what production wrote and what survives a factory reset."""
 
 import json
+import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
@@ -34,6 +36,7 @@ _NXP = "04"
 # Shown instead of a value that exists but must not be disclosed.
 MASK = "***"
 
+_Stamp: TypeAlias = tuple[int, int, int] | None
 _FIELDS: Mapping[str, str] = {
     "/identity/serial": "serial",
     "/identity/vendor": "vendor",
@@ -46,6 +49,10 @@ _FIELDS: Mapping[str, str] = {
 _ROWS = {row.name: row for row in ROWS if row.storage is Storage.IDENTITY}
 # A station keeps the serial number of its sticker, also one that would not be given to a station any more.
 _PARSERS: Mapping[str, Parse] = {"serial": text(0, 25, ascii_only=True)}
+# The last right content of a file that this process has read, and the damaged state of which it has told the log.
+_LAST_RIGHT: dict[Path, "Identity"] = {}
+_TOLD: dict[Path, _Stamp] = {}
+logger = logging.getLogger(__name__)
 
 
 class IdentityFileBroken(Exception):
@@ -103,12 +110,36 @@ def is_master_key(uid: str) -> bool:
 
 
 def load() -> Identity:
-    """Read the identity; a station without a file has the defaults. Raises `IdentityFileBroken`."""
-    return _read(settings.DATA.identity, stamp())
+    """Read the identity; a station without a file has the defaults. Raises `IdentityFileBroken`.
+
+    A process that has read a right one goes on with that when the file is damaged later, or half written by an editor:
+    a mistake in it must not end a control loop.
+    """
+    path, present = settings.DATA.identity, stamp()
+    try:
+        found = _read(path, present)
+    except IdentityFileBroken as damage:
+        if path not in _LAST_RIGHT:
+            raise
+        if _TOLD.get(path) != present:
+            _TOLD[path] = present
+            logger.error("%s Until then the station goes on with the identity it had.", damage)  # noqa: TRY400 - a sentence
+        return _LAST_RIGHT[path]
+    _LAST_RIGHT[path] = found
+    return found
+
+
+def broken() -> IdentityFileBroken | None:
+    """Return what is wrong with the file now, None where nothing is."""
+    try:
+        _read(settings.DATA.identity, stamp())
+    except IdentityFileBroken as damage:
+        return damage
+    return None
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, _stamp: tuple[int, int, int] | None) -> Identity:
+def _read(path: Path, _stamp: _Stamp) -> Identity:
     """Read a file once for each of its contents: every new snapshot of the configuration asks for it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -151,7 +182,7 @@ def _as_text(value: str | int) -> str:
     return str(value)
 
 
-def stamp() -> tuple[int, int, int] | None:
+def stamp() -> _Stamp:
     """Return something that changes with the file; None while there is none."""
     try:
         status = settings.DATA.identity.stat()

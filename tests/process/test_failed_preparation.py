@@ -41,6 +41,9 @@ class Services:
             return http("GET", self.http_port, "/healthz")[0] == 200
         return False
 
+    def details(self) -> list[str]:
+        return [each["code"] for each in http("GET", self.http_port, "/healthz")[1].get("details", [])]
+
     def contactor(self) -> bool:
         points = http("GET", self.sim_port, "/state")[1]["connectors"]
         return any(point["contactor"] for point in points)
@@ -76,6 +79,9 @@ def test_energy_that_a_restart_has_left_on_is_withdrawn_when_its_preparation_fai
     # While somebody is in control, that is nobody else's business.
     assert charging.prepare().returncode == 1
     assert charging.contactor()
+    # It goes on with the identity it had, and says so.
+    wait_until(lambda: "identity_damaged" in charging.details(), what="a damaged identity in /healthz")
+    assert charging.is_ready()
 
     charging.running["hardware"].send_signal(RESTART_SIGNAL)
     assert charging.running["hardware"].wait(PATIENCE_S) == ENERGY_IS_ON
@@ -84,6 +90,7 @@ def test_energy_that_a_restart_has_left_on_is_withdrawn_when_its_preparation_fai
 
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
-    assert not charging.contactor()
+    # The car opens its contact when it sees the end of the pilot's signal, within 3 s (IEC 61851-1, table A.6).
+    wait_until(lambda: not charging.contactor(), what=f"energy withdrawn; the preparation said: {refused.stderr}")
     identity.write_text(right)
     assert charging.prepare().returncode == 0

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from station import clock
 from station.host import factory_file
 from station.host.power import process_start_ticks
-from station.services import database_file, live, outbox, provisioning, secret_storage
+from station.services import database_file, identity, live, outbox, provisioning, secret_storage
 from station.ui import provisioning_words, words
 from station.web import present
 
@@ -31,11 +31,15 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     elif not hardware.ready:
         codes = list(hardware.not_ready)
     else:
-        return JsonResponse({"ready": True, "run": run()} | _details())
+        return JsonResponse({"ready": True, "run": run()} | (_details() or {}))
+    details = _details()
+    if details is None and "records_unwritable" not in codes:
+        # The process that says so otherwise may not come up without the database.
+        codes.append("records_unwritable")
     # In English, whoever asks: programs do.
     mistakes = "; ".join(each.text for each in hardware.mistakes) if hardware else ""
     reasons = [{"code": code, "text": f"{words.word(words.NOT_READY, code)} {mistakes}".strip()} for code in codes]
-    answer = JsonResponse({"ready": False, "run": run(), "reasons": reasons} | _details(), status=503)
+    answer = JsonResponse({"ready": False, "run": run(), "reasons": reasons} | (details or {}), status=503)
     # Django writes every 5xx to the log as an error; this one is an answer, and it is asked for every few seconds.
     answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return answer
@@ -47,18 +51,19 @@ def run() -> str:
     return hashlib.sha256(f"{clock.boot_id()} {pid} {process_start_ticks(pid)}".encode()).hexdigest()[:16]
 
 
-def _details() -> dict[str, Any]:
-    """Tell what keeps nobody from charging and still needs somebody's attention."""
+def _details() -> dict[str, Any] | None:
+    """Tell what keeps nobody from charging and still needs somebody's attention; None: the database cannot be read."""
     try:
         found = [
             *_messages_set_aside(),
             *_secrets_lost(),
+            *_identity_damaged(),
             *_database_set_aside(),
             *_provisioning_refused(),
             *_provisioning_left(),
         ]
     except DatabaseError:
-        return {}
+        return None
     return {"details": found} if found else {}
 
 
@@ -80,6 +85,11 @@ def _database_set_aside() -> Iterator[dict[str, Any]]:
 def _secrets_lost() -> Iterator[dict[str, Any]]:
     if keys := secret_storage.lost():
         yield {"code": "secrets_lost", "keys": keys, "text": words.secrets_lost(keys)}
+
+
+def _identity_damaged() -> Iterator[dict[str, Any]]:
+    if damage := identity.broken():
+        yield {"code": "identity_damaged", "text": str(damage)}
 
 
 def _provisioning_refused() -> Iterator[dict[str, Any]]:

@@ -476,6 +476,26 @@ def test_a_broken_identity_file_says_what_to_do(data: DataDirectory, content: st
         identity.load()
 
 
+def test_a_process_goes_on_with_the_identity_it_had_when_the_file_is_damaged(
+    data: DataDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    change({"/identity/connectors": "1", "/identity/serial": "123456789"})
+    right, watch = data.identity.read_bytes(), configuration.ConfigurationWatch()
+    before = identity.load()
+    data.identity.write_bytes(right[:7])
+
+    assert identity.load() == before
+    assert watch.changes() == ()
+    assert configuration.get("/identity/serial") == "123456789"
+    assert caplog.text.count("goes on with the identity it had") == 1
+    assert "Restore it" in str(identity.broken())
+
+    # A further change of a setting does not end with it, and the file is right again.
+    change({"/identity/connectors": "2"})
+    assert identity.broken() is None
+    assert (identity.load().serial, identity.load().connectors) == ("123456789", 2)
+
+
 # --- manage.py config
 
 

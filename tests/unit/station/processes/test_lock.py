@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from station.processes.lock import (
     DirectoryIsUsed,
     StationLock,
     alone,
+    control,
     end_orphans,
     is_controlled,
     is_used,
@@ -160,3 +162,27 @@ def test_who_controls_the_hardware_keeps_nobody_from_any_folder(data: DataDirect
         control_loop.kill()
         control_loop.wait()
         assert not is_controlled(data)
+
+
+def test_who_looks_at_the_same_moment_is_not_taken_for_a_control(data: DataDirectory) -> None:
+    control(data)
+    place, is_over = data.controlled, threading.Event()
+    # The control of this process lasts until its descriptor is closed; another file stands for one that has ended.
+    place.rename(place.with_name("ended"))
+    place.touch()
+
+    def look() -> None:
+        while not is_over.is_set():
+            is_controlled(data)
+
+    others = [threading.Thread(target=look) for _ in range(3)]
+    for other in others:
+        other.start()
+    try:
+        assert not any(is_controlled(data) for _ in range(3000))
+        control(data)
+        assert is_controlled(data)
+    finally:
+        is_over.set()
+        for other in others:
+            other.join()
