@@ -7,14 +7,10 @@ The program stationctl of the Debian package calls `manage.py stationctl COMMAND
 import errno
 import gettext
 import os
-import select
-import signal
 import sys
-from contextlib import suppress
-from io import TextIOWrapper
 from pathlib import Path
 
-from station.management import own_commands
+from station.management import output, own_commands
 from station.paths import DataDirectoryRefused
 from station.processes import without_docstrings
 from station.processes.plan import set_environment
@@ -22,8 +18,6 @@ from station.processes.plan import set_environment
 # What runs for months; other commands end soon.
 _STAYS = {"runstation", "runprocess"}
 _WRONG_COMMAND_LINE = 2
-# What a shell reports of a program that the kernel ends for this reason.
-_NOBODY_READS = 128 + signal.SIGPIPE
 _DISK_TROUBLES = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _DATABASE_TROUBLES = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 _DATABASE_DAMAGES = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
@@ -40,52 +34,11 @@ def _option(name: str, arguments: list[str]) -> str | None:
 
 
 def main() -> None:
-    """Run a command; one whose reader goes away (`doctor | head -1`) ends without a word."""
-    try:
-        _run()
-    except BrokenPipeError:
-        # A pipe or a socket that the command uses itself is another matter.
-        if not any(map(_has_no_reader, _outputs())):
-            raise
-        _flush()
-        sys.exit(_NOBODY_READS)
-    except SystemExit as end:
-        if _flush() or end.code:
-            raise
-        sys.exit(_NOBODY_READS)
-    if not _flush():
-        sys.exit(_NOBODY_READS)
-
-
-def _outputs() -> list[TextIOWrapper]:
-    # A program may be started without them.
-    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, TextIOWrapper)]
-
-
-def _has_no_reader(stream: TextIOWrapper) -> bool:
-    poller = select.poll()
-    poller.register(stream.fileno(), 0)
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poller.poll(0))
-
-
-def _flush() -> bool:
-    """Write what is left, and drop what nobody reads: the interpreter would complain. Return whether all was read."""
-    is_read = True
-    for stream in _outputs():
-        # What a full disk refuses is told by the interpreter.
-        with suppress(OSError):
-            try:
-                stream.flush()
-            except BrokenPipeError:
-                is_read = False
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return is_read
+    """Run a command."""
+    output.run(_run)
 
 
 def _run() -> None:
-    for stream in _outputs():
-        # A terminal of another time cannot show every character; a traceback would say less than a question mark.
-        stream.reconfigure(errors="replace")
     if sys.argv[1:2] == ["stationctl"]:
         sys.argv = ["stationctl", *sys.argv[2:]]
         _answer_for_stationctl()

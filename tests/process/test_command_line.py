@@ -59,3 +59,11 @@ def test_a_refusal_is_told_although_nobody_reads_the_rest(tmp_path: Path, unread
     assert "destroy" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.returncode == 2
+
+
+def test_a_command_without_outputs_does_its_work(tmp_path: Path) -> None:
+    command = f'exec "$0" "$1" config set HeartbeatInterval=61 --data-dir {tmp_path / "data"} <&- >&- 2>&-'
+    subprocess.run(["/bin/sh", "-c", command, sys.executable, MANAGE], timeout=60, check=True)
+
+    asked = run(tmp_path / "data", "config", "get", "HeartbeatInterval", stdout=subprocess.PIPE)
+    assert asked.stdout == "HeartbeatInterval=61\n"

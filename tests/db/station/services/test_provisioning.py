@@ -395,7 +395,7 @@ def test_a_folder_in_the_place_of_the_file_is_refused_in_words(data, monkeypatch
 def test_the_command_refuses_in_german(monkeypatch):
     refusal = given_at_the_start(monkeypatch, GOOD | {"model": "Säule"}, "--lang", "de")
 
-    assert "Die Station hat keine Identität bekommen" in str(refusal)
+    assert "Die Station hat nichts übernommen" in str(refusal)
     assert "Umlaute" in str(refusal)
 
 
