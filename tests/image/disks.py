@@ -299,3 +299,14 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
             raise EOFError
         parts += part
     return bytes(parts)
+
+
+def alternate(disk: Disk, scratch: Path, dice: random.Random) -> "CachedDisk | TornDisk":
+    """Return a disk of the other kind with the same contents: what it loses follows another rule at the next cut."""
+    assert isinstance(disk, (CachedDisk, TornDisk))
+    return CachedDisk(disk.image, scratch) if isinstance(disk, TornDisk) else TornDisk(disk.image, scratch, dice)
+
+
+def kind(disk: Disk) -> str:
+    """Name what a disk does with its unflushed writes at a cut: all "lost", or "torn" (each kept, lost or torn)."""
+    return "torn" if isinstance(disk, TornDisk) else "lost"

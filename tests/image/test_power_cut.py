@@ -21,7 +21,7 @@ import pytest
 from tests.backend import Backend
 from tests.image import built
 from tests.image.bench import CARD, PATIENCE_S, SERIAL, Bench, new_disk
-from tests.image.disks import CachedDisk, TornDisk
+from tests.image.disks import TornDisk, alternate, kind
 from tests.station import wait_until
 
 SEED = int(os.environ.get("STATION_IMAGE_SEED", "1"))
@@ -142,14 +142,11 @@ class Life:
         self.is_new = True
         self.lost = self.torn = 0
 
-    def choose_disk(self, number: int) -> str:
-        """Take one kind of disk or the other while the machine is off; return which kind it had."""
+    def change_disk(self) -> str:
+        """Take the other kind of disk while the machine is off; return which kind it had."""
         machine = self.bench.machine
-        was = "torn" if isinstance(machine.disk, TornDisk) else "lost"
-        is_torn = number % 2 == 1
-        machine.disk = (
-            TornDisk(self.disk, machine.scratch, self.dice) if is_torn else CachedDisk(self.disk, machine.scratch)
-        )
+        was = kind(machine.disk)
+        machine.disk = alternate(machine.disk, machine.scratch, self.dice)
         return was
 
     def cut_within(self, seconds: float) -> float:
@@ -233,7 +230,7 @@ def test_whenever_the_power_is_cut_the_station_boots_and_the_books_are_right(
             for number, moment in enumerate(plan):
                 where = f"seed {SEED}, cut {number}, {moment.__name__}"
                 after_s = moment(life)
-                was = life.choose_disk(number + 1)
+                was = life.change_disk()
                 mark = backend.mark()
                 bench.start()
                 found = judge(life, mark)

@@ -16,6 +16,8 @@ import pytest
 from tests.image import built
 from tests.image.bench import MANAGE, PATIENCE_S, ROUTER, Bench
 from tests.image.bundles import Bundles, tampered
+from tests.image.disks import alternate, kind
+from tests.image.test_power_cut import SEED, note
 from tests.station import wait_until
 
 pytestmark = pytest.mark.long
@@ -30,7 +32,7 @@ GIVEN_UP_IN_S = 2400.0
 # Whoever asks all the time takes the processor away from who works.
 LOOK_EVERY_S = 3.0
 # Random moments of download, writing, restart and first start; an emulated start takes some minutes.
-CUTS, SEED, LONGEST_RUN_S = 5, 1, 400.0
+CUTS, LONGEST_RUN_S = 5, 400.0
 _BOUNDARY = "x-x-x"
 
 
@@ -285,14 +287,19 @@ def test_power_lost_again_and_again_during_an_update_ends_with_one_of_the_two_ve
     bench: Bench, bundles: Bundles
 ) -> None:
     before, mark, dice = slot(bench), bench.backend.mark(), random.Random(SEED)
+    cuts: list[dict[str, Any]] = []
     sessions = bench.machine.run(f"{MANAGE} shell -c '{COUNT}'", timeout_s=PATIENCE_S).split()[-1]
     bundle = bundles.same_under(NEWER)
     with served(bundle.parent) as port:
         request: dict[str, Any] = {"location": f"http://{ROUTER}:{port}/{bundle.name}"}
         bench.backend.call("UpdateFirmware", request | {"retrieveDate": "2026-01-01T00:00:00Z"}, timeout=PATIENCE_S)
         for _ in range(CUTS):
-            time.sleep(dice.uniform(0, LONGEST_RUN_S))
+            after_s = dice.uniform(0, LONGEST_RUN_S)
+            time.sleep(after_s)
             bench.machine.cut()
+            cuts.append({"moment": "in_an_update", "disk": kind(bench.machine.disk), "after_s": after_s})
+            # Every second disk keeps, loses or tears each write since its last flush by lot.
+            bench.machine.disk = alternate(bench.machine.disk, bench.machine.scratch, dice)
             bench.machine.start()
         ended = bench.backend.wait_until(
             lambda backend: next(
@@ -312,3 +319,5 @@ def test_power_lost_again_and_again_during_an_update_ends_with_one_of_the_two_ve
     bench.wait_ready()
     assert bench.machine.run(f"{MANAGE} shell -c '{COUNT}'", timeout_s=PATIENCE_S).split()[-1] == sessions
     charge(bench, 1)
+    for cut in cuts:
+        note(**cut, ended=ended, problems=[])
