@@ -1,15 +1,16 @@
 """Energy is withdrawn where nobody controls it, and never by two at once."""
 
-import fcntl
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from station.paths import DataDirectory
-from station.processes import energy
+from station.processes import energy, lock
 from station.processes.plan import Address, Plan
+from tests.station import wait_until
 
 
 @pytest.fixture
@@ -39,12 +40,17 @@ def test_energy_is_withdrawn_by_a_process_of_its_own(plan: Plan, withdrawals: Ca
 
 
 def test_energy_that_a_service_controls_is_left_alone(plan: Plan, withdrawals: Callable[[], list[int]]) -> None:
-    controlled = DataDirectory(plan.data).controlled
-    controlled.parent.mkdir(parents=True, exist_ok=True)
-    with controlled.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_SH)
-        energy.withdraw(plan)
-        assert withdrawals() == []
+    data = DataDirectory(plan.data)
+    data.controlled.parent.mkdir(parents=True, exist_ok=True)
+    service = os.fork()
+    if not service:
+        lock.control(data)
+        signal.pause()
+    wait_until(lambda: lock.is_controlled(data), what="a service in control")
+    energy.withdraw(plan)
+    assert withdrawals() == []
+    os.kill(service, signal.SIGKILL)
+    os.waitpid(service, 0)
 
     energy.withdraw(plan)
 
