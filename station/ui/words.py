@@ -395,6 +395,13 @@ def faults(codes: list[str]) -> str:
     return ", ".join(word(FAULTS, code) for code in codes)
 
 
+def identity_damaged(problem: Exception) -> str:
+    """Say what is wrong with the identity file of a running station, and until when that does no harm."""
+    return gettext(
+        "%(problem)s The station goes on with the identity it had, but cannot be started again until then."
+    ) % {"problem": problem}
+
+
 def secrets_lost(keys: list[str]) -> str:
     """Say which stored secrets can no longer be read, and what to do."""
     text = gettext(

@@ -11,7 +11,7 @@ from django.utils.translation import get_language
 
 from station import clock
 from station.host import factory_file
-from station.services import accounts, configuration, database_file, provisioning, secret_storage
+from station.services import accounts, configuration, database_file, identity, provisioning, secret_storage
 from station.ui import provisioning_words, words
 from station.web import access, banners, menu, overall, present
 
@@ -57,6 +57,8 @@ def _station_notices() -> Iterator[str]:
     """Tell what somebody has to see to, on every page."""
     if lost := secret_storage.lost():
         yield words.secrets_lost(lost)
+    if damage := identity.broken():
+        yield words.identity_damaged(damage)
     if files := database_file.aside(settings.DATA):
         yield words.database_set_aside(files)
     is_left = factory_file.is_left(settings.DATA)

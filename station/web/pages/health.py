@@ -89,7 +89,7 @@ def _secrets_lost() -> Iterator[dict[str, Any]]:
 
 def _identity_damaged() -> Iterator[dict[str, Any]]:
     if damage := identity.broken():
-        yield {"code": "identity_damaged", "text": str(damage)}
+        yield {"code": "identity_damaged", "text": words.identity_damaged(damage)}
 
 
 def _provisioning_refused() -> Iterator[dict[str, Any]]:
