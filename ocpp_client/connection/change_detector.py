@@ -74,11 +74,15 @@ class ChangeDetector:
         self._meter_keys = meter_keys
         self._look_s = look_s
         self._tasks = BackgroundTasks(logger, expected=(NotDelivered,))
+        # Outlives a failure of `run`, which a busy database may be.
+        self._watch: configuration.ConfigurationWatch | None = None
+        # Settings that could not be applied yet; what changed before the first look is no news to the watch.
+        self._has_news = True
 
     async def run(self) -> None:
         """Look at settings, outbox and statuses for as long as the process lives."""
-        watch, seen = await in_database(configuration.ConfigurationWatch), await in_database(database.version)
-        next_look_s, is_due = clock.monotonic_s(), False
+        seen = None
+        next_look_s, is_due = clock.monotonic_s(), True
         while True:
             await asyncio.sleep(until_tick_s(self._look_s, clock.monotonic_s() - _AFTER_TICK * self._look_s))
             before, seen = seen, await in_database(database.version)
@@ -92,14 +96,23 @@ class ChangeDetector:
             if not is_due or clock.monotonic_s() < next_look_s:
                 continue
             next_look_s, is_due = clock.monotonic_s() + (_LOOKS_BETWEEN - 0.5) * self._look_s, False
-            if await in_database(watch.changes):
-                self._connection.restart_timers()
-                if await in_database(endpoint.configured) != self._state.endpoint:
-                    self._connection.reconnect()
+            await self._apply_settings()
             if self._state.flow.is_set():
                 await self._statuses.check_table()
                 if await self._meter_keys.have_changed():
                     self._tasks.spawn(self._tell_keys())
+
+    async def _apply_settings(self) -> None:
+        if self._watch is None:
+            self._watch = await in_database(configuration.ConfigurationWatch)
+        self._has_news |= bool(await in_database(self._watch.changes))
+        if not self._has_news:
+            return
+        wanted = await in_database(endpoint.configured)
+        self._has_news = False
+        self._connection.restart_timers()
+        if wanted != self._state.endpoint:
+            self._connection.reconnect()
 
     async def close(self) -> None:
         """End what is still under way."""

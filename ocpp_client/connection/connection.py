@@ -31,6 +31,7 @@ from station.services import configuration, link_trust, security_log
 
 logger = logging.getLogger(__name__)
 
+_CLOSE_NORMAL = 1000
 _CLOSE_GOING_AWAY = 1001
 _CLOSE_TOO_BIG = 1009
 
@@ -73,6 +74,8 @@ class Connection:
         self._socket: ClientConnection | None = None
         self._connecting: asyncio.Future[tuple[ClientConnection, LinkSecurity]] | None = None
         self._try_now = asyncio.Event()
+        # Something newer than what is being connected to: set by `reconnect`, also where there is nothing to close yet.
+        self._is_outdated = False
         self._ping_changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks = BackgroundTasks(logger)
@@ -92,6 +95,7 @@ class Connection:
         """Keep the connection until `stop`, and hand over what happens over it."""
         while not self._stopping.is_set():
             self._try_now.clear()
+            self._is_outdated = False
             wanted = await in_database(endpoint.configured)
             await self._take_endpoint(wanted)
             if wanted is None:
@@ -112,6 +116,10 @@ class Connection:
                 minimum_s=low, maximum_s=high, refused=failure is Failure.CONNECTION_REFUSED
             )
             await wait_or_timeout(self._try_now, delay_s)
+
+    def _is_given_up(self) -> bool:
+        """Whether the present attempt serves nobody any more."""
+        return self._stopping.is_set() or self._is_outdated
 
     def _network_is_cut(self) -> bool:
         return self._uplink.simulated and not self._uplink.is_up()
@@ -136,6 +144,8 @@ class Connection:
         try:
             trusted = await in_database(endpoint.trusted_tls_context, used)
             fallback = await in_database(endpoint.accepted_tls_context, used)
+            if self._is_given_up():
+                return Failure.CLOSED
             self._connecting = asyncio.ensure_future(open_proven_first(used, trusted, fallback, attempt))
             socket, link = await self._connecting
         except asyncio.CancelledError:
@@ -150,8 +160,8 @@ class Connection:
             return failure
         finally:
             self._connecting = None
-        if self._stopping.is_set():
-            await socket.close(_CLOSE_GOING_AWAY)
+        if self._is_given_up():
+            await socket.close(_CLOSE_GOING_AWAY if self._stopping.is_set() else _CLOSE_NORMAL)
             return Failure.CLOSED
         began_s = clock.monotonic_s()
         self._socket = socket
@@ -257,6 +267,7 @@ class Connection:
 
     def reconnect(self) -> None:
         """Close and connect anew: address or credentials have changed."""
+        self._is_outdated = True
         self.try_now()
         if self._connecting is not None:
             self._connecting.cancel()
@@ -279,7 +290,7 @@ class Connection:
 
     @staticmethod
     async def _close(socket: ClientConnection) -> None:
-        await socket.close(1000)
+        await socket.close(_CLOSE_NORMAL)
 
     async def close(self) -> None:
         """End what is still under way."""

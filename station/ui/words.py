@@ -398,7 +398,8 @@ def faults(codes: list[str]) -> str:
 def identity_damaged(problem: Exception) -> str:
     """Say what is wrong with the identity file of a running station, and until when that does no harm."""
     return gettext(
-        "%(problem)s The station goes on with the identity it had, but cannot be started again until then."
+        "%(problem)s The station goes on with the identity it had, but cannot be started again until the file is "
+        "restored."
     ) % {"problem": problem}
 
 

@@ -23,7 +23,7 @@ SIZE = "size=32m"
 NOTICED_S = 60.0
 UNWRITABLE = ["records_unwritable", "station_faulted"]
 REPLACED = ("redis", "hardware", "worker", "web", "ocpp")
-PROCESSES = ("hardware", "ocpp", "redis", "simulator", "web", "worker")
+PROCESSES = (*REPLACED, "simulator")
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_with_a_full_disk_a_station_that_lost_all_processes_at_once_says_so_and_
             # The first of them may find no room for the memory that SQLite's processes share: it is tried again.
             wait_until(
                 lambda: (
-                    station.child_pids().get("web") not in {None, killed["web"]}
+                    are_replaced(station, {"web": killed["web"]})
                     and health(bench)[0] == 503
                     and UNWRITABLE[0] in health(bench)[1]
                 ),

@@ -1,17 +1,26 @@
 """The connection and the registration over a real WebSocket (OCPP 1.6 section 4.2, OCPP-J 1.6 sections 3 and 5)."""
 
 import asyncio
+import ssl
+import threading
+from typing import Any
 
 import pytest
 from django.db import OperationalError
+from websockets.asyncio.client import ClientConnection
 
-from ocpp_client.connection import publisher, registration_runner
+from ocpp_client.connection import connection, endpoint, publisher, registration_runner, socket
+from ocpp_client.connection.connection import Connection
+from ocpp_client.connection.endpoint import Endpoint
 from ocpp_client.connection.registration_runner import RegistrationRunner
 from ocpp_client.database import in_database
 from ocpp_client.link import Timing
+from station.domain.configuration import Change, Origin
+from station.domain.link_security import LinkSecurity
 from station.models import BackendState, LogEntry
 from station.services import configuration
-from tests.backend import CallError, Delay, Silence
+from tests.backend import Backend, CallError, Delay, Silence
+from tests.db.ocpp_client.conftest import MOMENT
 
 CONTENT = {
     "chargePointVendor": "Technagon GmbH",
@@ -261,6 +270,92 @@ async def test_a_missing_pong_ends_the_connection_and_a_new_one_follows(bench):
 
         await station.backend.wait_connected(at_least=2)
         await station.until(station.link.state.flow.is_set)
+
+
+@pytest.mark.parametrize("moment", ["the address was read", "the certificates were read", "the connection opened"])
+async def test_an_address_that_changes_while_the_station_connects_is_connected_to(bench, monkeypatch, moment):
+    """Whatever asks for another connection is heard, also where there is none to close yet."""
+    changed = asyncio.Event()
+
+    nobody_else_looks = Timing(look_s=1e6)
+    async with bench(run=False, timing=nobody_else_looks) as station, Backend.start() as other:
+        match moment:
+            case "the address was read":
+                take = Connection._take_endpoint
+
+                async def take_and_change(self: Connection, wanted: Endpoint | None) -> None:
+                    await take(self, wanted)
+                    if not changed.is_set():
+                        changed.set()
+                        await station.configure(__ocpp__url=other.url)
+                        station.link.control.reconnect()
+
+                monkeypatch.setattr(Connection, "_take_endpoint", take_and_change)
+            case "the certificates were read":
+                loop, read = asyncio.get_running_loop(), endpoint.accepted_tls_context
+
+                def read_and_change(target: Endpoint) -> ssl.SSLContext | None:
+                    context = read(target)
+                    if not changed.is_set():
+                        changed.set()
+                        _set_url(other.url)
+                        loop.call_soon_threadsafe(station.link.control.reconnect)
+                    return context
+
+                monkeypatch.setattr(endpoint, "accepted_tls_context", read_and_change)
+            case "the connection opened":
+                open_socket = socket.open_proven_first
+
+                async def open_and_change(*args: Any) -> tuple[ClientConnection, LinkSecurity]:
+                    opened = await open_socket(*args)
+                    if not changed.is_set():
+                        changed.set()
+                        await station.configure(__ocpp__url=other.url)
+                        # Once this task is done, before the one that waits for it goes on.
+                        asyncio.get_running_loop().call_soon(station.link.control.reconnect)
+                    return opened
+
+                monkeypatch.setattr(connection, "open_proven_first", open_and_change)
+        running = asyncio.create_task(station.link.run())
+        try:
+            await other.wait_connected()
+            await other.wait_for("BootNotification")
+            assert station.backend.connects <= 1
+            await station.until(lambda: not [one for one in station.backend.connections if one.is_open])
+        finally:
+            await station.link.stop()
+            await asyncio.wait_for(running, 10)
+
+
+@pytest.mark.parametrize("moment", ["before the first look", "while the database is busy"])
+async def test_an_address_that_no_message_tells_of_is_found(bench, monkeypatch, moment):
+    """A page wrote it, and its message was lost; the look at the settings begins late or has to begin again."""
+    changed = threading.Event()
+
+    class Watch(configuration.ConfigurationWatch):
+        def __init__(self) -> None:
+            if moment == "before the first look" and not changed.is_set():
+                changed.set()
+                _set_url(other.url)
+            super().__init__()
+
+        def changes(self) -> tuple[Change, ...]:
+            found = super().changes()
+            if moment == "while the database is busy" and not changed.is_set():
+                changed.set()
+                _set_url(other.url)
+                super().changes()
+                raise OperationalError("database is locked")
+            return found
+
+    monkeypatch.setattr(configuration, "ConfigurationWatch", Watch)
+    async with Backend.start() as other, bench() as station:
+        await other.wait_connected()
+        await station.until(changed.is_set)
+
+
+def _set_url(url: str) -> None:
+    configuration.change({"/ocpp/url": url}, origin=Origin.LOCAL, actor="test", at=MOMENT)
 
 
 async def test_a_new_ping_interval_holds_at_once(bench):

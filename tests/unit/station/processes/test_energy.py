@@ -46,11 +46,13 @@ def test_energy_that_a_service_controls_is_left_alone(plan: Plan, withdrawals: C
     if not service:
         lock.control(data)
         signal.pause()
-    wait_until(lambda: lock.is_controlled(data), what="a service in control")
-    energy.withdraw(plan)
-    assert withdrawals() == []
-    os.kill(service, signal.SIGKILL)
-    os.waitpid(service, 0)
+    try:
+        wait_until(lambda: lock.is_controlled(data), what="a service in control")
+        energy.withdraw(plan)
+        assert withdrawals() == []
+    finally:
+        os.kill(service, signal.SIGKILL)
+        os.waitpid(service, 0)
 
     energy.withdraw(plan)
 
