@@ -111,6 +111,11 @@ class DataDirectory:
         return self.root / "identity.json"
 
     @property
+    def identity_before(self) -> Path:
+        """The identity as it was right last, for processes that begin while the station runs."""
+        return self.run / "identity_before.json"
+
+    @property
     def factory_password(self) -> Path:
         """The factory password this computer made for itself, until somebody was told it."""
         return self.root / "factory_password.txt"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 
 from station import host
@@ -14,6 +15,13 @@ from tests import system_bus as bus
 # The machine may be shared with other work: slow is not wrong.
 hypothesis_settings.register_profile("shared", hypothesis_settings(deadline=None))
 hypothesis_settings.load_profile("shared")
+
+
+@pytest.fixture(autouse=True)
+def _language_of_one_test() -> Iterator[None]:
+    """Leave no language behind: a page that was asked for in German makes that of the thread German."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from hardware.runtime.control_loop import ControlLoop
 from hardware.runtime.heartbeat import LoopHeartbeat
 from hardware.runtime.stand_in import StandIn
 from hardware.runtime.undescribed import Undescribed
-from hardware.runtime.wiring import make
+from hardware.runtime.wiring import make, withdraw_energy_before_start
 from station import clock
 from station.concurrency import BackgroundTasks
 from station.domain.crash_guard import CrashCause, CrashHistory
@@ -95,7 +95,7 @@ class LoopThread:
         """Run to the end; return whether somebody has asked for it."""
         self._loop = asyncio.get_running_loop()
         history = self.crash_record.history if self.crash_record else CrashHistory()
-        self._control_loop = await make(history)
+        self._control_loop = await _make(history)
         is_wanted = await self._run(self._control_loop)
         if isinstance(self._control_loop, Undescribed) and not is_wanted:
             # A new process, because this one holds the ports of the last description. It ends in order.
@@ -135,6 +135,15 @@ class LoopThread:
             await control_loop.stop(comes_back=comes_back)
             self.has_withdrawn = not comes_back
         return is_wanted
+
+
+async def _make(history: CrashHistory) -> ControlLoop | StandIn:
+    try:
+        return await make(history)
+    except Exception:
+        # Nobody controls what the run before has left on, and the next try may fail like this one.
+        await withdraw_energy_before_start()
+        raise
 
 
 class _Holder:

@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -49,7 +49,8 @@ _FIELDS: Mapping[str, str] = {
 _ROWS = {row.name: row for row in ROWS if row.storage is Storage.IDENTITY}
 # A station keeps the serial number of its sticker, also one that would not be given to a station any more.
 _PARSERS: Mapping[str, Parse] = {"serial": text(0, 25, ascii_only=True)}
-# The last right content of a file that this process has read, and the damaged state of which it has told the log.
+_MISSING = gettext_noop("it is missing")
+# The last right content of a file that this process knows, and the damaged state of which it has told the log.
 _LAST_RIGHT: dict[Path, "Identity"] = {}
 _TOLD: dict[Path, _Stamp] = {}
 logger = logging.getLogger(__name__)
@@ -110,50 +111,67 @@ def is_master_key(uid: str) -> bool:
 
 
 def load() -> Identity:
-    """Read the identity; a station without a file has the defaults. Raises `IdentityFileBroken`.
+    """Return the identity; a station that never had a file has the defaults. Raises `IdentityFileBroken`.
 
-    A process that has read a right one goes on with that when the file is damaged later, or half written by an editor:
-    a mistake in it must not end a control loop.
+    When the file is damaged later, gone, or half written by an editor, the station goes on with what stood in it last,
+    also in a process that begins only then: a mistake in it must not end a control loop.
     """
     path, present = settings.DATA.identity, stamp()
     try:
-        found = _read(path, present)
+        found = _read_expected(path, present)
     except IdentityFileBroken as damage:
-        if path not in _LAST_RIGHT:
+        before = _last_right(path)
+        if before is None:
             raise
-        if _TOLD.get(path) != present:
+        if path not in _TOLD or _TOLD[path] != present:
             _TOLD[path] = present
             logger.error("%s Until then the station goes on with the identity it had.", damage)  # noqa: TRY400 - a sentence
-        return _LAST_RIGHT[path]
-    _LAST_RIGHT[path] = found
+        return before
+    if present is not None:
+        _LAST_RIGHT[path] = found
     return found
+
+
+def read() -> Identity:
+    """Read what stands in the file, as a start and the factory do; the defaults without one.
+
+    Raises `IdentityFileBroken`.
+    """
+    return _read(settings.DATA.identity, stamp())
 
 
 def broken() -> IdentityFileBroken | None:
     """Return what is wrong with the file now, None where nothing is."""
     try:
-        _read(settings.DATA.identity, stamp())
+        _read_expected(settings.DATA.identity, stamp())
     except IdentityFileBroken as damage:
         return damage
     return None
 
 
+def _read_expected(path: Path, present: _Stamp) -> Identity:
+    """Read a file that has to be there if it ever was since the start."""
+    if present is None and _last_right(path) is not None:
+        raise IdentityFileBroken(path, _MISSING)
+    return _read(path, present)
+
+
+def _last_right(path: Path) -> Identity | None:
+    if path not in _LAST_RIGHT:
+        copy = settings.DATA.identity_before
+        with suppress(IdentityFileBroken):
+            kept = _stamp_of(copy)
+            if kept is not None:
+                _LAST_RIGHT[path] = _read(copy, kept)
+    return _LAST_RIGHT.get(path)
+
+
 @lru_cache(maxsize=2)
-def _read(path: Path, _stamp: _Stamp) -> Identity:
+def _read(path: Path, present: _Stamp) -> Identity:
     """Read a file once for each of its contents: every new snapshot of the configuration asks for it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if present is None:
         return Identity()
-    except json.JSONDecodeError as error:
-        reason = gettext_noop("it is no JSON (line %(line)s, column %(column)s)")
-        raise IdentityFileBroken(path, reason, line=error.lineno, column=error.colno) from error
-    except UnicodeDecodeError as error:
-        raise IdentityFileBroken(path, gettext_noop("it is not written in UTF-8")) from error
-    except (ValueError, OSError) as error:
-        raise IdentityFileBroken(path, "%(text)s", text=str(error)) from error
-    if not isinstance(content, dict):
-        raise IdentityFileBroken(path, gettext_noop("it holds no JSON object"))
+    content = _content(path)
     password_hash = content.pop("factory_password_hash", "")
     if not isinstance(password_hash, str):
         raise IdentityFileBroken(path, gettext_noop("factory_password_hash is no text"))
@@ -176,6 +194,23 @@ def _read(path: Path, _stamp: _Stamp) -> Identity:
     return replace(with_values(Identity(), values), factory_password_hash=password_hash, master_key=master_key)
 
 
+def _content(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise IdentityFileBroken(path, _MISSING) from error
+    except json.JSONDecodeError as error:
+        reason = gettext_noop("it is no JSON (line %(line)s, column %(column)s)")
+        raise IdentityFileBroken(path, reason, line=error.lineno, column=error.colno) from error
+    except UnicodeDecodeError as error:
+        raise IdentityFileBroken(path, gettext_noop("it is not written in UTF-8")) from error
+    except (ValueError, OSError) as error:
+        raise IdentityFileBroken(path, "%(text)s", text=str(error)) from error
+    if not isinstance(content, dict):
+        raise IdentityFileBroken(path, gettext_noop("it holds no JSON object"))
+    return content
+
+
 def _as_text(value: str | int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -184,8 +219,12 @@ def _as_text(value: str | int) -> str:
 
 def stamp() -> _Stamp:
     """Return something that changes with the file; None while there is none."""
+    return _stamp_of(settings.DATA.identity)
+
+
+def _stamp_of(path: Path) -> _Stamp:
     try:
-        status = settings.DATA.identity.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
@@ -217,6 +256,16 @@ def save(identity: Identity) -> None:
     """Replace the file at once and for good: after a power cut it is either the old one or the new one."""
     content = json.dumps(asdict(identity), indent=2, ensure_ascii=False)
     private_files.write(settings.DATA.identity, f"{content}\n".encode())
+    _keep_copy()
+
+
+def _keep_copy() -> None:
+    """Keep what is right, for processes that begin when it no longer is."""
+    # A full disk costs the copy, not the start; before the first start there is no place for it, and no use.
+    with suppress(OSError):
+        content, copy = settings.DATA.identity.read_bytes(), settings.DATA.identity_before
+        if not copy.exists() or copy.read_bytes() != content:
+            private_files.write(copy, content)
 
 
 @contextmanager
@@ -228,17 +277,18 @@ def exclusive() -> Iterator[None]:
 
 
 def ensure(*, at: datetime) -> None:
-    """Complete the identity on a first start.
+    """Complete the identity on a first start. Raises `IdentityFileBroken`.
 
     A serial number that production gave is kept, and such a station gets a password only if its production date says
     that it has one.
     """
     with exclusive():
         _ensure(at)
+        _keep_copy()
 
 
 def _ensure(at: datetime) -> None:
-    identity = load()
+    before = identity = read()
     if not identity.serial:
         identity = replace(
             identity,
@@ -251,7 +301,7 @@ def _ensure(at: datetime) -> None:
         # First the password, then its hash: a start torn in between makes another one, and none is ever unknown.
         private_files.write(settings.DATA.factory_password, f"{password}\n".encode())
         identity = replace(identity, factory_password_hash=make_password(password))
-    if identity != load() or stamp() is None:
+    if identity != before or stamp() is None:
         save(identity)
 
 

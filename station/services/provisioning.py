@@ -171,7 +171,7 @@ def take(given: Provision, *, check_hardware: Callable[[object], object]) -> Tak
 
 
 def _take(given: Provision, check_hardware: Callable[[object], object]) -> Taken:
-    present = identity.load()
+    present = identity.read()
     if present.serial:
         if present.serial != given.serial:
             data = {"serial": present.serial, "given": given.serial}

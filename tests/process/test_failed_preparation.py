@@ -1,4 +1,4 @@
-"""A restart whose preparation fails leaves nobody in control: energy that was left on for it is withdrawn."""
+"""A damaged identity: a station that runs goes on, and where nobody can take control energy is withdrawn."""
 
 import os
 import subprocess
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from station.paths import DataDirectory
 from station.processes.child import ENERGY_IS_ON, RESTART_SIGNAL
+from station.processes.lock import is_controlled
 from tests.station import MANAGE, free_port, http, wait_until
 
 pytestmark = pytest.mark.process
@@ -43,6 +45,17 @@ class Services:
 
     def details(self) -> list[str]:
         return [each["code"] for each in http("GET", self.http_port, "/healthz")[1].get("details", [])]
+
+    def controls(self) -> bool:
+        """Whether somebody controls the hardware."""
+        return is_controlled(DataDirectory(self.data))
+
+    def replace_control(self) -> None:
+        """Kill the control, as want of memory would, and begin another."""
+        self.running["hardware"].kill()
+        self.running["hardware"].wait()
+        assert self.contactor()
+        self.begin("hardware", self.command("runprocess", "hardware"))
 
     def contactor(self) -> bool:
         points = http("GET", self.sim_port, "/state")[1]["connectors"]
@@ -94,3 +107,28 @@ def test_energy_that_a_restart_has_left_on_is_withdrawn_when_its_preparation_fai
     wait_until(lambda: not charging.contactor(), what=f"energy withdrawn; the preparation said: {refused.stderr}")
     identity.write_text(right)
     assert charging.prepare().returncode == 0
+
+
+def test_a_control_that_is_replaced_takes_the_identity_that_was_right_last(charging: Services) -> None:
+    identity = charging.data / "identity.json"
+    right = identity.read_text()
+    identity.write_text("{")
+
+    charging.replace_control()
+
+    wait_until(charging.controls, timeout_s=PATIENCE_S, what="a control that has begun")
+    wait_until(charging.is_ready, timeout_s=PATIENCE_S, what="a station that is ready")
+    wait_until(charging.contactor, timeout_s=PATIENCE_S, what="a car that charges")
+    assert "identity_damaged" in charging.details()
+    identity.write_text(right)
+    wait_until(lambda: "identity_damaged" not in charging.details(), what="a healthz without the damage")
+
+
+def test_a_control_that_cannot_begin_withdraws_what_the_one_before_has_left_on(charging: Services) -> None:
+    (charging.data / "identity.json").write_text("{")
+    (charging.data / "run/identity_before.json").write_text("{")
+
+    charging.replace_control()
+
+    assert charging.running["hardware"].wait(PATIENCE_S) != 0
+    wait_until(lambda: not charging.contactor(), what="energy withdrawn")

@@ -153,7 +153,7 @@ def identity() -> Iterator[Finding]:
 
     subject = _("identity")
     try:
-        made = service.load()
+        made = service.read()
     except service.IdentityFileBroken as error:
         yield problem(subject, _("the file is broken"), str(error))
         return

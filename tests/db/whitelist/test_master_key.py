@@ -86,4 +86,4 @@ def test_a_master_key_that_is_no_card_number_stops_the_start(data: DataDirectory
     data.identity.write_text(f'{{"serial": "123456789", "master_key": {value}}}')
 
     with pytest.raises(identity.IdentityFileBroken, match="master_key"):
-        identity.load()
+        identity.ensure(at=AT)
