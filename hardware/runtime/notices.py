@@ -50,8 +50,9 @@ class Notices:
         self._start_responses = start_responses
         self._configuration: configuration.ConfigurationWatch | None = None
         self._profiles: object = None
-        # News that could not be read yet.
-        self._is_due = False
+        # News that could not be read yet; what changed between the first reading at the start and the first look is none
+        # to the watches.
+        self._is_due = True
 
     async def take(self, message: MessageToControlLoop) -> None:
         """Take a message of another process."""
@@ -65,7 +66,7 @@ class Notices:
 
     async def catch_up(self) -> None:
         """Apply what other processes wrote, should their message have been lost."""
-        self._is_due = await self._records.attempt(self._has_news) or self._is_due
+        await self._records.attempt(self._look)
         if self._is_due:
             try:
                 await self._reload()
@@ -83,13 +84,11 @@ class Notices:
         self._sampler.wake()
         await self._limits.apply()
 
-    def _has_news(self) -> bool:
-        # What changed between the first reading at the start and the first look here is no news to the watch.
-        changed = self._configuration is None
+    def _look(self) -> None:
+        """Note news the moment they are found: neither watch tells them twice, and the next question may fail."""
         if self._configuration is None:
             self._configuration = configuration.ConfigurationWatch()
-        changed |= bool(self._configuration.changes())
+        self._is_due |= bool(self._configuration.changes())
         profiles = ChargingProfileRow.objects.aggregate(Count("id"), Max("id"))
-        changed |= self._profiles is not None and profiles != self._profiles
+        self._is_due |= self._profiles is not None and profiles != self._profiles
         self._profiles = profiles
-        return changed
