@@ -111,9 +111,9 @@ class DataDirectory:
         return self.root / "identity.json"
 
     @property
-    def identity_before(self) -> Path:
-        """The identity as it was right last, for processes that begin while the station runs."""
-        return self.run / "identity_before.json"
+    def identity_copy(self) -> Path:
+        """The last valid identity, for processes that begin when the file is damaged, and for a start without it."""
+        return self.run / "identity_copy.json"
 
     @property
     def factory_password(self) -> Path:
@@ -251,7 +251,7 @@ class DataDirectory:
 
     @property
     def run(self) -> Path:
-        """Sockets, locks and generated process configuration: worthless after a stop."""
+        """Sockets, locks, generated process configuration and copies: nothing that a station could not do without."""
         return self.root / "run"
 
     @property

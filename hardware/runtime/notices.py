@@ -50,8 +50,8 @@ class Notices:
         self._start_responses = start_responses
         self._configuration: configuration.ConfigurationWatch | None = None
         self._profiles: object = None
-        # News that could not be read yet; what changed between the first reading at the start and the first look is none
-        # to the watches.
+        # News that could not be read yet; what changed between the first reading at the start and the first look is no
+        # news to the watches.
         self._is_due = True
 
     async def take(self, message: MessageToControlLoop) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from pathlib import Path
 
 from django.conf import settings
@@ -21,6 +22,8 @@ from station.domain.ports import Devices
 from station.domain.snapshot import DescriptionMistake
 from station.domain.units import MilliAmpere
 from station.services import identity, redis
+
+logger = logging.getLogger(__name__)
 
 
 async def make(history: CrashHistory) -> ControlLoop | StandIn:
@@ -46,7 +49,7 @@ async def make(history: CrashHistory) -> ControlLoop | StandIn:
 
 
 def _make_undescribed(file: Path, stamp: tuple[int, int, int] | None, error: HardwareConfigInvalid) -> Undescribed:
-    station = identity.load()
+    station = _identity_or_none()
     is_missing = stamp is None and all(each.code is ProblemCode.FILE_UNREADABLE for each in error.problems)
     return Undescribed(
         _kept_off(has_lock=station.socket_lock),
@@ -65,7 +68,7 @@ def _make_undescribed(file: Path, stamp: tuple[int, int, int] | None, error: Har
 
 
 def _make_safe_mode(history: CrashHistory) -> SafeMode:
-    station = identity.load()
+    station = _identity_or_none()
     return SafeMode(
         _kept_off(has_lock=station.socket_lock),
         history,
@@ -73,6 +76,15 @@ def _make_safe_mode(history: CrashHistory) -> SafeMode:
         power=host.for_settings().power,
         redis=redis.async_client(),
     )
+
+
+def _identity_or_none() -> identity.Identity:
+    """Return the identity for what keeps energy off, which nobody's mistake may end: without one, plugs are let go."""
+    try:
+        return identity.load()
+    except identity.IdentityFileBroken as damage:
+        logger.error("%s", damage)  # noqa: TRY400 - a sentence
+        return identity.Identity(socket_lock=True)
 
 
 def _kept_off(*, has_lock: bool) -> list[KeptOff]:

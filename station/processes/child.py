@@ -16,6 +16,7 @@ from station.host.power import process_start_ticks
 from station.paths import DataDirectory
 from station.processes.lock import overwrite
 from station.processes.plan import Plan
+from station.services import identity
 
 PROGRAMS = {
     "redis": "station.processes.programs.redis",
@@ -106,6 +107,7 @@ def _run(name: str, plan: Plan, heartbeat: Heartbeat) -> int:
     setproctitle.setproctitle(f"station: {name} {plan.data}")
     # Writes down where every thread is when the process is aborted.
     faulthandler.enable()
+    identity.outlive_damage()
     main: Callable[[Plan, Heartbeat], int] = import_module(PROGRAMS[name]).main
     return main(plan, heartbeat)
 

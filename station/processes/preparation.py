@@ -91,7 +91,7 @@ def prepare(plan: Plan, *, at: datetime) -> Prepared:
         factory_reset.carry_out(data)
     with _unless_the_disk_is_full("encrypting earlier secrets"):
         secret_storage.protect_earlier_values()
-    for folder in (data.root, data.certificates):
+    for folder in (data.root, data.certificates, data.run):
         private_files.remove_drafts(folder, at=at)
     identity.ensure(at=at)
     made = identity.load()

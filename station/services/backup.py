@@ -25,6 +25,7 @@ from django.utils.translation import gettext_noop
 from station import private_files
 from station.host.release import RELEASE
 from station.paths import DataDirectory
+from station.services import identity
 
 FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -89,6 +90,8 @@ def write(data: DataDirectory, target: Path, *, at: datetime) -> Contents:
             for path in sorted(data.root.rglob("*"))
             if path.is_file() and not path.is_symlink() and _FILES.fullmatch(name := str(path.relative_to(data.root)))
         }
+        if (valid := identity.valid_file(data)) != data.identity:
+            sources[_IDENTITY] = valid
         manifest = {
             "format": FORMAT,
             **contents.__dict__,
@@ -125,6 +128,9 @@ def restore(source: Path, data: DataDirectory, *, replace: bool, keep_identity: 
         if keep_identity:
             names = [name for name in names if name != _IDENTITY]
         kept = _set_aside(data, keep_identity=keep_identity)
+        if not keep_identity:
+            # It would speak of the station that was here before.
+            data.identity_copy.unlink(missing_ok=True)
         for name in names:
             place = data.root / name
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -229,9 +235,9 @@ def _count(database: Path, question: str) -> int:
 
 
 def serial_of(data: DataDirectory) -> str:
-    """Return the serial number in the identity file; empty where there is none."""
+    """Return the serial number of a station; empty where there is none."""
     try:
-        return str(json.loads(data.identity.read_text(encoding="utf-8"))["serial"])
+        return str(json.loads(identity.valid_file(data).read_text(encoding="utf-8"))["serial"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

@@ -268,7 +268,8 @@ def change(
         raise
     except BaseException:
         if before is not None:
-            identity.save(before)
+            with identity.exclusive():
+                identity.save(before)
         raise
     finally:
         _cache.entry = None

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
+from django.utils import translation
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -23,6 +24,7 @@ from station import private_files
 from station.domain.configuration import ROWS, InvalidValue, Storage
 from station.domain.configuration.keys import Parse
 from station.domain.configuration.values import text
+from station.paths import DataDirectory
 
 # 32 symbols, none of which looks like another: twelve of them are 60 bits (reference/security.md section 2.1).
 STICKER_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -49,10 +51,6 @@ _FIELDS: Mapping[str, str] = {
 _ROWS = {row.name: row for row in ROWS if row.storage is Storage.IDENTITY}
 # A station keeps the serial number of its sticker, also one that would not be given to a station any more.
 _PARSERS: Mapping[str, Parse] = {"serial": text(0, 25, ascii_only=True)}
-_MISSING = gettext_noop("it is missing")
-# The last right content of a file that this process knows, and the damaged state of which it has told the log.
-_LAST_RIGHT: dict[Path, "Identity"] = {}
-_TOLD: dict[Path, _Stamp] = {}
 logger = logging.getLogger(__name__)
 
 
@@ -72,6 +70,17 @@ class IdentityFileBroken(Exception):
             "The identity file %(path)s cannot be used: %(reason)s. Restore it from the production record, or move it "
             "away and set the /identity/… keys again with “manage.py config set”."
         ) % {"path": self._path, "reason": _(self._reason) % self._data}
+
+
+class IdentityFileMissing(IdentityFileBroken):
+    """The provisioning file of a station that had one is gone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "")
+
+    @override
+    def __str__(self) -> str:
+        return _("The identity file %(path)s is missing.") % {"path": self._path}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,25 +119,48 @@ def is_master_key(uid: str) -> bool:
     return _MASTER_KEY.fullmatch(uid) is not None
 
 
+class _Process:
+    """What this process knows of identity files."""
+
+    has_copy = False
+    last_valid: ClassVar[dict[Path, Identity]] = {}
+    # The damage of which it has told the log.
+    told: ClassVar[dict[Path, _Stamp]] = {}
+
+
+def outlive_damage() -> None:
+    """Make this a process of the station: it goes on when the file is damaged later; one that begins then has a copy.
+
+    Commands read the file itself.
+    """
+    _Process.has_copy = True
+    # A fork knows what its parent has read at some time.
+    _Process.last_valid.clear()
+
+
 def load() -> Identity:
     """Return the identity; a station that never had a file has the defaults. Raises `IdentityFileBroken`.
 
-    When the file is damaged later, gone, or half written by an editor, the station goes on with what stood in it last,
-    also in a process that begins only then: a mistake in it must not end a control loop.
+    When the file is damaged later, gone, or half written by an editor, a process goes on with what stood in it last:
+    a mistake in it must not end a control loop.
     """
     path, present = settings.DATA.identity, stamp()
     try:
         found = _read_expected(path, present)
     except IdentityFileBroken as damage:
-        before = _last_right(path)
+        before = _last_valid(path)
         if before is None:
             raise
-        if path not in _TOLD or _TOLD[path] != present:
-            _TOLD[path] = present
-            logger.error("%s Until then the station goes on with the identity it had.", damage)  # noqa: TRY400 - a sentence
+        if path not in _Process.told or _Process.told[path] != present:
+            _Process.told[path] = present
+            with translation.override(None):
+                logger.error("%s Until then the station goes on with the identity it had.", damage)  # noqa: TRY400 - a sentence
         return before
-    if present is not None:
-        _LAST_RIGHT[path] = found
+    _Process.told.pop(path, None)
+    if present is not None and _Process.last_valid.get(path) != found:
+        _Process.last_valid[path] = found
+        if _Process.has_copy:
+            _keep_copy(found)
     return found
 
 
@@ -149,21 +181,47 @@ def broken() -> IdentityFileBroken | None:
     return None
 
 
+def valid_file(data: DataDirectory) -> Path:
+    """Return where the identity of a station stands: in its file, or in the copy when that is damaged or gone."""
+    for path in (data.identity, data.identity_copy):
+        with suppress(IdentityFileBroken):
+            if (present := _stamp_of(path)) is not None:
+                _read(path, present)
+                return path
+    return data.identity
+
+
 def _read_expected(path: Path, present: _Stamp) -> Identity:
     """Read a file that has to be there if it ever was since the start."""
-    if present is None and _last_right(path) is not None:
-        raise IdentityFileBroken(path, _MISSING)
+    if present is None and _last_valid(path) is not None:
+        raise IdentityFileMissing(path)
     return _read(path, present)
 
 
-def _last_right(path: Path) -> Identity | None:
-    if path not in _LAST_RIGHT:
-        copy = settings.DATA.identity_before
-        with suppress(IdentityFileBroken):
-            kept = _stamp_of(copy)
-            if kept is not None:
-                _LAST_RIGHT[path] = _read(copy, kept)
-    return _LAST_RIGHT.get(path)
+def _last_valid(path: Path) -> Identity | None:
+    if path not in _Process.last_valid and _Process.has_copy and (copy := _copy()):
+        _Process.last_valid[path] = copy
+    return _Process.last_valid.get(path)
+
+
+def _copy() -> Identity | None:
+    with suppress(IdentityFileBroken):
+        if (kept := _stamp_of(settings.DATA.identity_copy)) is not None:
+            return _read(settings.DATA.identity_copy, kept)
+    return None
+
+
+def _keep_copy(valid: Identity) -> None:
+    """Keep what is valid, for processes that begin when the file no longer is."""
+    copy = settings.DATA.identity_copy
+    try:
+        if _copy() != valid:
+            private_files.write(copy, _as_file(valid))
+    except OSError as error:
+        # A full disk costs the copy, not the control loop; an older one would be another station's.
+        logger.warning("The identity cannot be kept for processes that begin later: %s", error)
+        with suppress(OSError):
+            copy.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=2)
@@ -198,7 +256,7 @@ def _content(path: Path) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise IdentityFileBroken(path, _MISSING) from error
+        raise IdentityFileMissing(path) from error
     except json.JSONDecodeError as error:
         reason = gettext_noop("it is no JSON (line %(line)s, column %(column)s)")
         raise IdentityFileBroken(path, reason, line=error.lineno, column=error.colno) from error
@@ -227,6 +285,9 @@ def _stamp_of(path: Path) -> _Stamp:
         status = path.stat()
     except FileNotFoundError:
         return None
+    except OSError:
+        # It is there, and reading it will tell what is wrong.
+        return 0, 0, 0
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
@@ -254,18 +315,11 @@ def as_values(identity: Identity) -> dict[str, str]:
 
 def save(identity: Identity) -> None:
     """Replace the file at once and for good: after a power cut it is either the old one or the new one."""
-    content = json.dumps(asdict(identity), indent=2, ensure_ascii=False)
-    private_files.write(settings.DATA.identity, f"{content}\n".encode())
-    _keep_copy()
+    private_files.write(settings.DATA.identity, _as_file(identity))
 
 
-def _keep_copy() -> None:
-    """Keep what is right, for processes that begin when it no longer is."""
-    # A full disk costs the copy, not the start; before the first start there is no place for it, and no use.
-    with suppress(OSError):
-        content, copy = settings.DATA.identity.read_bytes(), settings.DATA.identity_before
-        if not copy.exists() or copy.read_bytes() != content:
-            private_files.write(copy, content)
+def _as_file(identity: Identity) -> bytes:
+    return f"{json.dumps(asdict(identity), indent=2, ensure_ascii=False)}\n".encode()
 
 
 @contextmanager
@@ -280,11 +334,14 @@ def ensure(*, at: datetime) -> None:
     """Complete the identity on a first start. Raises `IdentityFileBroken`.
 
     A serial number that production gave is kept, and such a station gets a password only if its production date says
-    that it has one.
+    that it has one. A file that has gone since the last start is put back.
     """
     with exclusive():
+        if stamp() is None and (copy := _copy()):
+            logger.warning("%s was missing: the identity of the last run is put back", settings.DATA.identity)
+            save(copy)
         _ensure(at)
-        _keep_copy()
+        _keep_copy(read())
 
 
 def _ensure(at: datetime) -> None:

@@ -395,8 +395,13 @@ def faults(codes: list[str]) -> str:
     return ", ".join(word(FAULTS, code) for code in codes)
 
 
-def identity_damaged(problem: Exception) -> str:
+def identity_damaged(problem: Exception, *, is_missing: bool) -> str:
     """Say what is wrong with the identity file of a running station, and until when that does no harm."""
+    if is_missing:
+        return gettext(
+            "%(problem)s The station goes on with the identity it had, and its next start puts the file back. "
+            "Somebody or something has deleted it: look whether other files are gone, too."
+        ) % {"problem": problem}
     return gettext(
         "%(problem)s The station goes on with the identity it had, but cannot be started again until the file is "
         "restored."

@@ -58,7 +58,7 @@ def _station_notices() -> Iterator[str]:
     if lost := secret_storage.lost():
         yield words.secrets_lost(lost)
     if damage := identity.broken():
-        yield words.identity_damaged(damage)
+        yield words.identity_damaged(damage, is_missing=isinstance(damage, identity.IdentityFileMissing))
     if files := database_file.aside(settings.DATA):
         yield words.database_set_aside(files)
     is_left = factory_file.is_left(settings.DATA)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,7 +44,13 @@ class Services:
         return False
 
     def details(self) -> list[str]:
-        return [each["code"] for each in http("GET", self.http_port, "/healthz")[1].get("details", [])]
+        return self._codes("details")
+
+    def reasons(self) -> list[str]:
+        return self._codes("reasons")
+
+    def _codes(self, part: str) -> list[str]:
+        return [each["code"] for each in http("GET", self.http_port, "/healthz")[1].get(part, [])]
 
     def controls(self) -> bool:
         """Whether somebody controls the hardware."""
@@ -56,6 +62,16 @@ class Services:
         self.running["hardware"].wait()
         assert self.contactor()
         self.begin("hardware", self.command("runprocess", "hardware"))
+
+    def begin_again_until(self, condition: Callable[[], bool]) -> None:
+        """Begin a control whenever it has ended, until something is the case."""
+
+        def is_so() -> bool:
+            if self.running["hardware"].poll() is not None:
+                self.begin("hardware", self.command("runprocess", "hardware"))
+            return condition()
+
+        wait_until(is_so, timeout_s=PATIENCE_S, what="the end of the attempts")
 
     def contactor(self) -> bool:
         points = http("GET", self.sim_port, "/state")[1]["connectors"]
@@ -109,7 +125,7 @@ def test_energy_that_a_restart_has_left_on_is_withdrawn_when_its_preparation_fai
     assert charging.prepare().returncode == 0
 
 
-def test_a_control_that_is_replaced_takes_the_identity_that_was_right_last(charging: Services) -> None:
+def test_a_control_that_is_replaced_takes_the_last_valid_identity(charging: Services) -> None:
     identity = charging.data / "identity.json"
     right = identity.read_text()
     identity.write_text("{")
@@ -126,9 +142,13 @@ def test_a_control_that_is_replaced_takes_the_identity_that_was_right_last(charg
 
 def test_a_control_that_cannot_begin_withdraws_what_the_one_before_has_left_on(charging: Services) -> None:
     (charging.data / "identity.json").write_text("{")
-    (charging.data / "run/identity_before.json").write_text("{")
+    (charging.data / "run/identity_copy.json").write_text("{")
 
     charging.replace_control()
 
     assert charging.running["hardware"].wait(PATIENCE_S) != 0
     wait_until(lambda: not charging.contactor(), what="energy withdrawn")
+    # As an init system does; after some failures safe mode keeps energy off, and says so.
+    charging.begin_again_until(lambda: "safe_mode" in charging.reasons())
+    assert "identity_damaged" in charging.details()
+    assert charging.controls()

@@ -36,7 +36,7 @@ def healthz(_request: HttpRequest) -> JsonResponse:
     if details is None and "records_unwritable" not in codes:
         # The process that says so otherwise may not come up without the database.
         codes.append("records_unwritable")
-    # In English, whoever asks: programs do.
+    # What is wrong in a file is told in English, as the log does: programs ask.
     mistakes = "; ".join(each.text for each in hardware.mistakes) if hardware else ""
     reasons = [{"code": code, "text": f"{words.word(words.NOT_READY, code)} {mistakes}".strip()} for code in codes]
     answer = JsonResponse({"ready": False, "run": run(), "reasons": reasons} | (details or {}), status=503)
@@ -89,7 +89,8 @@ def _secrets_lost() -> Iterator[dict[str, Any]]:
 
 def _identity_damaged() -> Iterator[dict[str, Any]]:
     if damage := identity.broken():
-        yield {"code": "identity_damaged", "text": words.identity_damaged(damage)}
+        is_missing = isinstance(damage, identity.IdentityFileMissing)
+        yield {"code": "identity_damaged", "text": words.identity_damaged(damage, is_missing=is_missing)}
 
 
 def _provisioning_refused() -> Iterator[dict[str, Any]]:

@@ -6,7 +6,6 @@ import pytest
 from django.db import OperationalError
 from django.db.models import QuerySet
 
-from hardware.runtime import notices
 from station.models import ChargingProfileRow
 from station.services import configuration
 from tests.db.hardware.runtime.bench import ControlLoopBench, configure, in_virtual_time, profile
@@ -18,13 +17,14 @@ class BusyOnce:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ask = QuerySet.aggregate
         self.is_armed = self.has_refused = False
-        monkeypatch.setattr(QuerySet, "aggregate", lambda *args, **options: self._aggregate(*args, **options))
 
-    def _aggregate(self, rows: QuerySet[Any], *args: Any, **options: Any) -> Any:
-        if self.is_armed and rows.model is ChargingProfileRow:
-            self.is_armed, self.has_refused = False, True
-            raise OperationalError("database is locked")
-        return self._ask(rows, *args, **options)
+        def aggregate(rows: QuerySet[Any], *args: Any, **options: Any) -> Any:
+            if self.is_armed and rows.model is ChargingProfileRow:
+                self.is_armed, self.has_refused = False, True
+                raise OperationalError("database is locked")
+            return self._ask(rows, *args, **options)
+
+        monkeypatch.setattr(QuerySet, "aggregate", aggregate)
 
 
 @in_virtual_time
@@ -55,7 +55,7 @@ async def test_what_changed_before_the_first_look_is_taken_although_that_fails(
                 busy.is_armed = True
             super().__init__()
 
-    monkeypatch.setattr(notices.configuration, "ConfigurationWatch", Watch)
+    monkeypatch.setattr(configuration, "ConfigurationWatch", Watch)
     await bench.kill()
     await bench.start()
     await bench.until(lambda: busy.has_refused)

@@ -98,6 +98,22 @@ def test_a_unit_may_keep_its_own_serial_number(file: Path, tmp_path: Path):
     assert json.loads(unit.identity.read_text())["serial"] == "100000002"
 
 
+def test_a_backup_of_a_unit_whose_identity_is_damaged_has_the_last_valid_one(tmp_path: Path):
+    unit = make_station(tmp_path / "unit", "100000002")
+    unit.identity_copy.write_bytes(unit.identity.read_bytes())
+    unit.identity.write_text("{")
+
+    contents = backup.write(unit, tmp_path / "backup", at=AT)
+
+    assert contents.serial == "100000002"
+    fresh = make_station(tmp_path / "fresh", "100000003")
+    fresh.identity_copy.write_bytes(fresh.identity.read_bytes())
+    backup.restore(tmp_path / "backup", fresh, replace=False, keep_identity=False)
+    assert json.loads(fresh.identity.read_text())["serial"] == "100000002"
+    # It would speak of the unit before.
+    assert not fresh.identity_copy.exists()
+
+
 @pytest.mark.parametrize("own", [{"sessions": 1}, {"records": 1}])
 def test_records_of_the_unit_are_replaced_only_on_demand_and_never_lost(
     file: Path, tmp_path: Path, own: dict[str, int]

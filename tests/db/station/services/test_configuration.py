@@ -496,46 +496,6 @@ def test_a_process_goes_on_with_the_identity_it_had_when_the_file_is_damaged(
     assert (identity.load().serial, identity.load().connectors) == ("123456789", 2)
 
 
-@pytest.mark.parametrize("damage", [b"{", None])
-def test_a_process_that_begins_when_the_file_is_damaged_takes_the_identity_that_was_right_last(
-    data: DataDirectory, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
-) -> None:
-    change({"/identity/serial": "123456789"})
-    identity.ensure(at=AT)
-    before = identity.load()
-    # What a fresh process knows.
-    monkeypatch.setattr(identity, "_LAST_RIGHT", {})
-    if damage is None:
-        data.identity.unlink()
-    else:
-        data.identity.write_bytes(damage)
-
-    assert identity.load() == before
-    assert identity.broken() is not None
-    # A start takes the file itself: one that is wrong is refused, none is a first start.
-    if damage is None:
-        assert identity.read().serial == ""
-    else:
-        with pytest.raises(identity.IdentityFileBroken):
-            identity.ensure(at=AT)
-
-
-def test_the_copy_of_the_identity_is_private_and_follows_each_change(data: DataDirectory) -> None:
-    change({"/identity/serial": "123456789"})
-    change({"/identity/connectors": "1"})
-
-    assert data.identity_before.read_bytes() == data.identity.read_bytes()
-    assert stat.S_IMODE(data.identity_before.stat().st_mode) == 0o600
-
-
-def test_without_any_file_there_are_defaults_and_nothing_is_broken(data: DataDirectory) -> None:
-    data.identity.unlink(missing_ok=True)
-    data.identity_before.unlink(missing_ok=True)
-
-    assert identity.load().serial == ""
-    assert identity.broken() is None
-
-
 # --- manage.py config
 
 
