@@ -88,7 +88,7 @@ class Notices:
         """Note news the moment they are found: neither watch tells them twice, and the next question may fail."""
         if self._configuration is None:
             self._configuration = configuration.ConfigurationWatch()
-        self._is_due |= bool(self._configuration.changes())
+        self._is_due |= self._configuration.has_news()
         profiles = ChargingProfileRow.objects.aggregate(Count("id"), Max("id"))
         self._is_due |= self._profiles is not None and profiles != self._profiles
         self._profiles = profiles

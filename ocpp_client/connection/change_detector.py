@@ -105,7 +105,7 @@ class ChangeDetector:
     async def _apply_settings(self) -> None:
         if self._watch is None:
             self._watch = await in_database(configuration.ConfigurationWatch)
-        self._has_news |= bool(await in_database(self._watch.changes))
+        self._has_news |= await in_database(self._watch.has_news)
         if not self._has_news:
             return
         wanted = await in_database(endpoint.configured)

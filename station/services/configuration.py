@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Max
 
 from station import clock
 from station.domain.commands import Origin, Status
@@ -472,7 +473,22 @@ class ConfigurationWatch:
     """Tells a process what has changed since it last asked, whoever changed it; for loops that apply effects."""
 
     def __init__(self) -> None:
+        self._audited = _newest_entry()
         self._seen = snapshot()
+
+    def has_news(self) -> bool:
+        """Return whether anything was changed since the last call, also what has been taken back meanwhile.
+
+        Whoever heard of it in between has applied what holds no longer.
+        """
+        before, self._audited = self._audited, _newest_entry()
+        was_changed = (
+            self._audited < before
+            or AuditEntry.objects.filter(
+                pk__gt=before, pk__lte=self._audited, command=COMMAND, outcome=Status.ACCEPTED.value
+            ).exists()
+        )
+        return bool(self.changes()) or was_changed
 
     def changes(self) -> tuple[Change, ...]:
         """Return the keys that differ since the last call; costs next to nothing when none does."""
@@ -482,6 +498,11 @@ class ConfigurationWatch:
         changes = changes_between(self._seen, present)
         self._seen = present
         return changes
+
+
+def _newest_entry() -> int:
+    """Return the number of the newest entry of the audit; numbers are never used again."""
+    return AuditEntry.objects.aggregate(newest=Max("pk"))["newest"] or 0
 
 
 def effects_of(changes: Iterable[Change]) -> frozenset[Effect]:

@@ -354,6 +354,22 @@ async def test_an_address_that_no_message_tells_of_is_found(bench, monkeypatch, 
         await station.until(changed.is_set)
 
 
+async def test_an_address_that_is_changed_back_before_the_next_look_is_connected_to(bench):
+    """The backend sets another one, which is told; a command takes that back and tells nobody."""
+    rare_looks = Timing(look_s=1.0)
+    async with Backend.start() as other, bench(timing=rare_looks) as station:
+        await station.ready()
+        first_look = station.link._changes
+        await station.until(lambda: first_look._watch is not None and not first_look._has_news)
+        before = station.backend.connects
+        await station.configure(__ocpp__url=other.url)
+        station.link.control.reconnect()
+        await other.wait_connected()
+        await station.configure(__ocpp__url=station.backend.url)
+
+        await station.backend.wait_connected(at_least=before + 1)
+
+
 def _set_url(url: str) -> None:
     configuration.change({"/ocpp/url": url}, origin=Origin.LOCAL, actor="test", at=MOMENT)
 

@@ -1,5 +1,6 @@
 """Settings whose message was lost: the look at the tables finds them, also when the database is busy in between."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.db.models import QuerySet
 
 from station.models import ChargingProfileRow
 from station.services import configuration
+from station.services.messages import ConfigurationChanged
 from tests.db.hardware.runtime.bench import ControlLoopBench, configure, in_virtual_time, profile
 
 
@@ -60,6 +62,22 @@ async def test_what_changed_before_the_first_look_is_taken_although_that_fails(
     await bench.start()
     await bench.until(lambda: busy.has_refused)
     await bench.charge()
+
+    await bench.until(lambda: bench.hall.outlets[1].current == 10_000)
+
+
+@in_virtual_time
+async def test_a_limit_that_is_lowered_again_before_the_next_look_is_taken(bench: ControlLoopBench) -> None:
+    """A page raises it and says so, a command takes that back: the look finds what it has seen."""
+    configure({"/power/station/mainsMaxCurrent": "10000"})
+    await bench.charge()
+    await bench.until(lambda: bench.hall.outlets[1].current == 10_000)
+    await asyncio.sleep(10)
+
+    configure({"/power/station/mainsMaxCurrent": "20000"})
+    await bench.control_loop.informed(ConfigurationChanged())
+    await bench.until(lambda: bench.hall.outlets[1].current == 20_000, seconds=1.0)
+    configure({"/power/station/mainsMaxCurrent": "10000"})
 
     await bench.until(lambda: bench.hall.outlets[1].current == 10_000)
 
