@@ -62,16 +62,22 @@ class Notices:
             case StartAnswered():
                 await self._start_responses.take(message)
             case ConfigurationChanged() | ProfilesChanged():
+                # What is taken back before the next look, and not told, would be no news to it.
+                self._is_due = True
                 await self._reload()
 
     async def catch_up(self) -> None:
         """Apply what other processes wrote, should their message have been lost."""
         await self._records.attempt(self._look)
         if self._is_due:
+            # What is told while it is read is read again.
+            self._is_due = False
             try:
                 await self._reload()
-                self._is_due = False
-            except (DatabaseError, OSError) as error:
+            except BaseException as error:
+                self._is_due = True
+                if not isinstance(error, DatabaseError | OSError):
+                    raise
                 self._records.report_failure(error)
         await self._start_responses.catch_up()
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from station.models import ChargingProfileRow
 from station.services import configuration
-from station.services.messages import ConfigurationChanged
+from station.services.messages import ConfigurationChanged, ProfilesChanged
 from tests.db.hardware.runtime.bench import ControlLoopBench, configure, in_virtual_time, profile
 
 
@@ -90,3 +90,20 @@ async def test_a_profile_whose_message_was_lost_is_taken(bench: ControlLoopBench
     profile(16.0, connector_id=1)
 
     await bench.until(lambda: bench.hall.outlets[1].current == 16_000)
+
+
+@in_virtual_time
+async def test_a_profile_that_is_cleared_again_before_the_next_look_is_gone(bench: ControlLoopBench) -> None:
+    profile(10.0, connector_id=1)
+    await bench.control_loop.informed(ProfilesChanged())
+    await bench.charge()
+    await bench.until(lambda: bench.hall.outlets[1].current == 10_000)
+    await asyncio.sleep(10)
+
+    # Of a higher level, so that it allows more.
+    profile(20.0, connector_id=1, level=5)
+    await bench.control_loop.informed(ProfilesChanged())
+    await bench.until(lambda: bench.hall.outlets[1].current == 20_000, seconds=1.0)
+    ChargingProfileRow.objects.filter(stack_level=5).delete()
+
+    await bench.until(lambda: bench.hall.outlets[1].current == 10_000)
