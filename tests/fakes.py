@@ -127,6 +127,8 @@ class InlineDatabase:
 
     latency_s: float = 0.004
     refuses: Callable[[str], bool] | None = None
+    # How long it takes until a verb is refused: SQLite waits for a lock.
+    refuses_after_s: float = 0.0
     busy_since_s: float | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -135,9 +137,10 @@ class InlineDatabase:
     ) -> _Result:
         async with self._turn:
             self.busy_since_s = asyncio.get_running_loop().time()
-            await asyncio.sleep(self.latency_s)
+            is_refused = self.refuses is not None and self.refuses(getattr(function, "func", function).__name__)
+            await asyncio.sleep(self.refuses_after_s if is_refused else self.latency_s)
             self.busy_since_s = None
-            if self.refuses is not None and self.refuses(getattr(function, "func", function).__name__):
+            if is_refused:
                 raise OperationalError("disk I/O error")
             return function(*args, **kwargs)
 

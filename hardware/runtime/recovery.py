@@ -38,6 +38,8 @@ DEVICES_ANSWER_S = 6.0
 SAME_CAR = timedelta(minutes=5)
 # How long the start waits for each session that ends; after that it ends beside the others.
 START_WAITS_S = 3.0
+# Energy may flow for so long without a control loop in control; a locked database costs up to 10 s for every write.
+CONTROLS_S = 20.0
 READ_AGAIN_S = 1.0
 FAULT_SOURCE = "recovery"
 _Result = TypeVar("_Result")
@@ -80,15 +82,21 @@ class Recovery:
         self._statuses = statuses
         self._wake_ups = wake_ups
         self._records_were_writable = True
+        # Whose energy this start itself has withdrawn.
+        self._released: set[int] = set()
         self._tasks = BackgroundTasks(logger)
 
     async def run(self) -> None:
         """Decide about every open session; then the station is ready."""
-        going_on = await self._settle_sessions()
-        self._limits.assume_present_draw()
-        # Which points are kept depends on the sessions; it has to be known before the first car is seen.
-        await self._reservations.reload()
-        await self._take_control()
+        withdrawal = asyncio.create_task(self._withdraw_when_late())
+        try:
+            going_on = await self._settle_sessions()
+            self._limits.assume_present_draw()
+            # Which points are kept depends on the sessions; it has to be known before the first car is seen.
+            await self._reservations.reload()
+            await self._take_control()
+        finally:
+            withdrawal.cancel()
         for row in going_on:
             if row.deauthorized_at is not None and row.energy_allowed_wh is None:
                 # The power went between the backend's refusal and its consequence.
@@ -98,6 +106,13 @@ class Recovery:
         self._wake_ups.outbox_changed()
         await self._tell_first_statuses()
         await self._records.attempt(event_log.log, "station.started", at=clock.now())
+
+    async def _withdraw_when_late(self) -> None:
+        """Withdraw what boards still release while a locked database, or whatever it is, keeps anybody from control."""
+        await asyncio.sleep(CONTROLS_S)
+        logger.error("nobody controls the charging points after %.0f s, energy is withdrawn until then", CONTROLS_S)
+        self._released = {number for number, point in self._points.items() if point.status and point.status.enabled}
+        await asyncio.gather(*(point.actuator.disable() for point in self._points.values()))
 
     async def _settle_sessions(self) -> list[ChargingSession]:
         """Resume the sessions that can go on and return them; bring the others to their end."""
@@ -188,7 +203,7 @@ class Recovery:
 
         It is not released again for a card that may have said goodbye.
         """
-        is_off = point.status is None or not point.status.enabled
+        is_off = point.status is None or not (point.status.enabled or point.number in self._released)
         return is_off and not self._records_were_writable
 
     async def _guarded(self, row: ChargingSession, work: Coroutine[Any, Any, _Result]) -> _Result | None:

@@ -50,7 +50,8 @@ def once_there_is_room(plan: Plan, prepare: Callable[[], _Result]) -> _Result:
             try:
                 return prepare()
             except Exception as error:
-                has_identity = DataDirectory(plan.data).identity.exists()
+                data = DataDirectory(plan.data)
+                has_identity = data.identity.exists() or data.identity_copy.exists()
                 if not (has_identity and isinstance(error, (DatabaseError, OSError)) and _is_for_want_of_room(error)):
                     if has_identity and is_first:
                         connections.close_all()

@@ -193,9 +193,19 @@ def valid_file(data: DataDirectory) -> Path:
 
 def _read_expected(path: Path, present: _Stamp) -> Identity:
     """Read a file that has to be there if it ever was since the start."""
-    if present is None and _last_valid(path) is not None:
+    before = _last_valid(path)
+    if present is None and before is not None:
         raise IdentityFileMissing(path)
-    return _read(path, present)
+    found = _read(path, present)
+    if before is not None:
+        _refuse_nameless(path, found, before)
+    return found
+
+
+def _refuse_nameless(path: Path, found: Identity, before: Identity) -> None:
+    """Refuse a file that takes the serial number away: the station would go on under no name, or as a new one."""
+    if before.serial and not found.serial:
+        raise IdentityFileBroken(path, gettext_noop("it holds no serial number any more"))
 
 
 def _last_valid(path: Path) -> Identity | None:
@@ -254,6 +264,9 @@ def _read(path: Path, present: _Stamp) -> Identity:
 
 def _content(path: Path) -> dict[str, object]:
     try:
+        if path.exists() and not path.is_file():
+            # Reading a pipe would wait for whoever writes to it.
+            raise IdentityFileBroken(path, gettext_noop("it is no regular file"))
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise IdentityFileMissing(path) from error
@@ -262,6 +275,8 @@ def _content(path: Path) -> dict[str, object]:
         raise IdentityFileBroken(path, reason, line=error.lineno, column=error.colno) from error
     except UnicodeDecodeError as error:
         raise IdentityFileBroken(path, gettext_noop("it is not written in UTF-8")) from error
+    except RecursionError as error:
+        raise IdentityFileBroken(path, gettext_noop("it holds no JSON object")) from error
     except (ValueError, OSError) as error:
         raise IdentityFileBroken(path, "%(text)s", text=str(error)) from error
     if not isinstance(content, dict):
@@ -337,9 +352,12 @@ def ensure(*, at: datetime) -> None:
     that it has one. A file that has gone since the last start is put back.
     """
     with exclusive():
-        if stamp() is None and (copy := _copy()):
+        copy = _copy()
+        if copy is not None and stamp() is None:
             logger.warning("%s was missing: the identity of the last run is put back", settings.DATA.identity)
             save(copy)
+        elif copy is not None:
+            _refuse_nameless(settings.DATA.identity, read(), copy)
         _ensure(at)
         _keep_copy(read())
 

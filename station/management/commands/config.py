@@ -15,6 +15,7 @@ from station import clock
 from station.domain.commands import Origin
 from station.domain.configuration import ConfigurationRefused, Effect, UnknownKey
 from station.domain.configuration.checks import TRUST_PLAIN_LINK
+from station.management import troubles
 from station.management.arguments import options_first
 from station.models import ConfigurationValue
 from station.services import configuration
@@ -58,6 +59,8 @@ class Command(BaseCommand):
             raise CommandError(_explain(refusal)) from refusal
         except IdentityFileBroken as broken:
             raise CommandError(str(broken)) from broken
+        except OSError as error:
+            raise CommandError(troubles.refused_path(error)) from error
 
     def _set(self, items: list[str]) -> None:
         if not items:

@@ -236,6 +236,20 @@ async def test_a_session_that_charges_over_a_restart_pauses_until_records_can_be
 
 
 @in_virtual_time
+async def test_energy_is_off_in_time_when_a_control_loop_begins_with_a_locked_database(bench: ControlLoopBench) -> None:
+    await bench.charge()
+    await bench.kill()
+    bench.database.refuses, bench.database.refuses_after_s = lambda verb: verb in NEEDS_ROOM | {"write"}, 10.0
+    await bench.start(wait=False)
+    # docs/architecture.md, “What happens when”: a locked database.
+    await bench.until(lambda: bench.hall.outlets[1].current == 0, seconds=25)
+
+    bench.database.refuses = None
+    await bench.phase("charging", seconds=60)
+    assert not bench.messages("StopTransaction")
+
+
+@in_virtual_time
 async def test_a_card_that_cannot_be_looked_up_is_refused(bench: ControlLoopBench) -> None:
     bench.hall.outlets[1].plug()
     await bench.phase("plugged")

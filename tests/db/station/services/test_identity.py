@@ -1,8 +1,9 @@
 """The identity file of a station that runs: damaged, edited by hand, or gone."""
 
 import errno
+import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -105,16 +106,30 @@ def test_the_damage_is_logged_once_each_time_and_in_english(
     assert caplog.text.count("is missing. Until then") == 2
 
 
-def test_a_file_that_the_disk_cannot_read_is_a_damaged_one(
-    data: DataDirectory, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("put", "told"),
+    [
+        (lambda path: path.symlink_to(path), "symbolic links"),
+        (lambda path: path.mkdir(), "no regular file"),
+        (os.mkfifo, "no regular file"),
+        (lambda path: path.write_text("[" * 200_000), "no JSON object"),
+        (lambda path: path.write_text("{}"), "no serial number any more"),
+        (lambda path: path.write_text('{"serial": ""}'), "no serial number any more"),
+    ],
+    ids=["loop", "directory", "pipe", "nested", "empty", "nameless"],
+)
+def test_whatever_takes_the_place_of_the_file_is_a_damage_and_refused_at_a_start(
+    data: DataDirectory, station_process: None, put: Callable[[Path], None], told: str
 ) -> None:
     identity.ensure(at=AT)
     before = identity.load()
     data.identity.unlink()
-    data.identity.symlink_to(data.identity)
+    put(data.identity)
 
     assert identity.load() == before
-    assert "Too many levels of symbolic links" in str(identity.broken())
+    assert told in str(identity.broken())
+    with pytest.raises(identity.IdentityFileBroken):
+        identity.ensure(at=AT)
 
 
 def _damage(data: DataDirectory, damage: bytes | None) -> None:
