@@ -44,8 +44,12 @@ def test_energy_that_a_service_controls_is_left_alone(plan: Plan, withdrawals: C
     data.controlled.parent.mkdir(parents=True, exist_ok=True)
     service = os.fork()
     if not service:
-        lock.control(data)
-        signal.pause()
+        try:
+            lock.control(data)
+            signal.pause()
+        finally:
+            # Never on with the tests.
+            os._exit(1)
     try:
         wait_until(lambda: lock.is_controlled(data), what="a service in control")
         energy.withdraw(plan)

@@ -165,11 +165,9 @@ def test_who_controls_the_hardware_keeps_nobody_from_any_folder(data: DataDirect
 
 
 def test_who_looks_at_the_same_moment_is_not_taken_for_a_control(data: DataDirectory) -> None:
-    control(data)
-    place, is_over = data.controlled, threading.Event()
-    # The control of this process lasts until its descriptor is closed; another file stands for one that has ended.
-    place.rename(place.with_name("ended"))
-    place.touch()
+    # Left by a control that has ended.
+    data.controlled.touch()
+    is_over = threading.Event()
 
     def look() -> None:
         while not is_over.is_set():
