@@ -23,6 +23,8 @@ _DYING_MAIN_S = 10.0
 _DYING_CHILD_S = 2.0
 # Whoever looks whether the directory is used has it for an instant.
 _LOOKING_S = 1.0
+# A withdrawal of energy ends after that at the latest; whoever is to control waits for it.
+WITHDRAWAL_S = 10.0
 _KILLED_S = 5.0
 _STEP_S = 0.02
 # Longer than any note, so that a shorter one leaves nothing of a longer one.
@@ -39,6 +41,10 @@ class AlreadyRunning(RuntimeError):
 
 class DirectoryIsUsed(RuntimeError):
     """Processes work in the data directory that the caller cannot work beside."""
+
+
+class IsControlled(RuntimeError):
+    """Another process controls the hardware, or withdraws energy where nobody does."""
 
 
 class OrphanSurvives(RuntimeError):
@@ -110,16 +116,39 @@ def share(data: DataDirectory, *, survives_exec: bool) -> None:
 
 
 def control(data: DataDirectory) -> None:
-    """Tell others until this process ends that it controls the hardware."""
-    # A directory would not do: each is locked for a moment by somebody who waits for it, and this lock lasts.
-    # A disk that is full at the very first start has no room for the file.
-    with suppress(OSError):
-        descriptor = os.open(data.controlled, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        _waits_for(descriptor, fcntl.LOCK_EX)
+    """Let nobody else control the hardware until this process ends; waits for a withdrawal of energy.
+
+    Raises IsControlled, and OSError where the lock cannot be made.
+    """
+    if not _take_in_time(_open_controlled(data), fcntl.LOCK_EX, WITHDRAWAL_S + _LOOKING_S):
+        raise IsControlled(str(data.root))
+
+
+@contextmanager
+def uncontrolled(data: DataDirectory) -> Iterator[None]:
+    """Let nobody begin to control the hardware meanwhile. Raises IsControlled.
+
+    A process that is forked meanwhile keeps others from it, too, for as long as it lives.
+    """
+    # Whoever controls is not waited for: it lasts.
+    if is_controlled(data):
+        raise IsControlled(str(data.root))
+    try:
+        descriptor = _open_controlled(data)
+    except OSError:
+        # Nobody can make the lock, so nobody can control.
+        yield
+        return
+    if not _take_in_time(descriptor, fcntl.LOCK_EX, _LOOKING_S):
+        raise IsControlled(str(data.root))
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_controlled(data: DataDirectory) -> bool:
-    """Return whether a service that controls the hardware lives now."""
+    """Return whether somebody controls the hardware now, or withdraws energy."""
     # A shared lock: of two that look at the same moment, none takes the other for a control.
     return _is_locked(data.controlled, os.O_RDONLY, fcntl.LOCK_SH)
 
@@ -152,17 +181,17 @@ def _is_locked(place: Path, flags: int, kind: int) -> bool:
 
 def _use(data: DataDirectory, kind: int) -> int:
     descriptor = _open(data)
-    if not _waits_for(descriptor, kind):
-        os.close(descriptor)
+    if not _take_in_time(descriptor, kind, _LOOKING_S):
         raise DirectoryIsUsed(str(data.root))
     return descriptor
 
 
-def _waits_for(descriptor: int, kind: int) -> bool:
-    """Take a lock that somebody who only looks may have for a moment; return whether it was to be had."""
-    deadline_s = time.monotonic() + _LOOKING_S
+def _take_in_time(descriptor: int, kind: int, patience_s: float) -> bool:
+    """Take a lock that somebody may have for a while; return whether it was to be had; closed where not."""
+    deadline_s = time.monotonic() + patience_s
     while not _try(descriptor, kind):
         if time.monotonic() > deadline_s:
+            os.close(descriptor)
             return False
         time.sleep(_STEP_S)
     return True
@@ -170,6 +199,11 @@ def _waits_for(descriptor: int, kind: int) -> bool:
 
 def _open(data: DataDirectory) -> int:
     return os.open(data.logs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _open_controlled(data: DataDirectory) -> int:
+    # A directory would not do: each is locked for a moment by somebody who waits for it, and this lock lasts.
+    return os.open(data.controlled, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _try(descriptor: int, kind: int) -> bool:

@@ -152,3 +152,21 @@ def test_a_control_that_cannot_begin_withdraws_what_the_one_before_has_left_on(c
     charging.begin_again_until(lambda: "safe_mode" in charging.reasons())
     assert "identity_damaged" in charging.details()
     assert charging.controls()
+
+
+def test_a_control_without_its_lock_does_not_begin_and_withdraws_what_the_one_before_has_left_on(
+    charging: Services,
+) -> None:
+    charging.running["hardware"].kill()
+    charging.running["hardware"].wait()
+    lock = DataDirectory(charging.data).controlled
+    lock.unlink()
+    lock.mkdir()
+
+    charging.begin("hardware", charging.command("runprocess", "hardware"))
+
+    assert charging.running["hardware"].wait(PATIENCE_S) != 0
+    wait_until(lambda: not charging.contactor(), what="energy withdrawn")
+    lock.rmdir()
+    charging.begin("hardware", charging.command("runprocess", "hardware"))
+    wait_until(charging.contactor, timeout_s=PATIENCE_S, what="a car that charges again")

@@ -12,7 +12,7 @@ from typing_extensions import override
 from station import clock
 from station.management.arguments import add_language
 from station.processes import child, lock
-from station.processes.plan import add_arguments, plan_from, publish_origins
+from station.processes.plan import Plan, add_arguments, plan_from, publish_origins
 from station.services import identity
 
 _PREPARE = "prepare"
@@ -46,12 +46,10 @@ class Command(BaseCommand):
                     text = _("runstation or restore works in %(root)s. Stop it first, or wait for its end.")
                 raise CommandError(text % {"root": settings.DATA.root}) from refusal
         if options["name"] == _WITHDRAW:
-            from station.processes import energy
-
-            energy.withdraw(plan)
+            self._withdraw(plan)
             return
         if options["name"] in child.HAS_ENERGY:
-            lock.control(settings.DATA)
+            self._control(plan, options["lang"])
         if options["name"] == _PREPARE:
             from station.processes import full_disk, preparation
 
@@ -70,6 +68,24 @@ class Command(BaseCommand):
             with translation.override(options["lang"]):
                 raise CommandError(str(obstacle)) from obstacle
         sys.exit(code)
+
+    def _control(self, plan: Plan, language: str) -> None:
+        """Be the only one that controls; no crash of the control loop, which has not begun."""
+        try:
+            lock.control(settings.DATA)
+        except lock.IsControlled as refusal:
+            with translation.override(language):
+                text = _("Another process controls the hardware of %(root)s. Stop it first, or wait for its end.")
+                raise CommandError(text % {"root": settings.DATA.root}) from refusal
+        except OSError:
+            # Nobody controls what the run before has left on, and the next try may fail like this one.
+            self._withdraw(plan)
+            raise
+
+    def _withdraw(self, plan: Plan) -> None:
+        from station.processes import energy
+
+        energy.withdraw(plan)
 
     def _tell(self, password: str) -> None:
         """Show the factory password to a person; a journal that others may read gets the place only."""

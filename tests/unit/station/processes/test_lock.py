@@ -16,6 +16,7 @@ from station.paths import DataDirectory
 from station.processes.lock import (
     AlreadyRunning,
     DirectoryIsUsed,
+    IsControlled,
     StationLock,
     alone,
     control,
@@ -23,6 +24,7 @@ from station.processes.lock import (
     is_controlled,
     is_used,
     share,
+    uncontrolled,
 )
 
 
@@ -162,6 +164,31 @@ def test_who_controls_the_hardware_keeps_nobody_from_any_folder(data: DataDirect
         control_loop.kill()
         control_loop.wait()
         assert not is_controlled(data)
+
+
+def test_one_controls_and_nobody_beside_it(data: DataDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("station.processes.lock.WITHDRAWAL_S", 0.0)
+    monkeypatch.setattr("station.processes.lock._LOOKING_S", 0.0)
+    with service(data, "controls") as other:
+        with pytest.raises(IsControlled):
+            control(data)
+        with pytest.raises(IsControlled), uncontrolled(data):
+            pass
+        other.kill()
+        other.wait()
+
+        with uncontrolled(data), pytest.raises(IsControlled):
+            control(data)
+        control(data)
+
+        assert is_controlled(data)
+
+
+def test_without_its_lock_nobody_controls(data: DataDirectory) -> None:
+    data.controlled.mkdir()
+
+    with pytest.raises(OSError, match="controlled"):
+        control(data)
 
 
 def test_who_looks_at_the_same_moment_is_not_taken_for_a_control(data: DataDirectory) -> None:
