@@ -15,7 +15,7 @@ _NOBODY_READS = 128 + signal.SIGPIPE
 
 def run(command: Callable[[], None]) -> None:
     """Run a command; one whose reader goes away (`doctor | head -1`) ends without a word (141)."""
-    _open_closed()
+    _replace_closed()
     for stream in _outputs():
         # A terminal of another time cannot show every character; a traceback would say less than a question mark.
         stream.reconfigure(errors="replace")
@@ -35,14 +35,16 @@ def run(command: Callable[[], None]) -> None:
         sys.exit(_NOBODY_READS)
 
 
-def _open_closed() -> None:
-    """Give a program that was started without input or outputs (`>&-`) some that lead nowhere.
+def _replace_closed() -> None:
+    """Give a program that was started without input or outputs (`>&-`), and what it starts, some that lead nowhere.
 
-    The next file that it opens would take their numbers, and get what is meant for them.
+    The next file that one of them opens would take their numbers, and get what is meant for them.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process lives
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - as long as the process lives
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _outputs() -> list[TextIOWrapper]:
