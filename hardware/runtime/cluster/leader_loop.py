@@ -67,6 +67,8 @@ class LeaderLoop:
         self._grid_operator = grid_operator
         self._own = place.of(settings, demands.numbers)
         self._changed = asyncio.Event()
+        # What the last decision knows of the own points; what they do while it is told is news.
+        self._told: object = None
         self._second: ClusterFoundSnapshot | None = None
         self._claimants: set[str] = set()
 
@@ -213,6 +215,7 @@ class LeaderLoop:
                 leading.hear(await link.reports(), clock.monotonic_s())
         except LinkFailed as failure:
             books.note_link_failure(failure)
+        self._told = self._demands.essence()
         limit = self._shares.settings.limit
         if limit is None:
             # Only until the settings are followed.
@@ -253,10 +256,9 @@ class LeaderLoop:
 
     async def _wait(self, link: LeaderLink, books: Books, rest_s: float) -> None:
         """Wait until a decision is due: its time has come, somebody has reported, or the own points have news."""
-        told = self._demands.essence()
         until_s = clock.monotonic_s() + DECIDE_S
         await asyncio.sleep(rest_s)
-        while not self._changed.is_set() and self._demands.essence() == told and clock.monotonic_s() < until_s:
+        while not self._changed.is_set() and self._demands.essence() == self._told and clock.monotonic_s() < until_s:
             try:
                 async with books.link_is_free:
                     if await link.wait_for_report(SLICE_S):

@@ -52,6 +52,8 @@ class MemberLoop:
         self._limits = limits
         self._snapshots = snapshots
         self._changed = asyncio.Event()
+        # What the last report knows of the points; what they do while it is on its way is news.
+        self._told: object = None
         self._is_connected = False
         self._is_leaving = False
         self._has_left = asyncio.Event()
@@ -121,22 +123,22 @@ class MemberLoop:
         now_s = clock.monotonic_s()
         is_news |= self._changed.is_set()
         self._changed.clear()
+        self._told = self._demands.essence()
         points = self._demands.without_energy() if self._is_leaving else self._demands.take(now_s)
         report = self._shares.member(now_s).report(now_s, points)
         self._take(await link.exchange(report.encode(), is_news=is_news))
 
     async def _wait(self, link: MemberLink) -> bool:
         """Wait until a report is due: its time has come, or there is news that the others wait for (True)."""
-        told = self._demands.essence()
         until_s = clock.monotonic_s() + EXCHANGE_S
         while clock.monotonic_s() < until_s:
-            if self._has_news(told):
+            if self._has_news():
                 return True
             self._take(await link.wait_for_grant(SLICE_S))
-        return self._has_news(told)
+        return self._has_news()
 
-    def _has_news(self, told: object) -> bool:
-        return self._changed.is_set() or self._is_leaving or self._demands.essence() != told
+    def _has_news(self) -> bool:
+        return self._changed.is_set() or self._is_leaving or self._demands.essence() != self._told
 
     def _take(self, raw: bytes | None) -> None:
         if raw is None:

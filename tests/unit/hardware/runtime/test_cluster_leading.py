@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,6 +145,64 @@ class Second:
     def found(self) -> tuple[ClusterFoundSnapshot, ...]:
         self.was_shown.set()
         return ()
+
+
+OWN = Station(station="S1", name="", points=(1,), rating=MilliAmpere(32_000), fallback=MilliAmpere(6_000))
+
+
+class Link:
+    """Tells the other stations what was decided; a board of the own station confirms something meanwhile."""
+
+    def __init__(self) -> None:
+        self.has_told = False
+
+    async def registrations(self) -> dict[str, bytes]:
+        return {}
+
+    async def reports(self) -> dict[str, bytes]:
+        return {}
+
+    async def publish(self, *_: object) -> None:
+        self.has_told = True
+
+    async def wait_for_report(self, _timeout_s: float) -> bool:
+        raise AssertionError("it waits, although there is news")
+
+
+async def test_what_a_board_confirms_while_a_decision_is_told_is_decided_upon_at_once() -> None:
+    link = Link()
+    member = Member(station="S1", run="r", fallback=OWN.fallback, held={1: PAUSE}, now_s=0.0, jitter_s=0.0)
+    settings = ClusterSettings(
+        enabled=True, role="master", key="K", station="S1", limit=MilliAmpere(32_000), fallback=OWN.fallback
+    )
+    others: dict[str, Any] = {
+        "shares": SimpleNamespace(settings=settings, member=lambda _now_s: member, present=None),
+        "demands": SimpleNamespace(
+            numbers=(1,),
+            take=lambda _now_s: (PointReport(number=1, active=True, limit=MilliAmpere(16_000), held=PAUSE),),
+            essence=lambda: link.has_told,
+        ),
+        "limits": Limits(),
+        "snapshots": Snapshots(),
+        "grid_operator": SimpleNamespace(budget_total=lambda _now_s: None),
+    }
+    anything: Any = SimpleNamespace(
+        link_is_free=asyncio.Lock(),
+        take=lambda _registrations: None,
+        problem=None,
+        found=tuple,
+        refusal=None,
+        malformed=0,
+    )
+    records: Any = Records()
+    loop = LeaderLoop(settings, records, **others)
+    leading = Leading(OWN, [], epoch="e", predecessor=None, began_s=0.0)
+
+    await loop._step(leading, link, anything, anything, anything)  # type: ignore[arg-type]
+    assert link.has_told
+    loop._changed.clear()
+
+    await loop._wait(link, anything, 0.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fails", [False, True])
