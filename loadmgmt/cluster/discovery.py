@@ -153,6 +153,8 @@ class Neighbourhood:
         self._own = own
         self._found: dict[str, Neighbour] = {}
         self._asking: set[str] = set()
+        # Of those, who has said good-bye since, or is asked through a connection that is closed: no answer counts.
+        self._outdated: set[str] = set()
         # Whose announcement has not been looked at yet, and who has not answered: asked again with the next look.
         self._waiting: dict[str, None] = {}
         self._unanswered: set[str] = set()
@@ -269,6 +271,7 @@ class Neighbourhood:
         self._found.clear()
         self._waiting.clear()
         self._unanswered.clear()
+        self._outdated |= self._asking
         if browser is not None:
             await browser.async_cancel()
         if zeroconf is not None:
@@ -280,6 +283,7 @@ class Neighbourhood:
             self._found.pop(name, None)
             self._waiting.pop(name, None)
             self._unanswered.discard(name)
+            self._outdated |= self._asking & {name}
             self.changed.set()
         elif not self._is_own(name):
             self._wait_for_question(name)
@@ -306,12 +310,16 @@ class Neighbourhood:
             await self._read(zeroconf, name)
         finally:
             self._asking.discard(name)
+            self._outdated.discard(name)
         self._ask_waiting()
 
     async def _read(self, zeroconf: Zeroconf, name: str) -> None:
         try:
             info = AsyncServiceInfo(SERVICE, name)
-            if not await info.async_request(zeroconf, _ANSWER_MS):
+            is_answered = await info.async_request(zeroconf, _ANSWER_MS)
+            if name in self._outdated:
+                return
+            if not is_answered:
                 if len(self._unanswered) < _MOST_WAITING:
                     self._unanswered.add(name)
                 return

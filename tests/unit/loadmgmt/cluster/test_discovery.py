@@ -207,3 +207,101 @@ async def test_of_many_that_come_at_once_everyone_is_found_also_who_did_not_answ
 
     assert 1 < Asked.most_at_once <= 20
     await found._tasks.close()
+
+
+class AnsweredByHand:
+    """A question that is answered when a test says so; `asked` has one entry for each."""
+
+    asked: ClassVar[list[asyncio.Future[bool]]] = []
+
+    def __init__(self, _service: str, _name: str) -> None:
+        self.port = 6390
+        self.decoded_properties = LEADS.properties()
+
+    async def async_request(self, _zeroconf: object, _timeout_ms: int) -> bool:
+        answer = asyncio.get_running_loop().create_future()
+        self.asked.append(answer)
+        return await answer
+
+    def parsed_addresses(self) -> list[str]:
+        return ["192.0.2.1"]
+
+
+class Connection:
+    """A connection to the network that can be closed."""
+
+    zeroconf = None
+
+    async def async_unregister_all_services(self) -> None:
+        pass
+
+    async def async_close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Neighbourhood:
+    """Return one that has a connection to the network."""
+    monkeypatch.setattr("loadmgmt.cluster.discovery.AsyncServiceInfo", AnsweredByHand)
+    monkeypatch.setattr(AnsweredByHand, "asked", [])
+    neighbourhood = Neighbourhood(ASKS)
+    connection: Any = Connection()
+    neighbourhood._zeroconf = connection
+    return neighbourhood
+
+
+def hear(neighbourhood: Neighbourhood, change: ServiceStateChange) -> None:
+    neighbourhood._on_change(zeroconf_of(neighbourhood), "", "S1", change)
+
+
+async def turn() -> None:
+    """Let every task go on as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+async def test_who_says_good_bye_while_the_question_is_answered_is_gone(
+    asking: Neighbourhood, *, is_answered: bool
+) -> None:
+    hear(asking, ServiceStateChange.Added)
+    await turn()
+
+    AnsweredByHand.asked[0].set_result(is_answered)
+    hear(asking, ServiceStateChange.Removed)
+    await turn()
+
+    assert asking.stations() == ()
+    # Nor is it asked again with the next look.
+    assert not asking._unanswered
+
+    hear(asking, ServiceStateChange.Added)
+    await turn()
+    AnsweredByHand.asked[1].set_result(True)
+    await turn()
+    assert station(asking, LEADS) is not None
+
+
+async def test_who_says_good_bye_and_comes_back_while_it_is_asked_is_asked_anew(asking: Neighbourhood) -> None:
+    for change in (ServiceStateChange.Added, ServiceStateChange.Removed, ServiceStateChange.Added):
+        hear(asking, change)
+        await turn()
+
+    AnsweredByHand.asked[0].set_result(True)
+    await turn()
+    assert asking.stations() == ()
+
+    AnsweredByHand.asked[1].set_result(True)
+    await turn()
+    assert station(asking, LEADS) is not None
+
+
+async def test_an_answer_through_a_connection_that_is_closed_does_not_count(asking: Neighbourhood) -> None:
+    hear(asking, ServiceStateChange.Added)
+    await turn()
+
+    AnsweredByHand.asked[0].set_result(True)
+    await asking._close()
+    await turn()
+
+    assert asking.stations() == ()
