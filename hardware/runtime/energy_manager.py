@@ -5,9 +5,12 @@ What holds while nobody is heard needs no server: the limits are asked from here
 
 import asyncio
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import ParamSpec
+
+from django.db import DatabaseError
 
 from hardware.runtime.records import RecordStore
 from loadmgmt import set_points, settings
@@ -18,6 +21,8 @@ from station.domain.limits import LimitSource
 from station.domain.snapshot import ModbusClientSnapshot, ModbusPointSnapshot, ModbusRefusalSnapshot, ModbusSnapshot
 from station.domain.units import MilliAmpere
 from station.services import event_log
+
+_Parameters = ParamSpec("_Parameters")
 
 # Energy managers write every few seconds, some with every reading of their meter. What is kept is the first change
 # after a pause at once, and of those that follow the newest in each span.
@@ -109,7 +114,10 @@ class EnergyManager:
     # --- what is kept
 
     async def keep_trail(self) -> None:
-        """Write down the set-points that are due: at once those that lower a limit, for a restart takes up the last."""
+        """Write down the set-points that are due: at once those that lower a limit, for a restart takes up the last.
+
+        What could not be written is due again.
+        """
         now_s = clock.monotonic_s()
         for number in self._numbers:
             set_point, noted = self.controls[number].set_point, self._noted.get(number)
@@ -117,10 +125,14 @@ class EnergyManager:
                 continue
             if noted is not None and now_s - noted.at_s < TRAIL_SPAN_S and not set_point.is_below(noted.set_point):
                 continue
-            self._noted[number] = _Noted(set_point=set_point, at_s=now_s)
-            await self._records.attempt(
+            if not await self._write(
                 set_points.note, number, set_point, client=self._heard[number].written_by, at=clock.now()
-            )
+            ):
+                continue
+            self._noted[number] = _Noted(set_point=set_point, at_s=now_s)
+            if self.controls[number].set_point.is_below(set_point):
+                # Set while this one was written.
+                self.is_changed.set()
 
     async def tell_silence(self) -> None:
         """Write into the event log that nobody is heard, once when it begins and once when it has surely ended."""
@@ -139,9 +151,20 @@ class EnergyManager:
                 is_due = self._heard[number].at is not None or now_s - since_s >= control.settings.watchdog_s
             if not is_due or self._told_silent.get(number) is (not is_heard):
                 continue
-            self._told_silent[number] = not is_heard
             verb = event_log.end if is_heard else event_log.begin
-            await self._records.attempt(verb, SILENT_CODE, at=clock.now(), connector_id=number)
+            if await self._write(verb, SILENT_CODE, at=clock.now(), connector_id=number):
+                self._told_silent[number] = not is_heard
+
+    async def _write(
+        self, verb: Callable[_Parameters, object], /, *args: _Parameters.args, **kwargs: _Parameters.kwargs
+    ) -> bool:
+        """Run a verb that returns nothing; return whether it has written."""
+        try:
+            await self._records.execute(verb, *args, **kwargs)
+        except (DatabaseError, OSError) as error:
+            self._records.report_failure(error)
+            return False
+        return True
 
     # --- what is shown
 

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from django.db import OperationalError
 
 from hardware.runtime.modbus_server import listener
+from loadmgmt import set_points
 from loadmgmt.energy_manager import SetPoint
 from loadmgmt.models import SetPointRow
 from station.domain.limits import LimitSource
 from station.domain.units import MilliAmpere
 from station.models import LogEntry
+from station.services import event_log
 from station.services.messages import ConfigurationChanged
 from tests.db.hardware.runtime.bench import ControlLoopBench, configure, in_virtual_time
 
@@ -151,6 +154,47 @@ async def test_a_set_point_that_lowers_the_limit_is_kept_for_the_restart_that_ma
     await write(bench, 10)
 
     await bench.until(lambda: SetPointRow.objects.filter(current_ma=10_000).exists(), seconds=1.0)
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OperationalError("database is locked")
+
+
+@in_virtual_time
+async def test_a_lower_set_point_that_could_not_be_written_is_written_as_soon_as_it_can_be(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await switch(bench, enabled="true")
+    await write(bench, 25)
+    await bench.until(lambda: SetPointRow.objects.filter(current_ma=25_000).exists())
+    with monkeypatch.context() as locked:
+        locked.setattr(set_points, "note", refuse)
+        await write(bench, 10)
+        assert not SetPointRow.objects.filter(current_ma=10_000).exists()
+
+    await bench.until(lambda: SetPointRow.objects.filter(current_ma=10_000).exists(), seconds=5.0)
+
+    await bench.kill()
+    await bench.start()
+    await bench.until(lambda: bench.control_loop.limits.present)
+    bench.control_loop.energy_manager.heard([1])
+    await bench.control_loop.limits.apply()
+    assert limit(bench) == (10_000, LimitSource.ENERGY_MANAGER)
+
+
+@in_virtual_time
+async def test_a_silence_that_could_not_be_told_is_told_as_soon_as_it_can_be(
+    bench: ControlLoopBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await switch(bench, enabled="true", watchdogS="5")
+    with monkeypatch.context() as locked:
+        locked.setattr(event_log, "begin", refuse)
+        await asyncio.sleep(10)
+        assert silences() == []
+
+    await asyncio.sleep(5)
+
+    assert silences() == [(1, False)]
 
 
 @in_virtual_time
