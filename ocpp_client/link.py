@@ -19,7 +19,7 @@ from ocpp_client.connection.heartbeat import Heartbeat
 from ocpp_client.connection.publisher import ConnectionPublisher
 from ocpp_client.connection.registration_runner import RegistrationRunner
 from ocpp_client.connection.socket import PONG_TIMEOUT_S
-from ocpp_client.connection.state import ConnectionState
+from ocpp_client.connection.state import Acceptance, ConnectionState
 from ocpp_client.connection.uplink_watch import UplinkWatch
 from ocpp_client.database import in_database
 from ocpp_client.incoming.dispatcher import Dispatcher
@@ -112,7 +112,7 @@ class BackendLink:
             on_progress=state.note_change,
             storage=storage,
         )
-        self._meter_keys = MeterKeys(calls=calls, outbox=self.outbox)
+        self._meter_keys = MeterKeys(calls=calls, flow=state.flow, outbox=self.outbox)
         self.authorizer = BackendAuthorizer(calls=calls, state=state, control_loop=control_loop, local_list=local_list)
         self.security = SecurityEventSender(calls=calls, flow=state.flow)
         self.dimming = DimmingSender(calls=calls, flow=state.flow)
@@ -229,33 +229,43 @@ class BackendLink:
             case TryBackend():
                 self._checks.try_settings(message.trial_id, message.sealed, message.actor)
 
-    async def _begin(self, full: bool) -> None:  # noqa: FBT001 – a callback with one argument
-        """Tell every status, then let everything owed go (OCPP 1.6 sections 4.2 and 4.9)."""
+    async def _begin(self, acceptance: Acceptance) -> None:
+        """Tell every status, then let everything owed go (OCPP 1.6 sections 4.2 and 4.9).
+
+        Ends early where the acceptance does: whoever is at the other end by then has not allowed any of it. What was
+        not done is done with the next acceptance, or over the next connection.
+        """
         try:
             await self._connection.note_accepted()
-            if self.state.link.is_proven:
+            if acceptance.holds() and self.state.link.is_proven:
                 await in_database(certificates.forget_unproven, clock.now())
         except (DatabaseError, OSError) as error:
             # Nothing of this connection hangs on it; it is made up for at the next one.
             self._storage.report(error, "registration")
+        if not acceptance.holds():
+            return
         self.state.last_error = ""
         await self._publisher.note_online()
-        if full:
-            await self._past_is_settled()
-        await self.status.report_all(only_changed=not full)
-        if full:
+        if acceptance.full:
+            await self._past_is_settled(acceptance)
+        await self.status.report_all(acceptance)
+        if not acceptance.holds():
+            return
+        # Nothing is awaited from here on: what would begin to flow must be allowed.
+        if acceptance.full:
             self.outbox.booted()
+        self.state.has_begun = True
         self.state.flow.set()
         self.outbox.wake()
         self.security.wake()
         self.dimming.wake()
         self.files.wake()
-        await self._meter_keys.tell(anew=full)
+        await self._meter_keys.tell(anew=acceptance.full)
 
-    async def _past_is_settled(self) -> None:
+    async def _past_is_settled(self, acceptance: Acceptance) -> None:
         """Wait for the control loop of a fresh start: the statuses in the table are those of before it."""
         deadline_s = clock.monotonic_s() + self._recovery_s
-        while clock.monotonic_s() < deadline_s:
+        while acceptance.holds() and clock.monotonic_s() < deadline_s:
             snapshot = await self._snapshots.hardware()
             if snapshot is not None and "starting" not in snapshot.not_ready:
                 return

@@ -28,7 +28,7 @@ from ocpp_client.connection.registration import (
     RetryIn,
     SendBoot,
 )
-from ocpp_client.connection.state import ConnectionState
+from ocpp_client.connection.state import Acceptance, ConnectionState
 from ocpp_client.database import in_database, in_portions
 from ocpp_client.ports import ClockPort, Facts, StationFacts
 from ocpp_client.rpc import schemas
@@ -51,7 +51,11 @@ _DEFAULT_LENGTH = 25
 
 
 class RegistrationRunner:
-    """Runs the registration machine. `on_begin(full)` is awaited in a task of its own once calls are allowed."""
+    """Runs the registration machine.
+
+    `on_begin(acceptance)` is awaited in a task of its own once calls are allowed. It is not cancelled, since a call may
+    be under way that nothing may overtake: it looks whether the acceptance still holds.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,7 @@ class RegistrationRunner:
         state: ConnectionState,
         facts: Facts,
         clock_port: ClockPort,
-        on_begin: Callable[[bool], Awaitable[None]],
+        on_begin: Callable[[Acceptance], Awaitable[None]],
         on_change: Callable[[], Awaitable[None]],
     ) -> None:
         self._calls = calls
@@ -69,6 +73,7 @@ class RegistrationRunner:
         self._clock_port = clock_port
         self._on_begin = on_begin
         self._on_change = on_change
+        self._acceptance: Acceptance | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
         # The BootNotification that met a time-out: it is repeated under its id, and its answer may still come.
@@ -86,8 +91,9 @@ class RegistrationRunner:
         """Take an event and do what follows from it."""
         before = self._state.registration
         self._state.registration, effects = registration.step(before, event)
-        if not self._state.registration.may_call:
+        if not self._state.online:
             self._state.flow.clear()
+            self._end_acceptance()
         if before.phase is not self._state.registration.phase:
             logger.info("Registration: %s", self._state.registration.phase.value)
             await self._on_change()
@@ -104,9 +110,10 @@ class RegistrationRunner:
                 case CancelRetry():
                     self._cancel_retry()
                 case Begin():
-                    self._tasks.spawn(self._begin(full=True))
+                    self._state.has_begun = False
+                    self._take_acceptance()
                 case Resume():
-                    self._tasks.spawn(self._begin(full=False))
+                    self._take_acceptance()
 
     @property
     def may_trigger_boot(self) -> bool:
@@ -131,9 +138,22 @@ class RegistrationRunner:
             self._retry.cancel()
             self._retry = None
 
-    async def _begin(self, *, full: bool) -> None:
+    def _take_acceptance(self) -> None:
+        self._end_acceptance()
+        if not self._state.online:
+            # An answer may overtake the news that its connection has ended; the next one begins.
+            return
+        self._acceptance = Acceptance(full=not self._state.has_begun)
+        self._tasks.spawn(self._begin(self._acceptance))
+
+    def _end_acceptance(self) -> None:
+        if self._acceptance is not None:
+            self._acceptance.end()
+            self._acceptance = None
+
+    async def _begin(self, acceptance: Acceptance) -> None:
         try:
-            await self._on_begin(full)
+            await self._on_begin(acceptance)
         except NotDelivered:
             # The connection ended meanwhile; the next one begins anew.
             return

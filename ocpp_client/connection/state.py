@@ -24,8 +24,29 @@ class Trial:
 
 
 @dataclass(kw_only=True)
+class Acceptance:
+    """That the backend has accepted the station, over one connection: it holds until either is over.
+
+    `full`: what follows from an acceptance has not been done since the backend's last one.
+    """
+
+    full: bool
+    _is_over: bool = False
+
+    def holds(self) -> bool:
+        """Whether the station may still send what it likes over that connection."""
+        return not self._is_over
+
+    def end(self) -> None:
+        """Note that the connection is gone or the backend has said something else."""
+        self._is_over = True
+
+
+@dataclass(kw_only=True)
 class ConnectionState:
     """Written by link, registration and heartbeat only. `flow` is set while the station may send of its own accord.
+
+    `has_begun`: all that follows from the backend's last acceptance was done, over whichever connection.
 
     `attempt` is the one that stands or was the last, `failed` the last that failed; `checked` and `tried` are what
     somebody at the station wanted to know. `boot_ms`, `interval_s` and `answered_at` are of the connection that stands:
@@ -48,6 +69,7 @@ class ConnectionState:
     answered_at: datetime | None = None
     endpoint: Endpoint | None = None
     registration: Registration = field(default_factory=Registration)
+    has_begun: bool = False
     flow: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 

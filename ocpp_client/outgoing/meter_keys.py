@@ -27,8 +27,9 @@ Meters = list[dict[str, Any]]
 class MeterKeys:
     """Hands the keys over once after each registration and when a meter changes (reference: eichrecht, section 5)."""
 
-    def __init__(self, *, calls: Calls, outbox: OutboxSender) -> None:
+    def __init__(self, *, calls: Calls, flow: asyncio.Event, outbox: OutboxSender) -> None:
         self._calls = calls
+        self._flow = flow
         self._outbox = outbox
         self._owed = False
         self._told: Meters | None = None
@@ -51,12 +52,19 @@ class MeterKeys:
         return self.needs_second_look and self._seen == before
 
     async def tell(self, *, anew: bool) -> None:
-        """Hand over what is owed (`anew`: everything); raises NotDelivered, after which it is still owed."""
+        """Hand over what is owed (`anew`: everything); raises NotDelivered, after which it is still owed.
+
+        It is still owed, too, where the backlog has outlasted the connection or the backend's acceptance: it follows
+        the next one.
+        """
         self._owed |= anew
         async with self._one_at_a_time:
             if not self._owed:
                 return
+            connection = self._calls.connection
             await self._outbox.emptied(_BACKLOG_S)
+            if connection != self._calls.connection or not self._flow.is_set():
+                return
             self._owed = False
             try:
                 self._told = await in_database(_signing_meters)

@@ -9,7 +9,7 @@ from datetime import datetime
 from ocpp.v16 import call
 from ocpp.v16.enums import ChargePointErrorCode, ChargePointStatus
 
-from ocpp_client.connection.state import ConnectionState
+from ocpp_client.connection.state import Acceptance, ConnectionState
 from ocpp_client.database import in_database
 from ocpp_client.rpc.calls import Calls, NotConnected, NotDelivered
 from station import clock
@@ -108,19 +108,22 @@ class StatusReporter:
                     self._wake_up.set()
         self._unseen = unseen
 
-    async def report_all(self, *, only_changed: bool) -> None:
-        """Tell the present state of the station and every connector; raises NotConnected.
+    async def report_all(self, acceptance: Acceptance) -> None:
+        """Tell the present state of the station and every connector while the acceptance holds; raises NotConnected.
 
-        A backend that refuses a status (some know no connector 0) is told the others, and what is owed afterwards.
+        Over a further connection only what has changed is told. A backend that refuses a status (some know no
+        connector 0) is told the others, and what is owed afterwards.
         """
         async with self._one_at_a_time:
             self._queue.clear()
             self._due.clear()
             self._vendor = await in_database(configuration.get, "/identity/vendor")
             for report in await in_database(_present):
+                if not acceptance.holds():
+                    return
                 self._seen[report.connector_id] = max(report.revision, self._seen.get(report.connector_id, -1))
                 last = self._sent.get(report.connector_id)
-                if only_changed and last is not None and last.content == report.content:
+                if not acceptance.full and last is not None and last.content == report.content:
                     continue
                 try:
                     await self._send(report)
