@@ -165,7 +165,8 @@ class OutboxSender:
             answer = await self._calls.call(message, message_id=claimed.message_id)
         except NotConnected:
             await self._written(outbox_store.put_back, claimed)
-            return None
+            # The next connection wakes; until then the message would only be claimed and put back.
+            return Wait(seconds=_AFTER_TROUBLE_S)
         except CallErrorReceived as refusal:
             logger.warning("%s was refused: %s", claimed.message_id, refusal)
             await self._written(outbox_store.refuse, claimed, f"CALLERROR {refusal}", clock.now())

@@ -59,7 +59,8 @@ class SecurityEventSender:
         except AnswerMalformed:
             pass
         except NotConnected:
-            return 0.0
+            # The next connection wakes; until then there is nothing to try.
+            return _LOOK_S
         except NotDelivered:
             return self._pause()
         self._failures = 0

@@ -145,8 +145,10 @@ class StatusReporter:
             await self._state.flow.wait()
             try:
                 pause_s = await self.step()
-            except NotDelivered:
+            except NotConnected:
                 # Not queued and not repeated: the next connection tells the state of then.
+                pause_s = None
+            except NotDelivered:
                 continue
             if pause_s != 0:
                 await wait_or_timeout(self._wake_up, pause_s)
