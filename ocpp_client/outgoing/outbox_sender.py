@@ -139,7 +139,9 @@ class OutboxSender:
                 # A late answer that is being held goes first: its message is not sent again.
                 found = await in_database(outbox_store.look, clock.now(), self._unanswered_here())
             if found is None:
-                self._empty.set()
+                if not self._wake_up.is_set():
+                    # Else this look may be older than what somebody has put in, or than who waits for its result.
+                    self._empty.set()
                 return None
             if isinstance(found, Wait):
                 return found.seconds

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,10 @@ from django.db import DatabaseError
 
 from ocpp_client.database import in_database
 from ocpp_client.outgoing import outbox_store
+from ocpp_client.outgoing.outbox_sender import OutboxSender
+from ocpp_client.outgoing.outbox_store import Wait
+from ocpp_client.rpc.calls import Calls
+from ocpp_client.storage import StorageWatch
 from station import clock
 from station.domain.authorization import AuthorizationStatus
 from station.domain.commands import Origin, Outcome, Status
@@ -22,7 +27,7 @@ from station.services import outbox, sessions
 from station.services.messages import StartAnswered
 from station.services.outbox import SET_ASIDE_CODE
 from tests.backend import CallError, Default, Delay, Silence
-from tests.db.ocpp_client.conftest import MOMENT, put
+from tests.db.ocpp_client.conftest import MOMENT, FakeList, FakeProcesses, put
 
 
 def session(connector_id=1, *, stopped=True):
@@ -72,6 +77,18 @@ def entries():
 
 def all_delivered():
     return not OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED).exists()
+
+
+def sender():
+    """Make a sender of its own, with nobody around it."""
+    return OutboxSender(
+        calls=Calls(),
+        flow=asyncio.Event(),
+        local_list=FakeList(),
+        control_loop=FakeProcesses(),
+        on_progress=lambda: None,
+        storage=StorageWatch(),
+    )
 
 
 def transaction_frames(backend):
@@ -798,3 +815,32 @@ def test_a_clock_that_is_set_back_makes_a_pause_no_longer():
     assert isinstance(outbox_store.claim(MOMENT, None), outbox_store.Wait)
 
     assert isinstance(outbox_store.claim(MOMENT - timedelta(days=1), None), outbox_store.Claimed)
+
+
+async def test_a_look_that_began_before_somebody_waits_for_the_end_of_the_backlog_does_not_tell_it(monkeypatch):
+    owed, may_go_on, looks = [], threading.Event(), []
+
+    def look(_at, _unanswered):
+        found = Wait(seconds=60) if owed else None
+        looks.append(found)
+        if len(looks) == 1:
+            may_go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(outbox_store, "look", look)
+    lone = sender()
+    earlier_look = asyncio.create_task(lone.step())
+    while not looks:
+        await asyncio.sleep(0.001)
+    owed.append("StopTransaction")
+    waiting = asyncio.create_task(lone.emptied(10))
+    await asyncio.sleep(0)
+
+    may_go_on.set()
+    assert await earlier_look is None
+    assert await lone.step() == 60
+    assert not waiting.done()
+
+    owed.clear()
+    assert await lone.step() is None
+    assert await waiting
