@@ -113,9 +113,9 @@ class OutboxSender:
                 if failures:
                     # Whatever happened: what was under way goes first again, and nothing overtakes it.
                     await in_database(outbox_store.recover)
-                if self._has_booted:
-                    await in_database(outbox.send_again, origin=Origin.LOCAL, actor="BootNotification", at=clock.now())
-                    self._has_booted = False
+                # Not once only: the look that follows clears the wake-up of an acceptance that has come meanwhile.
+                while self._has_booted:
+                    await self._send_again()
                 pause_s = await self.step()
             except DatabaseError as error:
                 self._storage.report(error, "outbox")
@@ -129,6 +129,15 @@ class OutboxSender:
                 failures = 0
             if pause_s != 0:
                 await self._rest(pause_s)
+
+    async def _send_again(self) -> None:
+        """Queue what was set aside; an acceptance that comes meanwhile is another chance."""
+        self._has_booted = False
+        try:
+            await in_database(outbox.send_again, origin=Origin.LOCAL, actor="BootNotification", at=clock.now())
+        except BaseException:
+            self._has_booted = True
+            raise
 
     async def step(self) -> float | None:
         """Send one message; return the seconds until the next one is due, None when nothing is left."""

@@ -79,11 +79,14 @@ def all_delivered():
     return not OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED).exists()
 
 
-def sender():
+def sender(*, flowing=False):
     """Make a sender of its own, with nobody around it."""
+    flow = asyncio.Event()
+    if flowing:
+        flow.set()
     return OutboxSender(
         calls=Calls(),
-        flow=asyncio.Event(),
+        flow=flow,
         local_list=FakeList(),
         control_loop=FakeProcesses(),
         on_progress=lambda: None,
@@ -844,3 +847,41 @@ async def test_a_look_that_began_before_somebody_waits_for_the_end_of_the_backlo
     owed.clear()
     assert await lone.step() is None
     assert await waiting
+
+
+@pytest.mark.parametrize("event", ["accepted anew", "the disk is full"])
+async def test_each_acceptance_is_another_chance_whatever_becomes_of_the_one_before(monkeypatch, event):
+    looked, begun, may_go_on, chances = threading.Event(), threading.Event(), threading.Event(), []
+
+    def send_again(**_):
+        chances.append(event)
+        if len(chances) == 1:
+            begun.set()
+            may_go_on.wait(10)
+            if event == "the disk is full":
+                raise DatabaseError("database or disk is full")
+
+    monkeypatch.setattr(outbox, "send_again", send_again)
+    monkeypatch.setattr(outbox_store, "recover", lambda: None)
+    monkeypatch.setattr(outbox_store, "unheard_refusals", list)
+    monkeypatch.setattr(outbox_store, "look", lambda *_: looked.set())
+    monkeypatch.setattr("ocpp_client.outgoing.outbox_sender._AFTER_TROUBLE_S", 0.01)
+    lone = sender(flowing=True)
+    lone.booted()
+    running = asyncio.create_task(lone.run())
+    try:
+        await asyncio.to_thread(begun.wait, 10)
+        if event == "accepted anew":
+            lone.booted()
+        may_go_on.set()
+
+        async with asyncio.timeout(5):
+            while len(chances) < 2 or not looked.is_set():
+                await asyncio.sleep(0.001)
+        looked.clear()
+        lone.wake()
+        await asyncio.to_thread(looked.wait, 10)
+        assert len(chances) == 2
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
