@@ -3,13 +3,14 @@
 import asyncio
 import ssl
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 from websockets.asyncio.client import ClientConnection
 
-from ocpp_client.connection import connection, endpoint, publisher, registration_runner, socket
+from ocpp_client.connection import change_detector, connection, endpoint, publisher, registration_runner, socket
 from ocpp_client.connection.connection import Connection
 from ocpp_client.connection.endpoint import Endpoint
 from ocpp_client.connection.registration_runner import RegistrationRunner
@@ -368,6 +369,28 @@ async def test_an_address_that_is_changed_back_before_the_next_look_is_connected
         await station.configure(__ocpp__url=station.backend.url)
 
         await station.backend.wait_connected(at_least=before + 1)
+
+
+async def test_an_address_that_cannot_be_read_at_a_later_look_is_read_at_the_next(bench, monkeypatch):
+    """The change itself was seen, and is so no more; the first look of the process is not there to make up for it."""
+    looks = iter([None, OperationalError("database is locked")])
+    first_was_taken = threading.Event()
+
+    def configured() -> Endpoint | None:
+        if failure := next(looks, None):
+            raise failure
+        first_was_taken.set()
+        return endpoint.configured()
+
+    monkeypatch.setattr(change_detector, "endpoint", SimpleNamespace(configured=configured))
+    async with Backend.start() as other, bench() as station:
+        await station.ready()
+        await station.until(first_was_taken.is_set)
+
+        await in_database(_set_url, other.url)
+
+        await other.wait_connected()
+        assert next(looks, "none") == "none"
 
 
 def _set_url(url: str) -> None:
