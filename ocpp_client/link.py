@@ -248,7 +248,7 @@ class BackendLink:
         await self._publisher.note_online()
         if acceptance.full:
             await self._past_is_settled(acceptance)
-        await self.status.report_all(acceptance)
+        await self._insist(acceptance, "status", partial(self.status.report_all, acceptance))
         if not acceptance.holds():
             return
         # Nothing is awaited from here on: what would begin to flow must be allowed.
@@ -260,7 +260,18 @@ class BackendLink:
         self.security.wake()
         self.dimming.wake()
         self.files.wake()
-        await self._meter_keys.tell(anew=acceptance.full)
+        await self._insist(acceptance, "meter keys", partial(self._meter_keys.tell, anew=acceptance.full))
+
+    async def _insist(self, acceptance: Acceptance, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what follows from an acceptance, however busy the database is: over its connection nobody else will."""
+        while acceptance.holds():
+            try:
+                await work()
+            except DatabaseError as error:
+                self._storage.report(error, name)
+                await asyncio.sleep(_AFTER_TROUBLE_S)
+            else:
+                return
 
     async def _past_is_settled(self, acceptance: Acceptance) -> None:
         """Wait for the control loop of a fresh start: the statuses in the table are those of before it."""

@@ -5,6 +5,7 @@ import json
 import logging
 from typing import Any
 
+from django.db import DatabaseError
 from ocpp.v16 import call
 from ocpp.v16.enums import DataTransferStatus
 
@@ -69,7 +70,7 @@ class MeterKeys:
             try:
                 self._told = await in_database(_signing_meters)
                 await _announce(self._calls, self._told)
-            except NotDelivered:
+            except (NotDelivered, DatabaseError):
                 self._owed = True
                 raise
 

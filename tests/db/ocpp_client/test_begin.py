@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
+from django.db import OperationalError
 
 from ocpp_client.database import in_database
 from ocpp_client.link import Timing
-from ocpp_client.outgoing import statuses
+from ocpp_client.outgoing import meter_keys, statuses
 from ocpp_client.outgoing.outbox_sender import OutboxSender
 from station.models import Connector, OutboxMessage
 from station.models.backend import OutboxStatus
@@ -17,6 +18,18 @@ from tests.backend import Backend, Default, Drop
 from tests.db.ocpp_client.outgoing.test_outbox import all_delivered, whole_session
 
 PATIENT = Timing(answer_timeout_s=1.0, look_s=0.1, uplink_look_s=0.02, recovery_s=60.0)
+
+
+def busy(work, *times):
+    """Make work that fails so, each time in its turn, and then never again."""
+    is_busy = iter(times)
+
+    def maybe_work():
+        if next(is_busy, False):
+            raise OperationalError("database is locked")
+        return work()
+
+    return maybe_work
 
 
 @asynccontextmanager
@@ -156,6 +169,29 @@ async def test_4_9_another_backend_is_told_every_status_however_often_the_connec
 
         assert told(other) == [0, 1, 0, 1, 2]
         assert len(other.received("BootNotification")) == 1
+
+
+async def test_a_database_that_is_busy_once_the_station_is_accepted_does_not_keep_it_silent(bench, monkeypatch):
+    monkeypatch.setattr("ocpp_client.link._AFTER_TROUBLE_S", 0.05)
+    monkeypatch.setattr(statuses, "_present", busy(statuses._present, True, True))
+    async with bench() as station:
+        await station.ready()
+
+        assert told(station.backend) == [0, 1, 2]
+        assert station.backend.connects == 1
+
+
+async def test_keys_that_a_busy_database_kept_from_being_told_over_the_next_connection_are_told(bench, monkeypatch):
+    monkeypatch.setattr("ocpp_client.link._AFTER_TROUBLE_S", 0.05)
+    monkeypatch.setattr(meter_keys, "_signing_meters", busy(meter_keys._signing_meters, False, True))
+    nobody_else_looks = Timing(look_s=1e6, recovery_s=0.0)
+    async with bench(run=False, timing=nobody_else_looks) as station:
+        await in_database(meter_is_read)
+        station.backend.script_next("DataTransfer", Drop())
+        async with running(station):
+            await station.backend.wait_for("DataTransfer", count=2)
+
+            assert station.backend.connects == 2
 
 
 class Backlog:
