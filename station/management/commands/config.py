@@ -59,8 +59,6 @@ class Command(BaseCommand):
             raise CommandError(_explain(refusal)) from refusal
         except IdentityFileBroken as broken:
             raise CommandError(str(broken)) from broken
-        except OSError as error:
-            raise CommandError(troubles.refused_path(error)) from error
 
     def _set(self, items: list[str]) -> None:
         if not items:
@@ -80,7 +78,10 @@ class Command(BaseCommand):
             if key in wanted:
                 raise CommandError(f"{key}: named twice.")
             wanted[key] = value
-        changes = configuration.change(wanted, origin=Origin.LOCAL, actor="manage.py config", at=clock.now())
+        try:
+            changes = configuration.change(wanted, origin=Origin.LOCAL, actor="manage.py config", at=clock.now())
+        except OSError as error:
+            raise CommandError(troubles.refused_path(error)) from error
         for change in changes:
             self.stdout.write(f"{change.key}={MASK if change.new is None else change.new}")
         if any(change.key == TRUST_PLAIN_LINK and change.new == "true" for change in changes):
