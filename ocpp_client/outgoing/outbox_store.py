@@ -350,7 +350,7 @@ def _set_aside_without_number(row: OutboxMessage, answer: dict[str, Any], refusa
     The backend may have begun a transaction, which has no number we could stop it by. A repetition under the same id
     would get the same answer, and one under another id might begin another transaction: it waits for the next boot.
     """
-    error = f"no transactionId: {str(answer.get('transactionId'))[:40]!r}"
+    error = f"{outbox.NO_NUMBER}: {str(answer.get('transactionId'))[:40]!r}"
     if refusal:
         error = f"{refusal}, {error}"
     if row.status == OutboxStatus.SET_ASIDE:

@@ -19,6 +19,8 @@ from station.services import configuration, event_log
 # A session waits for its end for a minute while its board is gone (`hardware.runtime.session_end`). If it takes longer,
 # because current flows on or nothing can be written, its true moment is told, out of order: minutes are billed, too.
 OVERLAP = timedelta(seconds=90)
+# In `last_error` of a start that the backend has answered without the number of a transaction.
+NO_NUMBER = "no transactionId"
 # A lasting entry of the event log while anything is set aside.
 SET_ASIDE_CODE = "backend.message.set_aside"
 _ACTOR = "outbox"

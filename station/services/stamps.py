@@ -18,6 +18,7 @@ from station.domain.moments import EARLIEST_STAMP
 from station.domain.stamps import Stamp
 from station.models import ChargingSession, DimmingIntervention, MeterSample, OutboxMessage
 from station.models.backend import OutboxStatus
+from station.services import outbox
 
 _READ_AT_ONCE = 2_000
 _WRITTEN_AT_ONCE = 200
@@ -29,7 +30,8 @@ def correcting(now: Stamp, *, trusted: bool = True) -> Iterator[int]:
     """Give what the backend has not been told its true moments; yield after each portion how many rows it changed.
 
     `now` is told by a clock that is right; by one that is not `trusted` only what cannot be is corrected. A start or an
-    end that was sent without an answer stays as it was told: a backend may know its repetition by that.
+    end that was sent without an answer stays as it was told, and so does a start that was answered without the number of
+    a transaction: a backend may know its repetition by that.
     """
     boots = yield from _true_boots(now, trusted=trusted)
     owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
@@ -39,7 +41,10 @@ def correcting(now: Stamp, *, trusted: bool = True) -> Iterator[int]:
             rows = ChargingSession.objects.filter(id__in=[row.pk for row in portion])
             changed = sum(row.correct(lambda stamp: stamps.corrected(stamp, boots)) for row in rows)
         yield changed
-    told = owed.filter(kind__in=(FactKind.SESSION_BEGAN, FactKind.SESSION_ENDED), id_was_sent=True)
+    told = owed.filter(
+        Q(kind__in=(FactKind.SESSION_BEGAN, FactKind.SESSION_ENDED), id_was_sent=True)
+        | Q(kind=FactKind.SESSION_BEGAN, last_error__contains=outbox.NO_NUMBER)
+    )
     yield from _correct_rows(owed.exclude(id__in=told.values("id")), boots)
     ends = told.filter(kind=FactKind.SESSION_ENDED)
     yield from _correct_rows(MeterSample.objects.exclude(session_id__in=ends.values("session_id")), boots)

@@ -84,6 +84,7 @@ class Central:
         self.boot_status = "Accepted"
         # How many answers to a StartTransaction may have named no number.
         self.without_number = 0
+        self._untold: set[int] = set()
         self._numbers = 0
         self._answered: dict[str, Payload] = {}
         self._seen_on: dict[int, set[str]] = {}
@@ -165,6 +166,8 @@ class Central:
             content = self._booked(message_id, action, payload, odd=answer.odd)
             if text is None:
                 text = json.dumps([3, message_id, self._malformed(content) if answer.malformed else content])
+            if action == "StartTransaction":
+                self._note_number(content["transactionId"], text)
         if action == "StartTransaction" and (not answer.booked or answer.text or answer.malformed):
             self.without_number += 1
         if text:
@@ -172,6 +175,13 @@ class Central:
                 self._send(socket, text.replace("{id}", message_id), answer.after_s)
         if answer.drops:
             socket.drop()
+
+    def _note_number(self, number: int, answer: str) -> None:
+        """Note whether the station can know which transaction its start has begun."""
+        if f'"transactionId": {number}' in answer:
+            self._untold.discard(number)
+        else:
+            self._untold.add(number)
 
     def _send(self, socket: Socket, text: str, after_s: float) -> None:
         self.world.call_later(after_s, lambda: socket.deliver(text))
@@ -218,6 +228,9 @@ class Central:
 
     def _start(self, payload: Payload) -> Payload:
         for other in self.transactions:
+            if other.number in self._untold:
+                # Nobody can stop it before its number is said, and the next driver does not wait for that.
+                continue
             if other.stop is None and other.start["connectorId"] == payload["connectorId"]:
                 self.complaints.append(f"{payload} began while {other.number} was open")
         self._numbers += 1

@@ -9,6 +9,7 @@ from django.db import transaction
 from ocpp_client.outgoing import outbox_store
 from ocpp_client.outgoing.outbox_store import Claimed, Wait
 from station.domain.authorization import Reason
+from station.domain.commands import Origin
 from station.domain.connector import Permission
 from station.domain.facts import SessionEnded
 from station.domain.meter_values import Measurand, MeterValue, Quantity, ReadingContext
@@ -192,6 +193,20 @@ def test_a_start_that_was_sent_is_repeated_as_it_was_told_and_its_end_is_not_bef
     assert ended.fact.at == first.fact.at
     row = ChargingSession.objects.get()
     assert (row.started_at, row.stopped_at) == (stamp(10).at, stamp(70).at)
+
+
+def test_a_start_that_was_answered_without_a_number_is_repeated_as_it_was_told() -> None:
+    """The backend may have begun a transaction: with another moment it would be another one."""
+    begin(stamp(10, error=timedelta(hours=1)))
+    first = claim()
+    assert isinstance(first, Claimed)
+    outbox_store.settle(first.id, first.message_id, {"idTagInfo": {"status": "Accepted"}}, BOOTED, NoList())
+    correct(stamp(20))
+    outbox.send_again(origin=Origin.LOCAL, actor="BootNotification", at=stamp(30).at)
+
+    again = claim_and_settle()
+    assert again.fact == first.fact
+    assert again.message_id != first.message_id
 
 
 def test_an_end_that_was_sent_is_repeated_as_it_was_told_with_its_values() -> None:
