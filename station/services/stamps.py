@@ -30,8 +30,8 @@ def correcting(now: Stamp, *, trusted: bool = True) -> Iterator[int]:
     """Give what the backend has not been told its true moments; yield after each portion how many rows it changed.
 
     `now` is told by a clock that is right; by one that is not `trusted` only what cannot be is corrected. A start or an
-    end that was sent without an answer stays as it was told, and so does a start that was answered without the number of
-    a transaction: a backend may know its repetition by that.
+    end that was sent without an answer stays as it was told, and a start that was answered without the number of a
+    transaction: a backend may know its repetition by that.
     """
     boots = yield from _true_boots(now, trusted=trusted)
     owed = OutboxMessage.objects.exclude(status=OutboxStatus.DELIVERED)
