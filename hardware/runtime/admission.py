@@ -16,7 +16,6 @@ from hardware.runtime.point import ChargingPoint
 from hardware.runtime.point_choice import PointChoice
 from hardware.runtime.records import RecordStore
 from hardware.runtime.refusals import Refusals
-from hardware.runtime.session import RunningSession
 from hardware.runtime.state import StationState
 from station import clock
 from station.concurrency import BackgroundTasks
@@ -27,10 +26,6 @@ from station.domain.connector import Permission, Phase
 from station.domain.legic import PATTERN_KEYS, LegicTechnology, NumberUnfit, id_tag_of
 from station.domain.ports import DeviceFailed, ReaderSignal, Tag, TagReader
 from station.services import configuration
-
-# A card is held to the reader for so long. Which one was seen already, a new process does not know; from its first look
-# on it counts as seen until it has left.
-HELD_S = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -162,10 +157,7 @@ class Admission:
         own = [each for each in points if each.session and same_tag(each.session.id_tag, id_tag)]
         running = [each for each in own if each.session and not each.session.ending]
         if running:
-            newest = max(running, key=lambda each: each.phase_since)
-            if reader is not None and _still_lies_there(newest.session):
-                return Outcome(status=Status.ACCEPTED)
-            return await self._stop(newest, id_tag)
+            return await self._stop(max(running, key=lambda each: each.phase_since), id_tag)
         if not self._choice.waiting(points):
             await self._choice.look(points)
         if not self._choice.waiting(points):
@@ -374,11 +366,6 @@ class Admission:
         if free and not await self._records.execute(configuration.get_bool, "/hw/auth/device/Dummy/allowStop"):
             return
         await point.handle(machine.StopRequested(reason="Local"))
-
-
-def _still_lies_there(session: RunningSession | None) -> bool:
-    """Whether a card is held to the reader since before a restart: it has begun the session, and does not end it."""
-    return session is not None and session.is_resumed and clock.monotonic_s() - session.began_s < HELD_S
 
 
 async def _signal(reader: TagReader | None, what: ReaderSignal) -> None:

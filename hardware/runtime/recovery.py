@@ -231,7 +231,7 @@ class Recovery:
         if point.status is None:
             # Known by now, however few polls a slow line has allowed: nothing is released at a board nobody hears.
             point.set_faults("silence", frozenset({FaultCode.EVSE_COMMUNICATION_ERROR}))
-        point.resume(RunningSession.of(row, is_resumed=True), point.status)
+        point.resume(RunningSession.of(row), point.status)
         await self._records.attempt(
             event_log.log, "session.resumed", at=clock.now(), connector_id=point.number, session_id=row.pk
         )

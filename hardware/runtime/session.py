@@ -22,7 +22,6 @@ class RunningSession:
     `refused`: the backend does not accept the card; `start_is_answered`: what it said has had its consequence.
     `suspended`: the backend refused the card and the session goes on without energy (StopTransactionOnInvalidId off).
     `began_s`: when it began, in monotonic seconds (the wall clock tells it only for a session of an earlier boot).
-    `is_resumed`: another process began it.
     `ending`: it was stopped and is being brought to its end; `stop_is_recorded`: that is written down.
     `limited`: by limit source, for how many seconds it has kept the car below the rated current.
     `highest_wh`: the highest register noted or told; it does not end with less. `meter_serial`: of the meter it began
@@ -45,7 +44,6 @@ class RunningSession:
     suspended: bool = False
     refused: bool = False
     start_is_answered: bool = False
-    is_resumed: bool = False
     ending: bool = False
     stop_is_recorded: bool = False
     meter_serial: str = ""
@@ -58,7 +56,7 @@ class RunningSession:
     _last_sample_wh: int | None = None
 
     @classmethod
-    def of(cls, row: ChargingSession, *, is_resumed: bool = False) -> "RunningSession":
+    def of(cls, row: ChargingSession) -> "RunningSession":
         """Take the facts of a row."""
         now, now_s = clock.stamp(), clock.monotonic_s()
         return cls(
@@ -68,7 +66,6 @@ class RunningSession:
             origin=row.origin,
             started_at=row.started_at,
             began_s=now_s - max(now.since(row.started).total_seconds(), 0.0),
-            is_resumed=is_resumed,
             meter_start_wh=row.meter_start_wh,
             meter_last_wh=row.meter_last_wh,
             last_sign=row.last_sign,

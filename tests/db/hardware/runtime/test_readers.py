@@ -250,20 +250,3 @@ async def test_a_remote_start_has_been_paid_elsewhere(bench: ControlLoopBench) -
     await bench.phase("charging", 1)
 
     assert [each["pay_first"] for each in bench.asked_about] == [False]
-
-
-@in_virtual_time
-async def test_a_card_that_is_held_to_the_reader_over_a_restart_does_not_end_the_session_it_has_begun(
-    bench: ControlLoopBench,
-) -> None:
-    bench.hall.outlets[1].plug()
-    await bench.until(lambda: bench.control_loop.points[1].waits_for_card)
-    bench.hall.reader.tap(CARD, seconds=4.0)
-    await bench.phase("charging")
-    await bench.kill()
-    await bench.start()
-    await asyncio.sleep(10)
-
-    assert not bench.messages("StopTransaction")
-    bench.hall.reader.tap(CARD)
-    await bench.until(lambda: bench.messages("StopTransaction"))
