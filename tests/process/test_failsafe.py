@@ -197,7 +197,9 @@ def test_a_stop_that_meets_a_starting_control_loop_withdraws_energy(site: Site, 
     assert site.station.stop() == 0
 
     sight.join()
-    assert sight.seen[-1]["offered_a"] == 0
+    # The simulator may end between two looks; a control loop that has left energy on says so when it ends.
+    log = (site.station.data / "logs/process-main.log").read_text()
+    assert sight.seen[-1]["offered_a"] == 0 or log.rsplit("stopped: hardware", 1)[1].startswith(" (exit status 0)")
 
 
 def test_five_crashes_lead_to_safe_mode_and_a_reset_of_the_backend_out_of_it(site: Site) -> None:
